@@ -1,0 +1,32 @@
+# Every target sets up what it needs: on a fresh machine `make demo` or `make test` is the only command.
+VENV ?= .venv
+PYTHON ?= python3
+STAMP := $(VENV)/.installed
+BIN := $(VENV)/bin
+
+.PHONY: demo test check bench clean
+
+demo: $(STAMP)
+	$(BIN)/gancompress prune resnet_9blocks --keep 0.5 --size 256x256 --out runs/demo
+	$(BIN)/gancompress export runs/demo --format onnx
+	$(BIN)/gancompress inspect runs/demo
+
+test: check
+	$(BIN)/pytest
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+
+bench: $(STAMP)
+	$(BIN)/python scripts/benchmark_channels.py
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info

@@ -1,0 +1,30 @@
+"""Channels: which of them move together, how many to keep, and the narrow network that results. Knows no network
+family.
+"""
+
+from gancompress.channels.graph import ChannelGraph, ChannelGroup, FixedChannels
+from gancompress.channels.layout import Axis, Extent, Segment
+from gancompress.channels.narrow import narrow, reorder
+from gancompress.channels.plan import ChannelPlan
+from gancompress.channels.slots import Slot, slots_from_widths, widths_from_slots
+from gancompress.channels.subnetwork import SubNetwork, materialise, resized_attributes
+from gancompress.channels.trace import trace
+
+__all__ = [
+    "Axis",
+    "ChannelGraph",
+    "ChannelGroup",
+    "ChannelPlan",
+    "Extent",
+    "FixedChannels",
+    "Segment",
+    "Slot",
+    "SubNetwork",
+    "materialise",
+    "narrow",
+    "reorder",
+    "resized_attributes",
+    "slots_from_widths",
+    "trace",
+    "widths_from_slots",
+]

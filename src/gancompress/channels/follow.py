@@ -1,0 +1,90 @@
+"""Following channels: labels carried from the parameters through every operation of a tape to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from torch.nn.modules.conv import _ConvNd
+
+from gancompress.channels.labels import Factor, Fix, Labelling, Labels, on_axis
+from gancompress.channels.rules import apply_rule
+from gancompress.channels.tape import Ref, Tape, TapeOp
+
+
+def follow(tape: Tape) -> Labelling:
+    """Carry labels through the tape, up to its end or to where it broke off."""
+    labelling = Labelling(tape, [Labels() for _ in tape.tensors])
+    for name, ref in tape.parameters.items():
+        shape = labelling.shape(ref)
+        factors: tuple[Factor, ...] = ()
+        for axis in _labelled_axes(tape, name, shape):
+            labelling.starts[name, axis] = labelling.num_atoms
+            atoms = np.arange(labelling.num_atoms, labelling.num_atoms + shape[axis])
+            labelling.num_atoms += shape[axis]
+            factors += on_axis(atoms, axis, len(shape))
+        labelling.labels[ref.index] = Labels(factors, weight=True)
+    for index, op in enumerate(tape.ops):
+        labelling.op_index = index
+        results = apply_rule(labelling, op)
+        for ref, result in zip(op.outputs, results, strict=True):
+            _assign(labelling, op, ref, result)
+    labelling.op_index = len(tape.ops)
+    for ref in tape.outputs:
+        labelling.fix_tensor(ref, "reaches the output")
+    return labelling
+
+
+def _labelled_axes(tape: Tape, name: str, shape: tuple[int, ...]) -> list[int]:
+    """Axes of a parameter that can carry channels: all but those of size 1 and the taps of a convolution's kernel."""
+    path = name.rpartition(".")[0].partition(".parametrizations")[0].removeprefix("parametrizations")
+    is_kernel = len(shape) > 2 and issubclass(tape.module_types.get(path, object), _ConvNd)
+    return [axis for axis, size in enumerate(shape) if size > 1 and not (is_kernel and axis > 1)]
+
+
+def _assign(labelling: Labelling, op: TapeOp, ref: Ref, result: Labels) -> None:
+    """Set a tensor's labels; writing other channels into a tensor that is seen elsewhere too fixes them."""
+    before = labelling[ref]
+    labelling.labels[ref.index] = result
+    unchanged = len(before.factors) == len(result.factors) and all(
+        a.shape == b.shape and (a == b).all() for a, b in zip(before.factors, result.factors, strict=True)
+    )
+    if ref not in op.writes or unchanged:
+        return
+    storage = labelling.tape.tensors[ref.index].storage
+    aliases = [
+        Ref(i)
+        for i, tensor in enumerate(labelling.tape.tensors)
+        if tensor.storage == storage and i != ref.index and tensor.shape != labelling.shape(ref)
+    ]
+    for alias in aliases:
+        labelling.fix_tensor(ref, "is written into a part of another tensor", unfollowed=True)
+        labelling.fix_tensor(alias, "is written in part", unfollowed=True)
+        labelling.labels[alias.index] = Labels(labelling[alias].factors)
+
+
+def components(num_atoms: int, ties: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """The smallest atom of every atom's set of tied atoms. Shape ``(num_atoms,)``."""
+    root = np.arange(num_atoms)
+    if not ties:
+        return root
+    a = np.concatenate([tie[0] for tie in ties])
+    b = np.concatenate([tie[1] for tie in ties])
+    while True:
+        low = np.minimum(root[a], root[b])
+        before = root.copy()
+        for side in (a, b):
+            np.minimum.at(root, before[side], low)
+            np.minimum.at(root, side, low)
+        root = root[root]
+        if (root == before).all():
+            return root
+
+
+def reasons(labelling: Labelling) -> Mapping[int, Fix]:
+    """For every atom that became fixed by itself, the first reason."""
+    first: dict[int, Fix] = {}
+    for fix in labelling.fixes:
+        for atom in fix.atoms.tolist():
+            first.setdefault(atom, fix)
+    return first

@@ -1,0 +1,239 @@
+"""The channel graph: which channels of a module can only be kept or removed together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from gancompress.channels.layout import Axis, Extent
+from gancompress.channels.plan import ChannelPlan
+from gancompress.channels.slots import Slot, slots_from_widths, widths_from_slots
+from gancompress.channels.tape import TapeOp
+from gancompress.errors import PlanError, nearest
+
+
+@dataclass(frozen=True)
+class ChannelGroup:
+    """Channels that share one width.
+
+    Attributes:
+        name: Path of the first layer that produces them.
+        size: Channels at full width.
+        minimum: The narrowest legal width.
+        multiple: A legal width is a multiple of this, or the full width.
+    """
+
+    name: str
+    size: int
+    minimum: int = 1
+    multiple: int = 1
+
+    @property
+    def choices(self) -> tuple[int, ...]:
+        """Every legal width, ascending."""
+        aligned = range(-(-self.minimum // self.multiple) * self.multiple, self.size, self.multiple)
+        return (*aligned, self.size)
+
+    def nearest(self, width: float) -> int:
+        """The legal width closest to this one; of two as close, the wider."""
+        return min(self.choices, key=lambda choice: (abs(choice - width), -choice))
+
+
+@dataclass(frozen=True)
+class FixedChannels:
+    """Channels of a layer that no plan removes.
+
+    Attributes:
+        layer: Path of the layer that produces them (the name of the tensor, where it belongs to no layer).
+        channels: How many.
+        reason: Why.
+        unfollowed: Whether they were fixed because the graph could not follow them, not because they must stay.
+        where: Path of the module in which that happened.
+    """
+
+    layer: str
+    channels: int
+    reason: str
+    unfollowed: bool
+    where: str
+
+    def __str__(self) -> str:
+        place = f" in '{self.where}'" if self.where else ""
+        text = f"'{self.layer}' keeps its {self.channels} channels: {self.reason}{place}"
+        if self.unfollowed:
+            text += (
+                "; to make them narrowable, write that step with plain layers, sums, concatenations and products, "
+                "and take sizes from tensors instead of constants"
+            )
+        return text
+
+
+@dataclass(frozen=True)
+class TensorShape:
+    """Shape of a tensor of the traced pass, as linear forms in the widths.
+
+    Attributes:
+        extents: One for each axis.
+        itemsize: Bytes of an element.
+        storage: Which storage it lies in; views share one.
+        weight: Whether it is a parameter, or computed from parameters alone.
+    """
+
+    extents: tuple[Extent, ...]
+    itemsize: int
+    storage: int
+    weight: bool
+
+
+@dataclass(frozen=True)
+class ChannelGraph:
+    """The coupled channels of a module, and its forward pass in terms of them. Made by `gancompress.channels.trace`.
+
+    Attributes:
+        groups: Channel groups by name, in the order of the forward pass.
+        tensors: For every parameter and buffer, how each of its axes is laid out over the groups.
+        parameters: Names of the parameters among the tensors.
+        itemsizes: Bytes of an element of every parameter and buffer.
+        aliases: Further names of shared tensors, to the name they have in ``tensors``.
+        attributes: Sizes that modules hold as attributes: ``{module path: {attribute: extent or tuple of extents}}``.
+        ops: The operations of the traced pass.
+        shapes: The shape of every tensor of that pass, by `gancompress.channels.tape.Ref` index.
+        module_types: Class name of every module, by path.
+        fixed: Channels that no plan removes, and why.
+        slots: Slots whose groups must agree in every plan.
+    """
+
+    groups: Mapping[str, ChannelGroup]
+    tensors: Mapping[str, tuple[Axis, ...]]
+    parameters: frozenset[str]
+    itemsizes: Mapping[str, int]
+    aliases: Mapping[str, str]
+    attributes: Mapping[str, Mapping[str, Extent | tuple[Extent, ...]]]
+    ops: tuple[TapeOp, ...]
+    shapes: tuple[TensorShape, ...]
+    module_types: Mapping[str, str]
+    fixed: tuple[FixedChannels, ...]
+    slots: tuple[Slot, ...] = ()
+
+    @property
+    def unfollowed(self) -> tuple[FixedChannels, ...]:
+        """The channels that the graph could not follow, and therefore fixed."""
+        return tuple(f for f in self.fixed if f.unfollowed)
+
+    def axes(self, name: str) -> tuple[Axis, ...]:
+        """The axes of a parameter or buffer, under any of its names."""
+        return self.tensors[self.aliases.get(name, name)]
+
+    def members(self, group: str, roles: Sequence[str] = ()) -> Iterator[tuple[str, int, Axis]]:
+        """Every (tensor name, axis number, axis) on which a group lies, in the order of the forward pass.
+
+        Args:
+            group: Name of a group.
+            roles: Only axes with one of these roles; all where empty.
+        """
+        for name, axes in self.tensors.items():
+            for number, axis in enumerate(axes):
+                if group in axis.groups and (not roles or axis.role in roles):
+                    yield name, number, axis
+
+    def plan(self, widths: Mapping[str, int]) -> ChannelPlan:
+        """The plan with these widths, every other group at full width.
+
+        Raises:
+            PlanError: As `validate`.
+        """
+        unknown = [name for name in widths if name not in self.groups]
+        if unknown:
+            raise PlanError(f"plan: no channel group '{unknown[0]}'; {nearest(unknown[0], self.groups)}")
+        plan = ChannelPlan({name: widths.get(name, group.size) for name, group in self.groups.items()})
+        self.validate(plan)
+        return plan
+
+    def full_plan(self) -> ChannelPlan:
+        """Every group at full width."""
+        return self.plan({})
+
+    def smallest_plan(self) -> ChannelPlan:
+        """Every group (slot, where slots tie them) at its narrowest legal width."""
+        return self.uniform_plan(0.0)
+
+    def uniform_plan(self, keep: float) -> ChannelPlan:
+        """Every group at the legal width closest to ``keep`` times its size.
+
+        Raises:
+            PlanError: keep lies outside [0, 1].
+        """
+        if not 0 <= keep <= 1:
+            raise PlanError(f"keep: got {keep}, expected a fraction between 0 and 1")
+        widths = {name: group.nearest(keep * group.size) for name, group in self.groups.items()}
+        for slot in self.slots:
+            value = max(-(-widths[g] // slot.multiplier) for g in slot.groups)
+            widths |= {g: slot.multiplier * value for g in slot.groups}
+        return self.plan(widths)
+
+    def plan_from_slots(self, values: Sequence[int]) -> ChannelPlan:
+        """The plan that the papers write as a few numbers, one for each of the graph's slots.
+
+        Raises:
+            PlanError: The numbers do not fit the slots, or the plan does not fit the graph.
+        """
+        return self.plan(widths_from_slots(self.slots, values))
+
+    def slot_values(self, plan: ChannelPlan) -> tuple[int, ...]:
+        """The inverse of `plan_from_slots`."""
+        return slots_from_widths(self.slots, plan.widths)
+
+    def validate(self, plan: ChannelPlan) -> None:
+        """Check a plan against the graph.
+
+        Raises:
+            PlanError: A group is missing or unknown, a width is wider than the network, below the group's minimum or
+                no multiple of what it must be, or the groups of a slot disagree.
+        """
+        if plan.widths.keys() != self.groups.keys():
+            missing = sorted(self.groups.keys() - plan.widths.keys())
+            unknown = sorted(plan.widths.keys() - self.groups.keys())
+            raise PlanError(f"plan: does not fit this network; missing groups {missing}, unknown groups {unknown}")
+        for name, width in plan.widths.items():
+            group = self.groups[name]
+            if width > group.size:
+                raise PlanError(f"plan: '{name}' got {width}, but the network has only {group.size} channels there")
+            if width < group.minimum:
+                raise PlanError(f"plan: '{name}' got {width}, expected at least {group.minimum}")
+            if width not in group.choices:
+                raise PlanError(
+                    f"plan: '{name}' got {width}, expected a multiple of {group.multiple} or {group.size}; "
+                    f"the closest is {group.nearest(width)}"
+                )
+        slots_from_widths(self.slots, plan.widths)
+
+    def constrain(
+        self, *, multiple: int, minimum: int, fixed: Sequence[str] = (), slots: Sequence[Slot] = ()
+    ) -> ChannelGraph:
+        """The same graph with other legal widths.
+
+        Args:
+            multiple: Legal widths are multiples of this, or the full width.
+            minimum: The narrowest legal width; a narrower group stays as it is.
+            fixed: Names of groups to leave at full width; ``*`` stands for any text (``blocks.*``).
+            slots: Groups to tie to one another.
+
+        Raises:
+            PlanError: A name fits no group, or multiple or minimum is below 1.
+        """
+        if multiple < 1 or minimum < 1:
+            raise PlanError(f"channels: got multiple {multiple} and minimum {minimum}, expected at least 1")
+        for pattern in fixed:
+            if not any(fnmatchcase(name, pattern) for name in self.groups):
+                raise PlanError(f"fixed: no channel group '{pattern}'; {nearest(pattern, self.groups)}")
+        for slot in slots:
+            for name in slot.groups:
+                if name not in self.groups:
+                    raise PlanError(f"slot {slot.name}: no channel group '{name}'; {nearest(name, self.groups)}")
+        groups = {}
+        for name, group in self.groups.items():
+            stays = any(fnmatchcase(name, pattern) for pattern in fixed)
+            floor = group.size if stays else min(group.size, minimum)
+            groups[name] = ChannelGroup(name, group.size, floor, multiple)
+        return ChannelGraph(**{**self.__dict__, "groups": groups, "slots": tuple(slots)})

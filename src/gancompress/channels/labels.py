@@ -1,0 +1,142 @@
+"""Labels: which channel every position of a tensor belongs to, carried through a recorded forward pass.
+
+Every position along every axis of every parameter gets an *atom* of its own. Operations carry atoms along (a
+convolution's output channels bear the atoms of its filters) and tie atoms together (a sum ties the channels of its
+two terms). After the last operation the sets of tied atoms are the channels that can only be kept or removed together.
+
+A tensor's labels are a few *factors*: integer arrays of the tensor's rank, of size 1 along every axis on which they
+do not depend. An activation has one factor of shape ``(1, C, 1, 1)``; a dense kernel has two, ``(O, 1, 1, 1)`` and
+``(1, I, 1, 1)``; the output of a linear layer viewed as ``(b, c, h, w)`` has one of shape ``(1, c, h, w)`` until a
+convolution ties its spatial positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gancompress.channels.tape import Ref, Tape
+
+FIXED = 0
+"""The atom of positions that no plan may remove."""
+
+Factor = np.ndarray
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What is known of one tensor.
+
+    Attributes:
+        factors: See the module's text.
+        flexible: Axes on which the tensor is the same everywhere, or random, and takes its size from another tensor:
+            broadcast dimensions, ``ones_like``, noise. Meeting them fixes nothing. Each with the atoms that give it
+            its size, where known.
+        weight: Whether it is computed from parameters alone.
+    """
+
+    factors: tuple[Factor, ...] = ()
+    flexible: Mapping[int, np.ndarray | None] = field(default_factory=dict)
+    weight: bool = False
+
+
+@dataclass(frozen=True)
+class Fix:
+    """Atoms that were fixed, and why."""
+
+    atoms: np.ndarray
+    reason: str
+    module: str
+    unfollowed: bool
+
+
+@dataclass
+class Labelling:
+    """The labels of every tensor of a tape, and the ties between atoms that its operations made."""
+
+    tape: Tape
+    labels: list[Labels]
+    starts: dict[tuple[str, int], int] = field(default_factory=dict)
+    num_atoms: int = 1
+    ties: list[tuple[np.ndarray, np.ndarray, int]] = field(default_factory=list)
+    fixes: list[Fix] = field(default_factory=list)
+    roles: list[tuple[np.ndarray, str]] = field(default_factory=list)
+    op_index: int = 0
+
+    def __getitem__(self, ref: Ref) -> Labels:
+        return self.labels[ref.index]
+
+    def shape(self, ref: Ref) -> tuple[int, ...]:
+        """The recorded shape of a tensor."""
+        return self.tape.tensors[ref.index].shape
+
+    def atoms_of(self, name: str, axis: int) -> np.ndarray | None:
+        """The atoms that a parameter's axis was given, or None where it has none."""
+        start = self.starts.get((name, axis))
+        if start is None:
+            return None
+        return np.arange(start, start + self.shape(self.tape.parameters[name])[axis])
+
+    def tie(self, a: np.ndarray, b: np.ndarray) -> None:
+        """Position by position (the arrays broadcast), a and b are one channel."""
+        a, b = (x.ravel() for x in np.broadcast_arrays(a, b))
+        differ = a != b
+        if differ.any():
+            self.ties.append((a[differ], b[differ], self.op_index))
+
+    def fix(self, atoms: np.ndarray, reason: str, *, unfollowed: bool = False) -> None:
+        """No plan may remove these channels."""
+        module = self.tape.ops[self.op_index].module if self.op_index < len(self.tape.ops) else ""
+        atoms = np.unique(atoms)
+        self.fixes.append(Fix(atoms, reason, module, unfollowed))
+        self.tie(atoms, np.array(FIXED))
+
+    def fix_tensor(self, ref: Ref, reason: str, *, unfollowed: bool = False) -> None:
+        """No plan may narrow this tensor on any axis."""
+        for factor in self[ref].factors:
+            self.fix(factor, reason, unfollowed=unfollowed)
+
+    def role(self, ref: Ref, atoms: np.ndarray | None, role: str) -> None:
+        """Note what the atoms of a weight do: ``out``, ``in``, ``depthwise``, ``bias``, ``scale``, ``shift`` or
+        ``statistic``.
+        """
+        if atoms is not None and self[ref].weight:
+            self.roles.append((atoms.ravel(), role))
+
+    def along(self, ref: Ref, axis: int) -> np.ndarray | None:
+        """The atoms along one axis, tied over all other axes; None where nothing varies along it. Shape ``(size,)``."""
+        axis %= len(self.shape(ref))
+        factors = [f for f in self[ref].factors if f.shape[axis] > 1]
+        if len(factors) > 1:
+            for factor in factors:
+                self.fix(factor, "two kinds of channels are merged into one axis", unfollowed=True)
+            return None
+        if not factors:
+            return None
+        factor = factors[0]
+        first = factor[tuple(slice(None) if i == axis else slice(0, 1) for i in range(factor.ndim))]
+        self.tie(factor, first)
+        return first.ravel()
+
+
+def on_axis(atoms: np.ndarray | None, axis: int, ndim: int) -> tuple[Factor, ...]:
+    """The factor that varies along one axis of a tensor of rank ndim; none for None."""
+    if atoms is None or atoms.size == 1:
+        return ()
+    return (atoms.reshape([-1 if i == axis % ndim else 1 for i in range(ndim)]),)
+
+
+def compress(factor: Factor) -> Factor:
+    """The factor at size 1 along each axis on which it is constant."""
+    for axis in range(factor.ndim):
+        first = factor.take([0], axis) if factor.shape[axis] else factor
+        if factor.shape[axis] > 1 and (factor == first).all():
+            factor = first
+    return factor
+
+
+def varying(factors: Sequence[Factor]) -> tuple[Factor, ...]:
+    """The factors that depend on any axis at all, compressed."""
+    return tuple(f for f in map(compress, factors) if f.size > 1)

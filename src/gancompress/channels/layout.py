@@ -1,0 +1,115 @@
+"""How the positions of one axis are laid out over channel groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Consecutive positions of an axis: every channel of one group in order, or positions that stay.
+
+    Attributes:
+        group: Name of the channel group, or None for positions that no plan removes.
+        channels: Channels of the group at full width, or the number of positions that stay.
+        repeat: Consecutive positions that belong to each channel (4 where a linear layer feeds 2x2 maps).
+    """
+
+    group: str | None
+    channels: int
+    repeat: int = 1
+
+    @property
+    def size(self) -> int:
+        """Positions at full width."""
+        return self.channels * self.repeat
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of a parameter or buffer.
+
+    Attributes:
+        segments: From position 0 on; a group's offset is what stands before it (concatenation), and a group that is
+            met twice has two segments.
+        role: What the axis does in its layer: ``out``, ``in``, ``depthwise``, ``bias``, ``scale``, ``shift``,
+            ``statistic`` or, where no layer is known, empty.
+    """
+
+    segments: tuple[Segment, ...]
+    role: str = ""
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups met on this axis, each once."""
+        return tuple(dict.fromkeys(s.group for s in self.segments if s.group is not None))
+
+    @property
+    def extent(self) -> Extent:
+        """The size of the axis as a linear form in the widths."""
+        constant = sum(s.size for s in self.segments if s.group is None)
+        factors: dict[str, int] = {}
+        for s in self.segments:
+            if s.group is not None:
+                factors[s.group] = factors.get(s.group, 0) + s.repeat
+        return Extent(constant, tuple(factors.items()))
+
+    def kept(self, order: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Positions to gather, in order, so that each group holds the given channels.
+
+        Args:
+            order: For each group the channels to keep, in their new order; a group that is not named keeps all.
+        """
+        positions, offset = [], 0
+        for s in self.segments:
+            channels = order.get(s.group, np.arange(s.channels)) if s.group is not None else np.arange(s.channels)
+            positions.append(offset + (channels[:, None] * s.repeat + np.arange(s.repeat)).ravel())
+            offset += s.size
+        return np.concatenate(positions)
+
+
+@dataclass(frozen=True)
+class Extent:
+    """A size as a linear form in the widths of channel groups: ``constant + sum(factor * width)``."""
+
+    constant: int
+    factors: tuple[tuple[str, int], ...] = ()
+
+    def at(self, widths: Mapping[str, int]) -> int:
+        """The size at these widths."""
+        return self.constant + sum(factor * widths[group] for group, factor in self.factors)
+
+
+def decode(positions: Sequence[tuple[int, int]], sizes: Mapping[int, int]) -> list[tuple[int | None, int, int]] | None:
+    """Segments of an axis, given (group number or -1, rank in the group) of each position.
+
+    Args:
+        positions: Group number, -1 for a position that stays, and the channel's rank in its group.
+        sizes: Channels of every group.
+
+    Returns:
+        (group number or None, channels, repeat) of each segment; None where the positions follow no such layout.
+    """
+    segments: list[tuple[int | None, int, int]] = []
+    i = 0
+    while i < len(positions):
+        group = positions[i][0]
+        end = i
+        if group < 0:
+            while end < len(positions) and positions[end][0] < 0:
+                end += 1
+            segments.append((None, end - i, 1))
+        else:
+            while end < len(positions) and positions[end] == positions[i]:
+                end += 1
+            repeat = end - i
+            end = i + sizes[group] * repeat
+            expected = [(group, rank) for rank in range(sizes[group]) for _ in range(repeat)]
+            if list(positions[i:end]) != expected:
+                return None
+            segments.append((group, sizes[group], repeat))
+        i = end
+    return segments

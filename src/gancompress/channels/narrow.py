@@ -1,0 +1,94 @@
+"""Narrowing: the leading channels of every tensor, and the reordering that decides which channels lead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gancompress.channels.graph import ChannelGraph
+from gancompress.channels.layout import Axis
+from gancompress.channels.plan import ChannelPlan
+from gancompress.errors import PlanError
+
+
+def narrow(state: Mapping[str, Tensor], graph: ChannelGraph, plan: ChannelPlan) -> dict[str, Tensor]:
+    """The leading channels of every tensor.
+
+    Args:
+        state: Parameters and buffers by name, at full width.
+        graph: The graph of the module they belong to.
+        plan: The width of every group.
+
+    Returns:
+        Views into the given tensors where the kept positions lead their axis, gathered copies (through which
+        gradients flow) where they do not, as behind a concatenation.
+    """
+    return {name: _narrow_tensor(tensor, graph.axes(name), plan.widths) for name, tensor in state.items()}
+
+
+def _narrow_tensor(tensor: Tensor, axes: tuple[Axis, ...], widths: Mapping[str, int]) -> Tensor:
+    for number, axis in enumerate(axes):
+        size = axis.extent.at(widths) if axis.groups else tensor.shape[number]
+        if size == tensor.shape[number]:
+            continue
+        if len(axis.segments) == 1:
+            tensor = tensor.narrow(number, 0, size)
+        else:
+            leading = {group: np.arange(widths[group]) for group in axis.groups}
+            positions = torch.from_numpy(axis.kept(leading)).to(tensor.device)
+            tensor = tensor.index_select(number, positions)
+    return tensor
+
+
+def widen_into(
+    state: Mapping[str, Tensor], narrowed: Mapping[str, Tensor], graph: ChannelGraph, plan: ChannelPlan
+) -> None:
+    """Write narrowed tensors back into the places they were taken from, in place; views are there already.
+
+    Args:
+        state: Tensors at full width, changed in place.
+        narrowed: What `narrow` made of them, with new values.
+        graph: The graph of the module they belong to.
+        plan: The plan they were narrowed at.
+    """
+    for name, wide in state.items():
+        values = narrowed[name]
+        if values.untyped_storage().data_ptr() == wide.untyped_storage().data_ptr():
+            continue
+        leading = {group: np.arange(width) for group, width in plan.widths.items()}
+        positions = [torch.from_numpy(axis.kept(leading)) for axis in graph.axes(name)]
+        with torch.no_grad():
+            wide[torch.meshgrid(*positions, indexing="ij")] = values
+
+
+def reorder(state: Mapping[str, Tensor], graph: ChannelGraph, order: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """One consistent permutation of channels over all coupled tensors; the function of the network stays.
+
+    Args:
+        state: Parameters and buffers by name, at full width.
+        graph: The graph of the module they belong to.
+        order: For each group the old channel numbers in their new order, shape ``(size,)``; groups not named stay.
+
+    Returns:
+        New tensors; those that no named group touches are the given ones.
+
+    Raises:
+        PlanError: A group is unknown, or its order is no permutation of its channels.
+    """
+    for name, channels in order.items():
+        if name not in graph.groups:
+            raise PlanError(f"order: no channel group '{name}'")
+        if not torch.equal(channels.sort().values.cpu(), torch.arange(graph.groups[name].size)):
+            raise PlanError(f"order: '{name}' expected a permutation of {graph.groups[name].size} channels")
+    channels_by_group = {name: channels.cpu().numpy() for name, channels in order.items()}
+    result = {}
+    for name, tensor in state.items():
+        for number, axis in enumerate(graph.axes(name)):
+            if any(group in order for group in axis.groups):
+                positions = torch.from_numpy(axis.kept(channels_by_group)).to(tensor.device)
+                tensor = tensor.index_select(number, positions)
+        result[name] = tensor
+    return result

@@ -1,0 +1,50 @@
+"""The structure of a module without its weights: what a narrower network is built on."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from itertools import chain
+from typing import Any
+
+from torch import Tensor, nn
+
+
+def copy_structure(module: nn.Module) -> nn.Module:
+    """A copy of the module tree that shares every parameter and buffer with the original.
+
+    Its attributes can be changed, and its tensors replaced, without touching the original.
+    """
+    shared = {id(tensor): tensor for tensor in chain(module.parameters(), module.buffers())}
+    return copy.deepcopy(module, memo=shared)  # type: ignore[arg-type]
+
+
+def set_attributes(module: nn.Module, attributes: Mapping[str, Mapping[str, Any]]) -> None:
+    """Set attributes of submodules in place: ``{module path: {attribute: value}}``."""
+    for path, values in attributes.items():
+        submodule = module.get_submodule(path)
+        for name, value in values.items():
+            setattr(submodule, name, value)
+
+
+def set_tensor(module: nn.Module, name: str, tensor: Tensor) -> Tensor:
+    """Put a parameter or buffer in the place that its state-dict name says, whatever shape stood there.
+
+    Returns:
+        What now stands there: the tensor, wrapped as a parameter where one stood.
+    """
+    path, _, leaf = name.rpartition(".")
+    owner = module.get_submodule(path)
+    if leaf in owner._parameters:
+        old = owner._parameters[leaf]
+        if not isinstance(tensor, nn.Parameter):
+            tensor = nn.Parameter(tensor, requires_grad=old is None or old.requires_grad)
+        owner._parameters[leaf] = tensor
+    else:
+        owner._buffers[leaf] = tensor
+    return tensor
+
+
+def named_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers by name; a shared one once, under its first name."""
+    return {**dict(module.named_parameters()), **dict(module.named_buffers())}

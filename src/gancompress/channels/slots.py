@@ -1,0 +1,63 @@
+"""Slots: the few numbers that a paper writes down for a network, each standing for the widths of several channel
+groups.
+
+``16_16_32_16_32_32_16_16`` names eight slots of a nine-block network; slot ``c3`` sets the middle widths of three
+blocks to ``4 * c3``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gancompress.errors import PlanError
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Channel groups that share one number.
+
+    Attributes:
+        name: What the literature calls it (``c0``).
+        groups: Names of the channel groups that it sets.
+        multiplier: A group's width is ``multiplier * value``.
+    """
+
+    name: str
+    groups: tuple[str, ...]
+    multiplier: int = 1
+
+
+def widths_from_slots(slots: Sequence[Slot], values: Sequence[int]) -> dict[str, int]:
+    """Width of every group that the slots name.
+
+    Raises:
+        PlanError: The number of values is not the number of slots, or a value is below 1.
+    """
+    if len(values) != len(slots):
+        names = ", ".join(slot.name for slot in slots)
+        raise PlanError(f"plan: got {len(values)} numbers, expected {len(slots)}, one each for {names}")
+    if min(values) < 1:
+        raise PlanError(f"plan: got {'_'.join(map(str, values))}, expected numbers of at least 1")
+    return {group: slot.multiplier * value for slot, value in zip(slots, values, strict=True) for group in slot.groups}
+
+
+def slots_from_widths(slots: Sequence[Slot], widths: Mapping[str, int]) -> tuple[int, ...]:
+    """The value of every slot, the inverse of `widths_from_slots`.
+
+    Raises:
+        PlanError: The groups of a slot differ in width, or a width is no multiple of the slot's multiplier.
+    """
+    values = []
+    for slot in slots:
+        found = {widths[group] for group in slot.groups}
+        if len(found) > 1:
+            raise PlanError(
+                f"slot {slot.name}: its groups have widths {sorted(found)}, expected one width for all; "
+                "save this plan by group names instead"
+            )
+        width = found.pop()
+        if width % slot.multiplier:
+            raise PlanError(f"slot {slot.name}: width {width} is no multiple of {slot.multiplier}")
+        values.append(width // slot.multiplier)
+    return tuple(values)

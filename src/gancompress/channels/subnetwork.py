@@ -1,0 +1,88 @@
+"""Two ways to run a plan: on views of the wide weights (the supernet), or as a narrow module of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from gancompress.channels.graph import ChannelGraph
+from gancompress.channels.narrow import narrow, widen_into
+from gancompress.channels.plan import ChannelPlan
+from gancompress.channels.skeleton import copy_structure, named_tensors, set_attributes, set_tensor
+
+
+class SubNetwork:
+    """A network at a plan, running on views of the wide weights: gradients flow into the wide tensors.
+
+    Attributes:
+        structure: The module tree at this plan's sizes; register forward hooks here to read its feature maps. Its
+            own tensors are the wide ones and take no part.
+    """
+
+    def __init__(self, module: nn.Module, graph: ChannelGraph, plan: ChannelPlan) -> None:
+        """Prepare a plan for running.
+
+        Args:
+            module: The module that was traced, in the training or eval mode to run in.
+            graph: Its graph.
+            plan: A plan that fits the graph.
+
+        Raises:
+            PlanError: The plan does not fit the graph.
+        """
+        graph.validate(plan)
+        self.structure = structure_at(module, graph, plan)
+        self._graph, self._plan, self._wide = graph, plan, named_tensors(module)
+        self._tensors = {name: t.contiguous() for name, t in narrow(self._wide, graph, plan).items()}
+
+    def __call__(self, *inputs: Any, **keywords: Any) -> Any:
+        """The forward pass of the narrow network; arguments as those of the module.
+
+        In training mode the running statistics of norms are updated in the wide tensors too.
+        """
+        result = torch.func.functional_call(self.structure, self._tensors, inputs, keywords)
+        if self.structure.training:
+            buffers = {name: t for name, t in self._wide.items() if name not in self._graph.parameters}
+            widen_into(buffers, self._tensors, self._graph, self._plan)
+        return result
+
+
+def materialise(module: nn.Module, graph: ChannelGraph, plan: ChannelPlan) -> nn.Module:
+    """A narrow module of its own: real parameters at the plan's sizes, sharing nothing with the wide one.
+
+    Args:
+        module: The module that was traced.
+        graph: Its graph.
+        plan: A plan that fits the graph.
+
+    Raises:
+        PlanError: The plan does not fit the graph.
+    """
+    graph.validate(plan)
+    structure = structure_at(module, graph, plan)
+    tensors = narrow(named_tensors(module), graph, plan)
+    for name, tensor in tensors.items():
+        tensors[name] = set_tensor(structure, name, tensor.detach().clone(memory_format=torch.contiguous_format))
+    for alias, name in graph.aliases.items():
+        set_tensor(structure, alias, tensors[name])
+    return structure
+
+
+def resized_attributes(graph: ChannelGraph, plan: ChannelPlan) -> dict[str, dict[str, int | tuple[int, ...]]]:
+    """The attributes that modules need at this plan: ``{module path: {attribute: value}}``."""
+    return {
+        path: {
+            name: tuple(e.at(plan.widths) for e in extent) if isinstance(extent, tuple) else extent.at(plan.widths)
+            for name, extent in attributes.items()
+        }
+        for path, attributes in graph.attributes.items()
+    }
+
+
+def structure_at(module: nn.Module, graph: ChannelGraph, plan: ChannelPlan) -> nn.Module:
+    """The module tree with its attributes at the plan's sizes and the wide tensors still in place."""
+    structure = copy_structure(module)
+    set_attributes(structure, resized_attributes(graph, plan))
+    return structure

@@ -1,0 +1,236 @@
+"""The tape: one forward pass written down as a list of ATen operations.
+
+The pass runs on fake tensors, which have shapes but no values: a 256x256 generator is recorded in a fraction of a
+second, and no value can leave the tape unseen (turning a fake tensor into a number or an array raises).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from gancompress.channels.skeleton import copy_structure, named_tensors
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A tensor of the tape, by its position in `Tape.tensors`."""
+
+    index: int
+
+
+@dataclass(frozen=True)
+class TapeTensor:
+    """Shape and place in memory of a tensor of the tape.
+
+    Attributes:
+        shape: Sizes when recorded.
+        itemsize: Bytes of an element.
+        storage: Which storage it lies in; views share one.
+        origin: ``parameter`` (buffers too), ``input``, ``constant`` (a tensor that the module holds as a plain
+            attribute) or ``op``.
+        name: State-dict name of a parameter or buffer, else empty.
+    """
+
+    shape: tuple[int, ...]
+    itemsize: int
+    storage: int
+    origin: str
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class TapeOp:
+    """One ATen operation.
+
+    Attributes:
+        target: The overload, such as ``aten.convolution.default``.
+        arguments: Every argument by its name in the operator's schema, tensors as `Ref`.
+        outputs: The tensors it returned; an in-place operation returns one that is already on the tape.
+        writes: Tensors that it changes in place.
+        module: Path of the innermost module that was running.
+        alive: Storages of inputs and activations alive right after it.
+    """
+
+    target: torch._ops.OpOverload
+    arguments: Mapping[str, Any]
+    outputs: tuple[Ref, ...]
+    writes: tuple[Ref, ...]
+    module: str
+    alive: frozenset[int]
+
+    def __getitem__(self, argument: str) -> Any:
+        return self.arguments[argument]
+
+    @property
+    def name(self) -> str:
+        """The operation without its overload: ``aten.convolution``."""
+        return str(self.target.overloadpacket)
+
+    @property
+    def inputs(self) -> tuple[Ref, ...]:
+        """Every tensor argument, those inside lists too."""
+        return tuple(leaf for leaf in tree_leaves(dict(self.arguments)) if isinstance(leaf, Ref))
+
+
+@dataclass(frozen=True)
+class ModuleCall:
+    """A call of a submodule: its path, itself, and its first tensor input and output."""
+
+    path: str
+    module: nn.Module
+    input: Ref
+    output: Ref
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Where a forward pass broke off: module path, the tensors at hand, and the exception."""
+
+    module: str
+    at_hand: tuple[Ref, ...]
+    error: Exception
+
+
+@dataclass
+class Tape:
+    """A recorded forward pass; ``failure`` is set where it broke off."""
+
+    tensors: list[TapeTensor] = field(default_factory=list)
+    ops: list[TapeOp] = field(default_factory=list)
+    calls: list[ModuleCall] = field(default_factory=list)
+    parameters: dict[str, Ref] = field(default_factory=dict)
+    module_types: dict[str, type[nn.Module]] = field(default_factory=dict)
+    outputs: tuple[Ref, ...] = ()
+    failure: Failure | None = None
+
+
+class _Recorder(TorchDispatchMode):
+    """Writes every operation that passes by onto a tape. Holds no tensor alive."""
+
+    def __init__(self, tape: Tape) -> None:
+        super().__init__()
+        self.tape = tape
+        self.stack: list[str] = [""]
+        self.at_hand: tuple[Ref, ...] = ()
+        self._refs = WeakTensorKeyDictionary()
+        self._storages: dict[StorageWeakRef, int] = {}
+        self._activations: dict[int, StorageWeakRef] = {}
+
+    def ref(self, tensor: Tensor, origin: str, name: str = "") -> Ref:
+        """The tensor's place on the tape; a tensor not seen before is added."""
+        known = self._refs.get(tensor)
+        if known is not None:
+            return known
+        storage_ref = StorageWeakRef(tensor.untyped_storage())
+        if storage_ref not in self._storages:
+            self._storages[storage_ref] = len(self._storages)
+            if origin in ("input", "op"):
+                self._activations[self._storages[storage_ref]] = storage_ref
+        storage = self._storages[storage_ref]
+        self.tape.tensors.append(TapeTensor(tuple(tensor.shape), tensor.element_size(), storage, origin, name))
+        self._refs[tensor] = reference = Ref(len(self.tape.tensors) - 1)
+        return reference
+
+    def refs(self, tree: Any, origin: str) -> Any:
+        """The tree with every tensor replaced by its place on the tape."""
+        return tree_map_only(Tensor, lambda tensor: self.ref(tensor, origin), tree)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func.namespace == "prim":
+            return func(*args, **kwargs)
+        schema = func._schema.arguments
+        given = dict(zip((a.name for a in schema), args, strict=False)) | kwargs
+        values = {a.name: given.get(a.name, a.default_value) for a in schema}
+        arguments = self.refs(values, "constant")
+        self.at_hand = tuple(leaf for leaf in tree_leaves(arguments) if isinstance(leaf, Ref))
+        result = func(*args, **kwargs)
+        outputs = tuple(self.ref(t, "op") for t in tree_leaves(result) if isinstance(t, Tensor))
+        writes = tuple(
+            leaf
+            for a in schema
+            if a.alias_info is not None and a.alias_info.is_write
+            for leaf in tree_leaves(arguments[a.name])
+            if isinstance(leaf, Ref)
+        )
+        alive = frozenset(s for s, storage in self._activations.items() if not storage.expired())
+        self._activations = {s: self._activations[s] for s in alive}
+        self.tape.ops.append(TapeOp(func, arguments, outputs, writes, self.stack[-1], alive))
+        return result
+
+    @contextmanager
+    def watching(self, module: nn.Module) -> Iterator[None]:
+        """Keep the path of the running submodule, and note the calls of leaf modules."""
+        entered: list[tuple[Ref, ...]] = []
+
+        def enter(path: str):
+            def hook(_: nn.Module, args: tuple) -> None:
+                self.stack.append(path)
+                self.at_hand = tuple(self.ref(t, "constant") for t in tree_leaves(args) if isinstance(t, Tensor))
+                entered.append(self.at_hand)
+
+            return hook
+
+        def leave(path: str):
+            def hook(submodule: nn.Module, _: tuple, result: Any) -> None:
+                self.stack.pop()
+                inputs = entered.pop()
+                outputs = [self.ref(t, "op") for t in tree_leaves(result) if isinstance(t, Tensor)]
+                if inputs and outputs:
+                    self.tape.calls.append(ModuleCall(path, submodule, inputs[0], outputs[0]))
+
+            return hook
+
+        handles = []
+        for path, submodule in module.named_modules():
+            self.tape.module_types[path] = type(submodule)
+            handles.append(submodule.register_forward_pre_hook(enter(path), prepend=True))
+            handles.append(submodule.register_forward_hook(leave(path)))
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def record(module: nn.Module, inputs: Sequence[Any], state: Mapping[str, Tensor] | None = None) -> Tape:
+    """Record one forward pass in eval mode.
+
+    Args:
+        module: Any module; neither it nor its tensors are changed.
+        inputs: Arguments of its forward pass; only the shapes of tensors matter.
+        state: Tensors to use in place of the module's own, by state-dict name; only their shapes matter.
+
+    Returns:
+        The tape, with ``failure`` set where the forward pass raised.
+    """
+    structure = copy_structure(module).eval()
+    tape = Tape()
+    fake_mode = FakeTensorMode(allow_non_fake_inputs=True)
+    with torch.no_grad(), fake_mode:
+        own = named_tensors(structure)
+        tensors: dict[str, Tensor] = {name: fake_mode.from_tensor((state or own)[name]) for name in own}
+        fake_inputs = tree_map_only(Tensor, fake_mode.from_tensor, tuple(inputs))
+    recorder = _Recorder(tape)
+    tape.parameters = {name: recorder.ref(t, "parameter", name) for name, t in tensors.items()}
+    recorder.refs(fake_inputs, "input")
+    with torch.no_grad(), fake_mode, recorder.watching(structure), recorder:
+        try:
+            result = torch.func.functional_call(structure, tensors, fake_inputs)
+        except Exception as error:
+            tape.failure = Failure(recorder.stack[-1], recorder.at_hand, error)
+        else:
+            leaves = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+            tape.outputs = tuple(recorder.ref(leaf, "op") for leaf in leaves)
+    return tape

@@ -1,0 +1,197 @@
+"""The cost of a plan as a closed form over the channel graph: microseconds, no forward pass.
+
+Every size in the traced pass is linear in the widths, every cost is a sum of products of sizes. Costs hold for the
+input shapes that the graph was traced with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gancompress.channels import ChannelGraph, ChannelPlan, Extent
+from gancompress.channels.tape import Ref, TapeOp
+from gancompress.cost.conventions import Macs
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a network costs on the inputs it was traced with.
+
+    Attributes:
+        macs: Multiply-accumulate operations, in every convention.
+        parameters: Numbers in its parameters, a shared one counted once.
+        parameter_bytes: Their bytes.
+        peak_activation_bytes: Largest total of inputs and activations alive at once in eager mode, without parameters.
+    """
+
+    macs: Macs
+    parameters: int
+    parameter_bytes: int
+    peak_activation_bytes: int
+
+
+@dataclass(frozen=True)
+class _Term:
+    """A product of sizes, ``coefficient * prod(extents)``, that some quantity adds up."""
+
+    coefficient: int
+    extents: tuple[Extent, ...]
+
+
+class _Sum:
+    """A sum of terms, ready to be evaluated at many plans."""
+
+    def __init__(self, terms: Sequence[_Term], groups: Sequence[str]) -> None:
+        column = {group: i for i, group in enumerate(groups)}
+        extents = [Extent(1), *dict.fromkeys(e for term in terms for e in term.extents)]
+        row = {extent: i for i, extent in enumerate(extents)}
+        self._constant = np.array([e.constant for e in extents], dtype=np.int64)
+        self._factors = np.zeros((len(extents), len(groups)), dtype=np.int64)
+        for extent, i in row.items():
+            for group, factor in extent.factors:
+                self._factors[i, column[group]] = factor
+        longest = max((len(term.extents) for term in terms), default=0)
+        self._rows = np.zeros((len(terms), longest), dtype=np.int64)
+        for i, term in enumerate(terms):
+            self._rows[i, : len(term.extents)] = [row[e] for e in term.extents]
+        self._coefficients = np.array([term.coefficient for term in terms], dtype=np.int64)
+
+    def each(self, widths: np.ndarray) -> np.ndarray:
+        """The value of every term. Shape ``(terms,)``."""
+        sizes = self._constant + self._factors @ widths
+        return self._coefficients * sizes[self._rows].prod(axis=1)
+
+
+class CostModel:
+    """Cost of any plan of one graph.
+
+    Example:
+        >>> cost = CostModel(graph)
+        >>> cost.at(graph.uniform_plan(0.5)).macs.true
+    """
+
+    def __init__(self, graph: ChannelGraph) -> None:
+        """Read the costs off a graph.
+
+        Args:
+            graph: The graph, traced at the input shapes of interest.
+        """
+        self._groups = tuple(graph.groups)
+        self._layers: list[str] = []
+        macs: list[tuple[_Term, _Term, _Term]] = []
+        for op in graph.ops:
+            for terms in _mac_terms(graph, op):
+                self._layers.append(op.module)
+                macs.append(terms)
+        self._true, self._outsize, self._cheap = (_Sum([terms[i] for terms in macs], self._groups) for i in range(3))
+        parameters = [name for name in graph.tensors if name in graph.parameters]
+        sizes = [_Term(1, tuple(axis.extent for axis in graph.tensors[name])) for name in parameters]
+        self._parameters = _Sum(sizes, self._groups)
+        self._itemsizes = np.array([graph.itemsizes[name] for name in parameters], dtype=np.int64)
+        self._storages, self._alive = _activations(graph)
+        self._storage_bytes = _Sum(self._storages, self._groups)
+
+    def at(self, plan: ChannelPlan) -> Cost:
+        """Every cost of a plan."""
+        widths = self._widths(plan)
+        numbers = self._parameters.each(widths)
+        return Cost(
+            macs=self._macs(widths),
+            parameters=int(numbers.sum()),
+            parameter_bytes=int(numbers @ self._itemsizes),
+            peak_activation_bytes=int((self._alive @ self._storage_bytes.each(widths)).max(initial=0)),
+        )
+
+    def macs(self, plan: ChannelPlan) -> Macs:
+        """The MACs of a plan alone."""
+        return self._macs(self._widths(plan))
+
+    def layers(self, plan: ChannelPlan) -> dict[str, Macs]:
+        """The MACs of a plan by the path of the layer that spends them, in the order of the forward pass."""
+        widths = self._widths(plan)
+        result: dict[str, Macs] = {}
+        values = zip(*(form.each(widths).tolist() for form in (self._true, self._outsize, self._cheap)), strict=True)
+        for layer, macs in zip(self._layers, values, strict=True):
+            result[layer] = result.get(layer, Macs(0, 0, 0)) + Macs(*macs)
+        return result
+
+    def _widths(self, plan: ChannelPlan) -> np.ndarray:
+        return np.array([plan.widths[group] for group in self._groups], dtype=np.int64)
+
+    def _macs(self, widths: np.ndarray) -> Macs:
+        return Macs(*(int(form.each(widths).sum()) for form in (self._true, self._outsize, self._cheap)))
+
+
+_NOTHING = _Term(0, ())
+
+
+def _mac_terms(graph: ChannelGraph, op: TapeOp) -> Iterator[tuple[_Term, _Term, _Term]]:
+    """(true, outsize, cheap layers) of one operation on activations."""
+
+    def extents(ref: Ref) -> tuple[Extent, ...]:
+        return graph.shapes[ref.index].extents
+
+    out = op.outputs[0] if op.outputs else None
+    if out is None or graph.shapes[out.index].weight:
+        return
+    kind = op.name.removeprefix("aten.")
+    if kind == "convolution":
+        kernel, x, y = extents(op["weight"]), extents(op["input"]), extents(out)
+        at_output = _Term(1, (y[0], *y[2:], *kernel))
+        yield (_Term(1, (x[0], *x[2:], *kernel)) if op["transposed"] else at_output, at_output, _NOTHING)
+    elif kind in _MATRIX_PRODUCTS:
+        left, right = (extents(ref) for ref in op.inputs[-2:])
+        product = _Term(1, (*left, right[-1]) if len(right) > 1 else left)
+        yield product, product, _NOTHING
+    else:
+        per_element = _cheap_macs_per_element(graph, op, kind)
+        if per_element:
+            yield _NOTHING, _NOTHING, _Term(per_element, extents(out))
+
+
+_MATRIX_PRODUCTS = {"mm", "bmm", "mv", "dot", "addmm", "baddbmm", "addmv"}
+_ONE_PER_ELEMENT = {
+    "leaky_relu",
+    "leaky_relu_",
+    "avg_pool2d",
+    "avg_pool3d",
+    "_adaptive_avg_pool2d",
+    "_adaptive_avg_pool3d",
+}
+
+
+def _cheap_macs_per_element(graph: ChannelGraph, op: TapeOp, kind: str) -> int:
+    """What torchprofile counts for each output element of the cheap layers."""
+    layer = graph.module_types.get(op.module, "")
+    if kind == "native_batch_norm":
+        is_instance_norm = op["training"] or layer.startswith("InstanceNorm")
+        return int(is_instance_norm or op["weight"] is not None)
+    if kind in ("native_group_norm", "native_layer_norm"):
+        return int(op["weight"] is not None)
+    if kind in ("mul", "mul_"):
+        return int(isinstance(op["other"], Ref))
+    if kind == "mean":
+        return int(layer.startswith("AdaptiveAvgPool"))
+    if kind == "upsample_bilinear2d":
+        return 4
+    return int(kind in _ONE_PER_ELEMENT)
+
+
+def _activations(graph: ChannelGraph) -> tuple[list[_Term], np.ndarray]:
+    """Bytes of every activation storage, and which are alive after each operation. Shape ``(moments, storages)``."""
+    moments = list(dict.fromkeys(op.alive for op in graph.ops))
+    storages = sorted(set().union(*moments)) if moments else []
+    first = _first_tensor_of_storage(graph)
+    terms = [_Term(graph.shapes[i].itemsize, graph.shapes[i].extents) for i in (first[s] for s in storages)]
+    alive = np.array([[storage in moment for storage in storages] for moment in moments], dtype=np.int64)
+    return terms, alive.reshape(len(moments), len(storages))
+
+
+def _first_tensor_of_storage(graph: ChannelGraph) -> dict[int, int]:
+    first: dict[int, int] = {}
+    for i, shape in enumerate(graph.shapes):
+        first.setdefault(shape.storage, i)
+    return first

@@ -1,0 +1,45 @@
+"""The errors a user can cause. Each message says where, what was got, what was expected and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class GanCompressError(Exception):
+    """Base of every error a user can cause; the command line prints its one line and exits with 2."""
+
+
+class ConfigError(GanCompressError):
+    """A family, option or value that does not exist or does not fit."""
+
+
+class CheckpointError(GanCompressError):
+    """A file that cannot be read, is unsafe to read, or fits no known layout."""
+
+
+class TraceError(GanCompressError):
+    """A module whose channels cannot be followed."""
+
+
+class PlanError(GanCompressError):
+    """A channel plan that does not fit its graph."""
+
+
+class BudgetError(GanCompressError):
+    """A budget that no plan of the graph can meet."""
+
+
+class InputSizeError(GanCompressError):
+    """An image size that a network cannot take."""
+
+
+class ExportError(GanCompressError):
+    """An export that failed, disagrees with eager, or lacks an optional package."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The hint that ends a message about an unknown name: the closest known one, or all of them."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"

@@ -1,0 +1,100 @@
+"""From a file, whichever program wrote it, to a `Generator`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from gancompress.errors import CheckpointError, ConfigError
+from gancompress.models.families import FAMILIES, build, find_family
+from gancompress.models.generator import Generator
+from gancompress.models.import_path import is_import_path
+from gancompress.models.importers import cartoongan, patchgan, resnet, unet
+from gancompress.models.importers.layout import Layout, Reading
+from gancompress.models.state import Mismatch, listed, shapes_of
+from gancompress.models.weight_files import read_safetensors, read_torch_file
+
+LAYOUTS: tuple[Layout, ...] = (*resnet.LAYOUTS, *unet.LAYOUTS, *cartoongan.LAYOUTS, *patchgan.LAYOUTS)
+"""Every known layout; of several that fit a file equally well, the first one counts."""
+
+
+def load_generator(path: Path | str, family: str | None = None, config: Mapping[str, Any] | None = None) -> Generator:
+    """Reads a network from a directory or a file of weights. Nothing in a file is ever run.
+
+    All floating-point tensors of a foreign file become float32, in which networks are trained and measured; a
+    directory that this package saved is read as it is.
+
+    Args:
+        path: A directory that `Generator.save` wrote, a ``.safetensors`` file, or a file written by
+            ``torch.save``.
+        family: What the file holds: a name in `FAMILIES` or the import path of a class. None works it out.
+        config: The family's options or the class's arguments; needs ``family``. None works it out from the
+            tensors.
+
+    Raises:
+        CheckpointError: The file cannot be read, or fits no known family, or not the one that was named.
+        ConfigError: The family does not exist, the config does not fit it, or a config was given without a
+        family.
+    """
+    path = Path(path)
+    if config is not None and family is None:
+        raise ConfigError("config: got options without a family, expected both; name the family")
+    if path.is_dir():
+        return _load_directory(path, family, config)
+    read = read_safetensors if path.suffix == ".safetensors" else read_torch_file
+    tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in read(path).items()}
+    if family is not None and is_import_path(family):
+        return _as_class(path, tensors, family, config or {})
+    reading = _best_reading(path, tensors, family, config)
+    if not reading.mismatch:
+        return Generator(reading.family.name, reading.config.model_dump(), reading.state)
+    if family is not None:
+        what = f"{reading.family.name} with this config" if config is not None else reading.family.name
+        raise CheckpointError(
+            f"{path}: got tensors that do not fit {what}, as named by {reading.layout.name}: "
+            f"{reading.mismatch}; give the family and config that the weights were trained with"
+        )
+    raise CheckpointError(
+        f"{path}: got tensors that fit no known family; nearest is {reading.family.name}, as named by "
+        f"{reading.layout.name}: {reading.mismatch}; give a class by import path with its config"
+    )
+
+
+def _load_directory(path: Path, family: str | None, config: Mapping[str, Any] | None) -> Generator:
+    generator = Generator.load(path)
+    if config is not None or family not in (None, generator.family):
+        raise ConfigError(
+            f"{path}: got a family or config for a directory that has its own "
+            f"({generator.family}), expected none; leave them out"
+        )
+    return generator
+
+
+def _as_class(path: Path, tensors: Mapping[str, Tensor], family: str, config: Mapping[str, Any]) -> Generator:
+    mismatch = Mismatch.between(shapes_of(build(family, config)), shapes_of(tensors))
+    if mismatch:
+        raise CheckpointError(
+            f"{path}: got tensors that do not fit {family} with this config: {mismatch}; "
+            "give the config that the weights were trained with"
+        )
+    return Generator(family, config, tensors)
+
+
+def _best_reading(
+    path: Path, tensors: Mapping[str, Tensor], family: str | None, config: Mapping[str, Any] | None
+) -> Reading:
+    """The reading that leaves the least unexplained."""
+    known = None if family is None else find_family(family)
+    options = None if known is None or config is None else known.parse(config)
+    layouts = [layout for layout in LAYOUTS if known is None or layout.config_type is known.config_type]
+    readings = [Reading.by(layout, tensors, known, options) for layout in layouts]
+    best = max((reading for reading in readings if reading), key=lambda reading: reading.mismatch.agreement)
+    if known is None and best.mismatch.num_matched == 0:
+        raise CheckpointError(
+            f"{path}: got tensors of no known family ({listed(list(tensors))}), expected one of "
+            f"{', '.join(FAMILIES)}; give a class by import path with its config"
+        )
+    return best

@@ -1,0 +1,64 @@
+"""Layers that several families are made of."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Literal
+
+from torch import Tensor, nn
+
+NormKind = Literal["instance", "batch"]
+
+
+def named_layers(**layers: nn.Module) -> nn.Sequential:
+    """Layers that run one after another, each under its name (``stem.conv``, ``stem.norm``)."""
+    return nn.Sequential(OrderedDict(layers))
+
+
+def norm_layer(kind: NormKind, num_channels: int, affine: bool = False) -> nn.Module:
+    """Instance norm without running statistics, or batch norm, which is always affine.
+
+    Args:
+        kind: Which of the two.
+        num_channels: Width of its input [b, num_channels, h, w].
+        affine: Whether an instance norm has a scale and a shift.
+    """
+    if kind == "batch":
+        return nn.BatchNorm2d(num_channels)
+    return nn.InstanceNorm2d(num_channels, affine=affine)
+
+
+def bias_before(kind: NormKind) -> bool:
+    """Whether a convolution followed by this norm has a bias: only before an instance norm, by convention."""
+    return kind == "instance"
+
+
+class SeparableConv(nn.Module):
+    """Depthwise 3x3 convolution with reflection padding, instance norm, pointwise convolution; both with
+    bias.
+
+    Source: Li et al., GAN Compression, CVPR 2020, section 3.3 (the "MobileNet-style" generator).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        """Maps [b, in_channels, h, w] to [b, out_channels, h, w]."""
+        super().__init__()
+        self.depthwise = nn.Conv2d(in_channels, in_channels, 3, padding=1, padding_mode="reflect", groups=in_channels)
+        self.norm = nn.InstanceNorm2d(in_channels)
+        self.pointwise = nn.Conv2d(in_channels, out_channels, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Maps [b, in_channels, h, w] to [b, out_channels, h, w]."""
+        return self.pointwise(self.norm(self.depthwise(features)))
+
+
+def init_weights(network: nn.Module) -> None:
+    """Draws every convolution's weight from N(0, 0.02) and sets its bias to 0, in place.
+
+    Source: Zhu et al., CycleGAN, ICCV 2017, appendix 7.1.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.normal_(module.weight, 0.0, 0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

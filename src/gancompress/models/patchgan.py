@@ -1,0 +1,125 @@
+"""The discriminators that the image-to-image generators are trained against."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from gancompress.models.config import Count, FamilyConfig
+from gancompress.models.layers import NormKind, bias_before, init_weights, named_layers, norm_layer
+
+
+class PixelGanConfig(FamilyConfig):
+    """Configuration of a `PixelGan`. Channel groups: ``layers.0.conv``, ``layers.1.conv``.
+
+    Attributes:
+        ndf: Base width.
+        norm: Kind of norm. Convolutions before an instance norm have a bias, those before a batch norm have
+            none.
+    """
+
+    base_width: ClassVar[str] = "ndf"
+    reference_group: ClassVar[str] = "layers.0.conv"
+
+    ndf: Count = 64
+    norm: NormKind = "instance"
+
+    def default_widths(self) -> dict[str, int]:
+        """Widths ndf and 2 ndf."""
+        return {"layers.0.conv": self.ndf, "layers.1.conv": 2 * self.ndf}
+
+    @property
+    def min_size(self) -> int:
+        """An instance norm needs more than one pixel."""
+        return 2
+
+
+class PatchGanConfig(PixelGanConfig):
+    """Configuration of a `PatchGan`. Channel groups: ``layers.{i}.conv`` for i = 0 to n_layers.
+
+    Attributes:
+        n_layers: Number of stride-2 convolutions; 3 sees patches of 70x70 pixels.
+        affine: Whether instance norms have a scale and a shift, as in GAN Slimming. Batch norms always have
+            them.
+        global_average: Whether the map of logits is averaged to one logit per image, as in GAN Slimming.
+    """
+
+    n_layers: Count = 3
+    affine: bool = False
+    global_average: bool = False
+
+    def default_widths(self) -> dict[str, int]:
+        """Widths ndf * min(2 ** i, 8)."""
+        return {f"layers.{i}.conv": self.ndf * min(2**i, 8) for i in range(self.n_layers + 1)}
+
+    @property
+    def min_size(self) -> int:
+        """Three pixels before the two convolutions of stride 1, which leave one logit."""
+        return 3 * 2**self.n_layers
+
+
+class PatchGan(nn.Module):
+    """4x4 convolutions, n_layers of them with stride 2, then one with stride 1, and one more that gives the
+    logits.
+
+    Input [-1, 1], NCHW, in the colour order of the generator it judges; at least 3 * 2 ** n_layers pixels
+    each way.
+
+    Source: Isola et al., pix2pix, CVPR 2017, appendix 6.1.2; affine and averaged: Wang et al., GAN Slimming,
+    ECCV 2020.
+    """
+
+    def __init__(self, config: PatchGanConfig) -> None:
+        """Builds the network at the widths of the config, with fresh weights."""
+        super().__init__()
+        width = [config.in_channels, *config.group_widths().values()]
+
+        def layer(i: int) -> nn.Sequential:
+            stride, cout = 2 if i < config.n_layers else 1, width[i + 1]
+            if i == 0:
+                return named_layers(conv=nn.Conv2d(width[0], cout, 4, stride, 1), act=nn.LeakyReLU(0.2))
+            conv = nn.Conv2d(width[i], cout, 4, stride, 1, bias=bias_before(config.norm))
+            norm = norm_layer(config.norm, cout, config.affine)
+            return named_layers(conv=conv, norm=norm, act=nn.LeakyReLU(0.2))
+
+        self.global_average = config.global_average
+        self.layers = nn.Sequential(*(layer(i) for i in range(config.n_layers + 1)))
+        self.head = named_layers(conv=nn.Conv2d(width[-1], 1, 4, 1, 1))
+        init_weights(self)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Maps [b, in_channels, h, w] to logits [b, 1, h', w'], or [b, 1] with ``global_average``."""
+        logits = self.head(self.layers(image))
+        return logits.mean(dim=(2, 3)) if self.global_average else logits
+
+
+class PixelGan(nn.Module):
+    """1x1 convolutions: every pixel is judged by itself.
+
+    Input [-1, 1], NCHW, in the colour order of the generator it judges.
+
+    Source: Isola et al., pix2pix, CVPR 2017, section 4.4.
+    """
+
+    def __init__(self, config: PixelGanConfig) -> None:
+        """Builds the network at the widths of the config, with fresh weights."""
+        super().__init__()
+        first, second = config.group_widths().values()
+        # The last convolution follows the bias convention although no norm follows it: the published weights
+        # do.
+        bias = bias_before(config.norm)
+        self.layers = nn.Sequential(
+            named_layers(conv=nn.Conv2d(config.in_channels, first, 1), act=nn.LeakyReLU(0.2)),
+            named_layers(
+                conv=nn.Conv2d(first, second, 1, bias=bias),
+                norm=norm_layer(config.norm, second),
+                act=nn.LeakyReLU(0.2),
+            ),
+        )
+        self.head = named_layers(conv=nn.Conv2d(second, 1, 1, bias=bias))
+        init_weights(self)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Maps [b, in_channels, h, w] to logits [b, 1, h, w]."""
+        return self.head(self.layers(image))

@@ -1,0 +1,146 @@
+"""The ResNet generator of CycleGAN, its separable variant, and every narrower network of both."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from torch import Tensor, nn
+
+from gancompress.models.config import Count, FamilyConfig, Rate
+from gancompress.models.layers import (
+    NormKind,
+    SeparableConv,
+    bias_before,
+    init_weights,
+    named_layers,
+    norm_layer,
+)
+
+
+class ResnetConfig(FamilyConfig):
+    """Configuration of a `ResnetGenerator`.
+
+    Channel groups: ``stem.conv``, ``down.0.conv``, ``down.1.conv`` (the residual stream, which the second
+    convolution of every block shares), ``blocks.{i}.conv1`` (``blocks.{i}.conv1.pointwise`` when separable),
+    ``up.0.conv``, ``up.1.conv``.
+
+    Attributes:
+        out_channels: Channels of the output image.
+        ngf: Base width: stem ngf, residual stream and block middles 4 ngf.
+        num_blocks: Number of residual blocks.
+        separable: Whether the convolutions of the residual blocks are separable.
+        norm: Kind of norm. Convolutions before an instance norm have a bias, those before a batch norm have
+            none.
+        affine_norms: Which instance norms have a scale and a shift: those of the channels that GAN Slimming
+            prunes (all but the residual stream's), all, or none. Batch norms always have them.
+        dropout: Dropout rate inside the residual blocks while training, in [0, 1).
+    """
+
+    reference_group: ClassVar[str] = "down.1.conv"
+
+    out_channels: Count = 3
+    ngf: Count = 64
+    num_blocks: Count = 9
+    separable: bool = False
+    norm: NormKind = "instance"
+    affine_norms: Literal["none", "prunable", "all"] = "none"
+    dropout: Rate = 0.0
+
+    @property
+    def block_groups(self) -> list[str]:
+        """Name of each block's middle channel group."""
+        suffix = ".pointwise" if self.separable else ""
+        return [f"blocks.{i}.conv1{suffix}" for i in range(self.num_blocks)]
+
+    def default_widths(self) -> dict[str, int]:
+        """Widths ngf, 2 ngf, 4 ngf down, 4 ngf in the blocks, 2 ngf, ngf up."""
+        down = {"stem.conv": self.ngf, "down.0.conv": 2 * self.ngf, "down.1.conv": 4 * self.ngf}
+        up = {"up.0.conv": 2 * self.ngf, "up.1.conv": self.ngf}
+        return down | dict.fromkeys(self.block_groups, 4 * self.ngf) | up
+
+    @property
+    def size_multiple(self) -> int:
+        """Two stride-2 stages."""
+        return 4
+
+    @property
+    def min_size(self) -> int:
+        """Reflection padding in the blocks needs two pixels at a quarter of the size."""
+        return 8
+
+
+class ResidualBlock(nn.Module):
+    """``x + norm2(conv2(dropout(relu(norm1(conv1(x))))))``, no activation after the sum."""
+
+    def __init__(self, stream: int, middle: int, config: ResnetConfig) -> None:
+        """Maps [b, stream, h, w] to the same shape through ``middle`` channels."""
+        super().__init__()
+        self.conv1 = _block_conv(stream, middle, config)
+        self.norm1 = norm_layer(config.norm, middle, affine=config.affine_norms != "none")
+        self.act = nn.ReLU()
+        self.dropout = nn.Dropout(config.dropout)
+        self.conv2 = _block_conv(middle, stream, config)
+        self.norm2 = norm_layer(config.norm, stream, affine=config.affine_norms == "all")
+
+    def forward(self, stream: Tensor) -> Tensor:
+        """Maps [b, stream, h, w] to the same shape."""
+        middle = self.dropout(self.act(self.norm1(self.conv1(stream))))
+        return stream + self.norm2(self.conv2(middle))
+
+
+class ResnetGenerator(nn.Module):
+    """7x7 stem, two stride-2 convolutions, residual blocks, two transposed convolutions, 7x7 head, tanh.
+
+    Images are [-1, 1], RGB, NCHW; height and width divisible by 4, at least 8. The output has the input's
+    size.
+
+    Source: Johnson et al., ECCV 2016; Zhu et al., CycleGAN, ICCV 2017, appendix 7.2. Separable blocks: Li et
+    al., GAN Compression, CVPR 2020, section 3.3. Affine instance norms: Wang et al., GAN Slimming, ECCV
+    2020, section 4.1.
+    """
+
+    def __init__(self, config: ResnetConfig) -> None:
+        """Builds the network at the widths of the config, with fresh weights."""
+        super().__init__()
+        width = config.group_widths()
+        stem, down, stream = width["stem.conv"], width["down.0.conv"], width["down.1.conv"]
+        up, last = width["up.0.conv"], width["up.1.conv"]
+        prunable, stream_affine = config.affine_norms != "none", config.affine_norms == "all"
+        bias = bias_before(config.norm)
+
+        def stage(conv: nn.Module, num_channels: int, affine: bool) -> nn.Sequential:
+            return named_layers(conv=conv, norm=norm_layer(config.norm, num_channels, affine), act=nn.ReLU())
+
+        def down_conv(cin: int, cout: int) -> nn.Conv2d:
+            return nn.Conv2d(cin, cout, 3, stride=2, padding=1, bias=bias)
+
+        def up_conv(cin: int, cout: int) -> nn.ConvTranspose2d:
+            return nn.ConvTranspose2d(cin, cout, 3, stride=2, padding=1, output_padding=1, bias=bias)
+
+        self.stem = stage(_wide_conv(config.in_channels, stem, bias), stem, prunable)
+        self.down = nn.Sequential(
+            stage(down_conv(stem, down), down, prunable),
+            stage(down_conv(down, stream), stream, stream_affine),
+        )
+        self.blocks = nn.Sequential(*(ResidualBlock(stream, width[group], config) for group in config.block_groups))
+        self.up = nn.Sequential(
+            stage(up_conv(stream, up), up, prunable),
+            stage(up_conv(up, last), last, prunable),
+        )
+        self.head = named_layers(conv=_wide_conv(last, config.out_channels, bias=True), act=nn.Tanh())
+        init_weights(self)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Maps an image [b, in_channels, h, w] to an image [b, out_channels, h, w] in [-1, 1]."""
+        return self.head(self.up(self.blocks(self.down(self.stem(image)))))
+
+
+def _wide_conv(in_channels: int, out_channels: int, bias: bool) -> nn.Conv2d:
+    return nn.Conv2d(in_channels, out_channels, 7, padding=3, padding_mode="reflect", bias=bias)
+
+
+def _block_conv(in_channels: int, out_channels: int, config: ResnetConfig) -> nn.Module:
+    if config.separable:
+        return SeparableConv(in_channels, out_channels)
+    bias = bias_before(config.norm)
+    return nn.Conv2d(in_channels, out_channels, 3, padding=1, padding_mode="reflect", bias=bias)

@@ -1,0 +1,141 @@
+"""Reading and writing files of weights, without ever running what is in them."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from gancompress.errors import CheckpointError
+from gancompress.models.state import listed
+
+# Where training programs keep the generator, most wanted first: averaged weights, then a generator, then the
+# rest.
+WRAPPERS = (
+    *("g_ema", "G_ema", "netG_ema", "generator_ema", "params_ema", "model_ema", "state_dict_ema", "ema"),
+    *("netG", "netG_A", "netG_A2B", "G", "G_A", "generator", "gen", "net_g", "netG_B", "netG_B2A", "G_B"),
+    *("params", "state_dict", "model_state_dict", "model", "network", "net", "weights", "module"),
+)
+
+
+def read_torch_file(path: Path) -> dict[str, Tensor]:
+    """The generator's tensors in a file written by ``torch.save``, by name.
+
+    Wrappers around the state dict are opened (`WRAPPERS`), the prefixes of data parallelism and
+    ``torch.compile`` dropped. Only tensors and plain containers are read; no code in the file is run.
+
+    Raises:
+        CheckpointError: The file is missing, empty, damaged, holds anything but tensors and plain values, or
+        no tensors.
+    """
+    return _drop_prefixes(_find_tensors(_unpickle(path), path))
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors in a safetensors file, by name; names that were saved as tied share their tensor again.
+
+    Raises:
+        CheckpointError: The file is missing, empty or damaged.
+    """
+    _check_file(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            aliases = file.metadata() or {}
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: got a damaged file ({error}), expected safetensors; copy it again") from None
+    return state | {alias: state[name] for alias, name in aliases.items() if name in state}
+
+
+def write_safetensors(path: Path, state: Mapping[str, Tensor]) -> None:
+    """Writes tensors so that the file is there completely or not at all.
+
+    Tensors that are one and the same are written once, and the other names as metadata of the file.
+    """
+    names: dict[tuple[object, ...], str] = {}
+    aliases: dict[str, str] = {}
+    for name, tensor in state.items():
+        same = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.device)
+        first = names.setdefault(same, name) if tensor.numel() else name
+        if first != name:
+            aliases[name] = first
+    tensors = {
+        name: tensor.detach().clone(memory_format=torch.contiguous_format)
+        for name, tensor in state.items()
+        if name not in aliases
+    }
+    write_atomically(path, save(tensors, metadata=aliases or None))
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes a file so that it is there completely or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise CheckpointError(f"{path}: found no such file, expected a file of weights; check the path")
+    if path.stat().st_size == 0:
+        raise CheckpointError(f"{path}: got an empty file, expected weights; copy it again")
+
+
+def _unpickle(path: Path) -> object:
+    _check_file(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        # A damaged file fails in any way, from EOFError to UnicodeDecodeError.
+        reason = str(error)
+        if foreign := re.search(r"GLOBAL (\S+)", reason):
+            raise CheckpointError(
+                f"{path}: got a pickle with code or objects in it ({foreign[1]}), expected tensors only; "
+                "none of it was run; save the network's state_dict() instead"
+            ) from None
+        if "TorchScript" in reason:
+            raise CheckpointError(
+                f"{path}: got a TorchScript program, expected tensors; save the network's state_dict() instead"
+            ) from None
+        raise CheckpointError(
+            f"{path}: got something that torch cannot read ({type(error).__name__}), "
+            "expected a file written by torch.save; it may be cut off: copy it again"
+        ) from None
+
+
+def _find_tensors(content: Any, path: Path) -> dict[str, Tensor]:
+    while isinstance(content, Mapping):
+        wrapper = next((key for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if wrapper is None:
+            tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+            if tensors:
+                return tensors
+            keys = listed([str(key) for key in content]) or "no keys"
+            raise CheckpointError(
+                f"{path}: got a dictionary without tensors ({keys}), expected a state dict, alone or "
+                f"under one of {', '.join(WRAPPERS)}; save the network's state_dict() instead"
+            )
+        content = content[wrapper]
+    raise CheckpointError(
+        f"{path}: got a {type(content).__name__}, expected a state dict; save the network's state_dict() instead"
+    )
+
+
+def _drop_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    state = {name.replace("_orig_mod.", ""): tensor for name, tensor in state.items()}
+    while all(name.startswith("module.") for name in state):
+        state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    return state
