@@ -36,10 +36,11 @@ def follow(tape: Tape) -> Labelling:
 
 
 def _labelled_axes(tape: Tape, name: str, shape: tuple[int, ...]) -> list[int]:
-    """Axes of a parameter that can carry channels: all but those of size 1 and the taps of a convolution's kernel."""
+    """Axes of a parameter that can carry channels: not those of size 1, of a kernel's taps, or of an image."""
     path = name.rpartition(".")[0].partition(".parametrizations")[0].removeprefix("parametrizations")
-    is_kernel = len(shape) > 2 and issubclass(tape.module_types.get(path, object), _ConvNd)
-    return [axis for axis, size in enumerate(shape) if size > 1 and not (is_kernel and axis > 1)]
+    is_kernel = issubclass(tape.module_types.get(path, object), _ConvNd)
+    end = 2 if is_kernel else max(3, len(shape) - 2) if len(shape) != 4 else 2
+    return [axis for axis, size in enumerate(shape[:end]) if size > 1]
 
 
 def _assign(labelling: Labelling, op: TapeOp, ref: Ref, result: Labels) -> None:

@@ -102,7 +102,8 @@ class Labelling:
         """Note what the atoms of a weight do: ``out``, ``in``, ``depthwise``, ``bias``, ``scale``, ``shift`` or
         ``statistic``.
         """
-        if atoms is not None and self[ref].weight:
+        is_kernel = self.tape.ops[self.op_index].arguments.get("weight") == ref
+        if atoms is not None and (self[ref].weight or is_kernel):
             self.roles.append((atoms.ravel(), role))
 
     def along(self, ref: Ref, axis: int) -> np.ndarray | None:

@@ -104,13 +104,23 @@ def combine(g: Labelling, operands: Sequence[tuple[Labels, tuple[int, ...]]], nd
                 continue
             flexible.pop(axis + offset, None)
             if not labelled:
-                for factor in factors:
-                    if factor.shape[axis + offset] > 1:
-                        g.fix(factor, "meets channels that cannot be removed")
+                factors = [_stay_along(g, factor, axis + offset) for factor in factors]
     weight = any(labels.weight for labels, _ in operands) and all(
-        labels.weight or not shape or labels.flexible for labels, shape in operands
+        labels.weight or len(labels.flexible) == len(shape) for labels, shape in operands
     )
     return Labels(tuple(factors), flexible, weight)
+
+
+def _stay_along(g: Labelling, factor: Factor, axis: int) -> Factor:
+    """A factor that meets an axis without channels: it may vary only along its other axes."""
+    if factor.shape[axis] == 1:
+        return factor
+    first = factor.take([0], axis)
+    if first.size == 1:
+        g.fix(factor, "meets channels that cannot be removed")
+        return factor
+    g.tie(factor, first)
+    return first
 
 
 def _operand(g: Labelling, ref: Ref) -> tuple[Labels, tuple[int, ...]]:
@@ -121,6 +131,12 @@ def _elementwise(g: Labelling, op: TapeOp) -> list[Labels]:
     ndim = len(g.shape(op.outputs[0]))
     result = combine(g, [_operand(g, ref) for ref in op.inputs], ndim)
     return [result for _ in op.outputs]
+
+
+@_rule("_weight_norm_interface")
+def _weight_norm(g: Labelling, op: TapeOp) -> list[Labels]:
+    weight = combine(g, [_operand(g, op["v"]), _operand(g, op["g"])], len(g.shape(op["v"])))
+    return [weight, g[op["g"]]]
 
 
 @_rule("_prelu_kernel")
@@ -256,6 +272,7 @@ def _matmul(g: Labelling, op: TapeOp) -> list[Labels]:
 def _embedding(g: Labelling, op: TapeOp) -> list[Labels]:
     rows = g.along(op["weight"], 0)
     if rows is not None:
+        g.role(op["weight"], rows, "index")
         g.fix(rows, "is chosen by an index")
     channels = g.along(op["weight"], 1)
     g.role(op["weight"], channels, "out")

@@ -232,8 +232,7 @@ class _Builder:
             atoms = labelling.atoms_of(name, axis)
             assert atoms is not None
             stay = atoms[self.roots[atoms] == FIXED]
-            is_channel_axis = role == "out" or (role is None and axis < 2)
-            if is_channel_axis and stay.size:
+            if role in ("out", None) and stay.size:
                 fix = reason_of.get(apart[stay[0]], unknown)
                 layer = _layer(name) if role else name
                 fixed.append(FixedChannels(layer, stay.size, fix.reason, fix.unfollowed, fix.module))
@@ -241,9 +240,10 @@ class _Builder:
 
 
 def _layer(name: str) -> str:
-    """Path of the module that a tensor belongs to; the tensor's own name where that is the traced module itself."""
+    """Path of the layer whose weight this is; the tensor's own name where it is no layer's ``weight`` or ``bias``."""
     layer, is_parametrized, _ = name.partition(".parametrizations.")
-    return layer if is_parametrized else name.rpartition(".")[0] or name
+    path, _, leaf = name.rpartition(".")
+    return layer if is_parametrized else path if path and leaf.startswith(("weight", "bias")) else name
 
 
 def _axis_roles(labelling: Labelling) -> dict[tuple[str, int], str]:
@@ -311,7 +311,8 @@ def _conflicts(module: nn.Module, inputs: Sequence[Any], labelling: Labelling, b
     if not graph.groups:
         return []
     with torch.no_grad():
-        tape = record(structure_at(module, graph, plan), inputs, narrow(named_tensors(module), graph, plan))
+        state = {name: t.contiguous() for name, t in narrow(named_tensors(module), graph, plan).items()}
+        tape = record(structure_at(module, graph, plan), inputs, state)
     narrowed = follow(tape)
     channel = np.zeros(narrowed.num_atoms, dtype=np.int64)
     for (name, axis), start in narrowed.starts.items():

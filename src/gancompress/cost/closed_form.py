@@ -154,6 +154,7 @@ def _mac_terms(graph: ChannelGraph, op: TapeOp) -> Iterator[tuple[_Term, _Term, 
 
 _MATRIX_PRODUCTS = {"mm", "bmm", "mv", "dot", "addmm", "baddbmm", "addmv"}
 _ONE_PER_ELEMENT = {
+    "mean",
     "leaky_relu",
     "leaky_relu_",
     "avg_pool2d",
@@ -173,8 +174,6 @@ def _cheap_macs_per_element(graph: ChannelGraph, op: TapeOp, kind: str) -> int:
         return int(op["weight"] is not None)
     if kind in ("mul", "mul_"):
         return int(isinstance(op["other"], Ref))
-    if kind == "mean":
-        return int(layer.startswith("AdaptiveAvgPool"))
     if kind == "upsample_bilinear2d":
         return 4
     return int(kind in _ONE_PER_ELEMENT)

@@ -1,8 +1,8 @@
-"""What a network costs by running it once: an instrument that knows no graph and no plan, and says what it could not count.
+"""What a network costs, by running it once: an instrument that knows no graph and no plan, and says what it missed.
 
-Layers are counted by hooks on the modules, from the shape of their weight and of what they returned. The cheap operations that
-code may also write without a module (products, poolings, ...), the storages alive, and the work done outside every known layer
-are seen below them, at the operations that PyTorch dispatches.
+Layers are counted by hooks on the modules, from the shape of their weight and of what they returned. The cheap
+operations that code may also write without a module (products, poolings, ...), the storages alive, and the work done
+outside every known layer are seen one level below, at the operations that PyTorch dispatches.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.instancenorm import _InstanceNorm
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
 from gancompress.cost.conventions import Macs
@@ -53,10 +53,10 @@ class MeasuredCost:
         macs: The sum over ``layers``, for the batch of the inputs.
         parameters: Elements of all parameters, trainable or not, a shared one once; buffers are not parameters.
         parameter_bytes: The same in bytes.
-        peak_activation_bytes: The largest total of the storages that were alive together right after an operation and that
-            are no parameter or buffer. The inputs and the outputs count; what one operation needs inside itself does not.
+        peak_activation_bytes: The largest total of the storages that were alive together right after an operation
+            and are no parameter or buffer. Inputs and outputs count; what an operation needs inside itself does not.
         layers: What was counted, in the order in which it ran.
-        uncounted: One line for each thing that ``macs`` lacks: its module and what it is. Empty when the count is complete.
+        uncounted: One line for each thing that ``macs`` lacks: its module and what it is. Empty: nothing is missing.
     """
 
     macs: Macs
@@ -80,9 +80,12 @@ def measure(module: nn.Module, inputs: tuple[Tensor, ...]) -> MeasuredCost:
         Its cost for these inputs.
     """
     parameters = list(module.parameters())
-    run = _Run(module, inputs)
-    with evaluation_mode(module), torch.no_grad(), run.hooks(), run:
-        module(*inputs)
+    # In inference mode, operations that are made of others would be seen whole.
+    with torch.inference_mode(False), torch.no_grad(), evaluation_mode(module):
+        inputs = tuple(tensor.clone() if tensor.is_inference() else tensor for tensor in inputs)
+        run = _Run(module, inputs)
+        with run.hooks(), run:
+            module(*inputs)
     return MeasuredCost(
         macs=sum((layer.macs for layer in run.layers), Macs(0, 0, 0)),
         parameters=sum(parameter.numel() for parameter in parameters),
@@ -105,7 +108,7 @@ def evaluation_mode(module: nn.Module) -> Iterator[None]:
             part.training = flag
 
 
-# Layers, counted by hooks. The first type that fits decides; shapes come from the tensors, for attributes may be out of date.
+# Layers, counted by hooks. Sizes come from the tensors, for a layer's attributes may be out of date.
 _Rule = Callable[[Any, Tensor, Tensor], Macs]
 
 
@@ -137,7 +140,7 @@ def _free(layer: nn.Module, given: Tensor, output: Tensor) -> Macs:
     return Macs(0, 0, 0)
 
 
-_LAYERS: Mapping[type[nn.Module], _Rule] = {
+_LAYERS: Mapping[type[nn.Module], _Rule] = {  # the first type that fits decides
     _ConvTransposeNd: _transposed_convolution,
     _ConvNd: _convolution,
     nn.Linear: _linear,
@@ -150,7 +153,7 @@ _LAYERS: Mapping[type[nn.Module], _Rule] = {
     nn.Embedding: _free,
 }
 
-# Cheap operations, counted wherever they run outside a known layer: products of ``Macs.cheap_layers`` for each output element.
+# Cheap operations, counted wherever they run outside a known layer: what each output element adds to ``cheap_layers``.
 # A mean is what an average pooling to size 1 becomes. Source: the handlers of torchprofile 0.0.4.
 _CHEAP: Mapping[str, int] = {
     "mul": 1,
@@ -165,7 +168,7 @@ _CHEAP: Mapping[str, int] = {
     "upsample_bilinear2d": 4,
 }
 
-# Operations that are never cheap (or, for the norms, have a rule as layers): outside a known layer they are missing in the count.
+# Operations that are not cheap, and norms, which have a rule as layers only: outside a known layer they are missed.
 _MISSED = re.compile(
     r".*convolution.*|.*mm|(add)?mv|v?dot|_trilinear|.*attention.*|.*transformer.*|.*(rnn|lstm|gru).*|"
     r"_?(native|fused|cudnn|miopen)_.*norm.*"
@@ -214,7 +217,8 @@ class _Run(TorchDispatchMode):
 
         def count(part: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
             if rule:
-                macs = rule(part, args[0] if args else kwargs["input"], output)
+                with _disable_current_modes():  # a parametrised weight is computed anew to be looked at
+                    macs = rule(part, args[0] if args else kwargs["input"], output)
                 new = set(part.parameters()) - self._counted
                 self._counted |= new
                 self._add(path, type(part).__name__, macs, sum(each.numel() for each in new), output)
@@ -228,14 +232,7 @@ class _Run(TorchDispatchMode):
         self.layers.append(LayerCost(path, kind, macs, parameters, tuple(output.shape)))
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if func.namespace == "prim":  # a question about a tensor, no work
-            return func(*args, **kwargs)
-        with self:  # in inference mode, operations that are made of others arrive whole
-            output = func.decompose(*args, **kwargs)
-        if output is not NotImplemented:
-            return output
-        output = func(*args, **kwargs)
+        output = func(*args, **(kwargs or {}))
         self.live.add(output)
         if not any(rule for _, rule in self._running):
             self._note(func, args, output)
@@ -249,7 +246,7 @@ class _Run(TorchDispatchMode):
         if name in _CHEAP and not by_a_number:
             macs = Macs(0, 0, _CHEAP[name] * prod(output.shape))
             self._add(path, name, macs, 0, output)
-        elif _MISSED.fullmatch(name) or func.namespace != "aten":
+        elif _MISSED.fullmatch(name) or func.namespace not in ("aten", "prim"):
             self.missed.append(f"{path}: {func.overloadpacket} outside a known layer")
 
 

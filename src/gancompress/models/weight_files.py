@@ -17,8 +17,7 @@ from torch import Tensor
 from gancompress.errors import CheckpointError
 from gancompress.models.state import listed
 
-# Where training programs keep the generator, most wanted first: averaged weights, then a generator, then the
-# rest.
+# Where training programs keep the generator, most wanted first: averaged weights, a generator, then the rest.
 WRAPPERS = (
     *("g_ema", "G_ema", "netG_ema", "generator_ema", "params_ema", "model_ema", "state_dict_ema", "ema"),
     *("netG", "netG_A", "netG_A2B", "G", "G_A", "generator", "gen", "net_g", "netG_B", "netG_B2A", "G_B"),
@@ -29,21 +28,20 @@ WRAPPERS = (
 def read_torch_file(path: Path) -> dict[str, Tensor]:
     """The generator's tensors in a file written by ``torch.save``, by name.
 
-    Wrappers around the state dict are opened (`WRAPPERS`), the prefixes of data parallelism and
-    ``torch.compile`` dropped. Only tensors and plain containers are read; no code in the file is run.
+    Wrappers around the state dict are opened (`WRAPPERS`). Only tensors and plain containers are read; no code in
+    the file is run.
 
     Raises:
-        CheckpointError: The file is missing, empty, damaged, holds anything but tensors and plain values, or
-        no tensors.
+        CheckpointError: The file is missing, empty or damaged, or holds objects of other kinds, or no tensors.
     """
-    return _drop_prefixes(_find_tensors(_unpickle(path), path))
+    return _find_tensors(_unpickle(path), path)
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
     """The tensors in a safetensors file, by name; names that were saved as tied share their tensor again.
 
     Raises:
-        CheckpointError: The file is missing, empty or damaged.
+        CheckpointError: The file is missing, empty or damaged, or holds no tensors.
     """
     _check_file(path)
     try:
@@ -52,6 +50,8 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
             aliases = file.metadata() or {}
     except SafetensorError as error:
         raise CheckpointError(f"{path}: got a damaged file ({error}), expected safetensors; copy it again") from None
+    if not state:
+        raise CheckpointError(f"{path}: got a file without tensors, expected weights; save the network's state_dict()")
     return state | {alias: state[name] for alias, name in aliases.items() if name in state}
 
 
@@ -73,6 +73,14 @@ def write_safetensors(path: Path, state: Mapping[str, Tensor]) -> None:
         if name not in aliases
     }
     write_atomically(path, save(tensors, metadata=aliases or None))
+
+
+def without_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state dict of the network itself where data parallelism or ``torch.compile`` wrapped it."""
+    state = {name.replace("_orig_mod.", ""): tensor for name, tensor in state.items()}
+    while all(name.startswith("module.") for name in state):
+        state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    return state
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -132,10 +140,3 @@ def _find_tensors(content: Any, path: Path) -> dict[str, Tensor]:
     raise CheckpointError(
         f"{path}: got a {type(content).__name__}, expected a state dict; save the network's state_dict() instead"
     )
-
-
-def _drop_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    state = {name.replace("_orig_mod.", ""): tensor for name, tensor in state.items()}
-    while all(name.startswith("module.") for name in state):
-        state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
-    return state

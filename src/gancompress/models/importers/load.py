@@ -15,7 +15,7 @@ from gancompress.models.import_path import is_import_path
 from gancompress.models.importers import cartoongan, patchgan, resnet, unet
 from gancompress.models.importers.layout import Layout, Reading
 from gancompress.models.state import Mismatch, listed, shapes_of
-from gancompress.models.weight_files import read_safetensors, read_torch_file
+from gancompress.models.weight_files import read_safetensors, read_torch_file, without_prefixes
 
 LAYOUTS: tuple[Layout, ...] = (*resnet.LAYOUTS, *unet.LAYOUTS, *cartoongan.LAYOUTS, *patchgan.LAYOUTS)
 """Every known layout; of several that fit a file equally well, the first one counts."""
@@ -28,16 +28,13 @@ def load_generator(path: Path | str, family: str | None = None, config: Mapping[
     directory that this package saved is read as it is.
 
     Args:
-        path: A directory that `Generator.save` wrote, a ``.safetensors`` file, or a file written by
-            ``torch.save``.
+        path: A directory that `Generator.save` wrote, a ``.safetensors`` file, or a file written by ``torch.save``.
         family: What the file holds: a name in `FAMILIES` or the import path of a class. None works it out.
-        config: The family's options or the class's arguments; needs ``family``. None works it out from the
-            tensors.
+        config: The family's options or the class's arguments; needs ``family``. None works it out from the tensors.
 
     Raises:
         CheckpointError: The file cannot be read, or fits no known family, or not the one that was named.
-        ConfigError: The family does not exist, the config does not fit it, or a config was given without a
-        family.
+        ConfigError: The family does not exist, the config does not fit it, or a config came without a family.
     """
     path = Path(path)
     if config is not None and family is None:
@@ -45,10 +42,10 @@ def load_generator(path: Path | str, family: str | None = None, config: Mapping[
     if path.is_dir():
         return _load_directory(path, family, config)
     read = read_safetensors if path.suffix == ".safetensors" else read_torch_file
-    tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in read(path).items()}
+    tensors = {name: _in_training_dtype(tensor) for name, tensor in read(path).items()}
     if family is not None and is_import_path(family):
         return _as_class(path, tensors, family, config or {})
-    reading = _best_reading(path, tensors, family, config)
+    reading = _best_reading(path, without_prefixes(tensors), family, config)
     if not reading.mismatch:
         return Generator(reading.family.name, reading.config.model_dump(), reading.state)
     if family is not None:
@@ -74,8 +71,11 @@ def _load_directory(path: Path, family: str | None, config: Mapping[str, Any] | 
 
 
 def _as_class(path: Path, tensors: Mapping[str, Tensor], family: str, config: Mapping[str, Any]) -> Generator:
-    mismatch = Mismatch.between(shapes_of(build(family, config)), shapes_of(tensors))
-    if mismatch:
+    expected = shapes_of(build(family, config))
+    # A class of the user's may well have a part of its own called "module".
+    if Mismatch.between(expected, shapes_of(tensors)):
+        tensors = without_prefixes(tensors)
+    if mismatch := Mismatch.between(expected, shapes_of(tensors)):
         raise CheckpointError(
             f"{path}: got tensors that do not fit {family} with this config: {mismatch}; "
             "give the config that the weights were trained with"
@@ -98,3 +98,7 @@ def _best_reading(
             f"{', '.join(FAMILIES)}; give a class by import path with its config"
         )
     return best
+
+
+def _in_training_dtype(tensor: Tensor) -> Tensor:
+    return tensor.detach().float() if tensor.is_floating_point() else tensor.detach()

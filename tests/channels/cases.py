@@ -1,0 +1,47 @@
+"""Every network that the channel graph is tested on: all families, narrow, and the strangers."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from gancompress.channels import ChannelGraph, ChannelPlan
+from gancompress.models.families import FAMILIES, find_family
+
+from .strangers import STRANGERS
+
+FAMILY_CASES: dict[str, tuple[str, dict]] = {
+    **{name: (name, {find_family(name).config_type.base_width: 8}) for name in FAMILIES},
+    "resnet_affine": ("resnet_6blocks", {"ngf": 8, "affine_norms": "prunable"}),
+    "resnet_batch": ("mobile_resnet_6blocks", {"ngf": 8, "norm": "batch"}),
+    "unet_instance": ("unet_128", {"ngf": 8, "norm": "instance"}),
+}
+
+CASES = (*FAMILY_CASES, *STRANGERS)
+
+
+def make(name: str) -> tuple[nn.Module, tuple[Tensor, ...]]:
+    """The network of a case with weights drawn from a fixed seed, in eval mode, and inputs for it."""
+    torch.manual_seed(0)
+    if name in FAMILY_CASES:
+        family, config = find_family(FAMILY_CASES[name][0]), FAMILY_CASES[name][1]
+        module = family.build(config)
+        side = max(32, family.size_multiple(config))
+        inputs = family.example_inputs(config, (side, side))
+    else:
+        module, inputs = STRANGERS[name]()
+    with torch.no_grad():
+        for tensor in (*module.parameters(), *module.buffers()):
+            if tensor.dim() == 1 and tensor.is_floating_point():
+                tensor.add_(torch.rand_like(tensor), alpha=0.5)
+    return module.eval(), inputs
+
+
+def random_plans(graph: ChannelGraph, num_plans: int = 2) -> Iterator[ChannelPlan]:
+    """Plans drawn from a fixed seed, every legal width equally likely."""
+    rng = random.Random(0)
+    for _ in range(num_plans):
+        yield graph.plan({name: rng.choice(group.choices) for name, group in graph.groups.items()})

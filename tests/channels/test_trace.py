@@ -1,0 +1,187 @@
+"""What the graph says about networks whose channels were worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gancompress.channels import Axis, Segment, trace
+from gancompress.channels.follow import components
+from gancompress.channels.rules import reshape_blocks
+from gancompress.errors import PlanError, TraceError
+
+from .strangers import GROUPS, STRANGERS
+
+
+class TwoConvs(nn.Module):
+    """One convolution of 16 channels, something in between, one convolution that reads them."""
+
+    def __init__(self, between, channels: int = 16) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(channels, 3, 3, padding=1)
+        self.between = between
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(self.between(self.a(x)))
+
+
+def image() -> Tensor:
+    return torch.zeros(2, 3, 8, 8)
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_groups_are_those_worked_out_by_hand(name):
+    module, inputs = STRANGERS[name]()
+    graph = trace(module, inputs, multiple=1, minimum=1)
+    assert {group: g.size for group, g in graph.groups.items()} == GROUPS[name]
+    assert graph.unfollowed == ()
+
+
+def test_concatenation_offsets_and_repeats_are_in_the_layout():
+    module, inputs = STRANGERS["dense_concat"]()
+    graph = trace(module, inputs)
+    reading = graph.axes("squeeze.weight")[1]
+    assert reading == Axis(
+        (Segment("stem", 10), Segment("convs.0", 6), Segment("convs.1", 6), Segment("convs.2", 6), Segment(None, 3)),
+        "in",
+    )
+    assert [axis.role for axis in graph.axes("norms.1.running_var")] == ["statistic"]
+    module, inputs = STRANGERS["super_resolution"]()
+    assert trace(module, inputs).axes("up1.weight")[0].segments == (Segment("up1", 12, 4),)
+
+
+def test_tracing_leaves_the_module_alone():
+    module, inputs = STRANGERS["volume"]()
+    module.train()
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    trace(module, inputs)
+    assert module.training
+    assert all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in module.modules())
+
+
+def shuffled(x: Tensor) -> Tensor:
+    b, c, h, w = x.shape
+    return x.view(b, 2, c // 2, h, w).transpose(1, 2).reshape(b, c, h, w)
+
+
+def written_in_part(x: Tensor) -> Tensor:
+    canvas = torch.zeros_like(x)
+    canvas[:, :8] = x[:, 8:]
+    return canvas
+
+
+NOT_FOLLOWED = {
+    "roll": (lambda x: torch.roll(x, 1, 1), 16, "reordered by aten.roll"),
+    "flip": (lambda x: torch.flip(x, [1]), 16, "reordered by aten.flip"),
+    "shuffle": (shuffled, 16, "order that depends on their number"),
+    "channel_shuffle": (lambda x: F.channel_shuffle(x, 4), 16, "reordered by a channel shuffle"),
+    "cumsum": (lambda x: x.cumsum(1), 16, "aten.cumsum, whose effect on channels is not known"),
+    "gather": (lambda x: x[:, [3, 1, 2]], 3, "aten.index, whose effect on channels is not known"),
+    "one_channel": (lambda x: x * x[:, 3][:, None], 16, "one channel is picked by its index"),
+    "constant_slice": (lambda x: x[:, :12], 12, ""),
+    "constant_view": (lambda x: x.view(2, 16, 64).view(2, 16, 8, 8), 16, "a size is written as a constant"),
+    "constant_sizes": (lambda x: torch.cat(x.split([4, 12], 1)[::-1], 1), 16, ""),
+    "as_an_image": (lambda x: F.avg_pool2d(x.permute(0, 2, 3, 1), 3, 1, 1).permute(0, 3, 1, 2), 16, "along the image"),
+    "padded": (lambda x: F.pad(x, (0, 0, 0, 0, 1, 1)), 18, "padded along its channels"),
+    "written_in_part": (written_in_part, 16, "written into a part of another tensor"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_FOLLOWED)
+def test_what_cannot_be_followed_is_fixed_and_reported(name):
+    between, channels, reason = NOT_FOLLOWED[name]
+    graph = trace(TwoConvs(between, channels), (image(),), multiple=1, minimum=1)
+    assert dict(graph.groups) == {}
+    reports = [str(fixed) for fixed in graph.unfollowed]
+    assert any(text.startswith("'a' keeps its") and reason in text for text in reports), reports
+    assert all("to make them narrowable" in text for text in reports)
+
+
+FOLLOWED = {
+    "chunks": (lambda x: torch.cat(x.chunk(2, 1)[::-1], 1), 16, 8),
+    "half": (lambda x: x[:, : x.shape[1] // 2], 8, 8),
+    "round_trip": (lambda x: x.flatten(2).transpose(1, 2).transpose(1, 2).unflatten(2, (8, 8)), 16, 16),
+    "noise": (lambda x: x + torch.randn(x.shape) * torch.ones_like(x), 16, 16),
+    "pixel_norm": (lambda x: F.normalize(x, dim=1), 16, 16),
+    "softmax": (lambda x: x.softmax(1), 16, 16),
+    "unshuffle": (lambda x: F.pixel_shuffle(F.pixel_unshuffle(x, 2), 2), 16, 16),
+    "where": (lambda x: torch.where(x > 0, x, 0.1 * x).clamp(-1, 1), 16, 16),
+}
+
+
+@pytest.mark.parametrize("name", FOLLOWED)
+def test_what_can_be_followed_is(name):
+    between, channels, size = FOLLOWED[name]
+    graph = trace(TwoConvs(between, channels), (image(),), multiple=1, minimum=1)
+    assert {group: g.size for group, g in graph.groups.items()} == {"a": size}
+    assert graph.unfollowed == ()
+
+
+def test_channels_of_input_and_output_are_fixed_and_say_why():
+    graph = trace(TwoConvs(lambda x: x), (image(),))
+    assert [str(fixed) for fixed in graph.fixed] == ["'b' keeps its 3 channels: reaches the output"]
+    assert graph.axes("a.weight")[1].segments == (Segment(None, 3),)
+
+
+class DecidesByValue(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        return y if y.mean().item() > 0 else -y
+
+
+def test_a_forward_pass_that_depends_on_values_is_refused_in_one_line():
+    with pytest.raises(TraceError, match=r"trace: the forward pass failed with .*do not depend on tensor values") as error:
+        trace(DecidesByValue(), (image(),))
+    assert "\n" not in str(error.value)
+
+
+def test_inputs_that_do_not_fit_name_the_module():
+    with pytest.raises(TraceError, match=r"trace: 'a' failed with RuntimeError: .*check the shapes"):
+        trace(TwoConvs(lambda x: x), (torch.zeros(1, 4, 8, 8),))
+
+
+def test_constraints():
+    graph = trace(TwoConvs(lambda x: x), (image(),))
+    assert graph.groups["a"].choices == (8, 16)
+    assert trace(TwoConvs(lambda x: x), (image(),), multiple=4, minimum=6).groups["a"].choices == (8, 12, 16)
+    assert trace(TwoConvs(lambda x: x), (image(),), fixed=["a*"]).groups["a"].choices == (16,)
+    with pytest.raises(PlanError, match=r"fixed: no channel group 'aa'; did you mean 'a'\?"):
+        trace(TwoConvs(lambda x: x), (image(),), fixed=["aa"])
+    with pytest.raises(PlanError, match="got multiple 0 and minimum 8, expected at least 1"):
+        trace(TwoConvs(lambda x: x), (image(),), multiple=0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ((2, 6), (12,), [([0, 1], [0])]),
+        ((2, 12, 5), (2, 3, 4, 5), [([0], [0]), ([1], [1, 2]), ([2], [3])]),
+        ((2, 3, 4, 4), (1, 6, 4, 4), [([0, 1], [0, 1]), ([2], [2]), ([3], [3])]),
+    ],
+)
+def test_reshape_blocks(old, new, expected):
+    assert reshape_blocks(old, new) == expected
+
+
+def test_components_are_those_of_a_plain_search():
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randint(0, 200, (120,), generator=generator).numpy() for _ in range(2))
+    root = components(200, [(a, b)])
+    parent = list(range(200))
+
+    def find(x: int) -> int:
+        while parent[x] != x:
+            x = parent[x]
+        return x
+
+    for x, y in zip(a.tolist(), b.tolist(), strict=True):
+        low, high = sorted((find(x), find(y)))
+        parent[high] = low
+    assert root.tolist() == [find(x) for x in range(200)]
