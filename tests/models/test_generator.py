@@ -13,11 +13,11 @@ from gancompress.errors import CheckpointError, ConfigError
 from gancompress.models import weight_files
 from gancompress.models.families import FAMILIES, build
 from gancompress.models.generator import Generator, skeleton
-from tests.models.strangers import Stranger, Tied
+from .strangers import Stranger, Tied
 
 Fill = Callable[[nn.Module], nn.Module]
-STRANGER = "tests.models.strangers:Stranger"
-TIED = "tests.models.strangers:Tied"
+STRANGER = f"{Stranger.__module__}:Stranger"
+TIED = f"{Tied.__module__}:Tied"
 IMAGE = torch.linspace(-1, 1, 3 * 16 * 16).view(1, 3, 16, 16)
 
 
@@ -180,7 +180,7 @@ def test_resized_that_does_not_fit(resized: dict[str, dict[str, Any]], message: 
 
 def test_config_that_json_cannot_hold(tmp_path: Path) -> None:
     generator = Generator.from_module(Stranger(), STRANGER, {"width": torch.tensor(8)})
-    with pytest.raises(ConfigError, match="the config cannot be saved: .*Tensor.*; use plain values"):
+    with pytest.raises(ConfigError, match=r"the config cannot be saved: .*Tensor.*; use plain values"):
         generator.save(tmp_path / "net")
     assert not (tmp_path / "net").exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -69,7 +70,7 @@ def test_unet(family: str, num_downs: int, norm: str, ngf: int) -> None:
     """Sum over the levels: a 4x4 convolution down, and one up from twice the width (once at the innermost level)."""
     widths = [3, *(ngf * min(2**i, 8) for i in range(num_downs))]
     expected = 3
-    for level, (outer, inner) in enumerate(zip(widths, widths[1:], strict=False)):
+    for level, (outer, inner) in enumerate(pairwise(widths)):
         innermost, outermost = level == num_downs - 1, level == 0
         expected += 16 * outer * inner + 16 * inner * (1 if innermost else 2) * outer
         num_norm_channels = (0 if outermost or innermost else inner) + (0 if outermost else outer)

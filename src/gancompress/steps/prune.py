@@ -31,7 +31,9 @@ def prune(generator: Generator, graph: ChannelGraph, plan: ChannelPlan, score: S
     state = {name: tensor.clone() for name, tensor in state.items()}
     state |= {alias: state[name] for alias, name in graph.aliases.items() if name in state}
     if is_import_path(generator.family):
-        resized = {**generator.resized, **resized_attributes(graph, plan)}
+        resized = {path: dict(attributes) for path, attributes in generator.resized.items()}
+        for path, attributes in resized_attributes(graph, plan).items():
+            resized.setdefault(path, {}).update(attributes)
         return Generator(generator.family, generator.config, state, resized)
     config = find_family(generator.family).parse(generator.config).at_widths(plan.widths)
     return Generator(generator.family, config.model_dump(), state)
