@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,11 +18,11 @@ from rich.table import Table
 from torch import Tensor
 
 from gancompress.channels import ChannelGraph, ChannelPlan, trace
-from gancompress.cost import Convention, Cost, CostModel, widest_uniform_plan
-from gancompress.errors import ConfigError, GanCompressError, PlanError
+from gancompress.cost import Convention, Cost, CostModel, widest_plan
+from gancompress.errors import CheckpointError, ConfigError, GanCompressError, PlanError
 from gancompress.export import export_onnx
 from gancompress.importance import find_score
-from gancompress.models.config_strings import shortest_string, widths_from_string
+from gancompress.models.config_strings import plan_string, widths_from_string
 from gancompress.models.families import FAMILIES, build, find_family
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
@@ -35,18 +37,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 console = Console()
+notices = Console(stderr=True)
 
 Source = Annotated[
     str,
     typer.Argument(help="A directory written by gancompress, a checkpoint, a family's name, or package.module:Class."),
 ]
 SetOption = Annotated[
-    list[str], typer.Option("--set", metavar="OPTION=VALUE", help="An option of the family, such as ngf=32; repeatable.")
+    list[str],
+    typer.Option("--set", metavar="OPTION=VALUE", help="An option of the family, such as ngf=32; repeatable."),
 ]
 FamilyOption = Annotated[
     str | None, typer.Option("--family", help="What a checkpoint holds, where its tensors do not tell.")
 ]
-SizeOption = Annotated[str, typer.Option("--size", metavar="HxW", help="Size of the images, height x width, in pixels.")]
+SizeOption = Annotated[
+    str, typer.Option("--size", metavar="HxW", help="Size of the images, height x width, in pixels.")
+]
 InputOption = Annotated[
     list[str],
     typer.Option("--input", metavar="NxCx...", help="Shape of an input of package.module:Class; repeatable."),
@@ -59,8 +65,14 @@ def main() -> None:
     try:
         app()
     except GanCompressError as error:
-        print(f"gancompress: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(_complain(str(error)))
+    except OSError as error:
+        sys.exit(_complain(f"{error.filename}: {error.strerror}"))
+
+
+def _complain(message: str) -> int:
+    print(f"gancompress: {message}", file=sys.stderr)
+    return 2
 
 
 @app.command()
@@ -80,7 +92,7 @@ def inspect(
     if as_json:
         print(json.dumps(_description(generator, graph, cost, shapes), indent=2))
         return
-    plan = shortest_string(generator.family, generator.config)
+    plan = plan_string(generator.family, generator.config)
     console.print(f"[bold]{generator.family}[/bold]" + (f"  plan {plan}" if plan else ""))
     console.print(_cost_table([("", cost)]))
     table = Table("channel group", "channels", "layers that write it", "layers that read it", box=None)
@@ -125,9 +137,7 @@ def prune(
     if keep is not None:
         chosen = graph.uniform_plan(keep)
     elif macs is not None:
-        chosen = widest_uniform_plan(
-            graph, lambda p: model.macs(p).count(convention), _parse_count(macs), f"{convention} MACs"
-        )
+        chosen = widest_plan(graph, lambda p: model.macs(p).count(convention), _parse_count(macs), f"{convention} MACs")
     else:
         chosen = _parse_plan(generator, graph, plan or "")
     small = prune_generator(generator, graph, chosen, find_score(score))
@@ -144,16 +154,33 @@ def prune(
 def export(
     directory: Annotated[Path, typer.Argument(help="A directory written by gancompress, or a checkpoint.")],
     format: Annotated[Literal["onnx"], typer.Option("--format", help="Format of the file.")] = "onnx",
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="The file; DIR/model.onnx if left out.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="The file; DIR/model.onnx if left out.")
+    ] = None,
     family: FamilyOption = None,
     size: SizeOption = "256x256",
     inputs: InputOption = [],  # noqa: B006
     as_json: JsonOption = False,
 ) -> None:
     """Write a network to a file that runs without PyTorch, and check it against PyTorch."""
+    if not directory.exists():
+        raise CheckpointError(f"{directory}: no such file or directory; expected one that prune or training wrote")
     generator = _open(str(directory), family, [])
     path = out or (directory if directory.is_dir() else directory.parent) / "model.onnx"
-    raise NotImplementedError(path, size, inputs, as_json, export_onnx)
+    metadata = {"family": generator.family, "plan": plan_string(generator.family, generator.config) or ""}
+    if not is_import_path(generator.family):
+        contract = find_family(generator.family).input_contract(generator.config)
+        metadata |= {name: json.dumps(value) for name, value in contract.items()}
+    report = export_onnx(generator.build(), _example_inputs(generator, size, inputs), path, metadata=metadata)
+    if as_json:
+        print(json.dumps({**asdict(report), "path": str(path), "max_difference": report.max_difference}, indent=2))
+        return
+    table = Table("input", "largest difference from PyTorch", "mean", box=None)
+    for case in report.cases:
+        shapes = ", ".join("x".join(map(str, shape)) for shape in case.input_shapes)
+        table.add_row(shapes, f"{case.max_abs:.1e}", f"{case.mean_abs:.1e}")
+    console.print(table)
+    console.print(f"written to {path}: {report.file_bytes:,} bytes, opset {report.opset}, any batch and size")
 
 
 def _open(source: str, family: str | None, options: Sequence[str]) -> Generator:
@@ -164,8 +191,10 @@ def _open(source: str, family: str | None, options: Sequence[str]) -> Generator:
     if source not in FAMILIES and not is_import_path(source):
         known = ", ".join(FAMILIES)
         raise ConfigError(
-            f"'{source}': no such file, and no family of this name; expected a path, one of {known}, or package.module:Class"
+            f"'{source}': no such file, and no family of this name; "
+            f"expected a path, one of {known}, or package.module:Class"
         )
+    notices.print(f"{source} names an architecture: its weights are random, from seed 0", style="yellow")
     torch.manual_seed(0)
     return Generator.from_module(build(source, config), source, config)
 
@@ -176,14 +205,19 @@ def _parse_options(options: Sequence[str]) -> dict[str, Any]:
         name, equals, value = option.partition("=")
         if not equals:
             raise ConfigError(f"--set: got '{option}', expected OPTION=VALUE, such as ngf=32")
-        config[name] = yaml.safe_load(value)
+        try:
+            config[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ConfigError(f"--set: got '{option}', expected a YAML value behind '='") from None
     return config
 
 
 def _example_inputs(generator: Generator, size: str, inputs: Sequence[str]) -> tuple[Tensor, ...]:
     if is_import_path(generator.family):
-        shapes = [_parse_sizes("--input", shape, None) for shape in inputs] or [(1, 3, *_parse_sizes("--size", size, 2))]
-        return tuple(torch.zeros(shape) for shape in shapes)
+        shapes = [_parse_sizes("--input", shape, None) for shape in inputs] or [
+            (1, 3, *_parse_sizes("--size", size, 2))
+        ]
+        return tuple(torch.arange(math.prod(shape), dtype=torch.float32).sin().view(shape) for shape in shapes)
     if inputs:
         raise ConfigError(f"--input: {generator.family} takes an image; say its size with --size HxW")
     height, width = _parse_sizes("--size", size, 2)
@@ -193,16 +227,21 @@ def _example_inputs(generator: Generator, size: str, inputs: Sequence[str]) -> t
 def _parse_sizes(option: str, text: str, count: int | None) -> tuple[int, ...]:
     parts = text.lower().split("x")
     if not all(part.isdigit() and int(part) > 0 for part in parts) or (count is not None and len(parts) != count):
-        raise ConfigError(f"{option}: got '{text}', expected whole numbers joined by 'x', such as {'256x256' if count else '1x80x64'}")
+        raise ConfigError(
+            f"{option}: got '{text}', expected whole numbers joined by 'x', such as {'256x256' if count else '1x80x64'}"
+        )
     return tuple(map(int, parts))
 
 
 def _parse_count(text: str) -> float:
     unit = {"K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}.get(text[-1:].upper(), 1.0)
     try:
-        return float(text[:-1] if unit > 1 else text) * unit
+        count = float(text[:-1] if unit > 1 else text) * unit
     except ValueError:
-        raise PlanError(f"--macs: got '{text}', expected a number, with K, M, G or T behind it where wanted") from None
+        count = math.nan
+    if not 0 < count < math.inf:
+        raise PlanError(f"--macs: got '{text}', expected a number above 0, with K, M, G or T behind it where wanted")
+    return count
 
 
 def _parse_plan(generator: Generator, graph: ChannelGraph, text: str) -> ChannelPlan:
@@ -226,7 +265,7 @@ def _description(generator: Generator, graph: ChannelGraph, cost: Cost, shapes: 
     return {
         "family": generator.family,
         "config": dict(generator.config),
-        "plan": shortest_string(generator.family, generator.config),
+        "plan": plan_string(generator.family, generator.config),
         "inputs": [list(tensor.shape) for tensor in shapes],
         **_cost_json(cost),
         "groups": {name: group.size for name, group in graph.groups.items()},

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from gancompress.channels import Axis, Segment, trace
 from gancompress.channels.follow import components
-from gancompress.channels.rules import reshape_blocks
+from gancompress.channels.rules.movement import reshape_blocks
 from gancompress.errors import PlanError, TraceError
 
 from .strangers import GROUPS, STRANGERS
@@ -137,7 +137,9 @@ class DecidesByValue(nn.Module):
 
 
 def test_a_forward_pass_that_depends_on_values_is_refused_in_one_line():
-    with pytest.raises(TraceError, match=r"trace: the forward pass failed with .*do not depend on tensor values") as error:
+    with pytest.raises(
+        TraceError, match=r"trace: the forward pass failed with .*do not depend on tensor values"
+    ) as error:
         trace(DecidesByValue(), (image(),))
     assert "\n" not in str(error.value)
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from gancompress.errors import ConfigError, PlanError
 from gancompress.models.config_strings import (
     Form,
     config_from_string,
+    plan_string,
     slots,
     string_from_widths,
     widths_from_string,
@@ -102,3 +105,17 @@ def test_too_few_blocks_for_thirds() -> None:
 def test_widths_that_a_form_cannot_write(widths: dict[str, int], form: Form, message: str) -> None:
     with pytest.raises(PlanError, match=message):
         string_from_widths(DENSE, widths, form)
+
+
+@pytest.mark.parametrize(
+    ("family", "config", "expected"),
+    [
+        ("mobile_resnet_9blocks", {"ngf": 16}, "16_16_16_16_16_16_16_16"),
+        ("resnet_9blocks", {"widths": {"blocks.0.conv1": 7}}, "64_128_7_256_256_256_256_256_256_256_256_128_64"),
+        ("resnet_9blocks", {"widths": {"down.0.conv": 3, "down.1.conv": 5}}, None),
+        ("unet_256", {}, None),
+        ("torch.nn:Identity", {}, None),
+    ],
+)
+def test_plan_string(family: str, config: dict[str, Any], expected: str | None) -> None:
+    assert plan_string(family, config) == expected

@@ -13,6 +13,7 @@ from gancompress.errors import CheckpointError, ConfigError
 from gancompress.models import weight_files
 from gancompress.models.families import FAMILIES, build
 from gancompress.models.generator import Generator, skeleton
+
 from .strangers import Stranger, Tied
 
 Fill = Callable[[nn.Module], nn.Module]
@@ -169,8 +170,8 @@ def test_long_lists_of_differences_are_cut() -> None:
 @pytest.mark.parametrize(
     ("resized", "message"),
     [
-        ({"nowhere": {"groups": 1}}, "got the module 'nowhere', expected one of the network's"),
-        ({"enter": {"chanels": 1}}, "got 'enter.chanels', expected an attribute of Conv2d"),
+        ({"nowhere": {"groups": 1}}, "has no attribute `nowhere`; expected modules and attributes of the network"),
+        ({"enter": {"chanels": 1}}, "'Conv2d' object has no attribute 'chanels'; expected modules and attributes"),
     ],
 )
 def test_resized_that_does_not_fit(resized: dict[str, dict[str, Any]], message: str) -> None:

@@ -20,10 +20,15 @@ def copy_structure(module: nn.Module) -> nn.Module:
 
 
 def set_attributes(module: nn.Module, attributes: Mapping[str, Mapping[str, Any]]) -> None:
-    """Set attributes of submodules in place: ``{module path: {attribute: value}}``."""
+    """Set attributes of submodules in place: ``{module path: {attribute: value}}``.
+
+    Raises:
+        AttributeError: The module has no such submodule, or that has no such attribute.
+    """
     for path, values in attributes.items():
         submodule = module.get_submodule(path)
         for name, value in values.items():
+            getattr(submodule, name)
             setattr(submodule, name, value)
 
 

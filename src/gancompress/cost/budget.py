@@ -8,10 +8,13 @@ from gancompress.channels import ChannelGraph, ChannelPlan
 from gancompress.errors import BudgetError
 
 
-def widest_uniform_plan(
+def widest_plan(
     graph: ChannelGraph, measure: Callable[[ChannelPlan], float], budget: float, unit: str = "MACs"
 ) -> ChannelPlan:
-    """The widest plan within a budget among those that keep the same fraction of every group.
+    """A plan within a budget that keeps about the same fraction of every group.
+
+    The widest affordable uniform plan; then what is left of the budget widens single groups, the one that keeps the
+    smallest fraction first, until no group can be widened. Groups tied by slots stay uniform.
 
     Args:
         graph: The graph.
@@ -28,13 +31,32 @@ def widest_uniform_plan(
             f"budget: got {budget:,.0f} {unit}, but the smallest reachable cost is {smallest:,.0f} {unit}; "
             "raise the budget, or allow smaller minimum widths"
         )
-    fractions = sorted({choice / group.size for group in graph.groups.values() for choice in group.choices})
-    low, high = 0, len(fractions)  # fractions[low] is affordable or the narrowest, fractions[high] is not
+    plan = _widest_uniform(graph, measure, budget)
+    return plan if graph.slots else _fill(graph, measure, budget, plan)
+
+
+def _widest_uniform(graph: ChannelGraph, measure: Callable[[ChannelPlan], float], budget: float) -> ChannelPlan:
+    fractions = sorted({0.0, *(choice / group.size for group in graph.groups.values() for choice in group.choices)})
+    low, high = 0, len(fractions)  # fractions[low] is affordable, fractions[high] is not
     while high - low > 1:
         middle = (low + high) // 2
         if measure(graph.uniform_plan(fractions[middle])) <= budget:
             low = middle
         else:
             high = middle
-    plan = graph.uniform_plan(fractions[low]) if fractions else graph.full_plan()
-    return plan if measure(plan) <= budget else graph.smallest_plan()
+    return graph.uniform_plan(fractions[low])
+
+
+def _fill(
+    graph: ChannelGraph, measure: Callable[[ChannelPlan], float], budget: float, plan: ChannelPlan
+) -> ChannelPlan:
+    open_groups = [group for group in graph.groups.values() if plan.widths[group.name] < group.size]
+    while open_groups:
+        group = min(open_groups, key=lambda g: plan.widths[g.name] / g.size)
+        wider = next(choice for choice in group.choices if choice > plan.widths[group.name])
+        candidate = graph.plan({**plan.widths, group.name: wider})
+        if measure(candidate) <= budget:
+            plan = candidate
+        if plan is not candidate or wider == group.size:
+            open_groups.remove(group)
+    return plan

@@ -23,9 +23,9 @@ class Macs:
             are.
         outsize: The same with a transposed convolution at its *output* resolution: ``stride ** n`` times too many.
             This is what torchprofile counts, and the hook counter of GAN Slimming.
-        cheap_layers: What torchprofile counts beside them, as GAN Compression published it: 1 for each output
-            element of an instance norm (affine or not), of another affine norm, an elementwise product, a leaky ReLU
-            and an average pooling; 4 for each output element of a bilinear up-sampling.
+        cheap_layers: What torchprofile counts beside them, as GAN Compression published it: 1 for each output element
+            of an instance norm (affine or not), of another affine norm, an elementwise product of two tensors, a
+            leaky ReLU, an average pooling and a mean; 4 for each output element of a bilinear up-sampling.
     """
 
     true: int

@@ -1,1 +1,5 @@
-"""Files that run where a network is needed, each compared with the network itself."""
+"""Export: files that run without this package, each compared with eager PyTorch before it gets its name."""
+
+from gancompress.export.onnx import OnnxCase, OnnxReport, export_onnx
+
+__all__ = ["OnnxCase", "OnnxReport", "export_onnx"]

@@ -77,8 +77,8 @@ def _l1(state: Mapping[str, Tensor], graph: ChannelGraph, roles: Sequence[str], 
         members = list(graph.members(name, roles))
         if not members:
             raise ConfigError(
-                f"score: channel group '{name}' has no weights in the role of {' or '.join(roles)}, which this score reads; "
-                "choose another score, or leave the group at full width"
+                f"score: channel group '{name}' has no weights in the role of {' or '.join(roles)}, "
+                "which this score reads; choose another score, or leave the group at full width"
             )
         total = torch.zeros(group.size)
         for tensor_name, number, axis in members[:1] if first_only else members:

@@ -7,8 +7,7 @@
 | ``legacy8``, ``legacy6`` | 8, 6 | the same, but only the first block of a third has a middle of its own |
 | ``slimming`` | 4 + blocks | plain widths of stem, down 1, every block's middle, up 1, up 2 |
 
-All but ``slimming`` count in multiples of the widths that ngf = 1 gives. A ``legacy`` string starts with
-``legacy:``.
+All but ``slimming`` count in multiples of the widths that ngf = 1 gives. A ``legacy`` string starts with ``legacy:``.
 
 Source: Li et al., GAN Compression, CVPR 2020 (released networks; ``legacy`` are those of the paper); Wang et
 al., GAN Slimming, ECCV 2020 (list of channel numbers).
@@ -17,6 +16,7 @@ al., GAN Slimming, ECCV 2020 (list of channel numbers).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ from gancompress.channels.slots import Slot, slots_from_widths, widths_from_slot
 from gancompress.errors import PlanError
 from gancompress.models.config import FamilyConfig
 from gancompress.models.families import find_family
+from gancompress.models.import_path import is_import_path
 from gancompress.models.resnet import ResnetConfig
 
 Form = Literal["slots8", "slots6", "legacy8", "legacy6", "slimming"]
@@ -87,6 +88,20 @@ def string_from_widths(config: FamilyConfig, widths: Mapping[str, int], form: Fo
     if form == "slimming" and complete[_STREAM] != (full := config.default_widths()[_STREAM]):
         raise PlanError(f"plan: got {_STREAM} of width {complete[_STREAM]}, expected {full}; use another form")
     return f"{_LEGACY}{numbers}" if form in ("legacy8", "legacy6") else numbers
+
+
+def plan_string(family: str, config: Mapping[str, Any]) -> str | None:
+    """How the literature writes a network's widths: eight slots where that can be, then a plain list, then legacy.
+
+    None for a family without such strings, and for widths that none of them can write.
+    """
+    if is_import_path(family):
+        return None
+    parsed = find_family(family).parse(config)
+    for form in ("slots8", "slimming", "legacy8"):
+        with suppress(PlanError):
+            return string_from_widths(parsed, {}, form)
+    return None
 
 
 def config_from_string(family: str, text: str, options: Mapping[str, Any] | None = None) -> dict[str, Any]:

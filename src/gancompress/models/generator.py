@@ -6,13 +6,13 @@ import copy
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
+from gancompress.channels.skeleton import set_attributes, set_tensor
 from gancompress.errors import CheckpointError, ConfigError
 from gancompress.models.families import build, find_family
 from gancompress.models.import_path import is_import_path
@@ -27,16 +27,14 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True, eq=False)
 class Generator:
-    """A network as data: what rebuilds it, and its weights. Training a network built from it changes nothing
-    here.
+    """A network as data: what rebuilds it, and its weights. Training a network built from it changes nothing here.
 
     Attributes:
         family: A name in `FAMILIES`, or the import path ``package.module:Class`` of a `torch.nn.Module`.
         config: The family's options (the narrow widths among them), or the keyword arguments of the class.
         state: The state dict.
         resized: For a class from an import path that was narrowed: which attributes of which of its modules
-            changed, as ``{"body.conv": {"out_channels": 24}}``. Its parameters then have the shapes of
-            ``state``.
+            changed, as ``{"body.conv": {"out_channels": 24}}``. Its parameters then have the shapes of ``state``.
     """
 
     family: str
@@ -63,18 +61,15 @@ class Generator:
         return cls(family, config, copy.deepcopy(dict(module.state_dict())), resized or {})
 
     def build(self) -> nn.Module:
-        """The network with these weights (copied, in the network's own dtype), on the CPU, in evaluation
-        mode.
+        """The network with a copy of these weights, in the network's own dtype, on the CPU, in evaluation mode.
 
         Raises:
             ConfigError: The family does not exist, or the config does not fit it.
             CheckpointError: The state dict, or ``resized``, does not fit the network.
         """
         network = skeleton(self.family, self.config)
-        for path, attributes in self.resized.items():
-            _resize(network, path, attributes)
         if self.resized:
-            _reshape(network, self.state)
+            _resize(network, self.resized, self.state)
         if mismatch := Mismatch.between(shapes_of(network), shapes_of(self.state)):
             raise CheckpointError(f"{self.family}: the weights do not fit the config: {mismatch}")
         if not is_import_path(self.family):
@@ -92,8 +87,7 @@ class Generator:
 
         Raises:
             ConfigError: The config cannot be written as JSON.
-            CheckpointError: The state dict does not fit the config: nothing is written that could not be
-            loaded.
+            CheckpointError: The state dict does not fit the config; nothing is written then.
         """
         description = {
             "format": FORMAT,
@@ -149,29 +143,20 @@ def skeleton(family: str, config: Mapping[str, Any]) -> nn.Module:
         return build(family, config)
 
 
-def _resize(network: nn.Module, path: str, attributes: Mapping[str, Any]) -> None:
+def _resize(network: nn.Module, resized: Mapping[str, Mapping[str, Any]], state: Mapping[str, Tensor]) -> None:
+    """Set the narrow sizes as attributes, and put empty tensors of the state's shapes in place; tied ones stay tied."""
     try:
-        module = network.get_submodule(path)
-    except AttributeError:
-        raise CheckpointError(f"resized: got the module '{path}', expected one of the network's") from None
-    for name, value in attributes.items():
-        if not hasattr(module, name):
-            raise CheckpointError(f"resized: got '{path}.{name}', expected an attribute of {type(module).__name__}")
-        setattr(module, name, value)
-
-
-def _reshape(network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Gives every parameter and buffer the shape of its tensor in the state; tied ones stay tied."""
-    named = list(chain(network.named_parameters(remove_duplicate=False), network.named_buffers(remove_duplicate=False)))
+        set_attributes(network, resized)
+    except AttributeError as error:
+        raise CheckpointError(f"resized: {error}; expected modules and attributes of the network") from None
     replacements: dict[int, Tensor] = {}
-    for name, old in named:
-        if name not in state or state[name].shape == old.shape:
-            continue
-        if id(old) not in replacements:
-            new = old.detach().new_empty(state[name].shape)
-            replacements[id(old)] = nn.Parameter(new, old.requires_grad) if isinstance(old, nn.Parameter) else new
-        path, _, leaf = name.rpartition(".")
-        setattr(network.get_submodule(path), leaf, replacements[id(old)])
+    for name, old in (
+        *network.named_parameters(remove_duplicate=False),
+        *network.named_buffers(remove_duplicate=False),
+    ):
+        if name in state and state[name].shape != old.shape:
+            new = replacements.get(id(old), old.detach().new_empty(state[name].shape))
+            replacements[id(old)] = set_tensor(network, name, new)
 
 
 def _read_description(path: Path) -> dict[str, Any]:

@@ -37,7 +37,7 @@ class SeparableConv(nn.Module):
     """Depthwise 3x3 convolution with reflection padding, instance norm, pointwise convolution; both with
     bias.
 
-    Source: Li et al., GAN Compression, CVPR 2020, section 3.3 (the "MobileNet-style" generator).
+    Source: Li et al., GAN Compression, CVPR 2020 (the MobileNet-style generator).
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:

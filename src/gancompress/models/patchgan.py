@@ -15,8 +15,7 @@ class PixelGanConfig(FamilyConfig):
 
     Attributes:
         ndf: Base width.
-        norm: Kind of norm. Convolutions before an instance norm have a bias, those before a batch norm have
-            none.
+        norm: Kind of norm. Convolutions before an instance norm have a bias, those before a batch norm have none.
     """
 
     base_width: ClassVar[str] = "ndf"
@@ -40,8 +39,7 @@ class PatchGanConfig(PixelGanConfig):
 
     Attributes:
         n_layers: Number of stride-2 convolutions; 3 sees patches of 70x70 pixels.
-        affine: Whether instance norms have a scale and a shift, as in GAN Slimming. Batch norms always have
-            them.
+        affine: Whether instance norms have a scale and a shift, as in GAN Slimming. Batch norms always have them.
         global_average: Whether the map of logits is averaged to one logit per image, as in GAN Slimming.
     """
 
@@ -60,14 +58,11 @@ class PatchGanConfig(PixelGanConfig):
 
 
 class PatchGan(nn.Module):
-    """4x4 convolutions, n_layers of them with stride 2, then one with stride 1, and one more that gives the
-    logits.
+    """4x4 convolutions: n_layers of them with stride 2, one with stride 1, and one more that gives the logits.
 
-    Input [-1, 1], NCHW, in the colour order of the generator it judges; at least 3 * 2 ** n_layers pixels
-    each way.
+    Input [-1, 1], NCHW, in the colour order of the generator it judges; at least 3 * 2 ** n_layers pixels each way.
 
-    Source: Isola et al., pix2pix, CVPR 2017, appendix 6.1.2; affine and averaged: Wang et al., GAN Slimming,
-    ECCV 2020.
+    Source: Isola et al., pix2pix, CVPR 2017, appendix 6.1.2. Affine and averaged: Wang et al., GAN Slimming, ECCV 2020.
     """
 
     def __init__(self, config: PatchGanConfig) -> None:
@@ -106,8 +101,7 @@ class PixelGan(nn.Module):
         """Builds the network at the widths of the config, with fresh weights."""
         super().__init__()
         first, second = config.group_widths().values()
-        # The last convolution follows the bias convention although no norm follows it: the published weights
-        # do.
+        # The last convolution follows the bias convention too, although no norm follows it: published weights do.
         bias = bias_before(config.norm)
         self.layers = nn.Sequential(
             named_layers(conv=nn.Conv2d(config.in_channels, first, 1), act=nn.LeakyReLU(0.2)),

@@ -29,8 +29,7 @@ class ResnetConfig(FamilyConfig):
         ngf: Base width: stem ngf, residual stream and block middles 4 ngf.
         num_blocks: Number of residual blocks.
         separable: Whether the convolutions of the residual blocks are separable.
-        norm: Kind of norm. Convolutions before an instance norm have a bias, those before a batch norm have
-            none.
+        norm: Kind of norm. Convolutions before an instance norm have a bias, those before a batch norm have none.
         affine_norms: Which instance norms have a scale and a shift: those of the channels that GAN Slimming
             prunes (all but the residual stream's), all, or none. Batch norms always have them.
         dropout: Dropout rate inside the residual blocks while training, in [0, 1).
@@ -91,12 +90,10 @@ class ResidualBlock(nn.Module):
 class ResnetGenerator(nn.Module):
     """7x7 stem, two stride-2 convolutions, residual blocks, two transposed convolutions, 7x7 head, tanh.
 
-    Images are [-1, 1], RGB, NCHW; height and width divisible by 4, at least 8. The output has the input's
-    size.
+    Images are [-1, 1], RGB, NCHW; height and width divisible by 4, at least 8. The output has the input's size.
 
-    Source: Johnson et al., ECCV 2016; Zhu et al., CycleGAN, ICCV 2017, appendix 7.2. Separable blocks: Li et
-    al., GAN Compression, CVPR 2020, section 3.3. Affine instance norms: Wang et al., GAN Slimming, ECCV
-    2020, section 4.1.
+    Source: Johnson et al., ECCV 2016; Zhu et al., CycleGAN, ICCV 2017, appendix 7.2. Separable blocks: Li et al.,
+    GAN Compression, CVPR 2020. Affine instance norms: Wang et al., GAN Slimming, ECCV 2020.
     """
 
     def __init__(self, config: ResnetConfig) -> None:

@@ -23,8 +23,7 @@ class UnetConfig(FamilyConfig):
         out_channels: Channels of the output image.
         ngf: Base width: down stages ngf, 2 ngf, 4 ngf, then 8 ngf; up stages mirror them.
         num_downs: Number of stride-2 stages; images are divisible by 2 ** num_downs.
-        norm: Kind of norm. Convolutions before an instance norm have a bias, those before a batch norm have
-            none.
+        norm: Kind of norm. Convolutions before an instance norm have a bias, those before a batch norm have none.
         dropout: Dropout rate of the inner 8 ngf up stages while training, in [0, 1); 0.5 in pix2pix.
     """
 
@@ -56,11 +55,9 @@ class UnetConfig(FamilyConfig):
 
 
 class UnetGenerator(nn.Module):
-    """Stride-2 convolutions down to the innermost stage, transposed convolutions up, a skip connection at
-    every size.
+    """Stride-2 convolutions down to the innermost stage, transposed ones up, a skip connection at every size.
 
-    Images are [-1, 1], RGB, NCHW; height and width divisible by 2 ** num_downs. The output has the input's
-    size.
+    Images are [-1, 1], RGB, NCHW; height and width divisible by 2 ** num_downs. The output has the input's size.
 
     Source: Isola et al., pix2pix, CVPR 2017, appendix 6.1.1.
     """

@@ -120,12 +120,14 @@ def _unpickle(path: Path) -> object:
             ) from None
         raise CheckpointError(
             f"{path}: got something that torch cannot read ({type(error).__name__}), "
-            "expected a file written by torch.save; it may be cut off: copy it again"
+            "expected a file written by torch.save; it may be cut off or of another kind: copy it again"
         ) from None
 
 
 def _find_tensors(content: Any, path: Path) -> dict[str, Tensor]:
-    while isinstance(content, Mapping):
+    opened: set[int] = set()  # a crafted file can hold a dictionary that contains itself
+    while isinstance(content, Mapping) and id(content) not in opened:
+        opened.add(id(content))
         wrapper = next((key for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
         if wrapper is None:
             tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
@@ -138,5 +140,6 @@ def _find_tensors(content: Any, path: Path) -> dict[str, Tensor]:
             )
         content = content[wrapper]
     raise CheckpointError(
-        f"{path}: got a {type(content).__name__}, expected a state dict; save the network's state_dict() instead"
+        f"{path}: got a {type(content).__name__}, expected a state dict of tensors; "
+        "save the network's state_dict() instead"
     )

@@ -124,10 +124,11 @@ def _with_widths(config: FamilyConfig, shapes: Shapes) -> FamilyConfig:
 
 
 def _settle_statistics(state: Mapping[str, Tensor], expected: Shapes) -> dict[str, Tensor]:
-    """Drops the running statistics that instance norms had, and adds the counters that batch norms lacked,
-    before torch 0.4.1."""
-    settled = {
-        name: tensor for name, tensor in state.items() if name in expected or not name.endswith(_RUNNING_STATISTICS)
+    """Drops the unused statistics that instance norms once had, and adds the counters that batch norms once lacked."""
+    counters = {
+        name: torch.tensor(0)
+        for name in expected
+        if name.endswith("num_batches_tracked") and f"{name.rpartition('.')[0]}.running_mean" in state
     }
-    counters = (name for name in expected if name.endswith("num_batches_tracked"))
-    return {name: torch.tensor(0) for name in counters} | settled
+    stale = {name for name in state if name.endswith(_RUNNING_STATISTICS) and name not in expected}
+    return counters | {name: tensor for name, tensor in state.items() if name not in stale}

@@ -1,0 +1,71 @@
+"""How long tracing, costing and running a plan take on this machine: ``make bench``.
+
+The supernet and the narrow module are timed turn by turn, so that their ratio holds on a noisy machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+
+from gancompress.channels import SubNetwork, materialise, trace
+from gancompress.cost import CostModel
+from gancompress.models.families import find_family
+
+
+def milliseconds(function: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    function()
+    return 1e3 * (time.perf_counter() - start)
+
+
+def in_turns(functions: Sequence[Callable[[], object]], rounds: int) -> list[list[float]]:
+    """Milliseconds of each function in every round, the functions taking turns. Shape ``[functions][rounds]``."""
+    for function in functions:
+        function()
+    times = [[milliseconds(function) for function in functions] for _ in range(rounds)]
+    return [list(column) for column in zip(*times, strict=True)]
+
+
+def median(function: Callable[[], object], rounds: int) -> float:
+    return statistics.median(in_turns([function], rounds)[0])
+
+
+@torch.no_grad()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--family", default="resnet_9blocks")
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--keep", type=float, default=0.5)
+    parser.add_argument("--rounds", type=int, default=9)
+    arguments = parser.parse_args()
+    torch.manual_seed(0)
+    family = find_family(arguments.family)
+    wide = family.build({}).eval()
+    inputs = family.example_inputs({}, (arguments.size, arguments.size))
+    print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    print(f"{arguments.family} at {arguments.size}x{arguments.size}, keep {arguments.keep}, {arguments.rounds} rounds")
+
+    print(f"trace, first call (imports included)   {milliseconds(lambda: trace(wide, inputs)):10.1f} ms")
+    print(f"trace, median                          {median(lambda: trace(wide, inputs), 5):10.1f} ms")
+    graph = trace(wide, inputs)
+    model, plan = CostModel(graph), graph.uniform_plan(arguments.keep)
+    print(f"cost of a plan, median                 {median(lambda: model.at(plan), 200):10.4f} ms")
+
+    narrow = materialise(wide, graph, plan)
+    supernet, alone = in_turns(
+        [lambda: SubNetwork(wide, graph, plan)(*inputs), lambda: narrow(*inputs)], arguments.rounds
+    )
+    ratios = [a / b for a, b in zip(supernet, alone, strict=True)]
+    print(f"supernet forward, median               {statistics.median(supernet):10.1f} ms")
+    print(f"narrow module forward, median          {statistics.median(alone):10.1f} ms")
+    print(f"supernet / narrow module, median       {statistics.median(ratios):10.3f}")
+
+
+if __name__ == "__main__":
+    main()

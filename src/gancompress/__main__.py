@@ -1,0 +1,5 @@
+"""``python -m gancompress``."""
+
+from gancompress.cli import main
+
+main()

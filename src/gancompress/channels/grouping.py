@@ -1,0 +1,232 @@
+"""From labels to groups: which tied positions form one group, and how every axis is laid out over the groups."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from torch import nn
+
+from gancompress.channels.follow import components, reasons
+from gancompress.channels.graph import ChannelGraph, ChannelGroup, FixedChannels, TensorShape
+from gancompress.channels.labels import FIXED, Fix, Labelling, compress
+from gancompress.channels.layout import Axis, Extent, Segment, decode
+from gancompress.channels.tape import ModuleCall, Ref
+
+
+class Grouping:
+    """One reading of a labelling as groups. ``irregular`` lists what has no regular layout and must be fixed first."""
+
+    def __init__(self, module: nn.Module, labelling: Labelling) -> None:
+        self.labelling = labelling
+        self.tape = labelling.tape
+        self.roots = components(labelling.num_atoms, [(a, b) for a, b, _ in labelling.ties])
+        self.irregular: list[Fix] = []
+        self._roles = _axis_roles(labelling)
+        axes = _axes_in_order_of_use(labelling)
+        units = self._group_channels(axes)
+        self._unit = {root: (g, rank) for g, roots in enumerate(units) for rank, root in enumerate(roots)}
+        self._sizes = {g: len(roots) for g, roots in enumerate(units)}
+        self._names = self._name_groups(axes)
+        self.graph = self._build(module, axes)
+
+    def groups_of(self, roots: np.ndarray) -> set[int]:
+        """Numbers of the groups that any of these channels belong to."""
+        return {self._unit[root][0] for root in np.unique(roots).tolist() if root in self._unit}
+
+    def conflict(self, groups: Iterable[int], reason: str, where: str) -> Fix:
+        """The order to fix these groups."""
+        groups = set(groups)
+        members = [root for root, (group, _) in self._unit.items() if group in groups]
+        return Fix(np.flatnonzero(np.isin(self.roots, members)), reason, where, unfollowed=True)
+
+    def all_groups(self) -> set[int]:
+        """The numbers of all groups."""
+        return set(self._sizes)
+
+    def _group_channels(self, axes: Sequence[tuple[str, int]]) -> list[list[int]]:
+        """Channels that lie on the same axes, equally often, form a group; its order is that of the first axis."""
+        lies_on: dict[int, Counter[int]] = {}
+        for number, (name, axis) in enumerate(axes):
+            for root in self.roots[self.labelling.atoms_of(name, axis)].tolist():
+                if root != FIXED:
+                    lies_on.setdefault(root, Counter())[number] += 1
+        by_signature: dict[frozenset, list[int]] = {}
+        for root, signature in lies_on.items():
+            by_signature.setdefault(frozenset(signature.items()), []).append(root)
+        return [roots for roots in by_signature.values() if len(roots) > 1]
+
+    def _name_groups(self, axes: Sequence[tuple[str, int]]) -> list[str]:
+        """The path of the first layer that produces the group, else the name of the first tensor that it lies on."""
+        producer: dict[int, str] = {}
+        for role in ("out", None):
+            for name, axis in axes:
+                if role is None or self._roles.get((name, axis)) == role:
+                    for group in self.groups_of(self.roots[self.labelling.atoms_of(name, axis)]):
+                        producer.setdefault(group, name if role is None else layer_of(name))
+        names: list[str] = []
+        for group in sorted(self._sizes):
+            name, count = producer[group], 1
+            while name in names:
+                count += 1
+                name = f"{producer[group]}#{count}"
+            names.append(name)
+        return names
+
+    def _positions(self, roots: np.ndarray) -> list[tuple[int, int]]:
+        return [self._unit.get(root, (-1, 0)) for root in roots.tolist()]
+
+    def _axis(self, name: str, axis: int, size: int) -> Axis:
+        atoms = self.labelling.atoms_of(name, axis)
+        role = self._roles.get((name, axis), "")
+        if atoms is None:
+            return Axis((Segment(None, size),), role)
+        positions = self._positions(self.roots[atoms])
+        segments = decode(positions, self._sizes)
+        if segments is None:
+            reason = "its channels are met in an order that depends on their number"
+            self.irregular.append(self.conflict({g for g, _ in positions if g >= 0}, reason, layer_of(name)))
+            return Axis((Segment(None, size),), role)
+        return Axis(tuple(Segment(None if g is None else self._names[g], n, r) for g, n, r in segments), role)
+
+    def _extent(self, ref: Ref, axis: int) -> Extent:
+        """Size of one axis of any tensor of the pass."""
+        size = self.tape.tensors[ref.index].shape[axis]
+        labels = self.labelling[ref]
+        resolved = [compress(self.roots[f]) for f in labels.factors]
+        lying = [f for f in resolved if f.shape[axis] > 1 and self.groups_of(f)]
+        follows = labels.flexible.get(axis)
+        if not lying and follows is not None:
+            lying = [
+                self.roots[follows].reshape(
+                    [-1 if a == axis else 1 for a in range(len(self.tape.tensors[ref.index].shape))]
+                )
+            ]
+        if not lying:
+            return Extent(size)
+        counts = Counter(group for group, _ in self._positions(lying[0].ravel()) if group >= 0)
+        alone = len(lying) == 1 and lying[0].size == lying[0].shape[axis]
+        if not alone or any(n % self._sizes[g] for g, n in counts.items()):
+            reason = "channels are split over two axes or taken in part"
+            groups = {g for f in lying for g in self.groups_of(f)}
+            self.irregular.append(self.conflict(groups, reason, self._where(ref)))
+            return Extent(size)
+        factors = tuple((self._names[g], n // self._sizes[g]) for g, n in sorted(counts.items()))
+        return Extent(size - sum(counts.values()), factors)
+
+    def _shape(self, ref: Ref) -> tuple[Extent, ...]:
+        return tuple(self._extent(ref, axis) for axis in range(len(self.tape.tensors[ref.index].shape)))
+
+    def _where(self, ref: Ref) -> str:
+        return next((op.module for op in self.tape.ops if ref in op.outputs), "")
+
+    def _build(self, module: nn.Module, axes: Sequence[tuple[str, int]]) -> ChannelGraph:
+        tape = self.tape
+        tensors = {
+            name: tuple(self._axis(name, axis, size) for axis, size in enumerate(tape.tensors[ref.index].shape))
+            for name, ref in tape.parameters.items()
+        }
+        in_use_order = {name: tensors[name] for name, _ in axes} | tensors
+        shapes = [self._shape(Ref(i)) for i in range(len(tape.tensors))]
+        every_name = [
+            *module.named_parameters(remove_duplicate=False),
+            *module.named_buffers(remove_duplicate=False),
+        ]
+        first_name = {id(tensor): name for name, tensor in reversed(every_name)}
+        return ChannelGraph(
+            groups={name: ChannelGroup(name, self._sizes[g]) for g, name in enumerate(self._names)},
+            tensors=in_use_order,
+            parameters=frozenset(name for name, _ in module.named_parameters()),
+            itemsizes={name: tape.tensors[ref.index].itemsize for name, ref in tape.parameters.items()},
+            aliases={name: first_name[id(t)] for name, t in every_name if first_name[id(t)] != name},
+            attributes=_module_attributes(tape.calls, shapes),
+            ops=tuple(tape.ops),
+            shapes=tuple(
+                TensorShape(shape, tensor.itemsize, tensor.storage, labels.weight)
+                for shape, tensor, labels in zip(shapes, tape.tensors, self.labelling.labels, strict=True)
+            ),
+            module_types={path: cls.__name__ for path, cls in tape.module_types.items()},
+            fixed=self._fixed(axes),
+        )
+
+    def _fixed(self, axes: Sequence[tuple[str, int]]) -> tuple[FixedChannels, ...]:
+        """The channels that stay, by the layer that produces them, with the reason that was met first."""
+        labelling = self.labelling
+        apart = components(
+            labelling.num_atoms,
+            [(a, b) for a, b, _ in labelling.ties if (a != FIXED).all() and (b != FIXED).all()],
+        )
+        reason_of = {apart[atom]: fix for atom, fix in reasons(labelling).items()}
+        unknown = Fix(np.array([]), "meets channels that cannot be removed", "", unfollowed=False)
+        fixed = []
+        for name, axis in axes:
+            role = self._roles.get((name, axis))
+            atoms = labelling.atoms_of(name, axis)
+            assert atoms is not None
+            stay = atoms[self.roots[atoms] == FIXED]
+            if role in ("out", None) and stay.size:
+                fix = reason_of.get(apart[stay[0]], unknown)
+                layer = layer_of(name) if role else name
+                fixed.append(FixedChannels(layer, stay.size, fix.reason, fix.unfollowed, fix.module))
+        return tuple(fixed)
+
+
+def layer_of(name: str) -> str:
+    """Path of the layer whose weight this is; the tensor's own name where it is no layer's ``weight`` or ``bias``."""
+    layer, is_parametrized, _ = name.partition(".parametrizations.")
+    path, _, leaf = name.rpartition(".")
+    return layer if is_parametrized else path if path and leaf.startswith(("weight", "bias")) else name
+
+
+def _axis_roles(labelling: Labelling) -> dict[tuple[str, int], str]:
+    role_of: dict[int, str] = {}
+    for atoms, role in labelling.roles:
+        role_of.setdefault(int(atoms[0]), role)
+    return {key: role_of[start] for key, start in labelling.starts.items() if start in role_of}
+
+
+def _axes_in_order_of_use(labelling: Labelling) -> list[tuple[str, int]]:
+    tape = labelling.tape
+    first_use: dict[str, int] = {}
+    for i, op in enumerate(tape.ops):
+        for ref in op.inputs:
+            first_use.setdefault(tape.tensors[ref.index].name, i)
+    return sorted(labelling.starts, key=lambda key: (first_use.get(key[0], len(tape.ops)), key[1]))
+
+
+def _module_attributes(
+    calls: Sequence[ModuleCall], shapes: Sequence[tuple[Extent, ...]]
+) -> dict[str, dict[str, Extent | tuple[Extent, ...]]]:
+    """The attributes in which torch's own layers keep their sizes, where these depend on a plan."""
+    result: dict[str, dict[str, Extent | tuple[Extent, ...]]] = {}
+    for call in calls:
+        layer, x, y = call.module, shapes[call.input.index], shapes[call.output.index]
+        found: dict[str, Extent | tuple[Extent, ...]] = {}
+        if isinstance(layer, nn.modules.conv._ConvNd):
+            channel_axis = -len(layer.kernel_size) - 1
+            found = {"in_channels": x[channel_axis], "out_channels": y[channel_axis]}
+            if layer.groups == layer.in_channels:
+                found["groups"] = x[channel_axis]
+        elif isinstance(layer, nn.Linear):
+            found = {"in_features": x[-1], "out_features": y[-1]}
+        elif isinstance(layer, nn.modules.batchnorm._NormBase):
+            found = {"num_features": x[1]}
+        elif isinstance(layer, nn.GroupNorm):
+            found = {"num_channels": x[1]}
+            if layer.num_groups == layer.num_channels:
+                found["num_groups"] = x[1]
+        elif isinstance(layer, nn.LayerNorm):
+            found = {"normalized_shape": x[-len(layer.normalized_shape) :]}
+        elif isinstance(layer, nn.PReLU) and layer.num_parameters > 1:
+            found = {"num_parameters": x[1]}
+        elif isinstance(layer, nn.Embedding):
+            found = {"embedding_dim": y[-1]}
+        found = {
+            name: extent
+            for name, extent in found.items()
+            if any(e.factors for e in (extent if isinstance(extent, tuple) else (extent,)))
+        }
+        if found:
+            result[call.path] = found
+    return result

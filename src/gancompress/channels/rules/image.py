@@ -1,0 +1,53 @@
+"""Rules of operations that mix the positions of an image: padding, pooling, resizing, sampling."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from gancompress.channels.labels import Labelling, Labels
+from gancompress.channels.rules.registry import rule
+from gancompress.channels.tape import Ref, TapeOp
+
+
+def keep_off(g: Labelling, x: Ref, axes: Sequence[int], reason: str) -> Labels:
+    """Labels after an operation that mixes positions along these axes: no channel may lie along them."""
+    kept = []
+    for factor in g[x].factors:
+        if any(factor.shape[axis] > 1 for axis in axes):
+            g.fix(factor, reason, unfollowed=True)
+        else:
+            kept.append(factor)
+    flexible = {axis: atoms for axis, atoms in g[x].flexible.items() if axis not in axes}
+    return Labels(tuple(kept), flexible, g[x].weight)
+
+
+@rule(*(f"{mode}_pad{n}d" for mode in ("reflection", "replication") for n in (1, 2, 3)))
+@rule("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "_upsample_nearest_exact2d")
+@rule("_upsample_nearest_exact1d", "_upsample_nearest_exact3d", "upsample_linear1d", "upsample_bilinear2d")
+@rule("upsample_trilinear3d", "upsample_bicubic2d", "_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa")
+@rule(
+    "avg_pool2d",
+    "avg_pool3d",
+    "max_pool2d_with_indices",
+    "max_pool3d_with_indices",
+    "grid_sampler_2d",
+    "grid_sampler_3d",
+)
+@rule("_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "adaptive_max_pool2d", "adaptive_max_pool3d")
+def _image(g: Labelling, op: TapeOp) -> list[Labels]:
+    x = op.inputs[0]
+    ndim = len(g.shape(x))
+    rank = int(re.findall(r"(\d)d", op.name)[-1])
+    labels = keep_off(g, x, range(ndim - rank, ndim), f"lies along the image of {op.name}")
+    for other in op.inputs[1:]:
+        g.fix_tensor(other, f"steers {op.name}", unfollowed=True)
+    return [labels for _ in op.outputs]
+
+
+@rule("constant_pad_nd")
+def _constant_pad(g: Labelling, op: TapeOp) -> list[Labels]:
+    x, pad = op["self"], op["pad"]
+    ndim = len(g.shape(x))
+    axes = [ndim - 1 - i // 2 for i, amount in enumerate(pad) if amount]
+    return [keep_off(g, x, axes, "is padded along its channels")]

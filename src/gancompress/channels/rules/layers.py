@@ -1,0 +1,177 @@
+"""Rules of layers with weights, and of norms."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gancompress.channels.labels import Labelling, Labels, on_axis
+from gancompress.channels.rules.elementwise import combine, operand
+from gancompress.channels.rules.registry import rule
+from gancompress.channels.tape import TapeOp
+
+
+@rule("convolution", "_convolution", "mkldnn_convolution", "cudnn_convolution")
+def _convolution(g: Labelling, op: TapeOp) -> list[Labels]:
+    x, w, bias, groups, transposed = op["input"], op["weight"], op["bias"], op["groups"], op["transposed"]
+    ndim = len(g.shape(x))
+    for factor in g[x].factors:
+        if factor.shape[1] == 1:
+            g.fix(factor, "channels lie along the batch or the image of a convolution", unfollowed=True)
+    for factor in g[w].factors:
+        if max(factor.shape[2:]) > 1:
+            g.fix(factor, "channels lie along the taps of a kernel", unfollowed=True)
+    incoming, first, second = g.along(x, 1), g.along(w, 0), g.along(w, 1)
+    if groups == 1:
+        reading, outgoing = (first, second) if transposed else (second, first)
+        _contract(g, incoming, reading)
+        g.role(w, reading, "in")
+        g.role(w, outgoing, "out")
+    elif groups == g.shape(x)[1]:
+        outgoing = _depthwise(g, incoming, first, second, num_out=g.shape(op.outputs[0])[1])
+        g.role(w, first, "depthwise")
+    else:
+        outgoing = _grouped(g, incoming, first, second, groups, transposed)
+        g.role(w, first, "in" if transposed else "out")
+        g.role(w, second, "out" if transposed else "in")
+    if bias is not None:
+        _contract(g, outgoing, g.along(bias, 0))
+        g.role(bias, g.along(bias, 0), "bias")
+    return [Labels(on_axis(outgoing, 1, ndim))]
+
+
+def _contract(g: Labelling, a: np.ndarray | None, b: np.ndarray | None) -> None:
+    """Two axes that are paired position by position: tie them, or fix the one whose partner has no channels."""
+    if a is not None and b is not None:
+        g.tie(a, b)
+    for alone, partner in ((a, b), (b, a)):
+        if alone is not None and partner is None:
+            g.fix(alone, "meets channels that cannot be removed")
+
+
+def _depthwise(
+    g: Labelling,
+    incoming: np.ndarray | None,
+    first: np.ndarray | None,
+    second: np.ndarray | None,
+    num_out: int,
+) -> np.ndarray | None:
+    """Channels out of a convolution with a group for each channel in; the multiplier keeps its size."""
+    if second is not None:  # transposed, with a multiplier: weight (in, multiplier, ...)
+        g.fix(second, "is the multiplier of a depthwise transposed convolution")
+    if first is None:
+        return None
+    if incoming is None:
+        g.fix(first, "meets channels that cannot be removed")
+        return first
+    multiplier = num_out // incoming.size
+    g.tie(first, np.repeat(incoming, first.size // incoming.size))
+    return np.repeat(incoming, multiplier) if first.size == incoming.size else first
+
+
+def _grouped(
+    g: Labelling,
+    incoming: np.ndarray | None,
+    first: np.ndarray | None,
+    second: np.ndarray | None,
+    groups: int,
+    transposed: bool,
+) -> np.ndarray | None:
+    """Channels out of a grouped convolution: the number of groups stays, every group keeps the same of its channels."""
+    incoming = _fold(g, incoming, groups)
+    if transposed:  # weight (in, out / groups, ...)
+        _contract(g, incoming, _fold(g, first, groups))
+        return None if second is None else np.tile(second, groups)
+    _contract(g, incoming, second)  # weight (out, in / groups, ...)
+    _fold(g, first, groups)
+    return first
+
+
+def _fold(g: Labelling, atoms: np.ndarray | None, groups: int) -> np.ndarray | None:
+    """Tie equal positions of ``groups`` consecutive parts; returns the first part."""
+    if atoms is None:
+        return None
+    parts = atoms.reshape(groups, -1)
+    g.tie(parts, parts[:1])
+    return parts[0]
+
+
+@rule("mm", "bmm", "mv", "dot", "vdot", "addmm", "baddbmm", "addbmm", "addmv")
+def _matmul(g: Labelling, op: TapeOp) -> list[Labels]:
+    left, right = op.inputs[-2:]
+    out = op.outputs[0]
+    ndim = len(g.shape(out))
+    left_rank, right_rank = len(g.shape(left)), len(g.shape(right))
+    rows = g.along(left, -2) if left_rank > 1 else None
+    columns = g.along(right, -1) if right_rank > 1 else None
+    inner_left, inner_right = g.along(left, -1), g.along(right, -2 if right_rank > 1 else 0)
+    _contract(g, inner_left, inner_right)
+    for ref, inner, outer in ((left, inner_left, rows), (right, inner_right, columns)):
+        g.role(ref, inner, "in")
+        g.role(ref, outer, "out")
+    for ref in (left, right):
+        for factor in g[ref].factors:
+            if len(factor.shape) == 3 and factor.shape[0] > 1:
+                g.fix(factor, "channels lie along the batch of a matrix product", unfollowed=True)
+    product = Labels((*on_axis(rows, -2 if right_rank > 1 else -1, ndim), *on_axis(columns, -1, ndim)))
+    if len(op.inputs) == 3:
+        bias = op.inputs[0]
+        g.role(bias, g.along(bias, -1), "bias")
+        product = combine(g, [(product, g.shape(out)), operand(g, bias)], ndim)
+    weight = all(g[ref].weight for ref in op.inputs)
+    return [Labels(product.factors, weight=weight)]
+
+
+@rule("embedding")
+def _embedding(g: Labelling, op: TapeOp) -> list[Labels]:
+    rows = g.along(op["weight"], 0)
+    if rows is not None:
+        g.role(op["weight"], rows, "index")
+        g.fix(rows, "is chosen by an index")
+    channels = g.along(op["weight"], 1)
+    g.role(op["weight"], channels, "out")
+    return [Labels(on_axis(channels, -1, len(g.shape(op.outputs[0]))))]
+
+
+@rule(
+    "native_batch_norm",
+    "_native_batch_norm_legit",
+    "_native_batch_norm_legit_no_training",
+    "cudnn_batch_norm",
+)
+@rule("_batch_norm_no_update", "_batch_norm_with_update", "native_group_norm")
+def _channel_norm(g: Labelling, op: TapeOp) -> list[Labels]:
+    x = op["input"]
+    channels = g.along(x, 1)
+    if channels is not None and op.name == "aten.native_group_norm" and op["group"] != g.shape(x)[1]:
+        _fold(g, channels, op["group"])
+    for argument, role in (
+        ("weight", "scale"),
+        ("bias", "shift"),
+        ("running_mean", "statistic"),
+        ("running_var", "statistic"),
+    ):
+        ref = op.arguments.get(argument)
+        if ref is not None:
+            _contract(g, channels, g.along(ref, 0))
+            g.role(ref, g.along(ref, 0), role)
+    statistics = Labels(on_axis(channels, 0, 1))
+    return [
+        g[x],
+        *(
+            statistics if channels is not None and g.shape(out) == channels.shape else Labels()
+            for out in op.outputs[1:]
+        ),
+    ]
+
+
+@rule("native_layer_norm")
+def _layer_norm(g: Labelling, op: TapeOp) -> list[Labels]:
+    x = op["input"]
+    operands = [operand(g, x)]
+    for argument, role in (("weight", "scale"), ("bias", "shift")):
+        ref = op[argument]
+        if ref is not None:
+            operands.append(operand(g, ref))
+            for factor in g[ref].factors:
+                g.role(ref, factor, role)
+    return [combine(g, operands, len(g.shape(x))), *(Labels() for _ in op.outputs[1:])]

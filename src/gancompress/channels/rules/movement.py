@@ -1,0 +1,208 @@
+"""Rules of operations that move positions about: views, permutations, slices, concatenations, shuffles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from gancompress.channels.labels import FIXED, Factor, Labelling, Labels, on_axis, varying
+from gancompress.channels.rules.elementwise import combine, operand
+from gancompress.channels.rules.image import keep_off
+from gancompress.channels.rules.registry import rule
+from gancompress.channels.tape import Ref, TapeOp
+
+
+def move_factors(
+    g: Labelling,
+    x: Ref,
+    move: Callable[[Factor], Factor],
+    flexible: Mapping[int, np.ndarray | None] | None = None,
+) -> Labels:
+    """Labels after a rearrangement that does to a factor what it does to the tensor."""
+    return Labels(varying([move(f) for f in g[x].factors]), flexible or {}, g[x].weight)
+
+
+@rule("view", "_unsafe_view", "reshape", "_reshape_alias", "unsqueeze", "squeeze", "flatten", "unflatten")
+def _view(g: Labelling, op: TapeOp) -> list[Labels]:
+    x, out = op.inputs[0], op.outputs[0]
+    old, new = g.shape(x), g.shape(out)
+    blocks = reshape_blocks(old, new)
+    flexible = {}
+    for old_axes, new_axes in blocks:
+        sources = [a for a in old_axes if old[a] > 1]
+        if all(a in g[x].flexible for a in sources):
+            same = len(sources) == 1 and sum(new[a] > 1 for a in new_axes) == 1
+            flexible |= {a: g[x].flexible[sources[0]] if same and new[a] > 1 else None for a in new_axes}
+
+    def move(factor: Factor) -> Factor:
+        expanded, sizes = [1] * len(old), [1] * len(new)
+        for old_axes, new_axes in blocks:
+            if any(factor.shape[a] > 1 for a in old_axes):
+                for a in old_axes:
+                    expanded[a] = old[a]
+                for a in new_axes:
+                    sizes[a] = new[a]
+        return np.broadcast_to(factor, expanded).reshape(sizes)
+
+    return [move_factors(g, x, move, flexible)]
+
+
+def reshape_blocks(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], list[int]]]:
+    """The smallest runs of axes that a reshape maps onto one another, as (old axes, new axes)."""
+    blocks = []
+    i = j = 0
+    while i < len(old) or j < len(new):
+        old_axes, new_axes, old_size, new_size = [], [], 1, 1
+        while not (old_axes or new_axes) or old_size != new_size:
+            take_old = i < len(old) and (old_size <= new_size or j == len(new))
+            if take_old:
+                old_axes.append(i)
+                old_size *= old[i]
+                i += 1
+            else:
+                new_axes.append(j)
+                new_size *= new[j]
+                j += 1
+        blocks.append((old_axes, new_axes))
+    return blocks
+
+
+@rule("permute", "transpose", "t", "numpy_T", "swapaxes", "movedim")
+def _permute(g: Labelling, op: TapeOp) -> list[Labels]:
+    x = op.inputs[0]
+    ndim = len(g.shape(x))
+    if "dims" in op.arguments:
+        order = [d % ndim for d in op["dims"]]
+    else:
+        order = list(range(ndim))
+        a, b = (op.arguments.get("dim0", 0), op.arguments.get("dim1", -1))
+        if ndim > 1:
+            order[a], order[b] = order[b], order[a]
+    flexible = {i: g[x].flexible[axis] for i, axis in enumerate(order) if axis in g[x].flexible}
+    return [move_factors(g, x, lambda f: f.transpose(order), flexible)]
+
+
+@rule("expand", "repeat")
+def _expand(g: Labelling, op: TapeOp) -> list[Labels]:
+    x, shape = op["self"], g.shape(op.outputs[0])
+    old = (1,) * (len(shape) - len(g.shape(x))) + g.shape(x)
+    copies = [n // o if o else 1 for n, o in zip(shape, old, strict=True)]
+    offset = len(shape) - len(g.shape(x))
+    flexible = {a: None for a in range(len(shape)) if old[a] == 1 or a - offset in g[x].flexible}
+
+    def move(factor: Factor) -> Factor:
+        factor = factor.reshape((1,) * offset + factor.shape)
+        return np.tile(factor, [n if factor.shape[a] > 1 else 1 for a, n in enumerate(copies)])
+
+    return [move_factors(g, x, move, flexible)]
+
+
+@rule("flip", "roll")
+def _reorder(g: Labelling, op: TapeOp) -> list[Labels]:
+    x = op["self"]
+    ndim = len(g.shape(x))
+    dims = [d % ndim for d in op["dims"]] or list(range(ndim))
+    return [keep_off(g, x, dims, f"is reordered by {op.name}")]
+
+
+@rule("select")
+def _select(g: Labelling, op: TapeOp) -> list[Labels]:
+    x, axis = op["self"], op["dim"] % len(g.shape(op["self"]))
+    for factor in g[x].factors:
+        if factor.shape[axis] == factor.size > 1:
+            g.fix(factor, "one channel is picked by its index", unfollowed=True)
+    return [move_factors(g, x, lambda f: f.take(op["index"] if f.shape[axis] > 1 else 0, axis))]
+
+
+@rule("unbind")
+def _unbind(g: Labelling, op: TapeOp) -> list[Labels]:
+    x, axis = op["self"], op["dim"] % len(g.shape(op["self"]))
+    for factor in g[x].factors:
+        if factor.shape[axis] == factor.size > 1:
+            g.fix(factor, "channels are taken apart one by one", unfollowed=True)
+    return [
+        move_factors(g, x, lambda f, i=i: f.take(i if f.shape[axis] > 1 else 0, axis)) for i in range(len(op.outputs))
+    ]
+
+
+@rule("split", "split_with_sizes", "slice", "chunk", "narrow")
+def _slice(g: Labelling, op: TapeOp) -> list[Labels]:
+    """Parts of equal size that tile the axis keep the same of their channels, as ``chunk`` and ``x[:, :c // 2]``
+    expect.
+    """
+    x, axis = op["self"], op["dim"] % len(g.shape(op["self"]))
+    size, step = g.shape(x)[axis], op.arguments.get("step", 1)
+    start = (op.arguments.get("start") or 0) if op.name in ("aten.slice", "aten.narrow") else 0
+    start = max(0, start + size if start < 0 else start)
+    results = []
+    for out in op.outputs:
+        length = g.shape(out)[axis]
+        whole = length == size
+        for factor in g[x].factors:
+            if factor.shape[axis] > 1 and not whole and step == 1 and size % length == 0 and start % length == 0:
+                parts = np.moveaxis(factor, axis, 0).reshape(size // length, length, -1)
+                g.tie(parts, parts[:1])
+        window = slice(start, start + length * step, step)
+        results.append(
+            move_factors(
+                g,
+                x,
+                lambda f, w=window: f[(slice(None),) * axis + (w,)] if f.shape[axis] > 1 else f,
+                {a: None if a == axis else atoms for a, atoms in g[x].flexible.items()},
+            )
+        )
+        start += length
+    return results
+
+
+@rule("cat", "stack")
+def _cat(g: Labelling, op: TapeOp) -> list[Labels]:
+    refs = op.inputs
+    out_shape = g.shape(op.outputs[0])
+    ndim = len(out_shape)
+    axis = op["dim"] % ndim
+    stacking = op.name == "aten.stack"
+    operands, along = [], []
+    for ref in refs:
+        labels, shape = operand(g, ref)
+        if stacking:
+            labels = move_factors(g, ref, lambda f: np.expand_dims(f, axis), labels.flexible)
+            shape = (*shape[:axis], 1, *shape[axis:])
+        elif shape == (0,):
+            continue  # an empty list to begin a concatenation with
+        atoms = None if stacking else g.along(ref, axis)
+        along.append(np.full(shape[axis], FIXED) if atoms is None else atoms)
+        others = tuple(f for f in labels.factors if f.shape[axis] == 1)
+        operands.append((Labels(others, labels.flexible, labels.weight), (*shape[:axis], 1, *shape[axis + 1 :])))
+    rest = combine(g, operands, ndim)
+    return [Labels(varying((*rest.factors, *on_axis(np.concatenate(along), axis, ndim))), weight=rest.weight)]
+
+
+@rule("glu")
+def _glu(g: Labelling, op: TapeOp) -> list[Labels]:
+    x, axis = op["self"], op["dim"] % len(g.shape(op["self"]))
+    half = g.shape(x)[axis] // 2
+    for factor in g[x].factors:
+        if factor.shape[axis] > 1:
+            first, second = np.split(factor, 2, axis)
+            g.tie(first, second)
+    return [move_factors(g, x, lambda f: f.take(range(half), axis) if f.shape[axis] > 1 else f)]
+
+
+@rule("pixel_shuffle", "pixel_unshuffle", "channel_shuffle")
+def _shuffle(g: Labelling, op: TapeOp) -> list[Labels]:
+    """A channel of the finer image and its ``r * r`` channels of the coarser one are kept together."""
+    x, ndim = op["self"], len(g.shape(op["self"]))
+    if op.name == "aten.channel_shuffle":
+        return [keep_off(g, x, [1], "is reordered by a channel shuffle")]
+    axis = ndim - 3
+    atoms = g.along(x, axis)
+    keep_off(g, x, [ndim - 2, ndim - 1], f"lies along the image of {op.name}")
+    if atoms is None:
+        return [Labels()]
+    if op.name == "aten.pixel_unshuffle":
+        return [Labels(on_axis(np.repeat(atoms, op["downscale_factor"] ** 2), axis, ndim))]
+    parts = atoms.reshape(-1, op["upscale_factor"] ** 2)
+    g.tie(parts, parts[:, :1])
+    return [Labels(on_axis(parts[:, 0], axis, ndim))]

@@ -1,0 +1,107 @@
+"""Checking a graph: narrow every group, run again, and see what each channel meets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from gancompress.channels.follow import follow
+from gancompress.channels.grouping import Grouping
+from gancompress.channels.labels import Fix, Labelling
+from gancompress.channels.narrow import narrow
+from gancompress.channels.plan import ChannelPlan
+from gancompress.channels.skeleton import named_tensors
+from gancompress.channels.subnetwork import structure_at
+from gancompress.channels.tape import Ref, record
+
+
+def find_conflicts(module: nn.Module, inputs: Sequence[Any], labelling: Labelling, grouping: Grouping) -> list[Fix]:
+    """The groups that a narrower network would not treat as the graph says; empty where the graph holds.
+
+    Args:
+        module: The module that was recorded.
+        inputs: The inputs that it was recorded with.
+        labelling: The labels of that recording.
+        grouping: The groups read from them.
+    """
+    if not grouping.graph.groups:
+        return []
+    check = _Check(module, inputs, labelling, grouping)
+    return check.other_pairs() or check.other_steps() or check.broken_off()
+
+
+class _Check:
+    """A second recording at narrower widths, beside what the graph predicts for it."""
+
+    def __init__(self, module: nn.Module, inputs: Sequence[Any], labelling: Labelling, grouping: Grouping) -> None:
+        self.grouping, self.wide = grouping, labelling
+        graph = grouping.graph
+        self.plan = ChannelPlan(
+            {name: _test_width(group.size, i) for i, (name, group) in enumerate(graph.groups.items())}
+        )
+        with torch.no_grad():
+            state = {name: t.contiguous() for name, t in narrow(named_tensors(module), graph, self.plan).items()}
+            self.tape = record(structure_at(module, graph, self.plan), inputs, state)
+        self.narrow = follow(self.tape)
+        self.channel = np.zeros(self.narrow.num_atoms, dtype=np.int64)
+        """For every atom of the narrow recording, the channel of the wide network whose place it takes."""
+        leading = {group: np.arange(width) for group, width in self.plan.widths.items()}
+        for (name, axis), start in self.narrow.starts.items():
+            kept = graph.tensors[name][axis].kept(leading)
+            atoms = labelling.atoms_of(name, axis)
+            assert atoms is not None
+            self.channel[start : start + kept.size] = grouping.roots[atoms][kept]
+
+    def other_pairs(self) -> list[Fix]:
+        """Channels that meet other channels than in the wide network."""
+        for a, b, op_index in self.narrow.ties:
+            first, second = self.channel[a], self.channel[b]
+            differ = first != second
+            if differ.any():
+                groups = self.grouping.groups_of(np.concatenate([first[differ], second[differ]]))
+                where = self.tape.ops[op_index].module if op_index < len(self.tape.ops) else ""
+                reason = "a narrower network would pair its channels with other ones"
+                return [self.grouping.conflict(groups, reason, where)]
+        return []
+
+    def other_steps(self) -> list[Fix]:
+        """The first step whose operation, or the shape of whose result, is not the predicted one."""
+        for before, after in zip(self.wide.tape.ops, self.tape.ops, strict=False):
+            for old, new in zip(before.outputs, after.outputs, strict=False):
+                expected, got = self._expected_shape(old), self.narrow.shape(new)
+                same = all(e is None or e == n for e, n in zip(expected, got, strict=False))
+                if before.name != after.name or len(expected) != len(got) or not same:
+                    text = f"a narrower network would run {after.name} to shape {got}, not {before.name} to {expected}"
+                    return self._blame((*after.outputs, *after.inputs), text, after.module)
+        if self.tape.failure is None and len(self.tape.ops) != len(self.wide.tape.ops):
+            return self._blame((), "a narrower network would take another number of steps", "")
+        return []
+
+    def broken_off(self) -> list[Fix]:
+        """Where the narrower network raised."""
+        failure = self.tape.failure
+        if failure is None:
+            return []
+        cause = (str(failure.error).strip().splitlines() or [type(failure.error).__name__])[0]
+        return self._blame(failure.at_hand, f"a size is written as a constant ({cause[:120]})", failure.module)
+
+    def _expected_shape(self, ref: Ref) -> tuple[int | None, ...]:
+        """The predicted shape of a tensor; None for an axis whose size comes from elsewhere."""
+        unknown = {axis for axis, atoms in self.wide[ref].flexible.items() if atoms is None}
+        extents = self.grouping.graph.shapes[ref.index].extents
+        return tuple(None if axis in unknown else e.at(self.plan.widths) for axis, e in enumerate(extents))
+
+    def _blame(self, refs: Sequence[Ref], reason: str, where: str) -> list[Fix]:
+        """Fix the groups that lie on these tensors of the narrow recording; all groups where none does."""
+        atoms = [factor.ravel() for ref in refs for factor in self.narrow[ref].factors]
+        groups = self.grouping.groups_of(self.channel[np.concatenate(atoms)]) if atoms else set()
+        return [self.grouping.conflict(groups or self.grouping.all_groups(), reason, where)]
+
+
+def _test_width(size: int, index: int) -> int:
+    """A width below the full one, odd and even, unlike that of most other groups."""
+    return max(1, size - 1 - (7 * index + 3) % max(1, size // 2))
