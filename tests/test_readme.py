@@ -1,0 +1,64 @@
+"""The README's commands and code do what it says."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from gancompress.cli import app
+from gancompress.models.families import build
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+COMMANDS = re.findall(r"^\$ gancompress (.*)$", README, flags=re.MULTILINE)
+
+VOCODER = """
+from torch import nn
+class Vocoder(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Conv1d(80, 32, 7, padding=3), nn.LeakyReLU(), nn.ConvTranspose1d(32, 1, 4, 2, 1))
+"""
+
+
+@pytest.fixture
+def as_a_user(tmp_path, monkeypatch):
+    """A folder with the files that the README speaks of."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "my_package").mkdir()
+    (tmp_path / "my_package" / "nets.py").write_text(VOCODER)
+    layers = {"stem": "1", "down.0": "4", "down.1": "7", "up.0": "19", "up.1": "22", "head": "26"}
+    renames = {f"{ours}.conv": f"model.{theirs}" for ours, theirs in layers.items()}
+    for block in range(9):
+        for ours, theirs in (("conv1", "1"), ("conv2", "5")):
+            renames[f"blocks.{block}.{ours}"] = f"model.{10 + block}.conv_block.{theirs}"
+    state = build("resnet_9blocks", {}).state_dict()
+    foreign = {}
+    for name, tensor in state.items():
+        layer, _, leaf = name.rpartition(".")
+        foreign[f"{renames[layer]}.{leaf}"] = tensor
+    torch.save(foreign, tmp_path / "latest_net_G_A.pth")
+
+
+def test_commands_run_in_their_order(as_a_user):
+    assert len(COMMANDS) >= 7
+    for command in COMMANDS:
+        result = CliRunner().invoke(app, shlex.split(command))
+        assert result.exit_code == 0, f"{command}: {result.output}{result.exception}"
+
+
+def test_inspect_prints_what_the_readme_shows(as_a_user):
+    (command,) = [command for command in COMMANDS if "--set ngf=64" in command]
+    output = CliRunner().invoke(app, shlex.split(command)).stdout
+    shown = README.split(f"$ gancompress {command}\n")[1].split(" ...\n")[0]
+    printed = {" ".join(line.split()) for line in output.splitlines()}
+    assert all(" ".join(line.split()) in printed for line in shown.splitlines())
+
+
+def test_code_runs():
+    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    exec(compile(code, "README.md", "exec"), {})
