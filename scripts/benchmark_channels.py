@@ -8,28 +8,14 @@ from __future__ import annotations
 import argparse
 import platform
 import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 
 from gancompress.channels import SubNetwork, materialise, trace
 from gancompress.cost import CostModel
+from gancompress.cost.latency import in_turns
 from gancompress.models.families import find_family
-
-
-def milliseconds(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    function()
-    return 1e3 * (time.perf_counter() - start)
-
-
-def in_turns(functions: Sequence[Callable[[], object]], rounds: int) -> list[list[float]]:
-    """Milliseconds of each function in every round, the functions taking turns. Shape ``[functions][rounds]``."""
-    for function in functions:
-        function()
-    times = [[milliseconds(function) for function in functions] for _ in range(rounds)]
-    return [list(column) for column in zip(*times, strict=True)]
 
 
 def median(function: Callable[[], object], rounds: int) -> float:
@@ -51,7 +37,7 @@ def main() -> None:
     print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     print(f"{arguments.family} at {arguments.size}x{arguments.size}, keep {arguments.keep}, {arguments.rounds} rounds")
 
-    print(f"trace, first call (imports included)   {milliseconds(lambda: trace(wide, inputs)):10.1f} ms")
+    print(f"trace, first call (imports included)   {in_turns([lambda: trace(wide, inputs)], 1, 0)[0][0]:10.1f} ms")
     print(f"trace, median                          {median(lambda: trace(wide, inputs), 5):10.1f} ms")
     graph = trace(wide, inputs)
     model, plan = CostModel(graph), graph.uniform_plan(arguments.keep)

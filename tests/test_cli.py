@@ -119,7 +119,7 @@ class Payload:
 
 MISTAKES = {
     "unknown family": (["inspect", "resnet_9block"], r"'resnet_9block': no such file, and no family of this name"),
-    "unknown option": (["inspect", "resnet_9blocks", "--set", "nfg=3"], r"unknown option 'nfg', did you mean 'ngf'\?"),
+    "unknown option": (["inspect", "resnet_9blocks", "--set", "nfg=3"], r"nfg: unknown option, did you mean 'ngf'\?"),
     "no value": (["inspect", "resnet_9blocks", "--set", "ngf"], r"--set: got 'ngf', expected OPTION=VALUE"),
     "size": (["inspect", "resnet_9blocks", "--size", "255x256"], r"got an image of 255x256 .* divisible by 4"),
     "size text": (["inspect", "resnet_9blocks", "--size", "256"], r"--size: got '256', expected whole numbers"),

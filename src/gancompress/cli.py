@@ -22,12 +22,18 @@ from gancompress.cost import Convention, Cost, CostModel, widest_plan
 from gancompress.errors import CheckpointError, ConfigError, GanCompressError, PlanError
 from gancompress.export import export_onnx
 from gancompress.importance import find_score
+from gancompress.interruption import until_asked_to_stop
+from gancompress.job import load_job, recipe_names, recipe_text
 from gancompress.models.config_strings import plan_string, widths_from_string
 from gancompress.models.families import FAMILIES, build, find_family
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
 from gancompress.models.importers import load_generator
+from gancompress.pipeline import Pipeline
+from gancompress.report import write_report
+from gancompress.steps import Interrupted
 from gancompress.steps import prune as prune_generator
+from gancompress.summary import summarise
 
 app = typer.Typer(
     name="gancompress",
@@ -64,15 +70,17 @@ def main() -> None:
     """Run the command line; what the user can mend is told in one line, with exit status 2."""
     try:
         app()
+    except Interrupted as error:
+        sys.exit(_complain(str(error), 130))
     except GanCompressError as error:
         sys.exit(_complain(str(error)))
     except OSError as error:
         sys.exit(_complain(f"{error.filename}: {error.strerror}"))
 
 
-def _complain(message: str) -> int:
+def _complain(message: str, status: int = 2) -> int:
     print(f"gancompress: {message}", file=sys.stderr)
-    return 2
+    return status
 
 
 @app.command()
@@ -181,6 +189,75 @@ def export(
         table.add_row(shapes, f"{case.max_abs:.1e}", f"{case.mean_abs:.1e}")
     console.print(table)
     console.print(f"written to {path}: {report.file_bytes:,} bytes, opset {report.opset}, any batch and size")
+
+
+Recipe = Annotated[str, typer.Argument(help="A recipe's name, or the path of a YAML file.")]
+RunDirectory = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="The run directory; runs/NAME if left out.")
+]
+RecipeOption = Annotated[
+    list[str],
+    typer.Option("--set", metavar="A.B=VALUE", help="An option of the recipe, such as seed=1; repeatable."),
+]
+
+
+@app.command()
+def compress(
+    recipe: Recipe,
+    options: RecipeOption = [],  # noqa: B006
+    out: RunDirectory = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the recipe and show it, and do nothing.")] = False,
+) -> None:
+    """Run a whole job: teacher, steps, measurements, exports, report. The same command resumes."""
+    job = load_job(recipe, options)
+    if dry_run:
+        console.print(yaml.safe_dump(job.model_dump(mode="json"), sort_keys=False), highlight=False)
+        return
+    directory = out or Path("runs", job.name)
+    with until_asked_to_stop(notices.print) as stop:
+        pipeline = Pipeline(job, directory, console.print, stop)
+        outcome = pipeline.run()
+    report = summarise(outcome, pipeline.example())
+    write_report(report, directory)
+    console.print(_cost_table([("teacher", outcome.teacher.cost), ("compressed", outcome.compressed.cost)]))
+    table = Table("metric", "teacher", "compressed", box=None)
+    for name, result in outcome.compressed.metrics.items():
+        before = outcome.teacher.metrics.get(name)
+        table.add_row(name, f"{before.value:.4g}" if before else "", f"{result.value:.4g}")
+    console.print(table)
+    console.print(f"report: {directory / 'report.html'}")
+
+
+@app.command()
+def train(
+    recipe: Recipe,
+    options: RecipeOption = [],  # noqa: B006
+    out: RunDirectory = None,
+) -> None:
+    """Train a recipe's teacher alone. The same command resumes, and `compress` goes on from it."""
+    job = load_job(recipe, options)
+    directory = out or Path("runs", job.name)
+    with until_asked_to_stop(notices.print) as stop:
+        work = Pipeline(job, directory, console.print, stop).teacher()
+    work.teacher.save(directory / "teacher")
+    console.print(f"written to {directory / 'teacher'}")
+
+
+@app.command()
+def quickstart(out: RunDirectory = None) -> None:
+    """Compress a small generator on data that is drawn on the spot: minutes on two CPU cores, no download."""
+    compress("quickstart", [], out, dry_run=False)
+
+
+@app.command()
+def recipes(name: Annotated[str | None, typer.Argument(help="A recipe to print.")] = None) -> None:
+    """List the recipes that come with gancompress, or print one."""
+    if name is not None:
+        print(recipe_text(name), end="")
+        return
+    for known in recipe_names():
+        comment = " ".join(line[2:] for line in recipe_text(known).splitlines() if line.startswith("# "))
+        console.print(f"[bold]{known}[/bold]  {comment}", highlight=False)
 
 
 def _open(source: str, family: str | None, options: Sequence[str]) -> Generator:

@@ -34,8 +34,20 @@ class InputSizeError(GanCompressError):
     """An image size that a network cannot take."""
 
 
+class DataError(GanCompressError):
+    """Data that cannot be read or does not fit."""
+
+
+class TrainingError(GanCompressError):
+    """A training run that cannot start or go on."""
+
+
 class ExportError(GanCompressError):
     """An export that failed, disagrees with eager, or lacks an optional package."""
+
+
+class MetricError(GanCompressError):
+    """A metric that cannot be computed as asked."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -81,7 +81,7 @@ class TestEveryFamily:
     ("family", "config", "message"),
     [
         ("resnet_9blok", {}, "family: got 'resnet_9blok', .* did you mean 'resnet_9blocks'"),
-        ("resnet_9blocks", {"nfg": 3}, "unknown option 'nfg', did you mean 'ngf'"),
+        ("resnet_9blocks", {"nfg": 3}, "nfg: unknown option, did you mean 'ngf'"),
         ("resnet_9blocks", {"ngf": "64"}, "ngf: got '64', expected a valid integer"),
         ("resnet_9blocks", {"ngf": 0}, "ngf: got 0, expected greater than or equal to 1"),
         ("resnet_9blocks", {"norm": "layer"}, "norm: got 'layer', expected 'instance' or 'batch'"),
@@ -102,7 +102,7 @@ def test_config_errors(family: str, config: dict[str, Any], message: str) -> Non
 def test_all_config_errors_at_once() -> None:
     with pytest.raises(ConfigError) as raised:
         build("resnet_9blocks", {"num_blocks": 6, "ngf": "x", "nfg": 3})
-    assert all(part in str(raised.value) for part in ("num_blocks", "ngf: got 'x'", "unknown option 'nfg'"))
+    assert all(part in str(raised.value) for part in ("num_blocks", "ngf: got 'x'", "nfg: unknown option"))
 
 
 def test_preset_may_be_repeated() -> None:

@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from gancompress.models.config import Count, FamilyConfig
-from gancompress.models.layers import init_weights, named_layers
+from gancompress.models.layers import init_weights, named_layers, taps_of_residual_stages
 
 
 class CartoonGanConfig(FamilyConfig):
@@ -28,6 +28,11 @@ class CartoonGanConfig(FamilyConfig):
     out_channels: Count = 3
     ngf: Count = 64
     num_blocks: Count = 8
+
+    @property
+    def distillation_taps(self) -> tuple[str, ...]:
+        """After the encoder and after each third of the blocks."""
+        return taps_of_residual_stages("down.1", self.num_blocks)
 
     def default_widths(self) -> dict[str, int]:
         """Widths ngf, 2 ngf, 4 ngf down, 4 ngf in the blocks, 2 ngf, ngf up."""

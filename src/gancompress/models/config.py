@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import Field, model_validator
 
-from gancompress.errors import ConfigError, nearest
+from gancompress.errors import nearest
+from gancompress.options import Options
 
 Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 
 
-class FamilyConfig(BaseModel):
+class FamilyConfig(Options):
     """Base of the configurations. Unknown options and wrong types are refused, all of them in one message.
 
     A channel group is named after the module path of the convolution that produces it (the first one, where
@@ -28,8 +28,6 @@ class FamilyConfig(BaseModel):
         ConfigError: An option is unknown or has a wrong type or value, or ``widths`` names an unknown group.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
     base_width: ClassVar[str] = "ngf"
     """Name of the option that all default widths are multiples of."""
     reference_group: ClassVar[str]
@@ -37,14 +35,6 @@ class FamilyConfig(BaseModel):
 
     in_channels: Count = 3
     widths: dict[str, Count] = Field(default_factory=dict)
-
-    def __init__(self, **options: Any) -> None:
-        """Validates the options."""
-        try:
-            super().__init__(**options)
-        except ValidationError as error:
-            reasons = [_reason(details, type(self).model_fields) for details in error.errors()]
-            raise ConfigError("; ".join(reasons)) from None
 
     def default_widths(self) -> dict[str, int]:
         """The width that the base width gives every channel group, in the order of the forward pass."""
@@ -59,6 +49,11 @@ class FamilyConfig(BaseModel):
     def min_size(self) -> int:
         """Smallest height and width of an image, in pixels."""
         return 1
+
+    @property
+    def distillation_taps(self) -> tuple[str, ...]:
+        """Paths of the modules whose feature maps a student should imitate."""
+        return ()
 
     def group_widths(self) -> dict[str, int]:
         """The width of every channel group, in the order of the forward pass."""
@@ -85,12 +80,3 @@ class FamilyConfig(BaseModel):
         if unknown:
             raise ValueError("widths: " + "; ".join(unknown))
         return self
-
-
-def _reason(details: ErrorDetails, known: Mapping[str, object]) -> str:
-    """One validation error as "where: got, expected"."""
-    where = ".".join(map(str, details["loc"]))
-    if details["type"] == "extra_forbidden":
-        return f"unknown option '{where}', {nearest(where, known)}"
-    expected = details["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    return f"{where}: got {details['input']!r}, expected {expected}" if where else expected

@@ -62,3 +62,9 @@ def init_weights(network: nn.Module) -> None:
             nn.init.normal_(module.weight, 0.0, 0.02)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+def taps_of_residual_stages(encoder: str, num_blocks: int) -> tuple[str, ...]:
+    """Paths of the encoder's end and of the last block of each third of ``blocks``."""
+    ends = sorted({max(0, num_blocks * third // 3 - 1) for third in (1, 2, 3)})
+    return (encoder, *(f"blocks.{i}" for i in ends))

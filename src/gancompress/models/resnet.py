@@ -14,6 +14,7 @@ from gancompress.models.layers import (
     init_weights,
     named_layers,
     norm_layer,
+    taps_of_residual_stages,
 )
 
 
@@ -50,6 +51,11 @@ class ResnetConfig(FamilyConfig):
         """Name of each block's middle channel group."""
         suffix = ".pointwise" if self.separable else ""
         return [f"blocks.{i}.conv1{suffix}" for i in range(self.num_blocks)]
+
+    @property
+    def distillation_taps(self) -> tuple[str, ...]:
+        """After the encoder and after each third of the blocks. Source: GAN Compression, as released."""
+        return taps_of_residual_stages("down.1", self.num_blocks)
 
     def default_widths(self) -> dict[str, int]:
         """Widths ngf, 2 ngf, 4 ngf down, 4 ngf in the blocks, 2 ngf, ngf up."""

@@ -35,6 +35,12 @@ class UnetConfig(FamilyConfig):
     norm: NormKind = "batch"
     dropout: Rate = 0.0
 
+    @property
+    def distillation_taps(self) -> tuple[str, ...]:
+        """Two stages down and two up. Source: Ren et al., OMGD, ICCV 2021, as released."""
+        deep = self.num_downs >= 6
+        return ("down.1", "down.3", f"up.{self.num_downs - 5}", f"up.{self.num_downs - 4}") if deep else ("down.1",)
+
     def default_widths(self) -> dict[str, int]:
         """Widths ngf * min(2 ** i, 8) down, mirrored up."""
         down = [self.ngf * min(2**i, 8) for i in range(self.num_downs)]

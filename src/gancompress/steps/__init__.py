@@ -1,5 +1,26 @@
-"""Steps: what a compression job is made of. Each takes a generator and returns one."""
+"""Steps: what a compression job is made of. Each takes the work as it is and hands it on."""
 
-from gancompress.steps.prune import prune
+from gancompress.steps.distill import Distill, Finetune
+from gancompress.steps.prune import cut, prune, sort
+from gancompress.steps.search import Search
+from gancompress.steps.step import Budget, Context, Interrupted, Step, Work
+from gancompress.steps.supernet import Supernet
+from gancompress.steps.teacher import NetworkOptions, TrainTeacher
 
-__all__ = ["prune"]
+STEPS: dict[str, type[Step]] = {step.kind: step for step in (Distill, Supernet, Search, Finetune)}
+"""Every kind of step that a recipe may name."""
+
+__all__ = [
+    "STEPS",
+    "Budget",
+    "Context",
+    "Interrupted",
+    "NetworkOptions",
+    "Step",
+    "Supernet",
+    "TrainTeacher",
+    "Work",
+    "cut",
+    "prune",
+    "sort",
+]

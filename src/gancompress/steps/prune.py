@@ -25,11 +25,27 @@ def prune(generator: Generator, graph: ChannelGraph, plan: ChannelPlan, score: S
         PlanError: The plan does not fit the graph.
         ConfigError: The score does not apply to some group.
     """
+    return cut(sort(generator, graph, score), graph, plan)
+
+
+def sort(generator: Generator, graph: ChannelGraph, score: Score) -> Generator:
+    """The same function with the most important channels of every group in front.
+
+    Raises:
+        ConfigError: The score does not apply to some group.
+    """
+    state = reorder(generator.state, graph, by_importance(score(generator.state, graph)))
+    return Generator(generator.family, generator.config, _tied(state, graph), generator.resized)
+
+
+def cut(generator: Generator, graph: ChannelGraph, plan: ChannelPlan) -> Generator:
+    """Keep the leading channels of every group.
+
+    Raises:
+        PlanError: The plan does not fit the graph.
+    """
     graph.validate(plan)
-    order = by_importance(score(generator.state, graph))
-    state = narrow(reorder(generator.state, graph, order), graph, plan)
-    state = {name: tensor.clone() for name, tensor in state.items()}
-    state |= {alias: state[name] for alias, name in graph.aliases.items() if name in state}
+    state = _tied({name: t.clone() for name, t in narrow(generator.state, graph, plan).items()}, graph)
     if is_import_path(generator.family):
         resized = {path: dict(attributes) for path, attributes in generator.resized.items()}
         for path, attributes in resized_attributes(graph, plan).items():
@@ -37,3 +53,8 @@ def prune(generator: Generator, graph: ChannelGraph, plan: ChannelPlan, score: S
         return Generator(generator.family, generator.config, state, resized)
     config = find_family(generator.family).parse(generator.config).at_widths(plan.widths)
     return Generator(generator.family, config.model_dump(), state)
+
+
+def _tied(state: dict, graph: ChannelGraph) -> dict:
+    """The state with one tensor under all names of a shared parameter."""
+    return state | {alias: state[name] for alias, name in graph.aliases.items() if name in state}

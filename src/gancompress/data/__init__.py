@@ -1,0 +1,44 @@
+"""Data: image sets by name, from files or drawn by the project, and the batches that training is fed.
+
+An item is a dict. Images are float32 [3, h, w] in [-1, 1], RGB; maps are int64 [h, w].
+
+=================  =========================================================================
+"input"            What the generator is given.
+"target"           What it should return: of the same thing, or (``unaligned``) of another.
+"image"            The photograph of a labelled item.
+"label"            Classes 0 to ``num_classes - 1``, and ``num_classes`` for "don't care". One-hot is made by the task.
+"instance"         Numbers of objects; `instance_edges` makes their borders.
+"name", "index"    Name of the record, relative and without suffix; its number in the data set.
+=================  =========================================================================
+
+Which of them there are is up to the kind: ``aligned``, ``paired``, ``unaligned`` and ``procedural`` have input and
+target, ``labels`` has label, image and maybe instance, ``images`` has input, ``webdataset`` what its options say. All
+images of an item have one size and show the same view, except in ``unaligned``. A batch has the same keys: tensors
+[b, ...], a list of names.
+
+    transform = {"load_size": 286, "crop_size": 256}
+    config = parse_data({"kind": "aligned", "root": "edges2shoes.zip", "transform": transform})
+    config.check_splits()
+    batches = make_loader(config.open("train", augment=True), batch_size=4, seed=0, start_image=1200, num_workers=4)
+"""
+
+from gancompress.data.config import DataConfig
+from gancompress.data.image_set import ImageSet, Item, Visit
+from gancompress.data.label_maps import Classes, instance_edges
+from gancompress.data.loader import Batch, Loader, make_loader, make_ordered_loader
+from gancompress.data.registry import DATASETS, parse_data
+
+__all__ = [
+    "DATASETS",
+    "Batch",
+    "Classes",
+    "DataConfig",
+    "ImageSet",
+    "Item",
+    "Loader",
+    "Visit",
+    "instance_edges",
+    "make_loader",
+    "make_ordered_loader",
+    "parse_data",
+]

@@ -1,0 +1,95 @@
+"""The options that every kind of data set has, and how one is opened."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+from pydantic import Field
+
+from gancompress.data.decoding import Decoded, decode_rgb
+from gancompress.data.image_set import Decode, FileOptions, ImageSet, RecordReader, RecordSet
+from gancompress.data.options import Options
+from gancompress.data.records import FileSet, Record, Split, check_disjoint
+from gancompress.data.storage import File, Storage, open_storage
+from gancompress.data.transform import resize_factor
+from gancompress.errors import ConfigError, nearest
+
+
+class DataConfig(Options):
+    """A data set by its options. Subclasses are the kinds; each has a literal ``kind``."""
+
+    @abstractmethod
+    def split_names(self) -> list[str]:
+        """The splits that can be opened."""
+
+    @abstractmethod
+    def open(self, split: str, augment: bool = False) -> ImageSet:
+        """The data set of a split.
+
+        Args:
+            split: A name in `split_names`.
+            augment: Random crop, flip and partners, as in training; otherwise the same centre crop each time.
+
+        Raises:
+            ConfigError: There is no such split; the message ends with the nearest name.
+            DataError: Files are missing or do not belong together.
+        """
+
+    def check_splits(self) -> None:
+        """Refuses splits that share files.
+
+        Raises:
+            DataError: Two splits share a file, or one cannot be opened.
+        """
+        check_disjoint({name: self.open(name).files() for name in self.split_names()})
+
+    def _known_split(self, split: str) -> str:
+        if split not in self.split_names():
+            raise ConfigError(f"split: got '{split}', expected a known one; {nearest(split, self.split_names())}")
+        return split
+
+
+class FileDataConfig(DataConfig, FileOptions):
+    """Options of the kinds that read files. A path may lead into a zip as if it were a folder.
+
+    Attributes:
+        root: What all other paths start from.
+        splits: The splits by name; ``{folder}`` in a path stands for the folder of the split.
+    """
+
+    root: str = "."
+    splits: dict[str, Split] = Field(
+        default_factory=lambda: {name: Split(folder=name) for name in ("train", "test")}, min_length=1
+    )
+
+    def split_names(self) -> list[str]:
+        """The splits that can be opened."""
+        return list(self.splits)
+
+    def _storage(self, path: str, split: str) -> Storage:
+        return open_storage(self._path(path, split))
+
+    def _path(self, path: str, split: str) -> Path:
+        return Path(self.root, path.replace("{folder}", self.splits[self._known_split(split)].folder))
+
+    def _file_set(self, path: str, split: str, ending: str = "") -> FileSet:
+        return FileSet(self._storage(path, split), ending=ending)
+
+    def _record_set(self, records: list[Record], decode: Decode, split: str, augment: bool) -> RecordSet:
+        return RecordSet(self._reader(records, decode, split, augment), self.transform, augment)
+
+    def _reader(self, records: list[Record], decode: Decode, split: str, augment: bool) -> RecordReader:
+        settings = f"{self.model_dump_json(exclude={'cache', 'max_broken', 'splits'})} split={split}"
+        return RecordReader(records, decode, self, augment, settings)
+
+    def _rgb(self, augment: bool) -> Callable[[File], Decoded]:
+        scale = partial(resize_factor, transform=self.transform, augment=augment)
+        return partial(decode_rgb, decoding=self.decoding, scale=scale)
+
+
+def decode_roles(record: Record, decoders: Mapping[str, Callable[[File], Decoded]]) -> dict[str, Decoded]:
+    """Decodes the file of each role in its own way."""
+    return {role: decoders[role](file) for role, file in record.files.items()}

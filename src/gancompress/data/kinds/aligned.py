@@ -1,0 +1,46 @@
+"""Pairs that lie side by side in one image."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Literal
+
+from gancompress.data.config import FileDataConfig
+from gancompress.data.decoding import Decoded, Decoding, decode_rgb
+from gancompress.data.image_set import RecordSet
+from gancompress.data.records import Record, match
+from gancompress.errors import DataError
+
+
+class AlignedConfig(FileDataConfig):
+    """Items with "input" and "target", the halves A and B of one image.
+
+    Attributes:
+        images: Folder of the images, A on the left, B on the right, each half as wide as the image.
+        direction: Which half is the input.
+    """
+
+    kind: Literal["aligned"] = "aligned"
+    images: str = "{folder}"
+    direction: Literal["AtoB", "BtoA"] = "AtoB"
+
+    def open(self, split: str, augment: bool = False) -> RecordSet:
+        """The data set of a split; raises as `DataConfig.open`."""
+        records = match({"pair": self._file_set(self.images, split)})
+        roles = ("input", "target") if self.direction == "AtoB" else ("target", "input")
+        decode = partial(_decode_halves, roles=roles, decoding=self.decoding)
+        return self._record_set(self.splits[split].choose(records), decode, split, augment)
+
+
+def _decode_halves(record: Record, roles: tuple[str, str], decoding: Decoding) -> dict[str, Decoded]:
+    """Both halves, cut before any resizing, so that none bleeds into the other."""
+    file = record.files["pair"]
+    image, (height, width) = decode_rgb(file, decoding)
+    if width % 2:
+        raise DataError(
+            f"{file.where}: got a width of {width} px, expected an even one, two images of one size side by side; "
+            "correct the file, or use another kind of data set"
+        )
+    half = width // 2
+    boxes = (0, 0, half, height), (half, 0, width, height)
+    return {role: Decoded(image.crop(box), (height, half)) for role, box in zip(roles, boxes, strict=True)}

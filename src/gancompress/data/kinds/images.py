@@ -1,0 +1,27 @@
+"""Images of one folder, inputs only."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Literal
+
+from gancompress.data.config import FileDataConfig, decode_roles
+from gancompress.data.image_set import RecordSet
+from gancompress.data.records import match
+
+
+class ImagesConfig(FileDataConfig):
+    """Items with "input".
+
+    Attributes:
+        images: Folder of the images.
+    """
+
+    kind: Literal["images"] = "images"
+    images: str = "{folder}"
+
+    def open(self, split: str, augment: bool = False) -> RecordSet:
+        """The data set of a split; raises as `DataConfig.open`."""
+        records = match({"input": self._file_set(self.images, split)})
+        decode = partial(decode_roles, decoders={"input": self._rgb(augment)})
+        return self._record_set(self.splits[split].choose(records), decode, split, augment)

@@ -1,0 +1,39 @@
+"""Pairs whose halves lie in two folders under the same name."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Literal
+
+from gancompress.data.config import FileDataConfig, decode_roles
+from gancompress.data.image_set import RecordSet
+from gancompress.data.records import match
+
+
+class PairedConfig(FileDataConfig):
+    """Items with "input" and "target".
+
+    Attributes:
+        input: Folder of the inputs.
+        target: Folder of the targets.
+        input_ending: What the name of an input ends with before its suffix, and the name of its target does not.
+        target_ending: The same for targets.
+    """
+
+    kind: Literal["paired"] = "paired"
+    input: str = "{folder}/input"
+    target: str = "{folder}/target"
+    input_ending: str = ""
+    target_ending: str = ""
+
+    def open(self, split: str, augment: bool = False) -> RecordSet:
+        """The data set of a split; raises as `DataConfig.open`."""
+        records = match(
+            {
+                "input": self._file_set(self.input, split, self.input_ending),
+                "target": self._file_set(self.target, split, self.target_ending),
+            }
+        )
+        rgb = self._rgb(augment)
+        decode = partial(decode_roles, decoders={"input": rgb, "target": rgb})
+        return self._record_set(self.splits[split].choose(records), decode, split, augment)

@@ -1,0 +1,216 @@
+"""Batches: an endless stream for training whose position is one integer, and every item once for evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+
+from gancompress.data.decoding import BrokenImage
+from gancompress.data.image_set import ImageSet, Item, Visit
+from gancompress.errors import DataError
+
+Batch = dict[str, Any]
+"""An `Item` whose tensors have a first dimension more, "name" a list and "index" int64 [b]."""
+
+
+class VisitBatches(Sampler[list[Visit]]):
+    """The visits of an endless stream: epoch after epoch, each in its own order, cut into batches.
+
+    Image number p of the stream is item ``p mod len`` in the order of epoch ``p div len``: nothing else decides. A
+    batch may reach into the next epoch, so none is smaller than the others.
+
+    Args:
+        dataset: Gives the order of an epoch.
+        batch_size: Images in a batch of one process.
+        seed: At least 0.
+        start_image: Images that all processes together have been served before.
+        rank: Number of this process.
+        world_size: Number of processes; the batches of all of them, in the order of their ranks, are the
+            batch that a single process would get.
+    """
+
+    def __init__(
+        self, dataset: ImageSet, batch_size: int, seed: int, start_image: int = 0, rank: int = 0, world_size: int = 1
+    ) -> None:
+        self._dataset = dataset
+        self._batch_size = batch_size
+        self._seed = seed
+        self._start = start_image + rank * batch_size
+        self._stride = batch_size * world_size
+
+    def __iter__(self) -> Iterator[list[Visit]]:
+        """Batches without end."""
+        first = self._start
+        while True:
+            yield [self._visit(image) for image in range(first, first + self._batch_size)]
+            first += self._stride
+
+    def _visit(self, image: int) -> Visit:
+        epoch, place = divmod(image, len(self._dataset))
+        return Visit(int(self._dataset.order(self._seed, epoch)[place]), epoch, self._seed)
+
+
+class _Batches(Dataset[Item]):
+    """Whole batches, made where the images are decoded.
+
+    What does not fit comes back as a value instead of being raised: torch would bury the line in a worker's traceback.
+    """
+
+    def __init__(self, dataset: ImageSet) -> None:
+        self._dataset = dataset
+
+    def __getitems__(self, keys: Sequence[Any]) -> Batch | DataError:
+        try:
+            return collate([item for key in keys if (item := self._item(key)) is not None])
+        except DataError as error:
+            return DataError(str(error))
+
+    def _item(self, key: Any) -> Item | None:
+        raise NotImplementedError
+
+
+class _Stream(_Batches):
+    """Items by visit. In place of a broken one comes the next that is not, so that every batch is full."""
+
+    def _item(self, key: Visit) -> Item:
+        for step in range(len(self._dataset)):
+            try:
+                return self._dataset.item(replace(key, index=(key.index + step) % len(self._dataset)))
+            except BrokenImage:
+                continue
+        raise DataError(f"got {len(self._dataset)} items, all broken, expected at least one that can be decoded")
+
+
+class _Once(_Batches):
+    """Items by number. In place of a broken one comes nothing, so that none counts twice."""
+
+    def _item(self, key: int) -> Item | None:
+        try:
+            return self._dataset[key]
+        except BrokenImage:
+            return None
+
+
+class Loader:
+    """Batches of images. Each ``iter`` starts from the beginning. Memory is pinned when CUDA is there.
+
+    Args:
+        batches: Makes a batch from its keys.
+        batch_keys: The keys of every batch.
+        num_workers: Processes that decode; 0 decodes in this one.
+        seed: For what third parties draw in workers; the global random numbers of torch are left alone.
+
+    Raises:
+        DataError: While iterating: as `ImageSet.item`, or the images of a batch differ in size.
+    """
+
+    def __init__(self, batches: _Batches, batch_keys: Iterable[list[Any]], num_workers: int, seed: int) -> None:
+        self._loader: DataLoader[Item] | None = None
+        self._make: Callable[[], DataLoader[Item]] = partial(
+            DataLoader,
+            batches,
+            batch_sampler=batch_keys,
+            num_workers=num_workers,
+            collate_fn=_as_made,
+            pin_memory=torch.cuda.is_available(),
+            persistent_workers=num_workers > 0,
+            generator=torch.Generator().manual_seed(seed),
+        )
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The batches; those whose items are all broken are left out."""
+        self._loader = self._loader or self._make()
+        refusal = ""
+        for batch in self._loader:
+            if isinstance(batch, DataError):
+                refusal = str(batch)
+                break
+            if batch:
+                yield batch
+        if refusal:
+            self._loader = (
+                None  # ends the workers: found later by the garbage collector, they would block it for seconds
+            )
+            raise DataError(refusal)
+
+
+def make_loader(
+    dataset: ImageSet,
+    batch_size: int,
+    *,
+    seed: int,
+    start_image: int = 0,
+    num_workers: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
+) -> Loader:
+    """An endless stream of batches for training. Its content depends on the data set, ``seed`` and position alone.
+
+    To resume, pass the number of images that were served: the same batches follow, bit for bit, with any number of
+    workers. In place of a broken image comes the next one.
+
+    Args:
+        dataset: What to serve, usually opened with ``augment``.
+        batch_size: Images in a batch of one process.
+        seed: At least 0.
+        start_image: Images that all processes together have been served before.
+        num_workers: Processes that decode; 0 decodes in this one.
+        rank: Number of this process.
+        world_size: Number of processes. See `VisitBatches`.
+    """
+    visits = VisitBatches(dataset, batch_size, seed, start_image, rank, world_size)
+    return Loader(_Stream(dataset), visits, num_workers, seed)
+
+
+def make_ordered_loader(
+    dataset: ImageSet,
+    batch_size: int,
+    *,
+    num_workers: int = 0,
+    max_images: int | None = None,
+    rank: int = 0,
+    world_size: int = 1,
+) -> Loader:
+    """Every item once, in order, for evaluation. Broken images are left out; `ImageSet.broken_names` lists them.
+
+    Args:
+        dataset: What to serve, usually opened without ``augment``.
+        batch_size: Images in a batch; the last one may hold fewer.
+        num_workers: Processes that decode; 0 decodes in this one. They stay for the next pass.
+        max_images: Serve only so many of the first items.
+        rank: Number of this process: it serves items ``rank``, ``rank + world_size`` and so on.
+        world_size: Number of processes.
+    """
+    num_images = len(dataset) if max_images is None else min(max_images, len(dataset))
+    indices = range(rank, num_images, world_size)
+    keys = [list(indices[first : first + batch_size]) for first in range(0, len(indices), batch_size)]
+    return Loader(_Once(dataset), keys, num_workers, seed=0)
+
+
+def collate(items: Sequence[Item]) -> Batch:
+    """Items as one batch; nothing for no items.
+
+    Raises:
+        DataError: Their images differ in size.
+    """
+    if not items:
+        return {}
+    first = items[0]
+    for role in (role for role, value in first.items() if isinstance(value, torch.Tensor)):
+        for item in items:
+            if item[role].shape != first[role].shape:
+                sizes = (f"{one['name']} of {'x'.join(map(str, one[role].shape[-2:]))}" for one in (first, item))
+                raise DataError(
+                    f"batch: got '{role}' of {' and '.join(sizes)} (height x width), expected one size; "
+                    "set transform.crop_size, or transform.resize to 'exact'"
+                )
+    return default_collate(list(items))
+
+
+def _as_made(batch: Any) -> Any:
+    return batch

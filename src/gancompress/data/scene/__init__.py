@@ -1,0 +1,7 @@
+"""Scenes that the project draws itself: a line drawing, and the shaded picture of the same solids."""
+
+from gancompress.data.scene.layout import Scene, Solid, random_scene
+from gancompress.data.scene.render import render
+from gancompress.data.scene.shapes import SHAPES, Shape
+
+__all__ = ["SHAPES", "Scene", "Shape", "Solid", "random_scene", "render"]

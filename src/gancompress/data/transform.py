@@ -1,0 +1,154 @@
+"""Load size, crop and flip. All images of a pair share one view; a view depends on (seed, epoch, index) alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
+
+import numpy as np
+import torch
+from PIL import Image
+from pydantic import BeforeValidator, Field, model_validator
+from torch import Tensor
+
+from gancompress.data.options import Options
+from gancompress.errors import DataError
+
+Size = tuple[int, int]
+"""Height and width in pixels."""
+
+Sides = Annotated[
+    tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]],
+    BeforeValidator(lambda value: (value, value) if isinstance(value, int) else value),
+    Field(strict=False),
+]
+"""A size in options: one number for a square, or [height, width]."""
+
+DISCRETE_ROLES = frozenset({"label", "instance"})
+"""Roles whose pixels are numbers of classes or objects: never blended with their neighbours."""
+
+
+class Transform(Options):
+    """From an image of any size to one of the size that a network is trained on.
+
+    Attributes:
+        resize: How the load size is meant. ``exact``: height and width, whatever the aspect; ``shorter``: the
+            shorter side, keeping the aspect; ``width``: the width, keeping the aspect; ``none``: as it is.
+        load_size: One number, or [height, width]; for ``shorter`` and ``width`` one number.
+        crop_size: What is cut out: one number, or [height, width]. A random place in training, the centre
+            otherwise. None keeps everything.
+        flip: Mirror half of the images in training, left to right.
+    """
+
+    resize: Literal["exact", "shorter", "width", "none"] = "exact"
+    load_size: Sides | None = None
+    crop_size: Sides | None = None
+    flip: bool = True
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Self:
+        load, crop = self.load_size, self.crop_size
+        if (self.resize == "none") != (load is None):
+            expected = "none with resize 'none'" if load else f"one with resize '{self.resize}'"
+            raise ValueError(f"load_size: got {_text(load)}, expected {expected}")
+        if load and self.resize in ("shorter", "width") and load[0] != load[1]:
+            raise ValueError(f"load_size: got {_text(load)}, expected one number with resize '{self.resize}'")
+        axes = {"exact": (0, 1), "shorter": (0, 1), "width": (1,), "none": ()}[self.resize]
+        if load and crop and self.resize != "shorter" and any(crop[axis] > load[axis] for axis in axes):
+            raise ValueError(f"crop_size: got {_text(crop)}, expected at most the load_size {_text(load)}")
+        return self
+
+
+def _text(size: Size | None) -> str:
+    return "none" if size is None else f"{size[0]}x{size[1]}"
+
+
+def loaded_size(size: Size, transform: Transform, augment: bool) -> Size:
+    """The size that an image is resized to before a view is cut out.
+
+    Without augmentation there is no margin for the random crop: the image is resized so that it just covers the
+    crop, and evaluation sees as much of it as fits.
+
+    Args:
+        size: Of the image, upright.
+        transform: The options.
+        augment: Whether this is for training.
+    """
+    if transform.load_size is None:
+        return size
+    target = transform.load_size if augment or transform.crop_size is None else transform.crop_size
+    height, width = size
+    if transform.resize == "exact":
+        return target
+    if transform.resize == "width":
+        return max(1, round(height * target[1] / width)), target[1]
+    if augment or transform.crop_size is None:
+        scale = target[0] / min(size)
+    else:
+        scale = max(target[0] / height, target[1] / width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def resize(image: Image.Image, size: Size, discrete: bool = False) -> Image.Image:
+    """Bicubic with antialiasing; the nearest pixel for discrete maps."""
+    if (image.height, image.width) == size:
+        return image
+    return image.resize((size[1], size[0]), Image.Resampling.NEAREST if discrete else Image.Resampling.BICUBIC)
+
+
+@dataclass(frozen=True)
+class View:
+    """What is seen of a loaded image: a box in pixels, and whether it is mirrored."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    flip: bool
+
+
+def choose_view(size: Size, transform: Transform, draw: np.random.Generator | None, where: str) -> View:
+    """A random view, or the central one.
+
+    Args:
+        size: Of the loaded image.
+        transform: The options.
+        draw: Random numbers; None takes the centre and mirrors nothing.
+        where: How messages call the image.
+
+    Raises:
+        DataError: The crop is larger than the image.
+    """
+    height, width = transform.crop_size or size
+    margins = size[0] - height, size[1] - width
+    if min(margins) < 0:
+        raise DataError(
+            f"{where}: got an image that loads as {_text(size)} (height x width), expected at least the crop size "
+            f"{height}x{width}; reduce transform.crop_size, or raise transform.load_size"
+        )
+    if draw is None:
+        return View(margins[0] // 2, margins[1] // 2, height, width, flip=False)
+    top, left = (int(draw.integers(margin + 1)) for margin in margins)
+    return View(top, left, height, width, flip=transform.flip and bool(draw.integers(2)))
+
+
+def take_view(image: Image.Image, view: View) -> Image.Image:
+    """The part of a loaded image that a view shows."""
+    box = (view.left, view.top, view.left + view.width, view.top + view.height)
+    if box != (0, 0, *image.size):
+        image = image.crop(box)
+    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if view.flip else image
+
+
+def to_tensor(image: Image.Image, discrete: bool = False) -> Tensor:
+    """RGB as float32 [3, h, w] in [-1, 1]; a discrete map as int64 [h, w]."""
+    if discrete:
+        return torch.from_numpy(np.array(image, dtype=np.int64))
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+    return pixels.to(torch.float32).div_(127.5).sub_(1)
+
+
+def resize_factor(size: Size, transform: Transform, augment: bool) -> float:
+    """The larger of the two factors, height and width, that `loaded_size` means for an image of this size."""
+    height, width = loaded_size(size, transform, augment)
+    return max(height / size[0], width / size[1])

@@ -1,0 +1,190 @@
+"""The description of a job, validated: what to compress, on which data, in which steps, within which budget."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
+
+from gancompress.cost import Convention
+from gancompress.data import DataConfig, parse_data
+from gancompress.errors import ConfigError, nearest
+from gancompress.options import Options, as_tuple
+from gancompress.steps import STEPS, Step
+from gancompress.steps.metric_options import MetricOptions
+from gancompress.steps.step import Budget
+from gancompress.steps.teacher import TrainTeacher
+
+
+class TeacherOptions(Options):
+    """The network to compress: read from a checkpoint, or trained first.
+
+    Attributes:
+        checkpoint: A file or directory of weights.
+        family: What the checkpoint holds, where its tensors do not tell.
+        discriminator: A file or directory of the discriminator that was trained with it, to inherit.
+        train: How to train a teacher, where there is no checkpoint.
+    """
+
+    checkpoint: str | None = None
+    family: str | None = None
+    discriminator: str | None = None
+    train: TrainTeacher | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> TeacherOptions:
+        if (self.checkpoint is None) == (self.train is None):
+            raise ValueError("got both or none of 'checkpoint' and 'train', expected one of them")
+        return self
+
+
+class BudgetOptions(Options):
+    """What the compressed network may cost; exactly one limit.
+
+    Attributes:
+        reduction: Times fewer MACs than the teacher.
+        macs: The most MACs.
+        parameters: The most parameters.
+        convention: What ``reduction`` and ``macs`` count.
+    """
+
+    reduction: Annotated[float | None, Field(gt=1)] = None
+    macs: Annotated[float | None, Field(gt=0)] = None
+    parameters: Annotated[float | None, Field(gt=0)] = None
+    convention: Convention = "true"
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> BudgetOptions:
+        if sum(limit is not None for limit in (self.reduction, self.macs, self.parameters)) != 1:
+            raise ValueError("expected exactly one of 'reduction', 'macs' and 'parameters'")
+        return self
+
+    def of(self, teacher_macs: float) -> Budget:
+        """The budget, given what the teacher costs in the same convention."""
+        if self.parameters is not None:
+            return Budget(self.parameters, "parameters")
+        limit = self.macs if self.macs is not None else teacher_macs / (self.reduction or 1.0)
+        return Budget(limit, self.convention)
+
+
+def _parse_step(options: Any) -> Any:
+    if not isinstance(options, Mapping):
+        return options
+    kind = options.get("kind")
+    if kind not in STEPS:
+        raise ValueError(f"kind: got {kind!r}, expected a kind of step; {nearest(str(kind), STEPS)}")
+    return STEPS[kind](**{name: value for name, value in options.items() if name != "kind"})
+
+
+def _parse_data(options: Any) -> Any:
+    return parse_data(options) if isinstance(options, Mapping) else options
+
+
+AnyStep = Annotated[SerializeAsAny[Step], BeforeValidator(_parse_step)]
+
+
+class Job(Options):
+    """A whole job.
+
+    Attributes:
+        name: Of its run directory.
+        seed: Of whatever is drawn at random.
+        task: What the generator learns.
+        data: The data set, with splits ``train``, ``search`` and ``test``.
+        teacher: The network to compress.
+        budget: What the compressed network may cost.
+        steps: What is done, in order.
+        metrics: What is measured of teacher and compressed network, on ``test``.
+        exports: Formats of the files to write.
+        num_workers: Processes that decode images.
+    """
+
+    name: str
+    seed: Annotated[int, Field(ge=0)] = 0
+    task: Literal["paired", "unpaired"]
+    data: Annotated[SerializeAsAny[DataConfig], BeforeValidator(_parse_data)]
+    teacher: TeacherOptions
+    budget: BudgetOptions | None = None
+    steps: Annotated[tuple[AnyStep, ...], BeforeValidator(as_tuple), Field(min_length=1)]
+    metrics: MetricOptions = MetricOptions()
+    exports: Annotated[tuple[Literal["onnx"], ...], BeforeValidator(as_tuple)] = ("onnx",)
+    num_workers: Annotated[int, Field(ge=0)] = 0
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as people write it: ``2e-4`` is a number."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
+)
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with this package."""
+    return sorted(
+        entry.name.removesuffix(".yaml")
+        for entry in files("gancompress.recipes").iterdir()
+        if entry.name.endswith(".yaml")
+    )
+
+
+def recipe_text(name: str) -> str:
+    """A recipe as it is written: one of this package by name, or a file by path.
+
+    Raises:
+        ConfigError: There is neither.
+    """
+    if name in recipe_names():
+        return (files("gancompress.recipes") / f"{name}.yaml").read_text()
+    path = Path(name)
+    if not path.is_file():
+        raise ConfigError(f"recipe: got '{name}', expected a file or a recipe's name; {nearest(name, recipe_names())}")
+    return path.read_text()
+
+
+def load_job(name: str, changes: Sequence[str] = ()) -> Job:
+    """A validated job.
+
+    Args:
+        name: A recipe's name, or the path of a YAML file.
+        changes: Options to set, as ``a.b=value``; numbers index lists (``steps.0.training.num_images=100``).
+
+    Raises:
+        ConfigError: The recipe does not exist or is no YAML, or options do not fit; all of them in one line.
+    """
+    try:
+        recipe = yaml.load(recipe_text(name), _Loader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{name}: not YAML ({' '.join(str(error).split())}), expected a recipe") from None
+    if not isinstance(recipe, dict):
+        raise ConfigError(f"{name}: got a {type(recipe).__name__}, expected a recipe: a mapping of options")
+    for change in changes:
+        _set(recipe, change)
+    try:
+        return Job(**recipe)
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from None
+
+
+def _set(recipe: dict[str, Any], change: str) -> None:
+    path, equals, text = change.partition("=")
+    if not equals:
+        raise ConfigError(f"--set: got '{change}', expected OPTION=VALUE, such as seed=1")
+    *parents, last = path.split(".")
+    place: Any = recipe
+    try:
+        for key in parents:
+            place = place[int(key)] if isinstance(place, list) else place.setdefault(key, {})
+        value = yaml.load(text, _Loader)
+        if isinstance(place, list):
+            place[int(last)] = value
+        else:
+            place[last] = value
+    except (IndexError, ValueError, TypeError, AttributeError, yaml.YAMLError):
+        raise ConfigError(f"--set: got '{change}', but the recipe has no place '{path}' for such a value") from None

@@ -1,0 +1,21 @@
+"""What a student learns from inside its teacher."""
+
+from gancompress.losses.distillation.channels import ChannelDistillation
+from gancompress.losses.distillation.features import FeatureDistillation, elastic_conv1x1
+from gancompress.losses.distillation.flow import fsp_loss, fsp_matrix
+from gancompress.losses.distillation.kernel_alignment import kernel_alignment, kernel_alignment_loss
+from gancompress.losses.distillation.relation import angle_relation, distance_relation, image_items, relation_loss
+
+__all__ = [
+    "ChannelDistillation",
+    "FeatureDistillation",
+    "angle_relation",
+    "distance_relation",
+    "elastic_conv1x1",
+    "fsp_loss",
+    "fsp_matrix",
+    "image_items",
+    "kernel_alignment",
+    "kernel_alignment_loss",
+    "relation_loss",
+]

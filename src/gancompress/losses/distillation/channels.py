@@ -1,0 +1,46 @@
+"""Channel distillation: how much each channel answers, whatever the place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from gancompress.losses.distillation.features import elastic_conv1x1
+from gancompress.losses.distillation.taps import Maps, check_taps
+from gancompress.losses.reconstruction import l2
+
+
+class ChannelDistillation(nn.Module):
+    """Mean squared error between global averages of channels, the student's after 1x1 convolution, batch norm, ReLU.
+
+    Owns the convolutions and norms; elastic as `FeatureDistillation`.
+
+    Source: Ren et al., OMGD, ICCV 2021, eq. 8-9, as released.
+    """
+
+    def __init__(self, student_channels: Mapping[str, int], teacher_channels: Mapping[str, int]) -> None:
+        """Builds the adaptors. Arguments and errors as in `FeatureDistillation`."""
+        super().__init__()
+        check_taps("channel distillation", teacher_channels, student=student_channels)
+        self.taps = tuple(teacher_channels)
+        self.convs = nn.ModuleList(nn.Conv2d(student_channels[tap], teacher_channels[tap], 1) for tap in self.taps)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(teacher_channels[tap]) for tap in self.taps)
+
+    def forward(self, student: Maps, teacher: Maps) -> Tensor:
+        """The sum over layers of the mean squared error, a scalar.
+
+        Args:
+            student: Maps [b, c, h, w] by layer, ``c`` at most the width given at construction.
+            teacher: Maps of the same layers, of any size; no gradient flows into them.
+
+        Raises:
+            ConfigError: Layers or widths do not fit.
+        """
+        check_taps("channel distillation", self.taps, student=student, teacher=teacher)
+        losses = []
+        for tap, conv, norm in zip(self.taps, self.convs, self.norms, strict=True):
+            adapted = norm(elastic_conv1x1(conv, student[tap], tap)).relu()
+            losses.append(l2(adapted.mean((2, 3)), teacher[tap].detach().mean((2, 3))))
+        return torch.stack(losses).sum()

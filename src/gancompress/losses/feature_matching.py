@@ -1,0 +1,35 @@
+"""The generated image should move the discriminator's layers as the real one does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from gancompress.errors import ConfigError
+from gancompress.losses.reconstruction import l1
+
+
+def feature_matching(fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[Tensor]]) -> Tensor:
+    """L1 between a discriminator's feature maps, summed over its layers, averaged over its scales.
+
+    Args:
+        fake: For each scale the feature maps of the generated image, the logits last; those take no part.
+        real: The same of the real image; no gradient flows into them.
+
+    Raises:
+        ConfigError: The two do not pair up.
+
+    Source: Wang et al., pix2pixHD, CVPR 2018, eq. 4, scaled as in Park et al., SPADE, CVPR 2019, appendix A.
+    """
+    if not fake or [len(maps) for maps in fake] != [len(maps) for maps in real]:
+        raise ConfigError(
+            f"feature matching: got {[len(maps) for maps in fake]} and {[len(maps) for maps in real]} maps per scale, "
+            "expected as many of both images; let the discriminator return its feature maps"
+        )
+    per_scale = [
+        torch.stack([l1(x, y.detach()) for x, y in zip(fake_maps[:-1], real_maps[:-1], strict=True)]).sum()
+        for fake_maps, real_maps in zip(fake, real, strict=True)
+    ]
+    return torch.stack(per_scale).mean()

@@ -1,0 +1,163 @@
+"""Perceptual loss: images should move a trained network's layers alike (content) and correlate them alike (style)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from gancompress.errors import ConfigError, nearest
+from gancompress.losses.reconstruction import find_reconstruction
+from gancompress.models.trunks import freeze, load_trunk
+
+
+@dataclass(frozen=True)
+class PerceptualSettings:
+    """One published perceptual loss.
+
+    Attributes:
+        trunk: Name of the trunk, or the path of a network.
+        taps: Its layers, from first to last; None for a network of a path, which brings its own.
+        content: Weight of the difference of each feature map, one per tap; 0 leaves it out.
+        style: Weight of the difference of each Gram matrix, one per tap; 0 leaves it out.
+        content_distance: A name in `RECONSTRUCTIONS`.
+        style_distance: The same.
+        input_range: What the trunk sees of an image in [-1, 1]: "[0, 1]" converts it, "[-1, 1]" leaves it.
+        normalize: Whether the ImageNet mean and standard deviation follow.
+    """
+
+    trunk: str
+    taps: tuple[str, ...] | None
+    content: tuple[float, ...]
+    style: tuple[float, ...]
+    content_distance: str = "l1"
+    style_distance: str = "l2"
+    input_range: Literal["[0, 1]", "[-1, 1]"] = "[0, 1]"
+    normalize: bool = False
+
+
+_VGG16_TAPS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
+_VGG19_TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+
+PERCEPTUAL: dict[str, PerceptualSettings] = {
+    # Wang et al., GAN Slimming, ECCV 2020, eq. 3 and released weights.
+    "gan_slimming": PerceptualSettings("vgg16", _VGG16_TAPS, content=(1, 0, 0, 0), style=(1e5,) * 4),
+    # Ren et al., OMGD, ICCV 2021, eq. 4-5 and released weights.
+    "omgd": PerceptualSettings("vgg16", _VGG16_TAPS, content=(0, 10, 0, 0), style=(1e4,) * 4, style_distance="l1"),
+    # Park et al., SPADE, CVPR 2019, appendix A, after pix2pixHD; images go in without any conversion.
+    "spade": PerceptualSettings(
+        *("vgg19", _VGG19_TAPS),
+        content=(1 / 32, 1 / 16, 1 / 8, 1 / 4, 1),
+        style=(0,) * 5,
+        input_range="[-1, 1]",
+    ),
+}
+
+
+class PerceptualLoss(nn.Module):
+    """Content and style differences over a frozen trunk. Its parameters belong to no student.
+
+    Source: Johnson et al., Perceptual Losses for Real-Time Style Transfer, ECCV 2016, eq. 2-4.
+    """
+
+    def __init__(self, trunk: nn.Module, settings: PerceptualSettings) -> None:
+        """Takes the trunk and the weights of its maps.
+
+        Args:
+            trunk: Images [b, 3, h, w] to a list of feature maps; frozen here.
+            settings: Weights and distances; its ``trunk``, ``taps`` and ``normalize`` are those of the given trunk.
+
+        Raises:
+            ConfigError: The two tuples of weights differ in length or are all 0, or a distance does not exist.
+        """
+        super().__init__()
+        if len(settings.content) != len(settings.style) or not any((*settings.content, *settings.style)):
+            raise ConfigError(
+                f"perceptual loss: got content weights {settings.content} and style weights {settings.style}, expected "
+                "one of each per tap, and one that is not 0; write 0 for what is left out"
+            )
+        if getattr(trunk, "differentiable", True) is False:
+            raise ConfigError(
+                f"perceptual loss: got {settings.trunk}, which passes no gradient, expected a differentiable trunk; "
+                "give a TorchScript network instead of ONNX"
+            )
+        self.trunk = freeze(trunk)
+        self.settings = settings
+        self.content_distance = find_reconstruction(settings.content_distance)
+        self.style_distance = find_reconstruction(settings.style_distance)
+
+    def train(self, mode: bool = True) -> PerceptualLoss:
+        """Leaves the trunk in evaluation mode."""
+        super().train(mode)
+        self.trunk.eval()
+        return self
+
+    def forward(self, images: Tensor, targets: Tensor) -> Tensor:
+        """The weighted sum of `terms`, a scalar.
+
+        Args:
+            images: [b, 3, h, w], RGB in [-1, 1].
+            targets: The same; no gradient flows into them.
+
+        Raises:
+            ConfigError: The trunk returns another number of maps than there are weights.
+        """
+        return torch.stack(list(self.terms(images, targets).values())).sum()
+
+    def terms(self, images: Tensor, targets: Tensor) -> Mapping[str, Tensor]:
+        """The terms whose weights are not 0, weighted: ``content`` and ``style``. Arguments as in `forward`."""
+        with torch.no_grad():
+            target_maps = self.features(targets)
+        maps = self.features(images)
+        terms: dict[str, list[Tensor]] = {"content": [], "style": []}
+        for x, y, content, style in zip(maps, target_maps, self.settings.content, self.settings.style, strict=True):
+            if content:
+                terms["content"].append(content * self.content_distance(x, y))
+            if style:
+                terms["style"].append(style * self.style_distance(gram(x), gram(y)))
+        return {name: torch.stack(parts).sum() for name, parts in terms.items() if parts}
+
+    def features(self, images: Tensor) -> Sequence[Tensor]:
+        """Feature maps of images [b, 3, h, w] in [-1, 1]. Raises ConfigError as `forward`."""
+        maps = self.trunk((images + 1) / 2 if self.settings.input_range == "[0, 1]" else images)
+        if len(maps) != len(self.settings.content):
+            raise ConfigError(
+                f"perceptual loss: got {len(maps)} feature maps from {self.settings.trunk} for "
+                f"{len(self.settings.content)} weights, expected as many; give one weight per map, 0 to leave one out"
+            )
+        return maps
+
+
+def gram(features: Tensor) -> Tensor:
+    """Gram matrices [b, c, c] of feature maps [b, c, h, w], divided by c * h * w.
+
+    Source: Johnson et al., ECCV 2016, eq. 3.
+    """
+    flat = features.flatten(2)
+    return flat @ flat.mT / (flat.shape[1] * flat.shape[2])
+
+
+def load_perceptual_loss(settings: PerceptualSettings | str, weights: str | Path | None = None) -> PerceptualLoss:
+    """A perceptual loss with the published weights of its trunk.
+
+    Args:
+        settings: Settings, or a name in `PERCEPTUAL`.
+        weights: File of the trunk's weights; from the cache or its authors without it.
+
+    Raises:
+        ConfigError: There is no such loss, or as in `PerceptualLoss`.
+        CheckpointError: The weights cannot be had or read, or do not fit.
+    """
+    if isinstance(settings, str):
+        if settings not in PERCEPTUAL:
+            raise ConfigError(
+                f"perceptual loss: got '{settings}', expected a known one; {nearest(settings, PERCEPTUAL)}"
+            )
+        settings = PERCEPTUAL[settings]
+    brings_its_own = settings.taps is None
+    trunk = load_trunk(settings.trunk, settings.taps, normalize=brings_its_own or settings.normalize, weights=weights)
+    return PerceptualLoss(trunk, settings)

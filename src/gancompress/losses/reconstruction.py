@@ -1,0 +1,46 @@
+"""Pixel distances between an image and its target: the ground truth, or the teacher's output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from gancompress.errors import ConfigError, nearest
+from gancompress.losses.shapes import check_same_shape
+
+Reconstruction = Callable[[Tensor, Tensor], Tensor]
+"""Takes images and targets of one shape; returns the mean over all their elements."""
+
+
+def l1(images: Tensor, targets: Tensor) -> Tensor:
+    """Mean absolute difference. Raises ConfigError where the shapes differ."""
+    check_same_shape("l1", images, targets)
+    return F.l1_loss(images, targets)
+
+
+def l2(images: Tensor, targets: Tensor) -> Tensor:
+    """Mean squared difference. Raises ConfigError where the shapes differ."""
+    check_same_shape("l2", images, targets)
+    return F.mse_loss(images, targets)
+
+
+def smooth_l1(images: Tensor, targets: Tensor) -> Tensor:
+    """Mean Huber loss with its bend at 1. Raises ConfigError where the shapes differ."""
+    check_same_shape("smooth_l1", images, targets)
+    return F.smooth_l1_loss(images, targets)
+
+
+RECONSTRUCTIONS: dict[str, Reconstruction] = {"l1": l1, "l2": l2, "smooth_l1": smooth_l1}
+
+
+def find_reconstruction(name: str) -> Reconstruction:
+    """The distance of this name. With the teacher's output as target it is output distillation.
+
+    Raises:
+        ConfigError: There is none; the message ends with the nearest name.
+    """
+    if name not in RECONSTRUCTIONS:
+        raise ConfigError(f"reconstruction: got '{name}', expected a known one; {nearest(name, RECONSTRUCTIONS)}")
+    return RECONSTRUCTIONS[name]

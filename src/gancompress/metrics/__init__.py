@@ -1,0 +1,43 @@
+"""Metrics: numbers about images, each with its protocol. A name fixes the protocol; the registry is `METRICS`."""
+
+from gancompress.metrics.bootstrap import bootstrap_interval
+from gancompress.metrics.evaluator import Evaluator
+from gancompress.metrics.features import FeatureNetwork, FeatureSet, load_feature_network
+from gancompress.metrics.frechet import FrechetReference, frechet_distance
+from gancompress.metrics.images import RESIZES, quantize, resize
+from gancompress.metrics.kernel_distance import kernel_distance
+from gancompress.metrics.pairs import psnr, structural_similarity
+from gancompress.metrics.precision_recall import precision_recall
+from gancompress.metrics.reference_cache import ReferenceCache, content_key, read_statistics
+from gancompress.metrics.registry import METRICS, Metric, NetworkSpec, find_metric
+from gancompress.metrics.result import MetricResult
+from gancompress.metrics.segmentation import LabelScores, SegmentationNetwork
+from gancompress.metrics.statistics import Statistics
+
+__all__ = [
+    "METRICS",
+    "RESIZES",
+    "Evaluator",
+    "FeatureNetwork",
+    "FeatureSet",
+    "FrechetReference",
+    "LabelScores",
+    "Metric",
+    "MetricResult",
+    "NetworkSpec",
+    "ReferenceCache",
+    "SegmentationNetwork",
+    "Statistics",
+    "bootstrap_interval",
+    "content_key",
+    "find_metric",
+    "frechet_distance",
+    "kernel_distance",
+    "load_feature_network",
+    "precision_recall",
+    "psnr",
+    "quantize",
+    "read_statistics",
+    "resize",
+    "structural_similarity",
+]

@@ -1,0 +1,228 @@
+"""Several metrics in one pass over the images, each network run once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gancompress.errors import MetricError, nearest
+from gancompress.metrics.comparisons import LabelComparison, PairComparison, SetComparison
+from gancompress.metrics.features import FeatureNetwork, FeatureSet, load_feature_network
+from gancompress.metrics.registry import LabelMetric, Metric, NetworkSpec, PairMetric, SetMetric, find_metric
+from gancompress.metrics.result import MetricResult
+from gancompress.metrics.segmentation import LabelScores, SegmentationNetwork
+from gancompress.metrics.statistics import Gaussian
+from gancompress.models.trunks.network_file import NetworkFile
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What an evaluator has gathered, on the CPU and without its networks, to be sent to another process.
+
+    Attributes:
+        generated: Features of generated images by network.
+        references: Features of reference images by network, where they are not stored statistics.
+        pairs: Values of pairs by metric.
+        labels: Scores of label maps by network.
+    """
+
+    generated: dict[str, FeatureSet]
+    references: dict[str, FeatureSet]
+    pairs: dict[str, Tensor]
+    labels: dict[str, LabelScores]
+
+
+class Evaluator:
+    """Metrics by name, over images that come in batches.
+
+    Distances to real images and to a teacher's images are the same metrics with another reference: use one evaluator
+    for each. In a search, `reset` forgets the generated images and keeps the reference with the work done on it.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        networks: Mapping[str, NetworkSpec] | None = None,
+        against: str = "real images",
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """Loads the networks.
+
+        Args:
+            names: Names as `find_metric` takes them.
+            networks: Networks of the user by name; ``inception`` gives the path of its weights.
+            against: What images are compared with, in words, for the protocols.
+            device: Where networks run.
+
+        Raises:
+            MetricError: A metric does not exist or lacks its network.
+            CheckpointError: A network's file cannot be had or read.
+        """
+        self._specs = dict(networks or {})
+        self._against = against
+        self._device = device
+        self._metrics: dict[str, tuple[Metric, str]] = {}
+        self._sets: dict[str, SetComparison] = {}
+        self._pairs: dict[str, PairComparison] = {}
+        self._labels: dict[str, LabelComparison] = {}
+        found = [(name, *find_metric(name, self._specs)) for name in names]
+        for name, metric, network in found:
+            self._metrics[name] = (metric, self._prepare(name, metric, network))
+        for key, comparison in self._sets.items():
+            comparison.reference = FeatureSet(keep=self._keeps_features(key))
+        self.reset()
+
+    @property
+    def feature_networks(self) -> dict[str, FeatureNetwork]:
+        """The networks that want reference images, under the keys of `use_reference`."""
+        return {key: comparison.network for key, comparison in self._sets.items()}
+
+    @property
+    def needs_targets(self) -> bool:
+        """Whether `add` must be given targets."""
+        return bool(self._pairs)
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether `add` must be given label maps."""
+        return bool(self._labels)
+
+    def add_reference(self, images: Tensor) -> None:
+        """Adds reference images [b, 3, h, w], RGB in [-1, 1] or uint8, for all of `feature_networks`.
+
+        Raises:
+            MetricError: They are of another shape or kind, or a reference is given as stored statistics.
+        """
+        for comparison in self._sets.values():
+            comparison.add_reference(images)
+
+    def use_reference(self, key: str, reference: FeatureSet | Gaussian) -> None:
+        """Takes kept features, or stored statistics, as the reference of one of `feature_networks`.
+
+        Raises:
+            MetricError: There is no such network in use.
+        """
+        if key not in self._sets:
+            raise MetricError(f"reference: got the network '{key}', expected one in use; {nearest(key, self._sets)}")
+        self._sets[key].use_reference(reference)
+
+    def add(self, images: Tensor, targets: Tensor | None = None, labels: Tensor | None = None) -> None:
+        """Adds generated images.
+
+        Args:
+            images: [b, 3, h, w], RGB in [-1, 1] or uint8.
+            targets: The same shape: what each image should look like.
+            labels: Class numbers [b, h', w']: what each image should show.
+
+        Raises:
+            MetricError: Targets or labels are wanted and missing, or something has a wrong shape or kind.
+        """
+        self._check_given("targets", targets, PairMetric)
+        self._check_given("labels", labels, LabelMetric)
+        for comparison in self._sets.values():
+            comparison.generated.add(comparison.network(images))
+        if targets is not None:
+            for comparison in self._pairs.values():
+                comparison.add(images, targets)
+        if labels is not None:
+            for comparison in self._labels.values():
+                comparison.add(images, labels)
+
+    def results(self) -> list[MetricResult]:
+        """The result of every metric, in the order of the names. Raises MetricError where there are too few images."""
+        return [self._result(name, metric, key) for name, (metric, key) in self._metrics.items()]
+
+    def reset(self) -> None:
+        """Forgets the generated images; the reference stays."""
+        for key, comparison in self._sets.items():
+            comparison.generated = FeatureSet(keep=self._keeps_features(key))
+        for comparison in self._pairs.values():
+            comparison.values = []
+        for comparison in self._labels.values():
+            comparison.scores = LabelScores(comparison.network.num_classes, comparison.network.ignore_index)
+
+    def gathered(self) -> Gathered:
+        """What was gathered so far, for `merge` in another process."""
+        references = {key: comparison.reference for key, comparison in self._sets.items()}
+        return Gathered(
+            generated={key: comparison.generated for key, comparison in self._sets.items()},
+            references={key: reference for key, reference in references.items() if isinstance(reference, FeatureSet)},
+            pairs={key: comparison.all_values() for key, comparison in self._pairs.items()},
+            labels={key: comparison.scores for key, comparison in self._labels.items()},
+        )
+
+    def merge(self, other: Gathered) -> None:
+        """Adds what another process gathered with the same metrics, its reference images included."""
+        for key, features in other.generated.items():
+            self._sets[key].generated.merge(features)
+        for key, features in other.references.items():
+            self._sets[key].merge_reference(features)
+        for key, values in other.pairs.items():
+            self._pairs[key].values.append(values)
+        for key, scores in other.labels.items():
+            self._labels[key].scores.merge(scores)
+
+    def _prepare(self, name: str, metric: Metric, network: str | None) -> str:
+        """Makes what a metric is taken of, unless another metric shares it; returns its key."""
+        if isinstance(metric, SetMetric):
+            chosen = metric.network or network or name
+            key = f"{chosen}_{metric.resizing}"
+            if key not in self._sets:
+                spec = self._specs.get(chosen)
+                path, size = (spec.path, spec.size) if spec else (None, None)
+                loaded = load_feature_network(chosen, path, size, metric.resizing, self._device)
+                self._sets[key] = SetComparison(loaded)
+            return key
+        if isinstance(metric, PairMetric):
+            self._pairs[name] = PairComparison(metric.make(self._specs[network] if network else None, self._device))
+            return name
+        assert network is not None
+        if network not in self._labels:
+            self._labels[network] = self._label_comparison(network, self._specs[network])
+        return network
+
+    def _label_comparison(self, name: str, spec: NetworkSpec) -> LabelComparison:
+        if spec.num_classes is None:
+            raise MetricError(
+                f"{name}: got no number of classes, expected num_classes for a segmentation network; set it"
+            )
+        segment = SegmentationNetwork(
+            name,
+            NetworkFile(spec.path, self._device),
+            spec.num_classes,
+            spec.ignore_index,
+            size=spec.size,
+            device=self._device,
+        )
+        return LabelComparison(segment, LabelScores(spec.num_classes, spec.ignore_index))
+
+    def _keeps_features(self, key: str) -> bool:
+        over = [metric for metric, used in self._metrics.values() if used == key and isinstance(metric, SetMetric)]
+        return any(metric.needs_features for metric in over)
+
+    def _check_given(self, kind: str, given: Tensor | None, wanted_by: type[PairMetric] | type[LabelMetric]) -> None:
+        wanting = [name for name, (metric, _) in self._metrics.items() if isinstance(metric, wanted_by)]
+        if wanting and given is None:
+            raise MetricError(
+                f"{', '.join(wanting)}: got images without {kind}, expected {kind} for each; give them, or leave the "
+                "metric out"
+            )
+
+    def _result(self, name: str, metric: Metric, key: str) -> MetricResult:
+        if isinstance(metric, SetMetric):
+            comparison = self._sets[key]
+            score, num_images = metric.score(comparison), comparison.generated.count
+            num_reference, protocol = comparison.num_reference_images, comparison.network.protocol
+        elif isinstance(metric, PairMetric):
+            score, num_images = self._pairs[key].mean(), self._pairs[key].count
+            num_reference, protocol = num_images, None
+        else:
+            labels = self._labels[key]
+            score, num_images = metric.score(labels.scores), labels.scores.count
+            num_reference, protocol = num_images, labels.network.protocol
+        against = "label maps" if isinstance(metric, LabelMetric) else self._against
+        words = "; ".join(part for part in (metric.words, f"against {against}", protocol) if part)
+        return MetricResult(name, score[0], num_images, num_reference, score[1], metric.better, words)

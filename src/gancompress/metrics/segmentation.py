@@ -1,0 +1,164 @@
+"""Do generated images show what their label maps say? Asked of a segmentation network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gancompress.errors import MetricError
+from gancompress.metrics.bootstrap import bootstrap_interval
+from gancompress.metrics.images import RESIZE_WORDS, Size, resize
+
+
+@dataclass(frozen=True)
+class SegmentationNetwork:
+    """A segmentation network with the way images get into it and labels are compared.
+
+    Attributes:
+        name: Names the metrics over it (``miou_<name>``).
+        network: Images [b, 3, h, w], RGB in [0, 1], to logits [b, at least num_classes, h', w'].
+        num_classes: Classes 0 ... num_classes - 1 are scored; further logits are left out of the decision.
+        ignore_index: Label of pixels that do not count.
+        size: Height and width the network wants; None takes images as they are.
+        resizing: A name in `RESIZES`.
+        device: Where it runs.
+    """
+
+    name: str
+    network: nn.Module
+    num_classes: int
+    ignore_index: int
+    size: Size | None = None
+    resizing: str = "paper"
+    device: torch.device | str = "cpu"
+
+    @property
+    def protocol(self) -> str:
+        """The protocol in words."""
+        size = "images as they are" if self.size is None else f"{self.size[1]}x{self.size[0]} (width x height)"
+        return (
+            f"{self.name}, {size}, {RESIZE_WORDS[self.resizing]}, logits bilinear to the label map's size, "
+            f"{self.num_classes} classes, label {self.ignore_index} ignored"
+        )
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor, size: Size) -> Tensor:
+        """Predicted classes [b, *size] of images [b, 3, h, w], RGB in [-1, 1] or uint8.
+
+        Raises:
+            MetricError: The network returns no logits of enough classes.
+        """
+        outputs = self.network(resize(images.to(self.device), self.size, self.resizing))
+        logits = outputs if isinstance(outputs, Tensor) else outputs[0]
+        if logits.ndim != 4 or len(logits) != len(images) or logits.shape[1] < self.num_classes:
+            raise MetricError(
+                f"{self.name}: got an output of shape {tuple(logits.shape)} for {len(images)} images, expected logits "
+                f"[b, {self.num_classes} or more, h, w]; give a segmentation network, or its number of classes"
+            )
+        logits = logits[:, : self.num_classes]
+        if tuple(logits.shape[-2:]) != size:
+            logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+        return logits.argmax(1).cpu()
+
+
+@dataclass
+class LabelScores:
+    """Agreement of predicted and true label maps, image by image.
+
+    Attributes:
+        num_classes: How many classes.
+        ignore_index: Label of pixels that do not count.
+    """
+
+    num_classes: int
+    ignore_index: int
+    _parts: list[Tensor] = field(default_factory=list)
+
+    def add(self, predicted: Tensor, labels: Tensor) -> None:
+        """Adds a batch.
+
+        Args:
+            predicted: Classes, integers [b, h, w].
+            labels: True classes or ``ignore_index``, integers of the same shape.
+
+        Raises:
+            MetricError: Shapes or kinds differ, or a label is neither a class nor the ignored one.
+        """
+        if predicted.shape != labels.shape or labels.ndim != 3 or labels.is_floating_point():
+            raise MetricError(
+                f"labels: got {labels.dtype} of shape {tuple(labels.shape)} for predictions of {tuple(predicted.shape)}"
+                ", expected integers [b, h, w]; give class numbers, not colours"
+            )
+        labels = labels.long().cpu()
+        counted = labels != self.ignore_index
+        if ((labels < 0) | (labels >= self.num_classes))[counted].any():
+            raise MetricError(
+                f"labels: got {sorted(labels.unique().tolist())}, expected 0 to {self.num_classes - 1}, or "
+                f"{self.ignore_index} to be ignored; map the labels, or give the number of classes"
+            )
+        self._parts.append(self._confusion(predicted.long().cpu(), labels, counted))
+
+    def merge(self, other: LabelScores) -> None:
+        """Adds all of another process's images."""
+        self._parts += other._parts
+
+    @property
+    def count(self) -> int:
+        """How many images."""
+        return sum(len(part) for part in self._parts)
+
+    @property
+    def confusion(self) -> Tensor:
+        """Pixels by true class (rows) and predicted class (columns), int64."""
+        return self._per_image().sum(0)
+
+    def class_iou(self) -> Tensor:
+        """Intersection over union of each class, float64; not a number for classes that nowhere occur."""
+        return _iou(*_intersection_and_union(self._per_image().sum(0, keepdim=True)))[0]
+
+    def miou(self) -> tuple[float, tuple[float, float] | None]:
+        """Mean of `class_iou` over the classes that occur, and its interval.
+
+        Source: Everingham et al., The Pascal Visual Object Classes Challenge, IJCV 2015, section 3.2.
+        """
+        per_image = torch.cat(_intersection_and_union(self._per_image()), 1)
+
+        def mean_iou(sums: Tensor) -> Tensor:
+            return _iou(*sums.chunk(2, dim=1)).nanmean(1)
+
+        return float(mean_iou(per_image.sum(0, keepdim=True))), bootstrap_interval(per_image, mean_iou)
+
+    def pixel_accuracy(self) -> tuple[float, tuple[float, float] | None]:
+        """Share of the pixels that have the right class, and its interval."""
+        confusion = self._per_image()
+        right = confusion.diagonal(dim1=1, dim2=2).sum(1)
+        per_image = torch.stack([right, confusion.sum((1, 2))], 1).double()
+
+        def accuracy(sums: Tensor) -> Tensor:
+            return sums[:, 0] / sums[:, 1]
+
+        return float(accuracy(per_image.sum(0, keepdim=True))), bootstrap_interval(per_image, accuracy)
+
+    def _confusion(self, predicted: Tensor, labels: Tensor, counted: Tensor) -> Tensor:
+        images = torch.arange(len(labels)).view(-1, 1, 1).expand_as(labels)
+        index = (images * self.num_classes + labels) * self.num_classes + predicted
+        shape = (len(labels), self.num_classes, self.num_classes)
+        return torch.bincount(index[counted], minlength=shape[0] * shape[1] * shape[2]).view(shape)
+
+    def _per_image(self) -> Tensor:
+        if not self._parts:
+            raise MetricError("labels: got no images, expected at least one; give images with label maps")
+        return torch.cat(self._parts)
+
+
+def _intersection_and_union(confusion: Tensor) -> tuple[Tensor, Tensor]:
+    """Pixels [n, classes] of each class in both maps and in either, of matrices [n, classes, classes]."""
+    intersection = confusion.diagonal(dim1=1, dim2=2)
+    return intersection.double(), (confusion.sum(1) + confusion.sum(2) - intersection).double()
+
+
+def _iou(intersection: Tensor, union: Tensor) -> Tensor:
+    return torch.where(union > 0, intersection / union, torch.nan)

@@ -1,0 +1,61 @@
+"""Structural similarity: local means, variances and covariance under a fixed Gaussian window."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gancompress.errors import InputSizeError
+
+WINDOW_PX = 11
+SIGMA_PX = 1.5
+C1, C2 = 0.01**2, 0.03**2
+OFFSET = 0.5
+
+
+def ssim(images: Tensor, targets: Tensor) -> Tensor:
+    """Mean structural similarity of each pair, over the positions at which the window lies inside, and channels.
+
+    Args:
+        images: [b, c, h, w] in [0, 1], both sides at least 11 px. The formula is not symmetric about 0: images in
+            [-1, 1] give another value.
+        targets: The same.
+
+    Returns:
+        Shape ``(b,)``, in [-1, 1]; 1 is equal. Differentiable.
+
+    Raises:
+        InputSizeError: The shapes differ, or a side is smaller than the window.
+
+    Source: Wang et al., Image Quality Assessment: From Error Visibility to Structural Similarity, IEEE TIP 2004, eq.
+    13, with the Gaussian window of section III-C.
+    """
+    if images.shape != targets.shape or min(images.shape[-2:]) < WINDOW_PX:
+        raise InputSizeError(
+            f"ssim: got images of shapes {tuple(images.shape)} and {tuple(targets.shape)}, expected equal ones with "
+            f"sides of at least {WINDOW_PX} px; resize them"
+        )
+    batch, channels = images.shape[:2]
+    window = _gaussian(images.dtype, images.device)
+
+    def blur(x: Tensor) -> Tensor:
+        flat = x.reshape(batch * channels, 1, *x.shape[-2:])
+        return F.conv2d(F.conv2d(flat, window.view(1, 1, 1, -1)), window.view(1, 1, -1, 1))
+
+    # Variances do not change with an offset; values around 0 lose less of them to rounding.
+    x, y = images - OFFSET, targets - OFFSET
+    mean_x, mean_y = blur(x), blur(y)
+    var_x = blur(x * x) - mean_x.square()
+    var_y = blur(y * y) - mean_y.square()
+    cov = blur(x * y) - mean_x * mean_y
+    mean_x, mean_y = mean_x + OFFSET, mean_y + OFFSET
+    luminance = (2 * mean_x * mean_y + C1) / (mean_x.square() + mean_y.square() + C1)
+    structure = (2 * cov + C2) / (var_x + var_y + C2)
+    return (luminance * structure).view(batch, -1).mean(1)
+
+
+def _gaussian(dtype: torch.dtype, device: torch.device) -> Tensor:
+    positions = torch.arange(WINDOW_PX, dtype=dtype, device=device) - WINDOW_PX // 2
+    weights = (-positions.square() / (2 * SIGMA_PX**2)).exp()
+    return weights / weights.sum()

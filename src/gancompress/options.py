@@ -1,0 +1,61 @@
+"""What all options have in common: strict fields whose errors come all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from gancompress.errors import ConfigError, nearest
+
+
+class OptionsError(ConfigError, ValueError):
+    """Options that do not fit. A `ValueError` too, so that the options around them report it with their own errors.
+
+    Attributes:
+        reasons: The path of each option that is wrong, and what is wrong with it.
+    """
+
+    def __init__(self, reasons: Iterable[tuple[str, str]]) -> None:
+        self.reasons = list(reasons)
+        super().__init__("; ".join(f"{where}: {reason}" if where else reason for where, reason in self.reasons))
+
+
+class Options(BaseModel):
+    """Base of all options. Unknown ones and wrong types are refused, all of them in one message.
+
+    Raises:
+        ConfigError: An option is unknown or has a wrong type or value, here or in the options inside.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    def __init__(self, **options: Any) -> None:
+        """Validates the options."""
+        try:
+            super().__init__(**options)
+        except ValidationError as error:
+            fields = type(self).model_fields
+            raise OptionsError(reason for details in error.errors() for reason in _reasons(details, fields)) from None
+
+
+def _reasons(details: ErrorDetails, known: Mapping[str, object]) -> list[tuple[str, str]]:
+    """One validation error as (path, "got, expected") pairs; several where options inside are wrong."""
+    where = ".".join(map(str, details["loc"]))
+    cause = details.get("ctx", {}).get("error")
+    if isinstance(cause, OptionsError):
+        return [(f"{where}.{inner}" if inner else where, reason) for inner, reason in cause.reasons]
+    if details["type"] == "extra_forbidden":
+        return [(where, f"unknown option, {nearest(where, known)}")]
+    if details["type"] == "value_error":
+        return [(where, str(cause))]
+    expected = details["msg"].removeprefix("Input should be ")
+    got = "nothing" if details["type"] == "missing" else repr(details["input"])
+    return [(where, f"got {got}, expected {'a value' if details['type'] == 'missing' else expected}")]
+
+
+def as_tuple(value: Any) -> Any:
+    """A list as a tuple, for fields whose values come from YAML or JSON, which know only lists."""
+    return tuple(value) if isinstance(value, list) else value

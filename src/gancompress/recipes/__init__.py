@@ -1,0 +1,1 @@
+"""Complete jobs by name, as data."""

@@ -1,0 +1,39 @@
+"""The report of a job: records in, one page that a person likes to look at out, with Markdown and JSON beside it."""
+
+from gancompress.report.data import (
+    COMPRESSED,
+    TEACHER,
+    Better,
+    Candidate,
+    ExportFacts,
+    Latency,
+    MacFacts,
+    MetricValue,
+    NetworkFacts,
+    Report,
+    Samples,
+    SearchFacts,
+    StepFacts,
+)
+from gancompress.report.front import pareto_front
+from gancompress.report.grid import sample_grid
+from gancompress.report.write import write_report
+
+__all__ = [
+    "COMPRESSED",
+    "TEACHER",
+    "Better",
+    "Candidate",
+    "ExportFacts",
+    "Latency",
+    "MacFacts",
+    "MetricValue",
+    "NetworkFacts",
+    "Report",
+    "Samples",
+    "SearchFacts",
+    "StepFacts",
+    "pareto_front",
+    "sample_grid",
+    "write_report",
+]

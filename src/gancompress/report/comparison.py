@@ -1,0 +1,253 @@
+"""What became of the network: the headline, and the table before and after. Every format writes these same words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Literal, NamedTuple
+
+from gancompress.report.data import COMPRESSED, TEACHER, MetricValue, NetworkFacts, Report
+from gancompress.report.wording import MISSING, Change, changed, compact, ratio, significant, times
+
+SMALLER, FEWER = Change("smaller", "larger"), Change("fewer", "more")
+LESS, FASTER = Change("less", "more"), Change("faster", "slower")
+Tone = Literal["better", "worse", "even"]
+
+
+class Headline(NamedTuple):
+    """One of the figures that matter."""
+
+    figure: str
+    label: str
+    detail: str
+
+
+class MetricChange(NamedTuple):
+    """How a metric changed, in words.
+
+    Attributes:
+        words: Such as "0.82 worse", or why nothing can be said.
+        difference: New value minus old one, where the two can be compared.
+        tone: Whether it is good; "even" where the intervals overlap or nothing can be said.
+        overlaps: Whether both intervals are known and overlap.
+    """
+
+    words: str
+    difference: float | None = None
+    tone: Tone = "even"
+    overlaps: bool = False
+
+
+class Bar(NamedTuple):
+    """Where a value lies on the track of its row, in percent: a bar or an interval, and the point in it."""
+
+    start: float
+    end: float
+    point: float | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One value of one network: the figure, its spread, and how it compares with the teacher's."""
+
+    figure: str
+    spread: str = ""
+    change: str = ""
+    tone: Tone = "even"
+    bar: Bar | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One quantity, for every network of the report."""
+
+    label: str
+    note: str
+    cells: list[Cell]
+
+
+class _Cost(NamedTuple):
+    label: str
+    note: str
+    change: Change
+    read: Callable[[NetworkFacts], float | None]
+    unit: str = ""
+
+
+_COSTS: dict[str, list[_Cost]] = {
+    "Size": [
+        _Cost("Parameters", "", FEWER, lambda net: net.parameters),
+        _Cost("Parameters in memory", "", SMALLER, lambda net: net.parameter_bytes, "B"),
+        _Cost("File on disk", "", SMALLER, lambda net: net.file_bytes, "B"),
+    ],
+    "Compute": [
+        _Cost("MACs", "true count", FEWER, lambda net: net.macs and net.macs.true),
+        _Cost("MACs, “outsize”", "transposed at output size", FEWER, lambda net: net.macs and net.macs.outsize),
+        _Cost("MACs, “gc”", "as GAN Compression counts", FEWER, lambda net: net.macs and net.macs.gc),
+        _Cost("MACs, “gi”", "as GAN Slimming counts, × 1024³", FEWER, lambda net: net.macs and net.macs.gi),
+    ],
+    "Memory": [_Cost("Peak activations", "", LESS, lambda net: net.peak_activation_bytes, "B")],
+}
+
+
+def headline(report: Report) -> list[Headline]:
+    """Size, MACs, speed and quality of the compressed network against the teacher's; empty without the two."""
+    teacher, student = report.network(TEACHER), report.network(COMPRESSED)
+    if teacher is None or student is None:
+        return []
+    macs = [net.macs and net.macs.true for net in (teacher, student)]
+    runtime = next((name for name in student.latency_ms if name in teacher.latency_ms), None)
+    medians = [net.latency_ms[runtime].median if runtime else None for net in (teacher, student)]
+    return [
+        _cost_headline([teacher.parameters, student.parameters], SMALLER, " parameters"),
+        _cost_headline(macs, Change("fewer MACs", "more MACs"), " true MACs"),
+        _cost_headline(medians, FASTER, f" median, {runtime}" if runtime else " latency", "ms"),
+        _quality_headline(teacher, student),
+    ]
+
+
+def comparison(report: Report) -> dict[str, list[Row]]:
+    """The table before and after: groups of rows, each with one cell for every network of the report."""
+    networks, teacher = report.networks, report.network(TEACHER)
+    groups = {"Network": [_family_row(networks), _plan_row(networks)]}
+    groups |= {title: [_cost_row(cost, networks, teacher) for cost in costs] for title, costs in _COSTS.items()}
+    runtimes = dict.fromkeys(runtime for net in networks for runtime in net.latency_ms)
+    groups["Speed"] = [_latency_row(runtime, networks, teacher) for runtime in runtimes]
+    groups["Quality"] = [_metric_row(name, networks, teacher) for name in metric_names(networks)]
+    return groups
+
+
+def metric_names(networks: Iterable[NetworkFacts]) -> list[str]:
+    """Every metric that any of the networks has, in order of appearance."""
+    return list(dict.fromkeys(name for network in networks for name in network.metrics))
+
+
+def compare_metric(before: MetricValue, after: MetricValue) -> MetricChange:
+    """How a metric changed; values of different protocols or numbers of images are not compared."""
+    if before.protocol != after.protocol:
+        return MetricChange("not comparable: another protocol")
+    if before.n != after.n:
+        return MetricChange("not comparable: another N")
+    difference = after.value - before.value
+    if not isfinite(difference):
+        return MetricChange("not comparable: not finite")
+    if difference == 0:
+        return MetricChange("the same", difference)
+    tone = "better" if (difference > 0) == (after.better == "higher") else "worse"
+    words = f"{significant(abs(difference), 2)} {tone}"
+    overlaps = _overlap(before, after)
+    return MetricChange(words, difference, "even" if overlaps else tone, overlaps)
+
+
+def _overlap(first: MetricValue, second: MetricValue) -> bool:
+    if first.low is None or first.high is None or second.low is None or second.high is None:
+        return False
+    return first.low <= second.high and second.low <= first.high
+
+
+def _cost_headline(values: Sequence[float | None], change: Change, what: str, unit: str = "") -> Headline:
+    before, after = values
+    factor = ratio(before, after)
+    if factor is None or before is None or after is None:
+        return Headline("–", change.down, f"{what.strip()} {MISSING}")
+    word = change.down if factor >= 1 else change.up
+    detail = f"{compact(before, unit)} → {compact(after, unit)}{what}"
+    return Headline(times(max(factor, 1 / factor)), word, detail)
+
+
+def _quality_headline(teacher: NetworkFacts, student: NetworkFacts) -> Headline:
+    name = next((name for name in student.metrics if name in teacher.metrics), None)
+    if name is None:
+        return Headline("–", "quality difference", "no metric measured for both networks")
+    before, after = teacher.metrics[name], student.metrics[name]
+    change = compare_metric(before, after)
+    detail = f"{significant(before.value, 4)} → {significant(after.value, 4)}: {change.words}"
+    if change.difference is None:
+        return Headline("–", name, detail)
+    sign = "+" if change.difference > 0 else "−" if change.difference < 0 else "±"
+    overlap = ", intervals overlap" if change.overlaps else ""
+    return Headline(f"{sign}{significant(abs(change.difference), 2)}", name, detail + overlap)
+
+
+def _family_row(networks: list[NetworkFacts]) -> Row:
+    return Row("Family", "", [Cell(network.family) for network in networks])
+
+
+def _plan_row(networks: list[NetworkFacts]) -> Row:
+    return Row("Plan", "channels of each group", [Cell(network.plan or "not recorded") for network in networks])
+
+
+def _cost_row(cost: _Cost, networks: list[NetworkFacts], teacher: NetworkFacts | None) -> Row:
+    values = [cost.read(network) for network in networks]
+    return Row(cost.label, cost.note, _cost_cells(values, networks, teacher, cost.change, cost.unit))
+
+
+def _latency_row(runtime: str, networks: list[NetworkFacts], teacher: NetworkFacts | None) -> Row:
+    timed = [network.latency_ms.get(runtime) for network in networks]
+    spreads = [f"{significant(time.p10)} – {significant(time.p90)} ms" if time else "" for time in timed]
+    medians = [time and time.median for time in timed]
+    cells = _cost_cells(medians, networks, teacher, FASTER, "ms", spreads)
+    return Row(f"Latency, {runtime}", "median, 10th – 90th percentile", cells)
+
+
+def _cost_cells(
+    values: list[float | None],
+    networks: list[NetworkFacts],
+    teacher: NetworkFacts | None,
+    change: Change,
+    unit: str,
+    spreads: list[str] | None = None,
+) -> list[Cell]:
+    before = values[networks.index(teacher)] if teacher else None
+    largest = max((value for value in values if value is not None), default=0)
+    cells = []
+    for network, value, spread in zip(networks, values, spreads or [""] * len(values), strict=True):
+        if value is None:
+            cells.append(Cell(MISSING))
+            continue
+        words = "" if network is teacher else changed(before, value, change)
+        tone = "better" if words.endswith(change.down) else "worse" if words.endswith(change.up) else "even"
+        bar = Bar(0, 100 * value / largest) if largest else None
+        cells.append(Cell(compact(value, unit), spread, words, tone, bar))
+    return cells
+
+
+def _metric_row(name: str, networks: list[NetworkFacts], teacher: NetworkFacts | None) -> Row:
+    values = [network.metrics.get(name) for network in networks]
+    protocols = dict.fromkeys(f"{value.better} is better · {value.protocol}" for value in values if value)
+    before = teacher.metrics.get(name) if teacher else None
+    bars = _metric_bars(values)
+    cells = []
+    for network, value, bar in zip(networks, values, bars, strict=True):
+        if value is None:
+            cells.append(Cell(MISSING))
+            continue
+        interval = "no interval"
+        if value.low is not None and value.high is not None:
+            interval = f"{significant(value.low, 4)} – {significant(value.high, 4)}"
+        change = compare_metric(before, value) if before and network is not teacher else MetricChange("")
+        overlap = ", overlaps the teacher’s" if change.overlaps else ""
+        spread = f"{interval}{overlap}; N\u00a0=\u00a0{value.n:,}"
+        cells.append(Cell(significant(value.value, 4), spread, change.words, change.tone, bar))
+    return Row(name, "; ".join(protocols), cells)
+
+
+def _metric_bars(values: list[MetricValue | None]) -> list[Bar | None]:
+    """Points and intervals on a common scale from the row's lowest to its highest end."""
+    ends = [
+        (
+            value.value if value.low is None else value.low,
+            value.value,
+            value.value if value.high is None else value.high,
+        )
+        for value in values
+        if value
+    ]
+    if len(ends) < 2 or not all(isfinite(end) for three in ends for end in three):
+        return [None] * len(values)
+    low, high = min(three[0] for three in ends), max(three[2] for three in ends)
+    if low == high:
+        return [None] * len(values)
+    bars = iter([Bar(*(100 * (end - low) / (high - low) for end in (e[0], e[2], e[1]))) for e in ends])
+    return [next(bars) if value else None for value in values]

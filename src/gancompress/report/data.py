@@ -1,0 +1,225 @@
+"""What a report shows, as plain values: the records of one job, ready to be drawn, written and read back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from gancompress.cost.conventions import Macs
+from gancompress.errors import DataError
+
+Better = Literal["lower", "higher"]
+"""Which direction of a metric is the good one."""
+
+TEACHER, COMPRESSED = "teacher", "compressed"
+"""The names of the two networks that the headline compares."""
+
+
+class _Facts:
+    """What is written to JSON is read back strictly, infinities and NaN included."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
+
+
+@dataclass(frozen=True)
+class MacFacts(_Facts):
+    """MACs of one network for one image, in every convention of `gancompress.cost.conventions`."""
+
+    true: int
+    outsize: int
+    gc: int
+    gi: float
+
+    @classmethod
+    def of(cls, macs: Macs) -> Self:
+        """The figures of a counted cost."""
+        return cls(macs.true, macs.outsize, macs.gc, macs.gi)
+
+
+@dataclass(frozen=True)
+class Latency(_Facts):
+    """Measured milliseconds for one image: the median and the 10th and 90th percentile."""
+
+    median: float
+    p10: float
+    p90: float
+
+
+@dataclass(frozen=True)
+class MetricValue(_Facts):
+    """A metric of one network.
+
+    Attributes:
+        value: The figure itself.
+        n: Images it was computed from.
+        protocol: What fixes the figure beside its name; values of different protocols are never compared.
+        better: Which direction is the good one.
+        low: Lower end of its interval, where one was computed.
+        high: Upper end of its interval.
+    """
+
+    value: float
+    n: int
+    protocol: str
+    better: Better
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class NetworkFacts(_Facts):
+    """One column of the comparison.
+
+    Attributes:
+        name: "teacher" and "compressed" feed the headline; any other name, such as "from scratch", is a column.
+        family: Generator family.
+        plan: Widths of the channel groups, where the network has a plan.
+        parameters: Number of parameters.
+        parameter_bytes: Bytes of the parameters in memory.
+        file_bytes: Bytes of the file on disk.
+        macs: MACs at the report's input size.
+        peak_activation_bytes: Largest sum of activations alive at once, at the report's input size.
+        latency_ms: By runtime; the headline takes the first runtime that both networks were timed in.
+        metrics: By name; the headline takes the first metric that both networks have.
+    """
+
+    name: str
+    family: str
+    plan: str | None
+    parameters: int
+    parameter_bytes: int
+    file_bytes: int | None = None
+    macs: MacFacts | None = None
+    peak_activation_bytes: int | None = None
+    latency_ms: dict[str, Latency] = field(default_factory=dict)
+    metrics: dict[str, MetricValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StepFacts(_Facts):
+    """One step of the job.
+
+    Attributes:
+        name: Its name in the recipe.
+        kind: What it does: "distill", "supernet", ...
+        num_images: Images it was trained on, repeats counted; 0 for a step that does not train.
+        seconds: Wall-clock time.
+        images_per_second: Training rate, where it trained.
+        losses: ``(num_images, {term: value})`` in order.
+        note: Anything a reader should know.
+    """
+
+    name: str
+    kind: str
+    num_images: int
+    seconds: float
+    images_per_second: float | None = None
+    losses: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Candidate(_Facts):
+    """A plan that the search measured."""
+
+    plan: str
+    cost: float
+    value: float
+    chosen: bool = False
+
+
+@dataclass(frozen=True)
+class SearchFacts(_Facts):
+    """What the search saw: ``metric`` against ``cost_name``, and the largest cost that it could choose."""
+
+    metric: str
+    better: Better
+    cost_name: str
+    candidates: list[Candidate]
+    budget: float | None = None
+
+
+@dataclass(frozen=True)
+class Samples(_Facts):
+    """A sample grid: a PNG, its path relative to the report's directory (or absolute), and what it shows."""
+
+    path: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class ExportFacts(_Facts):
+    """An exported file.
+
+    Attributes:
+        format: "onnx", "openvino", ...
+        path: Where it is, relative to the report's directory.
+        file_bytes: Its size.
+        max_difference: Largest absolute difference of its output from eager PyTorch, where it was compared.
+        usage: Python that runs the file.
+    """
+
+    format: str
+    path: str
+    file_bytes: int
+    max_difference: float | None
+    usage: str
+
+
+@dataclass(frozen=True)
+class Report(_Facts):
+    """Everything that a report shows.
+
+    Attributes:
+        title: The headline of the page.
+        recipe: The job's recipe, as YAML text.
+        seed: Seed of the job.
+        environment: "python", "torch", "cpu", "threads", "device", "date" and anything else worth recording.
+        networks: Columns of the comparison, in order.
+        steps: Steps of the job, in order.
+        search: What the search saw, where there was one.
+        samples: The sample grid, where there is one.
+        exports: The exported files.
+        notes: Sentences a reader should know before believing a figure.
+        input_size: The input that MACs, memory and latency hold for, such as "1x3x256x256".
+    """
+
+    title: str
+    recipe: str
+    seed: int
+    environment: dict[str, str | int | float | None]
+    networks: list[NetworkFacts]
+    steps: list[StepFacts] = field(default_factory=list)
+    search: SearchFacts | None = None
+    samples: Samples | None = None
+    exports: list[ExportFacts] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    input_size: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as a plain dict that JSON can hold; infinities and NaN become the strings of their names."""
+        return json.loads(_REPORT.dump_json(self))
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Report:
+        """The report that `to_json` wrote.
+
+        Raises:
+            DataError: A field is missing, unknown or of a wrong type; all of them are named.
+        """
+        try:
+            return _REPORT.validate_python(dict(content))
+        except ValidationError as error:
+            reasons = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in error.errors())
+            raise DataError(f"report: got {reasons}; expected what `Report.to_json` writes; write it again") from None
+
+    def network(self, name: str) -> NetworkFacts | None:
+        """The network of this name, if the report has it."""
+        return next((network for network in self.networks if network.name == name), None)
+
+
+_REPORT = TypeAdapter(Report)

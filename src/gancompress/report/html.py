@@ -1,0 +1,67 @@
+"""The report as one HTML page that needs nothing else: styles, plots and pictures are inside."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from gancompress.report import comparison, wording
+from gancompress.report.data import COMPRESSED, TEACHER, Report, Samples
+from gancompress.report.front import pareto_front
+from gancompress.report.plots import front_svg, loss_svgs
+
+_TEMPLATES = Environment(
+    loader=PackageLoader("gancompress.report"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_TEMPLATES.filters.update(compact=wording.compact, significant=wording.significant, duration=wording.duration)
+
+
+def render_html(report: Report, directory: Path) -> str:
+    """The whole page.
+
+    Args:
+        report: What to show.
+        directory: Where the page will be; the path of the samples is relative to it.
+    """
+    return _TEMPLATES.get_template("report.html").render(
+        report=report,
+        teacher=report.network(TEACHER),
+        compressed=report.network(COMPRESSED),
+        headline=comparison.headline(report),
+        groups=comparison.comparison(report),
+        environment=wording.environment_rows(report.environment),
+        front=pareto_front(report.search.candidates, report.search.better) if report.search else [],
+        front_plots=_front_plots(report),
+        curves=[_curves(report, index) for index in range(len(report.steps))],
+        samples_uri=_data_uri(report.samples, directory),
+        missing=wording.MISSING,
+    )
+
+
+def _front_plots(report: Report) -> dict[str, Markup]:
+    """The plot for a wide and for a narrow page; the style sheet shows one of them."""
+    if report.search is None or not report.search.candidates:
+        return {}
+    return {
+        "wide": Markup(front_svg(report.search, "front-wide")),
+        "narrow": Markup(front_svg(report.search, "front-narrow", width_px=350, height_px=300)),
+    }
+
+
+def _curves(report: Report, index: int) -> dict[str, Markup]:
+    plots = loss_svgs(report.steps[index], f"loss-{index}")
+    return {term: Markup(svg) for term, svg in plots.items()}
+
+
+def _data_uri(samples: Samples | None, directory: Path) -> str | None:
+    """The sample grid inside a ``data:`` URI; nothing where there is no such file."""
+    if samples is None or not (directory / samples.path).is_file():
+        return None
+    return "data:image/png;base64," + base64.b64encode((directory / samples.path).read_bytes()).decode()

@@ -1,0 +1,127 @@
+"""The report as Markdown: the same words and figures, in tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from gancompress.report.comparison import Cell, comparison, headline
+from gancompress.report.data import ExportFacts, Report, SearchFacts, StepFacts
+from gancompress.report.front import pareto_front
+from gancompress.report.wording import MISSING, compact, duration, environment_rows, significant
+
+
+def render_markdown(report: Report, directory: Path) -> str:
+    """The whole document.
+
+    Args:
+        report: What to show.
+        directory: Where the document will be; the path of the samples is relative to it.
+    """
+    blocks = [
+        f"# {_text(report.title)}",
+        *_headline(report),
+        "## Samples",
+        _samples(report, directory),
+        "## Before and after",
+        f"MACs, memory and latency for an input of {_text(report.input_size or 'a size that was not recorded')}.",
+        *_comparison(report),
+        *_notes(report.notes),
+        "## Use it",
+        *([block for export in report.exports for block in _export(export)] or ["Nothing was exported."]),
+        "## Search",
+        *_search(report.search),
+        "## Steps",
+        _steps(report.steps),
+        "## How it was made",
+        _table(("", ""), [("seed", str(report.seed)), *environment_rows(report.environment).items()]),
+        "### Recipe",
+        _fenced(report.recipe, "yaml"),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _headline(report: Report) -> list[str]:
+    lines = [f"* **{_text(f'{figure} {label}')}**: {_text(detail)}" for figure, label, detail in headline(report)]
+    return ["\n".join(lines) or "There is nothing to compare: the report needs a teacher and a compressed network."]
+
+
+def _samples(report: Report, directory: Path) -> str:
+    if report.samples is None:
+        return "No samples were recorded."
+    if not (directory / report.samples.path).is_file():
+        return f"The sample grid {_text(report.samples.path)} was not found."
+    return f"![{_text(report.samples.caption)}]({quote(report.samples.path)})"
+
+
+def _comparison(report: Report) -> Iterable[str]:
+    for title, rows in comparison(report).items():
+        yield f"### {title}"
+        cells = [(f"{row.label} ({row.note})" if row.note else row.label, *map(_cell, row.cells)) for row in rows]
+        yield _table(("", *(network.name for network in report.networks)), cells) if rows else MISSING
+
+
+def _cell(cell: Cell) -> str:
+    figure = f"{cell.figure} ({cell.spread})" if cell.spread else cell.figure
+    return f"{figure}, {cell.change}" if cell.change else figure
+
+
+def _notes(notes: Sequence[str]) -> list[str]:
+    return ["## Before you believe a figure", "\n".join(f"* {_text(note)}" for note in notes)] if notes else []
+
+
+def _export(export: ExportFacts) -> list[str]:
+    compared = "not compared with PyTorch"
+    if export.max_difference is not None:
+        compared = f"largest difference from PyTorch {significant(export.max_difference, 2)}"
+    facts = f"{_text(export.path)}, {compact(export.file_bytes, 'B')}; {compared}"
+    return [f"### {_text(export.format)}", facts, _fenced(export.usage.strip(), "python")]
+
+
+def _search(search: SearchFacts | None) -> list[str]:
+    if search is None:
+        return ["This job had no search."]
+    front = pareto_front(search.candidates, search.better)
+    budget = "none" if search.budget is None else compact(search.budget)
+    rows = [
+        (candidate.plan, compact(candidate.cost), significant(candidate.value, 4), "chosen" if candidate.chosen else "")
+        for candidate in [*front, *(c for c in search.candidates if c.chosen and c not in front)]
+    ]
+    return [
+        f"{len(search.candidates)} plans measured, {len(front)} of them on the Pareto front; budget: {budget}.",
+        _table(("plan", search.cost_name, f"{search.metric}, {search.better} is better", ""), rows),
+    ]
+
+
+def _steps(steps: Sequence[StepFacts]) -> str:
+    if not steps:
+        return "No steps were recorded."
+    rows = [
+        (
+            *(step.name, step.kind, f"{step.num_images:,}" if step.num_images else "", duration(step.seconds)),
+            *("" if step.images_per_second is None else significant(step.images_per_second), step.note),
+        )
+        for step in steps
+    ]
+    return _table(("step", "kind", "images", "time", "images per second", "note"), rows)
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(
+        "| " + " | ".join(cell if cell == "---" else _text(cell) for cell in line) + " |" for line in lines
+    )
+
+
+def _text(text: str) -> str:
+    """Text on one line in which nothing is markup."""
+    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    return re.sub(r"[\\`*~|\[\]#]|(?<![a-zA-Z0-9])_|_(?![a-zA-Z0-9])", r"\\\g<0>", text)
+
+
+def _fenced(code: str, language: str) -> str:
+    """A block of code, in a fence longer than any that it contains."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall(r"`+", code)), default=0))
+    return f"{fence}{language}\n{code.rstrip()}\n{fence}"

@@ -1,0 +1,158 @@
+"""Plots as inline SVG: numbers only, in colours and letters that the page around them sets."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from gancompress.report.data import SearchFacts, StepFacts
+from gancompress.report.front import pareto_front
+from gancompress.report.wording import compact
+
+PALETTE = {"ink": "#24292f", "muted": "#6b7280", "line": "#d9dce1", "accent": "#0f766e", "warm": "#c2410c"}
+"""The colour of each role. In the SVG each is the fallback of the CSS variable of its role: ``var(--ink, #24292f)``."""
+
+_LOG_FROM = 20  # a range of this factor and more reads better on a logarithmic axis
+_SMOOTHING = 15  # a smoothed point averages this fraction of the curve, 1 / 15
+_MAX_POINTS = 400  # more points than this are drawn as the extremes of short stretches
+
+_MADE_INLINE = (
+    (r"<metadata>.*?</metadata>\s*", ""),
+    (r"<style.*?</style>\s*", ""),  # inside a page it would style the whole page
+    (r'<g id="[^"]*"', "<g"),
+    (r'(\bid="|href="#|url\(#)', r"\g<1>NAME-"),
+    (r"font-family: [^;]*;", "font-family: inherit;"),
+    (r'^<svg[^>]*?(viewBox="[^"]*")[^>]*>', r'<svg \1 aria-hidden="true">'),
+    (r"\bxlink:href=", "href="),
+)
+
+
+def front_svg(search: SearchFacts, name: str, width_px: int = 720, height_px: int = 380) -> str:
+    """Every candidate by cost and quality, the Pareto front, the budget as a line and the chosen plan ringed.
+
+    Args:
+        search: What the search saw.
+        name: Prefix of the identifiers inside, different for every SVG of a page.
+        width_px: Width; text is 12 px high at this width.
+        height_px: Height.
+    """
+    figure, axes = _canvas(width_px, height_px)
+    finite = [c for c in search.candidates if np.isfinite(c.value)]
+    front = pareto_front(finite, search.better)
+    costs, values = [c.cost for c in finite], [c.value for c in finite]
+    axes.scatter(costs, values, s=16, color=PALETTE["muted"], alpha=0.45, linewidths=0)
+    axes.step(
+        [c.cost for c in front],
+        [c.value for c in front],
+        where="post",
+        color=PALETTE["accent"],
+        linewidth=1.2,
+        alpha=0.6,
+    )
+    axes.scatter(
+        [c.cost for c in front], [c.value for c in front], s=26, color=PALETTE["accent"], linewidths=0, zorder=3
+    )
+    chosen = [c for c in finite if c.chosen]
+    ring = {"facecolors": "none", "edgecolors": PALETTE["warm"], "linewidths": 2.2, "zorder": 4}
+    axes.scatter([c.cost for c in chosen], [c.value for c in chosen], s=120, **ring)
+    if search.budget is not None:
+        axes.axvline(search.budget, color=PALETTE["warm"], linewidth=1.2, dashes=(5, 4))
+    _scale(axes.xaxis, [*costs, *([search.budget] if search.budget is not None else [])], num_ticks=width_px // 90)
+    _scale(axes.yaxis, values, num_ticks=height_px // 60)
+    return _inline(figure, name)
+
+
+def loss_svgs(step: StepFacts, name: str, width_px: int = 300, height_px: int = 170) -> dict[str, str]:
+    """A small plot for each loss term of a step: the raw curve, faint, and its moving average.
+
+    Args:
+        step: The step; values that are not finite are left out.
+        name: Prefix of the identifiers inside, different for every step of a page.
+        width_px: Width of one plot; text is 12 px high at this width.
+        height_px: Height of one plot.
+    """
+    terms = dict.fromkeys(term for _, losses in step.losses for term in losses)
+    return {
+        term: _loss_svg(
+            [(images, losses[term]) for images, losses in step.losses if np.isfinite(losses.get(term, np.nan))],
+            f"{name}-{index}",
+            (width_px, height_px),
+        )
+        for index, term in enumerate(terms)
+    }
+
+
+def _loss_svg(points: Sequence[tuple[int, float]], name: str, size_px: tuple[int, int]) -> str:
+    figure, axes = _canvas(*size_px)
+    images, values = np.array(points, dtype=float).reshape(-1, 2).T
+    for curve, alpha, linewidth in ((values, 0.3, 0.8), (smoothed(values), 1.0, 1.8)):
+        kept = _extremes(curve)
+        axes.plot(images[kept], curve[kept], color=PALETTE["accent"], alpha=alpha, linewidth=linewidth)
+    _scale(axes.xaxis, [], num_ticks=3)
+    _scale(axes.yaxis, values, num_ticks=4)
+    return _inline(figure, name)
+
+
+def smoothed(values: np.ndarray) -> np.ndarray:
+    """The centred moving average over a fifteenth of the curve; at the ends over what is there."""
+    window = np.ones(min(len(values), 2 * (len(values) // _SMOOTHING // 2) + 1))
+    if len(window) <= 1:
+        return values
+    return np.convolve(values, window, "same") / np.convolve(np.ones(len(values)), window, "same")
+
+
+def _extremes(values: np.ndarray) -> np.ndarray:
+    """Indices that draw the curve: all, or of a long one the lowest and highest point of each short stretch."""
+    indices = np.arange(len(values))
+    if len(values) <= _MAX_POINTS:
+        return indices
+    stretches = np.array_split(indices, _MAX_POINTS // 2)
+    return np.unique([stretch[pick(values[stretch])] for stretch in stretches for pick in (np.argmin, np.argmax)])
+
+
+def _canvas(width_px: int, height_px: int) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width_px / 72, height_px / 72), layout="constrained")
+    axes = figure.add_subplot()
+    axes.grid(color=PALETTE["line"], linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, labelsize=12, labelcolor=PALETTE["muted"], pad=5)
+    axes.margins(0.04, 0.08)
+    return figure, axes
+
+
+def _scale(axis: Axis, values: Sequence[float] | np.ndarray, num_ticks: int) -> None:
+    """A linear axis, or a logarithmic one where all values are positive and span a large factor."""
+    if len(values) and min(values) > 0 and max(values) / min(values) >= _LOG_FROM:
+        axis.axes.set(**{f"{axis.axis_name}scale": "log"})  # pyright: ignore[reportAttributeAccessIssue]
+        axis.set_major_locator(LogLocator(subs=(1.0, 3.0), numticks=num_ticks))
+        axis.set_minor_locator(NullLocator())
+    else:
+        axis.set_major_locator(MaxNLocator(num_ticks, steps=[1, 2, 2.5, 5, 10], min_n_ticks=3))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value)))
+
+
+def _tick(value: float) -> str:
+    return f"{value:.4g}" if abs(value) < 1000 else re.sub(r"\.?0+(?= |$)", "", compact(value)) or "0"
+
+
+def _inline(figure: Figure, name: str) -> str:
+    """The figure as an ``<svg>`` element: themed, scalable, silent to screen readers, its identifiers its own."""
+    buffer = io.StringIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "font.family": "sans-serif"}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    for pattern, replacement in _MADE_INLINE:
+        svg = re.sub(pattern, replacement.replace("NAME", name), svg, flags=re.DOTALL)
+    for role, colour in PALETTE.items():
+        svg = svg.replace(colour, f"var(--{role}, {colour})")
+    return svg

@@ -1,0 +1,28 @@
+"""Writing a report in all its formats."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from gancompress.models.weight_files import write_atomically
+from gancompress.report.data import Report
+from gancompress.report.html import render_html
+from gancompress.report.markdown import render_markdown
+
+
+def write_report(report: Report, directory: Path) -> list[Path]:
+    """Writes ``report.html``, ``report.md`` and ``report.json`` into a directory, each completely or not at all.
+
+    Returns:
+        The paths of the three files, the page first.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    contents = {
+        "report.html": render_html(report, directory),
+        "report.md": render_markdown(report, directory),
+        "report.json": json.dumps(report.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+    }
+    for name, content in contents.items():
+        write_atomically(directory / name, content.encode("utf-8", "replace"))
+    return [directory / name for name in contents]

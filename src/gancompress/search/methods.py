@@ -1,0 +1,186 @@
+"""The methods of a search: which plan to evaluate next.
+
+A proposal is a function of the seed, its index and the candidates finished so far, and of nothing else. So a search
+that was interrupted goes on as if it had not been, and several processes can share one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from typing import Protocol
+
+import numpy as np
+import optuna
+import torch
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import TrialState
+
+from gancompress.search.affordable import AffordablePlans
+from gancompress.search.options import Objective, SearchOptions
+from gancompress.search.result import Candidate
+from gancompress.search.space import SearchSpace, Values
+
+_NSGA2_DRAWS = 50
+
+
+class Method(Protocol):
+    """How plans are proposed.
+
+    Attributes:
+        num_candidates: Most plans that it proposes.
+    """
+
+    num_candidates: int
+
+    def __init__(self, plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> None: ...
+
+    def propose(self, index: int, finished: Sequence[Candidate], taken: AbstractSet[Values]) -> Values | None:
+        """The plan to evaluate as candidate number index.
+
+        Args:
+            index: Below num_candidates.
+            finished: All finished candidates, by index.
+            taken: Their plans and those under evaluation, none of which is proposed.
+
+        Returns:
+            A plan within the budget; None where all are taken.
+        """
+        ...
+
+
+class Exhaustive:
+    """Every plan within the budget, in random order."""
+
+    def __init__(self, plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> None:
+        found = plans.all()
+        self._order = [found[i] for i in torch.randperm(len(found), generator=_generator(seed)).tolist()]
+        self.num_candidates = min(options.num_candidates or len(found), len(found))
+
+    def propose(self, index: int, finished: Sequence[Candidate], taken: AbstractSet[Values]) -> Values | None:
+        """As `Method.propose`."""
+        return self._order[index]
+
+
+class Random:
+    """Independent plans, rejected until they are within the budget."""
+
+    def __init__(self, plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> None:
+        self._plans, self._options, self._seed = plans, options, seed
+        self.num_candidates = _num_candidates(plans.space, options)
+
+    def propose(self, index: int, finished: Sequence[Candidate], taken: AbstractSet[Values]) -> Values | None:
+        """As `Method.propose`."""
+        generator = _generator(self._seed, index)
+        return self._plans.first_new(lambda: self._sample(generator), taken, generator)
+
+    def _sample(self, generator: torch.Generator) -> Values:
+        return self._plans.space.sample(generator, self._options.bias, self._options.bias_ratio)
+
+
+class Evolutionary(Random):
+    """Generations bred from the best candidates before them.
+
+    A paper's population is the parents and their children; here no plan is evaluated twice, so the parents are simply
+    the best of all candidates of earlier generations.
+
+    Source: Li et al., GAN Compression, CVPR 2020 (released code: evolution search).
+    """
+
+    def __init__(self, plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> None:
+        super().__init__(plans, objective, options, seed)
+        self._objective = objective
+
+    def propose(self, index: int, finished: Sequence[Candidate], taken: AbstractSet[Values]) -> Values | None:
+        """As `Method.propose`."""
+        generation, child = divmod(index, self._options.population)
+        parents = self._parents(finished, generation * self._options.population)
+        if len(parents) < 2:
+            return super().propose(index, finished, taken)
+        generator, space = _generator(self._seed, index), self._plans.space
+
+        def mutant() -> Values:
+            return space.mutate(_chosen(parents, 1, generator)[0], self._options.mutation_rate, generator)
+
+        def cross() -> Values:
+            a, b = _chosen(parents, 2, generator)
+            return space.crossover(a, b, generator)
+
+        by_mutation = child < self._options.mutation_fraction * self._options.population
+        return self._plans.first_new(mutant if by_mutation else cross, taken, generator)
+
+    def _parents(self, finished: Sequence[Candidate], before: int) -> list[Values]:
+        earlier = [(self._objective.score(c.metrics), c.index, c.values) for c in finished if c.index < before]
+        best = sorted(entry for entry in earlier if np.isfinite(entry[0]))[: self._options.num_parents]
+        return [values for _, _, values in best]
+
+
+class Nsga2:
+    """Generations bred by Optuna's NSGA-II for both objective and cost.
+
+    Optuna's sampler works on a study of its own, kept in memory: the finished candidates are played back to it, and its
+    proposals are drawn from it with a generator of their own.
+    """
+
+    def __init__(self, plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> None:
+        self._plans, self._objective, self._options, self._seed = plans, objective, options, seed
+        self.num_candidates = _num_candidates(plans.space, options)
+        self._choices = {
+            slot.name: CategoricalDistribution(choices)
+            for slot, choices in zip(plans.space.slots, plans.space.choices, strict=True)
+        }
+        self._study = optuna.create_study(
+            storage=optuna.storages.InMemoryStorage(), directions=[objective.direction, "minimize"]
+        )
+        self._played: set[int] = set()
+
+    def propose(self, index: int, finished: Sequence[Candidate], taken: AbstractSet[Values]) -> Values | None:
+        """As `Method.propose`."""
+        self._study.sampler = self._sampler(index)
+        for candidate in finished:
+            if candidate.index not in self._played:
+                self._play(candidate)
+        self._study.sampler = self._sampler(index)
+        return self._plans.first_new(self._draw, taken, _generator(self._seed, index), _NSGA2_DRAWS)
+
+    def _sampler(self, index: int) -> optuna.samplers.NSGAIISampler:
+        return optuna.samplers.NSGAIISampler(
+            population_size=self._options.population, seed=_mixed(self._seed, index) % 2**32
+        )
+
+    def _play(self, candidate: Candidate) -> None:
+        self._played.add(candidate.index)
+        if not np.isfinite(self._objective.score(candidate.metrics)):
+            return
+        self._study.enqueue_trial(dict(zip(self._choices, candidate.values, strict=True)))
+        trial = self._study.ask(dict(self._choices))
+        self._study.tell(trial, [candidate.metrics[self._objective.metric], candidate.cost])
+
+    def _draw(self) -> Values:
+        trial = self._study.ask(dict(self._choices))
+        self._study.tell(trial, state=TrialState.FAIL)
+        return tuple(trial.params[name] for name in self._choices)
+
+
+METHODS: dict[str, type[Method]] = {
+    "exhaustive": Exhaustive,
+    "random": Random,
+    "evolutionary": Evolutionary,
+    "nsga2": Nsga2,
+}
+
+
+def _num_candidates(space: SearchSpace, options: SearchOptions) -> int:
+    return min(options.num_candidates or 10 * options.population, space.size)
+
+
+def _mixed(*key: int) -> int:
+    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
+
+
+def _generator(*key: int) -> torch.Generator:
+    return torch.Generator().manual_seed(_mixed(*key))
+
+
+def _chosen(plans: Sequence[Values], count: int, generator: torch.Generator) -> list[Values]:
+    return [plans[i] for i in torch.randperm(len(plans), generator=generator)[:count].tolist()]

@@ -1,0 +1,87 @@
+"""Options of a search."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from gancompress.errors import ConfigError, nearest
+from gancompress.options import Options
+from gancompress.search.space import Bias
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Objective(Options):
+    """What makes one plan better than another.
+
+    Attributes:
+        metric: Name of one of the metrics that the evaluation returns.
+        direction: Which of its values are better.
+    """
+
+    metric: str
+    direction: Literal["minimize", "maximize"] = "minimize"
+
+    def score(self, metrics: Mapping[str, float]) -> float:
+        """Smaller is better; infinite where the metric is not a finite number.
+
+        Raises:
+            ConfigError: The metric is not among the metrics.
+        """
+        if self.metric not in metrics:
+            raise ConfigError(
+                f"objective: the evaluation has no metric '{self.metric}'; {nearest(self.metric, metrics)}"
+            )
+        value = metrics[self.metric] if self.direction == "minimize" else -metrics[self.metric]
+        return value if math.isfinite(value) else math.inf
+
+
+class SearchOptions(Options):
+    """How plans are proposed. The defaults of the evolution are the paper's.
+
+    Attributes:
+        method: ``exhaustive`` takes every plan within the budget, in random order; ``random`` draws plans;
+            ``evolutionary`` breeds them from the best so far; ``nsga2`` breeds the whole front of quality against cost.
+        num_candidates: Most plans to evaluate, over all processes and resumptions; None: all of them for
+            ``exhaustive``, ten populations for the others.
+        population: Plans of a generation.
+        parent_fraction: The best plans that each generation is bred from, as a fraction of a population.
+        mutation_fraction: The part of a generation that mutation makes; crossover makes the others.
+        mutation_rate: Probability with which mutation draws a slot anew.
+        bias: Towards narrow plans, in ``random`` and in the first generation; as `SearchSpace.sample`.
+        bias_ratio: Its strength.
+        stale_after_s: A candidate whose process has given no sign of life for this many seconds is evaluated again.
+            The clocks of all machines must agree more closely than that. A process that died on the same machine is
+            noticed at once.
+
+    Source: Li et al., GAN Compression, CVPR 2020 (released code: evolution search); Deb et al., A Fast and Elitist
+    Multiobjective Genetic Algorithm: NSGA-II, 2002.
+    """
+
+    method: Literal["exhaustive", "random", "evolutionary", "nsga2"] = "evolutionary"
+    num_candidates: Annotated[int, Field(ge=1)] | None = None
+    population: Annotated[int, Field(ge=2)] = 100
+    parent_fraction: Fraction = 0.25
+    mutation_fraction: Fraction = 0.5
+    mutation_rate: Fraction = 0.2
+    bias: Bias = "uniform"
+    bias_ratio: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 2.0
+    stale_after_s: Annotated[float, Field(gt=0)] = 300.0
+
+    @property
+    def num_parents(self) -> int:
+        """Plans that a generation is bred from."""
+        return round(self.parent_fraction * self.population)
+
+    @model_validator(mode="after")
+    def _two_parents(self) -> Self:
+        if self.num_parents < 2:
+            raise ValueError(
+                f"parent_fraction: {self.parent_fraction} of a population of {self.population} gives "
+                f"{self.num_parents} parents, expected at least 2"
+            )
+        return self

@@ -1,0 +1,93 @@
+"""Where a search is kept: a journal file, a database, or nowhere."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from sqlalchemy.exc import SQLAlchemyError
+
+from gancompress.errors import ConfigError
+
+_FIRST_BYTES = b'{"op_code"'
+
+
+@contextmanager
+def opened(where: Path | str | None) -> Iterator[BaseStorage]:
+    """A storage, for as long as it is needed.
+
+    Args:
+        where: Path of a journal file, made where there is none; URL of a database; None: in memory.
+
+    Raises:
+        ConfigError: The file is something else, or the database cannot be reached.
+    """
+    if where is None:
+        yield InMemoryStorage()
+    elif "://" in str(where):
+        storage = _database(str(where))
+        try:
+            yield storage
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
+    else:
+        yield JournalStorage(_Journal(Path(where)))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without Optuna's notes on studies that it creates."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+class _Journal(JournalFileBackend):
+    """A journal that a full disk or a loss of power cannot spoil: an unfinished last record is cut off."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path, self._guard = path, JournalFileOpenLock(str(path))
+        if path.exists():
+            self._cut_off_unfinished_record()
+        super().__init__(str(path), self._guard)
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        try:
+            super().append_logs(logs)
+        except OSError:
+            self._cut_off_unfinished_record()
+            raise
+
+    def _cut_off_unfinished_record(self) -> None:
+        self._guard.acquire()
+        try:
+            content = self._path.read_bytes()
+            if content[: len(_FIRST_BYTES)] != _FIRST_BYTES[: len(content)]:
+                raise ConfigError(f"storage: {self._path} is no journal of a search; give another file")
+            whole = content.rfind(b"\n") + 1
+            if whole < len(content):
+                os.truncate(self._path, whole)
+        finally:
+            self._guard.release()
+
+
+def _database(url: str) -> RDBStorage:
+    try:
+        return RDBStorage(url)
+    except (ImportError, ValueError, SQLAlchemyError, StorageInternalError) as error:
+        shown = re.sub(r"://([^:/@]*):[^@]*@", r"://\1:***@", url)
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(f"storage: cannot open {shown}: {reason}; give a reachable database or a file") from error

@@ -1,0 +1,113 @@
+"""The search itself: propose, claim, evaluate, enter; again until nothing is left."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from gancompress.channels import ChannelPlan
+from gancompress.errors import ConfigError
+from gancompress.search.affordable import AffordablePlans
+from gancompress.search.ledger import Entries, Ledger
+from gancompress.search.methods import METHODS, Method
+from gancompress.search.options import Objective, SearchOptions
+from gancompress.search.result import Candidate, SearchResult
+from gancompress.search.space import SearchSpace, Values
+from gancompress.search.storage import opened, quiet
+
+_POLL_S = 0.5
+_MAY_CHANGE = {"num_candidates", "stale_after_s"}
+
+Progress = Callable[[Candidate, int, int], None]
+
+
+def search(
+    space: SearchSpace,
+    cost: Callable[[ChannelPlan], float],
+    budget: float | None,
+    evaluate: Callable[[ChannelPlan], Mapping[str, float]],
+    objective: Objective,
+    options: SearchOptions,
+    *,
+    storage: Path | str | None,
+    seed: int = 0,
+    name: str = "search",
+    unit: str = "MACs",
+    progress: Progress | None = None,
+) -> SearchResult:
+    """Find the best plan within a budget.
+
+    The same call goes on with a search that was stopped at any moment: no plan is evaluated twice, and the plans come
+    in the order in which they would have come. Any number of processes and machines can make the call at once; they
+    share the candidates, and each returns all of them once the last is finished. With more than one, which plans are
+    bred depends on which candidates finish first; an exhaustive search takes the same plans all the same.
+
+    Args:
+        space: The plans to choose from.
+        cost: Cost of a plan, growing with its widths; `gancompress.cost.CostModel` gives it in microseconds.
+        budget: The cost that no candidate exceeds; None: there is no limit.
+        evaluate: Metrics of a plan. What it raises ends the search, and the next call evaluates that plan again.
+        objective: The metric that decides.
+        options: Method and its numbers.
+        storage: Path of a journal file, URL of a database (``postgresql://...``, ``mysql://...``), or None to
+            keep nothing.
+        seed: At least 0.
+        name: Tells the searches in one storage apart.
+        unit: Name of the unit of cost, for messages.
+        progress: Called with each candidate that this process finishes, the number finished so far, and the most there
+            will be.
+
+    Raises:
+        BudgetError: Even the smallest plan exceeds the budget; the message says what it costs.
+        ConfigError: The seed is negative, the storage is unusable or holds another search, the metrics lack the
+            objective, or there are too many plans for an exhaustive search.
+    """
+    if seed < 0:
+        raise ConfigError(f"seed: got {seed}, expected at least 0")
+    plans = AffordablePlans(space, cost, budget, unit)
+    settings = _settings(plans, objective, options, seed)
+    with opened(storage) as kept:
+        with quiet():
+            ledger = Ledger(kept, name, space, objective, options, settings)
+            method = METHODS[options.method](plans, objective, options, seed)
+        while True:
+            entries = ledger.read()
+            index = entries.next_index
+            values = _next(method, entries, index)
+            if values is None and not entries.running:
+                return SearchResult(objective, budget, tuple(entries.finished))
+            if values is None:
+                time.sleep(_POLL_S)  # others are at work; if one dies, its plan is left to do
+                continue
+            claim = ledger.claim(index, values, plans.cost(values))
+            if claim is None:
+                continue
+            with ledger.evaluating(claim):
+                candidate = ledger.finish(claim, evaluate(space.plan(values)))
+            if progress is not None:
+                progress(candidate, len(entries.finished) + 1, method.num_candidates)
+
+
+def _next(method: Method, entries: Entries, index: int) -> Values | None:
+    """The plan to evaluate as this index: one that was given up, or a new one; None where nothing is left."""
+    if index >= method.num_candidates:
+        return None
+    lost, taken = entries.lost.get(index), entries.taken
+    return lost if lost is not None and lost not in taken else method.propose(index, entries.finished, taken)
+
+
+def _settings(plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> dict[str, Any]:
+    """What must not change while a search goes on. The costs of the extreme plans stand for the function."""
+    space = plans.space
+    described = repr((space.slots, space.choices, sorted(space.rest.items())))
+    return {
+        "space": hashlib.sha256(described.encode()).hexdigest(),
+        "cost": [plans.cost(space.smallest), plans.cost(space.largest)],
+        "budget": plans.budget,
+        **objective.model_dump(),
+        **options.model_dump(exclude=_MAY_CHANGE),
+        "seed": seed,
+    }

@@ -1,0 +1,123 @@
+"""Training one student: a narrower network from its teacher, or a cut network back to quality."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from gancompress.cost import widest_plan
+from gancompress.errors import ConfigError
+from gancompress.importance import find_score
+from gancompress.models.families import find_family
+from gancompress.models.generator import Generator
+from gancompress.models.import_path import is_import_path
+from gancompress.steps.distillation import Distillation, DistillationOptions
+from gancompress.steps.prune import cut, sort
+from gancompress.steps.step import Context, Step, Work
+from gancompress.steps.students import FixedStudent, Student
+from gancompress.steps.teacher import PATCHGAN, NetworkOptions, fresh_discriminator
+from gancompress.training import TrainingOptions
+
+Fraction = Annotated[float, Field(gt=0, le=1)]
+
+
+class Learning(Step):
+    """What steps that train a student have in common.
+
+    Attributes:
+        distillation: Weights of the terms.
+        inherit_discriminator: Start from the newest discriminator of the work, not from a fresh one.
+        discriminator: The discriminator to begin with where none is inherited.
+        training: How long and how.
+    """
+
+    distillation: DistillationOptions = DistillationOptions()
+    inherit_discriminator: bool = True
+    discriminator: NetworkOptions = PATCHGAN
+    training: TrainingOptions = TrainingOptions()
+
+    def teach(self, student: Student, work: Work, context: Context) -> Generator:
+        """Train a student against the work's teacher; returns the discriminator."""
+        judge = work.discriminator if self.inherit_discriminator else None
+        judge = judge or fresh_discriminator(self.discriminator, work.teacher, context)
+        discriminator = judge.build()
+        taps = () if is_import_path(work.teacher.family) else _taps(work.teacher)
+        objective = Distillation(
+            context.task, work.teacher.build(), student, discriminator, self.distillation, taps, context.example()
+        )
+        context.train(objective, self.training)
+        return Generator.from_module(discriminator.cpu(), judge.family, judge.config)
+
+
+class Distill(Learning):
+    """Train a narrower student, its weights transferred from the teacher.
+
+    Attributes:
+        student: The student's architecture; that of the teacher where left out.
+        keep: Fraction of every group's channels that the student has; the budget decides where left out.
+        initial: Start from the teacher's most important channels, as far as both networks have the same layers, or from
+            fresh weights.
+        score: What makes a channel important.
+    """
+
+    kind = "distill"
+
+    student: NetworkOptions | None = None
+    keep: Fraction | None = None
+    initial: Literal["teacher", "random"] = "teacher"
+    score: str = "l1_first_producer"
+
+    def run(self, work: Work, context: Context) -> Work:
+        """Train the student."""
+        wide = student_of(self.student, work, context, self.initial, self.score)
+        graph = context.graph(wide)
+        if self.keep is not None:
+            plan = graph.uniform_plan(self.keep)
+        elif context.budget is not None:
+            plan = widest_plan(graph, context.budget.cost(graph), context.budget.limit, context.budget.unit)
+        else:
+            raise ConfigError("distill: got neither keep nor a budget, expected one, to say how narrow the student is")
+        narrow = cut(wide, graph, plan)
+        module = narrow.build()
+        judge = self.teach(FixedStudent(module), work, context)
+        student = Generator.from_module(module.cpu(), narrow.family, narrow.config, narrow.resized)
+        return Work(work.teacher, student, judge)
+
+
+class Finetune(Learning):
+    """Train the network as it is now against its teacher."""
+
+    kind = "finetune"
+
+    def run(self, work: Work, context: Context) -> Work:
+        """Train the network."""
+        module = work.generator.build()
+        judge = self.teach(FixedStudent(module), work, context)
+        given = work.generator
+        return Work(work.teacher, Generator.from_module(module.cpu(), given.family, given.config, given.resized), judge)
+
+
+def student_of(
+    options: NetworkOptions | None, work: Work, context: Context, initial: Literal["teacher", "random"], score: str
+) -> Generator:
+    """A student at full width, the most important channels in front.
+
+    Layers that teacher and student share by name and shape take the teacher's weights; the rest starts fresh.
+    """
+    teacher = sort(work.teacher, context.graph(work.teacher), find_score(score))
+    if options is None:
+        options = NetworkOptions(family=teacher.family, config=dict(teacher.config))
+    student = options.fresh(context.seed + 3)
+    if initial == "random":
+        return student
+    shared = {
+        name: tensor
+        for name, tensor in teacher.state.items()
+        if name in student.state and student.state[name].shape == tensor.shape
+    }
+    return Generator(student.family, student.config, {**student.state, **shared}, student.resized)
+
+
+def _taps(teacher: Generator) -> tuple[str, ...]:
+    return find_family(teacher.family).parse(teacher.config).distillation_taps

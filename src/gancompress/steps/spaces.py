@@ -1,0 +1,58 @@
+"""Which plans a supernet trains and a search chooses from."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Annotated
+
+from pydantic import Field
+
+from gancompress.channels import ChannelGraph, Slot
+from gancompress.errors import PlanError
+from gancompress.models.config_strings import slots
+from gancompress.models.families import find_family
+from gancompress.models.generator import Generator
+from gancompress.models.import_path import is_import_path
+from gancompress.options import Options
+from gancompress.search import SearchSpace
+
+
+class SpaceOptions(Options):
+    """A search space: a set of the literature by name, or evenly spread widths.
+
+    Attributes:
+        config_set: Name of a set in `gancompress.search.CONFIG_SETS`; the other options then do not count.
+        max_choices: Widths that each slot may take, at most.
+        min_keep: The narrowest as a fraction of the widest.
+        multiple: Widths are multiples of this, times the multiplier of their slot.
+    """
+
+    config_set: str | None = None
+    max_choices: Annotated[int, Field(ge=2)] = 5
+    min_keep: Annotated[float, Field(gt=0, le=1)] = 0.25
+    multiple: Annotated[int, Field(ge=1)] = 8
+
+    def of(self, wide: Generator, graph: ChannelGraph) -> SearchSpace:
+        """The space of a network.
+
+        Args:
+            wide: The network at full width.
+            graph: Its graph.
+
+        Raises:
+            ConfigError: The set does not exist, or does not fit the network.
+            PlanError: The network has nothing to choose.
+        """
+        tied = _slots(wide)
+        if self.config_set is not None:
+            return SearchSpace.from_set(self.config_set, graph, tied)
+        graph = graph.constrain(multiple=self.multiple, minimum=self.multiple, slots=tied)
+        return SearchSpace.from_graph(graph, self.max_choices, self.min_keep)
+
+
+def _slots(wide: Generator) -> tuple[Slot, ...]:
+    """The slots in which the literature writes the plans of a family; none where it does not."""
+    if not is_import_path(wide.family):
+        with suppress(PlanError):
+            return slots(find_family(wide.family).parse(wide.config), "slots8")
+    return ()

@@ -1,0 +1,170 @@
+"""What a step of a job is: options, and a function from one state of the work to the next."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, NoReturn
+
+from accelerate import Accelerator
+from torch import Tensor
+
+from gancompress.channels import ChannelGraph, trace
+from gancompress.cost import Convention, CostModel
+from gancompress.data import DataConfig, make_loader, make_ordered_loader
+from gancompress.errors import GanCompressError
+from gancompress.models.generator import Generator
+from gancompress.options import Options
+from gancompress.steps.metric_options import MetricOptions
+from gancompress.tasks import Task
+from gancompress.training import Batch, Checkpoints, Loader, Objective, TrainingLog, TrainingOptions, fit
+
+
+class Interrupted(GanCompressError):
+    """The run was asked to stop; its state is saved."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What steps hand on.
+
+    Attributes:
+        teacher: The network to compress.
+        generator: The network as compressed so far; the teacher at first.
+        discriminator: The newest discriminator, to inherit; None before any was trained.
+        facts: What the last step found out, for the records.
+    """
+
+    teacher: Generator
+    generator: Generator
+    discriminator: Generator | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What the compressed network may cost.
+
+    Attributes:
+        limit: The most.
+        convention: Of the MACs, or ``parameters``.
+    """
+
+    limit: float
+    convention: Convention | str = "true"
+
+    def cost(self, graph: ChannelGraph) -> Callable[[Any], float]:
+        """The cost of a plan of this graph, in the unit of the limit."""
+        model = CostModel(graph)
+        if self.convention == "parameters":
+            return lambda plan: model.at(plan).parameters
+        return lambda plan: model.macs(plan).count(self.convention)  # type: ignore[arg-type]
+
+    @property
+    def unit(self) -> str:
+        """Name of the unit."""
+        return "parameters" if self.convention == "parameters" else f"{self.convention} MACs"
+
+
+@dataclass(frozen=True)
+class Context:
+    """What surrounds a step.
+
+    Attributes:
+        task: What is learned.
+        data: The data set; its splits are ``train``, ``search`` and ``test``.
+        budget: What the compressed network may cost.
+        directory: The step's own directory.
+        accelerator: Device, precision and processes.
+        log: Where training reports to.
+        seed: Of whatever is drawn at random.
+        num_workers: Processes that decode images.
+        stop: Whether the user asked to stop.
+        metrics: What the job measures.
+    """
+
+    task: Task
+    data: DataConfig
+    budget: Budget | None
+    directory: Path
+    accelerator: Accelerator
+    log: TrainingLog
+    seed: int = 0
+    num_workers: int = 0
+    stop: Callable[[], bool] = lambda: False
+    metrics: MetricOptions = field(default_factory=MetricOptions)
+
+    def example(self) -> Tensor:
+        """One input of the generator, [1, c, h, w]."""
+        return self.first_images("test", 1)["input"]
+
+    def first_images(self, split: str, count: int) -> Batch:
+        """The first images of a split, as one batch."""
+        return next(iter(self.images(split, count, count)))
+
+    def images(self, split: str, batch_size: int, max_images: int | None = None) -> Iterable[Batch]:
+        """Every image of a split once, in order."""
+        dataset = self.data.open(split)
+        return make_ordered_loader(dataset, batch_size, max_images=max_images, num_workers=self.num_workers)
+
+    def loader(self) -> Loader:
+        """The training data as the training loop takes it."""
+        dataset = self.data.open("train", augment=True)
+
+        def load(start: int, batch_size: int) -> Iterable[Batch]:
+            return make_loader(
+                dataset,
+                batch_size,
+                seed=self.seed,
+                start_image=start,
+                num_workers=self.num_workers,
+                rank=self.accelerator.process_index,
+                world_size=self.accelerator.num_processes,
+            )
+
+        return load
+
+    def train(self, objective: Objective, options: TrainingOptions) -> None:
+        """Train to the end, resuming what an earlier call of the same step left.
+
+        Raises:
+            Interrupted: The user asked to stop.
+            TrainingError: As `gancompress.training.fit`.
+        """
+        finished = fit(
+            objective,
+            options,
+            self.loader(),
+            Checkpoints(self.directory / "checkpoints"),
+            self.accelerator,
+            self.log,
+            preview_batch=self.first_images("test", 4),
+            seed=self.seed,
+            stop=self.stop,
+        )
+        if not finished:
+            self.interrupt()
+
+    def interrupt(self) -> NoReturn:
+        """End the run because the user asked to. Raises Interrupted."""
+        raise Interrupted("stopped; everything is saved: the same command goes on from here")
+
+    def graph(self, generator: Generator, **constraints: Any) -> ChannelGraph:
+        """The channel graph of a generator at the size of the data."""
+        return trace(generator.build(), (self.example(),), **constraints)
+
+
+class Step(Options, ABC):
+    """Options of a step, and what it does. Subclasses are listed in `gancompress.steps.STEPS`."""
+
+    kind: ClassVar[str]
+
+    @abstractmethod
+    def run(self, work: Work, context: Context) -> Work:
+        """Do it.
+
+        Raises:
+            GanCompressError: In one of its kinds, where the user can mend it.
+        """

@@ -1,0 +1,139 @@
+"""From what a job came to, and what its steps left behind, to the facts of its report."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+from collections.abc import Iterable, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gancompress.cost.latency import in_turns
+from gancompress.metrics import MetricResult
+from gancompress.models.config_strings import plan_string
+from gancompress.pipeline import Measured, Outcome
+from gancompress.report import (
+    COMPRESSED,
+    TEACHER,
+    Candidate,
+    ExportFacts,
+    Latency,
+    MacFacts,
+    MetricValue,
+    NetworkFacts,
+    Report,
+    Samples,
+    SearchFacts,
+    StepFacts,
+)
+
+
+def summarise(outcome: Outcome, example: torch.Tensor, rounds: int = 20) -> Report:
+    """The report of a finished job.
+
+    Args:
+        outcome: What it came to.
+        example: An input of the networks [1, c, h, w], to time them with.
+        rounds: Forward passes of each network that are timed.
+    """
+    directory = outcome.directory
+    records = [json.loads(line) for line in (directory / "records.jsonl").read_text().splitlines()]
+    latency = _latency(outcome, example, rounds)
+    return Report(
+        title=outcome.job.name,
+        recipe=(directory / "job.yaml").read_text(),
+        seed=outcome.job.seed,
+        environment=environment(),
+        networks=[
+            _network(TEACHER, outcome.teacher, latency[0], None),
+            _network(COMPRESSED, outcome.compressed, latency[1], directory / "model.safetensors"),
+        ],
+        steps=[_step(record, directory) for record in records],
+        search=next((_search(record["search"]) for record in records if record.get("search")), None),
+        samples=Samples("samples/test.png", "The first images of the test split."),
+        exports=[_export(report, example, directory) for report in outcome.exports],
+        input_size="x".join(map(str, example.shape)),
+    )
+
+
+def environment() -> dict[str, str | int | float | None]:
+    """What the figures were measured on."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "processor": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
+        "date": date.today().isoformat(),
+    }
+
+
+@torch.no_grad()
+def _latency(outcome: Outcome, example: torch.Tensor, rounds: int) -> list[Latency]:
+    networks = [measured.generator.build() for measured in (outcome.teacher, outcome.compressed)]
+    functions = [lambda network=network: network(example) for network in networks]
+    times = in_turns(functions, rounds, warm_up=3)
+    return [Latency(statistics.median(t), *(statistics.quantiles(t, n=10)[i] for i in (0, -1))) for t in times]
+
+
+def _network(name: str, measured: Measured, latency: Latency, file: Path | None) -> NetworkFacts:
+    generator, cost = measured.generator, measured.cost
+    return NetworkFacts(
+        name=name,
+        family=generator.family,
+        plan=plan_string(generator.family, generator.config),
+        parameters=cost.parameters,
+        parameter_bytes=cost.parameter_bytes,
+        file_bytes=file.stat().st_size if file else None,
+        macs=MacFacts.of(cost.macs),
+        peak_activation_bytes=cost.peak_activation_bytes,
+        latency_ms={"PyTorch eager, CPU": latency},
+        metrics={key: _metric(result) for key, result in measured.metrics.items()},
+    )
+
+
+def _metric(result: MetricResult) -> MetricValue:
+    low, high = result.interval or (None, None)
+    return MetricValue(result.value, result.num_images, result.protocol, result.better, low, high)
+
+
+def _step(record: Mapping[str, Any], directory: Path) -> StepFacts:
+    losses = _losses(directory / "steps" / f"{record['step']}-{record['fingerprint'][:8]}" / "losses.jsonl")
+    rates = [line["images_per_second"] for line in losses]
+    return StepFacts(
+        name=record["step"],
+        kind=record["kind"],
+        num_images=losses[-1]["num_images"] if losses else 0,
+        seconds=record["seconds"],
+        images_per_second=statistics.median(rates) if rates else None,
+        losses=[(line["num_images"], line["losses"]) for line in losses],
+    )
+
+
+def _losses(path: Path) -> list[dict[str, Any]]:
+    """The lines of a step; of one that was resumed, the last line for each number of images."""
+    if not path.is_file():
+        return []
+    lines: Iterable[dict[str, Any]] = map(json.loads, path.read_text().splitlines())
+    latest = {line["num_images"]: line for line in lines}
+    return [latest[num_images] for num_images in sorted(latest)]
+
+
+def _search(facts: Mapping[str, Any]) -> SearchFacts:
+    candidates = [Candidate(**candidate) for candidate in facts["candidates"]]
+    return SearchFacts(**{**facts, "candidates": candidates})
+
+
+def _export(report: Any, example: torch.Tensor, directory: Path) -> ExportFacts:
+    shape = ", ".join(map(str, example.shape))
+    usage = (
+        "import numpy, onnxruntime\n"
+        f'session = onnxruntime.InferenceSession("{report.path.name}")\n'
+        f"images = numpy.zeros(({shape}), numpy.float32)  # RGB in [-1, 1], any batch and size\n"
+        "(result,) = session.run(None, {session.get_inputs()[0].name: images})\n"
+    )
+    return ExportFacts("onnx", str(report.path.relative_to(directory)), report.file_bytes, report.max_difference, usage)

@@ -1,0 +1,73 @@
+"""How a teacher learns from pairs.
+
+Source: Isola et al., pix2pix, CVPR 2017, section 3.1; hinge loss and weights as Li et al., GAN Compression, CVPR 2020.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from gancompress.losses import AdversarialLoss
+from gancompress.options import Options
+from gancompress.tasks.task import GanMode, Task, Weight
+from gancompress.training import Batch, Losses, Objective, Phase
+
+
+class Pix2PixOptions(Options):
+    """Weights of the terms.
+
+    Attributes:
+        gan: Form of the adversarial loss.
+        lambda_gan: Its weight.
+        lambda_reconstruction: Weight of the mean absolute difference from the truth.
+    """
+
+    gan: GanMode = "hinge"
+    lambda_gan: Weight = 1.0
+    lambda_reconstruction: Weight = 100.0
+
+
+class Pix2PixObjective(Objective):
+    """The discriminator first, then the generator against the updated discriminator."""
+
+    averaged = ("generator",)
+
+    def __init__(self, task: Task, generator: nn.Module, discriminator: nn.Module, options: Pix2PixOptions) -> None:
+        """Take the two networks to train.
+
+        Args:
+            task: A paired task.
+            generator: From ``input`` to ``target``.
+            discriminator: Sees both, concatenated along the channels.
+            options: Weights of the terms.
+        """
+        self.task, self.options, self._gan = task, options, AdversarialLoss(options.gan)
+        self.modules = {"generator": generator, "discriminator": discriminator}
+        self.frozen = {}
+        self.phases = (
+            Phase("discriminator", ("discriminator",), self._discriminator_loss),
+            Phase("generator", ("generator",), self._generator_loss),
+        )
+
+    def forward(self, batch: Batch, num_images: int) -> Tensor:
+        """The generated image."""
+        return self.modules["generator"](batch["input"])
+
+    def preview(self, batch: Batch, modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+        """Input, generated image, truth."""
+        return self.task.columns(batch, {"teacher": modules["generator"](batch["input"])})
+
+    def _discriminator_loss(self, batch: Batch, image: Tensor) -> Losses:
+        discriminator = self.modules["discriminator"]
+        real = discriminator(self.task.real(batch))
+        fake = discriminator(self.task.seen(batch, image.detach()))
+        return {"gan": 0.5 * self._gan.discriminator(real, fake)}
+
+    def _generator_loss(self, batch: Batch, image: Tensor) -> Losses:
+        logits = self.modules["discriminator"](self.task.seen(batch, image))
+        return {
+            "gan": self.options.lambda_gan * self._gan.generator(logits),
+            "reconstruction": self.options.lambda_reconstruction * (image - batch["target"]).abs().mean(),
+        }

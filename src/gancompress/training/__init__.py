@@ -1,0 +1,19 @@
+"""Training: the one loop that every method runs in, its options, and its checkpoints."""
+
+from gancompress.training.checkpoint import Checkpoints
+from gancompress.training.loop import Loader, TrainingLog, fit
+from gancompress.training.objective import Batch, Losses, Objective, Phase
+from gancompress.training.options import OptimizerOptions, TrainingOptions
+
+__all__ = [
+    "Batch",
+    "Checkpoints",
+    "Loader",
+    "Losses",
+    "Objective",
+    "OptimizerOptions",
+    "Phase",
+    "TrainingLog",
+    "TrainingOptions",
+    "fit",
+]

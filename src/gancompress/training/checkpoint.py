@@ -1,0 +1,91 @@
+"""Checkpoints of a training run: whole or not there at all, and the newest whole one is found again."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+_PATTERN = "[0-9]*.safetensors"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state of a training run.
+
+    Attributes:
+        num_images: Images trained on.
+        tensors: Weights, optimizer moments, averages and memories, by name.
+        facts: Whatever else, as JSON.
+    """
+
+    num_images: int
+    tensors: Mapping[str, Tensor]
+    facts: Mapping[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of one run, in one directory; the newest few are kept."""
+
+    def __init__(self, directory: Path, keep: int = 2) -> None:
+        """Use a directory, made when the first checkpoint is saved.
+
+        Args:
+            directory: Where they lie.
+            keep: How many to keep; with 2, a damaged newest one falls back to the one before.
+        """
+        self.directory, self._keep = directory, keep
+
+    def save(self, snapshot: Snapshot) -> Path:
+        """Write a checkpoint under a temporary name, flush it to the disk, give it its name, drop the oldest."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        path = self.directory / f"{snapshot.num_images:012d}.safetensors"
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in snapshot.tensors.items()}
+        facts = {"facts": json.dumps(dict(snapshot.facts)), "digest": _digest(tensors)}
+        partial = path.with_suffix(f".{os.getpid()}.partial")
+        try:
+            with partial.open("wb") as file:
+                file.write(save(tensors, metadata=facts))
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+        for old in self._newest_first()[self._keep :]:
+            old.unlink()
+        return path
+
+    def latest(self) -> Snapshot | None:
+        """The newest checkpoint that is whole; None where there is none."""
+        for path in self._newest_first():
+            try:
+                with safe_open(path, framework="pt") as file:
+                    tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                    metadata = file.metadata()
+            except (SafetensorError, OSError):
+                continue
+            if metadata and metadata.get("digest") == _digest(tensors):
+                return Snapshot(int(path.stem), tensors, json.loads(metadata["facts"]))
+        return None
+
+    def _newest_first(self) -> list[Path]:
+        return sorted(self.directory.glob(_PATTERN), reverse=True)
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and bytes."""
+    digest = sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,331 @@
+"""The one training loop: steps of phases, with checkpoints, averages, records and an exact resume."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Protocol
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
+
+from gancompress.errors import TrainingError
+from gancompress.training.checkpoint import Checkpoints, Snapshot
+from gancompress.training.objective import Batch, Objective, Phase
+from gancompress.training.options import TrainingOptions
+
+Loader = Callable[[int, int], Iterable[Batch]]
+"""Takes the position to start from, in images over all processes, and this process's batch size; never ends."""
+
+
+class TrainingLog(Protocol):
+    """Where the loop reports to. Only the main process calls it."""
+
+    def losses(self, num_images: int, values: Mapping[str, float], images_per_second: float) -> None:
+        """Mean losses since the last report."""
+
+    def preview(self, num_images: int, images: Mapping[str, Tensor]) -> None:
+        """Sample images [b, 3, h, w] in [-1, 1] by column."""
+
+
+def fit(
+    objective: Objective,
+    options: TrainingOptions,
+    loader: Loader,
+    checkpoints: Checkpoints,
+    accelerator: Accelerator,
+    log: TrainingLog,
+    *,
+    preview_batch: Batch | None = None,
+    seed: int = 0,
+    stop: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Train until the options' last image, from the newest checkpoint where there is one.
+
+    The same call resumes: what a step computes depends on the state at its start, the seed and the number of images
+    before it, and on nothing else.
+
+    Args:
+        objective: What to train; its modules are moved to the accelerator's device and changed in place.
+        options: How long and how.
+        loader: The training data.
+        checkpoints: Where to resume from and save to.
+        accelerator: Device, precision and processes.
+        log: Where to report to.
+        preview_batch: The images of the sample grids; none are drawn without it.
+        seed: Of whatever is drawn at random.
+        stop: Asked after every step; where true, the state is saved and training ends early.
+
+    Returns:
+        Whether training reached its end. The objective's modules then hold the averages, where averages are kept.
+
+    Raises:
+        TrainingError: The batch size does not divide among the processes, or a loss or gradient is not finite; weights
+            are then as they were before that step.
+    """
+    per_process = _share_of_batch(options, accelerator)
+    run = _Run(objective, options, accelerator, log, seed)
+    run.restore(checkpoints.latest())
+    if run.num_images >= options.total_images:
+        run.keep_averages()
+        return True
+    batches = iter(loader(run.num_images, per_process))
+    while run.num_images < options.total_images:
+        run.step(next(batches))
+        finished = run.num_images >= options.total_images
+        stopping = run.asked_anywhere(stop())
+        if stopping or finished or run.passed(options.checkpoint_every):
+            if accelerator.is_main_process:
+                checkpoints.save(run.snapshot())
+            accelerator.wait_for_everyone()
+        if run.passed(options.log_every):
+            run.report()
+        if preview_batch is not None and (finished or (options.preview_every and run.passed(options.preview_every))):
+            run.preview(preview_batch)
+        if stopping and not finished:
+            return False
+    run.keep_averages()
+    return True
+
+
+def _share_of_batch(options: TrainingOptions, accelerator: Accelerator) -> int:
+    parts = accelerator.num_processes * options.micro_batches
+    if options.batch_size % parts:
+        raise TrainingError(
+            f"batch_size: got {options.batch_size}, expected a multiple of {parts}, "
+            f"for {accelerator.num_processes} processes with {options.micro_batches} micro-batches each"
+        )
+    return options.batch_size // accelerator.num_processes
+
+
+class _Run:
+    """The changing state of one training run."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        options: TrainingOptions,
+        accelerator: Accelerator,
+        log: TrainingLog,
+        seed: int,
+    ) -> None:
+        self.objective, self.options, self.accelerator, self.log, self.seed = objective, options, accelerator, log, seed
+        self.num_images = 0
+        for module in (*objective.modules.values(), *objective.frozen.values()):
+            module.to(accelerator.device)
+        for module in objective.frozen.values():
+            module.eval().requires_grad_(False)
+        for module in objective.modules.values():
+            module.train()
+        self.optimizers = {phase.name: self._optimizer(phase) for phase in objective.phases}
+        averaged = objective.averaged if options.ema_half_life else ()
+        self.averages = {name: copy.deepcopy(objective.modules[name]).eval() for name in averaged}
+        self._sums: dict[str, Tensor] = {}
+        self._num_summed = 0
+        self._reported_at = time.perf_counter()
+
+    def _optimizer(self, phase: Phase) -> torch.optim.Optimizer:
+        options = self.options.optimizer
+        rate = options.learning_rate
+        if phase.name.startswith("discriminator"):
+            rate = self.options.discriminator_learning_rate or rate
+        parameters = [p for name in phase.modules for p in self.objective.modules[name].parameters()]
+        return torch.optim.Adam(parameters, lr=rate, betas=options.betas, weight_decay=options.weight_decay)
+
+    def step(self, batch: Batch) -> None:
+        """One update by every phase."""
+        torch.manual_seed(_seed_of_step(self.seed, self.num_images, self.accelerator.process_index))
+        factor = self.options.learning_rate_factor(self.num_images)
+        rates = {name: [group["lr"] for group in o.param_groups] for name, o in self.optimizers.items()}
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+            for group in optimizer.param_groups:
+                group["lr"] *= factor
+        batch = tree_map_only(Tensor, lambda t: t.to(self.accelerator.device, non_blocking=True), dict(batch))
+        together = self.objective.update_together or self.options.micro_batches > 1
+        for part in _parts(batch, self.options.micro_batches):
+            with self.accelerator.autocast():
+                shared = self.objective.forward(part, self.num_images)
+            for phase in self.objective.phases:
+                self._backward(phase, part, shared)
+                if not together:
+                    self._update(phase)
+        if together:
+            for phase in self.objective.phases:
+                self._check_gradients(phase)
+            for phase in self.objective.phases:
+                self.optimizers[phase.name].step()
+        for name, optimizer in self.optimizers.items():
+            for group, rate in zip(optimizer.param_groups, rates[name], strict=True):
+                group["lr"] = rate
+        self.num_images += self.options.batch_size
+        self._average()
+
+    def _backward(self, phase: Phase, batch: Batch, shared: Any) -> None:
+        """Add the gradients of one phase, to its own parameters alone."""
+        trained = set(phase.modules)
+        for name, module in self.objective.modules.items():
+            module.requires_grad_(name in trained)
+        with self.accelerator.autocast():
+            terms = phase.loss(batch, shared)
+        for module in self.objective.modules.values():
+            module.requires_grad_(True)
+        total = torch.stack([term.float() for term in terms.values()]).sum()
+        for name, term in {**terms, phase.name: total}.items():
+            key = f"{phase.name}/{name}" if name in terms else name
+            self._sums[key] = self._sums.get(key, torch.zeros((), device=total.device)) + term.detach().float()
+        self._num_summed += phase is self.objective.phases[0]
+        if not self._finite_everywhere(total.detach()):
+            broken = [name for name, term in terms.items() if not torch.isfinite(term).all()]
+            self._stop_at("loss", ", ".join(f"'{phase.name}/{name}'" for name in broken) or f"'{phase.name}'")
+        parameters = [p for group in self.optimizers[phase.name].param_groups for p in group["params"]]
+        for parameter, gradient in zip(
+            parameters,
+            torch.autograd.grad(
+                total / self.options.micro_batches, parameters, allow_unused=True, retain_graph=phase is not self._last
+            ),
+            strict=True,
+        ):
+            if gradient is not None:
+                parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+
+    @property
+    def _last(self) -> Phase:
+        return self.objective.phases[-1]
+
+    def _update(self, phase: Phase) -> None:
+        self._check_gradients(phase)
+        self.optimizers[phase.name].step()
+        self.optimizers[phase.name].zero_grad(set_to_none=True)
+
+    def _check_gradients(self, phase: Phase) -> None:
+        """Average the gradients over the processes, and stop where they are not finite."""
+        parameters = [p for group in self.optimizers[phase.name].param_groups for p in group["params"]]
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        if not gradients:
+            return
+        if self.accelerator.num_processes > 1:
+            flat = self.accelerator.reduce(torch.cat([g.flatten() for g in gradients]), reduction="mean")
+            assert isinstance(flat, Tensor)
+            for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+                gradient.copy_(mean.view_as(gradient))
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if not self._finite_everywhere(norm):
+            self._stop_at("gradient", f"of '{phase.name}'")
+
+    def asked_anywhere(self, stop: bool) -> bool:
+        """Whether any process was asked to stop."""
+        asked = torch.tensor(float(stop), device=self.accelerator.device)
+        total = self.accelerator.reduce(asked)
+        assert isinstance(total, Tensor)
+        return bool(total.item())
+
+    def _finite_everywhere(self, value: Tensor) -> bool:
+        finite = torch.isfinite(value).all().float()
+        if self.accelerator.num_processes > 1:
+            finite = self.accelerator.reduce(finite, reduction="mean")
+        return bool(finite == 1)
+
+    def _stop_at(self, what: str, which: str) -> None:
+        raise TrainingError(
+            f"training: the {what} {which} is not finite after {self.num_images:,} images; the weights were not "
+            "touched; lower the learning rate or use precision fp32; the same command resumes from the last checkpoint"
+        )
+
+    def _average(self) -> None:
+        if not self.averages:
+            return
+        decay = 0.5 ** (self.options.batch_size / self.options.ema_half_life)
+        for name, average in self.averages.items():
+            for mean, value in zip(_floating(average), _floating(self.objective.modules[name]), strict=True):
+                mean.lerp_(value, 1 - decay)
+
+    def passed(self, every: int) -> bool:
+        """Whether the last step crossed a multiple of this many images."""
+        return self.num_images // every > (self.num_images - self.options.batch_size) // every
+
+    def report(self) -> None:
+        """Report the means of the losses since the last report."""
+        now = time.perf_counter()
+        means = {name: float(value) / max(1, self._num_summed) for name, value in self._sums.items()}
+        num_images = self._num_summed * self.options.batch_size / self.options.micro_batches
+        rate = num_images / max(1e-9, now - self._reported_at)
+        self._sums, self._num_summed, self._reported_at = {}, 0, now
+        if self.accelerator.is_main_process:
+            self.log.losses(self.num_images, means, rate)
+
+    @torch.no_grad()
+    def preview(self, batch: Batch) -> None:
+        """Draw the sample grid."""
+        if not self.accelerator.is_main_process:
+            return
+        modules = {**self.objective.modules, **self.averages}
+        training = {name: module.training for name, module in modules.items()}
+        for module in modules.values():
+            module.eval()
+        device_batch = tree_map_only(Tensor, lambda t: t.to(self.accelerator.device), dict(batch))
+        images = self.objective.preview(device_batch, modules)
+        for name, module in modules.items():
+            module.train(training[name])
+        self.log.preview(self.num_images, {name: image.float().cpu() for name, image in images.items()})
+
+    def keep_averages(self) -> None:
+        """Put the averaged weights in the place of the last ones."""
+        for name, average in self.averages.items():
+            self.objective.modules[name].load_state_dict(average.state_dict())
+
+    def snapshot(self) -> Snapshot:
+        """Everything that the next step depends on."""
+        tensors = {f"memory/{name}": t for name, t in self.objective.memory().items()}
+        for name, module in self.objective.modules.items():
+            tensors |= {f"module/{name}/{key}": t for key, t in module.state_dict().items()}
+        for name, module in self.averages.items():
+            tensors |= {f"average/{name}/{key}": t for key, t in module.state_dict().items()}
+        for name, optimizer in self.optimizers.items():
+            for index, moments in optimizer.state_dict()["state"].items():
+                tensors |= {f"optimizer/{name}/{index}/{key}": t for key, t in moments.items()}
+        return Snapshot(self.num_images, tensors, {"seed": self.seed})
+
+    def restore(self, snapshot: Snapshot | None) -> None:
+        """Take up a saved state; None leaves everything as it is."""
+        if snapshot is None:
+            return
+        self.num_images = snapshot.num_images
+        for name, module in self.objective.modules.items():
+            module.load_state_dict(_under(snapshot.tensors, f"module/{name}/"))
+        for name, module in self.averages.items():
+            module.load_state_dict(_under(snapshot.tensors, f"average/{name}/"))
+        for name, optimizer in self.optimizers.items():
+            state: dict[int, dict[str, Tensor]] = {}
+            for key, tensor in _under(snapshot.tensors, f"optimizer/{name}/").items():
+                index, moment = key.split("/")
+                state.setdefault(int(index), {})[moment] = tensor
+            optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+        self.objective.remember(_under(snapshot.tensors, "memory/"))
+
+
+def _seed_of_step(seed: int, num_images: int, process: int) -> int:
+    return (seed * 1_000_003 + num_images * 1009 + process) % 2**63
+
+
+def _parts(batch: Mapping[str, Any], count: int) -> Iterator[dict[str, Any]]:
+    """A batch in equal parts along axis 0."""
+    if count == 1:
+        yield dict(batch)
+        return
+    size = len(next(iter(batch.values()))) // count
+    for i in range(count):
+        yield {key: value[i * size : (i + 1) * size] for key, value in batch.items()}
+
+
+def _floating(module: nn.Module) -> Iterator[Tensor]:
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.is_floating_point():
+            yield tensor.data
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,71 @@
+"""Options of the training loop."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from gancompress.options import Options, as_tuple
+
+Positive = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[int, Field(ge=0)]
+
+
+class OptimizerOptions(Options):
+    """Adam.
+
+    Attributes:
+        learning_rate: Before any decay.
+        betas: Decay rates of the two moments.
+        weight_decay: Coupled L2 penalty.
+    """
+
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-4
+    betas: Annotated[tuple[float, float], BeforeValidator(as_tuple)] = (0.5, 0.999)
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+
+
+class TrainingOptions(Options):
+    """How long and how a method trains. All durations are in images, so that they do not depend on the batch size.
+
+    Attributes:
+        num_images: Images at the full learning rate.
+        num_decay_images: Images after those, during which the learning rate falls linearly to 0.
+        batch_size: Images of one step, over all processes.
+        micro_batches: Parts in which each process computes the gradients of its share of a batch; more than 1 makes all
+            phases of a step update together.
+        precision: Of the forward and backward passes; weights and optimizers stay in float32.
+        ema_half_life: Images after which an old weight counts half in the moving average; 0 keeps no average.
+        optimizer: Options of every optimizer.
+        discriminator_learning_rate: Where it differs from the optimizer's.
+        checkpoint_every: Images between checkpoints.
+        log_every: Images between records of losses.
+        preview_every: Images between sample grids; 0 draws only the last one.
+    """
+
+    num_images: Positive = 100_000
+    num_decay_images: NotNegative = 0
+    batch_size: Positive = 1
+    micro_batches: Positive = 1
+    precision: Literal["fp32", "bf16"] = "fp32"
+    ema_half_life: NotNegative = 0
+    optimizer: OptimizerOptions = OptimizerOptions()
+    discriminator_learning_rate: Annotated[float, Field(gt=0)] | None = None
+    checkpoint_every: Positive = 10_000
+    log_every: Positive = 1_000
+    preview_every: NotNegative = 10_000
+
+    @property
+    def total_images(self) -> int:
+        """Images from start to end."""
+        return self.num_images + self.num_decay_images
+
+    def learning_rate_factor(self, num_images: int) -> float:
+        """What the learning rate is multiplied with, once this many images have been trained on.
+
+        Source: Zhu et al., CycleGAN, ICCV 2017, section 5.1: constant, then linear to zero.
+        """
+        if num_images < self.num_images:
+            return 1.0
+        return max(0.0, 1.0 - (num_images - self.num_images) / max(1, self.num_decay_images))

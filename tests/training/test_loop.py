@@ -1,0 +1,216 @@
+"""The loop: exact resume, the order of updates, averages, schedules, and what stops it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from gancompress.errors import TrainingError
+from gancompress.training import Checkpoints, OptimizerOptions, TrainingOptions, fit
+
+from .toy import Game, Log, batches
+
+
+def options(num_images: int = 32, **others) -> TrainingOptions:
+    return TrainingOptions(
+        num_images=num_images,
+        batch_size=4,
+        checkpoint_every=8,
+        log_every=8,
+        preview_every=16,
+        ema_half_life=16,
+        **others,
+    )
+
+
+def train(game: Game, directory: Path, how: TrainingOptions, log: Log | None = None, **others) -> bool:
+    accelerator = Accelerator(cpu=True)
+    return fit(game, how, batches, Checkpoints(directory), accelerator, log or Log(), seed=3, **others)
+
+
+def state(game: Game) -> dict[str, Tensor]:
+    tensors = {"seen": game.seen}
+    for name, module in game.modules.items():
+        tensors |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
+    return tensors
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("stop_at", [4, 12, 28])
+def test_stopping_and_resuming_changes_no_bit(tmp_path, stop_at, together):
+    straight = Game(together)
+    assert train(straight, tmp_path / "a", options(num_decay_images=16))
+
+    count = iter(range(1000))
+    stopped = Game(together)
+    assert not train(
+        stopped, tmp_path / "b", options(num_decay_images=16), stop=lambda: 4 * (next(count) + 1) == stop_at
+    )
+    resumed = Game(together)
+    assert train(resumed, tmp_path / "b", options(num_decay_images=16))
+    assert same(state(resumed), state(straight))
+    assert not same(state(stopped), state(straight))
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path):
+    straight = Game()
+    train(straight, tmp_path / "a", options())
+
+    def kill() -> bool:
+        raise KeyboardInterrupt
+
+    killed, count = Game(), iter(range(1000))
+    with pytest.raises(KeyboardInterrupt):
+        train(killed, tmp_path / "b", options(), stop=lambda: next(count) == 4 and kill())
+    resumed = Game()
+    assert train(resumed, tmp_path / "b", options())
+    assert same(state(resumed), state(straight))
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    first = Game()
+    train(first, tmp_path, options())
+    again, log = Game(), Log()
+    assert train(again, tmp_path, options(), log)
+    assert log.lines == []
+    assert {n: t for n, t in state(again).items() if n.startswith("generator")}.keys()
+    assert same(state(again), state(first))
+
+
+def test_averages_take_the_place_of_the_last_weights(tmp_path):
+    averaged, last = Game(), Game()
+    train(averaged, tmp_path / "a", options())
+    plain = options().model_copy(update={"ema_half_life": 0})
+    train(last, tmp_path / "b", plain)
+    assert not torch.equal(averaged.modules["generator"][0].weight, last.modules["generator"][0].weight)
+    assert torch.equal(averaged.modules["discriminator"].weight, last.modules["discriminator"].weight)
+
+
+def test_one_step_against_the_updates_written_out(tmp_path):
+    game, reference = Game(update_together=True), Game(update_together=True)
+    how = TrainingOptions(num_images=4, batch_size=4, optimizer=OptimizerOptions(learning_rate=0.1))
+    batch = next(iter(batches(0, 4)))
+    torch.manual_seed(3 * 1_000_003)
+    reference.frozen["teacher"].requires_grad_(False)
+    shared = reference.forward(batch, 0)
+    for phase, module in ((0, "discriminator"), (1, "generator")):
+        parameters = list(reference.modules[module].parameters())
+        total = sum(reference.phases[phase].loss(batch, shared).values())
+        for parameter, gradient in zip(
+            parameters, torch.autograd.grad(total, parameters, retain_graph=True), strict=True
+        ):
+            parameter.grad = gradient
+    for module in reference.modules.values():
+        torch.optim.Adam(module.parameters(), lr=0.1, betas=(0.5, 0.999)).step()
+    train(game, tmp_path, how)
+    assert same(state(game), state(reference))
+
+
+def test_phases_in_turn_see_the_updated_discriminator(tmp_path):
+    one, other = Game(update_together=False), Game(update_together=True)
+    for game, name in ((one, "a"), (other, "b")):
+        train(game, tmp_path / name, TrainingOptions(num_images=16, batch_size=4))
+    assert not torch.equal(one.modules["generator"][3].weight, other.modules["generator"][3].weight)
+
+
+def test_learning_rate_schedule():
+    how = TrainingOptions(num_images=100, num_decay_images=50)
+    assert [how.learning_rate_factor(n) for n in (0, 99, 100, 125, 150)] == [1, 1, 1, 0.5, 0]
+
+
+def test_logs_and_previews_come_at_their_images(tmp_path):
+    log = Log()
+    train(Game(), tmp_path, options(), log, preview_batch=next(iter(batches(0, 2))))
+    assert [num_images for num_images, _ in log.lines] == [8, 16, 24, 32]
+    names = {"discriminator", "discriminator/gan", "generator", "generator/gan", "generator/distance"}
+    assert all(set(values) == names for _, values in log.lines)
+    values = log.lines[0][1]
+    assert values["generator"] == pytest.approx(values["generator/gan"] + values["generator/distance"])
+    assert log.previews == [16, 32]
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_loss_that_is_not_finite_stops_before_the_weights(tmp_path, together):
+    game, sound = Game(together), Game(together)
+    game.broken_at = 12
+    with pytest.raises(
+        TrainingError, match=r"loss 'generator/gan' is not finite after 12 images; the weights were not"
+    ):
+        train(game, tmp_path / "a", options())
+    train(sound, tmp_path / "b", options(num_images=12).model_copy(update={"ema_half_life": 0}))
+    assert torch.equal(game.modules["generator"][0].weight, sound.modules["generator"][0].weight)
+
+
+def test_micro_batches_sum_to_the_same_gradient(tmp_path):
+    """Without dropout and batch statistics, two halves are one whole."""
+    whole, halves = Game(update_together=True), Game(update_together=True)
+    for game, parts, name in ((whole, 1, "a"), (halves, 2, "b")):
+        game.modules["generator"] = torch.nn.Sequential(game.modules["generator"][0], game.modules["generator"][3])
+        train(game, tmp_path / name, TrainingOptions(num_images=8, batch_size=4, micro_batches=parts))
+    torch.testing.assert_close(whole.modules["generator"][0].weight, halves.modules["generator"][0].weight)
+
+
+def test_a_batch_that_does_not_divide_is_refused(tmp_path):
+    with pytest.raises(
+        TrainingError, match="batch_size: got 4, expected a multiple of 3, for 1 processes with 3 micro"
+    ):
+        train(Game(), tmp_path, options(micro_batches=3))
+
+
+TWO_PROCESSES = """
+import sys, torch
+from pathlib import Path
+from accelerate import Accelerator
+from gancompress.training import Checkpoints, TrainingOptions, fit
+from tests.training.toy import Game, Log, batches
+
+torch.set_num_threads(1)
+accelerator = Accelerator(cpu=True)
+def share(start, size):
+    whole = batches(start, size * accelerator.num_processes)
+    lo = accelerator.process_index * size
+    for batch in whole:
+        yield {key: value[lo : lo + size] for key, value in batch.items()}
+game = Game()
+game.modules["generator"] = torch.nn.Sequential(game.modules["generator"][0], game.modules["generator"][3])
+options = TrainingOptions(num_images=24, batch_size=4, checkpoint_every=8)
+fit(game, options, share, Checkpoints(Path(sys.argv[1]) / "checkpoints"), accelerator, Log(), seed=3)
+ranks = accelerator.gather(torch.tensor([accelerator.process_index]))
+if accelerator.is_main_process:
+    torch.save({"ranks": ranks, **game.modules["generator"].state_dict()}, Path(sys.argv[1]) / "result.pt")
+"""
+
+
+def test_two_processes_give_what_one_gives(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(TWO_PROCESSES)
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "PYTHONPATH": str(Path(__file__).parents[2])}
+    results = []
+    for processes in (1, 2):
+        out = tmp_path / str(processes)
+        out.mkdir()
+        launch = [
+            "torch.distributed.run",
+            "--nproc_per_node",
+            str(processes),
+            "--master_port",
+            str(29600 + os.getpid() % 300),
+        ]
+        subprocess.run([sys.executable, "-m", *launch, str(script), str(out)], check=True, env=environment, timeout=120)
+        results.append(torch.load(out / "result.pt", weights_only=True))
+    one, two = results
+    assert one.pop("ranks").tolist() == [0]
+    assert two.pop("ranks").tolist() == [0, 1]
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, rtol=1e-4, atol=1e-6)

@@ -1,0 +1,79 @@
+"""A small game of two networks for the training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from gancompress.training import Batch, Losses, Objective, Phase
+
+
+def batches(start: int, batch_size: int) -> Iterator[Batch]:
+    """Batches that depend on nothing but the position."""
+    position = start
+    while True:
+        x = torch.linspace(-1, 1, batch_size * 12).view(batch_size, 3, 2, 2) + position
+        yield {"input": x.sin(), "target": x.cos(), "name": ["toy"] * batch_size}
+        position += batch_size
+
+
+class Game(Objective):
+    """A generator with batch norm and dropout, a discriminator, and a memory."""
+
+    averaged = ("generator",)
+
+    def __init__(self, update_together: bool = False) -> None:
+        torch.manual_seed(0)
+        generator = nn.Sequential(nn.Conv2d(3, 6, 1), nn.BatchNorm2d(6), nn.Dropout(0.3), nn.Conv2d(6, 3, 1))
+        self.modules = {"generator": generator, "discriminator": nn.Conv2d(3, 1, 1)}
+        self.frozen = {"teacher": nn.Conv2d(3, 3, 1)}
+        self.update_together = update_together
+        self.phases = (
+            Phase("discriminator", ("discriminator",), self._discriminator_loss),
+            Phase("generator", ("generator",), self._generator_loss),
+        )
+        self.seen = torch.zeros(())
+        self.broken_at: int | None = None
+
+    def forward(self, batch: Batch, num_images: int) -> tuple[Tensor, int]:
+        self.seen = self.seen + batch["input"].sum()
+        return self.modules["generator"](batch["input"]), num_images
+
+    def preview(self, batch: Batch, modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+        return {"made": modules["generator"](batch["input"])}
+
+    def memory(self) -> dict[str, Tensor]:
+        return {"seen": self.seen}
+
+    def remember(self, memory: Mapping[str, Tensor]) -> None:
+        self.seen = memory["seen"]
+
+    def _discriminator_loss(self, batch: Batch, shared: tuple[Tensor, int]) -> Losses:
+        real, fake = (self.modules["discriminator"](x) for x in (batch["target"], shared[0].detach()))
+        return {"gan": (real - 1).square().mean() + fake.square().mean()}
+
+    def _generator_loss(self, batch: Batch, shared: tuple[Tensor, int]) -> Losses:
+        image, num_images = shared
+        scale = float("nan") if self.broken_at is not None and num_images >= self.broken_at else 1.0
+        return {
+            "gan": scale * (self.modules["discriminator"](image) - 1).square().mean(),
+            "distance": (image - self.frozen["teacher"](batch["input"])).abs().mean(),
+        }
+
+
+class Log:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[int, dict[str, float]]] = []
+        self.previews: list[int] = []
+
+    def losses(self, num_images: int, values: Mapping[str, float], images_per_second: float) -> None:
+        assert images_per_second > 0
+        self.lines.append((num_images, dict(values)))
+
+    def preview(self, num_images: int, images: Mapping[str, Tensor]) -> None:
+        assert set(images) == {"made"}
+        self.previews.append(num_images)
