@@ -11,6 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+WHOLE = {"train": {"folder": "train"}}
+"""Splits: one, which takes all of its folder."""
+
 
 def pixels(number: int, height: int = 12, width: int = 16) -> NDArray[np.uint8]:
     """An RGB image [h, w, 3] that tells its number."""

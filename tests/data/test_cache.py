@@ -10,7 +10,7 @@ import pytest
 
 from gancompress.data.cache import Arrays, Cache, ImageCache
 from gancompress.data.registry import parse_data
-from tests.data.pictures import pixels, save, save_many
+from tests.data.pictures import WHOLE, pixels, save, save_many
 
 IMAGE_BYTES = 12 * 16 * 3
 
@@ -93,7 +93,7 @@ def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pyte
 
 def test_items_are_the_same_and_follow_their_files(tmp_path: Path) -> None:
     save_many(tmp_path / "train", 4)
-    options = {"kind": "images", "root": str(tmp_path), "transform": {"load_size": 8, "crop_size": 6}}
+    options = {"kind": "images", "splits": WHOLE, "root": str(tmp_path), "transform": {"load_size": 8, "crop_size": 6}}
     plain = parse_data(options).open("train")
     cached = parse_data({**options, "cache": {"directory": str(tmp_path / "cache")}}).open("train")
     for _ in range(2):

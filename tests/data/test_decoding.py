@@ -154,5 +154,5 @@ def test_truncated_files_are_broken(tmp_path: Path, suffix: str) -> None:
 def test_other_files_are_broken(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(content)
-    with pytest.raises(BrokenImage, match=r"a.png: broken image"):
+    with pytest.raises(BrokenImage, match=r"a.png: broken image \((of no known format|.+)\)"):
         decode(path)

@@ -7,7 +7,7 @@ import pytest
 from gancompress.data import DataConfig, parse_data
 from gancompress.data.decoding import BrokenImage
 from gancompress.errors import DataError
-from tests.data.pictures import save_many
+from tests.data.pictures import WHOLE, save_many
 
 AS_IT_IS = {"resize": "none"}
 
@@ -17,7 +17,9 @@ class TestBroken:
         save_many(root / "train", 6)
         for number in (1, 4):
             (root / f"train/img{number}.png").write_bytes(b"broken")
-        return parse_data({"kind": "images", "root": str(root), "transform": AS_IT_IS, "max_broken": max_broken})
+        return parse_data(
+            {"kind": "images", "splits": WHOLE, "root": str(root), "transform": AS_IT_IS, "max_broken": max_broken}
+        )
 
     def test_the_first_stops_the_job_by_default(self, tmp_path: Path) -> None:
         dataset = self.config(tmp_path, 0).open("train")

@@ -11,11 +11,11 @@ from gancompress.errors import ConfigError
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "data.kind: got nothing, expected a kind of data set; known: aligned, images, labels, paired"),
-        ({"kind": "pared"}, "data.kind: got 'pared', expected a kind of data set; did you mean 'paired'?"),
+        ({}, "kind: got nothing, expected a kind of data set; known: aligned, images, labels, paired"),
+        ({"kind": "pared"}, "kind: got 'pared', expected a kind of data set; did you mean 'paired'?"),
         (
             {"kind": "labels", "transform": {"lod_size": 4}, "splits": {"train": {"foldr": "a"}}, "max_broken": -1},
-            "data (labels): transform.lod_size: unknown option, did you mean 'load_size'?; "
+            "transform.lod_size: unknown option, did you mean 'load_size'?; "
             "max_broken: got -1, expected greater than or equal to 0; "
             "splits.train.foldr: unknown option, did you mean 'folder'?; "
             "classes: got nothing, expected a value",
@@ -27,4 +27,4 @@ from gancompress.errors import ConfigError
 def test_options_that_do_not_fit(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_data(options)
-    assert message in str(caught.value)
+    assert str(caught.value).startswith(message)

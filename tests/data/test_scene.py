@@ -58,11 +58,32 @@ def test_rays_meet_a_sphere_where_the_formula_says() -> None:
     np.testing.assert_allclose(found.normal[:, hit], outward / np.linalg.norm(outward, axis=0), atol=0.02)
 
 
-def test_nearer_solids_hide_farther_ones() -> None:
-    scene = scene_of(ball(z=-1.5), ball(z=1.0))
-    found = meet(scene, *camera_rays(scene, 32))
-    alone = meet(scene_of(ball(z=1.0)), *camera_rays(scene, 32))
-    np.testing.assert_array_equal(found.solid == 1, alone.solid == 0)
+@pytest.mark.parametrize("near", [0, 1])
+def test_nearer_solids_hide_farther_ones(near: int) -> None:
+    solids = [ball(z=-1.5), ball(z=-1.5)]
+    solids[near] = ball(z=1.0)
+    found = meet(scene_of(*solids), *camera_rays(scene_of(), 32))
+    alone = meet(scene_of(solids[near]), *camera_rays(scene_of(), 32))
+    np.testing.assert_array_equal(found.solid == near, alone.solid == 0)
+    assert (found.solid == 1 - near).any()
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_normals_are_the_way_that_distance_grows(name: str) -> None:
+    angle = 0.7
+    turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]], np.float32)
+    body = Solid(SHAPES[name], np.array([0.2, 0.8, 0.1], np.float32), turn, 0.8, "plain")
+    found = meet(scene_of(body), *camera_rays(scene_of(), 48))
+    (rays,) = np.nonzero(found.solid == 0)
+    point = found.point[:, rays].astype(np.float64)
+    steps = 1e-3 * np.eye(3)[:, :, None]
+    slopes = [
+        body.shape.distance(body.to_own(point + step)) - body.shape.distance(body.to_own(point - step))
+        for step in steps
+    ]
+    expected = np.stack(slopes) / np.linalg.norm(slopes, axis=0)
+    close = np.abs(found.normal[:, rays] - expected).max(axis=0) < 0.05
+    assert close.mean() > 0.93
 
 
 def test_a_sphere_is_lit_from_its_side_and_throws_a_shadow() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from gancompress.data import parse_data
 from gancompress.errors import ConfigError, DataError
-from tests.data.pictures import as_tar, pixels, save
+from tests.data.pictures import WHOLE, as_tar, pixels, save
 
 AS_IT_IS = {"resize": "none"}
 
@@ -27,6 +27,7 @@ class TestShards:
             assert [len(set(order[start : start + 20] // 10)) for start in (0, 20, 40)] == [2, 2, 2]
             assert len(set(order[:10] // 10)) == 2
         assert not np.array_equal(orders[0], orders[1])
+        assert len({frozenset(order[:20] // 10) for order in orders}) > 1
 
     @pytest.mark.parametrize(
         ("shards", "roles", "message"),
@@ -40,7 +41,14 @@ class TestShards:
     def test_messages(self, tmp_path: Path, shards: list[str], roles: dict[str, str], message: str) -> None:
         as_tar(tmp_path / "0.tar", {"7.png": save(tmp_path / "p.png", pixels(0))})
         (tmp_path / "bad.tar").write_bytes(b"not a tar" * 100)
-        config = {"kind": "webdataset", "root": str(tmp_path), "shards": shards, "roles": roles, "transform": AS_IT_IS}
+        config = {
+            "kind": "webdataset",
+            "root": str(tmp_path),
+            "shards": shards,
+            "roles": roles,
+            "transform": AS_IT_IS,
+            "splits": WHOLE,
+        }
         with pytest.raises(DataError, match=message):
             parse_data(config).open("train")
 

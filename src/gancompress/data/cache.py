@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from gancompress.data.options import Options
+from gancompress.options import Options
 
 Arrays = dict[str, NDArray[np.generic]]
 

@@ -11,11 +11,11 @@ from pydantic import Field
 
 from gancompress.data.decoding import Decoded, decode_rgb
 from gancompress.data.image_set import Decode, FileOptions, ImageSet, RecordReader, RecordSet
-from gancompress.data.options import Options
 from gancompress.data.records import FileSet, Record, Split, check_disjoint
-from gancompress.data.storage import File, Storage, open_storage
+from gancompress.data.storage import File, open_storage
 from gancompress.data.transform import resize_factor
 from gancompress.errors import ConfigError, nearest
+from gancompress.options import Options
 
 
 class DataConfig(Options):
@@ -52,31 +52,35 @@ class DataConfig(Options):
         return split
 
 
+def _default_splits() -> dict[str, Split]:
+    return {
+        "train": Split(folder="train", fraction=(0.0, 0.9)),
+        "search": Split(folder="train", fraction=(0.9, 1.0)),
+        "test": Split(folder="test"),
+    }
+
+
 class FileDataConfig(DataConfig, FileOptions):
     """Options of the kinds that read files. A path may lead into a zip as if it were a folder.
 
     Attributes:
         root: What all other paths start from.
-        splits: The splits by name; ``{folder}`` in a path stands for the folder of the split.
+        splits: The splits by name; ``{folder}`` in a path stands for the folder of the split. By default a tenth
+            of the folder ``train`` is set aside for the search, so that nothing is selected on ``test``.
     """
 
     root: str = "."
-    splits: dict[str, Split] = Field(
-        default_factory=lambda: {name: Split(folder=name) for name in ("train", "test")}, min_length=1
-    )
+    splits: dict[str, Split] = Field(default_factory=_default_splits, min_length=1)
 
     def split_names(self) -> list[str]:
         """The splits that can be opened."""
         return list(self.splits)
 
-    def _storage(self, path: str, split: str) -> Storage:
-        return open_storage(self._path(path, split))
-
     def _path(self, path: str, split: str) -> Path:
         return Path(self.root, path.replace("{folder}", self.splits[self._known_split(split)].folder))
 
     def _file_set(self, path: str, split: str, ending: str = "") -> FileSet:
-        return FileSet(self._storage(path, split), ending=ending)
+        return FileSet(open_storage(self._path(path, split)), ending=ending)
 
     def _record_set(self, records: list[Record], decode: Decode, split: str, augment: bool) -> RecordSet:
         return RecordSet(self._reader(records, decode, split, augment), self.transform, augment)

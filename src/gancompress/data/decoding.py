@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from pydantic import Field
 
-from gancompress.data.options import Options
 from gancompress.data.storage import File
 from gancompress.errors import DataError
+from gancompress.options import Options
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 LOSSLESS_SUFFIXES = (".png", ".bmp")
@@ -99,6 +99,8 @@ def opened(file: File, decoding: Decoding) -> Iterator[Image.Image]:
         raise
     except Image.DecompressionBombError:
         raise _too_large(where, "more than 178 megapixels", decoding.max_megapixels) from None
+    except UnidentifiedImageError as error:
+        raise BrokenImage(f"{where}: broken image (of no known format)") from error
     except Exception as error:  # decoders of damaged files raise almost anything
         raise BrokenImage(f"{where}: broken image ({error or type(error).__name__})") from error
 

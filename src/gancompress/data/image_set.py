@@ -19,7 +19,6 @@ from torch.utils.data import Dataset
 
 from gancompress.data.cache import Cache, ImageCache
 from gancompress.data.decoding import BrokenImage, Decoded, Decoding
-from gancompress.data.options import Options
 from gancompress.data.randomness import Purpose, block_permutation, generator, permutation
 from gancompress.data.records import Record
 from gancompress.data.storage import File
@@ -33,6 +32,7 @@ from gancompress.data.transform import (
     to_tensor,
 )
 from gancompress.errors import DataError
+from gancompress.options import Options
 
 Item = dict[str, Any]
 """What `gancompress.data` describes: tensors by role, "name" and "index"."""

@@ -12,9 +12,9 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from gancompress.data.decoding import Channel, Decoded, Decoding, opened
-from gancompress.data.options import Options
 from gancompress.data.storage import File
 from gancompress.errors import DataError
+from gancompress.options import Options
 
 Colour = Annotated[tuple[Channel, Channel, Channel], Field(strict=False)]
 

@@ -11,9 +11,9 @@ from typing import Annotated, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from gancompress.data.decoding import IMAGE_SUFFIXES
-from gancompress.data.options import Options
 from gancompress.data.storage import File, Storage
 from gancompress.errors import DataError
+from gancompress.options import Options
 
 
 @dataclass(frozen=True)

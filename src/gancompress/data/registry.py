@@ -13,7 +13,8 @@ from gancompress.data.kinds.paired import PairedConfig
 from gancompress.data.kinds.procedural import ProceduralConfig
 from gancompress.data.kinds.unaligned import UnalignedConfig
 from gancompress.data.kinds.webdataset import WebDatasetConfig
-from gancompress.errors import ConfigError, nearest
+from gancompress.errors import nearest
+from gancompress.options import OptionsError
 
 DATASETS: dict[str, type[DataConfig]] = {
     "aligned": AlignedConfig,
@@ -38,8 +39,5 @@ def parse_data(options: Mapping[str, Any]) -> DataConfig:
     kind = options.get("kind")
     if kind not in DATASETS:
         got = "nothing" if kind is None else repr(kind)
-        raise ConfigError(f"data.kind: got {got}, expected a kind of data set; {nearest(str(kind), DATASETS)}")
-    try:
-        return DATASETS[kind](**options)
-    except ConfigError as error:
-        raise ConfigError(f"data ({kind}): {error}") from None
+        raise OptionsError([("kind", f"got {got}, expected a kind of data set; {nearest(str(kind), DATASETS)}")])
+    return DATASETS[kind](**options)

@@ -11,8 +11,8 @@ from PIL import Image
 from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor
 
-from gancompress.data.options import Options
 from gancompress.errors import DataError
+from gancompress.options import Options
 
 Size = tuple[int, int]
 """Height and width in pixels."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gancompress.errors import ConfigError, nearest
+from gancompress.models.trunks.precision import full_precision
 
 Logits = Tensor | Sequence[Tensor] | Sequence[Sequence[Tensor]]
 """One map of logits, one per scale, or the feature maps of each scale with its logits last."""
@@ -86,6 +87,7 @@ class AdversarialLoss:
         return self._over_scales(self.game.for_generator, fake)
 
     def _over_scales(self, term: Term, logits: Logits) -> Tensor:
+        term = full_precision(term)
         if isinstance(logits, Tensor):
             return term(logits)
         if not logits:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from gancompress.errors import ConfigError, nearest
 from gancompress.losses.reconstruction import find_reconstruction
 from gancompress.models.trunks import freeze, load_trunk
+from gancompress.models.trunks.precision import full_precision
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,7 @@ class PerceptualLoss(nn.Module):
         return maps
 
 
+@full_precision
 def gram(features: Tensor) -> Tensor:
     """Gram matrices [b, c, c] of feature maps [b, c, h, w], divided by c * h * w.
 

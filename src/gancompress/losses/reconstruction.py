@@ -9,23 +9,27 @@ from torch.nn import functional as F
 
 from gancompress.errors import ConfigError, nearest
 from gancompress.losses.shapes import check_same_shape
+from gancompress.models.trunks.precision import full_precision
 
 Reconstruction = Callable[[Tensor, Tensor], Tensor]
 """Takes images and targets of one shape; returns the mean over all their elements."""
 
 
+@full_precision
 def l1(images: Tensor, targets: Tensor) -> Tensor:
     """Mean absolute difference. Raises ConfigError where the shapes differ."""
     check_same_shape("l1", images, targets)
     return F.l1_loss(images, targets)
 
 
+@full_precision
 def l2(images: Tensor, targets: Tensor) -> Tensor:
     """Mean squared difference. Raises ConfigError where the shapes differ."""
     check_same_shape("l2", images, targets)
     return F.mse_loss(images, targets)
 
 
+@full_precision
 def smooth_l1(images: Tensor, targets: Tensor) -> Tensor:
     """Mean Huber loss with its bend at 1. Raises ConfigError where the shapes differ."""
     check_same_shape("smooth_l1", images, targets)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from gancompress.models.trunks.precision import full_precision
 
+
+@full_precision
 def total_variation(images: Tensor) -> Tensor:
     """Mean absolute difference of vertical neighbours plus that of horizontal ones.
 

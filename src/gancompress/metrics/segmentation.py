@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -20,7 +21,8 @@ class SegmentationNetwork:
     Attributes:
         name: Names the metrics over it (``miou_<name>``).
         network: Images [b, 3, h, w], RGB in [0, 1], to logits [b, at least num_classes, h', w'].
-        num_classes: Classes 0 ... num_classes - 1 are scored; further logits are left out of the decision.
+        num_classes: Classes 0 ... num_classes - 1 are scored. The network may know more, such as a class for what is
+            none of them; a pixel that it gives to such a class is a mistake.
         ignore_index: Label of pixels that do not count.
         size: Height and width the network wants; None takes images as they are.
         resizing: A name in `RESIZES`.
@@ -41,7 +43,7 @@ class SegmentationNetwork:
         size = "images as they are" if self.size is None else f"{self.size[1]}x{self.size[0]} (width x height)"
         return (
             f"{self.name}, {size}, {RESIZE_WORDS[self.resizing]}, logits bilinear to the label map's size, "
-            f"{self.num_classes} classes, label {self.ignore_index} ignored"
+            f"the first {self.num_classes} classes scored, label {self.ignore_index} ignored"
         )
 
     @torch.inference_mode()
@@ -58,7 +60,6 @@ class SegmentationNetwork:
                 f"{self.name}: got an output of shape {tuple(logits.shape)} for {len(images)} images, expected logits "
                 f"[b, {self.num_classes} or more, h, w]; give a segmentation network, or its number of classes"
             )
-        logits = logits[:, : self.num_classes]
         if tuple(logits.shape[-2:]) != size:
             logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
         return logits.argmax(1).cpu()
@@ -69,7 +70,7 @@ class LabelScores:
     """Agreement of predicted and true label maps, image by image.
 
     Attributes:
-        num_classes: How many classes.
+        num_classes: How many classes are scored.
         ignore_index: Label of pixels that do not count.
     """
 
@@ -81,7 +82,7 @@ class LabelScores:
         """Adds a batch.
 
         Args:
-            predicted: Classes, integers [b, h, w].
+            predicted: Classes, integers [b, h, w]; any number from ``num_classes`` on is a mistake.
             labels: True classes or ``ignore_index``, integers of the same shape.
 
         Raises:
@@ -112,7 +113,7 @@ class LabelScores:
 
     @property
     def confusion(self) -> Tensor:
-        """Pixels by true class (rows) and predicted class (columns), int64."""
+        """Pixels by true class (rows) and predicted class (columns, the last for all that are not scored), int64."""
         return self._per_image().sum(0)
 
     def class_iou(self) -> Tensor:
@@ -144,9 +145,9 @@ class LabelScores:
 
     def _confusion(self, predicted: Tensor, labels: Tensor, counted: Tensor) -> Tensor:
         images = torch.arange(len(labels)).view(-1, 1, 1).expand_as(labels)
-        index = (images * self.num_classes + labels) * self.num_classes + predicted
-        shape = (len(labels), self.num_classes, self.num_classes)
-        return torch.bincount(index[counted], minlength=shape[0] * shape[1] * shape[2]).view(shape)
+        shape = (len(labels), self.num_classes, self.num_classes + 1)
+        index = (images * shape[1] + labels) * shape[2] + predicted.clamp_max(self.num_classes)
+        return torch.bincount(index[counted], minlength=math.prod(shape)).view(shape)
 
     def _per_image(self) -> Tensor:
         if not self._parts:
@@ -155,9 +156,9 @@ class LabelScores:
 
 
 def _intersection_and_union(confusion: Tensor) -> tuple[Tensor, Tensor]:
-    """Pixels [n, classes] of each class in both maps and in either, of matrices [n, classes, classes]."""
+    """Pixels [n, classes] of each class in both maps and in either, of matrices [n, classes, classes + 1]."""
     intersection = confusion.diagonal(dim1=1, dim2=2)
-    return intersection.double(), (confusion.sum(1) + confusion.sum(2) - intersection).double()
+    return intersection.double(), (confusion[..., :-1].sum(1) + confusion.sum(2) - intersection).double()
 
 
 def _iou(intersection: Tensor, union: Tensor) -> Tensor:

@@ -13,6 +13,12 @@ from gancompress.report.data import COMPRESSED, TEACHER, Report, Samples
 from gancompress.report.front import pareto_front
 from gancompress.report.plots import front_svg, loss_svgs
 
+
+def _breakable(name: str) -> Markup:
+    """A long name that may go on in the next line after an underscore."""
+    return Markup("_<wbr>").join(name.split("_"))
+
+
 _TEMPLATES = Environment(
     loader=PackageLoader("gancompress.report"),
     autoescape=True,
@@ -20,7 +26,9 @@ _TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEMPLATES.filters.update(compact=wording.compact, significant=wording.significant, duration=wording.duration)
+_TEMPLATES.filters.update(
+    breakable=_breakable, compact=wording.compact, significant=wording.significant, duration=wording.duration
+)
 
 
 def render_html(report: Report, directory: Path) -> str:

@@ -13,7 +13,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from gancompress.report.data import SearchFacts, StepFacts
+from gancompress.report.data import Candidate, SearchFacts, StepFacts
 from gancompress.report.front import pareto_front
 from gancompress.report.wording import compact
 
@@ -45,29 +45,25 @@ def front_svg(search: SearchFacts, name: str, width_px: int = 720, height_px: in
         height_px: Height.
     """
     figure, axes = _canvas(width_px, height_px)
-    finite = [c for c in search.candidates if np.isfinite(c.value)]
-    front = pareto_front(finite, search.better)
-    costs, values = [c.cost for c in finite], [c.value for c in finite]
+    finite = [candidate for candidate in search.candidates if np.isfinite(candidate.value)]
+    costs, values = _points(finite)
+    front = _points(pareto_front(finite, search.better))
+    chosen = _points([candidate for candidate in finite if candidate.chosen])
     axes.scatter(costs, values, s=16, color=PALETTE["muted"], alpha=0.45, linewidths=0)
-    axes.step(
-        [c.cost for c in front],
-        [c.value for c in front],
-        where="post",
-        color=PALETTE["accent"],
-        linewidth=1.2,
-        alpha=0.6,
-    )
-    axes.scatter(
-        [c.cost for c in front], [c.value for c in front], s=26, color=PALETTE["accent"], linewidths=0, zorder=3
-    )
-    chosen = [c for c in finite if c.chosen]
-    ring = {"facecolors": "none", "edgecolors": PALETTE["warm"], "linewidths": 2.2, "zorder": 4}
-    axes.scatter([c.cost for c in chosen], [c.value for c in chosen], s=120, **ring)
+    axes.step(*front, where="post", color=PALETTE["accent"], linewidth=1.2, alpha=0.6)
+    axes.scatter(*front, s=26, color=PALETTE["accent"], linewidths=0, zorder=3)
+    axes.scatter(*chosen, s=120, facecolors="none", edgecolors=PALETTE["warm"], linewidths=2.2, zorder=4)
+    limits = []
     if search.budget is not None:
+        limits = [search.budget]
         axes.axvline(search.budget, color=PALETTE["warm"], linewidth=1.2, dashes=(5, 4))
-    _scale(axes.xaxis, [*costs, *([search.budget] if search.budget is not None else [])], num_ticks=width_px // 90)
+    _scale(axes.xaxis, [*costs, *limits], num_ticks=width_px // 90)
     _scale(axes.yaxis, values, num_ticks=height_px // 60)
     return _inline(figure, name)
+
+
+def _points(candidates: Sequence[Candidate]) -> tuple[list[float], list[float]]:
+    return [candidate.cost for candidate in candidates], [candidate.value for candidate in candidates]
 
 
 def loss_svgs(step: StepFacts, name: str, width_px: int = 300, height_px: int = 170) -> dict[str, str]:

@@ -24,5 +24,5 @@ def write_report(report: Report, directory: Path) -> list[Path]:
         "report.json": json.dumps(report.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n",
     }
     for name, content in contents.items():
-        write_atomically(directory / name, content.encode("utf-8", "replace"))
+        write_atomically(directory / name, content.encode())
     return [directory / name for name in contents]

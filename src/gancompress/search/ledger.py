@@ -110,6 +110,7 @@ class Ledger:
         self._study_id = storage.get_study_id_from_name(name)
         self._check(json.loads(json.dumps(dict(settings))))
         self._candidates: dict[int, Candidate] = {}
+        self._own: set[int] = set()
 
     def read(self) -> Entries:
         """What it says now, after giving up the claims of processes that are gone."""
@@ -138,6 +139,7 @@ class Ledger:
         )
         trial_id = self._storage.create_new_trial(self._study_id, trial)
         number = self._storage.get_trial_number_from_id(trial_id)
+        self._own.add(number)
         for other in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.COMPLETE)):
             same = other.user_attrs["index"] == index or other.user_attrs["plan"] == attributes["plan"]
             if same and other.number < number:
@@ -200,7 +202,9 @@ class Ledger:
         kept = trial.user_attrs
         if time.time() - kept["alive"] > self._options.stale_after_s:
             return True
-        return kept["machine"] == _machine() and not _is_running(kept["process"])
+        if kept["machine"] != _machine() or trial.number in self._own:
+            return False
+        return kept["process"] == os.getpid() or not _is_running(kept["process"])
 
     def _give_up(self, number: int) -> None:
         trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)

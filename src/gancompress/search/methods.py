@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import optuna
 import torch
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.trial import TrialState
 
 from gancompress.search.affordable import AffordablePlans
@@ -81,8 +81,8 @@ class Random:
 class Evolutionary(Random):
     """Generations bred from the best candidates before them.
 
-    A paper's population is the parents and their children; here no plan is evaluated twice, so the parents are simply
-    the best of all candidates of earlier generations.
+    The paper keeps the parents in the next population, so they are the best of all candidates of earlier generations.
+    No plan is evaluated twice here: a cross of two parents that is already taken is mutated.
 
     Source: Li et al., GAN Compression, CVPR 2020 (released code: evolution search).
     """
@@ -99,15 +99,17 @@ class Evolutionary(Random):
             return super().propose(index, finished, taken)
         generator, space = _generator(self._seed, index), self._plans.space
 
-        def mutant() -> Values:
-            return space.mutate(_chosen(parents, 1, generator)[0], self._options.mutation_rate, generator)
+        def mutant(of: Values) -> Values:
+            return space.mutate(of, self._options.mutation_rate, generator)
 
-        def cross() -> Values:
-            a, b = _chosen(parents, 2, generator)
-            return space.crossover(a, b, generator)
+        def draw() -> Values:
+            a, b = _two(parents, generator)
+            if child < self._options.mutation_fraction * self._options.population:
+                return mutant(a)
+            crossed = space.crossover(a, b, generator)
+            return mutant(crossed) if crossed in taken else crossed
 
-        by_mutation = child < self._options.mutation_fraction * self._options.population
-        return self._plans.first_new(mutant if by_mutation else cross, taken, generator)
+        return self._plans.first_new(draw, taken, generator)
 
     def _parents(self, finished: Sequence[Candidate], before: int) -> list[Values]:
         earlier = [(self._objective.score(c.metrics), c.index, c.values) for c in finished if c.index < before]
@@ -125,8 +127,8 @@ class Nsga2:
     def __init__(self, plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> None:
         self._plans, self._objective, self._options, self._seed = plans, objective, options, seed
         self.num_candidates = _num_candidates(plans.space, options)
-        self._choices = {
-            slot.name: CategoricalDistribution(choices)
+        self._choices: dict[str, BaseDistribution] = {
+            slot.name: IntDistribution(0, len(choices) - 1)
             for slot, choices in zip(plans.space.slots, plans.space.choices, strict=True)
         }
         self._study = optuna.create_study(
@@ -152,14 +154,19 @@ class Nsga2:
         self._played.add(candidate.index)
         if not np.isfinite(self._objective.score(candidate.metrics)):
             return
-        self._study.enqueue_trial(dict(zip(self._choices, candidate.values, strict=True)))
-        trial = self._study.ask(dict(self._choices))
+        places = [
+            choices.index(value) for choices, value in zip(self._plans.space.choices, candidate.values, strict=True)
+        ]
+        self._study.enqueue_trial(dict(zip(self._choices, places, strict=True)))
+        trial = self._study.ask(self._choices)
+        trial.relative_params  # noqa: B018  reading it is what makes the sampler count the trial to a generation
         self._study.tell(trial, [candidate.metrics[self._objective.metric], candidate.cost])
 
     def _draw(self) -> Values:
-        trial = self._study.ask(dict(self._choices))
+        trial = self._study.ask(self._choices)
         self._study.tell(trial, state=TrialState.FAIL)
-        return tuple(trial.params[name] for name in self._choices)
+        choices = zip(self._choices, self._plans.space.choices, strict=True)
+        return tuple(values[trial.params[name]] for name, values in choices)
 
 
 METHODS: dict[str, type[Method]] = {
@@ -182,5 +189,6 @@ def _generator(*key: int) -> torch.Generator:
     return torch.Generator().manual_seed(_mixed(*key))
 
 
-def _chosen(plans: Sequence[Values], count: int, generator: torch.Generator) -> list[Values]:
-    return [plans[i] for i in torch.randperm(len(plans), generator=generator)[:count].tolist()]
+def _two(plans: Sequence[Values], generator: torch.Generator) -> tuple[Values, Values]:
+    first, second = torch.randperm(len(plans), generator=generator)[:2].tolist()
+    return plans[first], plans[second]

@@ -41,9 +41,9 @@ def search(
     """Find the best plan within a budget.
 
     The same call goes on with a search that was stopped at any moment: no plan is evaluated twice, and the plans come
-    in the order in which they would have come. Any number of processes and machines can make the call at once; they
-    share the candidates, and each returns all of them once the last is finished. With more than one, which plans are
-    bred depends on which candidates finish first; an exhaustive search takes the same plans all the same.
+    in the order in which they would have come. Any number of processes and machines can make the call at once, each in
+    one thread; they share the candidates, and each returns all of them once the last is finished. With more than one,
+    which plans are bred depends on which candidates finish first; an exhaustive search takes the same all the same.
 
     Args:
         space: The plans to choose from.

@@ -10,8 +10,10 @@ from torch.nn import functional as F
 
 from gancompress.errors import ConfigError
 from gancompress.losses.shapes import check_same_shape
+from gancompress.models.trunks.precision import full_precision
 
 
+@full_precision
 def fsp_matrix(early: Tensor, late: Tensor) -> Tensor:
     """Correlation of two layers' channels over positions, [b, c1, c2].
 

@@ -7,8 +7,10 @@ from torch import Tensor
 
 from gancompress.errors import ConfigError
 from gancompress.losses.distillation.taps import Maps, check_taps
+from gancompress.models.trunks.precision import full_precision
 
 
+@full_precision
 def kernel_alignment(x: Tensor, y: Tensor) -> Tensor:
     """Cosine between the linear kernels of two sets of features of the same items, in [0, 1].
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from gancompress.errors import ConfigError
 from gancompress.losses.shapes import check_same_shape
+from gancompress.models.trunks.precision import full_precision
 
 DISTANCE_WEIGHT = 1.0
 ANGLE_WEIGHT = 2.0
@@ -45,6 +46,7 @@ def image_items(images: Tensor, kind: ItemKind, patch_px: int = 32) -> Tensor:
     return F.unfold(images, patch_px, stride=patch_px).mT
 
 
+@full_precision
 def distance_relation(student: Tensor, teacher: Tensor) -> Tensor:
     """Smooth L1 between distances among items, in units of their mean within an image.
 
@@ -62,6 +64,7 @@ def distance_relation(student: Tensor, teacher: Tensor) -> Tensor:
     return F.smooth_l1_loss(distances, targets)
 
 
+@full_precision
 def angle_relation(student: Tensor, teacher: Tensor) -> Tensor:
     """Smooth L1 between the cosines of the angles at each item between each two others.
 

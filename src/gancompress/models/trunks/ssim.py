@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gancompress.errors import InputSizeError
+from gancompress.models.trunks.precision import full_precision
 
 WINDOW_PX = 11
 SIGMA_PX = 1.5
@@ -14,6 +15,7 @@ C1, C2 = 0.01**2, 0.03**2
 OFFSET = 0.5
 
 
+@full_precision
 def ssim(images: Tensor, targets: Tensor) -> Tensor:
     """Mean structural similarity of each pair, over the positions at which the window lies inside, and channels.
 

@@ -1,0 +1,106 @@
+"""Teachers' objectives against their formulas, and the image pool."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from gancompress.errors import ConfigError
+from gancompress.tasks import (
+    TASKS,
+    CycleGanObjective,
+    CycleGanOptions,
+    Pix2PixObjective,
+    Pix2PixOptions,
+    find_task,
+)
+from gancompress.tasks.cyclegan import ImagePool
+
+
+@pytest.fixture
+def batch():
+    torch.manual_seed(0)
+    return {"input": torch.randn(2, 3, 8, 8).tanh(), "target": torch.randn(2, 3, 8, 8).tanh()}
+
+
+def test_what_the_discriminator_sees(batch):
+    image = torch.zeros(2, 3, 8, 8)
+    paired, unpaired = TASKS["paired"], TASKS["unpaired"]
+    assert torch.equal(paired.seen(batch, image), torch.cat([batch["input"], image], 1))
+    assert torch.equal(unpaired.seen(batch, image), image)
+    assert (paired.discriminator_channels(3, 1), unpaired.discriminator_channels(3, 1)) == (4, 1)
+    assert torch.equal(paired.answer(batch, image), batch["target"])
+    assert torch.equal(unpaired.answer(batch, image), image)
+
+
+def test_pix2pix_terms(batch):
+    generator, discriminator = nn.Conv2d(3, 3, 1), nn.Conv2d(6, 1, 1)
+    objective = Pix2PixObjective(TASKS["paired"], generator, discriminator, Pix2PixOptions(lambda_reconstruction=7))
+    image = objective.forward(batch, 0)
+    discriminator_phase, generator_phase = objective.phases
+    real = discriminator(torch.cat([batch["input"], batch["target"]], 1))
+    fake = discriminator(torch.cat([batch["input"], image], 1))
+    hinge = 0.5 * ((1 - real).relu().mean() + (1 + fake).relu().mean())
+    assert discriminator_phase.loss(batch, image)["gan"].item() == pytest.approx(hinge.item())
+    terms = generator_phase.loss(batch, image)
+    assert terms["gan"].item() == pytest.approx(-fake.mean().item())
+    assert terms["reconstruction"].item() == pytest.approx(7 * (image - batch["target"]).abs().mean().item())
+
+
+def test_the_discriminators_loss_does_not_reach_the_generator(batch):
+    generator, discriminator = nn.Conv2d(3, 3, 1), nn.Conv2d(6, 1, 1)
+    objective = Pix2PixObjective(TASKS["paired"], generator, discriminator, Pix2PixOptions())
+    objective.phases[0].loss(batch, objective.forward(batch, 0))["gan"].backward()
+    assert generator.weight.grad is None
+    assert discriminator.weight.grad is not None
+
+
+def test_cyclegan_terms(batch):
+    networks = {
+        "generator": nn.Conv2d(3, 3, 1),
+        "generator_back": nn.Conv2d(3, 3, 1),
+        "discriminator": nn.Conv2d(3, 1, 1),
+        "discriminator_back": nn.Conv2d(3, 1, 1),
+    }
+    objective = CycleGanObjective(TASKS["unpaired"], networks, CycleGanOptions())
+    there, back = networks["generator"], networks["generator_back"]
+    a, b = batch["input"], batch["target"]
+    made = objective.forward(batch, 0)
+    terms = objective.phases[0].loss(batch, made)
+    expected = {
+        "gan": (networks["discriminator"](there(a)) - 1).square().mean(),
+        "gan_back": (networks["discriminator_back"](back(b)) - 1).square().mean(),
+        "cycle": 10 * (back(there(a)) - a).abs().mean(),
+        "cycle_back": 10 * (there(back(b)) - b).abs().mean(),
+        "identity": 5 * (there(b) - b).abs().mean(),
+        "identity_back": 5 * (back(a) - a).abs().mean(),
+    }
+    assert {name: term.item() for name, term in terms.items()} == pytest.approx(
+        {name: term.item() for name, term in expected.items()}
+    )
+    pools = objective.phases[1].loss(batch, made)
+    judge = networks["discriminator"]
+    lsgan = 0.5 * ((judge(b) - 1).square().mean() + judge(there(a)).square().mean())
+    assert pools["gan"].item() == pytest.approx(lsgan.item())
+    assert {name: tuple(images.shape) for name, images in objective.memory().items()} == {
+        "a": (2, 3, 8, 8),
+        "b": (2, 3, 8, 8),
+    }
+
+
+def test_the_pool_shows_old_images_half_of_the_time_and_keeps_its_size():
+    torch.manual_seed(0)
+    pool = ImagePool(10)
+    first = torch.arange(10.0).view(10, 1, 1, 1)
+    assert torch.equal(pool.exchange(first), first)
+    shown = torch.cat([pool.exchange(torch.full((1, 1, 1, 1), 100.0 + i)) for i in range(400)]).flatten()
+    old = (shown != 100 + torch.arange(400)).float().mean().item()
+    assert 0.4 < old < 0.6
+    assert len(pool.images) == 10
+    assert ImagePool(0).exchange(first).equal(first)
+
+
+def test_an_unknown_task_names_the_nearest():
+    with pytest.raises(ConfigError, match=r"task: got 'pared', expected a known one; did you mean 'paired'\?"):
+        find_task("pared")

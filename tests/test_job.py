@@ -1,0 +1,74 @@
+"""Recipes: validation with all errors at once, changes, and the recipes that come with the package."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from gancompress.errors import ConfigError
+from gancompress.job import BudgetOptions, Job, load_job, recipe_names, recipe_text
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_is_valid_and_comes_back_from_its_dump(name):
+    job = load_job(name)
+    assert job.name == name
+    described = job.model_dump(mode="json")
+    described["steps"] = [{"kind": s.kind, **d} for s, d in zip(job.steps, described["steps"], strict=True)]
+    again = Job(**yaml.safe_load(yaml.safe_dump(described)))
+    assert again == job
+
+
+def test_changes_reach_into_lists():
+    job = load_job("quickstart", ["seed=3", "steps.0.training.num_images=7", "steps.0.distillation.lambda_gan=1e-2"])
+    assert job.seed == 3
+    assert job.steps[0].training.num_images == 7
+    assert job.steps[0].distillation.lambda_gan == 0.01
+
+
+MISTAKES = {
+    "step option": (["steps.0.kepe=1"], r"steps\.0\.kepe: unknown option, did you mean 'keep'\?"),
+    "step kind": (["steps.0.kind=distil"], r"kind: got 'distil', expected a kind of step; did you mean 'distill'\?"),
+    "task": (["task=pared"], r"task: got 'pared', expected 'paired' or 'unpaired'"),
+    "data kind": (["data.kind=procedura"], r"data\.kind: got 'procedura'.*did you mean 'procedural'\?"),
+    "two teachers": (["teacher.checkpoint=x.pth"], r"teacher: got both or none of 'checkpoint' and 'train'"),
+    "two budgets": (["budget.macs=1e9"], r"budget: expected exactly one of 'reduction', 'macs' and 'parameters'"),
+    "no value": (["seed"], r"--set: got 'seed', expected OPTION=VALUE"),
+    "no place": (["steps.9.keep=1"], r"--set: got 'steps\.9\.keep=1', but the recipe has no place"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes(name):
+    changes, message = MISTAKES[name]
+    with pytest.raises(ConfigError, match=message) as error:
+        load_job("quickstart", changes)
+    assert "\n" not in str(error.value)
+
+
+def test_all_mistakes_come_at_once():
+    with pytest.raises(ConfigError) as error:
+        load_job("quickstart", ["seed=x", "steps.1.training.batch_size=0", "nmae=1"])
+    for part in ("seed: got 'x'", "steps.1.training.batch_size: got 0", "nmae: unknown option, did you mean 'name'?"):
+        assert part in str(error.value)
+
+
+def test_recipes_that_are_none(tmp_path):
+    with pytest.raises(ConfigError, match=r"recipe: got 'quickstat', expected a file.*did you mean 'quickstart'\?"):
+        load_job("quickstat")
+    (tmp_path / "a.yaml").write_text("name: [")
+    with pytest.raises(ConfigError, match=r"a\.yaml: not YAML"):
+        load_job(str(tmp_path / "a.yaml"))
+    (tmp_path / "b.yaml").write_text("- 1")
+    with pytest.raises(ConfigError, match=r"b\.yaml: got a list, expected a recipe"):
+        load_job(str(tmp_path / "b.yaml"))
+
+
+def test_budgets():
+    assert BudgetOptions(reduction=8).of(800.0).limit == 100
+    assert BudgetOptions(macs=3e9, convention="gc").of(1.0).unit == "gc MACs"
+    assert BudgetOptions(parameters=1e5).of(1.0).unit == "parameters"
+
+
+def test_recipes_are_written_with_a_comment():
+    assert all(recipe_text(name).startswith("# ") for name in recipe_names())
