@@ -14,6 +14,7 @@ from gancompress.tasks import (
     Pix2PixObjective,
     Pix2PixOptions,
     find_task,
+    pair_of_labels,
 )
 from gancompress.tasks.cyclegan import ImagePool
 
@@ -32,6 +33,16 @@ def test_what_the_discriminator_sees(batch):
     assert (paired.discriminator_channels(3, 1), unpaired.discriminator_channels(3, 1)) == (4, 1)
     assert torch.equal(paired.answer(batch, image), batch["target"])
     assert torch.equal(unpaired.answer(batch, image), image)
+
+
+def test_label_maps_become_one_hot_inputs():
+    label = torch.tensor([[[0, 2], [1, 2]]])
+    image = torch.zeros(1, 3, 2, 2)
+    pair = pair_of_labels({"label": label, "image": image}, 3)
+    assert pair["target"] is image
+    assert pair["input"].shape == (1, 3, 2, 2)
+    assert torch.equal(pair["input"].argmax(1), label)
+    assert set(pair["input"].unique().tolist()) == {-1.0, 1.0}
 
 
 def test_pix2pix_terms(batch):

@@ -14,11 +14,12 @@ from torch import Tensor
 from gancompress.channels import ChannelGraph, trace
 from gancompress.cost import Convention, CostModel
 from gancompress.data import DataConfig, make_loader, make_ordered_loader
+from gancompress.data.kinds.labels import LabelsConfig
 from gancompress.errors import GanCompressError
 from gancompress.models.generator import Generator
 from gancompress.options import Options
 from gancompress.steps.metric_options import MetricOptions
-from gancompress.tasks import Task
+from gancompress.tasks import Task, pair_of_labels
 from gancompress.training import Batch, Checkpoints, Loader, Objective, TrainingLog, TrainingOptions, fit
 
 
@@ -107,14 +108,15 @@ class Context:
     def images(self, split: str, batch_size: int, max_images: int | None = None) -> Iterable[Batch]:
         """Every image of a split once, in order."""
         dataset = self.data.open(split)
-        return make_ordered_loader(dataset, batch_size, max_images=max_images, num_workers=self.num_workers)
+        loader = make_ordered_loader(dataset, batch_size, max_images=max_images, num_workers=self.num_workers)
+        return map(self._paired, loader)
 
     def loader(self) -> Loader:
         """The training data as the training loop takes it."""
         dataset = self.data.open("train", augment=True)
 
         def load(start: int, batch_size: int) -> Iterable[Batch]:
-            return make_loader(
+            loader = make_loader(
                 dataset,
                 batch_size,
                 seed=self.seed,
@@ -123,8 +125,15 @@ class Context:
                 rank=self.accelerator.process_index,
                 world_size=self.accelerator.num_processes,
             )
+            return map(self._paired, loader)
 
         return load
+
+    def _paired(self, batch: Batch) -> Batch:
+        """A batch with ``input`` and ``target``, whatever the data set calls them."""
+        if isinstance(self.data, LabelsConfig):
+            return pair_of_labels(batch, self.data.classes.num_classes + 1)
+        return batch
 
     def train(self, objective: Objective, options: TrainingOptions) -> None:
         """Train to the end, resuming what an earlier call of the same step left.

@@ -2,7 +2,7 @@
 
 from gancompress.tasks.cyclegan import CycleGanObjective, CycleGanOptions
 from gancompress.tasks.pix2pix import Pix2PixObjective, Pix2PixOptions
-from gancompress.tasks.task import TASKS, Task, find_task
+from gancompress.tasks.task import TASKS, Task, find_task, pair_of_labels
 
 __all__ = [
     "TASKS",
@@ -12,4 +12,5 @@ __all__ = [
     "Pix2PixOptions",
     "Task",
     "find_task",
+    "pair_of_labels",
 ]

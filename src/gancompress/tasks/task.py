@@ -63,6 +63,17 @@ class Task:
 TASKS: dict[str, Task] = {task.name: task for task in (Task("paired", paired=True), Task("unpaired", paired=False))}
 
 
+def pair_of_labels(batch: Batch, num_labels: int) -> Batch:
+    """A batch of label maps and photographs as a batch of pairs: the one-hot map is the input, the photograph the target.
+
+    Args:
+        batch: ``label``, int64 [b, h, w], and ``image`` [b, 3, h, w].
+        num_labels: Labels that occur, "don't care" included; ``input`` is [b, num_labels, h, w] of -1 and 1.
+    """
+    one_hot = torch.nn.functional.one_hot(batch["label"], num_labels).movedim(-1, 1)
+    return {**batch, "input": one_hot.to(batch["image"].dtype) * 2 - 1, "target": batch["image"]}
+
+
 def find_task(name: str) -> Task:
     """The task of this name.
 
