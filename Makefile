@@ -7,9 +7,7 @@ BIN := $(VENV)/bin
 .PHONY: demo test check bench clean
 
 demo: $(STAMP)
-	$(BIN)/gancompress prune resnet_9blocks --keep 0.5 --size 256x256 --out runs/demo
-	$(BIN)/gancompress export runs/demo --format onnx
-	$(BIN)/gancompress inspect runs/demo
+	$(BIN)/gancompress quickstart
 
 test: check
 	$(BIN)/pytest

@@ -73,6 +73,17 @@ def test_a_job_leaves_a_smaller_network_its_file_and_its_report(straight):
     assert all(candidate.cost <= report.search.budget for candidate in report.search.candidates)
 
 
+def test_a_finished_run_can_be_measured_again(straight):
+    job = load_job(str(straight.directory / "job.yaml"))
+    assert job == tiny()
+    again = Pipeline(job, straight.directory, lambda _: None).evaluate("test")
+    assert {n: r.value for n, r in again.metrics.items()} == {
+        n: r.value for n, r in straight.compressed.metrics.items()
+    }
+    other = Pipeline(job, straight.directory, lambda _: None).evaluate("search")
+    assert other.metrics["psnr"].value != again.metrics["psnr"].value
+
+
 def test_a_finished_job_is_not_done_again(straight):
     again, said = run(tiny(), straight.directory)
     assert same_weights(again.compressed.generator, straight.compressed.generator)

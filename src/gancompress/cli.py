@@ -250,6 +250,25 @@ def quickstart(out: RunDirectory = None) -> None:
 
 
 @app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A finished run directory.")],
+    split: Annotated[str, typer.Option(help="The split of the run's data to measure on.")] = "test",
+    options: RecipeOption = [],  # noqa: B006
+    as_json: JsonOption = False,
+) -> None:
+    """Measure the network of a finished run again, or on another split or with other metrics (--set metrics...)."""
+    if not (run / "job.yaml").is_file():
+        raise ConfigError(f"{run}: found no job.yaml, expected a run directory that compress has finished")
+    job = load_job(str(run / "job.yaml"), options)
+    measured = Pipeline(job, run, notices.print).evaluate(split)
+    if as_json:
+        print(json.dumps({name: result.to_json() for name, result in measured.metrics.items()}, indent=2))
+        return
+    for result in measured.metrics.values():
+        console.print(f"{result}  [dim]{result.protocol}[/dim]", highlight=False)
+
+
+@app.command()
 def recipes(name: Annotated[str | None, typer.Argument(help="A recipe to print.")] = None) -> None:
     """List the recipes that come with gancompress, or print one."""
     if name is not None:

@@ -21,6 +21,11 @@ from gancompress.steps.step import Budget
 from gancompress.steps.teacher import TrainTeacher
 
 
+def _without_kind(options: Any) -> Any:
+    """The options of a step that its place already names."""
+    return {k: v for k, v in options.items() if k != "kind"} if isinstance(options, Mapping) else options
+
+
 class TeacherOptions(Options):
     """The network to compress: read from a checkpoint, or trained first.
 
@@ -34,7 +39,7 @@ class TeacherOptions(Options):
     checkpoint: str | None = None
     family: str | None = None
     discriminator: str | None = None
-    train: TrainTeacher | None = None
+    train: Annotated[TrainTeacher | None, BeforeValidator(_without_kind)] = None
 
     @model_validator(mode="after")
     def _one_source(self) -> TeacherOptions:

@@ -128,6 +128,14 @@ class Pipeline:
         self._samples(work)
         return Outcome(self._job, self._directory, teacher, compressed, exports)
 
+    def evaluate(self, split: str) -> Measured:
+        """Measure the network that a finished run left, on any split.
+
+        Raises:
+            GanCompressError: In one of its kinds, where the user can mend it.
+        """
+        return self._measure(Generator.load(self._directory), self.teacher().teacher, split)
+
     def example(self) -> Tensor:
         """An input of the generators, [1, c, h, w]."""
         return self._measuring().example()
@@ -174,7 +182,7 @@ class Pipeline:
         job = self._job.model_dump(mode="json", include={"seed", "task", "data", "teacher", "budget"})
         if not steps:
             job.pop("budget")
-        described = [{"kind": step.kind, **step.model_dump(mode="json")} for step in steps]
+        described = [step.model_dump(mode="json") for step in steps]
         return sha256(json.dumps([FORMAT_VERSION, job, described], sort_keys=True).encode()).hexdigest()
 
     def _budget(self, teacher: Generator) -> Budget | None:
@@ -190,12 +198,12 @@ class Pipeline:
     def _measuring(self) -> Context:
         return self._context(self._directory, RunLog(self._directory, self._say), None)
 
-    def _measure(self, generator: Generator, teacher: Generator | None) -> Measured:
+    def _measure(self, generator: Generator, teacher: Generator | None, split: str = "test") -> Measured:
         context, options = self._measuring(), self._job.metrics
-        results = Evaluation(options, options.against_real, context, "test").of(generator.build())
+        results = Evaluation(options, options.against_real, context, split).of(generator.build())
         metrics = {result.name: result for result in results}
         if teacher is not None:
-            again = Evaluation(options, options.against_teacher, context, "test")
+            again = Evaluation(options, options.against_teacher, context, split)
             metrics |= {f"{r.name}_to_teacher": r for r in again.of(generator.build(), teacher.build())}
         return Measured(generator, self._cost(generator), metrics)
 

@@ -55,7 +55,7 @@ def test_exhaustive_finds_the_optimum(direction):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_evolution_needs_far_fewer_candidates_than_random(seed):
+def test_evolution_finds_the_optimum_among_millions_and_random_does_not(seed):
     budget = 0.4 * cost(LARGE.plan(LARGE.largest))
 
     def best(method, num_candidates):
@@ -65,19 +65,22 @@ def test_evolution_needs_far_fewer_candidates_than_random(seed):
         assert found.cost <= budget
         return found.metrics["fid"]
 
-    bred, drawn = best("evolutionary", 200), best("random", 800)
-    assert bred < 0.5 * drawn
+    assert best("evolutionary", 400) == 0
+    assert best("random", 800) > 1_000
 
 
 def test_nsga2_finds_a_better_front_than_random():
-    def dominated_area(method):
-        settings = options(method, num_candidates=300, population=20)
-        front = search(LARGE, cost, None, distance, FID, settings, storage=None, seed=1).front
-        corner = (cost(LARGE.plan(LARGE.largest)), 40_000.0)
-        ends = [*(candidate.cost for candidate in front[1:]), corner[0]]
-        return sum((end - c.cost) * max(0.0, corner[1] - c.metrics["fid"]) for c, end in zip(front, ends, strict=True))
+    corner = (0.5 * cost(LARGE.plan(LARGE.largest)), 15_000.0)
 
-    assert dominated_area("nsga2") > 1.02 * dominated_area("random")
+    def dominated_area(method, num_candidates):
+        settings = options(method, num_candidates=num_candidates, population=20)
+        found = search(LARGE, cost, None, distance, FID, settings, storage=None, seed=1)
+        points = [(c.cost, c.metrics["fid"]) for c in found.front]
+        inside = [point for point in points if point[0] < corner[0] and point[1] < corner[1]]
+        ends = [*(cost for cost, _ in inside[1:]), corner[0]]
+        return sum((end - cost) * (corner[1] - fid) for (cost, fid), end in zip(inside, ends, strict=True))
+
+    assert dominated_area("nsga2", 240) > 1.15 * dominated_area("random", 720)
 
 
 @pytest.mark.parametrize("method", METHODS)

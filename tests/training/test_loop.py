@@ -112,7 +112,7 @@ def test_one_step_against_the_updates_written_out(tmp_path):
         ):
             parameter.grad = gradient
     for module in reference.modules.values():
-        torch.optim.Adam(module.parameters(), lr=0.1, betas=(0.5, 0.999)).step()
+        torch.optim.Adam(module.parameters(), lr=0.1, betas=(0.5, 0.999), fused=True).step()
     train(game, tmp_path, how)
     assert same(state(game), state(reference))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -66,12 +66,12 @@ class FamilyConfig(Options):
             widths: Width of channel groups; a group that is not named keeps its width.
         """
         complete = {**self.group_widths(), **widths}
-        options = self.model_dump()
+        options: dict[str, Any] = self.model_dump()
         multiplier = self.default_widths()[self.reference_group] // options[self.base_width]
         options |= {"widths": {}, self.base_width: max(1, complete[self.reference_group] // multiplier)}
         default = type(self)(**options).default_widths()
         overrides = {group: width for group, width in complete.items() if width != default.get(group)}
-        return type(self)(**options | {"widths": overrides})
+        return type(self)(**{**options, "widths": overrides})
 
     @model_validator(mode="after")
     def _groups_exist(self) -> Self:

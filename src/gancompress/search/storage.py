@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gancompress.errors import ConfigError
 
 _FIRST_BYTES = b'{"op_code"'
+_WAIT_S = 0.5
 
 
 @contextmanager
@@ -84,10 +86,14 @@ class _Journal(JournalFileBackend):
             self._guard.release()
 
 
-def _database(url: str) -> RDBStorage:
+def _database(url: str, attempts: int = 3) -> RDBStorage:
+    """Of processes that make the tables of a new database at once, all but one fail; they try again."""
     try:
         return RDBStorage(url)
     except (ImportError, ValueError, SQLAlchemyError, StorageInternalError) as error:
+        if attempts > 1 and isinstance(error, SQLAlchemyError | StorageInternalError):
+            time.sleep(_WAIT_S)
+            return _database(url, attempts - 1)
         shown = re.sub(r"://([^:/@]*):[^@]*@", r"://\1:***@", url)
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(f"storage: cannot open {shown}: {reason}; give a reachable database or a file") from error

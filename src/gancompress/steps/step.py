@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 from accelerate import Accelerator
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 from torch import Tensor
 
 from gancompress.channels import ChannelGraph, trace
@@ -169,6 +170,10 @@ class Step(Options, ABC):
     """Options of a step, and what it does. Subclasses are listed in `gancompress.steps.STEPS`."""
 
     kind: ClassVar[str]
+
+    @model_serializer(mode="wrap")
+    def _with_kind(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {"kind": self.kind, **fields(self)}
 
     @abstractmethod
     def run(self, work: Work, context: Context) -> Work:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+from gancompress.importance import find_score
 from gancompress.models.generator import Generator
 from gancompress.steps.distill import Learning, student_of
+from gancompress.steps.prune import sort
 from gancompress.steps.spaces import SpaceOptions
 from gancompress.steps.step import Context, Work
 from gancompress.steps.students import SupernetStudent
@@ -19,7 +21,7 @@ class Supernet(Learning):
     """Train all plans of a wide network at once, one random plan for each batch.
 
     Attributes:
-        network: The wide network; the work's generator as it is where left out.
+        network: The wide network; the work's generator where left out.
         initial: Where a network is named: its weights from the teacher, as far as the layers agree, or fresh.
         score: What makes a channel important; the important ones come to lead.
         space: The plans to train.
@@ -34,9 +36,10 @@ class Supernet(Learning):
 
     def run(self, work: Work, context: Context) -> Work:
         """Train the supernet; the work's generator becomes the wide network."""
-        wide = work.generator
         if self.network is not None:
             wide = student_of(self.network, work, context, self.initial, self.score)
+        else:
+            wide = sort(work.generator, context.graph(work.generator), find_score(self.score))
         module = wide.build()
         graph = context.graph(wide, multiple=1, minimum=1)
         space = self.space.of(wide, graph)

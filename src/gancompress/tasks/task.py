@@ -64,7 +64,7 @@ TASKS: dict[str, Task] = {task.name: task for task in (Task("paired", paired=Tru
 
 
 def pair_of_labels(batch: Batch, num_labels: int) -> Batch:
-    """A batch of label maps and photographs as a batch of pairs: the one-hot map is the input, the photograph the target.
+    """Label maps and photographs as pairs: the one-hot map is the input, the photograph the target.
 
     Args:
         batch: ``label``, int64 [b, h, w], and ``image`` [b, 3, h, w].

@@ -133,7 +133,7 @@ class _Run:
         if phase.name.startswith("discriminator"):
             rate = self.options.discriminator_learning_rate or rate
         parameters = [p for name in phase.modules for p in self.objective.modules[name].parameters()]
-        return torch.optim.Adam(parameters, lr=rate, betas=options.betas, weight_decay=options.weight_decay)
+        return torch.optim.Adam(parameters, lr=rate, betas=options.betas, weight_decay=options.weight_decay, fused=True)
 
     def step(self, batch: Batch) -> None:
         """One update by every phase."""
@@ -240,8 +240,8 @@ class _Run:
             return
         decay = 0.5 ** (self.options.batch_size / self.options.ema_half_life)
         for name, average in self.averages.items():
-            for mean, value in zip(_floating(average), _floating(self.objective.modules[name]), strict=True):
-                mean.lerp_(value, 1 - decay)
+            means, values = (list(_floating(module)) for module in (average, self.objective.modules[name]))
+            torch._foreach_lerp_(means, values, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
 
     def passed(self, every: int) -> bool:
         """Whether the last step crossed a multiple of this many images."""
