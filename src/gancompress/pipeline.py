@@ -122,6 +122,7 @@ class Pipeline:
         for number, step in enumerate(self._job.steps):
             name = f"{number + 1}-{step.kind}"
             work = self._step(name, step, self._fingerprint(self._job.steps[: number + 1]), work, budget)
+        work.teacher.save(self._directory / "teacher")
         work.generator.save(self._directory)
         teacher, compressed = self._measure(work.teacher, None), self._measure(work.generator, work.teacher)
         exports = self._export(work.generator)

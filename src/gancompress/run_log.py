@@ -28,7 +28,7 @@ class RunLog:
         record = {"num_images": num_images, "images_per_second": images_per_second, "losses": dict(values)}
         with (self._directory / "losses.jsonl").open("a") as file:
             file.write(json.dumps(record) + "\n")
-        shown = "  ".join(f"{name} {value:.3g}" for name, value in values.items())
+        shown = "  ".join(f"{name} {value:.3g}" for name, value in values.items() if "/" not in name)
         self._say(f"  {num_images:,} images, {images_per_second:.1f} per second  {shown}")
 
     def preview(self, num_images: int, images: Mapping[str, Tensor]) -> None:

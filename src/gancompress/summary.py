@@ -50,7 +50,7 @@ def summarise(outcome: Outcome, example: torch.Tensor, rounds: int = 20) -> Repo
         seed=outcome.job.seed,
         environment=environment(),
         networks=[
-            _network(TEACHER, outcome.teacher, latency[0], None),
+            _network(TEACHER, outcome.teacher, latency[0], directory / "teacher" / "model.safetensors"),
             _network(COMPRESSED, outcome.compressed, latency[1], directory / "model.safetensors"),
         ],
         steps=[_step(record, directory) for record in records],
@@ -80,7 +80,7 @@ def _latency(outcome: Outcome, example: torch.Tensor, rounds: int) -> list[Laten
     return [Latency(statistics.median(t), *(statistics.quantiles(t, n=10)[i] for i in (0, -1))) for t in times]
 
 
-def _network(name: str, measured: Measured, latency: Latency, file: Path | None) -> NetworkFacts:
+def _network(name: str, measured: Measured, latency: Latency, file: Path) -> NetworkFacts:
     generator, cost = measured.generator, measured.cost
     return NetworkFacts(
         name=name,
@@ -88,7 +88,7 @@ def _network(name: str, measured: Measured, latency: Latency, file: Path | None)
         plan=plan_string(generator.family, generator.config),
         parameters=cost.parameters,
         parameter_bytes=cost.parameter_bytes,
-        file_bytes=file.stat().st_size if file else None,
+        file_bytes=file.stat().st_size,
         macs=MacFacts.of(cost.macs),
         peak_activation_bytes=cost.peak_activation_bytes,
         latency_ms={"PyTorch eager, CPU": latency},

@@ -39,7 +39,8 @@ def _labelled_axes(tape: Tape, name: str, shape: tuple[int, ...]) -> list[int]:
     """Axes of a parameter that can carry channels: not those of size 1, of a kernel's taps, or of an image."""
     path = name.rpartition(".")[0].partition(".parametrizations")[0].removeprefix("parametrizations")
     is_kernel = issubclass(tape.module_types.get(path, object), _ConvNd)
-    end = 2 if is_kernel else max(3, len(shape) - 2) if len(shape) != 4 else 2
+    num_image_axes = 2 if len(shape) > 3 else 0
+    end = 2 if is_kernel else len(shape) - num_image_axes
     return [axis for axis, size in enumerate(shape[:end]) if size > 1]
 
 
