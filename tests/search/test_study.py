@@ -247,6 +247,7 @@ def test_candidates_without_a_finite_metric_are_kept_and_never_bred_from():
 
 def test_a_failed_evaluation_is_repeated_by_the_next_call(tmp_path):
     threads_before = threading.active_count()
+
     def fail(count):
         if count == 3:
             raise RuntimeError("out of memory")
