@@ -204,8 +204,8 @@ class Pipeline:
         results = Evaluation(options, options.against_real, context, split).of(generator.build())
         metrics = {result.name: result for result in results}
         if teacher is not None:
-            again = Evaluation(options, options.against_teacher, context, split)
-            metrics |= {f"{r.name}_to_teacher": r for r in again.of(generator.build(), teacher.build())}
+            again = Evaluation(options, options.against_teacher, context, split, teacher.build())
+            metrics |= {f"{r.name}_to_teacher": r for r in again.of(generator.build())}
         return Measured(generator, self._cost(generator), metrics)
 
     def _export(self, generator: Generator) -> tuple[OnnxReport, ...]:

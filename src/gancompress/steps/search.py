@@ -54,15 +54,15 @@ class Search(Step):
         graph = context.graph(work.generator, multiple=1, minimum=1)
         space = self.space.of(work.generator, graph)
         options = context.metrics.model_copy(update={"max_images": self.max_images})
-        evaluation = Evaluation(options, (self.metric,), context, "search")
         teacher = work.teacher.build() if self.against == "teacher" else None
+        evaluation = Evaluation(options, (self.metric,), context, "search", teacher)
 
         def evaluate(plan: ChannelPlan) -> Mapping[str, float]:
             if context.stop():
                 context.interrupt()
             network = materialise(module, graph, plan)
             recalibrate(network, (batch["input"] for batch in self._calibration(context)))
-            return {result.name: result.value for result in evaluation.of(network, teacher)}
+            return {result.name: result.value for result in evaluation.of(network)}
 
         better = find_metric(self.metric, options.specs())[0].better
         objective = Objective(metric=self.metric, direction="minimize" if better == "lower" else "maximize")
