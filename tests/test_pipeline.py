@@ -102,7 +102,15 @@ def test_stopping_anywhere_and_going_on_changes_no_bit(straight, tmp_path, after
 
 def test_a_changed_recipe_repeats_only_what_it_changes(straight, tmp_path):
     run(tiny(), tmp_path)
-    _, said = run(tiny("steps.3.distillation.lambda_reconstruction=5"), tmp_path)
+    again, said = run(tiny("steps.3.distillation.lambda_reconstruction=5"), tmp_path)
+    assert [record["step"] for record in again.records] == [
+        "teacher",
+        "1-distill",
+        "2-supernet",
+        "3-search",
+        "4-finetune",
+    ]
+    assert len({record["directory"] for record in again.records}) == 5
     assert [line.partition(":")[0] for line in said if "done before" in line] == [
         "teacher",
         "1-distill",

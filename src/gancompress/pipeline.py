@@ -61,6 +61,7 @@ class Outcome:
         teacher: The network that was given or trained.
         compressed: The network that came out.
         exports: The files that were written.
+        records: What each step noted when it was done, in their order.
     """
 
     job: Job
@@ -68,6 +69,7 @@ class Outcome:
     teacher: Measured
     compressed: Measured
     exports: tuple[OnnxReport, ...]
+    records: tuple[Mapping[str, Any], ...]
 
 
 class Pipeline:
@@ -92,6 +94,7 @@ class Pipeline:
         """
         self._job, self._directory, self._say, self._stop = job, directory, say, stop
         self._accelerator = accelerator or Accelerator()
+        self._records: list[Mapping[str, Any]] = []
 
     def teacher(self) -> Work:
         """The teacher: read from its checkpoint, or trained.
@@ -127,7 +130,7 @@ class Pipeline:
         teacher, compressed = self._measure(work.teacher, None), self._measure(work.generator, work.teacher)
         exports = self._export(work.generator)
         self._samples(work)
-        return Outcome(self._job, self._directory, teacher, compressed, exports)
+        return Outcome(self._job, self._directory, teacher, compressed, exports, tuple(self._records))
 
     def evaluate(self, split: str) -> Measured:
         """Measure the network that a finished run left, on any split.
@@ -161,6 +164,7 @@ class Pipeline:
         done = directory / "done.json"
         if done.is_file():
             self._say(f"{name}: done before, taken from {directory}")
+            self._records.append(json.loads(done.read_text()))
             return _load_work(directory, work)
         for other in sorted((self._directory / "steps").glob(f"{name}-*/done.json")):
             self._say(f"{name}: the recipe has changed since {other.parent}; that result stays there unused")
@@ -168,10 +172,11 @@ class Pipeline:
         directory.mkdir(parents=True, exist_ok=True)
         log, began = RunLog(directory, self._say), time.perf_counter()
         result = step.run(work, self._context(directory, log, budget))  # type: ignore[arg-type]
+        seconds = time.perf_counter() - began
+        record = {"step": name, "kind": step.kind, "directory": directory.name, "seconds": seconds, **result.facts}
+        self._records.append(record)
         if self._accelerator.is_main_process:
             _save_work(result, directory)
-            seconds = time.perf_counter() - began
-            record = {"step": name, "kind": step.kind, "fingerprint": fingerprint, "seconds": seconds, **result.facts}
             with (self._directory / "records.jsonl").open("a") as file:
                 file.write(json.dumps(record) + "\n")
             write_atomically(done, json.dumps(record, indent=2).encode())
@@ -242,5 +247,4 @@ def _load_work(directory: Path, before: Work | None) -> Work:
     generator = Generator.load(directory / "generator")
     judge = directory / "discriminator"
     discriminator = Generator.load(judge) if judge.is_dir() else None
-    facts = json.loads((directory / "done.json").read_text())
-    return Work(before.teacher if before else generator, generator, discriminator, facts)
+    return Work(before.teacher if before else generator, generator, discriminator)

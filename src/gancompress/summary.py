@@ -42,7 +42,7 @@ def summarise(outcome: Outcome, example: torch.Tensor, rounds: int = 20) -> Repo
         rounds: Forward passes of each network that are timed.
     """
     directory = outcome.directory
-    records = [json.loads(line) for line in (directory / "records.jsonl").read_text().splitlines()]
+    records = outcome.records
     latency = _latency(outcome, example, rounds)
     return Report(
         title=outcome.job.name,
@@ -102,7 +102,7 @@ def _metric(result: MetricResult) -> MetricValue:
 
 
 def _step(record: Mapping[str, Any], directory: Path) -> StepFacts:
-    losses = _losses(directory / "steps" / f"{record['step']}-{record['fingerprint'][:8]}" / "losses.jsonl")
+    losses = _losses(directory / "steps" / record["directory"] / "losses.jsonl")
     rates = [line["images_per_second"] for line in losses]
     return StepFacts(
         name=record["step"],
