@@ -139,7 +139,7 @@ def test_unpaired_jobs_run_too(tmp_path):
 def test_a_checkpoint_is_a_teacher(straight, tmp_path):
     straight.teacher.generator.save(tmp_path / "teacher")
     recipe = tmp_path / "own.yaml"
-    step = {"kind": "distill", "keep": 0.5, "training": TRAINING, "distillation": {"lambda_gan": 0}}
+    step = {"kind": "distill", "keep": 0.5, "multiple": 2, "training": TRAINING, "distillation": {"lambda_gan": 0}}
     data = {"kind": "procedural", "image_size": 16, "num_images": {"train": 8, "test": 4}}
     recipe.write_text(
         json.dumps(

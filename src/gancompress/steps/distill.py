@@ -59,6 +59,7 @@ class Distill(Learning):
         initial: Start from the teacher's most important channels, as far as both networks have the same layers, or from
             fresh weights.
         score: What makes a channel important.
+        multiple: The student's widths are multiples of this, or full.
     """
 
     kind = "distill"
@@ -67,11 +68,12 @@ class Distill(Learning):
     keep: Fraction | None = None
     initial: Literal["teacher", "random"] = "teacher"
     score: str = "l1_first_producer"
+    multiple: Annotated[int, Field(ge=1)] = 8
 
     def run(self, work: Work, context: Context) -> Work:
         """Train the student."""
         wide = student_of(self.student, work, context, self.initial, self.score)
-        graph = context.graph(wide)
+        graph = context.graph(wide, multiple=self.multiple, minimum=self.multiple)
         if self.keep is not None:
             plan = graph.uniform_plan(self.keep)
         elif context.budget is not None:
