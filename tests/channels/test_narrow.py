@@ -44,6 +44,24 @@ def test_order_must_be_a_permutation():
         reorder(wide.state_dict(), graph, {"steam": torch.arange(10)})
 
 
+def test_a_state_without_a_buffer_that_moves_is_refused():
+    wide = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 1), Shift(), torch.nn.Conv2d(8, 3, 1))
+    graph = trace(wide, (torch.zeros(1, 3, 4, 4),), multiple=1, minimum=1)
+    with pytest.raises(PlanError, match=r"state: '1.mean' is missing, which carries channels that change"):
+        reorder(wide.state_dict(), graph, {"0": torch.arange(8).flip(0)})
+
+
+class Shift(torch.nn.Module):
+    """Subtracts a mean that no state dict holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.ones(1, 8, 1, 1), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x - self.mean
+
+
 @pytest.fixture(scope="module")
 def graph():
     wide, inputs = make("resnet_6blocks")

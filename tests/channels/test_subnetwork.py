@@ -86,6 +86,18 @@ def test_a_narrow_module_shares_nothing_with_the_wide_one():
     assert small.shared.weight is small.again.weight
 
 
+def test_a_subnetwork_follows_the_wide_weights():
+    wide, inputs = make("dense_concat")
+    graph = trace(wide, inputs, multiple=1, minimum=1)
+    plan = graph.uniform_plan(0.5)
+    network = SubNetwork(wide, graph, plan)
+    before = network(*inputs)
+    with torch.no_grad():
+        wide.squeeze.weight.add_(0.1)
+    assert not torch.equal(network(*inputs), before)
+    assert torch.equal(network(*inputs), SubNetwork(wide, graph, plan)(*inputs))
+
+
 def test_hooks_on_the_structure_see_the_feature_maps():
     wide, inputs = make("resnet_6blocks")
     graph = trace(wide, inputs)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gancompress.channels import Axis, Segment, trace
+from gancompress.channels import Axis, Segment, materialise, trace
 from gancompress.channels.follow import components
 from gancompress.channels.rules.movement import reshape_blocks
 from gancompress.errors import PlanError, TraceError
@@ -73,7 +75,28 @@ def written_in_part(x: Tensor) -> Tensor:
     return canvas
 
 
+def even_only(x: Tensor) -> Tensor:
+    mask = torch.zeros(1, x.shape[1], 1, 1)
+    mask[:, 0::2] = 1
+    return x * mask
+
+
+def half_flipped(x: Tensor) -> Tensor:
+    sign = torch.ones_like(x)
+    sign[:, x.shape[1] // 2 :].mul_(-1)
+    return x * sign
+
+
+def same_shape_canvas(x: Tensor) -> Tensor:
+    canvas = torch.zeros_like(x)
+    canvas.view(canvas.shape).copy_(x.abs())
+    return x * canvas
+
+
 NOT_FOLLOWED = {
+    "even_only": (even_only, 16, "channels that cannot be removed"),
+    "half_flipped": (half_flipped, 16, "channels that cannot be removed"),
+    "same_shape_canvas": (same_shape_canvas, 16, "is written"),
     "roll": (lambda x: torch.roll(x, 1, 1), 16, "reordered by aten.roll"),
     "flip": (lambda x: torch.flip(x, [1]), 16, "reordered by aten.flip"),
     "shuffle": (shuffled, 16, "order that depends on their number"),
@@ -96,7 +119,8 @@ def test_what_cannot_be_followed_is_fixed_and_reported(name):
     graph = trace(TwoConvs(between, channels), (image(),), multiple=1, minimum=1)
     assert dict(graph.groups) == {}
     reports = [str(fixed) for fixed in graph.unfollowed]
-    assert any(text.startswith("'a' keeps its") and reason in text for text in reports), reports
+    fixed = [str(entry) for entry in graph.fixed]
+    assert any(text.startswith("'a' keeps its") and reason in text for text in fixed), fixed
     assert all("to make them narrowable" in text for text in reports)
 
 
@@ -124,6 +148,96 @@ def test_channels_of_input_and_output_are_fixed_and_say_why():
     graph = trace(TwoConvs(lambda x: x), (image(),))
     assert [str(fixed) for fixed in graph.fixed] == ["'b' keeps its 3 channels: reaches the output"]
     assert graph.axes("a.weight")[1].segments == (Segment(None, 3),)
+
+
+class Deep(nn.Module):
+    """Noise sized by a feature map eight layers back: the two widths must be told apart to see that they are tied."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Conv2d(size if i else 3, size, 1) for i in range(9))
+        self.last = nn.Conv2d(size, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = x = self.layers[0](x)
+        for layer in self.layers[1:]:
+            x = layer(x)
+        return self.last(x + 0 * torch.randn_like(first))
+
+
+@pytest.mark.parametrize("size", [3, 14, 16])
+def test_groups_of_one_size_are_told_apart(size):
+    graph = trace(Deep(size), (image(),), multiple=1, minimum=1)
+    assert "layers.0" not in graph.groups
+    assert "layers.8" not in graph.groups
+    assert set(graph.groups) == {f"layers.{i}" for i in range(1, 8)}
+
+
+class Aux(nn.Module):
+    """A head that only training uses, and a list that holds a parameter a second time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.out, self.aux = nn.Conv2d(3, 16, 1), nn.Conv2d(16, 3, 1), nn.Conv2d(16, 5, 1)
+        self.scale = nn.Parameter(torch.linspace(0.5, 1.5, 16))
+        self.everything = [self.scale]
+
+    def forward(self, *, image: Tensor) -> dict[str, Tensor]:
+        hidden = self.conv(image) * self.scale.view(1, -1, 1, 1)
+        return {"image": self.out(hidden), **({"aux": self.aux(hidden)} if self.training else {})}
+
+
+class Keyword(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = Aux()
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return self.inner(image=x)
+
+
+def test_what_takes_no_part_is_fixed_and_references_follow():
+    wide = Keyword().eval()
+    graph = trace(wide, (image(),), multiple=1, minimum=1)
+    assert set(graph.groups) == {"inner.conv"}
+    assert any("takes no part in the forward pass" in str(fixed) for fixed in graph.unfollowed)
+    small = materialise(wide, graph, graph.plan({"inner.conv": 5}))
+    assert small.inner.everything[0] is small.inner.scale
+    assert small(torch.ones(1, 3, 4, 4))["image"].shape == (1, 3, 4, 4)
+
+
+class Wrapped:
+    def __init__(self, image: Tensor) -> None:
+        self.image = image
+
+
+def test_outputs_that_hide_tensors_are_refused():
+    class Hiding(TwoConvs):
+        def forward(self, x: Tensor) -> Wrapped:  # type: ignore[override]
+            return Wrapped(super().forward(x))
+
+    with pytest.raises(TraceError, match="returned a Wrapped, not tensors or tuples, lists and dictionaries of them"):
+        trace(Hiding(lambda x: x), (image(),))
+
+
+def test_a_bare_tensor_is_refused():
+    with pytest.raises(TraceError, match=r"got a tensor as inputs, expected a tuple .*; write \(tensor,\)"):
+        trace(TwoConvs(lambda x: x), image())
+
+
+def test_inference_mode_changes_nothing():
+    with torch.inference_mode():
+        graph = trace(TwoConvs(lambda x: x), (image(),))
+    assert set(graph.groups) == {"a"}
+
+
+def test_what_a_forward_pass_left_behind_is_no_obstacle():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of the old weight norm itself
+        module = TwoConvs(lambda x: x)
+        module.a = nn.utils.weight_norm(module.a)
+    module.seen = module(torch.ones(1, 3, 8, 8))  # with its graph
+    assert set(trace(module, (image(),)).groups) == {"a"}
 
 
 class DecidesByValue(nn.Module):

@@ -4,7 +4,7 @@ family.
 
 from gancompress.channels.graph import ChannelGraph, ChannelGroup, FixedChannels
 from gancompress.channels.layout import Axis, Extent, Segment
-from gancompress.channels.narrow import narrow, reorder
+from gancompress.channels.narrow import check_complete, narrow, reorder
 from gancompress.channels.plan import ChannelPlan
 from gancompress.channels.slots import Slot, slots_from_widths, widths_from_slots
 from gancompress.channels.subnetwork import SubNetwork, materialise, resized_attributes
@@ -20,6 +20,7 @@ __all__ = [
     "Segment",
     "Slot",
     "SubNetwork",
+    "check_complete",
     "materialise",
     "narrow",
     "reorder",

@@ -30,6 +30,11 @@ def follow(tape: Tape) -> Labelling:
         for ref, result in zip(op.outputs, results, strict=True):
             _assign(labelling, op, ref, result)
     labelling.op_index = len(tape.ops)
+    if tape.failure is None:
+        used = {ref for op in tape.ops for ref in op.inputs}
+        for ref in tape.parameters.values():
+            if ref not in used:
+                labelling.fix_tensor(ref, "takes no part in the forward pass in eval mode", unfollowed=True)
     for ref in tape.outputs:
         labelling.fix_tensor(ref, "reaches the output")
     return labelling
@@ -45,24 +50,25 @@ def _labelled_axes(tape: Tape, name: str, shape: tuple[int, ...]) -> list[int]:
 
 
 def _assign(labelling: Labelling, op: TapeOp, ref: Ref, result: Labels) -> None:
-    """Set a tensor's labels; writing other channels into a tensor that is seen elsewhere too fixes them."""
+    """Set a tensor's labels; a write into a tensor that is seen elsewhere too reaches those places."""
     before = labelling[ref]
     labelling.labels[ref.index] = result
+    if ref not in op.writes:
+        return
+    storage = labelling.tape.tensors[ref.index].storage
+    others = [Ref(i) for i, t in enumerate(labelling.tape.tensors) if t.storage == storage and i != ref.index]
+    if not others:
+        return
+    for alias in (ref, *others):  # no longer the same everywhere
+        labels = labelling[alias]
+        labelling.labels[alias.index] = Labels(labels.factors, weight=labels.weight)
     unchanged = len(before.factors) == len(result.factors) and all(
         a.shape == b.shape and (a == b).all() for a, b in zip(before.factors, result.factors, strict=True)
     )
-    if ref not in op.writes or unchanged:
-        return
-    storage = labelling.tape.tensors[ref.index].storage
-    aliases = [
-        Ref(i)
-        for i, tensor in enumerate(labelling.tape.tensors)
-        if tensor.storage == storage and i != ref.index and tensor.shape != labelling.shape(ref)
-    ]
-    for alias in aliases:
+    if not unchanged:
         labelling.fix_tensor(ref, "is written into a part of another tensor", unfollowed=True)
-        labelling.fix_tensor(alias, "is written in part", unfollowed=True)
-        labelling.labels[alias.index] = Labels(labelling[alias].factors)
+        for alias in others:
+            labelling.fix_tensor(alias, "is written in part", unfollowed=True)
 
 
 def components(num_atoms: int, ties: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:

@@ -46,7 +46,10 @@ class Grouping:
         return set(self._sizes)
 
     def _group_channels(self, axes: Sequence[tuple[str, int]]) -> list[list[int]]:
-        """Channels that lie on the same axes, equally often, form a group; its order is that of the first axis."""
+        """Channels that lie on the same axes, equally often, form a group; its order is that of the first axis.
+
+        Fewer than three channels stay as they are: at width 1 an axis broadcasts, and a mistake would go unnoticed.
+        """
         lies_on: dict[int, Counter[int]] = {}
         for number, (name, axis) in enumerate(axes):
             for root in self.roots[self.labelling.atoms_of(name, axis)].tolist():
@@ -55,7 +58,7 @@ class Grouping:
         by_signature: dict[frozenset, list[int]] = {}
         for root, signature in lies_on.items():
             by_signature.setdefault(frozenset(signature.items()), []).append(root)
-        return [roots for roots in by_signature.values() if len(roots) > 1]
+        return [roots for roots in by_signature.values() if len(roots) > 2]
 
     def _name_groups(self, axes: Sequence[tuple[str, int]]) -> list[str]:
         """The path of the first layer that produces the group, else the name of the first tensor that it lies on."""
@@ -216,7 +219,7 @@ def _module_attributes(
             found = {"num_channels": x[1]}
             if layer.num_groups == layer.num_channels:
                 found["num_groups"] = x[1]
-        elif isinstance(layer, nn.LayerNorm):
+        elif isinstance(layer, nn.LayerNorm | nn.RMSNorm):
             found = {"normalized_shape": x[-len(layer.normalized_shape) :]}
         elif isinstance(layer, nn.PReLU) and layer.num_parameters > 1:
             found = {"num_parameters": x[1]}

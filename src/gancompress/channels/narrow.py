@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
@@ -76,13 +76,15 @@ def reorder(state: Mapping[str, Tensor], graph: ChannelGraph, order: Mapping[str
         New tensors; those that no named group touches are the given ones.
 
     Raises:
-        PlanError: A group is unknown, or its order is no permutation of its channels.
+        PlanError: A group is unknown, its order is no permutation of its channels, or the state lacks one of its
+            tensors.
     """
     for name, channels in order.items():
         if name not in graph.groups:
             raise PlanError(f"order: no channel group '{name}'")
         if not torch.equal(channels.sort().values.cpu(), torch.arange(graph.groups[name].size)):
             raise PlanError(f"order: '{name}' expected a permutation of {graph.groups[name].size} channels")
+    check_complete(state, graph, order)
     channels_by_group = {name: channels.cpu().numpy() for name, channels in order.items()}
     result = {}
     for name, tensor in state.items():
@@ -92,3 +94,19 @@ def reorder(state: Mapping[str, Tensor], graph: ChannelGraph, order: Mapping[str
                 tensor = tensor.index_select(number, positions)
         result[name] = tensor
     return result
+
+
+def check_complete(state: Mapping[str, Tensor], graph: ChannelGraph, groups: Iterable[str]) -> None:
+    """See that a state holds every tensor on which these groups lie.
+
+    Raises:
+        PlanError: It does not, as a state dict lacks buffers that are not persistent.
+    """
+    held = {graph.aliases.get(name, name) for name in state}
+    wanted = set(groups)
+    for name, axes in graph.tensors.items():
+        if name not in held and any(wanted.intersection(axis.groups) for axis in axes):
+            raise PlanError(
+                f"state: '{name}' is missing, which carries channels that change; "
+                "make that buffer persistent, or leave its group at full width"
+            )

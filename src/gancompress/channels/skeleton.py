@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from itertools import chain
 from typing import Any
 
 from torch import Tensor, nn
 
 
-def copy_structure(module: nn.Module) -> nn.Module:
-    """A copy of the module tree that shares every parameter and buffer with the original.
+def copy_structure(module: nn.Module, tensors: Mapping[str, Tensor] | None = None) -> nn.Module:
+    """A copy of the module tree, whose attributes can be changed without touching the original.
 
-    Its attributes can be changed, and its tensors replaced, without touching the original.
+    Args:
+        module: The module.
+        tensors: What takes the place of its parameters and buffers, by name, wherever the module refers to them; the
+            originals themselves where left out.
     """
-    shared = {id(tensor): tensor for tensor in chain(module.parameters(), module.buffers())}
-    return copy.deepcopy(module, memo=shared)  # type: ignore[arg-type]
+    own = named_tensors(module)
+    instead: dict[int, Any] = {id(tensor): (tensors or own)[name] for name, tensor in own.items()}
+    for submodule in module.modules():  # what a forward pass left behind, such as a normalised weight
+        for value in vars(submodule).values():
+            if isinstance(value, Tensor):
+                instead.setdefault(id(value), value)
+    return copy.deepcopy(module, memo=instead)
 
 
 def set_attributes(module: nn.Module, attributes: Mapping[str, Mapping[str, Any]]) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gancompress.channels.graph import ChannelGraph
 from gancompress.channels.narrow import narrow, widen_into
 from gancompress.channels.plan import ChannelPlan
-from gancompress.channels.skeleton import copy_structure, named_tensors, set_attributes, set_tensor
+from gancompress.channels.skeleton import copy_structure, named_tensors, set_attributes
 
 
 class SubNetwork:
@@ -35,17 +35,18 @@ class SubNetwork:
         graph.validate(plan)
         self.structure = structure_at(module, graph, plan)
         self._graph, self._plan, self._wide = graph, plan, named_tensors(module)
-        self._tensors = {name: t.contiguous() for name, t in narrow(self._wide, graph, plan).items()}
 
     def __call__(self, *inputs: Any, **keywords: Any) -> Any:
         """The forward pass of the narrow network; arguments as those of the module.
 
         In training mode the running statistics of norms are updated in the wide tensors too.
         """
-        result = torch.func.functional_call(self.structure, self._tensors, inputs, keywords)
+        # Contiguous, so that every kernel computes what it computes for the narrow module, to the bit.
+        tensors = {name: t.contiguous() for name, t in narrow(self._wide, self._graph, self._plan).items()}
+        result = torch.func.functional_call(self.structure, tensors, inputs, keywords)
         if self.structure.training:
             buffers = {name: t for name, t in self._wide.items() if name not in self._graph.parameters}
-            widen_into(buffers, self._tensors, self._graph, self._plan)
+            widen_into(buffers, tensors, self._graph, self._plan)
         return result
 
 
@@ -61,12 +62,12 @@ def materialise(module: nn.Module, graph: ChannelGraph, plan: ChannelPlan) -> nn
         PlanError: The plan does not fit the graph.
     """
     graph.validate(plan)
-    structure = structure_at(module, graph, plan)
-    tensors = narrow(named_tensors(module), graph, plan)
-    for name, tensor in tensors.items():
-        tensors[name] = set_tensor(structure, name, tensor.detach().clone(memory_format=torch.contiguous_format))
-    for alias, name in graph.aliases.items():
-        set_tensor(structure, alias, tensors[name])
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in narrow(named_tensors(module), graph, plan).items():
+        own = tensor.detach().clone(memory_format=torch.contiguous_format)
+        tensors[name] = nn.Parameter(own, tensor.requires_grad) if name in graph.parameters else own
+    structure = copy_structure(module, tensors)
+    set_attributes(structure, resized_attributes(graph, plan))
     return structure
 
 

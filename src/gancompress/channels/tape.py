@@ -175,9 +175,10 @@ class _Recorder(TorchDispatchMode):
         entered: list[tuple[Ref, ...]] = []
 
         def enter(path: str):
-            def hook(_: nn.Module, args: tuple) -> None:
+            def hook(_: nn.Module, args: tuple, keywords: dict) -> None:
                 self.stack.append(path)
-                self.at_hand = tuple(self.ref(t, "constant") for t in tree_leaves(args) if isinstance(t, Tensor))
+                given = tree_leaves((args, keywords))
+                self.at_hand = tuple(self.ref(t, "constant") for t in given if isinstance(t, Tensor))
                 entered.append(self.at_hand)
 
             return hook
@@ -195,7 +196,7 @@ class _Recorder(TorchDispatchMode):
         handles = []
         for path, submodule in module.named_modules():
             self.tape.module_types[path] = type(submodule)
-            handles.append(submodule.register_forward_pre_hook(enter(path), prepend=True))
+            handles.append(submodule.register_forward_pre_hook(enter(path), prepend=True, with_kwargs=True))
             handles.append(submodule.register_forward_hook(leave(path)))
         try:
             yield
@@ -218,19 +219,34 @@ def record(module: nn.Module, inputs: Sequence[Any], state: Mapping[str, Tensor]
     structure = copy_structure(module).eval()
     tape = Tape()
     fake_mode = FakeTensorMode(allow_non_fake_inputs=True)
-    with torch.no_grad(), fake_mode:
+    with torch.inference_mode(False), torch.no_grad(), fake_mode:
         own = named_tensors(structure)
-        tensors: dict[str, Tensor] = {name: fake_mode.from_tensor((state or own)[name]) for name in own}
-        fake_inputs = tree_map_only(Tensor, fake_mode.from_tensor, tuple(inputs))
+        tensors: dict[str, Tensor] = {name: _fake((state or own)[name], fake_mode) for name in own}
+        fake_inputs = tree_map_only(Tensor, lambda tensor: _fake(tensor, fake_mode), tuple(inputs))
     recorder = _Recorder(tape)
     tape.parameters = {name: recorder.ref(t, "parameter", name) for name, t in tensors.items()}
     recorder.refs(fake_inputs, "input")
-    with torch.no_grad(), fake_mode, recorder.watching(structure), recorder:
+    watched = recorder.watching(structure)
+    with torch.inference_mode(False), torch.no_grad(), fake_mode, watched, recorder:
         try:
             result = torch.func.functional_call(structure, tensors, fake_inputs)
+            tape.outputs = tuple(recorder.ref(leaf, "op") for leaf in _tensors_of(result))
         except Exception as error:
             tape.failure = Failure(recorder.stack[-1], recorder.at_hand, error)
-        else:
-            leaves = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
-            tape.outputs = tuple(recorder.ref(leaf, "op") for leaf in leaves)
     return tape
+
+
+def _fake(tensor: Tensor, mode: FakeTensorMode) -> Tensor:
+    """A tensor without its values. What was made in inference mode would record other operations, so it is copied."""
+    return mode.from_tensor(tensor.clone() if tensor.is_inference() else tensor)
+
+
+def _tensors_of(result: Any) -> list[Tensor]:
+    """The tensors that a forward pass returned; anything that could hide one is refused."""
+    leaves = tree_leaves(result)
+    hiding = [leaf for leaf in leaves if not isinstance(leaf, Tensor | int | float | str | bool | None)]
+    tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+    if hiding or not tensors:
+        got = f"a {type(hiding[0]).__name__}" if hiding else "no tensor"
+        raise TypeError(f"the forward pass returned {got}, not tensors or tuples, lists and dictionaries of them")
+    return tensors

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from gancompress.channels.follow import follow
 from gancompress.channels.graph import ChannelGraph
@@ -51,6 +51,10 @@ def trace(
         TraceError: The forward pass fails on inputs of these shapes, or depends on values.
         PlanError: ``fixed`` or ``slots`` name a group that the module does not have.
     """
+    if isinstance(inputs, Tensor):
+        raise TraceError(
+            "trace: got a tensor as inputs, expected a tuple of the forward pass's arguments; write (tensor,)"
+        )
     tape = record(module, inputs)
     if tape.failure is not None:
         raise TraceError(_failure_message(tape))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 from gancompress.channels.follow import follow
+from gancompress.channels.graph import ChannelGraph
 from gancompress.channels.grouping import Grouping
 from gancompress.channels.labels import Fix, Labelling
 from gancompress.channels.narrow import narrow
@@ -30,19 +32,22 @@ def find_conflicts(module: nn.Module, inputs: Sequence[Any], labelling: Labellin
     """
     if not grouping.graph.groups:
         return []
-    check = _Check(module, inputs, labelling, grouping)
-    return check.other_pairs() or check.other_steps() or check.broken_off()
+    for plan in _test_plans(grouping.graph):
+        check = _Check(module, inputs, labelling, grouping, plan)
+        conflicts = check.other_pairs() or check.other_steps() or check.broken_off()
+        if conflicts:
+            return conflicts
+    return []
 
 
 class _Check:
     """A second recording at narrower widths, beside what the graph predicts for it."""
 
-    def __init__(self, module: nn.Module, inputs: Sequence[Any], labelling: Labelling, grouping: Grouping) -> None:
-        self.grouping, self.wide = grouping, labelling
+    def __init__(
+        self, module: nn.Module, inputs: Sequence[Any], labelling: Labelling, grouping: Grouping, plan: ChannelPlan
+    ) -> None:
+        self.grouping, self.wide, self.plan = grouping, labelling, plan
         graph = grouping.graph
-        self.plan = ChannelPlan(
-            {name: _test_width(group.size, i) for i, (name, group) in enumerate(graph.groups.items())}
-        )
         with torch.no_grad():
             state = {name: t.contiguous() for name, t in narrow(named_tensors(module), graph, self.plan).items()}
             self.tape = record(structure_at(module, graph, self.plan), inputs, state)
@@ -98,10 +103,25 @@ class _Check:
     def _blame(self, refs: Sequence[Ref], reason: str, where: str) -> list[Fix]:
         """Fix the groups that lie on these tensors of the narrow recording; all groups where none does."""
         atoms = [factor.ravel() for ref in refs for factor in self.narrow[ref].factors]
+        atoms += [sizes for ref in refs for sizes in self.narrow[ref].flexible.values() if sizes is not None]
         groups = self.grouping.groups_of(self.channel[np.concatenate(atoms)]) if atoms else set()
         return [self.grouping.conflict(groups or self.grouping.all_groups(), reason, where)]
 
 
-def _test_width(size: int, index: int) -> int:
-    """A width below the full one, odd and even, unlike that of most other groups."""
-    return max(1, size - 1 - (7 * index + 3) % max(1, size // 2))
+def _test_plans(graph: ChannelGraph) -> Iterator[ChannelPlan]:
+    """Plans such that any two groups of one size have different widths in at least one of them.
+
+    Groups of different sizes cannot be mistaken for one another at full width, so they need not be told apart. The
+    first plan narrows all groups, each by another amount; the others spell the number of each group among its equals,
+    bit by bit.
+    """
+    numbers: dict[str, int] = {}
+    seen: Counter[int] = Counter()
+    for name, group in graph.groups.items():
+        numbers[name] = seen[group.size]
+        seen[group.size] += 1
+    yield ChannelPlan(
+        {name: max(2, g.size - 1 - 7 * numbers[name] % (g.size // 2)) for name, g in graph.groups.items()}
+    )
+    for bit in range((max(seen.values()) - 1).bit_length()):
+        yield ChannelPlan({name: g.size - 1 + (numbers[name] >> bit & 1) for name, g in graph.groups.items()})

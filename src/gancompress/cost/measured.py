@@ -21,7 +21,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from gancompress.cost.conventions import Macs
 
@@ -82,7 +82,7 @@ def measure(module: nn.Module, inputs: tuple[Tensor, ...]) -> MeasuredCost:
     parameters = list(module.parameters())
     # In inference mode, operations that are made of others would be seen whole.
     with torch.inference_mode(False), torch.no_grad(), evaluation_mode(module):
-        inputs = tuple(tensor.clone() if tensor.is_inference() else tensor for tensor in inputs)
+        inputs = tree_map_only(Tensor, lambda t: t.clone() if t.is_inference() else t, inputs)
         run = _Run(module, inputs)
         with run.hooks(), run:
             module(*inputs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gancompress.channels import ChannelGraph, ChannelPlan, narrow, reorder, resized_attributes
+from gancompress.channels import ChannelGraph, ChannelPlan, check_complete, narrow, reorder, resized_attributes
 from gancompress.importance import Score, by_importance
 from gancompress.models.families import find_family
 from gancompress.models.generator import Generator
@@ -42,9 +42,10 @@ def cut(generator: Generator, graph: ChannelGraph, plan: ChannelPlan) -> Generat
     """Keep the leading channels of every group.
 
     Raises:
-        PlanError: The plan does not fit the graph.
+        PlanError: The plan does not fit the graph, or the state lacks a buffer that must be narrowed.
     """
     graph.validate(plan)
+    check_complete(generator.state, graph, (g.name for g in graph.groups.values() if plan.widths[g.name] < g.size))
     state = _tied({name: t.clone() for name, t in narrow(generator.state, graph, plan).items()}, graph)
     if is_import_path(generator.family):
         resized = {path: dict(attributes) for path, attributes in generator.resized.items()}

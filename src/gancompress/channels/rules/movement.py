@@ -126,7 +126,7 @@ def _unbind(g: Labelling, op: TapeOp) -> list[Labels]:
     ]
 
 
-@rule("split", "split_with_sizes", "slice", "chunk", "narrow")
+@rule("split", "unsafe_split", "split_with_sizes", "slice", "chunk", "narrow")
 def _slice(g: Labelling, op: TapeOp) -> list[Labels]:
     """Parts of equal size that tile the axis keep the same of their channels, as ``chunk`` and ``x[:, :c // 2]``
     expect.
