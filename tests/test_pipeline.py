@@ -13,12 +13,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from gancompress.errors import BudgetError
+from gancompress.errors import BudgetError, Interrupted
 from gancompress.job import Job, load_job
 from gancompress.models.generator import Generator
 from gancompress.pipeline import Outcome, Pipeline
 from gancompress.report import write_report
-from gancompress.steps import Interrupted
 from gancompress.summary import summarise
 
 TRAINING = {"num_images": 8, "num_decay_images": 0, "batch_size": 4, "checkpoint_every": 4, "log_every": 4}

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from gancompress.channels import ChannelGraph, ChannelPlan, trace
 from gancompress.cost import Convention, Cost, CostModel, widest_plan
-from gancompress.errors import CheckpointError, ConfigError, GanCompressError, PlanError
+from gancompress.errors import CheckpointError, ConfigError, GanCompressError, Interrupted, PlanError
 from gancompress.export import export_onnx
 from gancompress.importance import find_score
 from gancompress.interruption import until_asked_to_stop
@@ -31,7 +31,6 @@ from gancompress.models.import_path import is_import_path
 from gancompress.models.importers import load_generator
 from gancompress.pipeline import Pipeline
 from gancompress.report import write_report
-from gancompress.steps import Interrupted
 from gancompress.steps import prune as prune_generator
 from gancompress.summary import summarise
 

@@ -42,6 +42,10 @@ class TrainingError(GanCompressError):
     """A training run that cannot start or go on."""
 
 
+class Interrupted(GanCompressError):
+    """A run that stopped because it was asked to; its state is saved."""
+
+
 class ExportError(GanCompressError):
     """An export that failed, disagrees with eager, or lacks an optional package."""
 

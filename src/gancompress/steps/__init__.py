@@ -3,7 +3,7 @@
 from gancompress.steps.distill import Distill, Finetune
 from gancompress.steps.prune import cut, prune, sort
 from gancompress.steps.search import Search
-from gancompress.steps.step import Budget, Context, Interrupted, Step, Work
+from gancompress.steps.step import Budget, Context, Step, Work
 from gancompress.steps.supernet import Supernet
 from gancompress.steps.teacher import NetworkOptions, TrainTeacher
 
@@ -14,7 +14,6 @@ __all__ = [
     "STEPS",
     "Budget",
     "Context",
-    "Interrupted",
     "NetworkOptions",
     "Step",
     "Supernet",

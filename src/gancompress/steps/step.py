@@ -16,16 +16,12 @@ from gancompress.channels import ChannelGraph, trace
 from gancompress.cost import Convention, CostModel
 from gancompress.data import DataConfig, make_loader, make_ordered_loader
 from gancompress.data.kinds.labels import LabelsConfig
-from gancompress.errors import GanCompressError
+from gancompress.errors import Interrupted
 from gancompress.models.generator import Generator
 from gancompress.options import Options
 from gancompress.steps.metric_options import MetricOptions
 from gancompress.tasks import Task, pair_of_labels
 from gancompress.training import Batch, Checkpoints, Loader, Objective, TrainingLog, TrainingOptions, fit
-
-
-class Interrupted(GanCompressError):
-    """The run was asked to stop; its state is saved."""
 
 
 @dataclass(frozen=True)
