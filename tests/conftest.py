@@ -3,6 +3,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
+
+torch.manual_seed(0)  # for what test modules draw when they are imported
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """Every test draws the same random numbers each time."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")
