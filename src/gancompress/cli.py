@@ -20,7 +20,7 @@ from torch import Tensor
 from gancompress.channels import ChannelGraph, ChannelPlan, trace
 from gancompress.cost import Convention, Cost, CostModel, widest_plan
 from gancompress.errors import CheckpointError, ConfigError, GanCompressError, Interrupted, PlanError
-from gancompress.export import export_onnx
+from gancompress.export import export_generator
 from gancompress.importance import find_score
 from gancompress.interruption import until_asked_to_stop
 from gancompress.job import load_job, recipe_names, recipe_text
@@ -174,11 +174,7 @@ def export(
         raise CheckpointError(f"{directory}: no such file or directory; expected one that prune or training wrote")
     generator = _open(str(directory), family, [])
     path = out or (directory if directory.is_dir() else directory.parent) / "model.onnx"
-    metadata = {"family": generator.family, "plan": plan_string(generator.family, generator.config) or ""}
-    if not is_import_path(generator.family):
-        contract = find_family(generator.family).input_contract(generator.config)
-        metadata |= {name: json.dumps(value) for name, value in contract.items()}
-    report = export_onnx(generator.build(), _example_inputs(generator, size, inputs), path, metadata=metadata)
+    report = export_generator(generator, _example_inputs(generator, size, inputs), path)
     if as_json:
         print(json.dumps({**asdict(report), "path": str(path), "max_difference": report.max_difference}, indent=2))
         return

@@ -16,12 +16,10 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from gancompress.cost import Cost, CostModel
-from gancompress.export import OnnxReport, export_onnx
+from gancompress.export import OnnxReport, export_generator
 from gancompress.job import Job
 from gancompress.metrics import MetricResult
-from gancompress.models.families import find_family
 from gancompress.models.generator import Generator
-from gancompress.models.import_path import is_import_path
 from gancompress.models.importers import load_generator
 from gancompress.models.weight_files import write_atomically
 from gancompress.report import sample_grid
@@ -214,15 +212,9 @@ class Pipeline:
         return Measured(generator, self._cost(generator), metrics)
 
     def _export(self, generator: Generator) -> tuple[OnnxReport, ...]:
-        metadata = {"family": generator.family}
-        if not is_import_path(generator.family):
-            contract = find_family(generator.family).input_contract(generator.config)
-            metadata |= {name: json.dumps(value) for name, value in contract.items()}
+        exports = self._directory / "exports"
         return tuple(
-            export_onnx(
-                generator.build(), (self.example(),), self._directory / "exports" / f"model.{name}", metadata=metadata
-            )
-            for name in self._job.exports
+            export_generator(generator, (self.example(),), exports / f"model.{name}") for name in self._job.exports
         )
 
     def _samples(self, work: Work) -> None:
