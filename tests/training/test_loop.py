@@ -161,6 +161,16 @@ def test_micro_batches_sum_to_the_same_gradient(tmp_path):
     torch.testing.assert_close(whole.modules["generator"][0].weight, halves.modules["generator"][0].weight)
 
 
+def test_the_options_decide_the_precision_and_weights_stay_full(tmp_path):
+    seen: list[torch.dtype] = []
+    for precision in ("fp32", "bf16"):
+        game = Game()
+        game.modules["generator"].register_forward_hook(lambda _, __, image: seen.append(image.dtype))
+        train(game, tmp_path / precision, options(4, precision=precision))
+        assert all(p.dtype == torch.float32 for p in game.modules["generator"].parameters())
+    assert seen == [torch.float32, torch.bfloat16]
+
+
 def test_a_batch_that_does_not_divide_is_refused(tmp_path):
     with pytest.raises(
         TrainingError, match="batch_size: got 4, expected a multiple of 3, for 1 processes with 3 micro"
@@ -202,10 +212,9 @@ def test_two_processes_give_what_one_gives(tmp_path):
         out.mkdir()
         launch = [
             "torch.distributed.run",
+            "--standalone",
             "--nproc_per_node",
             str(processes),
-            "--master_port",
-            str(29600 + os.getpid() % 300),
         ]
         subprocess.run([sys.executable, "-m", *launch, str(script), str(out)], check=True, env=environment, timeout=120)
         results.append(torch.load(out / "result.pt", weights_only=True))

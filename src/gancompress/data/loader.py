@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -117,6 +118,7 @@ class Loader:
             batch_sampler=batch_keys,
             num_workers=num_workers,
             collate_fn=_as_made,
+            worker_init_fn=_leave_signals_to_the_parent if num_workers else None,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=num_workers > 0,
             generator=torch.Generator().manual_seed(seed),
@@ -210,6 +212,12 @@ def collate(items: Sequence[Item]) -> Batch:
                     "set transform.crop_size, or transform.resize to 'exact'"
                 )
     return default_collate(list(items))
+
+
+def _leave_signals_to_the_parent(_: int) -> None:
+    """A worker outlives Ctrl-C and SIGTERM, which reach the whole process group: its parent ends it."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _as_made(batch: Any) -> Any:

@@ -75,7 +75,7 @@ class Context:
         data: The data set; its splits are ``train``, ``search`` and ``test``.
         budget: What the compressed network may cost.
         directory: The step's own directory.
-        accelerator: Device, precision and processes.
+        accelerator: Device and processes.
         log: Where training reports to.
         seed: Of whatever is drawn at random.
         num_workers: Processes that decode images.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import torch
@@ -53,7 +54,7 @@ def fit(
         options: How long and how.
         loader: The training data.
         checkpoints: Where to resume from and save to.
-        accelerator: Device, precision and processes.
+        accelerator: Device and processes.
         log: Where to report to.
         preview_batch: The images of the sample grids; none are drawn without it.
         seed: Of whatever is drawn at random.
@@ -147,7 +148,7 @@ class _Run:
         batch = tree_map_only(Tensor, lambda t: t.to(self.accelerator.device, non_blocking=True), dict(batch))
         together = self.objective.update_together or self.options.micro_batches > 1
         for part in _parts(batch, self.options.micro_batches):
-            with self.accelerator.autocast():
+            with self._autocast():
                 shared = self.objective.forward(part, self.num_images)
             for phase in self.objective.phases:
                 self._backward(phase, part, shared)
@@ -164,12 +165,17 @@ class _Run:
         self.num_images += self.options.batch_size
         self._average()
 
+    def _autocast(self) -> AbstractContextManager[Any]:
+        """The options' precision, for whatever runs inside."""
+        is_half = self.options.precision == "bf16"
+        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=is_half)
+
     def _backward(self, phase: Phase, batch: Batch, shared: Any) -> None:
         """Add the gradients of one phase, to its own parameters alone."""
         trained = set(phase.modules)
         for name, module in self.objective.modules.items():
             module.requires_grad_(name in trained)
-        with self.accelerator.autocast():
+        with self._autocast():
             terms = phase.loss(batch, shared)
         for module in self.objective.modules.values():
             module.requires_grad_(True)
