@@ -32,7 +32,7 @@ MISTAKES = {
     "two teachers": (["teacher.checkpoint=x.pth"], r"teacher: got both or none of 'checkpoint' and 'train'"),
     "two budgets": (["budget.macs=1e9"], r"budget: expected exactly one of 'reduction', 'macs' and 'parameters'"),
     "no value": (["seed"], r"--set: got 'seed', expected OPTION=VALUE"),
-    "no place": (["steps.9.keep=1"], r"--set: got 'steps\.9\.keep=1', but the recipe has no place"),
+    "no place": (["steps.9.keep=1"], r"--set: got 'steps\.9\.keep', but the recipe has no such place"),
 }
 
 
@@ -42,6 +42,42 @@ def test_mistakes(name):
     with pytest.raises(ConfigError, match=message) as error:
         load_job("quickstart", changes)
     assert "\n" not in str(error.value)
+
+
+def test_a_change_of_one_step_leaves_those_written_with_the_same_anchor():
+    job = load_job("quickstart", ["steps.1.space.multiple=8"])
+    assert [job.steps[1].space.multiple, job.steps[2].space.multiple] == [8, 4]
+
+
+def test_a_recipe_extends_another(tmp_path):
+    middle, top = tmp_path / "middle.yaml", tmp_path / "top.yaml"
+    middle.write_text("extends: quickstart\nset: {steps.0.keep: 0.5, seed: 3}\nbudget: {parameters: 1e5}\n")
+    top.write_text(f"# On top.\nextends: {middle}\nname: top\nset: {{seed: 4}}\n")
+    job, base = load_job(str(top)), load_job("quickstart")
+    assert (job.name, job.seed, job.budget, job.steps[0].keep) == ("top", 4, BudgetOptions(parameters=1e5), 0.5)
+    assert job.steps[1:] == base.steps[1:]
+    complete = tmp_path / "complete.yaml"
+    complete.write_text(recipe_text(str(top)))
+    assert complete.read_text().startswith("# On top.\nname: top\n")
+    assert load_job(str(complete)) == job
+    assert load_job(str(top), ["seed=9"]).seed == 9
+
+
+EXTENSIONS = {
+    "itself": ("extends: {path}\n", "extends itself"),
+    "nothing there": ("extends: quickstar\n", "did you mean 'quickstart'"),
+    "no mapping": ("extends: quickstart\nset: [1]\n", "set: got a list, expected a mapping"),
+    "no place": ("extends: quickstart\nset: {{steps.9.keep: 1}}\n", "set: got 'steps.9.keep', but the recipe has no such"),
+}
+
+
+@pytest.mark.parametrize("name", EXTENSIONS)
+def test_extensions_that_cannot_be(tmp_path, name):
+    path = tmp_path / "own.yaml"
+    text, message = EXTENSIONS[name]
+    path.write_text(text.format(path=path))
+    with pytest.raises(ConfigError, match=message):
+        load_job(str(path))
 
 
 def test_all_mistakes_come_at_once():

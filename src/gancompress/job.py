@@ -140,11 +140,20 @@ def recipe_names() -> list[str]:
 
 
 def recipe_text(name: str) -> str:
-    """A recipe as it is written: one of this package by name, or a file by path.
+    """A complete recipe: one of this package by name, or a file by path. What it extends is filled in.
 
     Raises:
-        ConfigError: There is neither.
+        ConfigError: There is neither, or it is not a recipe.
     """
+    text = _written(name)
+    recipe = _read(name)
+    if recipe == yaml.load(text, _Loader):
+        return text
+    comments = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
+    return comments + yaml.safe_dump(recipe, sort_keys=False, width=120)
+
+
+def _written(name: str) -> str:
     if name in recipe_names():
         return (files("gancompress.recipes") / f"{name}.yaml").read_text()
     path = Path(name)
@@ -153,8 +162,33 @@ def recipe_text(name: str) -> str:
     return path.read_text()
 
 
+def _read(name: str, extended_by: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The options of a recipe; where it extends another one, those of the other one with its own changes."""
+    if name in extended_by:
+        raise ConfigError(f"{name}: extends itself, by way of {', '.join(extended_by)}")
+    try:
+        recipe = _unshared(yaml.load(_written(name), _Loader))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{name}: not YAML ({' '.join(str(error).split())}), expected a recipe") from None
+    if not isinstance(recipe, dict):
+        raise ConfigError(f"{name}: got a {type(recipe).__name__}, expected a recipe: a mapping of options")
+    if "extends" not in recipe:
+        return recipe
+    changes = recipe.pop("set", None) or {}
+    if not isinstance(changes, dict):
+        raise ConfigError(f"{name}: set: got a {type(changes).__name__}, expected a mapping, such as seed: 1")
+    base = _read(str(recipe.pop("extends")), (*extended_by, name))
+    recipe = {**base, **recipe}
+    for path, value in changes.items():
+        _set(recipe, str(path), value, f"{name}: set")
+    return recipe
+
+
 def load_job(name: str, changes: Sequence[str] = ()) -> Job:
     """A validated job.
+
+    A recipe may build on another one: ``extends`` names it, and ``set`` maps options, as ``a.b``, to new values. Other
+    options on the first level replace those of the extended recipe whole.
 
     Args:
         name: A recipe's name, or the path of a YAML file.
@@ -163,33 +197,37 @@ def load_job(name: str, changes: Sequence[str] = ()) -> Job:
     Raises:
         ConfigError: The recipe does not exist or is no YAML, or options do not fit; all of them in one line.
     """
-    try:
-        recipe = yaml.load(recipe_text(name), _Loader)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{name}: not YAML ({' '.join(str(error).split())}), expected a recipe") from None
-    if not isinstance(recipe, dict):
-        raise ConfigError(f"{name}: got a {type(recipe).__name__}, expected a recipe: a mapping of options")
+    recipe = _read(name)
     for change in changes:
-        _set(recipe, change)
+        path, equals, text = change.partition("=")
+        if not equals:
+            raise ConfigError(f"--set: got '{change}', expected OPTION=VALUE, such as seed=1")
+        try:
+            _set(recipe, path, yaml.load(text, _Loader), "--set")
+        except yaml.YAMLError:
+            raise ConfigError(f"--set: got '{change}', expected a YAML value behind '='") from None
     try:
         return Job(**recipe)
     except ConfigError as error:
         raise ConfigError(f"{name}: {error}") from None
 
 
-def _set(recipe: dict[str, Any], change: str) -> None:
-    path, equals, text = change.partition("=")
-    if not equals:
-        raise ConfigError(f"--set: got '{change}', expected OPTION=VALUE, such as seed=1")
+def _unshared(value: Any) -> Any:
+    """The same without anchors: what is changed in one place stays as it is in the others."""
+    if isinstance(value, dict):
+        return {key: _unshared(each) for key, each in value.items()}
+    return [_unshared(each) for each in value] if isinstance(value, list) else value
+
+
+def _set(recipe: dict[str, Any], path: str, value: Any, where: str) -> None:
     *parents, last = path.split(".")
     place: Any = recipe
     try:
         for key in parents:
             place = place[int(key)] if isinstance(place, list) else place.setdefault(key, {})
-        value = yaml.load(text, _Loader)
         if isinstance(place, list):
             place[int(last)] = value
         else:
             place[last] = value
-    except (IndexError, ValueError, TypeError, AttributeError, yaml.YAMLError):
-        raise ConfigError(f"--set: got '{change}', but the recipe has no place '{path}' for such a value") from None
+    except (IndexError, ValueError, TypeError, AttributeError):
+        raise ConfigError(f"{where}: got '{path}', but the recipe has no such place") from None

@@ -95,18 +95,24 @@ class Pipeline:
         self._records: list[Mapping[str, Any]] = []
 
     def teacher(self) -> Work:
-        """The teacher: read from its checkpoint, or trained.
+        """The teacher: read from its checkpoint, or trained. It lies in ``teacher/`` then, its discriminator beneath.
 
         Raises:
             GanCompressError: In one of its kinds, where the user can mend it.
         """
         options = self._job.teacher
         if options.train is not None:
-            return self._step("teacher", options.train, self._fingerprint([]), None, None)
-        assert options.checkpoint is not None
-        teacher = load_generator(options.checkpoint, options.family)
-        judge = load_generator(options.discriminator) if options.discriminator else None
-        return Work(teacher, teacher, judge)
+            work = self._step("teacher", options.train, self._fingerprint([]), None, None)
+        else:
+            assert options.checkpoint is not None
+            teacher = load_generator(options.checkpoint, options.family)
+            judge = load_generator(options.discriminator) if options.discriminator else None
+            work = Work(teacher, teacher, judge)
+        if self._accelerator.is_main_process:
+            work.teacher.save(self._directory / "teacher")
+            if work.discriminator is not None:
+                work.discriminator.save(self._directory / "teacher" / "discriminator")
+        return work
 
     def run(self) -> Outcome:
         """Do all that is left to do.
@@ -123,7 +129,6 @@ class Pipeline:
         for number, step in enumerate(self._job.steps):
             name = f"{number + 1}-{step.kind}"
             work = self._step(name, step, self._fingerprint(self._job.steps[: number + 1]), work, budget)
-        work.teacher.save(self._directory / "teacher")
         work.generator.save(self._directory)
         teacher, compressed = self._measure(work.teacher, None), self._measure(work.generator, work.teacher)
         exports = self._export(work.generator)

@@ -2,12 +2,13 @@
 
 from gancompress.steps.distill import Distill, Finetune
 from gancompress.steps.prune import cut, prune, sort
+from gancompress.steps.scratch import Scratch
 from gancompress.steps.search import Search
 from gancompress.steps.step import Budget, Context, Step, Work
 from gancompress.steps.supernet import Supernet
 from gancompress.steps.teacher import NetworkOptions, TrainTeacher
 
-STEPS: dict[str, type[Step]] = {step.kind: step for step in (Distill, Supernet, Search, Finetune)}
+STEPS: dict[str, type[Step]] = {step.kind: step for step in (Distill, Supernet, Search, Finetune, Scratch)}
 """Every kind of step that a recipe may name."""
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Budget",
     "Context",
     "NetworkOptions",
+    "Scratch",
     "Step",
     "Supernet",
     "TrainTeacher",

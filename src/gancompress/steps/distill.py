@@ -6,21 +6,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gancompress.cost import widest_plan
-from gancompress.errors import ConfigError
 from gancompress.importance import find_score
 from gancompress.models.families import find_family
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
 from gancompress.steps.distillation import Distillation, DistillationOptions
-from gancompress.steps.prune import cut, sort
+from gancompress.steps.prune import Fraction, cut, sort, uniform_plan
 from gancompress.steps.step import Context, Step, Work
 from gancompress.steps.students import FixedStudent, Student
 from gancompress.steps.teacher import PATCHGAN, NetworkOptions, fresh_discriminator
 from gancompress.training import TrainingOptions
-
-Fraction = Annotated[float, Field(gt=0, le=1)]
-
 
 class Learning(Step):
     """What steps that train a student have in common.
@@ -74,13 +69,7 @@ class Distill(Learning):
         """Train the student."""
         wide = student_of(self.student, work, context, self.initial, self.score)
         graph = context.graph(wide, multiple=self.multiple, minimum=self.multiple)
-        if self.keep is not None:
-            plan = graph.uniform_plan(self.keep)
-        elif context.budget is not None:
-            plan = widest_plan(graph, context.budget.cost(graph), context.budget.limit, context.budget.unit)
-        else:
-            raise ConfigError("distill: got neither keep nor a budget, expected one, to say how narrow the student is")
-        narrow = cut(wide, graph, plan)
+        narrow = cut(wide, graph, uniform_plan(graph, self.keep, context.budget, self.kind))
         module = narrow.build()
         judge = self.teach(FixedStudent(module), work, context)
         student = Generator.from_module(module.cpu(), narrow.family, narrow.config, narrow.resized)

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from gancompress.channels import ChannelGraph, ChannelPlan, check_complete, narrow, reorder, resized_attributes
+from gancompress.cost import widest_plan
+from gancompress.errors import ConfigError
 from gancompress.importance import Score, by_importance
 from gancompress.models.families import find_family
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
+from gancompress.steps.step import Budget
+
+Fraction = Annotated[float, Field(gt=0, le=1)]
+"""Of every group's channels."""
 
 
 def prune(generator: Generator, graph: ChannelGraph, plan: ChannelPlan, score: Score) -> Generator:
@@ -54,6 +64,20 @@ def cut(generator: Generator, graph: ChannelGraph, plan: ChannelPlan) -> Generat
         return Generator(generator.family, generator.config, state, resized)
     config = find_family(generator.family).parse(generator.config).at_widths(plan.widths)
     return Generator(generator.family, config.model_dump(), state)
+
+
+def uniform_plan(graph: ChannelGraph, keep: float | None, budget: Budget | None, step: str) -> ChannelPlan:
+    """The same fraction of every group: the one that is given, or the largest that meets the budget.
+
+    Raises:
+        ConfigError: There is neither.
+        BudgetError: The narrowest plan costs more than the budget.
+    """
+    if keep is not None:
+        return graph.uniform_plan(keep)
+    if budget is not None:
+        return widest_plan(graph, budget.cost(graph), budget.limit, budget.unit)
+    raise ConfigError(f"{step}: got neither keep nor a budget, expected one, to say how narrow the network is")
 
 
 def _tied(state: dict, graph: ChannelGraph) -> dict:
