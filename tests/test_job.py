@@ -27,7 +27,7 @@ def test_changes_reach_into_lists():
 MISTAKES = {
     "step option": (["steps.0.kepe=1"], r"steps\.0\.kepe: unknown option, did you mean 'keep'\?"),
     "step kind": (["steps.0.kind=distil"], r"kind: got 'distil', expected a kind of step; did you mean 'distill'\?"),
-    "task": (["task=pared"], r"task: got 'pared', expected 'paired' or 'unpaired'"),
+    "task": (["task=pared"], r"task: got 'pared', expected a task; did you mean 'paired'\?"),
     "data kind": (["data.kind=procedura"], r"data\.kind: got 'procedura'.*did you mean 'procedural'\?"),
     "two teachers": (["teacher.checkpoint=x.pth"], r"teacher: got both or none of 'checkpoint' and 'train'"),
     "two budgets": (["budget.macs=1e9"], r"budget: expected exactly one of 'reduction', 'macs' and 'parameters'"),

@@ -19,6 +19,7 @@ from gancompress.steps import STEPS, Step
 from gancompress.steps.metric_options import MetricOptions
 from gancompress.steps.step import Budget
 from gancompress.steps.teacher import TrainTeacher
+from gancompress.tasks import LatentOptions, parse_task
 
 
 def _without_kind(options: Any) -> Any:
@@ -99,7 +100,7 @@ class Job(Options):
     Attributes:
         name: Of its run directory.
         seed: Of whatever is drawn at random.
-        task: What the generator learns.
+        task: What the generator learns: a name, or ``latent`` with options.
         data: The data set, with splits ``train``, ``search`` and ``test``.
         teacher: The network to compress.
         budget: What the compressed network may cost.
@@ -111,7 +112,7 @@ class Job(Options):
 
     name: str
     seed: Annotated[int, Field(ge=0)] = 0
-    task: Literal["paired", "unpaired"]
+    task: Annotated[Literal["paired", "unpaired", "latent", "stylize"] | LatentOptions, BeforeValidator(parse_task)]
     data: Annotated[SerializeAsAny[DataConfig], BeforeValidator(_parse_data)]
     teacher: TeacherOptions
     budget: BudgetOptions | None = None

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from functools import cache
 
 import torch
 from torch import Tensor, nn
 
-from gancompress.channels import ChannelGraph, ChannelPlan
+from gancompress.channels import ChannelGraph, ChannelPlan, trace
 from gancompress.models.families import FAMILIES, find_family
 
 from .strangers import STRANGERS
 
+WITHOUT_GROUPS = {"multiscale_patchgan"}
+"""Families that return all of their feature maps, so that every channel stays."""
+SPADE = {"ngf": 8, "in_channels": 5, "upsampling": "normal"}
+
 FAMILY_CASES: dict[str, tuple[str, dict]] = {
-    **{name: (name, {find_family(name).config_type.base_width: 8}) for name in FAMILIES},
+    **{name: (name, {find_family(name).config_type.base_width: 8}) for name in FAMILIES if name not in WITHOUT_GROUPS},
+    "spade": ("spade", SPADE),
+    "mobile_spade": ("mobile_spade", {**SPADE, "norm": "sync_batch"}),
+    "sngan_classes": ("sngan_32", {"ngf": 8, "num_classes": 3}),
+    "sngan_discriminator_classes": ("sngan_discriminator", {"ndf": 8, "in_channels": 6, "num_classes": 3}),
     "resnet_affine": ("resnet_6blocks", {"ngf": 8, "affine_norms": "prunable"}),
     "resnet_batch": ("mobile_resnet_6blocks", {"ngf": 8, "norm": "batch"}),
     "unet_instance": ("unet_128", {"ngf": 8, "norm": "instance"}),
@@ -29,7 +38,7 @@ def make(name: str) -> tuple[nn.Module, tuple[Tensor, ...]]:
     if name in FAMILY_CASES:
         family, config = find_family(FAMILY_CASES[name][0]), FAMILY_CASES[name][1]
         module = family.build(config)
-        side = max(32, family.size_multiple(config))
+        side = max(32, family.parse(config).min_size)
         inputs = family.example_inputs(config, (side, side))
     else:
         module, inputs = STRANGERS[name]()
@@ -38,6 +47,12 @@ def make(name: str) -> tuple[nn.Module, tuple[Tensor, ...]]:
             if tensor.dim() == 1 and tensor.is_floating_point():
                 tensor.add_(torch.rand_like(tensor), alpha=0.5)
     return module.eval(), inputs
+
+
+@cache
+def graph_of(name: str) -> ChannelGraph:
+    """The graph of a case, every width legal. Traced once: it holds no weights."""
+    return trace(*make(name), multiple=1, minimum=1)
 
 
 def random_plans(graph: ChannelGraph, num_plans: int = 2) -> Iterator[ChannelPlan]:

@@ -9,13 +9,13 @@ from gancompress.channels import ChannelPlan, Slot, materialise, narrow, reorder
 from gancompress.channels.skeleton import named_tensors
 from gancompress.errors import PlanError
 
-from .cases import CASES, make
+from .cases import CASES, graph_of, make
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_reordering_leaves_the_function_as_it_is(name):
     wide, inputs = make(name)
-    graph = trace(wide, inputs, multiple=1, minimum=1)
+    graph = graph_of(name)
     generator = torch.Generator().manual_seed(0)
     order = {group: torch.randperm(g.size, generator=generator) for group, g in graph.groups.items()}
     reordered = materialise(wide, graph, graph.full_plan())
@@ -110,7 +110,7 @@ def test_slots_tie_groups():
     assert plan.widths["down.1.conv"] == 20
     assert {plan.widths[block] for block in blocks} == {12}
     assert graph.slot_values(plan) == (5, 3)
-    with pytest.raises(PlanError, match=r"slot middle: its groups have widths \[12, 32\], expected one width for all"):
+    with pytest.raises(PlanError, match=r"slot middle: its groups have widths \[12, 32\], expected one value for all"):
         graph.plan({"blocks.0.conv1": 12})
     with pytest.raises(PlanError, match="got 1 numbers, expected 2, one each for stream, middle"):
         graph.plan_from_slots([5])

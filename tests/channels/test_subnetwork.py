@@ -9,7 +9,7 @@ from gancompress.channels import SubNetwork, materialise, narrow, trace
 from gancompress.channels.skeleton import named_tensors
 from gancompress.cost import CostModel, measure
 
-from .cases import CASES, make, random_plans
+from .cases import CASES, graph_of, make, random_plans
 
 UNCOUNTED_BY_HOOKS = {"modulated", "attentive"}
 """Networks with convolutions and matrix products written as functions: the hooks name them, and cannot count them."""
@@ -18,7 +18,7 @@ UNCOUNTED_BY_HOOKS = {"modulated", "attentive"}
 @pytest.mark.parametrize("name", CASES)
 def test_supernet_equals_narrow_module_in_output_and_gradient(name):
     wide, inputs = make(name)
-    graph = trace(wide, inputs, multiple=1, minimum=1)
+    graph = graph_of(name)
     assert graph.groups
     for plan in random_plans(graph):
         small = materialise(wide, graph, plan)
@@ -38,7 +38,7 @@ def test_supernet_equals_narrow_module_in_output_and_gradient(name):
 @pytest.mark.parametrize("name", CASES)
 def test_running_statistics_follow_the_plan_into_the_wide_network(name):
     wide, inputs = make(name)
-    graph = trace(wide, inputs, multiple=1, minimum=1)
+    graph = graph_of(name)
     statistics = [n for n in graph.tensors if n.endswith(("running_mean", "running_var"))]
     if not statistics:
         return
@@ -60,7 +60,7 @@ def test_running_statistics_follow_the_plan_into_the_wide_network(name):
 @pytest.mark.parametrize("name", CASES)
 def test_closed_form_equals_the_cost_measured_on_the_narrow_module(name):
     wide, inputs = make(name)
-    graph = trace(wide, inputs, multiple=1, minimum=1)
+    graph = graph_of(name)
     model = CostModel(graph)
     for plan in (graph.full_plan(), *random_plans(graph)):
         cost, measured = model.at(plan), measure(materialise(wide, graph, plan), inputs)

@@ -29,9 +29,23 @@ FULL = [
     ("mobile_resnet_9blocks", {"ngf": 32}, 514_307, 3_117_416_448, 4_929_355_776, 4_955_045_888),
     ("resnet_9blocks", {"affine_norms": "prunable"}, 11_383_555, 49_551_507_456, 56_799_264_768, None),
     ("cartoongan", {}, 11_129_667, 54_383_345_664, 61_631_102_976, None),
+    ("sngan_32", {}, 4_276_739, 1_681_129_472, 1_681_129_472, None),
     ("patchgan", {"in_channels": 6, "ndf": 128}, 11_040_641, None, None, None),
     ("patchgan", {}, 2_764_737, None, None, None),
     ("patchgan", {"in_channels": 6}, 2_767_809, None, None, None),
+]
+
+# SPADE: family, config, plan string, parameters, true, gc without and with the norms inside separable convolutions
+COCO = {"in_channels": 184, "upsampling": "normal"}
+SPADE = [
+    ("spade", {}, "", 93_048_003, 281_276_612_608, 281_413_582_848, 281_413_582_848),
+    ("mobile_spade", {}, "", 70_680_771, 118_603_104_256, 118_740_074_496, 118_874_112_000),
+    ("mobile_spade", {"ngf": 48}, "", 39_975_315, 71_056_281_600, 71_159_009_280, 71_259_537_408),
+    ("mobile_spade", {}, "32_40_40_32_40_24_32_24", 21_002_811, 31_114_369_024, 31_177_914_368, 31_231_770_624),
+    ("mobile_spade", {}, "32_32_32_48_32_24_24_32", 20_174_275, 31_155_085_312, 31_212_822_528, 31_275_974_656),
+    ("mobile_spade", {}, "32_32_48_32_32_32_32_24", 20_425_019, 31_608_315_904, 31_673_720_832, 31_728_173_056),
+    ("spade", COCO, "", 97_480_899, 191_140_069_376, 191_209_537_536, 191_209_537_536),
+    ("mobile_spade", COCO, "40_32_32_40_32_40_24_24", 25_985_755, 35_415_359_488, 35_447_291_904, 35_473_408_000),
 ]
 
 # plan string, parameters, outsize, gc, true
@@ -100,6 +114,32 @@ def test_sub_networks_built_at_their_widths(row):
     check(measured.parameters, measured.macs, row[1:])
 
 
+@pytest.mark.parametrize("row", SPADE, ids=[f"{row[0]} {row[2]} {row[1]}" for row in SPADE])
+def test_spade_as_built(row):
+    name, options, text, parameters, true, without, gc = row
+    family = find_family(name)
+    config = config_from_string(name, text, options) if text else options
+    inputs = family.example_inputs(config, (256, 256 if options == COCO else 512), device="meta")
+    for inner, published in (("instance", gc), ("none", without)):
+        with torch.device("meta"):
+            measured = measure(family.build({**config, "inner_norm": inner}), inputs)
+        check(measured.parameters, measured.macs, (parameters, true, published, true))
+        assert measured.uncounted == ()
+
+
+def test_spade_as_plans_of_the_wide_network():
+    family = find_family("mobile_spade")
+    with torch.device("meta"):
+        wide = family.build({})
+    graph = trace(wide, family.example_inputs({}, (256, 512), device="meta"), multiple=1, minimum=1)
+    model = CostModel(graph)
+    for name, options, text, parameters, true, _, gc in SPADE:
+        if name == "mobile_spade" and options != COCO:
+            plan = graph.plan(widths_from_string(family.parse({}), text or "_".join([str(options.get("ngf", 64))] * 8)))
+            cost = model.at(plan)
+            check(cost.parameters, cost.macs, (parameters, true, gc, true))
+
+
 def closed_form(c: list[int], height: int, width: int) -> tuple[int, int, int, int]:
     """(parameters, outsize, gc, true) of an eight-slot sub-network, written out by hand."""
     full, half, quarter = height * width, height * width // 4, height * width // 16
@@ -127,6 +167,7 @@ def test_any_plan_equals_the_formula_by_hand(values, wide):
 def test_the_unit_of_gan_slimming():
     macs = Macs(true=0, outsize=56_799_264_768, cheap_layers=0)
     assert round(macs.count("gi"), 2) == 52.90
+    assert round(Macs(true=0, outsize=1_681_129_472, cheap_layers=0).count("gi"), 2) == 1.57
 
 
 def test_gan_slimming_prunes_thirteen_groups_of_2688_scales():

@@ -15,11 +15,8 @@ from gancompress.metrics import (
     METRICS,
     Evaluator,
     FeatureNetwork,
-    FeatureSet,
     NetworkSpec,
-    ReferenceCache,
     Statistics,
-    content_key,
     find_metric,
     frechet_distance,
     kernel_distance,
@@ -191,51 +188,6 @@ def test_statistics_that_cannot_be_read(arrays, message, tmp_path):
         np.savez(tmp_path / "real.npz", **arrays)
     with pytest.raises(MetricError, match=message):
         read_statistics(tmp_path / "real.npz")
-
-
-def network_of(fingerprint: str = "1", resizing: str = "clean") -> FeatureNetwork:
-    return FeatureNetwork("tiny", Tiny("features"), (16, 16), resizing, fingerprint)
-
-
-def test_reference_cache(tmp_path):
-    made = []
-
-    def make() -> FeatureSet:
-        made.append(1)
-        features = FeatureSet()
-        features.add(torch.arange(12.0).view(4, 3))
-        return features
-
-    cache = ReferenceCache(tmp_path / "cache")
-    first, second = cache.get("key", make), cache.get("key", make)
-    assert made == [1]
-    assert first.features is not None
-    assert second.features is not None
-    assert second.features.equal(first.features)
-    (tmp_path / "cache" / "key.safetensors").write_bytes(b"damaged")
-    assert cache.get("key", make).count == 4
-    assert made == [1, 1]
-
-
-def test_content_key_depends_on_what_matters(tmp_path):
-    a, b = tmp_path / "a.png", tmp_path / "b.png"
-    a.write_bytes(b"1")
-    b.write_bytes(b"2")
-    key = content_key([a, b], network_of())
-    moved = tmp_path / "moved.png"
-    moved.write_bytes(b"1")
-    assert content_key([b, moved], network_of()) == key
-    others = [
-        content_key([a], network_of()),
-        content_key([a, b], network_of(fingerprint="2")),
-        content_key([a, b], network_of(resizing="paper")),
-        content_key([a, b], network_of(), "cropped to 64"),
-    ]
-    assert len({key, *others}) == 5
-    with pytest.raises(MetricError, match="found no such file"):
-        content_key([tmp_path / "absent.png"], network_of())
-    with pytest.raises(MetricError, match="got no files"):
-        content_key([], network_of())
 
 
 @pytest.mark.parametrize("name", METRICS)

@@ -47,13 +47,32 @@ def test_features_are_dropped_once_they_save_nothing():
     assert features.count == 7
 
 
-def test_tensors_and_back():
-    features = FeatureSet()
+@pytest.mark.parametrize("keep", [True, False])
+def test_tensors_and_back(keep):
+    features = FeatureSet(keep)
     features.add(FEATURES)
-    again = FeatureSet.from_tensors(features.tensors())
+    again = FeatureSet.from_tensors(features.tensors(), keep)
     assert again.count == 50
-    assert again.features is not None
-    assert again.features.equal(FEATURES.float())
+    assert (again.features is not None) == keep
+    assert again.statistics.mean.equal(features.statistics.mean)
+    assert again.statistics.scatter.equal(features.statistics.scatter)
+    if keep:
+        assert again.features.equal(FEATURES.float())
+
+
+def test_statistics_are_right_however_often_features_are_folded(monkeypatch):
+    monkeypatch.setattr("gancompress.metrics.features.FOLDED_AT_ONCE", 8)
+    folded, other = FeatureSet(keep=False), FeatureSet(keep=False)
+    for batch in FEATURES[:30].split(4):
+        folded.add(batch)
+        assert folded.statistics.count == folded.count  # asking in between changes nothing
+    for batch in FEATURES[30:].split(3):
+        other.add(batch)
+    folded.merge(other)
+    expected = Statistics.of(FEATURES.float())
+    assert folded.count == 50
+    assert torch.allclose(folded.statistics.mean, expected.mean, rtol=1e-14)
+    assert torch.allclose(folded.statistics.scatter, expected.scatter, rtol=1e-6, atol=1e-6)
 
 
 def test_errors():
@@ -63,3 +82,9 @@ def test_errors():
         Statistics.of(FEATURES[:1]).gaussian()
     with pytest.raises(MetricError, match="features: got no images"):
         FeatureSet().tensors()
+    features = FeatureSet()
+    features.add(FEATURES)
+    with pytest.raises(MetricError, match="features: got 6 numbers after 7"):
+        features.add(FEATURES[:, :6])
+    with pytest.raises(MetricError, match=r"got tensors \{'mean': \(7,\)\}, expected features \[n, d\], or count"):
+        FeatureSet.from_tensors({"mean": torch.zeros(7)})

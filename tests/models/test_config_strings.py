@@ -80,7 +80,12 @@ def test_config_from_string() -> None:
         ("resnet_9blocks", "16_16_16", PlanError, "got 3 numbers .* 13 \\(slimming\\), 8 \\(slots8\\), 6 \\(slots6\\)"),
         ("resnet_9blocks", "legacy:1_2_3", PlanError, "8 \\(legacy8\\), 6 \\(legacy6\\)"),
         ("resnet_9blocks", "0_1_1_1_1_1_1_1", PlanError, "expected numbers of at least 1"),
-        ("unet_256", "1_1_1_1_1_1", PlanError, "got UnetConfig, expected a ResNet family; give widths by group name"),
+        (
+            "unet_256",
+            "1_1_1_1_1_1",
+            PlanError,
+            "got UnetConfig and slimming, expected a ResNet family, or a SPADE .* by group name",
+        ),
         ("resnet_nine", "1_1_1_1_1_1", ConfigError, "family: got 'resnet_nine'"),
     ],
 )

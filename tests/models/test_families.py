@@ -5,10 +5,13 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.utils._pytree import tree_leaves
 
 from gancompress.errors import ConfigError, InputSizeError
+from gancompress.models.config import LatentConfig
 from gancompress.models.families import FAMILIES, build, check_size, family_of, find_family
 from gancompress.models.generator import skeleton
+from gancompress.models.sngan import SnganConfig
 
 
 def small(family: str) -> dict[str, Any]:
@@ -23,11 +26,14 @@ class TestEveryFamily:
         side = family.parse(config).min_size
         (image,) = family.example_inputs(config, (side, side))
         with torch.no_grad():
-            output = build(name, config).eval()(image)
+            outputs = tree_leaves(build(name, config).eval()(image))
         assert image.abs().max() <= 1
-        assert output.isfinite().all()
+        assert all(output.isfinite().all() for output in outputs)
         if family.role == "generator":
-            assert output.shape == image.shape
+            parsed = family.parse(config)
+            (output,) = outputs
+            size = [parsed.image_size] * 2 if isinstance(parsed, LatentConfig) else image.shape[2:]
+            assert output.shape == (1, 3, *size)
             assert output.abs().max() <= 1
             assert family.size_multiple(config) <= side
 
@@ -40,16 +46,20 @@ class TestEveryFamily:
             check_size(name, config, (side, side))
         if side > 0:
             with pytest.raises((RuntimeError, ValueError)):
-                build(name, config)(torch.zeros(1, 3, side, side))
+                build(name, config)(torch.zeros(1, parsed.in_channels, side, side))
 
     def test_every_group_is_a_convolution_of_that_width(self, name: str) -> None:
         config = FAMILIES[name].parse(small(name))
         widths = {group: 3 + i for i, group in enumerate(config.default_widths())}
         network = skeleton(name, {**small(name), "widths": widths})
         for group, width in widths.items():
-            conv = network.get_submodule(group)
-            assert isinstance(conv, nn.Conv2d | nn.ConvTranspose2d)
-            assert conv.out_channels == width
+            layer = network.get_submodule(group)
+            if isinstance(config, SnganConfig) and group == "stem":
+                assert isinstance(layer, nn.Linear)
+                assert layer.out_features == width * config.bottom_size**2
+            else:
+                assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
+                assert layer.out_channels == width
         assert len(widths) == len(config.default_widths()) == len(set(config.group_widths()))
 
     def test_narrow_network_runs(self, name: str) -> None:
@@ -57,8 +67,8 @@ class TestEveryFamily:
         widths = {group: 3 + i for i, group in enumerate(family.parse({}).default_widths())}
         config = {"widths": widths}
         side = max(family.parse(config).min_size, 16)
-        output = skeleton(name, config)(*family.example_inputs(config, (side, side), device="meta"))
-        assert output.shape[0] == 1
+        outputs = tree_leaves(skeleton(name, config)(*family.example_inputs(config, (side, side), device="meta")))
+        assert all(output.shape[0] == 1 for output in outputs)
 
     def test_at_widths_rebuilds_the_same_network(self, name: str) -> None:
         config = FAMILIES[name].parse({})
@@ -90,6 +100,13 @@ class TestEveryFamily:
         ("resnet_9blocks", {"separable": True}, "separable: got True, .*; use mobile_resnet_6blocks or "),
         ("unet_256", {"num_downs": 7}, "num_downs: got 7, expected 8, .*; use unet_128 or unet$"),
         ("unet_256", {"widths": {"down.0.conv": 0}}, "widths.down.0.conv: got 0, expected greater"),
+        ("sngan_32", {"num_blocks": 4}, "num_blocks: got 4, expected 3, .*; use sngan_64 or sngan$"),
+        ("sngan_32", {"in_channels": 3}, "in_channels: unknown option"),
+        (
+            "sngan_discriminator",
+            {"num_classes": 3},
+            "in_channels: got 3 for an image and 3 planes of classes, expected",
+        ),
         ("cartoongan", {"widths": 3}, "widths: got 3, expected a valid dictionary"),
     ],
 )

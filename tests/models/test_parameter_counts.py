@@ -33,6 +33,10 @@ def num_parameters(family: str, config: dict[str, Any]) -> int:
         ("patchgan", {"in_channels": 6, "ndf": 64}, 2_767_809),
         ("patchgan", {"affine": True, "global_average": True}, 2_766_529),
         ("cartoongan", {}, 11_129_667),
+        ("spade", {"spectral_norm": True}, 93_048_003),
+        ("multiscale_patchgan", {}, 5_601_410),
+        ("multiscale_patchgan", {"spectral_norm": False}, 5_601_410),
+        ("multiscale_patchgan", {"in_channels": 187}, 5_904_514),
     ],
 )
 def test_dense_networks(family: str, config: dict[str, Any], expected: int) -> None:

@@ -43,7 +43,7 @@ def distance(plan: ChannelPlan) -> dict[str, float]:
 
 
 def work(
-    options: dict[str, Any], storage: Path | None, evaluate: Callable[[ChannelPlan], dict[str, float]] = distance
+    options: dict[str, Any], storage: Path | str | None, evaluate: Callable[[ChannelPlan], dict[str, float]] = distance
 ) -> SearchResult:
     """A search of the small space, the same call for every process."""
     return search(SMALL, cost, 900.0, evaluate, FID, SearchOptions(**options), storage=storage, seed=3)
@@ -93,7 +93,9 @@ def work_until_the_disk_is_full(options: dict[str, Any], storage: Path, after: i
         os._exit(28)
 
 
-def work_together(options: dict[str, Any], storage: Path, log: Path, results: Path, both: Any, die_after: int) -> None:
+def work_together(
+    options: dict[str, Any], storage: Path | str, log: Path, results: Path, both: Any, die_after: int
+) -> None:
     """One of several processes, which begin at the same time."""
 
     def die(count: int) -> None:
@@ -101,5 +103,5 @@ def work_together(options: dict[str, Any], storage: Path, log: Path, results: Pa
             os.kill(os.getpid(), signal.SIGKILL)
 
     both.wait(60)
-    result = work(options, storage, logged(log, 0.01, die))
+    result = work(options, storage, logged(log, 0.05, die))
     results.write_text(result.to_json())

@@ -67,7 +67,7 @@ def test_a_claim_from_elsewhere_holds_while_it_gives_signs_of_life(tmp_path, mon
         time.sleep(0.5)
         entries = ours.read()
         assert (entries.running, entries.lost, entries.next_index) == ({}, {0: SMALL.smallest}, 0)
-        theirs.finish(claim, {"fid": 1.0})  # too late: it has been given up
+        theirs.finish(claim, {"fid": 1.0}, {})  # too late: it has been given up
         assert ours.read().finished == []
 
 

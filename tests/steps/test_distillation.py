@@ -1,17 +1,37 @@
-"""The distillation objective against its formula, for one student and for a supernet."""
+"""The distillation objective and its terms against their formulas, for one student."""
 
 from __future__ import annotations
 
+import re
+import warnings
+from pathlib import Path
+
 import pytest
 import torch
+import yaml
+from accelerate import Accelerator
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.channels import trace
-from gancompress.errors import ConfigError
-from gancompress.models.families import build
+from gancompress.errors import CheckpointError, ConfigError
+from gancompress.losses import (
+    PERCEPTUAL,
+    ChannelDistillation,
+    FlowDistillation,
+    fsp_loss,
+    kernel_alignment_loss,
+    load_perceptual_loss,
+    relation_loss,
+    ssim_loss,
+    total_variation,
+)
+from gancompress.models.families import build, find_family
+from gancompress.models.trunks.load import TRUNKS
+from gancompress.models.trunks.trunk import FeatureTrunk
 from gancompress.steps.distillation import Distillation, DistillationOptions
-from gancompress.steps.students import FixedStudent, SupernetStudent, tapped
+from gancompress.steps.students import FixedStudent, tapped
 from gancompress.tasks import TASKS
+from gancompress.training import Checkpoints, TrainingOptions, fit
 
 TAPS = ("down.1", "blocks.1")
 
@@ -69,32 +89,282 @@ def test_pseudo_pairs(networks, batch):
         assert set(game.modules) == {"student"}
 
 
-def test_a_supernet_draws_the_same_plan_for_the_same_position(networks, batch):
-    teacher, student, discriminator = networks
-    graph = trace(student, (batch["input"],), multiple=1, minimum=2)
-    plans = []
-
-    def sample(rng: torch.Generator):
-        keep = torch.rand((), generator=rng).item()
-        plans.append(graph.uniform_plan(keep))
-        return plans[-1]
-
-    supernet = SupernetStudent(student, graph, sample, seed=5)
-    game = Distillation(
-        TASKS["paired"], teacher, supernet, discriminator, DistillationOptions(), TAPS, torch.zeros(1, 3, 16, 16)
-    )
-    first, again, other = (game.forward(batch, n).student_image for n in (0, 0, 8))
-    assert torch.equal(first, again)
-    assert plans[0] == plans[1] != plans[2]
-    assert not torch.equal(first, other)
-    game.phases[1].loss(batch, game.forward(batch, 0))["features"].backward()
-    assert student.stem.conv.weight.grad[plans[0].widths["stem.conv"] :].abs().sum() == 0
-    assert student.stem.conv.weight.grad[: plans[0].widths["stem.conv"]].abs().sum() > 0
-    shown = supernet.shown(student)
-    assert set(shown) == {"widest", "narrowest"}
-    assert torch.equal(shown["widest"](batch["input"]), student(batch["input"]))
-
-
 def test_taps_that_do_not_exist_name_the_nearest(networks):
     with pytest.raises(ConfigError, match=r"taps: got 'down.7', expected a module of the network; did you mean 'down"):
         objective(networks, DistillationOptions(taps=("down.7",)))
+
+
+OFF = {"lambda_gan": 0, "lambda_reconstruction": 0, "lambda_features": 0}
+
+
+def maps(network: nn.Module, images: Tensor) -> dict[str, Tensor]:
+    with tapped(network, TAPS) as collected:
+        network(images)
+    return dict(collected)
+
+
+def flow(game: Distillation, student: dict[str, Tensor], teacher: dict[str, Tensor]) -> Tensor:
+    adapted = {tap: conv(student[tap]) for tap, conv in zip(TAPS, game.modules["fsp"].adaptors, strict=True)}
+    return fsp_loss([tuple(adapted.values())], [tuple(teacher.values())])
+
+
+TERMS = {
+    "ssim": ({}, lambda _, x, y, *__: ssim_loss(x, y)),
+    "total_variation": ({}, lambda _, x, *__: total_variation(x)),
+    "relation": (
+        {"items": ["rows", "patches"], "patch_px": 8},
+        lambda _, x, y, *__: relation_loss(x, y, ("rows", "patches"), 8),
+    ),
+    "channels": ({}, lambda game, x, y, s, t: game.modules["channels"](s, t)),
+    "kernel_alignment": ({}, lambda _, x, y, s, t: kernel_alignment_loss(s, t)),
+    "fsp": ({}, lambda game, x, y, s, t: flow(game, s, t)),
+}
+
+
+@pytest.mark.parametrize("reconstruct", ["auto", "teacher"])
+@pytest.mark.parametrize("name", TERMS)
+def test_each_term_is_its_weight_times_its_loss(networks, batch, name, reconstruct):
+    teacher, student, _ = networks
+    own, formula = TERMS[name]
+    options = DistillationOptions(**OFF, **{name: {"weight": 7, **own}}, reconstruct=reconstruct)
+    game = objective(networks, options)
+    (phase,) = game.phases
+    terms = phase.loss(batch, game.forward(batch, 0))
+    x = batch["input"]
+    with torch.no_grad():
+        target = teacher(x) if reconstruct == "teacher" else batch["target"]
+        expected = formula(game, student(x), target, maps(student, x), maps(teacher, x))
+    assert set(terms) == {name}
+    assert terms[name].item() == pytest.approx(7 * expected.item(), rel=1e-5)
+    terms[name].backward()
+    assert student.stem.conv.weight.grad.abs().sum() > 0
+    assert all(p.grad is None for p in teacher.parameters())
+
+
+def test_what_adapts_maps_trains_with_the_student_and_is_saved(networks):
+    options = DistillationOptions(channels={"weight": 1}, fsp={"weight": 1})
+    game = objective(networks, options)
+    assert list(game.modules) == ["student", "features", "channels", "fsp", "discriminator"]
+    assert game.phases[1].modules == ("student", "features", "channels", "fsp")
+    assert isinstance(game.modules["channels"], ChannelDistillation)
+    assert set(game.frozen) == {"teacher"}
+
+
+def test_the_flow_needs_no_convolution_between_equal_widths(batch):
+    narrow, equal = ({"a": 3, "b": 5}, {"a": 3, "b": 4})
+    teacher = {"a": 3, "b": 4}
+    kinds = [type(each) for each in FlowDistillation(narrow, teacher, [("a", "b")]).adaptors]
+    assert kinds == [nn.Identity, nn.Conv2d]
+    assert not list(FlowDistillation(equal, teacher, [("a", "b")]).parameters())
+    elastic = FlowDistillation(equal, teacher, [("a", "b")], elastic=True)
+    early, late = torch.rand(2, 2, 6, 6), torch.rand(2, 3, 3, 3)  # narrower than built, of two resolutions
+    wanted = {"a": torch.rand(2, 3, 6, 6), "b": torch.rand(2, 4, 3, 3)}
+    adapted = [
+        torch.einsum("bchw,dc->bdhw", x, conv.weight[:, : x.shape[1], 0, 0]) + conv.bias.view(1, -1, 1, 1)
+        for x, conv in zip((early, late), elastic.adaptors, strict=True)
+    ]
+    flows = [torch.einsum("bchw,bdhw->bcd", F.max_pool2d(a, 2), b) / 9 for a, b in (adapted, wanted.values())]
+    loss = elastic({"a": early, "b": late}, wanted)
+    assert loss.item() == pytest.approx((flows[0] - flows[1]).square().sum((1, 2)).mean().item(), rel=1e-5)
+
+
+def test_pairs_of_the_flow_bring_their_own_taps(networks, batch):
+    pairs = [["stem", "down.0"], ["down.1", "blocks.0"]]
+    game = objective(networks, DistillationOptions(**OFF, fsp={"weight": 1, "pairs": pairs}))
+    assert game.modules["fsp"].taps == ("stem", "down.0", "down.1", "blocks.0")
+    (phase,) = game.phases
+    assert phase.loss(batch, game.forward(batch, 0))["fsp"].item() > 0
+    with pytest.raises(ConfigError, match=r"taps: got 'stm', expected a module of the network; did you mean 'stem'"):
+        objective(networks, DistillationOptions(**OFF, fsp={"weight": 1, "pairs": [["stm", "down.0"]]}))
+
+
+class Pyramid(nn.Module):
+    def forward(self, images: Tensor) -> list[Tensor]:
+        return [images * 2, images[:, :2, ::2, ::2] ** 2]
+
+
+@pytest.fixture
+def pyramid(tmp_path) -> str:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.save(torch.jit.script(Pyramid()), tmp_path / "pyramid.pt")
+    return str(tmp_path / "pyramid.pt")
+
+
+def test_a_perceptual_term_over_any_network(networks, batch, pyramid):
+    _, student, _ = networks
+    term = {"weight": 2, "network": pyramid, "content": [3, 0], "style": [0, 5]}
+    game = objective(networks, DistillationOptions(**OFF, perceptual=term))
+    assert set(game.modules) == {"student"}
+    assert set(game.frozen) == {"teacher", "perceptual"}
+    (phase,) = game.phases
+    loss = phase.loss(batch, game.forward(batch, 0))["perceptual"]
+    x, y = ((each + 1) / 2 for each in (student(batch["input"]), batch["target"]))
+    grams = [torch.einsum("bchw,bdhw->bcd", m, m) / m[0].numel() for m in (Pyramid()(x)[1], Pyramid()(y)[1])]
+    expected = 2 * (3 * (2 * x - 2 * y).abs().mean() + 5 * (grams[0] - grams[1]).abs().mean())
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    loss.backward()
+    assert student.stem.conv.weight.grad.abs().sum() > 0
+
+
+def test_a_perceptual_term_with_published_weights(networks, batch, tmp_path):
+    teacher, student, _ = networks
+    trunk = FeatureTrunk(*TRUNKS["vgg16"](), taps=PERCEPTUAL["omgd"].taps)
+    torch.save(trunk.state_dict(), tmp_path / "vgg.pth")
+    term = {"weight": 2, "weights": str(tmp_path / "vgg.pth")}
+    game = objective(networks, DistillationOptions(**OFF, perceptual=term, reconstruct="teacher"))
+    (phase,) = game.phases
+    loss = phase.loss(batch, game.forward(batch, 0))["perceptual"]
+    expected = load_perceptual_loss("omgd", tmp_path / "vgg.pth")(student(batch["input"]), teacher(batch["input"]))
+    assert loss.item() == pytest.approx(2 * expected.item(), rel=1e-5)
+
+
+def test_a_perceptual_term_that_cannot_work_says_so_before_training(networks, pyramid, tmp_path):
+    def perceptual(**term):
+        return objective(networks, DistillationOptions(**OFF, perceptual={"weight": 1, **term}))
+
+    with pytest.raises(CheckpointError, match=r"gone\.pt: found no such file, expected a TorchScript or ONNX network"):
+        perceptual(network=str(tmp_path / "gone.pt"), content=[1])
+    with pytest.raises(CheckpointError, match=r"gone\.pth"):
+        perceptual(weights=str(tmp_path / "gone.pth"))
+    with pytest.raises(ConfigError, match=r"got 2 feature maps from .* for 3 weights"):
+        perceptual(network=pyramid, content=[1, 1, 1])
+    with pytest.raises(ConfigError, match=r"perceptual: got 'network' without weights of its maps"):
+        perceptual(network=pyramid)
+    with pytest.raises(ConfigError, match="perceptual: got weights of maps without 'network'"):
+        perceptual(content=[1])
+    with pytest.raises(ConfigError, match="perceptual: got 'weights' beside 'network'"):
+        perceptual(network=pyramid, content=[1], weights="vgg.pth")
+
+
+def test_an_objective_without_any_term_is_refused(networks):
+    with pytest.raises(ConfigError, match="got weight 0 for every term, expected one above 0") as error:
+        DistillationOptions(**OFF)
+    assert "\n" not in str(error.value)
+    assert DistillationOptions(**OFF, ssim={"weight": 1}).terms.keys() == {"ssim"}
+
+    def untapped(**options) -> Distillation:
+        teacher, student, discriminator = networks
+        weights = DistillationOptions(**{**OFF, **options})
+        example = torch.zeros(1, 3, 16, 16)
+        return Distillation(TASKS["paired"], teacher, FixedStudent(student), discriminator, weights, (), example)
+
+    with pytest.raises(ConfigError, match="distillation: no term is left without taps, expected one"):
+        untapped(lambda_features=1)
+    with pytest.raises(ConfigError, match="distillation: fsp got no feature maps, expected some; name modules"):
+        untapped(fsp={"weight": 1}, lambda_reconstruction=1)
+    assert list(untapped(lambda_features=1, lambda_reconstruction=1).modules) == ["student"]
+
+
+def count_calls(network: nn.Module) -> list[int]:
+    calls: list[int] = []
+    network.register_forward_hook(lambda *_: calls.append(1))
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("options", "is_needed"),
+    [
+        ({"lambda_reconstruction": 1}, False),
+        ({"lambda_reconstruction": 1, "reconstruct": "teacher"}, True),
+        ({"kernel_alignment": {"weight": 1}}, True),
+        ({"total_variation": {"weight": 1}, "reconstruct": "teacher"}, False),
+        ({"lambda_gan": 1}, False),
+    ],
+)
+def test_the_teacher_runs_only_where_something_asks_for_it(networks, batch, options, is_needed):
+    game = objective(networks, DistillationOptions(**{**OFF, **options}))
+    calls = count_calls(networks[0])
+    game.phases[0].loss(batch, game.forward(batch, 0))
+    assert len(calls) == is_needed
+
+
+def test_without_other_images_the_teachers_are_what_the_discriminator_takes_for_real(networks, batch):
+    teacher, student, _ = networks
+    discriminator = build("patchgan", {"ndf": 4, "n_layers": 1, "in_channels": 3})
+    game = objective((teacher, student, discriminator), DistillationOptions(**{**OFF, "lambda_gan": 1}), "stylize")
+    del batch["target"]
+    loss = game.phases[0].loss(batch, game.forward(batch, 0))["gan"]
+    real, fake = discriminator(teacher(batch["input"])), discriminator(student(batch["input"]))
+    assert loss.item() == pytest.approx(0.5 * ((1 - real).relu().mean() + (1 + fake).relu().mean()).item(), rel=1e-5)
+
+
+def train(game: Distillation, batch, directory: Path, num_images: int, **how) -> dict[str, float]:
+    class Log:
+        def losses(self, num_images, values, images_per_second):
+            self.values = values
+
+        def preview(self, num_images, images):
+            raise AssertionError
+
+    def batches(start: int, size: int):
+        while True:
+            yield batch
+
+    log, options = Log(), TrainingOptions(num_images=num_images, batch_size=2, log_every=2, **how)
+    assert fit(game, options, batches, Checkpoints(directory), Accelerator(cpu=True), log)
+    return log.values
+
+
+def test_both_phases_share_the_discriminators_pass(networks, batch, tmp_path):
+    calls = count_calls(networks[2])
+    train(objective(networks, DistillationOptions()), batch, tmp_path, num_images=6)
+    assert len(calls) == 3 * 2
+
+
+def test_a_student_learns_from_the_teachers_images_alone(networks, batch, tmp_path):
+    teacher, student, discriminator = networks
+    before = {name: tensor.clone() for name, tensor in discriminator.state_dict().items()}
+    options = DistillationOptions(lambda_gan=0, lambda_features=0, reconstruct="teacher", lambda_reconstruction=1)
+    del batch["target"]
+    game = objective(networks, options, "unpaired")
+
+    def distance() -> float:
+        with torch.no_grad():
+            return (student(batch["input"]) - teacher(batch["input"])).abs().mean().item()
+
+    at_first = distance()
+    train(game, batch, tmp_path, num_images=60, optimizer={"learning_rate": 2e-3})
+    assert distance() < 0.7 * at_first
+    assert all(torch.equal(tensor, before[name]) for name, tensor in discriminator.state_dict().items())
+
+
+def test_all_terms_together_in_half_precision(networks, batch, pyramid, tmp_path):
+    options = DistillationOptions(
+        **{name: {"weight": 1, **own} for name, (own, _) in TERMS.items()},
+        perceptual={"weight": 1, "network": pyramid, "content": [1, 1]},
+    )
+    values = train(objective(networks, options), batch, tmp_path, num_images=4, precision="bf16")
+    assert {f"generator/{name}" for name in (*TERMS, "perceptual", "gan", "reconstruction", "features")} < set(values)
+
+
+def test_looking_at_the_widths_of_maps_changes_no_running_statistics():
+    config = {"ngf": 4, "num_downs": 5, "norm": "batch"}
+    student, teacher = (build("unet", config) for _ in range(2))
+    before = {name: tensor.clone() for name, tensor in student.state_dict().items()}
+    taps, example = find_family("unet").parse(config).distillation_taps, torch.rand(1, 3, 32, 32)
+    options = DistillationOptions(lambda_gan=0)
+    Distillation(TASKS["paired"], teacher, FixedStudent(student), nn.Identity(), options, taps, example)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in student.state_dict().items())
+    assert student.training
+
+
+def test_the_documented_sets_are_options():
+    text = (Path(__file__).parents[2] / "docs" / "jobs.md").read_text()
+    section = text.partition("## What a student learns from")[2].partition("\n## ")[0]
+    documented = {
+        name: DistillationOptions(**yaml.safe_load(block)["distillation"])
+        for name, block in re.findall(r"```yaml\n# ([^\n:]+)[^\n]*\n(.*?)```", section, re.DOTALL)
+    }
+    omgd = documented["OMGD"]
+    assert {name: term.weight for name, term in omgd.terms.items()} == {
+        "ssim": 10,
+        "perceptual": 1,
+        "total_variation": 2,
+        "channels": 50,
+    }
+    assert omgd.lambda_gan == 0
+    assert omgd.reconstruct == "teacher"
+    output = documented["Output distillation"]
+    assert list(output.terms) == ["reconstruction"]
+    assert (output.lambda_gan, output.reconstruct) == (0, "teacher")

@@ -15,19 +15,12 @@ from torch import Tensor
 from gancompress.errors import TrainingError
 from gancompress.training import Checkpoints, OptimizerOptions, TrainingOptions, fit
 
-from .toy import Game, Log, batches
+from .toy import Game, Log, Narrowing, batches
 
 
 def options(num_images: int = 32, **others) -> TrainingOptions:
-    return TrainingOptions(
-        num_images=num_images,
-        batch_size=4,
-        checkpoint_every=8,
-        log_every=8,
-        preview_every=16,
-        ema_half_life=16,
-        **others,
-    )
+    usual = {"batch_size": 4, "checkpoint_every": 8, "log_every": 8, "preview_every": 16, "ema_half_life": 16}
+    return TrainingOptions(num_images=num_images, **usual | others)
 
 
 def train(game: Game, directory: Path, how: TrainingOptions, log: Log | None = None, **others) -> bool:
@@ -61,6 +54,32 @@ def test_stopping_and_resuming_changes_no_bit(tmp_path, stop_at, together):
     assert train(resumed, tmp_path / "b", options(num_decay_images=16))
     assert same(state(resumed), state(straight))
     assert not same(state(stopped), state(straight))
+
+
+@pytest.mark.parametrize("stop_at", [8, 16, 20])
+def test_a_network_that_loses_channels_is_resumed_to_the_bit(tmp_path, stop_at):
+    straight, stopped, resumed = Narrowing(), Narrowing(), Narrowing()
+    assert train(straight, tmp_path / "a", options())
+    count = iter(range(1000))
+    assert not train(stopped, tmp_path / "b", options(), stop=lambda: 4 * (next(count) + 1) == stop_at)
+    assert train(resumed, tmp_path / "b", options())
+    assert straight.modules["generator"][0].out_channels == 5
+    assert same(state(straight), state(resumed))
+
+
+def test_optimizers_go_on_with_what_is_left_of_their_state(tmp_path):
+    games = {"narrow": Narrowing(), "whole": Narrowing()}
+    games["whole"].after_step = lambda *_: {}
+    for name, game in games.items():
+        train(game, tmp_path / name, options(16))
+    narrow, whole = (Checkpoints(tmp_path / name).latest() for name in games)
+    assert narrow is not None
+    assert whole is not None
+    moments = [key for key in whole.tensors if key.startswith("optimizer/generator")]
+    assert {key.rsplit("/", 1)[1] for key in moments} == {"step", "exp_avg", "exp_avg_sq", "momentum_buffer"}
+    for key in moments:
+        kept = narrow.tensors[key]
+        assert kept.equal(whole.tensors[key][tuple(map(slice, kept.shape))]), key
 
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from gancompress.training import Batch, Losses, Objective, Phase
+from gancompress.training import Batch, Losses, Objective, Phase, Reshaped, TrainingOptions
 
 
 def batches(start: int, batch_size: int) -> Iterator[Batch]:
@@ -77,3 +77,41 @@ class Log:
     def preview(self, num_images: int, images: Mapping[str, Tensor]) -> None:
         assert set(images) == {"made"}
         self.previews.append(num_images)
+
+
+class Narrowing(Game):
+    """A game whose generator loses its last hidden channel after 16 images; its second layer has an SGD of its own."""
+
+    averaged = ()
+
+    def optimizers(self, phase: Phase, options: TrainingOptions) -> dict[str, torch.optim.Optimizer]:
+        if phase.name == "discriminator":
+            return super().optimizers(phase, options)
+        first, last = self.modules["generator"][0].parameters(), self.modules["generator"][3].parameters()
+        norm = self.modules["generator"][1].parameters()
+        adam = options.adam(phase.name, [*first, *norm])
+        return {"generator": adam, "generator.sgd": torch.optim.SGD(last, lr=0.1, momentum=0.5)}
+
+    def after_step(self, num_images: int, learning_rate_factor: float) -> Mapping[str, Reshaped]:
+        if num_images != 16:
+            return {}
+        wide = {key: tensor.clone() for key, tensor in self.modules["generator"].state_dict().items()}
+        return {"generator": Reshaped(self._narrow(5, wide), self._keep)}
+
+    def shape(self) -> int:
+        return self.modules["generator"][0].out_channels
+
+    def take_shape(self, shape: int) -> None:
+        if shape == 5:
+            self.modules["generator"] = self._narrow(5, self.modules["generator"].state_dict())
+
+    @staticmethod
+    def _keep(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {key: t[:, :5] if key == "3.weight" else t if key == "3.bias" else t[:5] for key, t in tensors.items()}
+
+    def _narrow(self, width: int, wide: dict[str, Tensor]) -> nn.Module:
+        layers = nn.Conv2d(3, width, 1), nn.BatchNorm2d(width), nn.Dropout(0.3), nn.Conv2d(width, 3, 1)
+        narrow = nn.Sequential(*layers)
+        count = wide.pop("1.num_batches_tracked")
+        narrow.load_state_dict(self._keep(wide) | {"1.num_batches_tracked": count})
+        return narrow

@@ -168,8 +168,8 @@ class ChannelGraph:
             raise PlanError(f"keep: got {keep}, expected a fraction between 0 and 1")
         widths = {name: group.nearest(keep * group.size) for name, group in self.groups.items()}
         for slot in self.slots:
-            value = max(-(-widths[g] // slot.multiplier) for g in slot.groups)
-            widths |= {g: slot.multiplier * value for g in slot.groups}
+            value = max(-(-widths[g] // multiplier) for g, multiplier in slot.multipliers.items())
+            widths |= {g: multiplier * value for g, multiplier in slot.multipliers.items()}
         return self.plan(widths)
 
     def plan_from_slots(self, values: Sequence[int]) -> ChannelPlan:

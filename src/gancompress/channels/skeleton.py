@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,7 +24,36 @@ def copy_structure(module: nn.Module, tensors: Mapping[str, Tensor] | None = Non
         for value in vars(submodule).values():
             if isinstance(value, Tensor):
                 instead.setdefault(id(value), value)
+    plain = [submodule for submodule in module.modules() if _is_copied_plainly(type(submodule))]
+    for submodule in plain:
+        instead[id(submodule)] = type(submodule).__new__(type(submodule))
+    for submodule in plain:
+        vars(instead[id(submodule)]).update(
+            {name: _copy_attribute(value, instead) for name, value in vars(submodule).items()}
+        )
     return copy.deepcopy(module, memo=instead)
+
+
+def _is_copied_plainly(kind: type[nn.Module]) -> bool:
+    """Whether `copy.deepcopy` would do no more with it than copy every attribute."""
+    special = ("__deepcopy__", "__reduce_ex__", "__reduce__", "__getstate__", "__setstate__")
+    # Those of torch.nn.modules only add what files of older versions lack.
+    own = (vars(base) for base in kind.__mro__[:-1] if not base.__module__.startswith("torch.nn.modules."))
+    return not any(name in attributes for attributes in own for name in special)
+
+
+_IMMUTABLE = (bool, int, float, str, type(None))
+
+
+def _copy_attribute(value: Any, instead: dict[int, Any]) -> Any:
+    """What `copy.deepcopy` gives, without its generality where a module's many small attributes need none."""
+    if type(value) in _IMMUTABLE:
+        return value
+    if type(value) is dict:  # tensors, submodules, hooks
+        return {name: copy.deepcopy(each, instead) for name, each in value.items()}
+    if type(value) in (OrderedDict, set) and not value:
+        return type(value)()
+    return copy.deepcopy(value, instead)
 
 
 def set_attributes(module: nn.Module, attributes: Mapping[str, Mapping[str, Any]]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from gancompress.errors import PlanError
 
@@ -20,12 +21,18 @@ class Slot:
     Attributes:
         name: What the literature calls it (``c0``).
         groups: Names of the channel groups that it sets.
-        multiplier: A group's width is ``multiplier * value``.
+        multiplier: A group's width is ``multiplier * value``; one number, or one for each group.
     """
 
     name: str
     groups: tuple[str, ...]
-    multiplier: int = 1
+    multiplier: int | tuple[int, ...] = 1
+
+    @property
+    def multipliers(self) -> dict[str, int]:
+        """The multiplier of every group."""
+        each = self.multiplier if isinstance(self.multiplier, tuple) else (self.multiplier,) * len(self.groups)
+        return dict(zip(self.groups, each, strict=True))
 
 
 def widths_from_slots(slots: Sequence[Slot], values: Sequence[int]) -> dict[str, int]:
@@ -39,25 +46,31 @@ def widths_from_slots(slots: Sequence[Slot], values: Sequence[int]) -> dict[str,
         raise PlanError(f"plan: got {len(values)} numbers, expected {len(slots)}, one each for {names}")
     if min(values) < 1:
         raise PlanError(f"plan: got {'_'.join(map(str, values))}, expected numbers of at least 1")
-    return {group: slot.multiplier * value for slot, value in zip(slots, values, strict=True) for group in slot.groups}
+    return {
+        group: multiplier * value
+        for slot, value in zip(slots, values, strict=True)
+        for group, multiplier in slot.multipliers.items()
+    }
 
 
 def slots_from_widths(slots: Sequence[Slot], widths: Mapping[str, int]) -> tuple[int, ...]:
     """The value of every slot, the inverse of `widths_from_slots`.
 
     Raises:
-        PlanError: The groups of a slot differ in width, or a width is no multiple of the slot's multiplier.
+        PlanError: The groups of a slot disagree about its value, or a width is no multiple of its group's multiplier.
     """
     values = []
     for slot in slots:
-        found = {widths[group] for group in slot.groups}
+        found = {Fraction(widths[group], multiplier) for group, multiplier in slot.multipliers.items()}
         if len(found) > 1:
+            got = sorted({widths[group] for group in slot.groups})
             raise PlanError(
-                f"slot {slot.name}: its groups have widths {sorted(found)}, expected one width for all; "
+                f"slot {slot.name}: its groups have widths {got}, expected one value for all; "
                 "save this plan by group names instead"
             )
-        width = found.pop()
-        if width % slot.multiplier:
-            raise PlanError(f"slot {slot.name}: width {width} is no multiple of {slot.multiplier}")
-        values.append(width // slot.multiplier)
+        value = found.pop()
+        if value.denominator > 1:
+            group, multiplier = next(iter(slot.multipliers.items()))
+            raise PlanError(f"slot {slot.name}: width {widths[group]} is no multiple of {multiplier}")
+        values.append(value.numerator)
     return tuple(values)

@@ -17,6 +17,7 @@ class Purpose(IntEnum):
     PARTNER = 1
     VIEW = 2
     SCENE = 3
+    LATENT = 4
 
 
 def generator(purpose: Purpose, *key: int) -> np.random.Generator:

@@ -4,6 +4,7 @@ from gancompress.losses.adversarial import ADVERSARIAL, AdversarialLoss
 from gancompress.losses.distillation import (
     ChannelDistillation,
     FeatureDistillation,
+    FlowDistillation,
     angle_relation,
     distance_relation,
     fsp_loss,
@@ -24,6 +25,7 @@ __all__ = [
     "AdversarialLoss",
     "ChannelDistillation",
     "FeatureDistillation",
+    "FlowDistillation",
     "PerceptualLoss",
     "PerceptualSettings",
     "angle_relation",

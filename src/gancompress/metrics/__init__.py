@@ -5,10 +5,11 @@ from gancompress.metrics.evaluator import Evaluator
 from gancompress.metrics.features import FeatureNetwork, FeatureSet, load_feature_network
 from gancompress.metrics.frechet import FrechetReference, frechet_distance
 from gancompress.metrics.images import RESIZES, quantize, resize
+from gancompress.metrics.inception_score import Classifier, ClassScores, load_classifier
 from gancompress.metrics.kernel_distance import kernel_distance
 from gancompress.metrics.pairs import psnr, structural_similarity
 from gancompress.metrics.precision_recall import precision_recall
-from gancompress.metrics.reference_cache import ReferenceCache, content_key, read_statistics
+from gancompress.metrics.reference_cache import ReferenceCache, content_digest, read_statistics, reference_key
 from gancompress.metrics.registry import METRICS, Metric, NetworkSpec, find_metric
 from gancompress.metrics.result import MetricResult
 from gancompress.metrics.segmentation import LabelScores, SegmentationNetwork
@@ -17,6 +18,8 @@ from gancompress.metrics.statistics import Statistics
 __all__ = [
     "METRICS",
     "RESIZES",
+    "ClassScores",
+    "Classifier",
     "Evaluator",
     "FeatureNetwork",
     "FeatureSet",
@@ -29,15 +32,17 @@ __all__ = [
     "SegmentationNetwork",
     "Statistics",
     "bootstrap_interval",
-    "content_key",
+    "content_digest",
     "find_metric",
     "frechet_distance",
     "kernel_distance",
+    "load_classifier",
     "load_feature_network",
     "precision_recall",
     "psnr",
     "quantize",
     "read_statistics",
+    "reference_key",
     "resize",
     "structural_similarity",
 ]

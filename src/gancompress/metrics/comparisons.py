@@ -53,8 +53,8 @@ class SetComparison:
     def frechet(self) -> Score:
         """Frechet distance. It has no interval: resampling images inflates it. Raises MetricError without images."""
         if self._frechet is None:
-            self._frechet = FrechetReference(*_gaussian(self.network.name, "reference", self.reference))
-        return self._frechet.distance(*_gaussian(self.network.name, "generated", self.generated)), None
+            self._frechet = FrechetReference(_for_frechet(self.network.name, "reference", self.reference))
+        return self._frechet.distance(_for_frechet(self.network.name, "generated", self.generated)), None
 
     def kernel(self) -> Score:
         """Kernel distance. Raises MetricError where there are too few images or features were not kept."""
@@ -136,12 +136,15 @@ class LabelComparison:
         self.scores.add(self.network(images, (labels.shape[1], labels.shape[2])), labels)
 
 
-def _gaussian(name: str, side: str, images: FeatureSet | Gaussian) -> tuple[Gaussian, Tensor | None]:
+def _for_frechet(name: str, side: str, images: FeatureSet | Gaussian) -> Gaussian | Tensor:
+    """The features where they are fewer than their numbers, and cheaper than a covariance; else mean and covariance."""
     if isinstance(images, Gaussian):
-        return images, None
+        return images
+    if images.features is not None and 2 <= images.count < images.length:
+        return images.features
     if images.statistics is None:
         raise MetricError(f"{name}: got no {side} images, expected at least two; add {side} images first")
-    return images.statistics.gaussian(), images.features
+    return images.statistics.gaussian()
 
 
 def _mean(values: Tensor) -> Score:

@@ -11,7 +11,16 @@ from torch import Tensor
 from gancompress.errors import MetricError, nearest
 from gancompress.metrics.comparisons import LabelComparison, PairComparison, SetComparison
 from gancompress.metrics.features import FeatureNetwork, FeatureSet, load_feature_network
-from gancompress.metrics.registry import LabelMetric, Metric, NetworkSpec, PairMetric, SetMetric, find_metric
+from gancompress.metrics.inception_score import ClassComparison, ClassScores, load_classifier
+from gancompress.metrics.registry import (
+    ClassMetric,
+    LabelMetric,
+    Metric,
+    NetworkSpec,
+    PairMetric,
+    SetMetric,
+    find_metric,
+)
 from gancompress.metrics.result import MetricResult
 from gancompress.metrics.segmentation import LabelScores, SegmentationNetwork
 from gancompress.metrics.statistics import Gaussian
@@ -27,12 +36,14 @@ class Gathered:
         references: Features of reference images by network, where they are not stored statistics.
         pairs: Values of pairs by metric.
         labels: Scores of label maps by network.
+        classes: Scores of classes by network.
     """
 
     generated: dict[str, FeatureSet]
     references: dict[str, FeatureSet]
     pairs: dict[str, Tensor]
     labels: dict[str, LabelScores]
+    classes: dict[str, ClassScores]
 
 
 class Evaluator:
@@ -68,11 +79,12 @@ class Evaluator:
         self._sets: dict[str, SetComparison] = {}
         self._pairs: dict[str, PairComparison] = {}
         self._labels: dict[str, LabelComparison] = {}
+        self._classes: dict[str, ClassComparison] = {}
         found = [(name, *find_metric(name, self._specs)) for name in names]
         for name, metric, network in found:
             self._metrics[name] = (metric, self._prepare(name, metric, network))
         for key, comparison in self._sets.items():
-            comparison.reference = FeatureSet(keep=self._keeps_features(key))
+            comparison.reference = FeatureSet(keep=self.keeps_features(key))
         self.reset()
 
     @property
@@ -89,6 +101,11 @@ class Evaluator:
     def needs_labels(self) -> bool:
         """Whether `add` must be given label maps."""
         return bool(self._labels)
+
+    def keeps_features(self, key: str) -> bool:
+        """Whether a metric over one of `feature_networks` wants all features, not only their statistics."""
+        over = [metric for metric, used in self._metrics.values() if used == key and isinstance(metric, SetMetric)]
+        return any(metric.needs_features for metric in over)
 
     def add_reference(self, images: Tensor) -> None:
         """Adds reference images [b, 3, h, w], RGB in [-1, 1] or uint8, for all of `feature_networks`.
@@ -124,6 +141,8 @@ class Evaluator:
         self._check_given("labels", labels, LabelMetric)
         for comparison in self._sets.values():
             comparison.generated.add(comparison.network(images))
+        for comparison in self._classes.values():
+            comparison.add(images)
         if targets is not None:
             for comparison in self._pairs.values():
                 comparison.add(images, targets)
@@ -138,11 +157,13 @@ class Evaluator:
     def reset(self) -> None:
         """Forgets the generated images; the reference stays."""
         for key, comparison in self._sets.items():
-            comparison.generated = FeatureSet(keep=self._keeps_features(key))
+            comparison.generated = FeatureSet(keep=self.keeps_features(key))
         for comparison in self._pairs.values():
             comparison.values = []
         for comparison in self._labels.values():
             comparison.scores = LabelScores(comparison.network.num_classes, comparison.network.ignore_index)
+        for comparison in self._classes.values():
+            comparison.scores = ClassScores()
 
     def gathered(self) -> Gathered:
         """What was gathered so far, for `merge` in another process."""
@@ -152,6 +173,7 @@ class Evaluator:
             references={key: reference for key, reference in references.items() if isinstance(reference, FeatureSet)},
             pairs={key: comparison.all_values() for key, comparison in self._pairs.items()},
             labels={key: comparison.scores for key, comparison in self._labels.items()},
+            classes={key: comparison.scores for key, comparison in self._classes.items()},
         )
 
     def merge(self, other: Gathered) -> None:
@@ -164,6 +186,8 @@ class Evaluator:
             self._pairs[key].values.append(values)
         for key, scores in other.labels.items():
             self._labels[key].scores.merge(scores)
+        for key, scores in other.classes.items():
+            self._classes[key].scores.merge(scores)
 
     def _prepare(self, name: str, metric: Metric, network: str | None) -> str:
         """Makes what a metric is taken of, unless another metric shares it; returns its key."""
@@ -175,6 +199,14 @@ class Evaluator:
                 path, size = (spec.path, spec.size) if spec else (None, None)
                 loaded = load_feature_network(chosen, path, size, metric.resizing, self._device)
                 self._sets[key] = SetComparison(loaded)
+            return key
+        if isinstance(metric, ClassMetric):
+            chosen = metric.network or network or name
+            key = f"{chosen}_{metric.resizing}"
+            if key not in self._classes:
+                spec = self._specs.get(chosen)
+                path, size = (spec.path, spec.size) if spec else (None, None)
+                self._classes[key] = ClassComparison(load_classifier(chosen, path, size, metric.resizing, self._device))
             return key
         if isinstance(metric, PairMetric):
             self._pairs[name] = PairComparison(metric.make(self._specs[network] if network else None, self._device))
@@ -199,10 +231,6 @@ class Evaluator:
         )
         return LabelComparison(segment, LabelScores(spec.num_classes, spec.ignore_index))
 
-    def _keeps_features(self, key: str) -> bool:
-        over = [metric for metric, used in self._metrics.values() if used == key and isinstance(metric, SetMetric)]
-        return any(metric.needs_features for metric in over)
-
     def _check_given(self, kind: str, given: Tensor | None, wanted_by: type[PairMetric] | type[LabelMetric]) -> None:
         wanting = [name for name, (metric, _) in self._metrics.items() if isinstance(metric, wanted_by)]
         if wanting and given is None:
@@ -219,10 +247,15 @@ class Evaluator:
         elif isinstance(metric, PairMetric):
             score, num_images = self._pairs[key].mean(), self._pairs[key].count
             num_reference, protocol = num_images, None
+        elif isinstance(metric, ClassMetric):
+            classes = self._classes[key]
+            score, num_images = metric.score(classes.scores), classes.scores.count
+            num_reference, protocol = 0, classes.network.protocol
         else:
             labels = self._labels[key]
             score, num_images = metric.score(labels.scores), labels.scores.count
             num_reference, protocol = num_images, labels.network.protocol
-        against = "label maps" if isinstance(metric, LabelMetric) else self._against
-        words = "; ".join(part for part in (metric.words, f"against {against}", protocol) if part)
+        against = f"against {'label maps' if isinstance(metric, LabelMetric) else self._against}"
+        parts = (metric.words, "" if isinstance(metric, ClassMetric) else against, protocol)
+        words = "; ".join(part for part in parts if part)
         return MetricResult(name, score[0], num_images, num_reference, score[1], metric.better, words)

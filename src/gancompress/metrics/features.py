@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -18,6 +18,8 @@ from gancompress.models.trunks.weights import WEIGHTS, file_sha256
 
 INCEPTION = "inception"
 INCEPTION_SIZE = (299, 299)
+FOLDED_AT_ONCE = 1024
+"""Features that are turned into statistics at a time, at least."""
 
 
 @dataclass(frozen=True)
@@ -66,61 +68,107 @@ class FeatureNetwork:
         return features.float().cpu()
 
 
-@dataclass
 class FeatureSet:
-    """Features of a set of images: their statistics, and they themselves.
+    """Features of a set of images, and their statistics, which are computed when they are asked for.
 
     Attributes:
         keep: Whether to keep all features, which kernel distances and neighbours need. Without, they are kept only
             while there are fewer images than features, where they make the Frechet distance cheap.
-        statistics: None while there are no images.
     """
 
-    keep: bool = True
-    statistics: Statistics | None = None
-    _parts: list[Tensor] = field(default_factory=list)
+    def __init__(self, keep: bool = True) -> None:
+        """An empty set."""
+        self.keep = keep
+        self._folded: Statistics | None = None
+        self._parts: list[Tensor] = []
+        self._statistics: Statistics | None = None
 
     def add(self, features: Tensor) -> None:
         """Adds a batch of features [b, d]. Raises MetricError where their length differs from earlier ones."""
-        if len(features):
-            self.merge(FeatureSet(self.keep, Statistics.of(features), [features.float().cpu()]))
+        if not len(features):
+            return
+        if self.count and features.shape[1] != self.length:
+            raise MetricError(
+                f"features: got {features.shape[1]} numbers after {self.length}, expected as many; "
+                "take all features from one network"
+            )
+        self._parts.append(features.detach().float().cpu())
+        self._fold_what_need_not_be_kept()
 
     def merge(self, other: FeatureSet) -> None:
         """Adds all of another set, for example of another process. Raises MetricError as `add`."""
-        if other.statistics is None:
-            return
-        mine = self.statistics
-        self.statistics = other.statistics if mine is None else mine.merge(other.statistics)
-        self._parts += other._parts
-        if not self.keep and self.count >= len(self.statistics.mean):
-            self._parts = []
+        for part in other._parts:
+            self.add(part)
+        if other._folded is not None:
+            self._folded = other._folded if self._folded is None else self._folded.merge(other._folded)
+            self._fold_what_need_not_be_kept()
 
     @property
     def count(self) -> int:
         """How many images."""
-        return 0 if self.statistics is None else self.statistics.count
+        return (0 if self._folded is None else self._folded.count) + self._num_unfolded
+
+    @property
+    def length(self) -> int:
+        """Numbers in a feature; 0 while there are no images."""
+        if self._parts:
+            return self._parts[0].shape[1]
+        return 0 if self._folded is None else len(self._folded.mean)
 
     @property
     def features(self) -> Tensor | None:
         """All features, float32 [n, d]; None where not all were kept."""
-        if self.count == 0 or sum(len(part) for part in self._parts) != self.count:
+        if not self._parts or self._folded is not None or not (self.keep or self.count < self.length):
             return None
         self._parts = [torch.cat(self._parts)]
         return self._parts[0]
 
+    @property
+    def statistics(self) -> Statistics | None:
+        """Number, mean and scatter; None while there are no images."""
+        if self._statistics is None or self._statistics.count != self.count:
+            statistics = self._folded
+            if self._parts:
+                unfolded = Statistics.of(torch.cat(self._parts))
+                statistics = unfolded if statistics is None else statistics.merge(unfolded)
+            self._statistics = statistics
+        return self._statistics
+
     def tensors(self) -> dict[str, Tensor]:
         """All of it as tensors by name, for a file. Raises MetricError where there are no images."""
-        if self.statistics is None:
+        if self.features is not None:
+            return {"features": self.features}
+        statistics = self.statistics
+        if statistics is None:
             raise MetricError("features: got no images, expected at least two; check where the images come from")
-        count = torch.tensor(self.statistics.count)
-        tensors = {"count": count, "mean": self.statistics.mean, "scatter": self.statistics.scatter}
-        return tensors if self.features is None else tensors | {"features": self.features}
+        return {"count": torch.tensor(statistics.count), "mean": statistics.mean, "scatter": statistics.scatter}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], keep: bool = True) -> FeatureSet:
-        """The inverse of `tensors`."""
-        statistics = Statistics(int(tensors["count"]), tensors["mean"], tensors["scatter"])
-        return cls(keep, statistics, [tensors["features"]] if "features" in tensors else [])
+        """The inverse of `tensors`.
+
+        Raises:
+            MetricError: The tensors are not such.
+        """
+        made = cls(keep)
+        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        length = shapes.get("mean", (0,))[0]
+        if set(shapes) == {"features"} and len(shapes["features"]) == 2:
+            made.add(tensors["features"])
+        elif shapes == {"count": (), "mean": (length,), "scatter": (length, length)}:
+            made._folded = Statistics(int(tensors["count"]), tensors["mean"], tensors["scatter"])
+        else:
+            raise MetricError(f"features: got tensors {shapes}, expected features [n, d], or count, mean and scatter")
+        return made
+
+    @property
+    def _num_unfolded(self) -> int:
+        return sum(map(len, self._parts))
+
+    def _fold_what_need_not_be_kept(self) -> None:
+        """Turns features into statistics many at a time: one by one, each would cost a matrix of d by d."""
+        if not self.keep and self._num_unfolded >= max(self.length, FOLDED_AT_ONCE):
+            self._folded, self._parts = self.statistics, []
 
 
 def load_feature_network(

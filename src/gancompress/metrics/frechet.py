@@ -11,62 +11,75 @@ with as many rows as there are images; so it is the smaller of images and featur
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from gancompress.errors import MetricError
-from gancompress.metrics.statistics import Gaussian
+from gancompress.metrics.statistics import Gaussian, Statistics
+
+
+@dataclass(frozen=True)
+class _Side:
+    """What a distance needs of one set of images.
+
+    Attributes:
+        mean: Shape ``(d,)``.
+        trace: Of the covariance.
+        matrix: A factor ``F`` of the covariance ``F.T @ F``, shape ``(n, d)``, or the covariance itself.
+        is_factor: Which of the two.
+    """
+
+    mean: Tensor
+    trace: Tensor
+    matrix: Tensor
+    is_factor: bool
 
 
 class FrechetReference:
     """One side of many distances, with the work that they share done once."""
 
-    def __init__(self, gaussian: Gaussian, features: Tensor | None = None) -> None:
+    def __init__(self, images: Gaussian | Tensor) -> None:
         """Factors the covariance.
 
         Args:
-            gaussian: Of the reference images.
-            features: All their features [n, d], where they were kept. With fewer images than features they are the
-                factor, and save an eigenvalue decomposition.
+            images: Mean and covariance of the reference images, or all their features [n, d]. Where there are fewer
+                images than features, features save an eigenvalue decomposition.
 
         Raises:
-            MetricError: A feature is not a finite number.
+            MetricError: A feature is not a finite number, or there are fewer than two images.
         """
-        self.gaussian = _finite(gaussian)
-        self._trace = float(gaussian.covariance.trace())
-        few = _few(gaussian, features)
-        self._factor = _eigen_factor(gaussian.covariance) if few is None else _centered(few, gaussian)
+        self._side = _side(images)
+        self._factor = self._side.matrix if self._side.is_factor else _eigen_factor(self._side.matrix)
 
-    def distance(self, gaussian: Gaussian, features: Tensor | None = None) -> float:
+    def distance(self, images: Gaussian | Tensor) -> float:
         """Frechet distance of another set to this one.
 
         Args:
-            gaussian: Of the other images.
-            features: All their features, where they were kept; they save time where there are fewer images than
-                features.
+            images: Mean and covariance of the other images, or all their features, which save time where there are
+                fewer images than features.
 
         Returns:
             ``|m1 - m2|**2 + trace(S1 + S2 - 2 (S1 S2)**0.5)``.
 
         Raises:
-            MetricError: The features differ in length from the reference's, or are not finite.
+            MetricError: The features differ in length from the reference's, or as in the constructor.
 
         Source: Heusel et al., GANs Trained by a Two Time-Scale Update Rule, NeurIPS 2017, eq. 6.
         """
-        if self.gaussian.mean.shape != gaussian.mean.shape:
+        one, other = self._side, _side(images)
+        if one.mean.shape != other.mean.shape:
             raise MetricError(
-                f"frechet distance: got features of {len(gaussian.mean)} numbers against {len(self.gaussian.mean)}, "
+                f"frechet distance: got features of {len(other.mean)} numbers against {len(one.mean)}, "
                 "expected as many; take both from one network"
             )
-        _finite(gaussian)
-        few = _few(gaussian, features)
-        if few is None:
-            product = self._factor @ gaussian.covariance @ self._factor.T
-            cross = torch.linalg.eigvalsh((product + product.T) / 2).clamp_min(0).sqrt().sum()
+        if other.is_factor:
+            cross = torch.linalg.svdvals(other.matrix @ self._factor.T).sum()
         else:
-            cross = torch.linalg.svdvals(_centered(few, gaussian) @ self._factor.T).sum()
-        means = (self.gaussian.mean - gaussian.mean).square().sum()
-        return float(means) + self._trace + float(gaussian.covariance.trace()) - 2 * float(cross)
+            product = self._factor @ other.matrix @ self._factor.T
+            cross = torch.linalg.eigvalsh((product + product.T) / 2).clamp_min(0).sqrt().sum()
+        return float((one.mean - other.mean).square().sum() + one.trace + other.trace - 2 * cross)
 
 
 def frechet_distance(first: Gaussian, second: Gaussian) -> float:
@@ -74,13 +87,15 @@ def frechet_distance(first: Gaussian, second: Gaussian) -> float:
     return FrechetReference(first).distance(second)
 
 
-def _few(gaussian: Gaussian, features: Tensor | None) -> Tensor | None:
-    """The features, where they are the cheaper factor of the covariance."""
-    return features if features is not None and len(features) < len(gaussian.mean) else None
-
-
-def _centered(features: Tensor, gaussian: Gaussian) -> Tensor:
-    return (features.double().cpu() - gaussian.mean) / (len(features) - 1) ** 0.5
+def _side(images: Gaussian | Tensor) -> _Side:
+    if isinstance(images, Tensor) and 2 <= len(images) < images.shape[1]:
+        features = _finite(images.double().cpu())
+        mean = features.mean(0)
+        factor = (features - mean) / (len(features) - 1) ** 0.5
+        return _Side(mean, factor.square().sum(), factor, is_factor=True)
+    gaussian = Statistics.of(images).gaussian() if isinstance(images, Tensor) else images
+    covariance = _finite(gaussian.covariance)
+    return _Side(_finite(gaussian.mean), covariance.trace(), covariance, is_factor=False)
 
 
 def _eigen_factor(covariance: Tensor) -> Tensor:
@@ -90,10 +105,10 @@ def _eigen_factor(covariance: Tensor) -> Tensor:
     return (vectors[:, kept] * values[kept].sqrt()).T
 
 
-def _finite(gaussian: Gaussian) -> Gaussian:
-    if not (gaussian.covariance.isfinite().all() and gaussian.mean.isfinite().all()):
+def _finite(numbers: Tensor) -> Tensor:
+    if not numbers.isfinite().all():
         raise MetricError(
             "frechet distance: got features that are not finite, expected numbers; look at the generated images: a "
             "network that diverged gives such"
         )
-    return gaussian
+    return numbers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -13,56 +13,67 @@ import torch
 from gancompress.errors import CheckpointError, MetricError
 from gancompress.metrics.features import FeatureNetwork, FeatureSet
 from gancompress.metrics.statistics import Gaussian
-from gancompress.models.trunks.weights import cache_folder, file_sha256
+from gancompress.models.trunks.weights import cache_folder
 from gancompress.models.weight_files import read_safetensors, write_safetensors
 
+_LOG = logging.getLogger(__name__)
+FORMAT_VERSION = 1
+"""Part of every key: raised when the same images would no longer give the same features."""
 
-def content_key(files: Iterable[Path], network: FeatureNetwork, preparation: str = "") -> str:
-    """What features depend on, as one hexadecimal number: the files' bytes in any order, the network, the protocol.
+
+def content_digest(contents: Iterable[bytes], preparation: str) -> str:
+    """What the images of a set depend on, as one hexadecimal number.
 
     Args:
-        files: Image files, or archives of such.
-        network: The network, by its weights' fingerprint and its protocol.
-        preparation: What else was done to the images, in words (load size, crop).
-
-    Raises:
-        MetricError: A file does not exist, or there are none.
+        contents: Of their files, in the order of the images, wherever they lie; nothing for images that are drawn.
+        preparation: All else that was done to get the images, in words (load size, crop, how many).
     """
-    digests = []
-    for path in files:
-        if not path.is_file():
-            raise MetricError(f"{path}: found no such file, expected an image or an archive; check the path")
-        digests.append(file_sha256(path))
-    if not digests:
-        raise MetricError("reference images: got no files, expected at least two images; check the folder")
-    parts = [network.fingerprint, network.protocol, preparation, *sorted(digests)]
+    digests = [hashlib.sha256(content).hexdigest() for content in contents]
+    return hashlib.sha256("\n".join([preparation, *digests]).encode()).hexdigest()
+
+
+def reference_key(images: str, network: FeatureNetwork) -> str:
+    """What features depend on: the images, by `content_digest`, the network's weights, and its protocol."""
+    parts = [str(FORMAT_VERSION), images, network.fingerprint, network.protocol]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 class ReferenceCache:
-    """A folder of feature sets, each in a file named by its key."""
+    """A folder of feature sets, each in a file named by its key. It can be deleted at any time."""
 
     def __init__(self, folder: Path | None = None) -> None:
         """Uses a folder, by default ``references`` in the cache of this package; made when it is first needed."""
         self.folder = folder or cache_folder() / "references"
 
-    def get(self, key: str, make: Callable[[], FeatureSet]) -> FeatureSet:
-        """The kept feature set, or a new one, which is then kept. A damaged file is made anew.
+    def get(self, key: str, make: Callable[[], FeatureSet], keep: bool = True) -> FeatureSet:
+        """The kept feature set, or a new one, which is then kept.
+
+        A damaged file is made anew, and a folder that cannot be written is done without; the log warns of both.
 
         Args:
-            key: From `content_key`.
+            key: From `reference_key`.
             make: Extracts the features.
+            keep: Whether all features are wanted; a file that holds statistics alone is then made anew.
         """
         path = self.folder / f"{key}.safetensors"
-        if path.is_file():
-            try:
-                return FeatureSet.from_tensors(read_safetensors(path))
-            except (CheckpointError, KeyError):
-                path.unlink(missing_ok=True)
+        found = self._read(path, keep) if path.is_file() else None
+        if found is not None:
+            return found
         made = make()
-        os.makedirs(self.folder, exist_ok=True)
-        write_safetensors(path, made.tensors())
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_safetensors(path, made.tensors())
+        except OSError as error:
+            _LOG.warning("%s: not kept (%s); it will be computed again", path, error)
         return made
+
+    def _read(self, path: Path, keep: bool) -> FeatureSet | None:
+        try:
+            found = FeatureSet.from_tensors(read_safetensors(path), keep)
+        except (CheckpointError, MetricError) as error:
+            _LOG.warning("%s: damaged (%s); it is computed anew", path, error)
+            return None
+        return None if keep and found.features is None else found
 
 
 def read_statistics(path: Path) -> Gaussian:

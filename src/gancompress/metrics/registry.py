@@ -14,6 +14,7 @@ from gancompress.errors import MetricError, nearest
 from gancompress.metrics.comparisons import Score, SetComparison
 from gancompress.metrics.features import INCEPTION
 from gancompress.metrics.images import Size
+from gancompress.metrics.inception_score import ClassScores
 from gancompress.metrics.pairs import as_network_images, psnr, stored_pairs, structural_similarity
 from gancompress.metrics.segmentation import LabelScores
 from gancompress.models.trunks import LpipsDistance, load_lpips
@@ -95,7 +96,26 @@ class LabelMetric:
     words: str
 
 
-Metric = SetMetric | PairMetric | LabelMetric
+@dataclass(frozen=True)
+class ClassMetric:
+    """A metric of what a classifier says of the images, which are compared with nothing.
+
+    Attributes:
+        score: From the gathered scores to the number.
+        better: Which way is better.
+        resizing: A name in `RESIZES`.
+        words: The measure in words.
+        network: The classifier that the name fixes; None takes the one in the name.
+    """
+
+    score: Callable[[ClassScores], Score]
+    better: Literal["lower", "higher"]
+    resizing: str
+    words: str
+    network: str | None = None
+
+
+Metric = SetMetric | PairMetric | LabelMetric | ClassMetric
 
 
 def _lpips(name: str) -> Callable[[NetworkSpec | None, Device], PairMeasure]:
@@ -117,6 +137,7 @@ def _through(distance: LpipsDistance, device: Device) -> PairMeasure:
 
 _FRECHET = "Frechet distance"
 _KERNEL = "kernel distance, cubic polynomial, mean of 100 subsets of at most 1000"
+_INCEPTION_SCORE = "Inception Score, mean over 10 splits, the interval their standard deviation to each side"
 _LPIPS_WORDS = "LPIPS 0.1 over {}, 8-bit images at their own size, mean over images"
 
 METRICS: dict[str, Metric] = {
@@ -128,6 +149,8 @@ METRICS: dict[str, Metric] = {
     "kd_{network}": SetMetric(SetComparison.kernel, "lower", "clean", _KERNEL),
     "precision_{network}": SetMetric(SetComparison.precision, "higher", "clean", "precision, 3 neighbours"),
     "recall_{network}": SetMetric(SetComparison.recall, "higher", "clean", "recall, 3 neighbours"),
+    "inception_score": ClassMetric(ClassScores.inception_score, "higher", "paper", _INCEPTION_SCORE, INCEPTION),
+    "is_{network}": ClassMetric(ClassScores.inception_score, "higher", "clean", _INCEPTION_SCORE),
     "miou_{network}": LabelMetric(LabelScores.miou, "higher", "mean intersection over union"),
     "pixel_accuracy_{network}": LabelMetric(
         LabelScores.pixel_accuracy, "higher", "share of pixels with the right class"

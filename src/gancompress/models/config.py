@@ -11,6 +11,7 @@ from gancompress.errors import nearest
 from gancompress.options import Options
 
 Count = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[int, Field(ge=0)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -50,6 +51,24 @@ class FamilyConfig(Options):
         """Smallest height and width of an image, in pixels."""
         return 1
 
+    def input_shape(self, size: tuple[int, int]) -> tuple[int, ...]:
+        """Shape of one input, without the batch.
+
+        Args:
+            size: Height and width of the image in pixels.
+        """
+        return (self.in_channels, *size)
+
+    def input_contract(self) -> dict[str, Any]:
+        """What an input must be like, as it is written next to the weights."""
+        return {
+            "layout": "NCHW",
+            "channels": self.in_channels,
+            "range": [-1, 1],
+            "size_multiple_px": self.size_multiple,
+            "min_size_px": self.min_size,
+        }
+
     @property
     def distillation_taps(self) -> tuple[str, ...]:
         """Paths of the modules whose feature maps a student should imitate."""
@@ -80,3 +99,39 @@ class FamilyConfig(Options):
         if unknown:
             raise ValueError("widths: " + "; ".join(unknown))
         return self
+
+
+class LatentConfig(FamilyConfig):
+    """Base of the configurations of generators that draw images from noise. Their images have one size.
+
+    The input is one tensor [b, latent_size + num_classes]: a standard normal vector and, for a generator with classes,
+    a one-hot row behind it (or a mixture of classes, numbers that sum to 1).
+
+    Attributes:
+        latent_size: Numbers of the noise.
+        num_classes: Classes of images; 0 for a generator without.
+    """
+
+    in_channels: ClassVar[int] = 0  # type: ignore[misc]  # the input is no image
+
+    latent_size: Count = 128
+    num_classes: NotNegative = 0
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of the generated images, in pixels."""
+        raise NotImplementedError
+
+    def input_shape(self, size: tuple[int, int]) -> tuple[int, ...]:
+        """Shape of one input, without the batch, whatever size is asked for."""
+        return (self.latent_size + self.num_classes,)
+
+    def input_contract(self) -> dict[str, Any]:
+        """What an input must be like, as it is written next to the weights."""
+        return {
+            "layout": "NC",
+            "distribution": "standard normal, then one-hot classes",
+            "latent_size": self.latent_size,
+            "num_classes": self.num_classes,
+            "image_size_px": self.image_size,
+        }

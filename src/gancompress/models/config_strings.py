@@ -8,6 +8,7 @@
 | ``slimming`` | 4 + blocks | plain widths of stem, down 1, every block's middle, up 1, up 2 |
 
 All but ``slimming`` count in multiples of the widths that ngf = 1 gives. A ``legacy`` string starts with ``legacy:``.
+A SPADE generator has ``slots8`` only: fc (the residual stream), then its seven blocks.
 
 Source: Li et al., GAN Compression, CVPR 2020 (released networks; ``legacy`` are those of the paper); Wang et
 al., GAN Slimming, ECCV 2020 (list of channel numbers).
@@ -26,6 +27,7 @@ from gancompress.models.config import FamilyConfig
 from gancompress.models.families import find_family
 from gancompress.models.import_path import is_import_path
 from gancompress.models.resnet import ResnetConfig
+from gancompress.models.spade import SpadeConfig
 
 Form = Literal["slots8", "slots6", "legacy8", "legacy6", "slimming"]
 
@@ -39,8 +41,13 @@ def slots(config: FamilyConfig, form: Form) -> tuple[Slot, ...]:
     Raises:
         PlanError: The family has no such strings, or the form needs three blocks and the network has fewer.
     """
+    if isinstance(config, SpadeConfig) and form == "slots8":
+        return _spade_slots(config)
     if not isinstance(config, ResnetConfig):
-        raise PlanError(f"plan: got {type(config).__name__}, expected a ResNet family; give widths by group name")
+        raise PlanError(
+            f"plan: got {type(config).__name__} and {form}, expected a ResNet family, or a SPADE family and slots8; "
+            "give widths by group name"
+        )
     blocks = config.block_groups
     if form == "slimming":
         return tuple(Slot(group, (group,)) for group in config.default_widths() if group != _STREAM)
@@ -108,7 +115,7 @@ def config_from_string(family: str, text: str, options: Mapping[str, Any] | None
     """The config of a network built directly at the widths of a string.
 
     Args:
-        family: A ResNet family's name.
+        family: Name of a ResNet or SPADE family.
         text: As in `widths_from_string`.
         options: Other options of the family; ngf among them sets the residual stream of a ``slimming``
             string.
@@ -127,11 +134,21 @@ def _parse(config: FamilyConfig, text: str) -> tuple[Form, list[int]]:
         raise PlanError(f"plan: got '{text}', expected whole numbers joined by '_', such as 16_16_32_16_32_32_16_16")
     forms: dict[int, Form] = {8: "legacy8", 6: "legacy6"}
     if not text.startswith(_LEGACY):
-        forms = {len(slots(config, "slimming")): "slimming", 8: "slots8", 6: "slots6"}
+        forms = {8: "slots8"}
+        if not isinstance(config, SpadeConfig):
+            forms = {len(slots(config, "slimming")): "slimming", **forms, 6: "slots6"}
     if len(numbers) not in forms:
         expected = ", ".join(f"{count} ({form})" for count, form in forms.items())
         raise PlanError(f"plan: got {len(numbers)} numbers in '{text}', expected one of {expected}")
     return forms[len(numbers)], [int(number) for number in numbers]
+
+
+def _spade_slots(config: SpadeConfig) -> tuple[Slot, ...]:
+    if config.upsampling == "most":
+        raise PlanError("plan: got a SPADE generator with eight blocks, expected seven; give widths by group name")
+    units = config.model_copy(update={"ngf": 1}).default_widths()
+    groups = {name: [group for group in units if group.split(".")[0] == name] for name in ("fc", *config.blocks)}
+    return tuple(Slot(name, tuple(own), tuple(units[group] for group in own)) for name, own in groups.items())
 
 
 def _thirds(blocks: list[str]) -> list[list[str]]:

@@ -14,8 +14,12 @@ from gancompress.errors import ConfigError, InputSizeError, nearest
 from gancompress.models.cartoongan import CartoonGanConfig, CartoonGanGenerator
 from gancompress.models.config import FamilyConfig
 from gancompress.models.import_path import build_network, is_import_path
+from gancompress.models.multiscale import MultiscalePatchGan, MultiscalePatchGanConfig
 from gancompress.models.patchgan import PatchGan, PatchGanConfig, PixelGan, PixelGanConfig
 from gancompress.models.resnet import ResnetConfig, ResnetGenerator
+from gancompress.models.sngan import SnganConfig, SnganGenerator
+from gancompress.models.sngan_discriminator import SnganDiscriminator, SnganDiscriminatorConfig
+from gancompress.models.spade import SpadeConfig, SpadeGenerator
 from gancompress.models.unet import UnetConfig, UnetGenerator
 
 
@@ -76,31 +80,23 @@ class Family:
     def example_inputs(
         self, config: Mapping[str, Any], size: tuple[int, int], device: torch.device | str = "cpu"
     ) -> tuple[Tensor]:
-        """What the network's ``forward`` takes: one image [1, c, h, w] of fixed values in [-1, 1].
+        """What the network's ``forward`` takes: one image [1, c, h, w], or latent [1, c], of fixed values in [-1, 1].
 
         Args:
             config: The configuration.
-            size: Height and width in pixels.
+            size: Height and width of the image in pixels; a generator from noise does not look at it.
             device: Where to make it; "meta" where only the shape matters.
 
         Raises:
             InputSizeError: The network cannot take this size.
         """
         check_size(self.name, config, size)
-        shape = (1, self.parse(config).in_channels, *size)
+        shape = (1, *self.parse(config).input_shape(size))
         return (torch.arange(math.prod(shape), dtype=torch.float32, device=device).sin().view(shape),)
 
     def input_contract(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """What an image must be like, as it is written next to the weights."""
-        parsed = self.parse(config)
-        return {
-            "layout": "NCHW",
-            "channels": parsed.in_channels,
-            "color_order": self.color_order,
-            "range": [-1, 1],
-            "size_multiple_px": parsed.size_multiple,
-            "min_size_px": parsed.min_size,
-        }
+        """What an input must be like, and the colour order of the images, as it is written next to the weights."""
+        return {**self.parse(config).input_contract(), "color_order": self.color_order}
 
 
 FAMILIES: dict[str, Family] = {
@@ -115,8 +111,15 @@ FAMILIES: dict[str, Family] = {
         Family("unet_256", UnetGenerator, UnetConfig, {"num_downs": 8}),
         Family("unet", UnetGenerator, UnetConfig),
         Family("cartoongan", CartoonGanGenerator, CartoonGanConfig, color_order="BGR"),
+        Family("sngan_32", SnganGenerator, SnganConfig, {"num_blocks": 3, "halving": False, "bottom_size": 4}),
+        Family("sngan_64", SnganGenerator, SnganConfig, {"num_blocks": 4, "halving": True, "bottom_size": 4}),
+        Family("sngan", SnganGenerator, SnganConfig),
+        Family("spade", SpadeGenerator, SpadeConfig, {"separable": False}),
+        Family("mobile_spade", SpadeGenerator, SpadeConfig, {"separable": True}),
         Family("patchgan", PatchGan, PatchGanConfig, role="discriminator"),
         Family("pixelgan", PixelGan, PixelGanConfig, role="discriminator"),
+        Family("multiscale_patchgan", MultiscalePatchGan, MultiscalePatchGanConfig, role="discriminator"),
+        Family("sngan_discriminator", SnganDiscriminator, SnganDiscriminatorConfig, role="discriminator"),
     )
 }
 

@@ -20,7 +20,8 @@ from gancompress.models.state import listed
 # Where training programs keep the generator, most wanted first: averaged weights, a generator, then the rest.
 WRAPPERS = (
     *("g_ema", "G_ema", "netG_ema", "generator_ema", "params_ema", "model_ema", "state_dict_ema", "ema"),
-    *("netG", "netG_A", "netG_A2B", "G", "G_A", "generator", "gen", "net_g", "netG_B", "netG_B2A", "G_B"),
+    *("avg_gen_state_dict", "netG", "netG_A", "netG_A2B", "G", "G_A", "generator", "gen", "gen_state_dict", "net_g"),
+    *("netG_B", "netG_B2A", "G_B"),
     *("params", "state_dict", "model_state_dict", "model", "network", "net", "weights", "module"),
 )
 

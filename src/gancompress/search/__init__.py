@@ -1,5 +1,6 @@
 """Search: which plan of a space is the best within a budget. Evaluates no network itself."""
 
+from gancompress.search.masks import GeneticOptions, MaskSpace, next_generation
 from gancompress.search.options import Objective, SearchOptions
 from gancompress.search.result import Candidate, SearchResult, pareto_front
 from gancompress.search.sets import CONFIG_SETS
@@ -10,11 +11,14 @@ __all__ = [
     "CONFIG_SETS",
     "Bias",
     "Candidate",
+    "GeneticOptions",
+    "MaskSpace",
     "Objective",
     "SearchOptions",
     "SearchResult",
     "SearchSpace",
     "Values",
+    "next_generation",
     "pareto_front",
     "search",
 ]

@@ -14,6 +14,8 @@ from gancompress.search.space import SearchSpace, Values
 
 _MOST_PLANS = 1_000_000
 _NARROWED_DRAWS = 20
+_AT_BUDGET_DRAWS = 2_000
+_AT_BUDGET_WALKS = 200
 
 
 class AffordablePlans:
@@ -33,7 +35,7 @@ class AffordablePlans:
         Raises:
             BudgetError: Even the smallest plan costs more; the message says what it costs.
         """
-        self.space, self.budget = space, budget
+        self.space, self.budget, self.unit = space, budget, unit
         self.cost = lru_cache(maxsize=2**16)(lambda values: float(cost(space.plan(values))))
         smallest = self.cost(space.smallest)
         if not self.fits(space.smallest):
@@ -77,6 +79,49 @@ class AffordablePlans:
             if values not in taken:
                 return values
         return next((values for values in self.space.within(self.fits) if values not in taken), None)
+
+    def at_budget(self, draw: Callable[[], Values], tolerance: float, generator: torch.Generator) -> Values:
+        """A random plan that costs at most the budget, and less by no more than a fraction of it.
+
+        The first draw that does. Where few or none do, as with a budget far from what draws usually cost, draws are
+        brought there: narrowed, one random slot after the other, until they are within the budget, then widened
+        while that keeps them within it.
+
+        Args:
+            draw: Draws a plan.
+            tolerance: How far below the budget the cost may lie, as a fraction of the budget.
+            generator: Decides which slots are narrowed and widened.
+
+        Raises:
+            ConfigError: There is no budget.
+            BudgetError: No plan was found; the message says which came closest.
+        """
+        if self.budget is None:
+            raise ConfigError("search: got no budget, expected one for a random plan at the budget; give a budget")
+        floor = (1 - tolerance) * self.budget
+        for _ in range(_AT_BUDGET_DRAWS):
+            values = draw()
+            if floor <= self.cost(values) <= self.budget:
+                return values
+        closest = self.space.smallest
+        for _ in range(_AT_BUDGET_WALKS):
+            values = self._widened(self._narrowed(draw(), generator), floor, generator)
+            if self.cost(values) >= floor:
+                return values
+            closest = max(closest, values, key=self.cost)
+        raise BudgetError(
+            f"search: got no plan that costs {floor:,.0f} to {self.budget:,.0f} {self.unit}, expected one; the "
+            f"closest, {self.space.text(closest)}, costs {self.cost(closest):,.0f}: raise budget_tolerance, or allow "
+            "more choices"
+        )
+
+    def _widened(self, values: Values, floor: float, generator: torch.Generator) -> Values:
+        while self.cost(values) < floor:
+            wider = [other for other in self.space.wider(values) if self.fits(other)]
+            if not wider:
+                break
+            values = wider[int(torch.randint(len(wider), (), generator=generator))]
+        return values
 
     def _narrowed(self, values: Values, generator: torch.Generator) -> Values:
         while not self.fits(values):

@@ -162,8 +162,13 @@ class Ledger:
             over.set()
             thread.join()
 
-    def finish(self, claim: Claim, metrics: Mapping[str, float]) -> Candidate:
+    def finish(self, claim: Claim, metrics: Mapping[str, float], seconds: Mapping[str, float]) -> Candidate:
         """Enter the metrics of a claimed plan, unless the claim was taken for abandoned meanwhile.
+
+        Args:
+            claim: The claim.
+            metrics: What the evaluation returned.
+            seconds: What its parts took.
 
         Raises:
             ConfigError: The objective is not among the metrics.
@@ -173,10 +178,11 @@ class Ledger:
         value = score if self._objective.direction == "minimize" else -score
         with suppress(UpdateFinishedTrialError):
             self._storage.set_trial_user_attr(claim.trial_id, "metrics", numbers)
+            self._storage.set_trial_user_attr(claim.trial_id, "seconds", dict(seconds))
             values = [value, claim.cost] if self._with_cost else [value]
             self._storage.set_trial_state_values(claim.trial_id, TrialState.COMPLETE, values)
         text, plan = self._space.text(claim.values), self._space.plan(claim.values)
-        return Candidate(claim.index, claim.values, text, plan, claim.cost, numbers)
+        return Candidate(claim.index, claim.values, text, plan, claim.cost, numbers, dict(seconds))
 
     def _check(self, settings: dict[str, Any]) -> None:
         held = self._study.user_attrs.get("settings")
@@ -193,8 +199,9 @@ class Ledger:
         if trial.number not in self._candidates:
             kept = trial.user_attrs
             values = self._space.parse(kept["plan"])
+            plan = self._space.plan(values)
             self._candidates[trial.number] = Candidate(
-                kept["index"], values, kept["plan"], self._space.plan(values), kept["cost"], kept["metrics"]
+                kept["index"], values, kept["plan"], plan, kept["cost"], kept["metrics"], kept["seconds"]
             )
         return self._candidates[trial.number]
 

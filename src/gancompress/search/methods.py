@@ -78,6 +78,19 @@ class Random:
         return self._plans.space.sample(generator, self._options.bias, self._options.bias_ratio)
 
 
+class RandomAtBudget(Random):
+    """One random plan that costs just what the budget allows, whatever its quality: what a search must beat."""
+
+    def __init__(self, plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> None:
+        super().__init__(plans, objective, options, seed)
+        self.num_candidates = 1
+
+    def propose(self, index: int, finished: Sequence[Candidate], taken: AbstractSet[Values]) -> Values | None:
+        """As `Method.propose`. Raises as `AffordablePlans.at_budget`."""
+        generator = _generator(self._seed, index)
+        return self._plans.at_budget(lambda: self._sample(generator), self._options.budget_tolerance, generator)
+
+
 class Evolutionary(Random):
     """Generations bred from the best candidates before them.
 
@@ -174,6 +187,7 @@ METHODS: dict[str, type[Method]] = {
     "random": Random,
     "evolutionary": Evolutionary,
     "nsga2": Nsga2,
+    "random_at_budget": RandomAtBudget,
 }
 
 

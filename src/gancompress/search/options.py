@@ -45,15 +45,18 @@ class SearchOptions(Options):
 
     Attributes:
         method: ``exhaustive`` takes every plan within the budget, in random order; ``random`` draws plans;
-            ``evolutionary`` breeds them from the best so far; ``nsga2`` breeds the whole front of quality against cost.
+            ``evolutionary`` breeds them from the best so far; ``nsga2`` breeds the whole front of quality against cost;
+            ``random_at_budget`` draws a single plan that costs just what the budget allows, to compare a search with.
         num_candidates: Most plans to evaluate, over all processes and resumptions; None: all of them for
-            ``exhaustive``, ten populations for the others.
+            ``exhaustive``, ten populations for the others; ``random_at_budget`` has one.
         population: Plans of a generation.
         parent_fraction: The best plans that each generation is bred from, as a fraction of a population.
         mutation_fraction: The part of a generation that mutation makes; crossover makes the others.
         mutation_rate: Probability with which mutation draws a slot anew.
         bias: Towards narrow plans, in ``random`` and in the first generation; as `SearchSpace.sample`.
         bias_ratio: Its strength.
+        budget_tolerance: How far below the budget the cost of the plan of ``random_at_budget`` may lie, as a fraction
+            of the budget.
         stale_after_s: A candidate whose process has given no sign of life for this many seconds is evaluated again.
             The clocks of all machines must agree more closely than that. A process that died on the same machine is
             noticed at once.
@@ -62,7 +65,7 @@ class SearchOptions(Options):
     Multiobjective Genetic Algorithm: NSGA-II, 2002.
     """
 
-    method: Literal["exhaustive", "random", "evolutionary", "nsga2"] = "evolutionary"
+    method: Literal["exhaustive", "random", "evolutionary", "nsga2", "random_at_budget"] = "evolutionary"
     num_candidates: Annotated[int, Field(ge=1)] | None = None
     population: Annotated[int, Field(ge=2)] = 100
     parent_fraction: Fraction = 0.25
@@ -70,6 +73,7 @@ class SearchOptions(Options):
     mutation_rate: Fraction = 0.2
     bias: Bias = "uniform"
     bias_ratio: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 2.0
+    budget_tolerance: Fraction = 0.02
     stale_after_s: Annotated[float, Field(gt=0)] = 300.0
 
     @property

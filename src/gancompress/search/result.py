@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gancompress.channels import ChannelPlan
 from gancompress.search.options import Objective
@@ -23,6 +23,7 @@ class Candidate:
         plan: The same as widths of channel groups.
         cost: In the unit of the search's cost.
         metrics: What the evaluation returned.
+        seconds: What its parts took, where the caller of the search said so. Equal candidates may differ in it.
     """
 
     index: int
@@ -31,6 +32,7 @@ class Candidate:
     plan: ChannelPlan
     cost: float
     metrics: dict[str, float]
+    seconds: dict[str, float] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class SearchResult:
                     "widths": dict(candidate.plan.widths),
                     "cost": candidate.cost,
                     "metrics": {name: x if math.isfinite(x) else None for name, x in candidate.metrics.items()},
+                    "seconds": candidate.seconds,
                 }
                 for candidate in self.candidates
             ],

@@ -210,6 +210,14 @@ class SearchSpace:
             if values[i] != choices[0]
         ]
 
+    def wider(self, values: Values) -> list[Values]:
+        """The plans with one slot one choice wider."""
+        return [
+            (*values[:i], choices[choices.index(values[i]) + 1], *values[i + 1 :])
+            for i, choices in enumerate(self.choices)
+            if values[i] != choices[-1]
+        ]
+
     def within(self, fits: Callable[[Values], bool]) -> Iterator[Values]:
         """Every plan that fits, each once, the smallest first.
 
@@ -235,8 +243,8 @@ def _legal_values(graph: ChannelGraph, slot: Slot) -> list[int]:
     for name in slot.groups:
         if name not in graph.groups:
             raise PlanError(f"slot {slot.name}: no channel group '{name}'; {nearest(name, graph.groups)}")
-    widths = [set(graph.groups[name].choices) for name in slot.groups]
-    legal = sorted(w // slot.multiplier for w in set.intersection(*widths) if w % slot.multiplier == 0)
+    values = [{w // m for w in graph.groups[name].choices if w % m == 0} for name, m in slot.multipliers.items()]
+    legal = sorted(set.intersection(*values))
     if not legal:
         raise PlanError(f"slot {slot.name}: no value gives all of its groups a legal width; tie other groups")
     return legal

@@ -37,6 +37,7 @@ def search(
     name: str = "search",
     unit: str = "MACs",
     progress: Progress | None = None,
+    spent: Callable[[], Mapping[str, float]] = dict,
 ) -> SearchResult:
     """Find the best plan within a budget.
 
@@ -59,6 +60,7 @@ def search(
         unit: Name of the unit of cost, for messages.
         progress: Called with each candidate that this process finishes, the number finished so far, and the most there
             will be.
+        spent: Called after each evaluation: the seconds that its parts took, which are kept with the candidate.
 
     Raises:
         BudgetError: Even the smallest plan exceeds the budget; the message says what it costs.
@@ -86,7 +88,8 @@ def search(
             if claim is None:
                 continue
             with ledger.evaluating(claim):
-                candidate = ledger.finish(claim, evaluate(space.plan(values)))
+                metrics = evaluate(space.plan(values))
+                candidate = ledger.finish(claim, metrics, spent())
             if progress is not None:
                 progress(candidate, len(entries.finished) + 1, method.num_candidates)
 

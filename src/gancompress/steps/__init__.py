@@ -1,22 +1,28 @@
 """Steps: what a compression job is made of. Each takes the work as it is and hands it on."""
 
+from gancompress.steps.coevolution import CoEvolve
 from gancompress.steps.distill import Distill, Finetune
 from gancompress.steps.prune import cut, prune, sort
 from gancompress.steps.scratch import Scratch
 from gancompress.steps.search import Search
+from gancompress.steps.slim import Slim
 from gancompress.steps.step import Budget, Context, Step, Work
 from gancompress.steps.supernet import Supernet
 from gancompress.steps.teacher import NetworkOptions, TrainTeacher
 
-STEPS: dict[str, type[Step]] = {step.kind: step for step in (Distill, Supernet, Search, Finetune, Scratch)}
+STEPS: dict[str, type[Step]] = {
+    step.kind: step for step in (Distill, Supernet, Search, Finetune, Scratch, Slim, CoEvolve)
+}
 """Every kind of step that a recipe may name."""
 
 __all__ = [
     "STEPS",
     "Budget",
+    "CoEvolve",
     "Context",
     "NetworkOptions",
     "Scratch",
+    "Slim",
     "Step",
     "Supernet",
     "TrainTeacher",

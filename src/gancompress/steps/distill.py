@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import torch
 from pydantic import Field
 
 from gancompress.importance import find_score
@@ -16,6 +17,7 @@ from gancompress.steps.step import Context, Step, Work
 from gancompress.steps.students import FixedStudent, Student
 from gancompress.steps.teacher import PATCHGAN, NetworkOptions, fresh_discriminator
 from gancompress.training import TrainingOptions
+
 
 class Learning(Step):
     """What steps that train a student have in common.
@@ -32,12 +34,17 @@ class Learning(Step):
     discriminator: NetworkOptions = PATCHGAN
     training: TrainingOptions = TrainingOptions()
 
+    def judge(self, work: Work, context: Context) -> Generator:
+        """The discriminator to begin with."""
+        inherited = work.discriminator if self.inherit_discriminator else None
+        return inherited or fresh_discriminator(self.discriminator, work.teacher, context)
+
     def teach(self, student: Student, work: Work, context: Context) -> Generator:
         """Train a student against the work's teacher; returns the discriminator."""
-        judge = work.discriminator if self.inherit_discriminator else None
-        judge = judge or fresh_discriminator(self.discriminator, work.teacher, context)
+        judge = self.judge(work, context)
         discriminator = judge.build()
         taps = () if is_import_path(work.teacher.family) else _taps(work.teacher)
+        torch.manual_seed(context.seed + 4)  # what adapts feature maps starts from fresh weights
         objective = Distillation(
             context.task, work.teacher.build(), student, discriminator, self.distillation, taps, context.example()
         )

@@ -5,54 +5,137 @@ Source: Li et al., GAN Compression, CVPR 2020, equations 1 to 4; the order of up
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal, NamedTuple
 
 import torch
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, model_validator
 from torch import Tensor, nn
 
-from gancompress.losses import AdversarialLoss, FeatureDistillation, find_reconstruction
+from gancompress.errors import ConfigError
+from gancompress.losses import AdversarialLoss
 from gancompress.options import Options, as_tuple
-from gancompress.steps.students import Student, tapped
+from gancompress.steps.students import Running, Student, tapped
+from gancompress.steps.terms import (
+    ChannelTerm,
+    Comparison,
+    Distance,
+    FeatureTerm,
+    FlowTerm,
+    KernelAlignmentTerm,
+    Maps,
+    Networks,
+    PerceptualTerm,
+    ReconstructionTerm,
+    RelationTerm,
+    SsimTerm,
+    Term,
+    TermOptions,
+    TotalVariationTerm,
+)
 from gancompress.tasks.task import GanMode, Task, Weight
 from gancompress.training import Batch, Losses, Objective, Phase
 
 
 class DistillationOptions(Options):
-    """Weights of the terms; a term of weight 0 is not computed.
+    """The terms of a student's loss, by name; a term of weight 0 is not computed.
 
     Attributes:
         gan: Form of the adversarial loss.
         lambda_gan: Its weight.
         reconstruction: Form of the reconstruction loss.
         lambda_reconstruction: Its weight.
-        reconstruct: What the student reconstructs: the truth where there are pairs and else the teacher's image
-            (``auto``), or always the teacher's image (``teacher``), so that no truth is needed.
-        lambda_features: Weight of the distance to the teacher's feature maps.
+        reconstruct: What the student's images are compared with, in every term that compares images: the truth where
+            there are pairs and else the teacher's image (``auto``), or always the teacher's image (``teacher``), so
+            that no truth is needed.
+        lambda_features: Weight of the distance to the teacher's feature maps; without taps it is left out.
         taps: Paths of the modules whose maps are compared; the family's own where empty.
+        ssim: Structural dissimilarity of the images.
+        perceptual: Content and style of the images over a trained network.
+        relation: Relations among the parts of an image.
+        total_variation: Of the student's images.
+        channels: Global averages of the maps' channels.
+        kernel_alignment: What the maps tell of the images of a batch.
+        fsp: Flow from map to map.
     """
 
     gan: GanMode = "hinge"
     lambda_gan: Weight = 1.0
-    reconstruction: Literal["l1", "l2", "smooth_l1"] = "l1"
+    reconstruction: Distance = "l1"
     lambda_reconstruction: Weight = 100.0
     reconstruct: Literal["auto", "teacher"] = "auto"
     lambda_features: Weight = 1.0
     taps: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
+    ssim: SsimTerm = SsimTerm()
+    perceptual: PerceptualTerm = PerceptualTerm()
+    relation: RelationTerm = RelationTerm()
+    total_variation: TotalVariationTerm = TotalVariationTerm()
+    channels: ChannelTerm = ChannelTerm()
+    kernel_alignment: KernelAlignmentTerm = KernelAlignmentTerm()
+    fsp: FlowTerm = FlowTerm()
+
+    @property
+    def terms(self) -> dict[str, TermOptions]:
+        """The terms that count, by name, but for the adversarial one."""
+        terms = {
+            "reconstruction": ReconstructionTerm(weight=self.lambda_reconstruction, distance=self.reconstruction),
+            "features": FeatureTerm(weight=self.lambda_features),
+            **{name: value for name, value in self if isinstance(value, TermOptions)},
+        }
+        return {name: term for name, term in terms.items() if term.weight}
+
+    @property
+    def compares_images(self) -> bool:
+        """Whether some term compares the student's image with another one."""
+        return any(term.compares == "images" for term in self.terms.values())
+
+    @model_validator(mode="after")
+    def _has_a_term(self) -> DistillationOptions:
+        if not self.lambda_gan and not self.terms:
+            raise ValueError("got weight 0 for every term, expected one above 0, such as lambda_reconstruction: 100")
+        return self
 
 
-class _Outputs(NamedTuple):
-    """What teacher and student make of one batch."""
+class Outputs(NamedTuple):
+    """What a network makes of one batch.
 
-    student_image: Tensor
-    student_maps: Mapping[str, Tensor]
-    teacher_image: Tensor
-    teacher_maps: Mapping[str, Tensor]
+    Attributes:
+        image: [b, c, h, w] in [-1, 1].
+        maps: Its feature maps.
+    """
+
+    image: Tensor
+    maps: Maps
+
+
+class _Pass(NamedTuple):
+    """One network on one batch, and what it learns from.
+
+    Attributes:
+        student: What it made.
+        target: What its image is compared with.
+        teacher: What the teacher made.
+        logits: The discriminator's of its image.
+        share: Of this network in the losses of the step: they are means over its networks.
+        is_first: Whether it is the first network of the step.
+    """
+
+    student: Outputs
+    target: Tensor
+    teacher: Outputs
+    logits: Tensor | None
+    share: float
+    is_first: bool
 
 
 class Distillation(Objective):
-    """Student and discriminator against each other, both updated from the same state."""
+    """Student and discriminator against each other, both updated from the same state.
+
+    A step runs the teacher once and then every network that the student draws, one after the other: a network's
+    gradients are computed before the next one runs, so that the activations of only one are held, whatever their
+    number. All gradients are means over the networks: those of the student, and those of the discriminator, which sees
+    the images of all of them against the same real ones. Both phases share the discriminator's pass over an image.
+    """
 
     averaged = ("student",)
     update_together = True
@@ -74,39 +157,61 @@ class Distillation(Objective):
             teacher: Makes the images and maps to learn from; not trained.
             student: What to train.
             discriminator: Inherited from the teacher, or fresh.
-            options: Weights of the terms.
+            options: The terms.
             taps: Modules, by paths that both networks have, whose maps are compared; the options' where they name some.
             example: An input [1, c, h, w] of any values, to find the widths of the maps.
 
         Raises:
-            ConfigError: A tap names no module.
+            ConfigError: A tap names no module, a term compares maps and there are no taps, no term is left, or a term's
+                options do not fit the networks.
+            CheckpointError: A network that a term needs cannot be had or read.
         """
         self.task, self.options = task, options
         self._student, self._gan = student, AdversarialLoss(options.gan)
-        self._reconstruction = find_reconstruction(options.reconstruction)
-        self._taps = (options.taps or taps) if options.lambda_features else ()
-        self.modules = {"student": student.module}
-        self.frozen = {"teacher": teacher}
-        generator = Phase("generator", ("student",), self._generator_loss)
-        if self._taps:
-            widths = (_map_widths(network, self._taps, example) for network in (student.module, teacher))
-            self.modules["features"] = FeatureDistillation(*widths)
-            generator = Phase("generator", ("student", "features"), self._generator_loss)
-        self.phases = (generator,)
+        self.modules, self.frozen = {"student": student.module}, {"teacher": teacher}
+        terms = _with_taps(options, options.taps or taps)
+        self._taps = tuple(dict.fromkeys(tap for _, own in terms.values() for tap in own))
+        compares_images = any(term.compares == "images" for term, _ in terms.values())
+        pseudo_pairs = options.reconstruct == "teacher" or not task.paired
+        self._uses_teacher = bool(self._taps) or (compares_images and pseudo_pairs)
+        student_example = _evaluated(student.module, self._taps, example)
+        teacher_example = _evaluated(teacher, self._taps, example)
+        self._terms: dict[str, tuple[float, tuple[str, ...], Term]] = {}
+        for name, (term, own) in terms.items():
+            built = term.build(
+                Networks(
+                    taps=own,
+                    student_channels={tap: student_example.maps[tap].shape[1] for tap in own},
+                    teacher_channels={tap: teacher_example.maps[tap].shape[1] for tap in own},
+                    elastic=student.elastic,
+                    image=teacher_example.image,
+                )
+            )
+            self._terms[name] = (term.weight, own, built)
+            self.modules |= {name: built.learned} if built.learned else {}
+            self.frozen |= {name: built.frozen} if built.frozen else {}
+        self.phases = (Phase("generator", tuple(self.modules), self._generator_loss),)
         if options.lambda_gan:
             self.modules["discriminator"] = discriminator
-            self.phases = (Phase("discriminator", ("discriminator",), self._discriminator_loss), generator)
+            self.phases = (Phase("discriminator", ("discriminator",), self._discriminator_loss), *self.phases)
 
-    def forward(self, batch: Batch, num_images: int) -> _Outputs:
-        """Images and maps of teacher and student."""
-        images = batch["input"]
-        teacher = self.frozen["teacher"]
-        with torch.no_grad(), tapped(teacher, self._taps) as teacher_maps:
-            teacher_image = teacher(images)
-        running = self._student.draw(num_images)
-        with tapped(running.structure, self._taps) as student_maps:
-            student_image = running.network(images)
-        return _Outputs(student_image, student_maps, teacher_image, teacher_maps)
+    def forward(self, batch: Batch, num_images: int) -> _Pass:
+        """The first network of a step."""
+        return next(self.passes(batch, num_images))
+
+    def passes(self, batch: Batch, num_images: int) -> Iterator[_Pass]:
+        """Every network of a step, the teacher's outputs shared among them."""
+        taught = self._teach(batch)
+        target = taught.image if self.options.reconstruct == "teacher" else self.task.answer(batch, taught.image)
+        networks = self._student.draw(num_images)
+        for number, running in enumerate(networks):
+            made = self._run(running, batch["input"])
+            logits = None
+            if self.options.lambda_gan:
+                logits = self.modules["discriminator"](self.task.seen(batch, made.image))
+            yield _Pass(made, target, taught, logits, 1 / len(networks), is_first=number == 0)
+            if self._student.in_place and number == 0:
+                target = made.image.detach()
 
     def preview(self, batch: Batch, modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
         """Input, teacher, student, truth."""
@@ -114,28 +219,59 @@ class Distillation(Objective):
         images |= {name: run(batch["input"]) for name, run in self._student.shown(modules["student"]).items()}
         return self.task.columns(batch, images)
 
-    def _discriminator_loss(self, batch: Batch, made: _Outputs) -> Losses:
-        discriminator = self.modules["discriminator"]
-        real = discriminator(self.task.real(batch))
-        fake = discriminator(self.task.seen(batch, made.student_image.detach()))
-        return {"gan": 0.5 * self._gan.discriminator(real, fake)}
+    @torch.no_grad()
+    def _teach(self, batch: Batch) -> Outputs:
+        """The teacher's outputs; where nobody asks for them, the input in the place of its image."""
+        images, teacher = batch["input"], self.frozen["teacher"]
+        is_taken_for_real = bool(self.options.lambda_gan) and "target" not in batch
+        if not self._uses_teacher and not is_taken_for_real:
+            return Outputs(images, {})
+        with tapped(teacher, self._taps) as maps:
+            return Outputs(teacher(images), maps)
 
-    def _generator_loss(self, batch: Batch, made: _Outputs) -> Losses:
-        o, losses = self.options, Losses()
-        if o.lambda_gan:
-            logits = self.modules["discriminator"](self.task.seen(batch, made.student_image))
-            losses["gan"] = o.lambda_gan * self._gan.generator(logits)
-        if o.lambda_reconstruction:
-            is_teacher = o.reconstruct == "teacher"
-            target = made.teacher_image if is_teacher else self.task.answer(batch, made.teacher_image)
-            losses["reconstruction"] = o.lambda_reconstruction * self._reconstruction(made.student_image, target)
-        if self._taps:
-            losses["features"] = o.lambda_features * self.modules["features"](made.student_maps, made.teacher_maps)
+    def _run(self, running: Running, images: Tensor) -> Outputs:
+        with tapped(running.structure, self._taps) as maps:
+            return Outputs(running.network(images), maps)
+
+    def _discriminator_loss(self, batch: Batch, made: _Pass) -> Losses:
+        assert made.logits is not None
+        loss = made.share * self._gan.on_fake(made.logits)
+        if made.is_first:
+            real = self.task.real(batch, made.teacher.image)
+            loss = self._gan.on_real(self.modules["discriminator"](real)) + loss
+        return {"gan": 0.5 * loss}
+
+    def _generator_loss(self, batch: Batch, made: _Pass) -> Losses:
+        losses = Losses()
+        if made.logits is not None:
+            losses["gan"] = made.share * self.options.lambda_gan * self._gan.generator(made.logits)
+        for name, (weight, taps, term) in self._terms.items():
+            maps = ({tap: each[tap] for tap in taps} for each in (made.student.maps, made.teacher.maps))
+            losses[name] = made.share * weight * term.loss(Comparison(made.student.image, made.target, *maps))
         return losses
 
 
+def _with_taps(options: DistillationOptions, common: tuple[str, ...]) -> dict[str, tuple[TermOptions, tuple[str, ...]]]:
+    """The terms, each with the modules whose maps it compares."""
+    terms = {name: (term, term.taps_among(common)) for name, term in options.terms.items()}
+    for name, (term, taps) in list(terms.items()):
+        if term.compares != "maps" or taps:
+            continue
+        if name != "features":
+            raise ConfigError(f"distillation: {name} got no feature maps, expected some; name modules of both in taps")
+        del terms[name]  # the one of them that counts unasked
+    if not terms and not options.lambda_gan:
+        raise ConfigError("distillation: no term is left without taps, expected one; name modules of both in taps")
+    return terms
+
+
 @torch.no_grad()
-def _map_widths(network: nn.Module, taps: tuple[str, ...], example: Tensor) -> dict[str, int]:
+def _evaluated(network: nn.Module, taps: tuple[str, ...], example: Tensor) -> Outputs:
+    """What a network makes of an example, its running statistics left alone."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
     with tapped(network, taps) as maps:
-        network(example)
-    return {tap: maps[tap].shape[1] for tap in taps}
+        image = network(example)
+    for module, mode in modes.items():
+        module.training = mode
+    return Outputs(image, maps)

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from gancompress.metrics import Evaluator, MetricResult
+from gancompress.errors import MetricError
+from gancompress.metrics import Evaluator, FeatureNetwork, FeatureSet, MetricResult, reference_key
+from gancompress.steps.batches import HeldBatches
 from gancompress.steps.metric_options import MetricOptions
+from gancompress.steps.references import split_digest
 from gancompress.steps.step import Context
+from gancompress.steps.stopwatch import Stopwatch
 from gancompress.training import Batch
 
 
 class Evaluation:
-    """The metrics of one split, for one generator after the other: networks and reference are prepared once."""
+    """The metrics of one split, for one generator after the other.
+
+    Networks are loaded and images decoded once, as far as memory allows. Features of real images are computed once for
+    all runs: they are kept under what they were made of.
+    """
 
     def __init__(
         self,
@@ -23,6 +31,7 @@ class Evaluation:
         context: Context,
         split: str,
         teacher: nn.Module | None = None,
+        stopwatch: Stopwatch | None = None,
     ) -> None:
         """Load the networks.
 
@@ -32,6 +41,8 @@ class Evaluation:
             context: Data and device.
             split: Name of the split.
             teacher: Where given, its images are what is compared with, not the real ones.
+            stopwatch: Told where the time goes: ``loading`` of images, ``generation``, ``features`` (all that metrics
+                make of a batch), ``distance`` (what they make of all of them), ``reference`` (once).
 
         Raises:
             MetricError: A metric does not exist, or lacks its network.
@@ -40,9 +51,11 @@ class Evaluation:
         self._options, self._context, self._split = options, context, split
         self._device = context.accelerator.device
         self._teacher = None if teacher is None else teacher.to(self._device).eval()
+        self._watch = stopwatch or Stopwatch(self._device)
         against = "real images" if teacher is None else "the teacher's images"
         self._evaluator = Evaluator(names, options.specs(), against, self._device)
-        self._has_reference = False
+        self._batches = HeldBatches(self._make_batches, options.memory_gib)
+        self._has_references = False
 
     @torch.no_grad()
     def of(self, generator: nn.Module) -> list[MetricResult]:
@@ -51,20 +64,62 @@ class Evaluation:
         Raises:
             MetricError: A metric needs pairs or label maps that the data does not have, or more images.
         """
-        evaluator = self._evaluator
+        evaluator, watch = self._evaluator, self._watch
+        if not self._has_references:
+            with watch.part("reference"):
+                self._find_references()
         evaluator.reset()
         generator = generator.to(self._device).eval()
+        for batch in watch.each("loading", self._batches):
+            with watch.part("generation"):
+                images = generator(batch["input"].to(self._device)).clamp(-1, 1)
+            with watch.part("features"):
+                evaluator.add(images, batch.get("reference"), batch.get("label"))
+        with watch.part("distance"):
+            return evaluator.results()
+
+    def _make_batches(self) -> Iterator[Batch]:
+        """Of every batch what is needed for each generator: inputs, and what their images are compared with."""
         for batch in self._context.images(self._split, self._options.batch_size, self._options.max_images):
-            images = generator(batch["input"].to(self._device)).clamp(-1, 1)
-            needs_reference = evaluator.needs_targets or not self._has_reference
-            reference = self._reference(batch) if needs_reference else None
-            if reference is not None and not self._has_reference:
-                evaluator.add_reference(reference)
-            evaluator.add(images, reference if evaluator.needs_targets else None, batch.get("label"))
-        self._has_reference = True
-        return evaluator.results()
+            kept = {"input": batch["input"]}
+            if self._evaluator.needs_targets:
+                kept["reference"] = self._reference(batch)
+            if self._evaluator.needs_labels and "label" in batch:
+                kept["label"] = batch["label"]
+            yield kept
 
     def _reference(self, batch: Batch) -> Tensor:
-        if self._teacher is None:
-            return batch["target"].to(self._device)
-        return self._teacher(batch["input"].to(self._device)).clamp(-1, 1)
+        if self._teacher is not None:
+            return self._teacher(batch["input"].to(self._device)).clamp(-1, 1).cpu()
+        if "target" not in batch:
+            raise MetricError(
+                f"{self._split}: got a data set without targets, expected real images to compare with; compare with "
+                "the teacher's, or give another kind of data set"
+            )
+        return batch["target"]
+
+    def _find_references(self) -> None:
+        """Features of the images to compare with: real ones from the cache, or computed."""
+        networks = self._evaluator.feature_networks
+        cached = bool(networks) and self._teacher is None
+        images = split_digest(self._context, self._split, self._options.max_images) if cached else ""
+        for key, network in networks.items():
+            keep = self._evaluator.keeps_features(key)
+            if cached:
+                cache, name = self._options.reference_cache(), reference_key(images, network)
+                features = cache.get(name, lambda n=network, k=keep: self._reference_features(n, k), keep)
+            else:
+                features = self._reference_features(network, keep)
+            self._evaluator.use_reference(key, features)
+        self._has_references = True
+
+    def _reference_features(self, network: FeatureNetwork, keep: bool) -> FeatureSet:
+        features = FeatureSet(keep)
+        if self._evaluator.needs_targets:  # then they are held with the inputs
+            references = (batch["reference"] for batch in self._batches)
+        else:
+            batches = self._context.images(self._split, self._options.batch_size, self._options.max_images)
+            references = map(self._reference, batches)
+        for images in references:
+            features.add(network(images))
+        return features

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from gancompress.metrics import NetworkSpec
+from gancompress.metrics import NetworkSpec, ReferenceCache
 from gancompress.options import Options, as_tuple
 
 
@@ -40,6 +40,10 @@ class MetricOptions(Options):
         networks: Networks that the metrics' names speak of.
         max_images: Of a split; all where left out.
         batch_size: Images at once.
+        memory_gib: Images that are kept in memory while one network after the other is measured, in GiB. What does not
+            fit is decoded anew for each network.
+        reference_folder: Where features of real images are kept between runs; ``references`` in the cache of this
+            package where left out.
     """
 
     against_real: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ("psnr", "ssim")
@@ -47,6 +51,12 @@ class MetricOptions(Options):
     networks: dict[str, MetricNetwork] = Field(default_factory=dict)
     max_images: Annotated[int | None, Field(ge=1)] = None
     batch_size: Annotated[int, Field(ge=1)] = 16
+    memory_gib: Annotated[float, Field(ge=0)] = 2.0
+    reference_folder: str | None = None
+
+    def reference_cache(self) -> ReferenceCache:
+        """Where features of real images are kept."""
+        return ReferenceCache(Path(self.reference_folder).expanduser() if self.reference_folder else None)
 
     def specs(self) -> dict[str, NetworkSpec]:
         """The networks as the metrics take them."""

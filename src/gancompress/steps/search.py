@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
@@ -11,13 +12,15 @@ from pydantic import Field
 from gancompress.channels import ChannelGraph, ChannelPlan, materialise
 from gancompress.errors import BudgetError, ConfigError
 from gancompress.metrics import find_metric
+from gancompress.models.generator import Generator
 from gancompress.report import Candidate as ReportedCandidate
-from gancompress.search import Objective, SearchOptions, SearchResult, search
+from gancompress.search import Candidate, Objective, SearchOptions, SearchResult, search
 from gancompress.steps.evaluation import Evaluation
 from gancompress.steps.prune import cut
-from gancompress.steps.recalibration import recalibrate
+from gancompress.steps.recalibration import Calibration, recalibrate
 from gancompress.steps.spaces import SpaceOptions
-from gancompress.steps.step import Context, Step, Work
+from gancompress.steps.step import Budget, Context, Step, Work
+from gancompress.steps.stopwatch import Stopwatch, shares
 
 
 class Search(Step):
@@ -44,60 +47,84 @@ class Search(Step):
     def run(self, work: Work, context: Context) -> Work:
         """Search; the work's generator becomes the best network, with the supernet's weights.
 
+        Of a random plan at the budget nothing is measured: it is taken as it is drawn.
+
         Raises:
             ConfigError: The job has no budget.
             BudgetError: No plan of the space meets the budget.
         """
         if context.budget is None:
             raise ConfigError("search: got no budget, expected one; add budget to the recipe")
-        module = work.generator.build()
         graph = context.graph(work.generator, multiple=1, minimum=1)
-        space = self.space.of(work.generator, graph)
-        options = context.metrics.model_copy(update={"max_images": self.max_images})
-        teacher = work.teacher.build() if self.against == "teacher" else None
-        evaluation = Evaluation(options, (self.metric,), context, "search", teacher)
+        watch = Stopwatch(context.accelerator.device)
+        calibration = Calibration(context, self.calibration_batches)
+        cost = context.budget.cost(graph)
 
-        def evaluate(plan: ChannelPlan) -> Mapping[str, float]:
-            if context.stop():
-                context.interrupt()
-            network = materialise(module, graph, plan)
-            recalibrate(network, (batch["input"] for batch in self._calibration(context)))
-            return {result.name: result.value for result in evaluation.of(network)}
+        def timed_cost(plan: ChannelPlan) -> float:
+            with watch.part("cost"):
+                return cost(plan)
 
-        better = find_metric(self.metric, options.specs())[0].better
-        objective = Objective(metric=self.metric, direction="minimize" if better == "lower" else "maximize")
+        judged = self.options.method != "random_at_budget"
+        better = find_metric(self.metric, context.metrics.specs())[0].better
         result = search(
-            space,
-            context.budget.cost(graph),
+            self.space.of(work.generator, graph),
+            timed_cost,
             context.budget.limit,
-            evaluate,
-            objective,
+            self._evaluate(work, graph, context, calibration, watch) if judged else lambda _: {self.metric: math.nan},
+            Objective(metric=self.metric, direction="minimize" if better == "lower" else "maximize"),
             self.options,
             storage=context.directory / "search.journal",
             seed=context.seed,
             unit=context.budget.unit,
+            spent=watch.take,
         )
-        best = result.best
-        if best is None:
+        chosen = result.best if judged else result.candidates[0]
+        if chosen is None:
             raise BudgetError(f"search: no candidate has a finite {self.metric}; train the supernet longer")
-        facts = {"search": _facts(result, better, context.budget.unit), "plan": best.text}
-        return Work(work.teacher, self._cut(work, graph, best.plan, context), work.discriminator, facts)
+        facts = _facts(result, chosen, better, context.budget.unit) if judged else _unjudged(chosen, context.budget)
+        return Work(work.teacher, _cut(work, graph, chosen.plan, calibration), work.discriminator, facts)
 
-    def _calibration(self, context: Context) -> Any:
-        size = context.metrics.batch_size
-        return context.images("train", size, self.calibration_batches * size)
+    def _evaluate(
+        self, work: Work, graph: ChannelGraph, context: Context, calibration: Calibration, watch: Stopwatch
+    ) -> Callable[[ChannelPlan], Mapping[str, float]]:
+        """What measures a candidate."""
+        module = work.generator.build().to(context.accelerator.device)
+        options = context.metrics.model_copy(update={"max_images": self.max_images})
+        teacher = work.teacher.build() if self.against == "teacher" else None
+        evaluation = Evaluation(options, (self.metric,), context, "search", teacher, watch)
 
-    def _cut(self, work: Work, graph: ChannelGraph, plan: ChannelPlan, context: Context) -> Any:
-        narrow = cut(work.generator, graph, plan)
-        network = narrow.build()
-        recalibrate(network, (batch["input"] for batch in self._calibration(context)))
-        return type(narrow).from_module(network, narrow.family, narrow.config, narrow.resized)
+        def evaluate(plan: ChannelPlan) -> Mapping[str, float]:
+            if context.stop():
+                context.interrupt()
+            with watch.part("materialise"):
+                network = materialise(module, graph, plan)
+            with watch.part("recalibration"):
+                recalibrate(network, calibration)
+            return {result.name: result.value for result in evaluation.of(network)}
+
+        return evaluate
 
 
-def _facts(result: SearchResult, better: str, unit: str) -> dict[str, Any]:
-    """What a report shows of a search."""
-    metric, best = result.objective.metric, result.best
+def _cut(work: Work, graph: ChannelGraph, plan: ChannelPlan, calibration: Calibration) -> Generator:
+    narrow = cut(work.generator, graph, plan)
+    network = narrow.build()
+    recalibrate(network, calibration)
+    return Generator.from_module(network, narrow.family, narrow.config, narrow.resized)
+
+
+def _facts(result: SearchResult, chosen: Candidate, better: str, unit: str) -> dict[str, Any]:
+    """What a report shows of a search, and how long its candidates took."""
+    metric = result.objective.metric
     candidates = [
-        asdict(ReportedCandidate(c.text, c.cost, c.metrics[metric], chosen=c is best)) for c in result.candidates
+        asdict(ReportedCandidate(c.text, c.cost, c.metrics[metric], chosen=c is chosen)) for c in result.candidates
     ]
-    return {"metric": metric, "better": better, "cost_name": unit, "candidates": candidates, "budget": result.budget}
+    found = {"metric": metric, "better": better, "cost_name": unit, "candidates": candidates, "budget": result.budget}
+    seconds = [candidate.seconds for candidate in result.candidates]
+    note = f"{len(candidates)} candidates, {shares(seconds)}"
+    return {"search": found, "plan": chosen.text, "candidate_seconds": seconds, "note": note}
+
+
+def _unjudged(chosen: Candidate, budget: Budget) -> dict[str, Any]:
+    """What a report shows of a plan that was drawn, not searched for."""
+    note = f"a random plan, not measured: {chosen.cost:,.0f} of {budget.limit:,.0f} {budget.unit}"
+    return {"plan": chosen.text, "note": note}

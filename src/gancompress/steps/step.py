@@ -106,7 +106,8 @@ class Context:
         """Every image of a split once, in order."""
         dataset = self.data.open(split)
         loader = make_ordered_loader(dataset, batch_size, max_images=max_images, num_workers=self.num_workers)
-        return map(self._paired, loader)
+        for batch in loader:
+            yield self.task.prepare(self._paired(batch), split, batch["index"].tolist())
 
     def loader(self) -> Loader:
         """The training data as the training loop takes it."""
@@ -122,7 +123,11 @@ class Context:
                 rank=self.accelerator.process_index,
                 world_size=self.accelerator.num_processes,
             )
-            return map(self._paired, loader)
+            first = start + self.accelerator.process_index * batch_size
+            for batch in loader:
+                numbers = range(first, first + batch_size)
+                yield self.task.prepare(self._paired(batch), "train", numbers, self.seed)
+                first += batch_size * self.accelerator.num_processes
 
         return load
 

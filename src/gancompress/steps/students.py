@@ -6,12 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from gancompress.channels import ChannelGraph, ChannelPlan, SubNetwork
 from gancompress.errors import ConfigError, nearest
+from gancompress.search import SearchSpace
 
 Network = Callable[[Tensor], Tensor]
 
@@ -34,13 +36,17 @@ class Student(ABC):
 
     Attributes:
         module: Holds the weights that are trained.
+        elastic: Whether its networks differ in width.
+        in_place: Whether the networks of a step reconstruct the image of the first of them.
     """
 
     module: nn.Module
+    elastic: bool = False
+    in_place: bool = False
 
     @abstractmethod
-    def draw(self, num_images: int) -> Running:
-        """The network to train on the next batch, after this many images."""
+    def draw(self, num_images: int) -> tuple[Running, ...]:
+        """The networks to train on the next batch, after this many images."""
 
     @abstractmethod
     def shown(self, module: nn.Module) -> dict[str, Network]:
@@ -53,44 +59,69 @@ class FixedStudent(Student):
     def __init__(self, module: nn.Module) -> None:
         self.module = module
 
-    def draw(self, num_images: int) -> Running:
+    def draw(self, num_images: int) -> tuple[Running]:
         """The network itself."""
-        return Running(self.module, self.module)
+        return (Running(self.module, self.module),)
 
     def shown(self, module: nn.Module) -> dict[str, Network]:
         """The network itself."""
         return {"student": module}
 
 
-class SupernetStudent(Student):
-    """A wide network of which every plan is trained, one random plan for each batch.
+Sampling = Literal["random", "sandwich"]
+"""Plans of one step: one at random, or the widest, the narrowest and some at random."""
 
-    Source: Li et al., GAN Compression, CVPR 2020, section 3.3.
+
+class SupernetStudent(Student):
+    """A wide network of which every plan of a space is trained, one or a few for each batch.
+
+    Source: Li et al., GAN Compression, CVPR 2020, section 3.3 (one random plan); Yu and Huang, Universally Slimmable
+    Networks, ICCV 2019 (the sandwich rule, in-place distillation).
     """
 
+    elastic = True
+
     def __init__(
-        self, module: nn.Module, graph: ChannelGraph, sample: Callable[[torch.Generator], ChannelPlan], seed: int
+        self,
+        module: nn.Module,
+        graph: ChannelGraph,
+        space: SearchSpace,
+        seed: int,
+        sampling: Sampling = "random",
+        num_random: int = 2,
+        in_place: bool = False,
     ) -> None:
         """Share the weights of a wide network.
 
         Args:
             module: The wide network.
             graph: Its graph.
-            sample: Draws a plan.
-            seed: With the number of images it decides which plan is drawn; all processes draw the same.
+            space: The plans.
+            seed: With the number of images it decides which plans are drawn; all processes draw the same.
+            sampling: How.
+            num_random: Random plans of a sandwich.
+            in_place: Whether the other networks of a sandwich reconstruct the image of the widest.
         """
-        self.module = module
-        self._graph, self._sample, self._seed = graph, sample, seed
+        self.module, self.in_place = module, in_place
+        self._graph, self._space, self._seed = graph, space, seed
+        self._sampling, self._num_random = sampling, num_random
 
-    def draw(self, num_images: int) -> Running:
-        """The wide weights at a random plan."""
-        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + num_images)
-        return self._at(self.module, self._sample(generator))
+    def draw(self, num_images: int) -> tuple[Running, ...]:
+        """The wide weights at the plans of this step."""
+        return tuple(self._at(self.module, plan) for plan in self.plans(num_images))
+
+    def plans(self, num_images: int) -> tuple[ChannelPlan, ...]:
+        """The plans of the step after this many images; of a sandwich the widest comes first."""
+        space, rng = self._space, torch.Generator().manual_seed(self._seed * 1_000_003 + num_images)
+        if self._sampling == "random":
+            return (space.plan(space.sample(rng)),)
+        values = (space.largest, space.smallest, *(space.sample(rng) for _ in range(self._num_random)))
+        return tuple(space.plan(each) for each in values)
 
     def shown(self, module: nn.Module) -> dict[str, Network]:
         """The widest and the narrowest."""
-        plans = {"widest": self._graph.full_plan(), "narrowest": self._graph.smallest_plan()}
-        return {name: self._at(module, plan).network for name, plan in plans.items()}
+        values = {"widest": self._space.largest, "narrowest": self._space.smallest}
+        return {name: self._at(module, self._space.plan(each)).network for name, each in values.items()}
 
     def _at(self, module: nn.Module, plan: ChannelPlan) -> Running:
         network = SubNetwork(module, self._graph, plan)

@@ -1,11 +1,14 @@
 """Training a supernet, of which every plan is a network.
 
-Source: Li et al., GAN Compression, CVPR 2020, section 3.3; Cai et al., Once-for-All, ICLR 2020.
+Source: Li et al., GAN Compression, CVPR 2020, section 3.3; Cai et al., Once-for-All, ICLR 2020; Yu and Huang,
+Universally Slimmable Networks, ICCV 2019.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
 
 from gancompress.importance import find_score
 from gancompress.models.generator import Generator
@@ -13,18 +16,23 @@ from gancompress.steps.distill import Learning, student_of
 from gancompress.steps.prune import sort
 from gancompress.steps.spaces import SpaceOptions
 from gancompress.steps.step import Context, Work
-from gancompress.steps.students import SupernetStudent
+from gancompress.steps.students import Sampling, SupernetStudent
 from gancompress.steps.teacher import NetworkOptions
 
 
 class Supernet(Learning):
-    """Train all plans of a wide network at once, one random plan for each batch.
+    """Train all plans of a wide network at once, one or a few for each batch.
 
     Attributes:
         network: The wide network; the work's generator where left out.
         initial: Where a network is named: its weights from the teacher, as far as the layers agree, or fresh.
         score: What makes a channel important; the important ones come to lead.
         space: The plans to train.
+        sampling: The plans of one batch: one at random, or a sandwich of the widest, the narrowest and some at random,
+            whose gradients are averaged.
+        num_random: Random plans of a sandwich.
+        in_place_distillation: Whether the other networks of a sandwich reconstruct the image of the widest; the widest
+            one reconstructs what it always does. Feature maps are compared with the teacher's, for all.
     """
 
     kind = "supernet"
@@ -33,6 +41,20 @@ class Supernet(Learning):
     initial: Literal["teacher", "random"] = "teacher"
     score: str = "l1_incoming"
     space: SpaceOptions = SpaceOptions()
+    sampling: Sampling = "random"
+    num_random: Annotated[int, Field(ge=0)] = 2
+    in_place_distillation: bool = False
+
+    @model_validator(mode="after")
+    def _has_a_widest(self) -> Supernet:
+        if self.in_place_distillation and self.sampling != "sandwich":
+            raise ValueError("in_place_distillation: got sampling random, expected sandwich, which runs the widest")
+        if self.in_place_distillation and not self.distillation.compares_images:
+            raise ValueError(
+                "in_place_distillation: got no term that compares images, expected one, such as "
+                "distillation.lambda_reconstruction"
+            )
+        return self
 
     def run(self, work: Work, context: Context) -> Work:
         """Train the supernet; the work's generator becomes the wide network."""
@@ -43,7 +65,9 @@ class Supernet(Learning):
         module = wide.build()
         graph = context.graph(wide, multiple=1, minimum=1)
         space = self.space.of(wide, graph)
-        student = SupernetStudent(module, graph, lambda rng: space.plan(space.sample(rng)), context.seed)
+        student = SupernetStudent(
+            *(module, graph, space, context.seed), self.sampling, self.num_random, self.in_place_distillation
+        )
         judge = self.teach(student, work, context)
         trained = Generator.from_module(module.cpu(), wide.family, wide.config, wide.resized)
         return Work(work.teacher, trained, judge)

@@ -6,14 +6,23 @@ from typing import Any
 
 import torch
 from pydantic import Field
+from torch import nn
 
 from gancompress.errors import ConfigError
 from gancompress.models.families import build
 from gancompress.models.generator import Generator
+from gancompress.models.import_path import is_import_path
 from gancompress.options import Options
 from gancompress.steps.step import Context, Step, Work
-from gancompress.tasks import CycleGanObjective, CycleGanOptions, Pix2PixObjective, Pix2PixOptions
-from gancompress.training import TrainingOptions
+from gancompress.tasks import (
+    CycleGanObjective,
+    CycleGanOptions,
+    Pix2PixObjective,
+    Pix2PixOptions,
+    SnganObjective,
+    SnganOptions,
+)
+from gancompress.training import Objective, TrainingOptions
 
 
 class NetworkOptions(Options):
@@ -48,13 +57,14 @@ PATCHGAN = NetworkOptions(family="patchgan")
 
 
 class TrainTeacher(Step):
-    """Train a teacher as its paper did: pix2pix on pairs, CycleGAN without.
+    """Train a teacher as its paper did: pix2pix on pairs, CycleGAN without, SNGAN from noise.
 
     Attributes:
         network: The generator.
         discriminator: The discriminator; its input channels follow from the task.
         pix2pix: Weights of the terms, for a paired task.
         cyclegan: Weights of the terms, for an unpaired task.
+        sngan: The game, for a latent task.
         training: How long and how.
     """
 
@@ -64,23 +74,51 @@ class TrainTeacher(Step):
     discriminator: NetworkOptions = PATCHGAN
     pix2pix: Pix2PixOptions = Pix2PixOptions()
     cyclegan: CycleGanOptions = CycleGanOptions()
+    sngan: SnganOptions = SnganOptions()
     training: TrainingOptions = TrainingOptions()
 
     def run(self, work: Work, context: Context) -> Work:
-        """Train generator and discriminator from fresh weights; ``work.generator`` is not looked at."""
-        generator = self.network.fresh(context.seed)
+        """Train generator and discriminator from fresh weights; ``work.generator`` is not looked at.
+
+        Raises:
+            ConfigError: The task needs a teacher that exists, or the options do not fit the task.
+            TrainingError: As `Context.train`.
+        """
+        if context.task.name == "stylize":
+            raise ConfigError(
+                "teacher.train: got the task 'stylize', expected a generator that stylizes already; give its "
+                "teacher.checkpoint"
+            )
+        # A class of the user's own knows its own sizes.
+        fixed = {} if is_import_path(self.network.family) else context.task.generator_options()
+        generator = self.network.fresh(context.seed, **fixed)
         discriminator = fresh_discriminator(self.discriminator, generator, context)
         networks = {"generator": generator.build(), "discriminator": discriminator.build()}
-        if context.task.paired:
-            objective = Pix2PixObjective(context.task, networks["generator"], networks["discriminator"], self.pix2pix)
-        else:
-            networks["generator_back"] = self.network.fresh(context.seed + 1).build()
-            networks["discriminator_back"] = self.discriminator.fresh(context.seed + 1).build()
-            objective = CycleGanObjective(context.task, networks, self.cyclegan)
-        context.train(objective, self.training)
+        context.train(self._objective(networks, context), self.training)
         teacher = Generator.from_module(networks["generator"].cpu(), generator.family, generator.config)
         judge = Generator.from_module(networks["discriminator"].cpu(), discriminator.family, discriminator.config)
         return Work(teacher, teacher, judge)
+
+    def _objective(self, networks: dict[str, nn.Module], context: Context) -> Objective:
+        task = context.task
+        if task.paired:
+            return Pix2PixObjective(task, networks["generator"], networks["discriminator"], self.pix2pix)
+        if task.name == "latent":
+            self._check_parts(context)
+            return SnganObjective(task, networks["generator"], networks["discriminator"], self.sngan)
+        networks["generator_back"] = self.network.fresh(context.seed + 1).build()
+        networks["discriminator_back"] = self.discriminator.fresh(context.seed + 1).build()
+        return CycleGanObjective(task, networks, self.cyclegan)
+
+    def _check_parts(self, context: Context) -> None:
+        """Each of the discriminator's updates in a step wants an equal part of the batch, in one piece."""
+        size, micro, parts = self.training.batch_size, self.training.micro_batches, self.sngan.num_critic
+        num_processes = context.accelerator.num_processes
+        if micro > 1 or size % (parts * num_processes):
+            raise ConfigError(
+                f"teacher.train.training: got batch_size {size} and micro_batches {micro}, expected a multiple of "
+                f"{parts * num_processes}, for {num_processes} processes with num_critic {parts}, and micro_batches 1"
+            )
 
 
 def fresh_discriminator(options: NetworkOptions, generator: Generator, context: Context) -> Generator:

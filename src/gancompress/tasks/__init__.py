@@ -1,16 +1,26 @@
 """Tasks: what a batch is, what the discriminator sees, and how a teacher learns it."""
 
 from gancompress.tasks.cyclegan import CycleGanObjective, CycleGanOptions
+from gancompress.tasks.latent import LatentOptions, LatentTask
 from gancompress.tasks.pix2pix import Pix2PixObjective, Pix2PixOptions
-from gancompress.tasks.task import TASKS, Task, find_task, pair_of_labels
+from gancompress.tasks.registry import TASKS, find_task, parse_task
+from gancompress.tasks.sngan import SnganObjective, SnganOptions
+from gancompress.tasks.stylize import StylizeTask
+from gancompress.tasks.task import Task, pair_of_labels
 
 __all__ = [
     "TASKS",
     "CycleGanObjective",
     "CycleGanOptions",
+    "LatentOptions",
+    "LatentTask",
     "Pix2PixObjective",
     "Pix2PixOptions",
+    "SnganObjective",
+    "SnganOptions",
+    "StylizeTask",
     "Task",
     "find_task",
     "pair_of_labels",
+    "parse_task",
 ]

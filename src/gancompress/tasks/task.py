@@ -1,16 +1,19 @@
-"""Image translation with and without pairs. A batch holds ``input`` and ``target``, images [b, c, h, w] in [-1, 1]."""
+"""What a generator learns: what a batch is, what the discriminator sees, what a student should reconstruct.
+
+A batch holds ``input``, what the generator takes, and ``target``, real images [b, c, h, w] in [-1, 1], where there are
+some. Image translation takes images, [b, c, h, w] too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from gancompress.errors import ConfigError, nearest
 from gancompress.training import Batch
 
 GanMode = Literal["hinge", "lsgan", "vanilla", "wgan"]
@@ -22,18 +25,38 @@ Weight = Annotated[float, Field(ge=0)]
 
 @dataclass(frozen=True)
 class Task:
-    """What a generator learns.
+    """What a generator learns; by itself, to translate images.
 
     Attributes:
-        name: Its key in `TASKS`.
+        name: Its key in `gancompress.tasks.TASKS`.
         paired: Whether ``target`` is the right answer to ``input``, and not just any image of the target domain.
     """
 
     name: str
     paired: bool
 
-    def real(self, batch: Batch) -> Tensor:
-        """What the discriminator is to take for real: input and target side by side where they are a pair."""
+    def prepare(self, batch: Batch, split: str, numbers: Sequence[int], seed: int = 0) -> Batch:
+        """A batch as this task means it; by itself, as it comes.
+
+        Args:
+            batch: What the data set gives.
+            split: Name of the split.
+            numbers: Of each image: its place among all training images served so far, or in the split.
+            seed: With split and number it decides whatever is drawn for an image; 0 in evaluation.
+        """
+        return batch
+
+    def generator_options(self) -> dict[str, Any]:
+        """Options of the generator's family that follow from the task."""
+        return {}
+
+    def real(self, batch: Batch, teacher_image: Tensor | None = None) -> Tensor:
+        """What the discriminator is to take for real: input and target side by side where they are a pair.
+
+        Args:
+            batch: A prepared batch.
+            teacher_image: What the teacher made of it, for tasks that have no other images.
+        """
         return self.seen(batch, batch["target"])
 
     def seen(self, batch: Batch, image: Tensor) -> Tensor:
@@ -60,9 +83,6 @@ class Task:
         return {"input": batch["input"], **images, **truth}
 
 
-TASKS: dict[str, Task] = {task.name: task for task in (Task("paired", paired=True), Task("unpaired", paired=False))}
-
-
 def pair_of_labels(batch: Batch, num_labels: int) -> Batch:
     """Label maps and photographs as pairs: the one-hot map is the input, the photograph the target.
 
@@ -72,14 +92,3 @@ def pair_of_labels(batch: Batch, num_labels: int) -> Batch:
     """
     one_hot = torch.nn.functional.one_hot(batch["label"], num_labels).movedim(-1, 1)
     return {**batch, "input": one_hot.to(batch["image"].dtype) * 2 - 1, "target": batch["image"]}
-
-
-def find_task(name: str) -> Task:
-    """The task of this name.
-
-    Raises:
-        ConfigError: There is none; the message ends with the nearest name.
-    """
-    if name not in TASKS:
-        raise ConfigError(f"task: got '{name}', expected a known one; {nearest(name, TASKS)}")
-    return TASKS[name]

@@ -2,7 +2,7 @@
 
 from gancompress.training.checkpoint import Checkpoints
 from gancompress.training.loop import Loader, TrainingLog, fit
-from gancompress.training.objective import Batch, Losses, Objective, Phase
+from gancompress.training.objective import Batch, Losses, Objective, Phase, Reshaped
 from gancompress.training.options import OptimizerOptions, TrainingOptions
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Objective",
     "OptimizerOptions",
     "Phase",
+    "Reshaped",
     "TrainingLog",
     "TrainingOptions",
     "fit",

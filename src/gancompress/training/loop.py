@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_map_only
 
 from gancompress.errors import TrainingError
 from gancompress.training.checkpoint import Checkpoints, Snapshot
-from gancompress.training.objective import Batch, Objective, Phase
+from gancompress.training.objective import Batch, Objective, Phase, Reshaped
 from gancompress.training.options import TrainingOptions
 
 Loader = Callable[[int, int], Iterable[Batch]]
@@ -68,8 +68,11 @@ def fit(
             are then as they were before that step.
     """
     per_process = _share_of_batch(options, accelerator)
+    snapshot = checkpoints.latest()
+    if snapshot is not None:
+        objective.take_shape(snapshot.facts["shape"])
     run = _Run(objective, options, accelerator, log, seed)
-    run.restore(checkpoints.latest())
+    run.restore(snapshot)
     if run.num_images >= options.total_images:
         run.keep_averages()
         return True
@@ -121,20 +124,28 @@ class _Run:
             module.eval().requires_grad_(False)
         for module in objective.modules.values():
             module.train()
-        self.optimizers = {phase.name: self._optimizer(phase) for phase in objective.phases}
+        self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        self._optimizers_of: dict[str, list[str]] = {}
+        self._make_optimizers()
         averaged = objective.averaged if options.ema_half_life else ()
         self.averages = {name: copy.deepcopy(objective.modules[name]).eval() for name in averaged}
         self._sums: dict[str, Tensor] = {}
         self._num_summed = 0
         self._reported_at = time.perf_counter()
 
-    def _optimizer(self, phase: Phase) -> torch.optim.Optimizer:
-        options = self.options.optimizer
-        rate = options.learning_rate
-        if phase.name.startswith("discriminator"):
-            rate = self.options.discriminator_learning_rate or rate
-        parameters = [p for name in phase.modules for p in self.objective.modules[name].parameters()]
-        return torch.optim.Adam(parameters, lr=rate, betas=options.betas, weight_decay=options.weight_decay, fused=True)
+    def _make_optimizers(self) -> None:
+        for phase in self.objective.phases:
+            made = self.objective.optimizers(phase, self.options)
+            self._optimizers_of[phase.name] = list(made)
+            self.optimizers |= made
+
+    def _parameters(self, phase: Phase) -> list[nn.Parameter]:
+        optimizers = (self.optimizers[name] for name in self._optimizers_of[phase.name])
+        return [p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]]
+
+    def _apply(self, phase: Phase) -> None:
+        for name in self._optimizers_of[phase.name]:
+            self.optimizers[name].step()
 
     def step(self, batch: Batch) -> None:
         """One update by every phase."""
@@ -148,22 +159,70 @@ class _Run:
         batch = tree_map_only(Tensor, lambda t: t.to(self.accelerator.device, non_blocking=True), dict(batch))
         together = self.objective.update_together or self.options.micro_batches > 1
         for part in _parts(batch, self.options.micro_batches):
-            with self._autocast():
-                shared = self.objective.forward(part, self.num_images)
-            for phase in self.objective.phases:
-                self._backward(phase, part, shared)
-                if not together:
-                    self._update(phase)
+            self._num_summed += 1
+            for shared in self._passes(part):
+                for phase in self.objective.phases:
+                    self._backward(phase, part, shared)
+                    if not together:
+                        self._update(phase)
         if together:
             for phase in self.objective.phases:
                 self._check_gradients(phase)
             for phase in self.objective.phases:
-                self.optimizers[phase.name].step()
+                self._apply(phase)
         for name, optimizer in self.optimizers.items():
             for group, rate in zip(optimizer.param_groups, rates[name], strict=True):
                 group["lr"] = rate
         self.num_images += self.options.batch_size
+        self._reshape(self.objective.after_step(self.num_images, factor))
         self._average()
+
+    def _reshape(self, changes: Mapping[str, Reshaped]) -> None:
+        """Put reshaped modules in their places, with new optimizers that go on with what is left of their state."""
+        if not changes:
+            return
+        moments = {name: self._moments(optimizer) for name, optimizer in self.optimizers.items()}
+        for name, change in changes.items():
+            self.objective.modules[name] = change.module.to(self.accelerator.device).train()
+            if name in self.averages:
+                self.averages[name] = copy.deepcopy(change.module).eval()
+        self._make_optimizers()
+        places = self._places()
+        for name, optimizer in self.optimizers.items():
+            for moment, by_module in moments[name].items():
+                for module in changes.keys() & by_module.keys():
+                    counts = {key: tensor for key, tensor in by_module[module].items() if tensor.ndim == 0}
+                    rest = {key: tensor for key, tensor in by_module[module].items() if tensor.ndim > 0}
+                    by_module[module] = counts | changes[module].keep(rest)
+                for parameter in (p for group in optimizer.param_groups for p in group["params"]):
+                    module, key = places[parameter]
+                    if key in by_module.get(module, {}):
+                        optimizer.state[parameter][moment] = by_module[module][key]
+
+    def _moments(self, optimizer: torch.optim.Optimizer) -> dict[str, dict[str, dict[str, Tensor]]]:
+        """An optimizer's state: of each moment, for each module, the tensors by name."""
+        moments: dict[str, dict[str, dict[str, Tensor]]] = {}
+        places = self._places()
+        for parameter, state in optimizer.state.items():
+            module, key = places[parameter]
+            for moment, tensor in state.items():
+                moments.setdefault(moment, {}).setdefault(module, {})[key] = tensor
+        return moments
+
+    def _places(self) -> dict[Tensor, tuple[str, str]]:
+        """The module and the name of every parameter."""
+        modules = self.objective.modules.items()
+        return {p: (name, key) for name, module in modules for key, p in module.named_parameters()}
+
+    def _passes(self, batch: Batch) -> Iterator[Any]:
+        """The objective's forward passes, each in the options' precision, the code between them in full precision."""
+        passes, done = self.objective.passes(batch, self.num_images), object()
+        while True:
+            with self._autocast():
+                shared = next(passes, done)
+            if shared is done:
+                return
+            yield shared
 
     def _autocast(self) -> AbstractContextManager[Any]:
         """The options' precision, for whatever runs inside."""
@@ -180,14 +239,15 @@ class _Run:
         for module in self.objective.modules.values():
             module.requires_grad_(True)
         total = torch.stack([term.float() for term in terms.values()]).sum()
+        num_updates = sum(other.name == phase.name for other in self.objective.phases)
         for name, term in {**terms, phase.name: total}.items():
             key = f"{phase.name}/{name}" if name in terms else name
-            self._sums[key] = self._sums.get(key, torch.zeros((), device=total.device)) + term.detach().float()
-        self._num_summed += phase is self.objective.phases[0]
+            value = term.detach().float() / num_updates
+            self._sums[key] = self._sums.get(key, torch.zeros((), device=total.device)) + value
         if not self._finite_everywhere(total.detach()):
             broken = [name for name, term in terms.items() if not torch.isfinite(term).all()]
             self._stop_at("loss", ", ".join(f"'{phase.name}/{name}'" for name in broken) or f"'{phase.name}'")
-        parameters = [p for group in self.optimizers[phase.name].param_groups for p in group["params"]]
+        parameters = self._parameters(phase)
         for parameter, gradient in zip(
             parameters,
             torch.autograd.grad(
@@ -204,13 +264,13 @@ class _Run:
 
     def _update(self, phase: Phase) -> None:
         self._check_gradients(phase)
-        self.optimizers[phase.name].step()
-        self.optimizers[phase.name].zero_grad(set_to_none=True)
+        self._apply(phase)
+        for parameter in self._parameters(phase):
+            parameter.grad = None
 
     def _check_gradients(self, phase: Phase) -> None:
         """Average the gradients over the processes, and stop where they are not finite."""
-        parameters = [p for group in self.optimizers[phase.name].param_groups for p in group["params"]]
-        gradients = [p.grad for p in parameters if p.grad is not None]
+        gradients = [p.grad for p in self._parameters(phase) if p.grad is not None]
         if not gradients:
             return
         if self.accelerator.num_processes > 1:
@@ -293,7 +353,7 @@ class _Run:
         for name, optimizer in self.optimizers.items():
             for index, moments in optimizer.state_dict()["state"].items():
                 tensors |= {f"optimizer/{name}/{index}/{key}": t for key, t in moments.items()}
-        return Snapshot(self.num_images, tensors, {"seed": self.seed})
+        return Snapshot(self.num_images, tensors, {"seed": self.seed, "shape": self.objective.shape()})
 
     def restore(self, snapshot: Snapshot | None) -> None:
         """Take up a saved state; None leaves everything as it is."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+
+from gancompress.training.options import TrainingOptions
 
 Batch = Mapping[str, Any]
 """What a data loader yields: tensors of batch size b along axis 0, and lists of b strings."""
@@ -18,7 +21,7 @@ Losses = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Phase:
-    """One update of a training step.
+    """One update of a training step. Phases of one name share an optimizer, and logs show the mean of their losses.
 
     Attributes:
         name: What is updated, as logs name it (``generator``).
@@ -29,6 +32,19 @@ class Phase:
     name: str
     modules: tuple[str, ...]
     loss: Callable[[Batch, Any], Losses]
+
+
+@dataclass(frozen=True)
+class Reshaped:
+    """A module that takes the place of one whose parameters had other shapes.
+
+    Attributes:
+        module: The new one.
+        keep: Of tensors that have the names and shapes of some of the old one's parameters, what the new one keeps.
+    """
+
+    module: nn.Module
+    keep: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
 
 
 class Objective(ABC):
@@ -57,6 +73,14 @@ class Objective(ABC):
             num_images: Images trained on before it; with the seed it decides whatever is drawn at random.
         """
 
+    def passes(self, batch: Batch, num_images: int) -> Iterator[Any]:
+        """What the phases learn from in one step, one forward pass after another; a single one, unless overridden.
+
+        Every phase adds its gradients of a pass before the next pass begins, so that one pass's activations are held at
+        a time. Losses of several passes add up; an objective with several updates its phases together.
+        """
+        yield self.forward(batch, num_images)
+
     @abstractmethod
     def preview(self, batch: Batch, modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
         """Pictures to look at while it trains: images [b, 3, h, w] in [-1, 1] by column name.
@@ -65,6 +89,30 @@ class Objective(ABC):
             batch: A few images, the same every time.
             modules: The modules to use, averaged where an average is kept.
         """
+
+    def optimizers(self, phase: Phase, options: TrainingOptions) -> dict[str, torch.optim.Optimizer]:
+        """The optimizers of a phase, by name: together they hold each parameter of its modules once."""
+        parameters = [p for name in phase.modules for p in self.modules[name].parameters()]
+        return {phase.name: options.adam(phase.name, parameters)}
+
+    def after_step(self, num_images: int, learning_rate_factor: float) -> Mapping[str, Reshaped]:
+        """What follows the updates of a step.
+
+        Args:
+            num_images: Images trained on, those of the step included.
+            learning_rate_factor: What every learning rate was multiplied with in the step.
+
+        Returns:
+            Modules that take the place of others, by name; their moving averages begin anew.
+        """
+        return {}
+
+    def shape(self) -> Any:
+        """What decides the shapes of the modules where steps change them, as JSON."""
+        return None
+
+    def take_shape(self, shape: Any) -> None:  # noqa: B027 (optional)
+        """Give the modules the shapes that `shape` told of."""
 
     def memory(self) -> dict[str, Tensor]:
         """Tensors beside weights that the next step depends on, such as an image pool."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
+import torch
 from pydantic import BeforeValidator, Field
+from torch import nn
 
 from gancompress.options import Options, as_tuple
 
@@ -60,6 +63,15 @@ class TrainingOptions(Options):
     def total_images(self) -> int:
         """Images from start to end."""
         return self.num_images + self.num_decay_images
+
+    def adam(self, phase: str, parameters: Iterable[nn.Parameter]) -> torch.optim.Adam:
+        """The optimizer of a phase."""
+        rate = self.optimizer.learning_rate
+        if phase.startswith("discriminator"):
+            rate = self.discriminator_learning_rate or rate
+        return torch.optim.Adam(
+            parameters, lr=rate, betas=self.optimizer.betas, weight_decay=self.optimizer.weight_decay, fused=True
+        )
 
     def learning_rate_factor(self, num_images: int) -> float:
         """What the learning rate is multiplied with, once this many images have been trained on.

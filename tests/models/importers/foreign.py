@@ -213,3 +213,70 @@ class SequentialPixelGan(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         return self.net(image)
+
+
+class NumberedUpBlock(nn.Module):
+    """An up-block of AutoGAN's SNGAN."""
+
+    def __init__(self, cin: int, cout: int) -> None:
+        super().__init__()
+        self.c1, self.c2 = nn.Conv2d(cin, cout, 3, padding=1), nn.Conv2d(cout, cout, 3, padding=1)
+        self.b1, self.b2, self.c_sc = nn.BatchNorm2d(cin), nn.BatchNorm2d(cout), nn.Conv2d(cin, cout, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        def double(features: Tensor) -> Tensor:
+            return features.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+        return self.c_sc(double(x)) + self.c2(self.b2(self.c1(double(self.b1(x).relu()))).relu())
+
+
+class NumberedSngan(nn.Module):
+    """AutoGAN's SNGAN generator: blocks numbered from 2."""
+
+    def __init__(self, widths: tuple[int, ...] = (8, 8, 8, 8), bottom: int = 4, latent: int = 6) -> None:
+        super().__init__()
+        self.shape, self.last = (widths[0], bottom, bottom), len(widths) + 1
+        self.l1 = nn.Linear(latent, widths[0] * bottom**2)
+        for i in range(1, len(widths)):
+            self.add_module(f"block{i + 1}", NumberedUpBlock(widths[i - 1], widths[i]))
+        self.add_module(f"b{self.last}", nn.BatchNorm2d(widths[-1]))
+        self.add_module(f"c{self.last}", nn.Conv2d(widths[-1], 3, 3, padding=1))
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = self.l1(z).view(len(z), *self.shape)
+        for i in range(2, self.last):
+            x = self.get_submodule(f"block{i}")(x)
+        return self.get_submodule(f"c{self.last}")(self.get_submodule(f"b{self.last}")(x).relu()).tanh()
+
+
+class NumberedBlock(nn.Module):
+    """A block of AutoGAN's SNGAN discriminator, spectrally normed by PyTorch's old hooks."""
+
+    def __init__(self, cin: int, cout: int, down: bool, first: bool = False) -> None:
+        super().__init__()
+        norm = nn.utils.spectral_norm
+        middle = cout if first else cin
+        self.down, self.first = down, first
+        self.c1, self.c2 = norm(nn.Conv2d(cin, middle, 3, padding=1)), norm(nn.Conv2d(middle, cout, 3, padding=1))
+        if down:
+            self.c_sc = norm(nn.Conv2d(cin, cout, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        new = self.c2(self.c1(x if self.first else x.relu()).relu())
+        if not self.down:
+            return x + new
+        return nn.functional.avg_pool2d(new, 2) + nn.functional.avg_pool2d(self.c_sc(x), 2)
+
+
+class NumberedSnganDiscriminator(nn.Module):
+    """AutoGAN's SNGAN discriminator: blocks numbered from 1."""
+
+    def __init__(self, width: int = 8) -> None:
+        super().__init__()
+        self.block1, self.block2 = NumberedBlock(3, width, True, first=True), NumberedBlock(width, width, True)
+        self.block3, self.block4 = NumberedBlock(width, width, False), NumberedBlock(width, width, False)
+        self.l5 = nn.utils.spectral_norm(nn.Linear(width, 1, bias=False))
+
+    def forward(self, image: Tensor) -> Tensor:
+        features = self.block4(self.block3(self.block2(self.block1(image))))
+        return self.l5(features.relu().sum((2, 3)))

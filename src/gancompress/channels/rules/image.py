@@ -5,21 +5,41 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from gancompress.channels.labels import Labelling, Labels
+from gancompress.channels.labels import Factor, Labelling, Labels
 from gancompress.channels.rules.registry import rule
 from gancompress.channels.tape import Ref, TapeOp
 
 
 def keep_off(g: Labelling, x: Ref, axes: Sequence[int], reason: str) -> Labels:
-    """Labels after an operation that mixes positions along these axes: no channel may lie along them."""
+    """Labels after an operation that reorders positions along these axes: no channel may lie along them."""
     kept = []
     for factor in g[x].factors:
         if any(factor.shape[axis] > 1 for axis in axes):
             g.fix(factor, reason, unfollowed=True)
         else:
             kept.append(factor)
+    return _off(g, x, axes, kept)
+
+
+def _mixed(g: Labelling, x: Ref, axes: Sequence[int], reason: str) -> Labels:
+    """Labels after an operation that mixes positions along these axes, and treats all other axes alike.
+
+    Positions that belong to one channel off these axes, as in the map that a linear layer makes, are tied.
+    """
+    kept = []
+    for factor in g[x].factors:
+        first = factor[tuple(slice(0, 1) if axis in axes else slice(None) for axis in range(factor.ndim))]
+        if first.size > 1:
+            g.tie(factor, first)
+            kept.append(first)
+        elif factor.size > 1:
+            g.fix(factor, reason, unfollowed=True)
+    return _off(g, x, axes, kept)
+
+
+def _off(g: Labelling, x: Ref, axes: Sequence[int], factors: Sequence[Factor]) -> Labels:
     flexible = {axis: atoms for axis, atoms in g[x].flexible.items() if axis not in axes}
-    return Labels(tuple(kept), flexible, g[x].weight)
+    return Labels(tuple(factors), flexible, g[x].weight)
 
 
 @rule(*(f"{mode}_pad{n}d" for mode in ("reflection", "replication") for n in (1, 2, 3)))
@@ -39,7 +59,7 @@ def _image(g: Labelling, op: TapeOp) -> list[Labels]:
     x = op.inputs[0]
     ndim = len(g.shape(x))
     rank = int(re.findall(r"(\d)d", op.name)[-1])
-    labels = keep_off(g, x, range(ndim - rank, ndim), f"lies along the image of {op.name}")
+    labels = _mixed(g, x, range(ndim - rank, ndim), f"lies along the image of {op.name}")
     for other in op.inputs[1:]:
         g.fix_tensor(other, f"steers {op.name}", unfollowed=True)
     return [labels for _ in op.outputs]
@@ -50,4 +70,4 @@ def _constant_pad(g: Labelling, op: TapeOp) -> list[Labels]:
     x, pad = op["self"], op["pad"]
     ndim = len(g.shape(x))
     axes = [ndim - 1 - i // 2 for i, amount in enumerate(pad) if amount]
-    return [keep_off(g, x, axes, "is padded along its channels")]
+    return [_mixed(g, x, axes, "is padded along its channels")]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.errors import ConfigError
+from gancompress.losses.distillation.features import elastic_conv1x1
+from gancompress.losses.distillation.taps import Maps, check_taps
 from gancompress.losses.shapes import check_same_shape
 from gancompress.models.trunks.precision import full_precision
 
@@ -51,3 +53,58 @@ def fsp_loss(student: Sequence[tuple[Tensor, Tensor]], teacher: Sequence[tuple[T
         check_same_shape("fsp", flow, target)
         losses.append((flow - target).square().sum((1, 2)).mean())
     return torch.stack(losses).sum()
+
+
+class FlowDistillation(nn.Module):
+    """The distance of `fsp_loss`, the student's maps through 1x1 convolutions where widths differ.
+
+    It owns the convolutions, which are elastic as those of `FeatureDistillation`.
+
+    Source: Yim et al., CVPR 2017; the convolutions stand for its condition that both networks have equal widths.
+    """
+
+    def __init__(
+        self,
+        student_channels: Mapping[str, int],
+        teacher_channels: Mapping[str, int],
+        pairs: Sequence[tuple[str, str]],
+        elastic: bool = False,
+    ) -> None:
+        """Builds the convolutions.
+
+        Args:
+            student_channels: Width of the student's map of each layer; in a supernet its full width.
+            teacher_channels: Width of the teacher's map of each of the same layers.
+            pairs: An early and a late layer each.
+            elastic: Whether the student's maps may be narrower than that: then equal widths need a convolution too.
+
+        Raises:
+            ConfigError: The two do not name the same layers, or a pair names another one.
+        """
+        super().__init__()
+        check_taps("fsp", teacher_channels, student=student_channels)
+        check_taps("fsp", teacher_channels, pairs=dict.fromkeys(tap for pair in pairs for tap in pair))
+        self.taps, self.pairs = tuple(teacher_channels), tuple(pairs)
+        self.adaptors = nn.ModuleList(
+            nn.Conv2d(student_channels[tap], teacher_channels[tap], 1)
+            if elastic or student_channels[tap] != teacher_channels[tap]
+            else nn.Identity()
+            for tap in self.taps
+        )
+
+    def forward(self, student: Maps, teacher: Maps) -> Tensor:
+        """The loss, a scalar.
+
+        Args:
+            student: Maps [b, c, h, w] by layer, ``c`` at most the width given at construction.
+            teacher: Maps of the same layers; no gradient flows into them.
+
+        Raises:
+            ConfigError: Layers or widths do not fit.
+        """
+        check_taps("fsp", self.taps, student=student, teacher=teacher)
+        adapted = {
+            tap: student[tap] if isinstance(adaptor, nn.Identity) else elastic_conv1x1(adaptor, student[tap], tap)
+            for tap, adaptor in zip(self.taps, self.adaptors, strict=True)
+        }
+        return fsp_loss(*([(maps[early], maps[late]) for early, late in self.pairs] for maps in (adapted, teacher)))

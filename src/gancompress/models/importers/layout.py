@@ -30,12 +30,14 @@ class Layout:
         infer: From the shapes under our names to the structure of the network; widths are worked out
             afterwards. It never fails: what a file does not tell keeps its default, and the comparison that
             follows complains.
+        prepare: What to do with the tensors of a file before they are read, under the names of the file.
     """
 
     name: str
     config_type: type[FamilyConfig]
     names: Callable[[Collection[str]], Mapping[str, str]]
     infer: Callable[[Shapes], FamilyConfig]
+    prepare: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] = dict
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class Reading:
         Returns:
             None when the names are not of this layout.
         """
+        tensors = layout.prepare(tensors)
         our_names = layout.names(tensors.keys())
         if not our_names:
             return None
@@ -119,7 +122,12 @@ def _with_widths(config: FamilyConfig, shapes: Shapes) -> FamilyConfig:
     widths = {}
     for group, default in config.default_widths().items():
         axis = 1 if isinstance(network.get_submodule(group), nn.ConvTranspose2d) else 0
-        widths[group] = dimension(shapes, f"{group}.weight", axis, default)
+        name = f"{group}.weight"
+        spectrally_normed = f"{group}.parametrizations.weight.original"
+        widths[group] = dimension(shapes, name if name in shapes else spectrally_normed, axis, default)
+        layer = network.get_submodule(group)
+        if isinstance(layer, nn.Linear) and name in shapes:  # makes a map: a channel is as many features in both
+            widths[group] = max(1, default * shapes[name][0] // layer.out_features)
     return config.at_widths(widths)
 
 

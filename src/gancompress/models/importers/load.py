@@ -12,12 +12,20 @@ from gancompress.errors import CheckpointError, ConfigError
 from gancompress.models.families import FAMILIES, build, find_family
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
-from gancompress.models.importers import cartoongan, patchgan, resnet, unet
+from gancompress.models.importers import cartoongan, multiscale, patchgan, resnet, sngan, spade, unet
 from gancompress.models.importers.layout import Layout, Reading
 from gancompress.models.state import Mismatch, listed, shapes_of
 from gancompress.models.weight_files import read_safetensors, read_torch_file, without_prefixes
 
-LAYOUTS: tuple[Layout, ...] = (*resnet.LAYOUTS, *unet.LAYOUTS, *cartoongan.LAYOUTS, *patchgan.LAYOUTS)
+LAYOUTS: tuple[Layout, ...] = (
+    *resnet.LAYOUTS,
+    *unet.LAYOUTS,
+    *cartoongan.LAYOUTS,
+    *sngan.LAYOUTS,
+    *spade.LAYOUTS,
+    *patchgan.LAYOUTS,
+    *multiscale.LAYOUTS,
+)
 """Every known layout; of several that fit a file equally well, the first one counts."""
 
 

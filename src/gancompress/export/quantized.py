@@ -1,0 +1,198 @@
+"""A quantized network as an ONNX file with integer weights (QuantizeLinear and DequantizeLinear, "QDQ")."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.onnx.ops import symbolic
+
+from gancompress.errors import ExportError
+from gancompress.export.onnx import Inputs, OnnxReport, export_onnx
+from gancompress.quantization import (
+    Distance,
+    Grid,
+    QuantizedLayer,
+    distance_to_float,
+    fake_quantize,
+    integers,
+    quantizable_layers,
+    quantized_layers,
+)
+
+IMAGE_STEP = 2 / 255
+"""The step of an 8-bit image in [-1, 1]."""
+
+_SLACK_STEPS = 0.05
+
+
+@dataclass(frozen=True)
+class QuantizedOnnxReport:
+    """An exported file, how far it is from the quantized network in eager, and how far that is from the float network.
+
+    Attributes:
+        onnx: The file and the differences of onnxruntime from the quantized network in eager.
+        from_float: How far that is from the float network, on the example.
+        stored_bits: Bits that a weight of each layer takes in the file, by path; 32 for layers that stayed float.
+    """
+
+    onnx: OnnxReport
+    from_float: Distance
+    stored_bits: Mapping[str, int]
+
+    @property
+    def bytes_on_disk(self) -> int:
+        """Size of the file."""
+        return self.onnx.file_bytes
+
+    @property
+    def max_difference_steps(self) -> float:
+        """The largest difference from eager over all cases, in steps of an 8-bit image."""
+        return self.onnx.max_difference / IMAGE_STEP
+
+    @property
+    def mean_difference_steps(self) -> float:
+        """The mean difference from eager on the example, in steps of an 8-bit image."""
+        return self.onnx.cases[0].mean_abs / IMAGE_STEP
+
+
+def export_quantized(
+    network: nn.Module,
+    example_inputs: Inputs,
+    path: str | os.PathLike[str],
+    *,
+    metadata: Mapping[str, str] | None = None,
+    tolerance_steps: float = math.inf,
+) -> QuantizedOnnxReport:
+    """Write a quantized network as one ONNX file, once onnxruntime on the CPU agrees with it.
+
+    Weights of 2 to 8 bits are stored as 8-bit integers, wider ones as 16-bit integers. Activations of up to 8 bits are
+    rounded by QuantizeLinear; on finer grids, which no runtime computes on in integers, by float arithmetic.
+
+    Two correct programs differ: where a value lies halfway between two integers, the last bit of a sum decides, and in
+    a network with instance norms such decisions spread until the two images are as far apart as rounding is from float.
+    So on the example the mean difference may be as large as the mean distance of the quantized network from the float
+    one, and a twentieth of a step more.
+
+    Args:
+        network: A quantized network whose ranges are known and that returns an image; left as it was found.
+        example_inputs: As for `export_onnx`, with values as the ranges expect them.
+        path: The file to write. It is replaced at once, when every comparison has passed.
+        metadata: Stored in the file.
+        tolerance_steps: The largest difference allowed for any value in any case, in steps of an 8-bit image in
+            [-1, 1]; by default only the mean is limited.
+
+    Raises:
+        ExportError: The network is not quantized, the file is further from it than rounding explains, or as
+            `export_onnx`.
+        ConfigError: A range is not known yet.
+    """
+    layers = quantized_layers(network)
+    if not layers:
+        raise ExportError(f"quantized export: got a float {type(network).__name__}; quantize it, or use export_onnx")
+    stored, tolerance = with_stored_integers(network), tolerance_steps * IMAGE_STEP
+    from_float = distance_to_float(network, [example_inputs])
+    path = Path(path)
+    draft = path.with_name(f".{path.stem}.{os.getpid()}.quantized.onnx")
+    try:
+        onnx = export_onnx(stored, example_inputs, draft, metadata=metadata, tolerance=tolerance)
+        allowed = from_float.l1 + _SLACK_STEPS * IMAGE_STEP
+        if onnx.cases[0].mean_abs > allowed:
+            raise ExportError(
+                f"quantized export of {type(network).__name__}: the file is {onnx.cases[0].mean_abs:.2g} from eager in "
+                f"the mean, expected at most {allowed:.2g}, as far as rounding moves the image; the example may lie "
+                "outside the ranges: give one like those that the network was calibrated on"
+            )
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+    stored_bits = {layer: _stored_bits(each.weight_quantizer.bits) for layer, each in layers.items()}
+    float_bits = dict.fromkeys(quantizable_layers(network), 32)
+    return QuantizedOnnxReport(replace(onnx, path=path), from_float, {**stored_bits, **float_bits})
+
+
+def with_stored_integers(network: nn.Module) -> nn.Module:
+    """A copy of a quantized network that holds integers in place of weights and computes the same, to the bit.
+
+    Raises:
+        ConfigError: A range is not known yet.
+    """
+    network = copy.deepcopy(network).eval()
+    for layer in quantized_layers(network).values():
+        if layer.mode == "quantize":
+            _store_integers(layer)
+    return network
+
+
+def _store_integers(layer: QuantizedLayer) -> None:
+    layer.register_module(
+        "weight_quantizer", _StoredWeight(layer.weight.detach(), layer.weight_quantizer.grid(layer.weight))
+    )
+    layer.register_parameter("weight", None)
+    for name in ("input_quantizer", "output_quantizer"):
+        quantizer = getattr(layer, name)
+        if quantizer is not None:
+            layer.register_module(name, _StoredGrid(quantizer.grid()))
+
+
+def _stored_bits(bits: int) -> int:
+    return 8 if bits <= 8 else 16
+
+
+class _StoredWeight(nn.Module):
+    """A weight as integers. In the file: an initializer and DequantizeLinear."""
+
+    integers: Tensor
+    scale: Tensor
+    zero_point: Tensor
+
+    def __init__(self, weight: Tensor, grid: Grid) -> None:
+        super().__init__()
+        self._axis = grid.axis
+        self._shape = [-1 if axis == grid.axis else 1 for axis in range(weight.dim())]
+        dtype = torch.int8 if grid.highest <= torch.iinfo(torch.int8).max else torch.int16
+        self.register_buffer("integers", integers(fake_quantize(weight, grid), grid).to(dtype))
+        self.register_buffer("scale", grid.scale)
+        self.register_buffer("zero_point", grid.zero_point.to(dtype))
+
+    def forward(self, weight: None) -> Tensor:
+        del weight
+        if torch.compiler.is_exporting() and self.integers.dtype == torch.int8:
+            inputs = (self.integers, self.scale, self.zero_point)
+            attributes: dict[str, Any] = {} if self._axis is None else {"axis": self._axis}
+            return symbolic("DequantizeLinear", inputs, attributes, dtype=torch.float32, shape=self.integers.shape)
+        scale = self.scale if self._axis is None else self.scale.reshape(self._shape)
+        return self.integers.to(torch.float32) * scale
+
+
+class _StoredGrid(nn.Module):
+    """Rounds activations to a fixed grid. In the file: QuantizeLinear and DequantizeLinear."""
+
+    scale: Tensor
+    zero_point: Tensor
+
+    def __init__(self, grid: Grid) -> None:
+        super().__init__()
+        self._highest = grid.highest
+        self._fits = grid.highest <= torch.iinfo(torch.uint8).max
+        self.register_buffer("scale", grid.scale)
+        self.register_buffer("zero_point", grid.zero_point.to(torch.uint8) if self._fits else grid.zero_point)
+
+    def forward(self, values: Tensor) -> Tensor:
+        if not torch.compiler.is_exporting():
+            return fake_quantize(values, Grid(self.scale, self.zero_point.to(torch.int32), 0, self._highest))
+        if not self._fits:
+            steps = (values / self.scale).round() + self.zero_point
+            return (steps.clamp(0, self._highest) - self.zero_point) * self.scale
+        if self._highest < torch.iinfo(torch.uint8).max:  # the operator cuts at 255 only
+            values = torch.minimum(values, (self._highest - self.zero_point.to(torch.float32)) * self.scale)
+        parameters = (self.scale, self.zero_point)
+        rounded = symbolic("QuantizeLinear", (values, *parameters), dtype=torch.uint8, shape=values.shape)
+        return symbolic("DequantizeLinear", (rounded, *parameters), dtype=torch.float32, shape=values.shape)

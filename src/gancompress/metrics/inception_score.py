@@ -1,0 +1,195 @@
+"""Inception Score: a classifier should be sure of what each image shows, and find many different things in all of them.
+
+It needs no real images, and says nothing about how real the images look: only the classifier's opinion counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from gancompress.errors import CheckpointError, MetricError
+from gancompress.metrics.features import INCEPTION, INCEPTION_SIZE
+from gancompress.metrics.images import RESIZE_WORDS, Size, resize
+from gancompress.models.trunks.load import load_inception
+from gancompress.models.trunks.network_file import NetworkFile
+from gancompress.models.trunks.weights import WEIGHTS, fetch_weights
+from gancompress.models.weight_files import read_torch_file
+
+NUM_SPLITS = 10
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A classifier with the way images get into it.
+
+    Attributes:
+        name: Names the score over it (``is_<name>``).
+        network: Images [b, 3, h, w], RGB in [0, 1], to logits [b, classes], or to several outputs, the logits last.
+        size: Height and width it wants; None takes images as they are.
+        resizing: A name in `RESIZES`.
+        device: Where it runs.
+    """
+
+    name: str
+    network: nn.Module
+    size: Size | None = None
+    resizing: str = "clean"
+    device: torch.device | str = "cpu"
+
+    @property
+    def protocol(self) -> str:
+        """The protocol in words."""
+        size = "images as they are" if self.size is None else f"{self.size[1]}x{self.size[0]} (width x height)"
+        return f"{self.name} classes, {size}, {RESIZE_WORDS[self.resizing]}"
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Tensor:
+        """Probabilities [b, classes], float64, of images [b, 3, h, w], RGB in [-1, 1] or uint8.
+
+        Raises:
+            MetricError: The images or the network's output are not such.
+        """
+        outputs = self.network(resize(images.to(self.device), self.size, self.resizing))
+        logits = outputs if isinstance(outputs, Tensor) else outputs[-1]
+        if logits.ndim != 2 or len(logits) != len(images) or logits.shape[1] < 2:
+            raise MetricError(
+                f"{self.name}: got an output of shape {tuple(logits.shape)} for {len(images)} images, expected logits "
+                "[b, classes]; give a classifier, whose last output is its logits"
+            )
+        if not logits.isfinite().all():
+            raise MetricError(
+                f"{self.name}: got logits that are not finite, expected numbers; look at the generated images: a "
+                "network that diverged gives such"
+            )
+        return logits.double().softmax(1).cpu()
+
+
+@dataclass
+class ClassScores:
+    """What the score follows from: sums over the images of each split, not the images' probabilities themselves.
+
+    Images go to the splits in turn, so that each split is like the whole, whatever order the images come in.
+    """
+
+    _counts: Tensor = field(default_factory=lambda: torch.zeros(NUM_SPLITS, dtype=torch.float64))
+    _entropies: Tensor = field(default_factory=lambda: torch.zeros(NUM_SPLITS, dtype=torch.float64))
+    _probabilities: Tensor | None = None
+
+    @property
+    def count(self) -> int:
+        """How many images."""
+        return int(self._counts.sum())
+
+    def add(self, probabilities: Tensor) -> None:
+        """Adds a batch of probabilities [b, classes]. Raises MetricError where their number differs from before."""
+        splits = (torch.arange(len(probabilities)) + self.count) % NUM_SPLITS
+
+        def by_split(values: Tensor) -> Tensor:
+            return values.new_zeros(NUM_SPLITS, *values.shape[1:]).index_add_(0, splits, values)
+
+        ones = torch.ones(len(probabilities), dtype=torch.float64)
+        probabilities = probabilities.double()
+        entropies = torch.special.entr(probabilities).sum(1)
+        self.merge(ClassScores(by_split(ones), by_split(entropies), by_split(probabilities)))
+
+    def merge(self, other: ClassScores) -> None:
+        """Adds all of another process's images. Raises MetricError as `add`."""
+        if other._probabilities is None:
+            return
+        mine = torch.zeros_like(other._probabilities) if self._probabilities is None else self._probabilities
+        if mine.shape != other._probabilities.shape:
+            raise MetricError(
+                f"inception score: got {other._probabilities.shape[1]} classes after {mine.shape[1]}, expected as "
+                "many; take both from one classifier"
+            )
+        self._counts = self._counts + other._counts
+        self._entropies = self._entropies + other._entropies
+        self._probabilities = mine + other._probabilities
+
+    def inception_score(self) -> tuple[float, tuple[float, float] | None]:
+        """Mean over the splits of ``exp(mean KL(p(y | x) || p(y)))``, and one standard deviation to each side.
+
+        It lies between 1 and the number of classes.
+
+        Raises:
+            MetricError: There are fewer images than splits.
+
+        Source: Salimans et al., Improved Techniques for Training GANs, NeurIPS 2016, section 4.
+        """
+        if self._probabilities is None or (self._counts == 0).any():
+            raise MetricError(
+                f"inception score: got {self.count} images, expected at least {NUM_SPLITS}, one for each split, and "
+                "thousands for a number that means something; give more images"
+            )
+        marginal = torch.special.entr(self._probabilities / self._counts[:, None]).sum(1)
+        scores = (marginal - self._entropies / self._counts).exp()
+        mean, deviation = float(scores.mean()), float(scores.std(correction=0))
+        return mean, (mean - deviation, mean + deviation)
+
+
+@dataclass
+class ClassComparison:
+    """Images through one classifier."""
+
+    network: Classifier
+    scores: ClassScores = field(default_factory=ClassScores)
+
+    def add(self, images: Tensor) -> None:
+        """Adds a batch of images [b, 3, h, w]. Raises MetricError as `Classifier`."""
+        self.scores.add(self.network(images))
+
+
+class InceptionLogits(nn.Module):
+    """The network of FID with its classifier, whose bias the score has always left out."""
+
+    weight: Tensor
+
+    def __init__(self, features: nn.Module, weight: Tensor) -> None:
+        """Takes the network of the features [b, 2048] and the classifier's weight [classes, 2048]."""
+        super().__init__()
+        self.features = features
+        self.register_buffer("weight", weight)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Maps images [b, 3, 299, 299], RGB in [0, 1], to logits [b, classes]."""
+        return self.features(images) @ self.weight.T
+
+
+def load_classifier(
+    name: str,
+    path: str | Path | None = None,
+    size: Size | None = None,
+    resizing: str = "clean",
+    device: torch.device | str = "cpu",
+) -> Classifier:
+    """A classifier from its file.
+
+    Args:
+        name: Its name; ``inception`` is the network of the Inception Score.
+        path: TorchScript or ONNX file; for ``inception`` its published weights, from the cache or their authors
+            without it.
+        size: Height and width it wants; ``inception`` fixes its own.
+        resizing: A name in `RESIZES`.
+        device: Where to run it.
+
+    Raises:
+        CheckpointError: The file cannot be had or read, or does not fit.
+        MetricError: There is no path.
+    """
+    if name == INCEPTION:
+        file = Path(path) if path else fetch_weights(WEIGHTS[INCEPTION])
+        weight = read_torch_file(file).get("fc.weight")
+        if weight is None or weight.ndim != 2:
+            raise CheckpointError(
+                f"{file}: found no 'fc.weight', expected the classifier in the published weights of the Inception "
+                "network; give the file as it was published"
+            )
+        network = InceptionLogits(load_inception(file), weight).to(device)
+        return Classifier(name, network, INCEPTION_SIZE, resizing, device)
+    if path is None:
+        raise MetricError(f"{name}: got no file, expected the path of a TorchScript or ONNX classifier; name one")
+    return Classifier(name, NetworkFile(path, device), size, resizing, device)

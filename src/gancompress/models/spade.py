@@ -1,0 +1,246 @@
+"""The SPADE (GauGAN) generator, its separable variant, and every narrower network of both."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrizations
+
+from gancompress.models.config import Count, FamilyConfig
+from gancompress.models.layers import init_weights, named_layers, norm_layer
+
+FreeNormKind = Literal["instance", "batch", "sync_batch"]
+InnerNormKind = Literal["none", "instance", "batch"]
+Upsampling = Literal["normal", "more", "most"]
+
+STREAM_BLOCKS = ("head_0", "G_middle_0", "G_middle_1")
+"""The blocks that keep the width of the residual stream."""
+
+_NUM_DOUBLINGS = {"normal": 5, "more": 6, "most": 7}
+
+
+class SpadeConfig(FamilyConfig):
+    """Configuration of a `SpadeGenerator`.
+
+    Channel groups: ``fc`` (the residual stream, which ``conv_1`` of the blocks head_0, G_middle_0 and G_middle_1
+    shares), ``{block}.conv_0`` (their middles; of up_0 to up_3 too), ``up_{i}.conv_1`` (shared by the shortcut
+    ``up_{i}.conv_s``), ``{block}.norm_{0,1,s}.shared.conv`` (what a norm makes of the label map). The scales and
+    shifts of a norm are as wide as what it normalises.
+
+    Attributes:
+        in_channels: Channels of the one-hot label map: labels, "don't care" where there is one, and the map of
+            instance edges where it is used; 36 for Cityscapes, 184 for COCO-Stuff.
+        out_channels: Channels of the output image.
+        ngf: Base width: stream 16 ngf, up blocks 8 ngf, 4 ngf, 2 ngf, ngf; 2 ngf inside every norm.
+        upsampling: How often the start map is doubled: normal 5 times, more 6 times (as for Cityscapes), most 7
+            times, with a block up_4 of ngf / 2 channels.
+        separable: Whether the convolutions that make scales and shifts are separable.
+        norm: Kind of the norms without parameters: instance, batch, or batch over all processes. The last needs
+            GPUs where there is more than one process, and is the same as batch where there is one.
+        inner_norm: Norm between the two halves of a separable convolution.
+        spectral_norm: Whether the convolutions of the blocks are kept spectrally normed, as a teacher is trained.
+            A network to compress has it folded (`gancompress.models.spectral_norm`).
+    """
+
+    reference_group: ClassVar[str] = "fc"
+
+    in_channels: Count = 36
+    out_channels: Count = 3
+    ngf: Count = 64
+    upsampling: Upsampling = "more"
+    separable: bool = False
+    norm: FreeNormKind = "batch"
+    inner_norm: InnerNormKind = "instance"
+    spectral_norm: bool = False
+
+    @property
+    def up_blocks(self) -> tuple[str, ...]:
+        """The blocks that change the width, each after a doubling of the size."""
+        return tuple(f"up_{i}" for i in range(5 if self.upsampling == "most" else 4))
+
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        """All residual blocks, in the order of the forward pass."""
+        return STREAM_BLOCKS + self.up_blocks
+
+    @property
+    def distillation_taps(self) -> tuple[str, ...]:
+        """Two of the stream's blocks and one on the way up. Source: Li et al., GAN Compression, CVPR 2020, released."""
+        return ("head_0", "G_middle_1", "up_1")
+
+    def input_contract(self) -> dict[str, Any]:
+        """What an input must be like, as it is written next to the weights."""
+        return {**super().input_contract(), "range": [0, 1], "encoding": "one-hot labels, then instance edges if used"}
+
+    def default_widths(self) -> dict[str, int]:
+        """Widths 16 ngf in the stream, halved by every up block, 2 ngf inside the norms."""
+        widths = {"fc": 16 * self.ngf}
+        for block in STREAM_BLOCKS:
+            widths |= {
+                f"{block}.norm_0.shared.conv": 2 * self.ngf,
+                f"{block}.conv_0": 16 * self.ngf,
+                f"{block}.norm_1.shared.conv": 2 * self.ngf,
+            }
+        for i, block in enumerate(self.up_blocks):
+            width = max(1, 8 * self.ngf // 2**i)
+            widths |= {
+                f"{block}.norm_0.shared.conv": 2 * self.ngf,
+                f"{block}.conv_0": width,
+                f"{block}.norm_1.shared.conv": 2 * self.ngf,
+                f"{block}.conv_1": width,
+                f"{block}.norm_s.shared.conv": 2 * self.ngf,
+            }
+        return widths
+
+    @property
+    def size_multiple(self) -> int:
+        """One pixel of the start map."""
+        return 2 ** _NUM_DOUBLINGS[self.upsampling]
+
+    @property
+    def min_size(self) -> int:
+        """The norms need more than one pixel in the start map, be it only to train on a single image."""
+        return 2 * self.size_multiple
+
+
+class Spade(nn.Module):
+    """Spatially adaptive norm: ``norm(x) * (1 + gamma(labels)) + beta(labels)``, the norm without parameters.
+
+    Source: Park et al., SPADE, CVPR 2019, eq. 1. Separable: Li et al., GAN Compression, CVPR 2020, as released.
+    """
+
+    def __init__(self, num_channels: int, hidden: int, config: SpadeConfig) -> None:
+        """Norms [b, num_channels, h, w]; scale and shift are computed through ``hidden`` channels."""
+        super().__init__()
+        self.norm = _parameter_free_norm(config.norm, num_channels)
+        self.shared = named_layers(conv=nn.Conv2d(config.in_channels, hidden, 3, padding=1), act=nn.ReLU())
+        self.gamma = _modulation(hidden, num_channels, config)
+        self.beta = _modulation(hidden, num_channels, config)
+
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
+        """Maps features [b, num_channels, h, w] and a label map [b, in_channels, h, w] to features of that shape."""
+        hidden = self.shared(labels)
+        return self.norm(features) * (1 + self.gamma(hidden)) + self.beta(hidden)
+
+
+class SpadeBlock(nn.Module):
+    """``shortcut(x) + conv_1(act(norm_1(conv_0(act(norm_0(x))))))`` with LeakyReLU(0.2).
+
+    The shortcut is x itself, or ``conv_s(norm_s(x))`` where the block changes the width. No activation after the sum.
+
+    Source: Park et al., SPADE, CVPR 2019, section 3 (SPADE residual block).
+    """
+
+    def __init__(self, name: str, incoming: int, outgoing: int, config: SpadeConfig) -> None:
+        """The block of this name in a `SpadeGenerator`, from ``incoming`` channels to ``outgoing``."""
+        super().__init__()
+        width = config.group_widths()
+        middle = width[f"{name}.conv_0"]
+
+        def spade(norm: str, num_channels: int) -> Spade:
+            return Spade(num_channels, width[f"{name}.{norm}.shared.conv"], config)
+
+        self.norm_0 = spade("norm_0", incoming)
+        self.conv_0 = nn.Conv2d(incoming, middle, 3, padding=1)
+        self.norm_1 = spade("norm_1", middle)
+        self.conv_1 = nn.Conv2d(middle, outgoing, 3, padding=1)
+        self.act = nn.LeakyReLU(0.2)
+        self.learns_shortcut = name not in STREAM_BLOCKS
+        if self.learns_shortcut:
+            self.norm_s = spade("norm_s", incoming)
+            self.conv_s = nn.Conv2d(incoming, outgoing, 1, bias=False)
+
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
+        """Maps features [b, incoming, h, w] and a label map of any size to features [b, outgoing, h, w]."""
+        labels = _resized(labels, features.shape[2], features.shape[3])
+        inner = self.conv_0(self.act(self.norm_0(features, labels)))
+        inner = self.conv_1(self.act(self.norm_1(inner, labels)))
+        return inner + (self.conv_s(self.norm_s(features, labels)) if self.learns_shortcut else features)
+
+
+class SpadeGenerator(nn.Module):
+    """A convolution of the smallest label map, then residual blocks with SPADE norms, doubled in size between them.
+
+    Takes a one-hot label map [b, in_channels, h, w] of 0 and 1; height and width divisible by ``size_multiple``, in
+    any proportion. The start map is the label map that many times smaller (4x8 for Cityscapes at 256x512), and all
+    resizing is to the nearest pixel. The image is [-1, 1], RGB, NCHW, of the label map's size.
+    `gancompress.models.label_input` takes integer labels instead.
+
+    Spectral norm, while it is kept, is a parametrization: the state dict holds the weight W before it
+    (``parametrizations.weight.original`` of a convolution) and the estimate u, v of its singular vectors
+    (``parametrizations.weight.0._u`` and ``_v``), and the option ``spectral_norm`` rebuilds it, so that a saved, loaded
+    or copied network goes on training the same. In evaluation the weight is W / (u W v), which is what folding writes
+    down. Fold before narrowing: a narrow network with spectral norm is divided by a norm of its own, not the wide
+    one's.
+
+    Source: Park et al., SPADE, CVPR 2019, section 3 and appendix A.
+    """
+
+    def __init__(self, config: SpadeConfig) -> None:
+        """Builds the network at the widths of the config, with fresh weights."""
+        super().__init__()
+        width = config.group_widths()
+        self.size_multiple = config.size_multiple
+        self.doubles_in_the_middle = config.upsampling != "normal"
+        self.up_blocks = config.up_blocks
+        stream = width["fc"]
+        self.fc = nn.Conv2d(config.in_channels, stream, 3, padding=1)
+        self.head_0 = SpadeBlock("head_0", stream, stream, config)
+        self.G_middle_0 = SpadeBlock("G_middle_0", stream, stream, config)
+        self.G_middle_1 = SpadeBlock("G_middle_1", stream, stream, config)
+        incoming = stream
+        for block in config.up_blocks:
+            outgoing = width[f"{block}.conv_1"]
+            self.add_module(block, SpadeBlock(block, incoming, outgoing, config))
+            incoming = outgoing
+        self.act = nn.LeakyReLU(0.2)
+        self.conv_img = nn.Conv2d(incoming, config.out_channels, 3, padding=1)
+        init_weights(self)
+        if config.spectral_norm:
+            for block in self.children():
+                if isinstance(block, SpadeBlock):
+                    _add_spectral_norm(block)
+
+    def forward(self, labels: Tensor) -> Tensor:
+        """Maps a one-hot label map [b, in_channels, h, w] to an image [b, out_channels, h, w] in [-1, 1]."""
+        height, width = labels.shape[2:]
+        features = self.fc(_resized(labels, height // self.size_multiple, width // self.size_multiple))
+        features = _doubled(self.head_0(features, labels))
+        features = self.G_middle_0(features, labels)
+        if self.doubles_in_the_middle:
+            features = _doubled(features)
+        features = self.G_middle_1(features, labels)
+        for block in self.up_blocks:
+            features = self.get_submodule(block)(_doubled(features), labels)
+        return self.conv_img(self.act(features)).tanh()
+
+
+def _parameter_free_norm(kind: FreeNormKind, num_channels: int) -> nn.Module:
+    kinds = {"instance": nn.InstanceNorm2d, "batch": nn.BatchNorm2d, "sync_batch": nn.SyncBatchNorm}
+    return kinds[kind](num_channels, affine=False)
+
+
+def _modulation(hidden: int, num_channels: int, config: SpadeConfig) -> nn.Module:
+    """From the hidden map to a scale or a shift."""
+    if not config.separable:
+        return nn.Conv2d(hidden, num_channels, 3, padding=1)
+    inner = {} if config.inner_norm == "none" else {"norm": norm_layer(config.inner_norm, hidden)}
+    depthwise = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
+    return named_layers(depthwise=depthwise, **inner, pointwise=nn.Conv2d(hidden, num_channels, 1))
+
+
+def _add_spectral_norm(block: SpadeBlock) -> None:
+    """Source: Miyato et al., Spectral Normalization, ICLR 2018, algorithm 1."""
+    for conv in block.children():
+        if isinstance(conv, nn.Conv2d):
+            parametrizations.spectral_norm(conv)
+
+
+def _resized(labels: Tensor, height: int, width: int) -> Tensor:
+    return F.interpolate(labels, size=(height, width), mode="nearest")
+
+
+def _doubled(features: Tensor) -> Tensor:
+    return F.interpolate(features, scale_factor=2, mode="nearest")

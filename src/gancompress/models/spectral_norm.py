@@ -1,0 +1,58 @@
+"""Folding spectral norm: the weight that a normed convolution has in evaluation, written down as a plain weight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gancompress.models.generator import Generator
+
+# The names of weight, left and right singular vector, behind the layer's path: a parametrization, and the hook that
+# PyTorch had before.
+_STYLES = (
+    ("parametrizations.weight.original", "parametrizations.weight.0._u", "parametrizations.weight.0._v"),
+    ("weight_orig", "weight_u", "weight_v"),
+)
+
+
+def fold_spectral_norm(generator: Generator) -> Generator:
+    """The same network, as it is in evaluation, without spectral norm.
+
+    Args:
+        generator: A network of a family with the option ``spectral_norm``; without that norm it stays as it is.
+    """
+    if not generator.config.get("spectral_norm"):
+        return generator
+    return replace(generator, config={**generator.config, "spectral_norm": False}, state=fold_state(generator.state))
+
+
+def fold_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict with every spectrally normed weight as a plain one, ``W / (u W v)``; the rest as it is.
+
+    Args:
+        state: Tensors of convolutions and linear layers (output channels first) with ``weight_orig``, ``weight_u``
+            and ``weight_v``, or with a parametrization. Files from before PyTorch 1.0 lack v, which then follows
+            from u, and hold a ``weight`` as well, which is of an earlier step.
+    """
+    folded = dict(state)
+    for name in state:
+        for weight_name, left_name, right_name in _STYLES:
+            layer = name.removesuffix(f".{weight_name}")
+            if layer == name or f"{layer}.{left_name}" not in state:
+                continue
+            weight, left = folded.pop(name), folded.pop(f"{layer}.{left_name}")
+            right = folded.pop(f"{layer}.{right_name}", None)
+            folded[f"{layer}.weight"] = _normed(weight, left, right)
+    return folded
+
+
+def _normed(weight: Tensor, left: Tensor, right: Tensor | None) -> Tensor:
+    """Source: Miyato et al., Spectral Normalization, ICLR 2018, eq. 8 and algorithm 1."""
+    matrix = weight.flatten(1)
+    if right is None:
+        right = F.normalize(torch.mv(matrix.t(), left), dim=0, eps=1e-12)
+    return weight / torch.dot(left, torch.mv(matrix, right))

@@ -1,0 +1,50 @@
+"""Quantization: weights and activations rounded to a few bits, while training, after it, and in the exported file."""
+
+from gancompress.quantization.attach import (
+    narrow_quantized,
+    quantizable_layers,
+    quantize,
+    quantized_layers,
+    remove_quantization,
+)
+from gancompress.quantization.calibration import calibrate
+from gancompress.quantization.grid import Grid, affine_grid, fake_quantize, integers, symmetric_grid
+from gancompress.quantization.layers import QuantizedLayer
+from gancompress.quantization.options import QuantizationOptions
+from gancompress.quantization.range_files import load_quantization, ranges_of, save_quantization
+from gancompress.quantization.sensitivity import (
+    Distance,
+    MixedPrecision,
+    Sensitivity,
+    distance_to_float,
+    mixed_precision,
+    sensitivities,
+)
+from gancompress.quantization.size import QuantizedSize, weight_bytes
+
+__all__ = [
+    "Distance",
+    "Grid",
+    "MixedPrecision",
+    "QuantizationOptions",
+    "QuantizedLayer",
+    "QuantizedSize",
+    "Sensitivity",
+    "affine_grid",
+    "calibrate",
+    "distance_to_float",
+    "fake_quantize",
+    "integers",
+    "load_quantization",
+    "mixed_precision",
+    "narrow_quantized",
+    "quantizable_layers",
+    "quantize",
+    "quantized_layers",
+    "ranges_of",
+    "remove_quantization",
+    "save_quantization",
+    "sensitivities",
+    "symmetric_grid",
+    "weight_bytes",
+]

@@ -1,0 +1,93 @@
+"""What is quantized, to how many bits, and where the ranges come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from gancompress.errors import ConfigError, nearest
+from gancompress.options import Options
+
+Bits = Annotated[int, Field(ge=2, le=16)]
+RangeKind = Literal["minmax", "percentile", "mse", "learned"]
+
+FIRST, LAST = "<first>", "<last>"
+
+
+class QuantizationOptions(Options):
+    """How a network is quantized. Biases, norms and activations between norm and sum stay float in every case.
+
+    Attributes:
+        scheme: ``affine``: weights symmetric, one scale per output channel; activations affine, one grid per tensor.
+            ``gan_slimming``: the method of that paper to the level, see `fixed_range`; the other options but
+            ``layer_bits`` must be left as they are.
+        weight_bits: Bits of a weight.
+        activation_bits: Bits of an activation where it enters a layer; None leaves activations float.
+        ranges: Where the range of an activation comes from: ``mse`` (the range of least squared error), ``minmax`` (the
+            cheapest while training) and ``percentile`` are observed; ``learned`` starts at ``mse`` and is trained with
+            the network (LSQ+).
+        percentile: For ``percentile``: the share of values below the upper end and above the lower one, in percent.
+        momentum: Weight of the newest batch in the moving average of observed ranges while training.
+        image: Whether what enters the first layer, in the order in which the network declares them, is quantized. An
+            image of 8 bits in [-1, 1] fits no 8-bit grid on which 0 is exact: all its values lie halfway between two
+            steps.
+        outputs: Whether what a layer returns is quantized too. onnxruntime needs it to compute in integers; it costs
+            quality where a norm follows.
+        layer_bits: Exceptions, by path of a layer: other bits for its weights and activations, or ``float``. ``*``
+            stands for any text, ``<first>`` and ``<last>`` for those layers, in the order in which the network
+            declares them. Of several that fit, the first counts.
+    """
+
+    scheme: Literal["affine", "gan_slimming"] = "affine"
+    weight_bits: Bits = 8
+    activation_bits: Bits | None = 8
+    ranges: RangeKind = "mse"
+    percentile: Annotated[float, Field(gt=50, le=100)] = 99.99
+    momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
+    image: bool = False
+    outputs: bool = False
+    layer_bits: Mapping[str, Bits | Literal["float"]] = {}
+
+    @model_validator(mode="after")
+    def _paper_is_fixed(self) -> Self:
+        if self.scheme == "gan_slimming":
+            changed = [
+                name
+                for name, field in type(self).model_fields.items()
+                if name not in ("scheme", "layer_bits") and getattr(self, name) != field.default
+            ]
+            changed += [f"layer_bits.{name}" for name, bits in self.layer_bits.items() if bits != "float"]
+            if changed:
+                raise ValueError(f"scheme gan_slimming fixes {changed[0]}; leave it out, or take scheme affine")
+        return self
+
+    def bits_of(self, layers: Sequence[str]) -> dict[str, tuple[int, int | None] | None]:
+        """(Weight bits, activation bits) of each layer; None for one that stays float.
+
+        Args:
+            layers: Paths of the layers that can be quantized, in the order in which the network declares them.
+
+        Raises:
+            ConfigError: ``layer_bits`` names no such layer.
+        """
+        exceptions = {_pattern(name, layers): bits for name, bits in self.layer_bits.items()}
+        for pattern in exceptions:
+            if not any(fnmatchcase(layer, pattern) for layer in layers):
+                raise ConfigError(f"layer_bits: no layer '{pattern}' that can be quantized; {nearest(pattern, layers)}")
+        result: dict[str, tuple[int, int | None] | None] = {}
+        for layer in layers:
+            bits = next((bits for pattern, bits in exceptions.items() if fnmatchcase(layer, pattern)), None)
+            if bits is None:
+                result[layer] = self.weight_bits, self.activation_bits
+            elif isinstance(bits, int):
+                result[layer] = bits, None if self.activation_bits is None else bits
+            else:
+                result[layer] = None
+        return result
+
+
+def _pattern(name: str, layers: Sequence[str]) -> str:
+    return {FIRST: layers[0], LAST: layers[-1]}.get(name, name)

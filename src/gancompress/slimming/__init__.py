@@ -1,0 +1,17 @@
+"""Slimming: scales of channels that a penalty drives to zero, and the exact removal of those that it did."""
+
+from gancompress.slimming.controller import Cost, PenaltyController, check_reachable, plan_of, weakest_within
+from gancompress.slimming.removal import Removal, fold_constants
+from gancompress.slimming.scales import ChannelScales, ScaledGroup
+
+__all__ = [
+    "ChannelScales",
+    "Cost",
+    "PenaltyController",
+    "Removal",
+    "ScaledGroup",
+    "check_reachable",
+    "fold_constants",
+    "plan_of",
+    "weakest_within",
+]

@@ -1,0 +1,104 @@
+"""What makes a network reach its budget: the weight of the penalty while it trains, a common threshold at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+from gancompress.channels import ChannelGraph, ChannelPlan
+from gancompress.errors import BudgetError
+
+Cost = Callable[[ChannelPlan], float]
+
+
+class PenaltyController:
+    """Steers the weight of a sparsity penalty so that the cost falls along a course, and stops it at the budget.
+
+    The course is a straight line in the logarithm of the cost, from full width at the start to the budget at the end.
+    """
+
+    def __init__(self, weight: float, full: float, budget: float, step: float = 1.1) -> None:
+        """Set out.
+
+        Args:
+            weight: Of the penalty at the start, above 0.
+            full: Cost at full width.
+            budget: Cost to come down to.
+            step: Factor by which one correction changes the weight, above 1.
+        """
+        self.weight, self._full, self._budget, self._step = weight, full, budget, step
+
+    def update(self, progress: float, cost: float) -> float:
+        """The weight from now on: 0 once the budget is met, else a step up or down.
+
+        Args:
+            progress: How far the course is run, 0 to 1; behind its end the course stays at the budget.
+            cost: Of the channels that are alive.
+        """
+        if cost <= self._budget:
+            return 0.0
+        course = self._full * (self._budget / self._full) ** min(1.0, progress)
+        self.weight *= self._step if cost > course else 1 / self._step
+        return self.weight
+
+
+def plan_of(graph: ChannelGraph, dead: Mapping[str, Tensor]) -> ChannelPlan:
+    """How many channels of each group are alive; at least the narrowest that is legal.
+
+    Args:
+        graph: The network's graph.
+        dead: For each group bool ``(size,)``; groups not named are alive.
+    """
+    return graph.plan({name: max(graph.groups[name].minimum, int((~gone).sum())) for name, gone in dead.items()})
+
+
+def weakest_within(
+    graph: ChannelGraph, magnitudes: Mapping[str, Tensor], cost: Cost, budget: float, unit: str
+) -> dict[str, Tensor]:
+    """The channels below the lowest threshold that meets a budget, found by bisection.
+
+    Args:
+        graph: The network's graph.
+        magnitudes: Scale of each channel, ``(size,)`` for each group that may lose channels.
+        cost: Cost of a plan, growing with its widths.
+        budget: The cost not to exceed.
+        unit: Name of the unit of cost, for the message.
+
+    Returns:
+        Which channels go, bool ``(size,)`` for each group.
+
+    Raises:
+        BudgetError: Even the narrowest network costs more.
+    """
+    ranked = torch.cat([values.flatten() for values in magnitudes.values()]).sort().values
+
+    def below(count: int) -> dict[str, Tensor]:
+        if count == 0:
+            return {name: torch.zeros_like(values, dtype=torch.bool) for name, values in magnitudes.items()}
+        return {name: values <= ranked[count - 1] for name, values in magnitudes.items()}
+
+    check_reachable(graph, magnitudes, cost, budget, unit)
+    low, high = 0, len(ranked)
+    while low < high:
+        middle = (low + high) // 2
+        if cost(plan_of(graph, below(middle))) <= budget:
+            high = middle
+        else:
+            low = middle + 1
+    return below(low)
+
+
+def check_reachable(graph: ChannelGraph, groups: Iterable[str], cost: Cost, budget: float, unit: str) -> None:
+    """See that a network whose groups of these names are at their narrowest meets a budget.
+
+    Raises:
+        BudgetError: It costs more.
+    """
+    smallest = cost(graph.plan({name: graph.groups[name].minimum for name in groups}))
+    if smallest > budget:
+        raise BudgetError(
+            f"budget: got {budget:,.0f} {unit}, but the smallest reachable cost is {smallest:,.0f} {unit}: the rest "
+            "belongs to channels that are not pruned; raise the budget, or allow residual streams (streams: true)"
+        )

@@ -1,0 +1,120 @@
+"""Removing dead channels without changing what the network computes.
+
+A channel whose gamma is 0 still emits a constant, its norm's shift behind the activation. What the layers that read it
+make of that constant is added to their biases before the channel goes. Where a bias cannot hold it, behind zero padding
+or in a transposed convolution, a channel only counts as dead once the shift is 0 too (`ChannelScales.dead`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gancompress.channels import ChannelGraph, ChannelPlan
+
+
+@dataclass(frozen=True)
+class Removal:
+    """Which channels go.
+
+    Attributes:
+        graph: The network's graph.
+        order: For each group its channels in a new order, the ones that stay in front.
+        plan: How many stay.
+    """
+
+    graph: ChannelGraph
+    order: Mapping[str, Tensor]
+    plan: ChannelPlan
+
+    @staticmethod
+    def of(graph: ChannelGraph, dead: Mapping[str, Tensor]) -> Removal:
+        """Remove dead channels; a group keeps its narrowest legal width, with the first of its dead ones if need be.
+
+        Args:
+            graph: The network's graph.
+            dead: For each group bool [size]; groups not named keep all.
+        """
+        order, widths = {}, {}
+        for name, gone in dead.items():
+            order[name] = torch.argsort(gone.cpu().int(), stable=True)
+            widths[name] = max(graph.groups[name].minimum, int((~gone).sum()))
+        return Removal(graph, order, graph.plan(widths))
+
+    @property
+    def kept(self) -> dict[str, np.ndarray]:
+        """The channels of each group that stay, in order."""
+        return {name: order[: self.plan.widths[name]].numpy() for name, order in self.order.items()}
+
+    def __call__(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What stays of tensors with the names and shapes of the network's: its weights, or an optimizer's moments."""
+        return {name: self._kept_of(name, tensor) for name, tensor in tensors.items()}
+
+    def _kept_of(self, name: str, tensor: Tensor) -> Tensor:
+        for number, axis in enumerate(self.graph.axes(name)):
+            if any(group in self.order for group in axis.groups):
+                tensor = tensor.index_select(number, torch.from_numpy(axis.kept(self.kept)).to(tensor.device))
+        return tensor
+
+    def is_empty(self) -> bool:
+        """Whether every channel stays."""
+        return self.plan == self.graph.full_plan()
+
+
+@torch.no_grad()
+def fold_constants(module: nn.Module, removal: Removal, example: Sequence[Tensor], groups: Container[str]) -> None:
+    """Add to the biases of the layers that read removed channels what they make of the constants there, in place.
+
+    Args:
+        module: The network at full width, in eval mode.
+        removal: What is to be removed. Channels that are not constant leave their mean behind.
+        example: Inputs to see the constants with; any, where the removed channels are constant.
+        groups: Names of the groups to fold; what removed channels of other groups emit is not read.
+    """
+    readers = {path: layer for path, layer in module.named_modules() if can_fold(layer)}
+    device = next(module.parameters()).device
+    with _means(readers) as means:
+        module(*(tensor.to(device) for tensor in example))
+    kept = {name: channels for name, channels in removal.kept.items() if name in groups}
+    for path, layer in readers.items():
+        weight, bias = module.get_parameter(f"{path}.weight"), module.get_parameter(f"{path}.bias")
+        removed = torch.ones(weight.shape[1], dtype=torch.bool, device=device)
+        removed[torch.from_numpy(removal.graph.axes(f"{path}.weight")[1].kept(kept)).to(device)] = False
+        if removed.any():
+            constants = torch.where(removed, means[path], 0)
+            bias += weight.reshape(*weight.shape[:2], -1).sum(2) @ constants
+
+
+def can_fold(layer: nn.Module) -> bool:
+    """Whether a layer makes of a constant input channel a constant that its bias can hold.
+
+    Zero padding changes it at the border, a transposed convolution with the place in the stride.
+    """
+    if isinstance(layer, nn.Linear):
+        return layer.bias is not None
+    if not isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d) or layer.bias is None or layer.groups > 1:
+        return False
+    return layer.padding_mode != "zeros" or layer.padding == "valid" or not any(layer.padding)
+
+
+@contextmanager
+def _means(layers: Mapping[str, nn.Module]) -> Iterator[Mapping[str, Tensor]]:
+    """Collect the mean of each input channel of layers while the network runs, by path."""
+    means: dict[str, Tensor] = {}
+
+    def note(path: str, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        channels = inputs[0].movedim(-1 if isinstance(layer, nn.Linear) else 1, 0)
+        means[path] = channels.flatten(1).mean(1)
+
+    handles = [layer.register_forward_pre_hook(partial(note, path)) for path, layer in layers.items()]
+    try:
+        yield means
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,217 @@
+"""The scale of every prunable channel: what a sparsity penalty shrinks, and what says that a channel is dead.
+
+A group whose channels all pass an affine norm before anything reads them is scaled by that norm's gamma, as in the
+paper. Any other group gets a scale of its own on the weights that read it, 1 at first: it changes nothing until it is
+trained, needs no norm, and a channel whose scale is 0 is read by nobody.
+
+Source: Wang et al., GAN Slimming, ECCV 2020, section 3.2; Liu et al., Network Slimming, ICCV 2017. Joint scale of
+channels that several norms write: group lasso, Yuan and Lin, 2006.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gancompress.channels import Axis, ChannelGraph
+from gancompress.errors import ConfigError
+from gancompress.slimming.removal import Removal, can_fold
+
+Kind = Literal["norm", "reader"]
+Places = tuple[tuple[str, int, Tensor], ...]
+
+
+@dataclass(frozen=True)
+class ScaledGroup:
+    """A group of channels and what scales them.
+
+    Attributes:
+        name: Of the group.
+        size: Its channels.
+        kind: ``norm`` where gammas of the network scale it, ``reader`` where a scale of our own does.
+        places: Tensors that carry the scale (gammas, or the weights that read the group): name and axis number, and
+            for each channel its positions on that axis, int64 [size, repeats].
+        shifts: Of norms whose shift must be 0 too before a channel is dead, in the same form.
+    """
+
+    name: str
+    size: int
+    kind: Kind
+    places: Places
+    shifts: Places = ()
+
+
+class ChannelScales(nn.Module):
+    """The scales of a network's prunable groups; its own parameters are those of groups without a norm."""
+
+    def __init__(
+        self, module: nn.Module, graph: ChannelGraph, example: Sequence[Tensor], streams: bool = False
+    ) -> None:
+        """Find what scales each group.
+
+        Args:
+            module: The network, on any device; it is left as it is.
+            graph: Its graph; groups at their narrowest have no scale.
+            example: Inputs to try, batch of 1.
+            streams: Whether groups that several layers write, as residual streams are, have a scale too.
+
+        Raises:
+            ConfigError: No group has or can be given a scale.
+        """
+        super().__init__()
+        self.groups = tuple(_scaled_groups(module, graph, example, streams))
+        if not self.groups:
+            raise ConfigError(
+                f"slim: found no channel group to scale among {len(graph.groups)}; "
+                "allow residual streams (streams: true), or choose another network"
+            )
+        device = next(module.parameters()).device
+        self.readers = nn.ParameterDict(
+            {_key(group.name): nn.Parameter(torch.ones(group.size, device=device)) for group in self._of_kind("reader")}
+        )
+
+    def gammas(self) -> list[str]:
+        """Names of the network's parameters that are scales."""
+        return list(dict.fromkeys(name for group in self._of_kind("norm") for name, _, _ in group.places))
+
+    def magnitudes(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The scale of each channel, at least 0, shape ``(size,)`` for each group.
+
+        Args:
+            tensors: The network's parameters by name.
+        """
+        return {group.name: self._values(group, tensors).square().sum(1).sqrt() for group in self.groups}
+
+    @torch.no_grad()
+    def shrink(self, tensors: Mapping[str, Tensor], amount: float) -> None:
+        """The proximal step of ``amount`` times the sum of all magnitudes, in place (soft threshold).
+
+        Args:
+            tensors: The network's parameters by name.
+            amount: Weight of the penalty times the learning rate in force, at least 0.
+        """
+        for group in self.groups:
+            magnitude = self._values(group, tensors).square().sum(1).sqrt()
+            factor = (1 - amount / magnitude.clamp_min(torch.finfo(magnitude.dtype).tiny)).clamp_min(0)
+            for tensor, positions in self._carriers(group, tensors):
+                tensor[positions.flatten()] *= factor.repeat_interleave(positions.shape[1])
+            for name, _, positions in group.shifts:
+                shift = tensors[name][positions]
+                shrunk = torch.nn.functional.softshrink(shift, amount)
+                tensors[name][positions] = torch.where((factor == 0)[:, None], shrunk, shift)
+
+    def dead(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Whether each channel contributes nothing but a constant that can be folded, bool ``(size,)`` by group."""
+        dead = {name: magnitude == 0 for name, magnitude in self.magnitudes(tensors).items()}
+        for group in self.groups:
+            for name, _, positions in group.shifts:
+                dead[group.name] &= (tensors[name][positions.to(tensors[name].device)] == 0).all(1)
+        return dead
+
+    def applied(self, tensors: Mapping[str, Tensor], groups: Container[str] | None = None) -> dict[str, Tensor]:
+        """The tensors as the network computes with them: weights that read a group times its scale.
+
+        Args:
+            tensors: The network's parameters by name.
+            groups: Names of the groups whose scales count; all where left out.
+        """
+        result = dict(tensors)
+        for group in (g for g in self._of_kind("reader") if groups is None or g.name in groups):
+            scale = self.readers[_key(group.name)]
+            for name, number, positions in group.places:
+                weight = result[name]
+                factor = scale.new_ones(weight.shape[number])
+                factor = factor.index_put((positions.flatten(),), scale.repeat_interleave(positions.shape[1]))
+                result[name] = weight * factor.view([-1 if n == number else 1 for n in range(weight.ndim)])
+        return result
+
+    def kept(self, tensors: Mapping[str, Tensor], removal: Removal) -> dict[str, Tensor]:
+        """What stays of tensors with the names and shapes of some of its own parameters."""
+        names = {f"readers.{_key(group.name)}": group.name for group in self._of_kind("reader")}
+        kept = {name: torch.from_numpy(channels) for name, channels in removal.kept.items()}
+        return {
+            key: tensor[kept[names[key]].to(tensor.device)] if names[key] in kept else tensor
+            for key, tensor in tensors.items()
+        }
+
+    def take(self, wide: ChannelScales, removal: Removal) -> None:
+        """Take the values of the network's scales from before channels were removed."""
+        before = wide.kept(wide.state_dict(), removal)
+        self.load_state_dict({key: before[key] for key in self.state_dict()})
+
+    def _of_kind(self, kind: Kind) -> list[ScaledGroup]:
+        return [group for group in self.groups if group.kind == kind]
+
+    def _carriers(self, group: ScaledGroup, tensors: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """The scales of a group and each channel's positions in them, [size, repeats]."""
+        if group.kind == "reader":
+            scale = self.readers[_key(group.name)]
+            return [(scale, torch.arange(group.size, device=scale.device)[:, None])]
+        return [(tensors[name], positions.to(tensors[name].device)) for name, _, positions in group.places]
+
+    def _values(self, group: ScaledGroup, tensors: Mapping[str, Tensor]) -> Tensor:
+        """Every scale of every channel, [size, scales]."""
+        return torch.cat([tensor[positions] for tensor, positions in self._carriers(group, tensors)], 1)
+
+
+def _key(group: str) -> str:
+    """A group's name as a parameter may be called."""
+    return group.replace(".", "/")
+
+
+def _scaled_groups(
+    module: nn.Module, graph: ChannelGraph, example: Sequence[Tensor], streams: bool
+) -> list[ScaledGroup]:
+    scaled = []
+    for name, group in graph.groups.items():
+        writers = {tensor for tensor, _, axis in graph.members(name, ("out",)) if axis.role == "out"}
+        if group.minimum == group.size or (len(writers) > 1 and not streams):
+            continue
+        gammas = _places(graph, name, "scale")
+        if gammas and _norms_guard(module, writers, gammas, example):
+            shifts = () if _can_fold(module, graph, name) else _places(graph, name, "shift")
+            scaled.append(ScaledGroup(name, group.size, "norm", gammas, shifts))
+        elif readers := _places(graph, name, "in"):
+            scaled.append(ScaledGroup(name, group.size, "reader", readers))
+    return scaled
+
+
+def _can_fold(module: nn.Module, graph: ChannelGraph, group: str) -> bool:
+    readers = [tensor.rpartition(".")[0] for tensor, _, _ in graph.members(group, ("in",))]
+    return all(can_fold(module.get_submodule(path)) for path in readers)
+
+
+def _places(graph: ChannelGraph, group: str, role: str) -> Places:
+    members = graph.members(group, (role,))
+    return tuple((name, number, _positions(axis, group, graph.groups[group].size)) for name, number, axis in members)
+
+
+def _positions(axis: Axis, group: str, size: int) -> Tensor:
+    """Where each channel of a group lies on an axis, int64 [size, repeats]."""
+    columns, offset = [], 0
+    for segment in axis.segments:
+        if segment.group == group:
+            columns.append(offset + np.arange(segment.size).reshape(size, segment.repeat))
+        offset += segment.size
+    return torch.from_numpy(np.concatenate(columns, 1))
+
+
+def _norms_guard(module: nn.Module, writers: set[str], gammas: Places, example: Sequence[Tensor]) -> bool:
+    """Whether the output ignores what these layers write once the gammas are 0: there is no way around the norms."""
+    parameters = {name: p.detach().clone().requires_grad_(name in writers) for name, p in module.named_parameters()}
+    for name, _, positions in gammas:
+        parameters[name][positions.flatten()] = 0
+    watched = [parameters[name] for name in writers]
+    buffers = {name: b.detach().clone() for name, b in module.named_buffers()}
+    device = next(module.parameters()).device
+    with torch.enable_grad():
+        output = torch.func.functional_call(
+            module, parameters | buffers, tuple(tensor.to(device) for tensor in example)
+        )
+        gradients = torch.autograd.grad(output.square().sum(), watched, allow_unused=True)
+    return all(gradient is None or not gradient.any() for gradient in gradients)

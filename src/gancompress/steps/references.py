@@ -1,0 +1,45 @@
+"""Which real images a split holds: what features of them are found again by."""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+
+from torch import Tensor
+
+from gancompress.metrics import content_digest
+from gancompress.steps.step import Context
+
+_IRRELEVANT = {"root", "cache", "max_broken", "splits"}
+"""Options of a data set that change where images lie, not what is in them."""
+
+
+def split_digest(context: Context, split: str, max_images: int | None = None) -> str:
+    """What the images of a split depend on, as one hexadecimal number.
+
+    The bytes of all files of the split, in a folder, a zip or shards; the options of the data set; and, since neither
+    tells how this version decodes, resizes or draws, its first item. So the same files are found again in another
+    place, and images that are drawn without any file are found again while they are drawn alike.
+
+    Args:
+        context: Knows the data.
+        split: Name of the split.
+        max_images: How many of its first items count; all where left out.
+
+    Raises:
+        ConfigError: There is no such split.
+        DataError: It cannot be read.
+    """
+    dataset = context.data.open(split)
+    options = context.data.model_dump(mode="json")
+    described = {name: value for name, value in options.items() if name not in _IRRELEVANT}
+    described["split"] = [split, options.get("splits", {}).get(split)]
+    described["num_images"] = len(dataset) if max_images is None else min(max_images, len(dataset))
+    first = next(iter(context.images(split, 1)), {})
+    described["first"] = {role: _digest(value) for role, value in first.items() if isinstance(value, Tensor)}
+    contents = (file.storage.read(file.name) for file in dataset.files())
+    return content_digest(contents, json.dumps(described, sort_keys=True))
+
+
+def _digest(images: Tensor) -> str:
+    return sha256(images.cpu().contiguous().numpy().tobytes()).hexdigest()

@@ -1,0 +1,123 @@
+"""Pruning channels while learning from the teacher and the discriminator, in one objective.
+
+Source: Wang et al., GAN Slimming, ECCV 2020, equation 4.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from gancompress.channels import ChannelGraph
+from gancompress.cost import CostModel
+from gancompress.models.families import build, find_family
+from gancompress.models.generator import Generator
+from gancompress.models.import_path import is_import_path
+from gancompress.slimming import Cost
+from gancompress.steps.distill import Learning
+from gancompress.steps.distillation import DistillationOptions
+from gancompress.steps.slimming import Course, Slimming
+from gancompress.steps.step import Context, Work
+from gancompress.steps.terms import PerceptualTerm
+from gancompress.tasks.task import Weight
+
+Images = Annotated[int, Field(ge=1)]
+
+SLIMMING = DistillationOptions(
+    gan="lsgan",
+    lambda_reconstruction=0.0,
+    lambda_features=0.0,
+    reconstruct="teacher",
+    perceptual=PerceptualTerm(weight=20.0, published="gan_slimming"),
+)
+"""The terms of the paper."""
+
+
+class Slim(Learning):
+    """Train the network while a penalty drives the scales of its channels to zero, and remove those that it did.
+
+    The scales are the gammas of affine norms; instance norms of a built-in family become affine for it, with scale 1
+    and shift 0. Groups without a norm get a scale of their own on the weights that read them.
+
+    Attributes:
+        penalty: Weight of the scales' sum (rho). Where the job has a budget, the weight to begin with.
+        steer: Whether the penalty follows a course to the job's budget, in ``steer_images``; otherwise it stays, and
+            what is still over the budget at the end is cut at a common threshold.
+        steer_images: Images until the budget is reached; two thirds of the training where left out.
+        streams: Whether residual streams lose channels too, by the joint scale of all that write them; in the paper
+            they do not.
+        minimum: The narrowest width that a group may come to.
+        scale_learning_rate: Of the scales' SGD.
+        scale_momentum: Of the scales' SGD.
+        adjust_every: Images between corrections of the penalty.
+        remove_every: Images between removals. A channel goes that was dead at two of them in a row.
+    """
+
+    kind = "slim"
+
+    distillation: DistillationOptions = SLIMMING
+    penalty: Weight = 0.01
+    steer: bool = True
+    steer_images: Images | None = None
+    streams: bool = False
+    minimum: Annotated[int, Field(ge=3)] = 4
+    scale_learning_rate: Annotated[float, Field(gt=0)] = 0.1
+    scale_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    adjust_every: Images = 500
+    remove_every: Images = 2_000
+
+    def run(self, work: Work, context: Context) -> Work:
+        """Slim the work's generator."""
+        generator = with_affine_norms(work.generator)
+        budget, total = context.budget, self.training.total_images
+        course = Course(
+            learning_rate=self.scale_learning_rate,
+            momentum=self.scale_momentum,
+            penalty=self.penalty,
+            limit=budget.limit if budget is not None and self.steer else None,
+            unit=budget.unit if budget is not None else "parameters",
+            num_images=self.steer_images or max(1, 2 * total // 3),
+            adjust_every=self.adjust_every,
+            remove_every=self.remove_every,
+            batch_size=self.training.batch_size,
+        )
+        judge = self.judge(work, context)
+        discriminator = judge.build()
+        objective = Slimming(
+            generator,
+            lambda given: context.graph(given, multiple=1, minimum=self.minimum),
+            budget.cost if budget is not None else _parameters,
+            self.streams,
+            course,
+            context.task,
+            work.teacher.build(),
+            discriminator,
+            self.distillation,
+            context.example(),
+        )
+        context.train(objective, self.training)
+        example = context.first_images("train", 8)["input"]
+        slim = objective.result(budget.limit if budget is not None else None, example)
+        facts = {"penalty": objective.penalty, "removals": objective.removals}
+        return Work(work.teacher, slim, Generator.from_module(discriminator.cpu(), judge.family, judge.config), facts)
+
+
+def with_affine_norms(generator: Generator) -> Generator:
+    """The same function with affine instance norms where pruning wants them, scale 1 and shift 0.
+
+    A network without such an option stays as it is.
+    """
+    if is_import_path(generator.family):
+        return generator
+    config = find_family(generator.family).parse(generator.config)
+    if getattr(config, "affine_norms", None) != "none":
+        return generator
+    affine = {**generator.config, "affine_norms": "prunable"}
+    fresh = Generator.from_module(build(generator.family, affine), generator.family, affine)
+    return Generator(generator.family, affine, {**fresh.state, **generator.state}, generator.resized)
+
+
+def _parameters(graph: ChannelGraph) -> Cost:
+    model = CostModel(graph)
+    return lambda plan: model.at(plan).parameters

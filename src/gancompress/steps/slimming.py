@@ -1,0 +1,284 @@
+"""Training a network while a penalty drives the scales of its channels to zero, and removing those that it did.
+
+Source: Wang et al., GAN Slimming, ECCV 2020, section 3.2; the order of updates as released: weights by Adam and scales
+by SGD on the gradients of one backward pass, then the proximal step on the scales.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from gancompress.channels import ChannelGraph, reorder
+from gancompress.errors import ConfigError
+from gancompress.models.generator import Generator
+from gancompress.slimming import (
+    ChannelScales,
+    Cost,
+    PenaltyController,
+    Removal,
+    check_reachable,
+    fold_constants,
+    plan_of,
+    weakest_within,
+)
+from gancompress.steps.distillation import Distillation, DistillationOptions
+from gancompress.steps.prune import cut
+from gancompress.steps.students import Network, Running, Student
+from gancompress.tasks.task import Task
+from gancompress.training import Phase, Reshaped, TrainingOptions
+
+
+class ScaledStudent(Student):
+    """One network, and the scales of its channels."""
+
+    def __init__(self, module: nn.Module, scales: ChannelScales) -> None:
+        self.module, self.scales = module, scales
+
+    def draw(self, num_images: int) -> tuple[Running]:
+        """The network at its scales."""
+        return (Running(self._scaled(self.module), self.module),)
+
+    def shown(self, module: nn.Module) -> dict[str, Network]:
+        """The network at its scales."""
+        return {"student": self._scaled(module)}
+
+    def _scaled(self, module: nn.Module) -> Network:
+        if not self.scales.readers:
+            return module
+        return lambda image: torch.func.functional_call(
+            module, self.scales.applied(dict(module.named_parameters())), (image,)
+        )
+
+
+@dataclass(frozen=True)
+class Course:
+    """How the scales are driven to zero.
+
+    Attributes:
+        learning_rate: Of the scales.
+        momentum: Of their SGD.
+        penalty: Weight of their sum; where there is a limit, the weight to begin with.
+        limit: The cost to come down to; None keeps the weight as it is.
+        unit: Name of the unit of cost.
+        num_images: Images until the limit is to be reached.
+        adjust_every: Images between corrections of the weight.
+        remove_every: Images between removals; a channel is removed that was dead at two of them in a row.
+        batch_size: Images of one step.
+    """
+
+    learning_rate: float
+    momentum: float
+    penalty: float
+    limit: float | None
+    unit: str
+    num_images: int
+    adjust_every: int
+    remove_every: int
+    batch_size: int
+
+
+class Slimming(Distillation):
+    """A student that learns from its teacher and its discriminator while it loses channels.
+
+    Attributes:
+        penalty: Weight of the scales' sum in force.
+        generator: The network as it is now, but for what was trained since the last removal.
+        graph: Its graph.
+        cost: Cost of its plans.
+        scales: Of its channels.
+    """
+
+    averaged = ()
+
+    def __init__(
+        self,
+        generator: Generator,
+        trace: Callable[[Generator], ChannelGraph],
+        cost: Callable[[ChannelGraph], Cost],
+        streams: bool,
+        course: Course,
+        task: Task,
+        teacher: nn.Module,
+        discriminator: nn.Module,
+        options: DistillationOptions,
+        example: Tensor,
+    ) -> None:
+        """Take the networks.
+
+        Args:
+            generator: The network to slim.
+            trace: Finds the graph of a generator.
+            cost: Takes a graph and returns the cost of its plans.
+            streams: Whether residual streams lose channels too.
+            course: How the scales are driven to zero.
+            task: As `Distillation`.
+            teacher: As `Distillation`.
+            discriminator: As `Distillation`.
+            options: As `Distillation`; terms that compare feature maps are refused, because maps lose channels.
+            example: As `Distillation`.
+
+        Raises:
+            ConfigError: A term compares feature maps, or no group has a scale; or as `Distillation`.
+        BudgetError: The course ends below what the narrowest network costs.
+        """
+        maps = [name for name, term in options.terms.items() if term.compares == "maps"]
+        if maps:
+            raise ConfigError(f"slim: got the term '{maps[0]}', expected none on feature maps: they lose channels")
+        self._trace, self._cost_of, self._streams, self._course = trace, cost, streams, course
+        self._example = (example,)
+        self._wide = generator
+        self._install(generator)
+        student = ScaledStudent(self._module, self.scales)
+        super().__init__(task, teacher, student, discriminator, options, (), example)
+        self._scaled = student
+        if self.scales.readers:
+            self.modules["scales"] = self.scales
+            self.phases = tuple(
+                Phase(p.name, (*p.modules, "scales"), p.loss) if p.name == "generator" else p for p in self.phases
+            )
+        full = self.cost(self.graph.full_plan())
+        if course.limit is not None:
+            check_reachable(self.graph, (g.name for g in self.scales.groups), self.cost, course.limit, course.unit)
+        self._controller = PenaltyController(course.penalty, full, full if course.limit is None else course.limit)
+        self.penalty = course.penalty
+        self._were_dead: dict[str, Tensor] = {}
+        self._removals: list[tuple[float, ...]] = []
+
+    @property
+    def removals(self) -> list[dict[str, float]]:
+        """Every removal of dead channels: after how many images, the cost then, the largest change of an output."""
+        return [dict(zip(("num_images", "cost", "change"), each, strict=True)) for each in self._removals]
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """The student's parameters by name."""
+        return dict(self._module.named_parameters())
+
+    def optimizers(self, phase: Phase, options: TrainingOptions) -> dict[str, torch.optim.Optimizer]:
+        """Adam for the weights, SGD for the scales."""
+        if phase.name != "generator":
+            return super().optimizers(phase, options)
+        tensors, course = self.tensors, self._course
+        scales = [*(tensors[name] for name in self.scales.gammas()), *self.scales.parameters()]
+        chosen = {id(parameter) for parameter in scales}
+        every = (p for name in phase.modules for p in self.modules[name].parameters())
+        return {
+            "generator": options.adam(phase.name, [p for p in every if id(p) not in chosen]),
+            "generator.scales": torch.optim.SGD(scales, lr=course.learning_rate, momentum=course.momentum),
+        }
+
+    def after_step(self, num_images: int, learning_rate_factor: float) -> Mapping[str, Reshaped]:
+        """The proximal step; now and then a correction of the penalty, and the removal of dead channels."""
+        course = self._course
+        self.scales.shrink(self.tensors, self.penalty * course.learning_rate * learning_rate_factor)
+        if course.limit is not None and self._passes(num_images, course.adjust_every):
+            cost = self.cost(plan_of(self.graph, self.scales.dead(self.tensors)))
+            self.penalty = self._controller.update(num_images / course.num_images, cost)
+        if not self._passes(num_images, course.remove_every):
+            return {}
+        dead = {name: gone.cpu() for name, gone in self.scales.dead(self.tensors).items()}
+        still = {name: gone & self._were_dead.get(name, torch.zeros_like(gone)) for name, gone in dead.items()}
+        removal = Removal.of(self.graph, still)
+        self._were_dead = {name: gone[removal.kept[name]] for name, gone in dead.items()}
+        if removal.is_empty():
+            return {}
+        before = self._output()
+        changes = self._remove(removal)
+        change = (self._output() - before).abs().max().item()
+        self._removals.append((num_images, self.cost(self.graph.full_plan()), change))
+        return changes
+
+    def result(self, limit: float | None, example: Tensor) -> Generator:
+        """The slim network, every scale merged into its weights.
+
+        Args:
+            limit: Cost not to exceed: where the living channels cost more, the weakest go, below a common threshold.
+            example: Inputs [b, c, h, w], to see what a removed channel is on the average.
+
+        Raises:
+            BudgetError: Even the narrowest network costs more.
+        """
+        gone = self.scales.dead(self.tensors)
+        if limit is not None and self.cost(plan_of(self.graph, gone)) > limit:
+            gone = weakest_within(self.graph, self.scales.magnitudes(self.tensors), self.cost, limit, self._course.unit)
+        self._merge(self.graph.groups)
+        removal = Removal.of(self.graph, gone)
+        return self._narrowed(removal, set(self.graph.groups), (example,))
+
+    def shape(self) -> dict[str, int]:
+        """The widths that are left."""
+        return dict(self.graph.full_plan().widths)
+
+    def take_shape(self, shape: Mapping[str, int]) -> None:
+        """Narrow the network that training began with to these widths."""
+        graph = self._trace(self._wide)
+        self._install(cut(self._wide, graph, graph.plan(shape)))
+        self._show()
+        self.modules["student"] = self._module
+        if "scales" in self.modules:
+            self.modules["scales"] = self.scales
+
+    def memory(self) -> dict[str, Tensor]:
+        """The penalty, which channels were dead when last looked at, and what was removed."""
+        weights = torch.tensor([self.penalty, self._controller.weight], dtype=torch.float64)
+        removals = {"removals": torch.tensor(self._removals, dtype=torch.float64)} if self._removals else {}
+        return {"penalty": weights, **removals, **{f"dead/{name}": gone for name, gone in self._were_dead.items()}}
+
+    def remember(self, memory: Mapping[str, Tensor]) -> None:
+        """Take them back."""
+        self.penalty, self._controller.weight = memory["penalty"].tolist()
+        dead = {name.removeprefix("dead/"): gone for name, gone in memory.items() if name.startswith("dead/")}
+        self._were_dead = {name: gone.cpu() for name, gone in dead.items()}
+        self._removals = [tuple(each) for each in memory["removals"].tolist()] if "removals" in memory else []
+
+    @torch.no_grad()
+    def _output(self) -> Tensor:
+        module = self._module.eval()
+        image = self._scaled.shown(module)["student"](self._example[0].to(next(module.parameters()).device))
+        module.train()
+        return image
+
+    def _passes(self, num_images: int, every: int) -> bool:
+        return num_images // every > (num_images - self._course.batch_size) // every
+
+    def _install(self, generator: Generator) -> None:
+        self.generator, self.graph, self._module = generator, self._trace(generator), generator.build()
+        self.scales = ChannelScales(self._module, self.graph, self._example, self._streams)
+        self.cost = self._cost_of(self.graph)
+
+    def _show(self) -> None:
+        self._scaled.module, self._scaled.scales = self._module, self.scales
+
+    @torch.no_grad()
+    def _merge(self, groups: Container[str]) -> None:
+        """Multiply the scales of groups into the weights that read them; those scales then no longer count."""
+        for name, tensor in self.scales.applied(self.tensors, groups).items():
+            self._module.get_parameter(name).copy_(tensor)
+
+    def _remove(self, removal: Removal) -> dict[str, Reshaped]:
+        """Remove channels whose scale is 0."""
+        before, device = self.scales, next(self._module.parameters()).device
+        narrowest = {name for name, group in self.graph.groups.items() if removal.plan.widths[name] == group.minimum}
+        self._merge(narrowest)  # which have no scale from now on
+        by_norms = {group.name for group in before.groups if group.kind == "norm"}
+        self._install(self._narrowed(removal, by_norms, self._example))
+        self._module.to(device)
+        self.scales.to(device)
+        self.scales.take(before, removal)
+        self._show()
+        changes = {"student": Reshaped(self._module, removal)}
+        if "scales" in self.modules:
+            changes["scales"] = Reshaped(self.scales, lambda tensors: before.kept(tensors, removal))
+        return changes
+
+    def _narrowed(self, removal: Removal, folded: Container[str], example: Sequence[Tensor]) -> Generator:
+        """The student without the channels that go; what those of some groups emit on the average stays in biases."""
+        module, given = self._module.eval(), self.generator
+        fold_constants(module, removal, example, folded)
+        whole = Generator.from_module(module.cpu(), given.family, given.config, given.resized)
+        state = reorder(whole.state, self.graph, removal.order)
+        return cut(Generator(whole.family, whole.config, state, whole.resized), self.graph, removal.plan)

@@ -1,0 +1,284 @@
+"""The terms of which a student's loss is made: what each compares, its weight and options, the networks it needs.
+
+A term is one class of options, which is all that a recipe sees of it, and builds what computes it. To add one, write
+the class and give `gancompress.steps.distillation.DistillationOptions` a field of it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from pydantic import BeforeValidator, Field, model_validator
+from torch import Tensor, nn
+
+from gancompress.errors import ConfigError
+from gancompress.losses import (
+    PERCEPTUAL,
+    ChannelDistillation,
+    FeatureDistillation,
+    FlowDistillation,
+    PerceptualSettings,
+    find_reconstruction,
+    kernel_alignment_loss,
+    load_perceptual_loss,
+    relation_loss,
+    ssim_loss,
+    total_variation,
+)
+from gancompress.options import Options, as_tuple
+from gancompress.tasks.task import Weight
+
+Maps = Mapping[str, Tensor]
+"""Feature maps [b, c, h, w] by the path of the module that returned them."""
+
+Distance = Literal["l1", "l2", "smooth_l1"]
+"""Pixel distances, by their names in `gancompress.losses.RECONSTRUCTIONS`."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What the terms compare, of one batch and one network.
+
+    Attributes:
+        image: The network's image [b, c, h, w] in [-1, 1].
+        target: The image that it should be, of the same shape.
+        maps: The network's feature maps.
+        teacher_maps: The teacher's, of the same modules.
+    """
+
+    image: Tensor
+    target: Tensor
+    maps: Maps
+    teacher_maps: Maps
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The networks that a term is built for.
+
+    Attributes:
+        taps: Paths of the modules whose maps are compared.
+        student_channels: Widths of the student's maps by path, in a supernet those of the wide network.
+        teacher_channels: Widths of the teacher's maps.
+        elastic: Whether the student's maps may be narrower than that.
+        image: Any image of the teacher, [1, c, h, w].
+    """
+
+    taps: tuple[str, ...]
+    student_channels: Mapping[str, int]
+    teacher_channels: Mapping[str, int]
+    elastic: bool
+    image: Tensor
+
+
+@dataclass(frozen=True)
+class Term:
+    """A term at work.
+
+    Attributes:
+        loss: The unweighted loss, a scalar and a mean over the batch.
+        learned: What trains with the student, and never enters its state dict.
+        frozen: What is only evaluated.
+    """
+
+    loss: Callable[[Comparison], Tensor]
+    learned: nn.Module | None = None
+    frozen: nn.Module | None = None
+
+
+class TermOptions(Options, ABC):
+    """Options of a term.
+
+    Attributes:
+        weight: What its loss is multiplied with; at 0 it is neither built nor computed.
+        compares: The student's feature maps with the teacher's, its image with the target, or its image with nothing.
+    """
+
+    compares: ClassVar[Literal["maps", "images", "nothing"]] = "images"
+
+    weight: Weight = 0.0
+
+    def taps_among(self, common: tuple[str, ...]) -> tuple[str, ...]:
+        """The modules whose maps it compares, given those that all terms share."""
+        return common if self.compares == "maps" else ()
+
+    @abstractmethod
+    def build(self, networks: Networks) -> Term:
+        """What computes it.
+
+        Raises:
+            ConfigError: The options do not fit the networks.
+            CheckpointError: A network that it needs cannot be had or read.
+        """
+
+
+class ReconstructionTerm(TermOptions):
+    """The distance of the pixels."""
+
+    distance: Distance = "l1"
+
+    def build(self, networks: Networks) -> Term:
+        """See `gancompress.losses.find_reconstruction`."""
+        distance = find_reconstruction(self.distance)
+        return Term(lambda c: distance(c.image, c.target))
+
+
+class SsimTerm(TermOptions):
+    """Structural dissimilarity, 1 - SSIM."""
+
+    def build(self, networks: Networks) -> Term:
+        """See `gancompress.losses.ssim_loss`."""
+        return Term(lambda c: ssim_loss(c.image, c.target))
+
+
+class PerceptualTerm(TermOptions):
+    """Content and style over a trained network.
+
+    Attributes:
+        published: The layers, weights and distances of a paper: ``omgd``, ``gan_slimming`` or ``spade``.
+        weights: File of the published weights of the paper's VGG; from the cache or its authors where left out.
+        network: In the place of the VGG: a TorchScript file that takes images [b, 3, h, w], RGB in [0, 1], and returns
+            feature maps.
+        content: Weight of the difference of each of the network's maps.
+        style: Weight of the difference of each of its Gram matrices.
+    """
+
+    published: Literal["omgd", "gan_slimming", "spade"] = "omgd"
+    weights: str | None = None
+    network: str | None = None
+    content: Annotated[tuple[Weight, ...], BeforeValidator(as_tuple)] = ()
+    style: Annotated[tuple[Weight, ...], BeforeValidator(as_tuple)] = ()
+
+    @model_validator(mode="after")
+    def _weights_of_a_network(self) -> PerceptualTerm:
+        if self.network is None and (self.content or self.style):
+            raise ValueError("got weights of maps without 'network', expected both or neither: the paper has its own")
+        if self.network is not None and self.weights is not None:
+            raise ValueError("got 'weights' beside 'network', expected one of them: the file has its weights inside")
+        if self.network is not None and not (any(self.content) or any(self.style)):
+            raise ValueError(
+                "got 'network' without weights of its maps, expected 'content' or 'style', one number for each map"
+            )
+        return self
+
+    def settings(self) -> PerceptualSettings:
+        """As the loss takes them; the paper's distances hold for any network."""
+        published = PERCEPTUAL[self.published]
+        if self.network is None:
+            return published
+        zeros = (0.0,) * max(len(self.content), len(self.style))
+        return replace(
+            published,
+            trunk=self.network,
+            taps=None,
+            content=self.content or zeros,
+            style=self.style or zeros,
+            input_range="[0, 1]",
+        )
+
+    def build(self, networks: Networks) -> Term:
+        """See `gancompress.losses.PerceptualLoss`; tried on an image here, so as not to fail in training."""
+        if networks.image.shape[1] != 3:
+            raise ConfigError(f"perceptual: got images of {networks.image.shape[1]} channels, expected 3; leave it out")
+        loss = load_perceptual_loss(self.settings(), self.weights)
+        with torch.no_grad():
+            loss.features(networks.image)
+        return Term(lambda c: loss(c.image, c.target), frozen=loss)
+
+
+class RelationTerm(TermOptions):
+    """Distances and angles among the parts of an image.
+
+    Attributes:
+        items: The parts: rows, columns, patches. The angles of n parts take n**3 numbers.
+        patch_px: Side of a patch; it divides those of the image.
+    """
+
+    items: Annotated[tuple[Literal["rows", "columns", "patches"], ...], BeforeValidator(as_tuple)] = (
+        "rows",
+        "columns",
+        "patches",
+    )
+    patch_px: Annotated[int, Field(ge=1)] = 32
+
+    def build(self, networks: Networks) -> Term:
+        """See `gancompress.losses.relation_loss`."""
+        return Term(lambda c: relation_loss(c.image, c.target, self.items, self.patch_px))
+
+
+class TotalVariationTerm(TermOptions):
+    """Total variation of the student's image, a mean over pixels."""
+
+    compares = "nothing"
+
+    def build(self, networks: Networks) -> Term:
+        """See `gancompress.losses.total_variation`."""
+        return Term(lambda c: total_variation(c.image))
+
+
+class FeatureTerm(TermOptions):
+    """The distance of feature maps through learned 1x1 convolutions on the student's side."""
+
+    compares = "maps"
+
+    def build(self, networks: Networks) -> Term:
+        """See `gancompress.losses.FeatureDistillation`."""
+        return _learned(FeatureDistillation(networks.student_channels, networks.teacher_channels))
+
+
+class ChannelTerm(TermOptions):
+    """The distance of the channels' global averages, through learned 1x1 convolutions on the student's side."""
+
+    compares = "maps"
+
+    def build(self, networks: Networks) -> Term:
+        """See `gancompress.losses.ChannelDistillation`."""
+        return _learned(ChannelDistillation(networks.student_channels, networks.teacher_channels))
+
+
+class KernelAlignmentTerm(TermOptions):
+    """How alike both networks tell the images of a batch apart. Batches of at least two images; nothing is learned."""
+
+    compares = "maps"
+
+    def build(self, networks: Networks) -> Term:
+        """See `gancompress.losses.kernel_alignment_loss`."""
+        return Term(lambda c: kernel_alignment_loss(c.maps, c.teacher_maps))
+
+
+def _as_pairs(value: Any) -> Any:
+    return tuple(map(as_tuple, value)) if isinstance(value, list) else value
+
+
+class FlowTerm(TermOptions):
+    """The distance of the flow matrices of pairs of layers, through learned 1x1 convolutions where widths differ.
+
+    Attributes:
+        pairs: An early and a late module each; every two successive ones of the taps where empty.
+    """
+
+    compares = "maps"
+
+    pairs: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_as_pairs)] = ()
+
+    def taps_among(self, common: tuple[str, ...]) -> tuple[str, ...]:
+        """The modules of the pairs."""
+        return tuple(dict.fromkeys(tap for pair in self._pairs(common) for tap in pair))
+
+    def build(self, networks: Networks) -> Term:
+        """See `gancompress.losses.FlowDistillation`."""
+        pairs = self._pairs(networks.taps)
+        return _learned(FlowDistillation(networks.student_channels, networks.teacher_channels, pairs, networks.elastic))
+
+    def _pairs(self, taps: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+        return self.pairs or tuple(pairwise(taps))
+
+
+def _learned(loss: nn.Module) -> Term:
+    """The term of a loss that owns what adapts the student's maps."""
+    return Term(lambda c: loss(c.maps, c.teacher_maps), learned=loss)

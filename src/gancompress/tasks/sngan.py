@@ -1,0 +1,109 @@
+"""How a teacher learns to draw images from noise.
+
+Source: Miyato et al., Spectral Normalization for GANs, ICLR 2018, section 4 and appendix B.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from gancompress.errors import ConfigError
+from gancompress.losses import AdversarialLoss
+from gancompress.options import Options
+from gancompress.tasks.task import GanMode, Task
+from gancompress.training import Batch, Losses, Objective, Phase
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class SnganOptions(Options):
+    """The game, and how often each side moves.
+
+    Attributes:
+        gan: Form of the adversarial loss.
+        num_critic: Updates of the discriminator for one of the generator. A step of training is that many updates, each
+            on an equal part of the batch, and then one of the generator: ``batch_size`` counts the real images of all.
+        generator_parts: Parts of the batch that the generator's update sees, at most all of them.
+    """
+
+    gan: GanMode = "hinge"
+    num_critic: Count = 5
+    generator_parts: Count = 2
+
+
+class SnganObjective(Objective):
+    """The discriminator several times, each time on other images, then the generator against the updated one."""
+
+    averaged = ("generator",)
+
+    def __init__(self, task: Task, generator: nn.Module, discriminator: nn.Module, options: SnganOptions) -> None:
+        """Take the two networks to train.
+
+        Args:
+            task: The latent task.
+            generator: From ``input`` to images.
+            discriminator: Sees what the task says; spectrally normalised, for the game to be stable.
+            options: The game.
+        """
+        self.task, self.options, self._gan = task, options, AdversarialLoss(options.gan)
+        self.modules = {"generator": generator, "discriminator": discriminator}
+        self.frozen = {}
+        # Phases of one name share an optimizer.
+        updates = [partial(self._discriminator_loss, part=part) for part in range(options.num_critic)]
+        self.phases = (
+            *(Phase("discriminator", ("discriminator",), update) for update in updates),
+            Phase("generator", ("generator",), self._generator_loss),
+        )
+
+    def forward(self, batch: Batch, num_images: int) -> Tensor:
+        """The images of all parts; gradients reach the generator through those that its own update sees.
+
+        Raises:
+            ConfigError: The batch has no equal parts.
+        """
+        generator, latent = self.modules["generator"], batch["input"]
+        if len(latent) % self.options.num_critic:
+            raise ConfigError(
+                f"batch_size: got {len(latent)} images for each process, expected a multiple of num_critic "
+                f"({self.options.num_critic}): every update of the discriminator sees an equal part"
+            )
+        learning = self._num_learning(latent)
+        images = generator(latent[:learning])
+        if learning == len(latent):
+            return images
+        with torch.no_grad():
+            others = generator(latent[learning:])
+        return torch.cat([images, others])
+
+    def preview(self, batch: Batch, modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+        """Generated images."""
+        return self.task.columns(batch, {"teacher": modules["generator"](batch["input"])})
+
+    def _num_learning(self, latent: Tensor) -> int:
+        """How many images of a batch the generator's update sees."""
+        o = self.options
+        return len(latent) // o.num_critic * min(o.generator_parts, o.num_critic)
+
+    def _discriminator_loss(self, batch: Batch, images: Tensor, part: int) -> Losses:
+        size = len(images) // self.options.num_critic
+        shown = _rows(batch, slice(part * size, (part + 1) * size))
+        discriminator = self.modules["discriminator"]
+        real = discriminator(self.task.real(shown))
+        fake = discriminator(self.task.seen(shown, images[part * size : (part + 1) * size].detach()))
+        return {"gan": self._gan.discriminator(real, fake)}
+
+    def _generator_loss(self, batch: Batch, images: Tensor) -> Losses:
+        learning = slice(self._num_learning(images))
+        logits = self.modules["discriminator"](self.task.seen(_rows(batch, learning), images[learning]))
+        return {"gan": self._gan.generator(logits)}
+
+
+def _rows(batch: Batch, rows: slice) -> dict[str, Any]:
+    """Some images of a batch."""
+    return {key: value[rows] for key, value in batch.items()}

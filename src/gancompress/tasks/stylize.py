@@ -1,0 +1,39 @@
+"""Stylization: a teacher that exists already, and photographs for it to show what it does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from gancompress.errors import ConfigError
+from gancompress.tasks.task import Task
+from gancompress.training import Batch
+
+
+@dataclass(frozen=True)
+class StylizeTask(Task):
+    """Do to photographs what the teacher does. A batch needs no more than them, as ``input``.
+
+    Where it has images of the style too, as ``target``, those are what the discriminator takes for real; otherwise the
+    teacher's images are.
+
+    Source: Wang et al., GAN Slimming, ECCV 2020, as released: the discriminator sees no other real images.
+    """
+
+    name: str = "stylize"
+    paired: bool = False
+
+    def real(self, batch: Batch, teacher_image: Tensor | None = None) -> Tensor:
+        """Images of the style, or the teacher's.
+
+        Raises:
+            ConfigError: There are neither.
+        """
+        image = batch.get("target", teacher_image)
+        if image is None:
+            raise ConfigError(
+                "stylize: got neither images of the style nor the teacher's, expected one of them for the "
+                "discriminator; give a data set with targets, or set lambda_gan to 0"
+            )
+        return self.seen(batch, image)

@@ -1,0 +1,71 @@
+"""A teacher with its discriminator, and what surrounds a step, small enough to search in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from gancompress.cost import CostModel
+from gancompress.data import parse_data
+from gancompress.models.families import build
+from gancompress.models.generator import Generator
+from gancompress.steps import Budget, Context, Work
+from gancompress.steps.metric_options import MetricOptions
+from gancompress.tasks import TASKS
+
+
+class Lines:
+    """Keeps what a step reports."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[int, dict[str, float]]] = []
+
+    def losses(self, num_images: int, values: Mapping[str, float], images_per_second: float) -> None:
+        assert images_per_second > 0
+        self.lines.append((num_images, dict(values)))
+
+    def preview(self, num_images: int, images: Mapping[str, Tensor]) -> None:
+        assert images
+
+
+def make_work(norm: str = "instance") -> Work:
+    torch.manual_seed(0)
+    config = {"ngf": 8, "num_blocks": 1, "norm": norm}
+    generator = Generator.from_module(build("resnet", config), "resnet", config)
+    judge = {"ndf": 4, "n_layers": 1, "in_channels": 6}
+    return Work(generator, generator, Generator.from_module(build("patchgan", judge), "patchgan", judge))
+
+
+def make_context(
+    directory: Path,
+    budget: Budget | None,
+    metrics: MetricOptions | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    seed: int = 0,
+) -> Context:
+    directory.mkdir(parents=True, exist_ok=True)
+    data = parse_data({"kind": "procedural", "image_size": 16, "num_images": {"train": 8, "search": 6, "test": 2}})
+    return Context(
+        task=TASKS["paired"],
+        data=data,
+        budget=budget,
+        directory=directory,
+        accelerator=Accelerator(cpu=True),
+        log=Lines(),
+        seed=seed,
+        stop=stop,
+        metrics=metrics or MetricOptions(batch_size=4),
+    )
+
+
+def macs_of(work: Work, context: Context) -> int:
+    graph = context.graph(work.generator)
+    return CostModel(graph).at(graph.full_plan()).macs.true
+
+
+def same_weights(a: Generator, b: Generator) -> bool:
+    return a.state.keys() == b.state.keys() and all(torch.equal(a.state[n], b.state[n]) for n in a.state)

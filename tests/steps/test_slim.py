@@ -1,0 +1,122 @@
+"""Slimming as a job: it reaches its budget, loses channels on the way without a jump, and resumes to the bit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from gancompress.errors import BudgetError, ConfigError, Interrupted
+from gancompress.job import Job, load_job
+from gancompress.models.families import build, find_family
+from gancompress.models.generator import Generator
+from gancompress.pipeline import Pipeline
+from gancompress.steps.slim import with_affine_norms
+
+IMAGES = {"gan": "hinge", "lambda_reconstruction": 50, "lambda_features": 0}
+TRAINING = {"num_images": 80, "batch_size": 4, "checkpoint_every": 16, "log_every": 16}
+SLIM = {
+    "kind": "slim",
+    "distillation": IMAGES,
+    "penalty": 0.5,
+    "adjust_every": 8,
+    "remove_every": 16,
+    "minimum": 3,
+    "training": {**TRAINING, "preview_every": 0, "optimizer": {"learning_rate": 1e-3}},
+}
+FAMILIES = {
+    "affine norms": {"family": "resnet_6blocks", "config": {"ngf": 4}},
+    "own scales": {"family": "mobile_resnet_6blocks", "config": {"ngf": 4}},
+}
+
+
+def job(directory: Path, network: dict, slim: dict = SLIM, **options) -> Job:
+    torch.manual_seed(0)
+    teacher = Generator.from_module(build(network["family"], network["config"]), network["family"], network["config"])
+    teacher.save(directory / "given")
+    recipe = {
+        "name": "slim",
+        "task": "paired",
+        "data": {"kind": "procedural", "image_size": 32, "num_images": {"train": 16, "search": 4, "test": 4}},
+        "teacher": {"checkpoint": str(directory / "given")},
+        "budget": {"reduction": 1.5},
+        "steps": [{**slim, "discriminator": {"family": "patchgan", "config": {"ndf": 4, "n_layers": 1}}}],
+        "exports": [],
+        **options,
+    }
+    path = directory / "slim.yaml"
+    path.write_text(json.dumps(recipe))
+    return load_job(str(path))
+
+
+def run(given: Job, directory: Path, stop=lambda: False):
+    return Pipeline(given, directory, lambda _: None, stop).run()
+
+
+@pytest.mark.parametrize("network", FAMILIES)
+@pytest.mark.parametrize("streams", [False, True])
+def test_the_budget_is_reached(tmp_path, network, streams):
+    outcome = run(job(tmp_path, FAMILIES[network], {**SLIM, "streams": streams}), tmp_path / "run")
+    limit = outcome.teacher.cost.macs.true / 1.5
+    assert 0.85 * limit < outcome.compressed.cost.macs.true <= limit
+    slim = outcome.compressed.generator
+    stream = find_family(slim.family).parse(slim.config).group_widths()["down.1.conv"]
+    assert stream == 16 if not streams else stream < 16
+
+
+def test_stopping_and_going_on_changes_no_bit(tmp_path):
+    given = job(tmp_path, FAMILIES["affine norms"])
+    straight = run(given, tmp_path / "straight").compressed.generator.state
+    for after in (9, 16):
+        directory = tmp_path / str(after)
+        asked = iter(range(1000))
+        with pytest.raises(Interrupted):
+            run(given, directory, lambda asked=asked, after=after: next(asked) + 1 >= after)
+        resumed = run(given, directory).compressed.generator.state
+        assert straight.keys() == resumed.keys()
+        assert all(torch.equal(straight[name], resumed[name]) for name in straight)
+
+
+def test_channels_leave_while_it_trains(tmp_path):
+    outcome = run(job(tmp_path, FAMILIES["affine norms"]), tmp_path / "run")
+    removals = outcome.records[-1]["removals"]
+    assert len(removals) > 1
+    costs = [removal["cost"] for removal in removals]
+    assert costs == sorted(costs, reverse=True)
+    assert all(removal["change"] < 1e-5 for removal in removals)
+
+
+def test_affine_norms_change_nothing():
+    torch.manual_seed(0)
+    given = Generator.from_module(build("resnet_6blocks", {"ngf": 4}), "resnet_6blocks", {"ngf": 4})
+    image = torch.randn(1, 3, 16, 16)
+    affine = with_affine_norms(given)
+    assert affine.build()(image).equal(given.build()(image))
+    prunable = 4 + 8 + 6 * 16 + 8 + 4  # all but the residual stream's
+    assert affine.num_parameters == given.num_parameters + 2 * prunable
+
+
+MISTAKES = {
+    "a negative penalty": (
+        {"penalty": -1.0},
+        {},
+        ConfigError,
+        r"penalty: got -1\.0, expected .*greater than or equal to 0",
+    ),
+    "maps": (
+        {"distillation": {"lambda_features": 1}},
+        {},
+        ConfigError,
+        "got the term 'features', expected none on feature maps",
+    ),
+    "a budget below the rest": ({}, {"budget": {"macs": 100.0}}, BudgetError, "the smallest reachable cost is"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes(tmp_path, name):
+    slim, options, error, message = MISTAKES[name]
+    with pytest.raises(error, match=message):
+        run(job(tmp_path, FAMILIES["affine norms"], {**SLIM, **slim}, **options), tmp_path / "run")

@@ -1,0 +1,29 @@
+"""Stylization: photographs are enough, and images of the style are used where they are there."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from gancompress.errors import ConfigError
+from gancompress.tasks import TASKS
+
+
+def test_the_teachers_images_are_real_where_there_are_no_others():
+    task = TASKS["stylize"]
+    photo, made, style = torch.zeros(1, 3, 4, 4), torch.ones(1, 3, 4, 4), torch.full((1, 3, 4, 4), 0.5)
+    assert task.real({"input": photo}, made) is made
+    assert task.real({"input": photo, "target": style}, made) is style
+    assert task.real({"input": photo, "target": style}) is style
+    with pytest.raises(ConfigError, match="stylize: got neither images of the style nor the teacher's, expected one"):
+        task.real({"input": photo})
+
+
+def test_the_student_does_what_the_teacher_does():
+    task = TASKS["stylize"]
+    photo, made = torch.zeros(1, 3, 4, 4), torch.ones(1, 3, 4, 4)
+    batch = task.prepare({"input": photo, "name": ["a"]}, "train", [7])
+    assert task.answer(batch, made) is made
+    assert task.seen(batch, made) is made
+    assert task.discriminator_channels(3, 3) == 3
+    assert task.columns(batch, {"teacher": made}) == {"input": photo, "teacher": made}
