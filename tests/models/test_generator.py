@@ -63,7 +63,7 @@ def test_saved_description(tmp_path: Path) -> None:
     assert description["input"] == {
         "layout": "NCHW",
         "channels": 3,
-        "color_order": "BGR",
+        "color_order": "RGB",
         "range": [-1, 1],
         "size_multiple_px": 4,
         "min_size_px": 8,

@@ -9,7 +9,7 @@ from gancompress.models.families import build
 
 FAMILIES = {
     "resnet_6blocks": ({"ngf": 8}, 16),
-    "mobile_resnet_6blocks": ({"ngf": 8}, 16),
+    "resnet": ({"ngf": 8, "num_blocks": 2, "separable": True}, 16),
     "unet": ({"ngf": 8, "num_downs": 3}, 16),
     "cartoongan": ({"ngf": 8, "num_blocks": 2}, 16),
 }

@@ -33,7 +33,7 @@ LAYERS = {
     "transposed depthwise": (lambda: nn.ConvTranspose2d(4, 4, 4, 2, 1, groups=4), (2, 4, 9, 9)),
     "conv 1-D": (lambda: nn.Conv1d(4, 6, 3, padding=1, padding_mode="replicate"), (2, 4, 9)),
     "transposed 1-D": (lambda: nn.ConvTranspose1d(4, 6, 4, 2, 1), (2, 4, 9)),
-    "linear": (lambda: nn.Linear(4, 6, bias=False), (2, 5, 4)),
+    "linear": (lambda: nn.Linear(4, 6, bias=False), (6, 4)),
 }
 
 
@@ -85,7 +85,7 @@ def test_more_bits_come_closer_to_float(family):
     for bits in (4, 8, 16):
         quantize(net, QuantizationOptions(weight_bits=bits, activation_bits=bits, ranges="minmax", image=True))
         calibrate(net, [photos], min_images=1)
-        distances.append(float((net(photos) - expected).abs().mean()))
+        distances.append(float((net(photos) - expected).detach().abs().mean()))
         remove_quantization(net)
     assert distances[0] > 3 * distances[1] > 9 * distances[2]
     assert distances[2] < 1e-3
@@ -104,23 +104,24 @@ def test_training_reaches_the_float_weights_through_the_rounding():
     assert sum(bool(p.grad.any()) for p in learned) == len(learned)
 
 
-def test_quantized_training_makes_up_for_few_bits():
+@pytest.mark.parametrize("ranges", ["mse", "learned"])
+def test_quantized_training_makes_up_for_few_bits(ranges):
     """A student with 3-bit weights comes closer to its float teacher by training through the rounding."""
-    net, photos = network("unet"), images("unet", 8)
+    net, photos = network("resnet_6blocks"), images("resnet_6blocks", 8)
     target = net(photos).detach()
-    quantize(net, QuantizationOptions(weight_bits=3, activation_bits=4))
+    quantize(net, QuantizationOptions(weight_bits=3, activation_bits=4, ranges=ranges))
     calibrate(net, [photos], min_images=1)
 
     def distance() -> torch.Tensor:
         return (net(photos) - target).abs().mean()
 
-    before = float(distance())
-    optimizer = torch.optim.Adam(net.parameters(), lr=2e-3)
-    for _ in range(40):
+    before = float(distance().detach())
+    optimizer = torch.optim.Adam(net.parameters(), lr=5e-4)
+    for _ in range(30):
         optimizer.zero_grad()
         distance().backward()
         optimizer.step()
-    assert float(distance()) < 0.7 * before
+    assert float(distance().detach()) < 0.65 * before
 
 
 def test_exceptions_stay_float_or_have_other_bits():

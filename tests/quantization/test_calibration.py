@@ -13,7 +13,7 @@ def test_ranges_are_those_of_the_float_network():
     net, photos = network("unet"), images("unet", 16)
     seen = {}
     handles = [
-        layer.register_forward_pre_hook(lambda _, args, path=path: seen.setdefault(path, []).append(args[0]))
+        layer.register_forward_pre_hook(lambda _, args, path=path: seen.setdefault(path, []).append(args[0].detach()))
         for path, layer in net.named_modules()
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
     ]

@@ -66,8 +66,8 @@ def test_a_budget_in_bytes_chooses_a_plan():
 
 
 def test_every_quantizable_layer_is_found():
-    net = network("mobile_resnet_6blocks")
-    graph = trace(net, [images("mobile_resnet_6blocks")])
+    net = network("resnet")
+    graph = trace(net, [images("resnet")])
     with pytest.raises(ConfigError, match="no layer 'nothing'"):
         QuantizedSize(graph, QuantizationOptions(layer_bits={"nothing": 4}))
     everything_float = QuantizedSize(

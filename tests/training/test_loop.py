@@ -146,6 +146,9 @@ def test_phases_in_turn_see_the_updated_discriminator(tmp_path):
 def test_learning_rate_schedule():
     how = TrainingOptions(num_images=100, num_decay_images=50)
     assert [how.learning_rate_factor(n) for n in (0, 99, 100, 125, 150)] == [1, 1, 1, 0.5, 0]
+    how = TrainingOptions(num_images=100, num_decay_images=50, decay="cosine")
+    factors = [how.learning_rate_factor(n) for n in (99, 100, 112.5, 125, 150)]
+    assert factors == pytest.approx([1, 1, (2 + 2**0.5) / 4, 0.5, 0])
 
 
 def test_logs_and_previews_come_at_their_images(tmp_path):

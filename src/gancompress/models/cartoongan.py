@@ -78,7 +78,7 @@ class ResidualBlock(nn.Module):
 class CartoonGanGenerator(nn.Module):
     """A ResNet generator with a second convolution at every size and an affine instance norm after each pair.
 
-    Images are [-1, 1], **BGR**, NCHW; height and width divisible by 4, at least 8. The output has the
+    Images are [-1, 1], RGB, NCHW; height and width divisible by 4, at least 8. The output has the
     input's size. Instance norms use the biased variance and an epsilon of 1e-9, as the published weights do.
 
     Source: Chen et al., CartoonGAN, CVPR 2018, section 3.1.
@@ -112,7 +112,7 @@ class CartoonGanGenerator(nn.Module):
         init_weights(self)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Maps a BGR image [b, in_channels, h, w] to a BGR image [b, out_channels, h, w] in [-1, 1]."""
+        """Maps an image [b, in_channels, h, w] to an image [b, out_channels, h, w] in [-1, 1]."""
         return self.head(self.up(self.blocks(self.down(self.stem(image)))))
 
 

@@ -25,7 +25,7 @@ from gancompress.models.unet import UnetConfig, UnetGenerator
 
 @dataclass(frozen=True)
 class Family:
-    """A network architecture by the name the field gives it. Its images are [-1, 1], NCHW.
+    """A network architecture by the name the field gives it. Its images are [-1, 1], RGB, NCHW.
 
     Attributes:
         name: Its key in `FAMILIES`.
@@ -35,7 +35,6 @@ class Family:
             something else: the families without a number in their name (``resnet``, ``unet``) leave them
             free.
         role: What it is in a GAN. A generator returns an image in [-1, 1], a discriminator logits.
-        color_order: Order of the colour channels of its images.
     """
 
     name: str
@@ -43,7 +42,6 @@ class Family:
     config_type: type[FamilyConfig]
     preset: Mapping[str, Any] = field(default_factory=dict)
     role: Literal["generator", "discriminator"] = "generator"
-    color_order: Literal["RGB", "BGR"] = "RGB"
 
     def parse(self, config: Mapping[str, Any]) -> FamilyConfig:
         """The validated configuration, preset included.
@@ -96,7 +94,7 @@ class Family:
 
     def input_contract(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """What an input must be like, and the colour order of the images, as it is written next to the weights."""
-        return {**self.parse(config).input_contract(), "color_order": self.color_order}
+        return {**self.parse(config).input_contract(), "color_order": "RGB"}
 
 
 FAMILIES: dict[str, Family] = {
@@ -110,7 +108,7 @@ FAMILIES: dict[str, Family] = {
         Family("unet_128", UnetGenerator, UnetConfig, {"num_downs": 7}),
         Family("unet_256", UnetGenerator, UnetConfig, {"num_downs": 8}),
         Family("unet", UnetGenerator, UnetConfig),
-        Family("cartoongan", CartoonGanGenerator, CartoonGanConfig, color_order="BGR"),
+        Family("cartoongan", CartoonGanGenerator, CartoonGanConfig),
         Family("sngan_32", SnganGenerator, SnganConfig, {"num_blocks": 3, "halving": False, "bottom_size": 4}),
         Family("sngan_64", SnganGenerator, SnganConfig, {"num_blocks": 4, "halving": True, "bottom_size": 4}),
         Family("sngan", SnganGenerator, SnganConfig),

@@ -29,7 +29,7 @@ class ActivationQuantizer(nn.Module):
         self._has_range = False  # a copy of what the tensors say, so that a device is not waited for each time
 
     def bounds(self) -> Range:
-        """Lower and upper end of the range, scalars; not a number before there is a range."""
+        """Lower and upper end of the range, detached scalars; not a number before there is a range."""
         raise NotImplementedError
 
     def set_bounds(self, lower: Tensor, upper: Tensor) -> None:
@@ -38,7 +38,7 @@ class ActivationQuantizer(nn.Module):
 
     def set_bits(self, bits: int) -> None:
         """Another number of bits over the same range."""
-        bounds = [bound.detach().clone() for bound in self.bounds()]
+        bounds = [bound.clone() for bound in self.bounds()]
         self.bits = bits
         self.set_bounds(*bounds)
 
@@ -48,7 +48,7 @@ class ActivationQuantizer(nn.Module):
         Raises:
             ConfigError: There is no range yet.
         """
-        lower, upper = (bound.detach() for bound in self.bounds())
+        lower, upper = self.bounds()
         self._require(lower, upper)
         return affine_grid(lower, upper, self.bits)
 
@@ -132,7 +132,7 @@ class LearnedRange(ActivationQuantizer):
 
     def bounds(self) -> Range:
         """Lower and upper end of the range, scalars; not a number before there is a range."""
-        scale, offset = self.scale[0], self.offset[0]
+        scale, offset = self.scale.detach()[0], self.offset.detach()[0]
         return offset, offset + self._positive(scale) * (2**self.bits - 1)
 
     def set_bounds(self, lower: Tensor, upper: Tensor) -> None:

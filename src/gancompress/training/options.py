@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
@@ -34,7 +35,8 @@ class TrainingOptions(Options):
 
     Attributes:
         num_images: Images at the full learning rate.
-        num_decay_images: Images after those, during which the learning rate falls linearly to 0.
+        num_decay_images: Images after those, during which the learning rate falls to 0.
+        decay: How it falls: ``linear``, or ``cosine``, half a wave.
         batch_size: Images of one step, over all processes.
         micro_batches: Parts in which each process computes the gradients of its share of a batch; more than 1 makes all
             phases of a step update together.
@@ -49,6 +51,7 @@ class TrainingOptions(Options):
 
     num_images: Positive = 100_000
     num_decay_images: NotNegative = 0
+    decay: Literal["linear", "cosine"] = "linear"
     batch_size: Positive = 1
     micro_batches: Positive = 1
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -76,8 +79,10 @@ class TrainingOptions(Options):
     def learning_rate_factor(self, num_images: int) -> float:
         """What the learning rate is multiplied with, once this many images have been trained on.
 
-        Source: Zhu et al., CycleGAN, ICCV 2017, section 5.1: constant, then linear to zero.
+        Source: Zhu et al., CycleGAN, ICCV 2017, section 5.1: constant, then linear to zero; Loshchilov and Hutter, SGDR,
+        ICLR 2017, equation 5: cosine.
         """
         if num_images < self.num_images:
             return 1.0
-        return max(0.0, 1.0 - (num_images - self.num_images) / max(1, self.num_decay_images))
+        done = min(1.0, (num_images - self.num_images) / max(1, self.num_decay_images))
+        return 1.0 - done if self.decay == "linear" else 0.5 * (1.0 + math.cos(math.pi * done))

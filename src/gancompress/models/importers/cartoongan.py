@@ -1,9 +1,14 @@
-"""CartoonGAN generators: the published PyTorch port, with numbered convolutions and norms."""
+"""CartoonGAN generators: the published PyTorch port, with numbered convolutions and norms.
+
+Its images are BGR; on import the first and the last convolution are turned around, so that ours are RGB as all others.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+
+from torch import Tensor
 
 from gancompress.models.cartoongan import CartoonGanConfig
 from gancompress.models.importers.layout import Layout, dimension, num_indexed, own_names
@@ -43,7 +48,14 @@ def _numbered_names(names: Collection[str]) -> dict[str, str]:
     return table | {f"{theirs}.shift": f"{ours}.bias" for theirs, ours in norms.items()}
 
 
+def _to_rgb(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The same network from RGB to RGB images."""
+    colours = {"conv01_1.weight": 1, "deconv03_1.weight": 0, "deconv03_1.bias": 0}
+    turned = {name: tensors[name].flip(axis) for name, axis in colours.items() if name in tensors}
+    return {**tensors, **turned}
+
+
 LAYOUTS = (
     Layout("gancompress", CartoonGanConfig, own_names, _infer),
-    Layout("CartoonGAN", CartoonGanConfig, _numbered_names, _infer),
+    Layout("CartoonGAN", CartoonGanConfig, _numbered_names, _infer, _to_rgb),
 )
