@@ -31,6 +31,11 @@ MISTAKES = {
     "data kind": (["data.kind=procedura"], r"data\.kind: got 'procedura'.*did you mean 'procedural'\?"),
     "two teachers": (["teacher.checkpoint=x.pth"], r"teacher: got both or none of 'checkpoint' and 'train'"),
     "two budgets": (["budget.macs=1e9"], r"budget: expected exactly one of 'reduction', 'macs' and 'parameters'"),
+    "a metric": (["metrics.against_real=[ssm]"], r"metrics\.against_real: metric.*'ssm'.*did you mean 'ssim'"),
+    "a metric's network": (
+        ["steps.2.metric=fd_alexnet"],
+        r"steps\.2\.metric: metric fd_alexnet: got no network 'alexnet'",
+    ),
     "no value": (["seed"], r"--set: got 'seed', expected OPTION=VALUE"),
     "no place": (["steps.9.keep=1"], r"--set: got 'steps\.9\.keep', but the recipe has no such place"),
 }
@@ -67,7 +72,10 @@ EXTENSIONS = {
     "itself": ("extends: {path}\n", "extends itself"),
     "nothing there": ("extends: quickstar\n", "did you mean 'quickstart'"),
     "no mapping": ("extends: quickstart\nset: [1]\n", "set: got a list, expected a mapping"),
-    "no place": ("extends: quickstart\nset: {{steps.9.keep: 1}}\n", "set: got 'steps.9.keep', but the recipe has no such"),
+    "no place": (
+        "extends: quickstart\nset: {{steps.9.keep: 1}}\n",
+        "set: got 'steps.9.keep', but the recipe has no such",
+    ),
 }
 
 

@@ -13,9 +13,10 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from gancompress.cost import Convention
 from gancompress.data import DataConfig, parse_data
-from gancompress.errors import ConfigError, nearest
+from gancompress.errors import ConfigError, MetricError, nearest
+from gancompress.metrics import find_metric
 from gancompress.options import Options, as_tuple
-from gancompress.steps import STEPS, Step
+from gancompress.steps import STEPS, Search, Step
 from gancompress.steps.metric_options import MetricOptions
 from gancompress.steps.step import Budget
 from gancompress.steps.teacher import TrainTeacher
@@ -120,6 +121,21 @@ class Job(Options):
     metrics: MetricOptions = MetricOptions()
     exports: Annotated[tuple[Literal["onnx"], ...], BeforeValidator(as_tuple)] = ("onnx",)
     num_workers: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _metrics_exist(self) -> Job:
+        named = {f"metrics.{place}": getattr(self.metrics, place) for place in ("against_real", "against_teacher")}
+        searches = ((number, step) for number, step in enumerate(self.steps) if isinstance(step, Search))
+        named |= {f"steps.{number}.metric": (step.metric,) for number, step in searches}
+        unknown = []
+        for place, name in ((place, name) for place, names in named.items() for name in names):
+            try:
+                find_metric(name, self.metrics.networks)
+            except MetricError as error:
+                unknown.append(f"{place}: {error}")
+        if unknown:
+            raise ValueError("; ".join(unknown))
+        return self
 
 
 class _Loader(yaml.SafeLoader):

@@ -22,6 +22,7 @@ __all__ = [
     "Context",
     "NetworkOptions",
     "Scratch",
+    "Search",
     "Slim",
     "Step",
     "Supernet",

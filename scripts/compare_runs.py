@@ -1,0 +1,57 @@
+"""One Markdown table of finished runs, side by side: costs and metrics of what each came to, means over seeds.
+
+    python scripts/compare_runs.py compressed=runs/a,runs/a-1 scratch=runs/b,runs/b-1
+
+The first line is the teacher of the first run. Where a row has several runs, a value is their mean, and the smallest
+and the largest stand in brackets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+Read = Callable[[Mapping[str, Any]], float | None]
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rows", nargs="+", metavar="NAME=RUN[,RUN...]")
+    rows = {}
+    for row in parser.parse_args().rows:
+        name, _, runs = row.partition("=")
+        rows[name] = [_networks(Path(run)) for run in runs.split(",")]
+    teacher = next(iter(rows.values()))[0]["teacher"]
+    compressed = {name: [networks["compressed"] for networks in runs] for name, runs in rows.items()}
+    metrics = list(dict.fromkeys(m for runs in compressed.values() for network in runs for m in network["metrics"]))
+    columns: dict[str, Read] = {"true MACs": lambda n: n["macs"]["true"] / 1e6, "parameters": lambda n: n["parameters"]}
+    columns |= {metric: lambda n, metric=metric: n["metrics"].get(metric, {}).get("value") for metric in metrics}
+    print("| | runs | " + " | ".join(name if name != "true MACs" else "true MACs, M" for name in columns) + " |")
+    print("|---" * (len(columns) + 2) + "|")
+    for name, networks in {"teacher": [teacher], **compressed}.items():
+        cells = [_cell([read(network) for network in networks]) for read in columns.values()]
+        print(f"| {name} | {len(networks)} | " + " | ".join(cells) + " |")
+
+
+def _networks(run: Path) -> dict[str, Mapping[str, Any]]:
+    return {network["name"]: network for network in json.loads((run / "report.json").read_text())["networks"]}
+
+
+def _cell(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return ""
+    mean = _text(sum(known) / len(known))
+    return mean if len(known) == 1 else f"{mean} [{_text(min(known))}, {_text(max(known))}]"
+
+
+def _text(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
+
+
+if __name__ == "__main__":
+    main()
