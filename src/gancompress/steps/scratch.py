@@ -8,10 +8,10 @@ from pydantic import Field
 
 from gancompress.steps.prune import Fraction, cut, uniform_plan
 from gancompress.steps.step import Context, Work
-from gancompress.steps.teacher import NetworkOptions, TrainTeacher
+from gancompress.steps.teacher import NetworkOptions, PaperTraining
 
 
-class Scratch(TrainTeacher):
+class Scratch(PaperTraining):
     """Train a uniformly narrow network from fresh weights, as its paper trains a teacher. Nothing is distilled.
 
     Attributes:
@@ -22,17 +22,20 @@ class Scratch(TrainTeacher):
 
     kind = "scratch"
 
-    network: NetworkOptions | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
+    network: NetworkOptions | None = None
     keep: Fraction | None = None
     multiple: Annotated[int, Field(ge=1)] = 8
 
     def run(self, work: Work, context: Context) -> Work:
-        """Train it; the work's teacher stays the one to compare with."""
+        """Train it; the work's teacher stays the one to compare with.
+
+        Raises:
+            BudgetError: The narrowest network costs more than the budget.
+            ConfigError: There is neither keep nor a budget; or as `PaperTraining.train`.
+        """
         given = self.network or NetworkOptions(family=work.teacher.family, config=dict(work.teacher.config))
         wide = given.fresh(context.seed)
         graph = context.graph(wide, multiple=self.multiple, minimum=self.multiple)
         narrow = cut(wide, graph, uniform_plan(graph, self.keep, context.budget, self.kind))
-        options = {name: getattr(self, name) for name in TrainTeacher.model_fields if name != "network"}
-        network = NetworkOptions(family=narrow.family, config=dict(narrow.config))
-        trained = TrainTeacher(network=network, **options).run(work, context)
+        trained = self.train(NetworkOptions(family=narrow.family, config=dict(narrow.config)), context)
         return Work(work.teacher, trained.generator, trained.discriminator)

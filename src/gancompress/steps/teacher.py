@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import nn
 
 from gancompress.errors import ConfigError
-from gancompress.models.families import build
+from gancompress.models.families import build, check_size
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
 from gancompress.options import Options
@@ -56,11 +56,10 @@ class NetworkOptions(Options):
 PATCHGAN = NetworkOptions(family="patchgan")
 
 
-class TrainTeacher(Step):
-    """Train a teacher as its paper did: pix2pix on pairs, CycleGAN without, SNGAN from noise.
+class PaperTraining(Step):
+    """Training without a teacher, as a paper did it: pix2pix on pairs, CycleGAN without, SNGAN from noise.
 
     Attributes:
-        network: The generator.
         discriminator: The discriminator; its input channels follow from the task.
         pix2pix: Weights of the terms, for a paired task.
         cyclegan: Weights of the terms, for an unpaired task.
@@ -68,20 +67,18 @@ class TrainTeacher(Step):
         training: How long and how.
     """
 
-    kind = "train_teacher"
-
-    network: NetworkOptions
     discriminator: NetworkOptions = PATCHGAN
     pix2pix: Pix2PixOptions = Pix2PixOptions()
     cyclegan: CycleGanOptions = CycleGanOptions()
     sngan: SnganOptions = SnganOptions()
     training: TrainingOptions = TrainingOptions()
 
-    def run(self, work: Work, context: Context) -> Work:
-        """Train generator and discriminator from fresh weights; ``work.generator`` is not looked at.
+    def train(self, network: NetworkOptions, context: Context) -> Work:
+        """Train a generator and its discriminator from fresh weights.
 
         Raises:
             ConfigError: The task needs a teacher that exists, or the options do not fit the task.
+            InputSizeError: The images are too small for the discriminator.
             TrainingError: As `Context.train`.
         """
         if context.task.name == "stylize":
@@ -90,23 +87,23 @@ class TrainTeacher(Step):
                 "teacher.checkpoint"
             )
         # A class of the user's own knows its own sizes.
-        fixed = {} if is_import_path(self.network.family) else context.task.generator_options()
-        generator = self.network.fresh(context.seed, **fixed)
+        fixed = {} if is_import_path(network.family) else context.task.generator_options()
+        generator = network.fresh(context.seed, **fixed)
         discriminator = fresh_discriminator(self.discriminator, generator, context)
         networks = {"generator": generator.build(), "discriminator": discriminator.build()}
-        context.train(self._objective(networks, context), self.training)
+        context.train(self._objective(networks, network, context), self.training)
         teacher = Generator.from_module(networks["generator"].cpu(), generator.family, generator.config)
         judge = Generator.from_module(networks["discriminator"].cpu(), discriminator.family, discriminator.config)
         return Work(teacher, teacher, judge)
 
-    def _objective(self, networks: dict[str, nn.Module], context: Context) -> Objective:
+    def _objective(self, networks: dict[str, nn.Module], network: NetworkOptions, context: Context) -> Objective:
         task = context.task
         if task.paired:
             return Pix2PixObjective(task, networks["generator"], networks["discriminator"], self.pix2pix)
         if task.name == "latent":
             self._check_parts(context)
             return SnganObjective(task, networks["generator"], networks["discriminator"], self.sngan)
-        networks["generator_back"] = self.network.fresh(context.seed + 1).build()
+        networks["generator_back"] = network.fresh(context.seed + 1).build()
         networks["discriminator_back"] = self.discriminator.fresh(context.seed + 1).build()
         return CycleGanObjective(task, networks, self.cyclegan)
 
@@ -121,10 +118,33 @@ class TrainTeacher(Step):
             )
 
 
+class TrainTeacher(PaperTraining):
+    """Train the teacher.
+
+    Attributes:
+        network: The generator.
+    """
+
+    kind = "train_teacher"
+
+    network: NetworkOptions
+
+    def run(self, work: Work, context: Context) -> Work:
+        """Train it; the work is not looked at. Raises as `PaperTraining.train`."""
+        return self.train(self.network, context)
+
+
 def fresh_discriminator(options: NetworkOptions, generator: Generator, context: Context) -> Generator:
-    """A discriminator with fresh weights for a generator's images."""
+    """A discriminator with fresh weights for a generator's images.
+
+    Raises:
+        ConfigError: Its options do not fit the task.
+        InputSizeError: The images are too small for it.
+    """
     with torch.no_grad():
         example = context.example()
         image = generator.build()(example)
     channels = context.task.discriminator_channels(example.shape[1], image.shape[1])
-    return options.fresh(context.seed + 2, in_channels=channels)
+    judge = options.fresh(context.seed + 2, in_channels=channels)
+    check_size(judge.family, judge.config, (image.shape[-2], image.shape[-1]))
+    return judge
