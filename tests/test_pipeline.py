@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import builtins
+import errno
+import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
+from gancompress.cli import main
 from gancompress.errors import BudgetError, Interrupted
 from gancompress.job import Job, load_job
 from gancompress.models.generator import Generator
 from gancompress.pipeline import Outcome, Pipeline
 from gancompress.report import write_report
+from gancompress.run_log import Progress, read_losses
 from gancompress.summary import summarise
 
 TRAINING = {"num_images": 8, "num_decay_images": 0, "batch_size": 4, "checkpoint_every": 4, "log_every": 4}
@@ -173,3 +181,160 @@ def test_a_signal_to_all_its_processes_stops_the_command(tmp_path):
     assert errors.strip().splitlines()[-1].startswith("gancompress: stopped; everything is saved")
     (checkpoint, *_) = sorted(tmp_path.glob("run/steps/teacher-*/checkpoints/*.safetensors"), reverse=True)
     assert 0 < int(checkpoint.stem) < 4000
+
+
+LONGER = f"teacher.train.training={ {**TRAINING, 'num_images': 24, 'checkpoint_every': 12} }"
+NO_EXPORT = "exports=[]"
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from gancompress.pipeline import Pipeline
+from tests.test_pipeline import LONGER, NO_EXPORT, tiny
+
+def killed(pipeline_verb, changes, directory, after):
+    pid = os.fork()  # before anything was computed: no threads are lost
+    if pid == 0:
+        asked = iter(range(1, 1000))
+        stop = lambda: next(asked) == after and os.kill(os.getpid(), signal.SIGKILL)
+        getattr(Pipeline(tiny(*changes), Path(directory), print, stop), pipeline_verb)()
+        os._exit(1)
+    status = os.waitpid(pid, 0)[1]
+    assert os.WTERMSIG(status) == signal.SIGKILL, status
+
+killed("teacher", [LONGER], sys.argv[1], 5)
+killed("run", [NO_EXPORT], sys.argv[2], 8)
+"""
+
+
+def in_a_process_of_its_own(*arguments: str) -> subprocess.CompletedProcess[str]:
+    root = str(Path(__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*filter(None, [os.environ.get("PYTHONPATH")]), root])}
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment, check=False)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_after_a_kill_the_same_command_ends_with_the_same_bits(straight, tmp_path):
+    in_training, in_search = tmp_path / "training", tmp_path / "search"
+    script = in_a_process_of_its_own("-c", KILLED, str(in_training), str(in_search))
+    assert script.returncode == 0, script.stderr
+
+    # Killed at 20 images, with a checkpoint at 12: it goes on from there, and what was logged beyond is logged again.
+    shown: list[Progress] = []
+    going_on = Pipeline(tiny(LONGER), in_training, lambda _: None, show=shown.append)  # type: ignore[arg-type]
+    teacher = going_on.teacher().teacher
+    assert [progress.done for progress in shown[:2]] == [12, 16]
+    assert same_weights(teacher, Pipeline(tiny(LONGER), tmp_path / "straight", lambda _: None).teacher().teacher)
+    (directory,) = in_training.glob("steps/teacher-*")
+    assert [line["num_images"] for line in read_losses(directory)] == [4, 8, 12, 16, 20, 24]
+
+    # Killed while the second of three candidates was due: the first is not evaluated again.
+    shown.clear()
+    outcome = Pipeline(tiny(NO_EXPORT), in_search, lambda _: None, show=shown.append).run()  # type: ignore[arg-type]
+    searched = [progress.done for progress in shown if getattr(progress, "unit", "") == "candidates"]
+    assert searched == [1, 2, 3]
+    assert same_weights(outcome.compressed.generator, straight.compressed.generator)
+
+
+FULL_AT = [
+    "job.yaml",
+    "steps/teacher-*/losses.jsonl",
+    "steps/teacher-*/previews/000000008.png",
+    "steps/teacher-*/checkpoints/000000000008.safetensors",
+    "steps/teacher-*/losses.png",
+    "steps/teacher-*/generator/model.safetensors",
+    "steps/teacher-*/done.json",
+    "teacher/model.safetensors",
+    "steps/1-distill-*/checkpoints/000000000004.safetensors",
+    "steps/2-supernet-*/losses.jsonl",
+    "steps/3-search-*/search.journal",
+    "steps/3-search-*/generator/config.json",
+    "records.jsonl",
+    "model.safetensors",
+    "samples/test.png",
+    "report.html",
+]
+"""Files of a run in the order in which they are written, each one the first of its kind that finds the disk full."""
+
+
+class FullDisk:
+    """Files are opened as ever, but of what is written to one of them only half arrives."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.root, self.at = root, ""
+        for module in (io, builtins):
+            monkeypatch.setattr(module, "open", partial(self._open, module.open))
+
+    def _open(self, really_open, file, mode="r", *arguments, **options):
+        opened = really_open(file, mode, *arguments, **options)
+        name = re.sub(r"/\.([^/]+)\.\d+\.partial$", r"/\1", str(file))
+        if self.at and set(mode) & set("wa") and fnmatch(name, f"{self.root}/{self.at}"):
+            opened.write = partial(self._write, opened.write)
+        return opened
+
+    @staticmethod
+    def _write(really_write, content):
+        really_write(content[: len(content) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_disk_that_fills_up_anywhere_costs_one_line_and_no_bit(straight, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "run"
+    disk = FullDisk(out, monkeypatch)
+    changes = [argument for change in (*TINY, NO_EXPORT) for argument in ("--set", change)]
+    monkeypatch.setattr(sys, "argv", ["gancompress", "compress", "quickstart", "--out", str(out), *changes])
+    for place in FULL_AT:
+        disk.at = place
+        with pytest.raises(SystemExit) as exit:
+            main()
+        assert exit.value.code == 2, place
+        (line,) = capsys.readouterr().err.splitlines()
+        file, _, advice = line.removeprefix("gancompress: ").partition(": ")
+        assert fnmatch(file, f"{out}/{place}")
+        assert advice.startswith("No space left on device; make room there and run the same command")
+        assert not list(out.rglob("*.partial")), place
+    disk.at = ""
+    with pytest.raises(SystemExit) as exit:
+        main()
+    assert exit.value.code == 0
+    assert same_weights(Generator.load(out), straight.compressed.generator)
+    trained = [read_losses(directory) for directory in sorted(out.glob("steps/*")) if "search" not in directory.name]
+    assert [[line["num_images"] for line in lines] for lines in trained] == [[4, 8]] * 4
+    records = [json.loads(line)["step"] for line in (out / "records.jsonl").read_text().splitlines()]
+    assert records == ["teacher", "1-distill", "2-supernet", "3-search", "4-finetune"]
+    assert "quickstart" in (out / "report.html").read_text()
+
+
+LIMITED = """
+import resource, sys
+from gancompress.cli import main
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+main()
+"""
+
+
+def test_what_the_system_refuses_to_write_is_one_line(straight, tmp_path):
+    pytest.importorskip("resource")
+    changes = [argument for change in TINY for argument in ("--set", change)]
+    command = ["-c", LIMITED, "train", "quickstart", "--out", str(tmp_path), *changes]
+    result = in_a_process_of_its_own(*command)
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    (directory,) = tmp_path.glob("steps/teacher-*")
+    checkpoint = directory / "checkpoints" / "000000000004.safetensors"
+    assert line.startswith(f"gancompress: {checkpoint}: File too large; make room there and run the same command")
+    assert same_weights(Pipeline(tiny(), tmp_path, print).teacher().teacher, straight.teacher.generator)
+
+
+def test_the_outlook_says_what_is_done_and_what_a_change_undoes(straight, tmp_path):
+    def outlook(*changes: str) -> dict[str, tuple[str, int]]:
+        stages = Pipeline(tiny(*changes), straight.directory, print).outlook()
+        return {stage.name: (stage.state, len(stage.replaced)) for stage in stages}
+
+    before = sorted(straight.directory.rglob("*"))
+    done, again = ("done", 0), ("new", 1)
+    assert set(outlook().values()) == {done}
+    assert list(outlook("steps.1.training.num_images=12").values()) == [done, done, again, again, again]
+    assert set(outlook("seed=1").values()) == {again}
+    assert sorted(straight.directory.rglob("*")) == before

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 
 class GanCompressError(Exception):
@@ -52,6 +54,16 @@ class ExportError(GanCompressError):
 
 class MetricError(GanCompressError):
     """A metric that cannot be computed as asked."""
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Put the name of the file that is written into an OSError: a full disk does not say what it had no room for."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

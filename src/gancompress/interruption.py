@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 
@@ -24,8 +24,9 @@ def until_asked_to_stop(say: Callable[[str], None]) -> Iterator[Callable[[], boo
     def hear(number: int, _: FrameType | None) -> None:
         nonlocal asked
         asked = True
-        say("stopping after this step; once more stops at once")
         restore()
+        with suppress(RuntimeError):  # the signal came amid other output, which cannot be cut into
+            say("stopping as soon as this batch or candidate is done; once more stops at once")
 
     def restore() -> None:
         for number, handler in before.items():

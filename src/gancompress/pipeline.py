@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import yaml
@@ -22,16 +22,19 @@ from gancompress.metrics import MetricResult
 from gancompress.models.generator import Generator
 from gancompress.models.importers import load_generator
 from gancompress.models.weight_files import write_atomically
-from gancompress.report import sample_grid
-from gancompress.run_log import RunLog
+from gancompress.report import TensorBoard, sample_grid
+from gancompress.report.wording import duration
+from gancompress.run_log import RunLog, Show
 from gancompress.steps import Step, Work
 from gancompress.steps.evaluation import Evaluation
-from gancompress.steps.step import Budget, Context
+from gancompress.steps.step import Budget, Context, StepLog
 from gancompress.tasks import find_task
-from gancompress.training import TrainingLog
 
 FORMAT_VERSION = 1
 """Part of every fingerprint: raised when a step's result would no longer be the same."""
+
+DONE_FILE = "done.json"
+"""What a step noted; a step whose directory holds it is finished."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,36 @@ class Outcome:
     records: tuple[Mapping[str, Any], ...]
 
 
+@dataclass(frozen=True)
+class Stage:
+    """A step at its place in a run.
+
+    Attributes:
+        name: ``teacher``, or number and kind.
+        place: Its place among the steps, in words.
+        step: What to do.
+        directory: Its own directory, whose name holds the fingerprint of all that the result depends on.
+    """
+
+    name: str
+    place: str
+    step: Step
+    directory: Path
+
+    @property
+    def state(self) -> Literal["done", "begun", "new"]:
+        """What its directory holds."""
+        if (self.directory / DONE_FILE).is_file():
+            return "done"
+        return "begun" if self.directory.is_dir() else "new"
+
+    @property
+    def replaced(self) -> list[Path]:
+        """The directories of finished steps of this name that the recipe does not ask for any more."""
+        done = sorted(self.directory.parent.glob(f"{self.name}-*/{DONE_FILE}"))
+        return [file.parent for file in done if file.parent != self.directory]
+
+
 class Pipeline:
     """One run of a job, in one directory."""
 
@@ -80,6 +113,9 @@ class Pipeline:
         say: Callable[[str], None],
         stop: Callable[[], bool] = lambda: False,
         accelerator: Accelerator | None = None,
+        *,
+        show: Show | None = None,
+        tensorboard: bool = False,
     ) -> None:
         """Prepare a run.
 
@@ -89,7 +125,15 @@ class Pipeline:
             say: Where to tell the user what happens, a line at a time.
             stop: Whether the user asked to stop.
             accelerator: Device and processes; found out where left out.
+            show: Where to show what goes on at this moment; lines say how far a step is where it is left out.
+            tensorboard: Write losses and sample grids to ``tensorboard/`` in the run directory, too.
+
+        Raises:
+            ConfigError: TensorBoard is wanted, but not installed.
         """
+        if tensorboard:
+            TensorBoard.check()
+        self._show, self._tensorboard = show, tensorboard
         self._job, self._directory, self._say, self._stop = job, directory, say, stop
         self._accelerator = accelerator or Accelerator()
         self._records: list[Mapping[str, Any]] = []
@@ -102,7 +146,7 @@ class Pipeline:
         """
         options = self._job.teacher
         if options.train is not None:
-            work = self._step("teacher", options.train, self._fingerprint([]), None, None)
+            work = self._step(self._stages()[0], None, None)
         else:
             assert options.checkpoint is not None
             teacher = load_generator(options.checkpoint, options.family)
@@ -126,14 +170,25 @@ class Pipeline:
         self._job.data.check_splits()
         work = self.teacher()
         budget = self._budget(work.teacher)
-        for number, step in enumerate(self._job.steps):
-            name = f"{number + 1}-{step.kind}"
-            work = self._step(name, step, self._fingerprint(self._job.steps[: number + 1]), work, budget)
+        for stage in self._stages()[-len(self._job.steps) :]:
+            work = self._step(stage, work, budget)
         work.generator.save(self._directory)
+        self._do("measuring teacher and compressed network on test")
         teacher, compressed = self._measure(work.teacher, None), self._measure(work.generator, work.teacher)
+        self._do("exporting")
         exports = self._export(work.generator)
         self._samples(work)
+        self._do("timing both networks")
         return Outcome(self._job, self._directory, teacher, compressed, exports, tuple(self._records))
+
+    def outlook(self) -> list[Stage]:
+        """What `run` would meet, in order: the teacher, where it is to be trained, and the steps. Writes nothing.
+
+        Raises:
+            DataError: A split cannot be opened, or splits share files.
+        """
+        self._job.data.check_splits()
+        return self._stages()
 
     def evaluate(self, split: str) -> Measured:
         """Measure the network that a finished run left, on any split.
@@ -141,13 +196,18 @@ class Pipeline:
         Raises:
             GanCompressError: In one of its kinds, where the user can mend it.
         """
-        return self._measure(Generator.load(self._directory), self.teacher().teacher, split)
+        return self._measure(Generator.load(self._directory), Generator.load(self._directory / "teacher"), split)
 
     def example(self) -> Tensor:
         """An input of the generators, [1, c, h, w]."""
         return self._measuring().example()
 
-    def _context(self, directory: Path, log: TrainingLog, budget: Budget | None) -> Context:
+    def cost(self, generator: Generator) -> Cost:
+        """What a generator costs at the size of the data, batch 1."""
+        graph = self._measuring().graph(generator)
+        return CostModel(graph).at(graph.full_plan())
+
+    def _context(self, directory: Path, log: StepLog, budget: Budget | None) -> Context:
         job = self._job
         return Context(
             task=find_task(job.task),
@@ -162,29 +222,50 @@ class Pipeline:
             metrics=job.metrics,
         )
 
-    def _step(self, name: str, step: Step, fingerprint: str, work: Work | None, budget: Budget | None) -> Work:
-        directory = self._directory / "steps" / f"{name}-{fingerprint[:8]}"
-        done = directory / "done.json"
-        if done.is_file():
-            self._say(f"{name}: done before, taken from {directory}")
-            self._records.append(json.loads(done.read_text()))
+    def _stages(self) -> list[Stage]:
+        """The teacher, where it is to be trained, and the steps."""
+        steps, train = self._job.steps, self._job.teacher.train
+        stages = [self._stage("teacher", f"before {len(steps)} steps", train, [])] if train is not None else []
+        for number, step in enumerate(steps, start=1):
+            stages.append(self._stage(f"{number}-{step.kind}", f"step {number} of {len(steps)}", step, steps[:number]))
+        return stages
+
+    def _stage(self, name: str, place: str, step: Step, until: Sequence[Step]) -> Stage:
+        return Stage(name, place, step, self._directory / "steps" / f"{name}-{self._fingerprint(until)[:8]}")
+
+    def _step(self, stage: Stage, work: Work | None, budget: Budget | None) -> Work:
+        directory = stage.directory
+        if stage.state == "done":
+            self._say(f"{stage.name}: done before, taken from {directory}")
+            self._records.append(json.loads((directory / DONE_FILE).read_text()))
             return _load_work(directory, work)
-        for other in sorted((self._directory / "steps").glob(f"{name}-*/done.json")):
-            self._say(f"{name}: the recipe has changed since {other.parent}; that result stays there unused")
-        self._say(f"{name}: {'goes on' if directory.exists() else 'starts'}")
+        for other in stage.replaced:
+            self._say(f"{stage.name}: the recipe has changed since {other}; that result stays there unused")
+        self._say(f"{stage.name}: {'goes on' if stage.state == 'begun' else 'starts'}, {stage.place}")
         directory.mkdir(parents=True, exist_ok=True)
-        log, began = RunLog(directory, self._say), time.perf_counter()
-        result = step.run(work, self._context(directory, log, budget))  # type: ignore[arg-type]
+        began = time.perf_counter()
+        torch.manual_seed(self._job.seed)  # what a step draws does not depend on which steps this process ran before
+        with self._log(stage) as log:
+            result = stage.step.run(work, self._context(directory, log, budget))  # type: ignore[arg-type]
         seconds = time.perf_counter() - began
-        record = {"step": name, "kind": step.kind, "directory": directory.name, "seconds": seconds, **result.facts}
-        self._records.append(record)
+        facts = {"step": stage.name, "kind": stage.step.kind, "directory": directory.name, "seconds": seconds}
+        self._records.append({**facts, **result.facts})
         if self._accelerator.is_main_process:
             _save_work(result, directory)
-            with (self._directory / "records.jsonl").open("a") as file:
-                file.write(json.dumps(record) + "\n")
-            write_atomically(done, json.dumps(record, indent=2).encode())
+            lines = "".join(f"{json.dumps(record)}\n" for record in self._records)
+            write_atomically(self._directory / "records.jsonl", lines.encode())
+            write_atomically(directory / DONE_FILE, json.dumps(self._records[-1], indent=2).encode())
         self._accelerator.wait_for_everyone()
+        self._say(f"{stage.name}: done in {duration(seconds)}")
         return result
+
+    def _do(self, what: str) -> None:
+        if self._show is not None:
+            self._show(what)
+
+    def _log(self, stage: Stage) -> RunLog:
+        board = self._directory / "tensorboard" / stage.directory.name if self._tensorboard else None
+        return RunLog(stage.directory, self._say, step=stage.name, place=stage.place, show=self._show, board=board)
 
     def _fingerprint(self, steps: Any) -> str:
         """Changes whenever something changes that the result of these steps depends on."""
@@ -198,11 +279,7 @@ class Pipeline:
         options = self._job.budget
         if options is None:
             return None
-        return options.of(float(self._cost(teacher).macs.count(options.convention)))
-
-    def _cost(self, generator: Generator) -> Cost:
-        graph = self._measuring().graph(generator)
-        return CostModel(graph).at(graph.full_plan())
+        return options.of(float(self.cost(teacher).macs.count(options.convention)))
 
     def _measuring(self) -> Context:
         return self._context(self._directory, RunLog(self._directory, self._say), None)
@@ -214,7 +291,7 @@ class Pipeline:
         if teacher is not None:
             again = Evaluation(options, options.against_teacher, context, split, teacher.build())
             metrics |= {f"{r.name}_to_teacher": r for r in again.of(generator.build())}
-        return Measured(generator, self._cost(generator), metrics)
+        return Measured(generator, self.cost(generator), metrics)
 
     def _export(self, generator: Generator) -> tuple[OnnxReport, ...]:
         exports = self._directory / "exports"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 from gancompress.cost.latency import in_turns
 from gancompress.metrics import MetricResult
 from gancompress.models.config_strings import plan_string
+from gancompress.models.generator import Generator
 from gancompress.pipeline import Measured, Outcome
 from gancompress.report import (
     COMPRESSED,
@@ -31,6 +31,10 @@ from gancompress.report import (
     SearchFacts,
     StepFacts,
 )
+from gancompress.run_log import read_losses
+
+RUNTIME = "PyTorch eager, CPU"
+"""What latencies are measured in."""
 
 
 def summarise(outcome: Outcome, example: torch.Tensor, rounds: int = 20) -> Report:
@@ -43,7 +47,7 @@ def summarise(outcome: Outcome, example: torch.Tensor, rounds: int = 20) -> Repo
     """
     directory = outcome.directory
     records = outcome.records
-    latency = _latency(outcome, example, rounds)
+    latency = latencies((outcome.teacher.generator, outcome.compressed.generator), example, rounds)
     return Report(
         title=outcome.job.name,
         recipe=(directory / "job.yaml").read_text(),
@@ -73,8 +77,15 @@ def environment() -> dict[str, str | int | float | None]:
 
 
 @torch.no_grad()
-def _latency(outcome: Outcome, example: torch.Tensor, rounds: int) -> list[Latency]:
-    networks = [measured.generator.build() for measured in (outcome.teacher, outcome.compressed)]
+def latencies(generators: Sequence[Generator], example: torch.Tensor, rounds: int = 20) -> list[Latency]:
+    """Time generators in `RUNTIME`, turn by turn, so that their ratio holds on a noisy machine.
+
+    Args:
+        generators: What to time.
+        example: An input of theirs [1, c, h, w].
+        rounds: Forward passes of each that are timed.
+    """
+    networks = [generator.build() for generator in generators]
     functions = [lambda network=network: network(example) for network in networks]
     times = in_turns(functions, rounds, warm_up=3)
     return [Latency(statistics.median(t), *(statistics.quantiles(t, n=10)[i] for i in (0, -1))) for t in times]
@@ -91,7 +102,7 @@ def _network(name: str, measured: Measured, latency: Latency, file: Path) -> Net
         file_bytes=file.stat().st_size,
         macs=MacFacts.of(cost.macs),
         peak_activation_bytes=cost.peak_activation_bytes,
-        latency_ms={"PyTorch eager, CPU": latency},
+        latency_ms={RUNTIME: latency},
         metrics={key: _metric(result) for key, result in measured.metrics.items()},
     )
 
@@ -102,7 +113,7 @@ def _metric(result: MetricResult) -> MetricValue:
 
 
 def _step(record: Mapping[str, Any], directory: Path) -> StepFacts:
-    losses = _losses(directory / "steps" / record["directory"] / "losses.jsonl")
+    losses = read_losses(directory / "steps" / record["directory"])
     rates = [line["images_per_second"] for line in losses]
     return StepFacts(
         name=record["step"],
@@ -112,15 +123,6 @@ def _step(record: Mapping[str, Any], directory: Path) -> StepFacts:
         images_per_second=statistics.median(rates) if rates else None,
         losses=[(line["num_images"], line["losses"]) for line in losses],
     )
-
-
-def _losses(path: Path) -> list[dict[str, Any]]:
-    """The lines of a step; of one that was resumed, the last line for each number of images."""
-    if not path.is_file():
-        return []
-    lines: Iterable[dict[str, Any]] = map(json.loads, path.read_text().splitlines())
-    latest = {line["num_images"]: line for line in lines}
-    return [latest[num_images] for num_images in sorted(latest)]
 
 
 def _search(facts: Mapping[str, Any]) -> SearchFacts:

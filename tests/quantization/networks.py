@@ -9,9 +9,9 @@ from gancompress.models.families import build
 
 FAMILIES = {
     "resnet_6blocks": ({"ngf": 8}, 16),
-    "resnet": ({"ngf": 8, "num_blocks": 2, "separable": True}, 16),
+    "resnet": ({"ngf": 8, "num_blocks": 1, "separable": True}, 16),
     "unet": ({"ngf": 8, "num_downs": 3}, 16),
-    "cartoongan": ({"ngf": 8, "num_blocks": 2}, 16),
+    "cartoongan": ({"ngf": 8, "num_blocks": 1}, 16),
 }
 
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from gancompress.report import Candidate, SearchFacts, StepFacts
+from gancompress.report import Candidate, SearchFacts, StepFacts, losses_png
 from gancompress.report.plots import PALETTE, _extremes, front_svg, loss_svgs, smoothed
 from tests.report.example import FULL
 
@@ -94,3 +95,14 @@ def test_long_curves_keep_their_extremes():
     assert len(kept) <= 400
     assert {values.argmin(), values.argmax()} <= set(kept)
     assert list(kept) == sorted(kept)
+
+
+def test_the_picture_of_all_losses_has_a_plot_for_each_term(tmp_path):
+    def size(*terms: str) -> tuple[int, int]:
+        losses_png([(1, dict.fromkeys(terms, 1.0)), (2, dict.fromkeys(terms, math.nan))], tmp_path / "losses.png")
+        with Image.open(tmp_path / "losses.png") as image:
+            return image.size
+
+    width, height = size("a")
+    assert size("a", "b", "c") == (3 * width, height)
+    assert size("a", "b", "c", "d") == (3 * width, 2 * height)

@@ -98,8 +98,8 @@ def test_every_candidate_is_within_the_budget_and_none_comes_twice(method):
     )
     assert sorted(texts(found)) == sorted(AFFORDABLE)  # fewer than asked for: all there are
     assert all(c.cost == cost(c.plan) <= 900 for c in found.candidates)
-    assert [c.index for c, _, _ in seen] == [count - 1 for _, count, _ in seen] == list(range(len(AFFORDABLE)))
-    assert {total for _, _, total in seen} == {len(AFFORDABLE) if method == "exhaustive" else SMALL.size}
+    assert [so_far.candidates for so_far, _ in seen] == [found.candidates[:n] for n in range(len(AFFORDABLE) + 1)]
+    assert {total for _, total in seen} == {len(AFFORDABLE) if method == "exhaustive" else SMALL.size}
 
 
 @pytest.mark.parametrize("method", METHODS)

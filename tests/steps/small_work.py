@@ -23,6 +23,13 @@ class Lines:
 
     def __init__(self) -> None:
         self.lines: list[tuple[int, dict[str, float]]] = []
+        self.positions: list[tuple[int, int]] = []
+
+    def progress(self, num_images: int, total_images: int) -> None:
+        self.positions.append((num_images, total_images))
+
+    def searched(self, num_candidates: int, total_candidates: int, best: Mapping[str, float]) -> None:
+        self.positions.append((num_candidates, total_candidates))
 
     def losses(self, num_images: int, values: Mapping[str, float], images_per_second: float) -> None:
         assert images_per_second > 0

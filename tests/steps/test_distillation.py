@@ -291,6 +291,9 @@ def test_without_other_images_the_teachers_are_what_the_discriminator_takes_for_
 
 def train(game: Distillation, batch, directory: Path, num_images: int, **how) -> dict[str, float]:
     class Log:
+        def progress(self, num_images, total_images):
+            pass
+
         def losses(self, num_images, values, images_per_second):
             self.values = values
 

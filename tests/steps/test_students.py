@@ -171,6 +171,9 @@ def train(objective: Distillation, directory, num_images: int = 8, stop=lambda: 
             start += size
 
     class Log:
+        def progress(self, num_images, total_images):
+            pass
+
         def losses(self, num_images, values, images_per_second):
             logged.append(values)
 

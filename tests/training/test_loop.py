@@ -97,6 +97,13 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path):
     assert same(state(resumed), state(straight))
 
 
+def test_progress_is_told_from_where_training_goes_on(tmp_path):
+    assert not train(Game(), tmp_path, options(), stop=lambda: True)
+    log = Log()
+    train(Game(), tmp_path, options(), log)
+    assert log.positions == [(images, 32) for images in range(4, 33, 4)]
+
+
 def test_a_finished_run_is_not_trained_again(tmp_path):
     first = Game()
     train(first, tmp_path, options())

@@ -69,6 +69,10 @@ class Log:
     def __init__(self) -> None:
         self.lines: list[tuple[int, dict[str, float]]] = []
         self.previews: list[int] = []
+        self.positions: list[tuple[int, int]] = []
+
+    def progress(self, num_images: int, total_images: int) -> None:
+        self.positions.append((num_images, total_images))
 
     def losses(self, num_images: int, values: Mapping[str, float], images_per_second: float) -> None:
         assert images_per_second > 0

@@ -148,7 +148,9 @@ def _draft_of(path: Path) -> Iterator[Path]:
         finally:
             draft.unlink(missing_ok=True)
     except OSError as error:
-        raise ExportError(f"ONNX export: cannot write {path}: {error.strerror}") from error
+        raise ExportError(
+            f"ONNX export: cannot write {path}: {error.strerror}; make room there, and run it again"
+        ) from error
 
 
 @contextmanager
@@ -235,6 +237,8 @@ def _write(
                 node.metadata_props.pop("pkg.torch.onnx.stack_trace", None)  # names files of this machine
             program.save(path, external_data=False)
             _optional("onnx").checker.check_model(path, full_check=True)
+    except OSError:
+        raise  # the disk's fault, which `_draft_of` tells
     except Exception as error:
         raise ExportError(f"ONNX export of {type(module).__name__} failed: {_reason(error)}") from error
     return program.model.opset_imports[""]

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from gancompress.errors import CheckpointError
+from gancompress.errors import CheckpointError, naming
 from gancompress.models.state import listed
 
 # Where training programs keep the generator, most wanted first: averaged weights, a generator, then the rest.
@@ -85,11 +85,15 @@ def without_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file so that it is there completely or not at all."""
+    """Writes a file so that it is there completely or not at all, whatever happens to the program or the machine."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
+        with naming(path):
+            with partial.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
 

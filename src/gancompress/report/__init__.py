@@ -17,6 +17,8 @@ from gancompress.report.data import (
 )
 from gancompress.report.front import pareto_front
 from gancompress.report.grid import sample_grid
+from gancompress.report.plots import losses_png
+from gancompress.report.tensorboard import TensorBoard
 from gancompress.report.write import write_report
 
 __all__ = [
@@ -33,6 +35,8 @@ __all__ = [
     "Samples",
     "SearchFacts",
     "StepFacts",
+    "TensorBoard",
+    "losses_png",
     "pareto_front",
     "sample_grid",
     "write_report",

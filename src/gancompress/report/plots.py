@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from matplotlib import rc_context
@@ -13,12 +14,15 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from gancompress.models.weight_files import write_atomically
 from gancompress.report.data import Candidate, SearchFacts, StepFacts
 from gancompress.report.front import pareto_front
 from gancompress.report.wording import compact
 
 PALETTE = {"ink": "#24292f", "muted": "#6b7280", "line": "#d9dce1", "accent": "#0f766e", "warm": "#c2410c"}
 """The colour of each role. In the SVG each is the fallback of the CSS variable of its role: ``var(--ink, #24292f)``."""
+
+Losses = Sequence[tuple[int, Mapping[str, float]]]
 
 _LOG_FROM = 20  # a range of this factor and more reads better on a logarithmic axis
 _SMOOTHING = 15  # a smoothed point averages this fraction of the curve, 1 / 15
@@ -75,26 +79,52 @@ def loss_svgs(step: StepFacts, name: str, width_px: int = 300, height_px: int = 
         width_px: Width of one plot; text is 12 px high at this width.
         height_px: Height of one plot.
     """
-    terms = dict.fromkeys(term for _, losses in step.losses for term in losses)
+    svgs = {}
+    for index, (term, points) in enumerate(_curves(step.losses).items()):
+        figure, axes = _canvas(width_px, height_px)
+        _draw_losses(axes, points)
+        svgs[term] = _inline(figure, f"{name}-{index}")
+    return svgs
+
+
+def losses_png(losses: Losses, path: Path) -> None:
+    """Writes one picture with a plot for each loss term: the raw curve, faint, and its moving average.
+
+    Args:
+        losses: ``(num_images, {term: value})`` in order, at least one; values that are not finite are left out.
+        path: The PNG; it is there completely or not at all.
+    """
+    curves = _curves(losses)
+    columns = min(3, len(curves))
+    rows = -(-len(curves) // columns)
+    figure = Figure(figsize=(4.2 * columns, 2.6 * rows), layout="constrained")
+    for index, (term, points) in enumerate(curves.items()):
+        axes = figure.add_subplot(rows, columns, index + 1)
+        axes.set_title(term, loc="left", fontsize=12, color=PALETTE["ink"])
+        _style(axes)
+        _draw_losses(axes, points)
+    figure.supxlabel("images", fontsize=12, color=PALETTE["muted"])
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", facecolor="white", dpi=100)
+    write_atomically(path, buffer.getvalue())
+
+
+def _curves(losses: Losses) -> dict[str, list[tuple[int, float]]]:
+    """The finite values of each term, by the number of images."""
+    terms = dict.fromkeys(term for _, values in losses for term in values)
     return {
-        term: _loss_svg(
-            [(images, losses[term]) for images, losses in step.losses if np.isfinite(losses.get(term, np.nan))],
-            f"{name}-{index}",
-            (width_px, height_px),
-        )
-        for index, term in enumerate(terms)
+        term: [(images, values[term]) for images, values in losses if np.isfinite(values.get(term, np.nan))]
+        for term in terms
     }
 
 
-def _loss_svg(points: Sequence[tuple[int, float]], name: str, size_px: tuple[int, int]) -> str:
-    figure, axes = _canvas(*size_px)
+def _draw_losses(axes: Axes, points: Sequence[tuple[int, float]]) -> None:
     images, values = np.array(points, dtype=float).reshape(-1, 2).T
     for curve, alpha, linewidth in ((values, 0.3, 0.8), (smoothed(values), 1.0, 1.8)):
         kept = _extremes(curve)
         axes.plot(images[kept], curve[kept], color=PALETTE["accent"], alpha=alpha, linewidth=linewidth)
     _scale(axes.xaxis, [], num_ticks=3)
     _scale(axes.yaxis, values, num_ticks=4)
-    return _inline(figure, name)
 
 
 def smoothed(values: np.ndarray) -> np.ndarray:
@@ -117,12 +147,16 @@ def _extremes(values: np.ndarray) -> np.ndarray:
 def _canvas(width_px: int, height_px: int) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width_px / 72, height_px / 72), layout="constrained")
     axes = figure.add_subplot()
+    _style(axes)
+    return figure, axes
+
+
+def _style(axes: Axes) -> None:
     axes.grid(color=PALETTE["line"], linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelsize=12, labelcolor=PALETTE["muted"], pad=5)
     axes.margins(0.04, 0.08)
-    return figure, axes
 
 
 def _scale(axis: Axis, values: Sequence[float] | np.ndarray, num_ticks: int) -> None:

@@ -16,7 +16,7 @@ from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBSto
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy.exc import SQLAlchemyError
 
-from gancompress.errors import ConfigError
+from gancompress.errors import ConfigError, naming
 
 _FIRST_BYTES = b'{"op_code"'
 _WAIT_S = 0.5
@@ -68,7 +68,8 @@ class _Journal(JournalFileBackend):
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         try:
-            super().append_logs(logs)
+            with naming(self._path):
+                super().append_logs(logs)
         except OSError:
             self._cut_off_unfinished_record()
             raise

@@ -14,14 +14,14 @@ from gancompress.search.affordable import AffordablePlans
 from gancompress.search.ledger import Entries, Ledger
 from gancompress.search.methods import METHODS, Method
 from gancompress.search.options import Objective, SearchOptions
-from gancompress.search.result import Candidate, SearchResult
+from gancompress.search.result import SearchResult
 from gancompress.search.space import SearchSpace, Values
 from gancompress.search.storage import opened, quiet
 
 _POLL_S = 0.5
 _MAY_CHANGE = {"num_candidates", "stale_after_s"}
 
-Progress = Callable[[Candidate, int, int], None]
+Progress = Callable[[SearchResult, int], None]
 
 
 def search(
@@ -58,8 +58,8 @@ def search(
         seed: At least 0.
         name: Tells the searches in one storage apart.
         unit: Name of the unit of cost, for messages.
-        progress: Called with each candidate that this process finishes, the number finished so far, and the most there
-            will be.
+        progress: Called with all that is finished so far, in any process, and the most candidates there will be: first
+            before any evaluation, then whenever there are more.
         spent: Called after each evaluation: the seconds that its parts took, which are kept with the candidate.
 
     Raises:
@@ -75,8 +75,12 @@ def search(
         with quiet():
             ledger = Ledger(kept, name, space, objective, options, settings)
             method = METHODS[options.method](plans, objective, options, seed)
+        told = -1
         while True:
             entries = ledger.read()
+            if progress is not None and len(entries.finished) != told:
+                told = len(entries.finished)
+                progress(SearchResult(objective, budget, tuple(entries.finished)), method.num_candidates)
             index = entries.next_index
             values = _next(method, entries, index)
             if values is None and not entries.running:
@@ -89,9 +93,7 @@ def search(
                 continue
             with ledger.evaluating(claim):
                 metrics = evaluate(space.plan(values))
-                candidate = ledger.finish(claim, metrics, spent())
-            if progress is not None:
-                progress(candidate, len(entries.finished) + 1, method.num_candidates)
+                ledger.finish(claim, metrics, spent())
 
 
 def _next(method: Method, entries: Entries, index: int) -> Values | None:

@@ -90,9 +90,12 @@ class CoEvolve(Step):
     def _evolve(self, space: MaskSpace, fitness: _Fitness, context: Context) -> _Generation:
         path = context.directory / "population.safetensors"
         state = _Generation.load(path) if path.is_file() else None
+        made = fitness.num_images * self.genetic.population
         while state is None or state.generation < self.genetic.num_generations:
             began = time.perf_counter()
             number = 0 if state is None else state.generation + 1
+            if context.accelerator.is_main_process:
+                context.log.progress(number * made, (self.genetic.num_generations + 1) * made)
             random = torch.Generator().manual_seed(context.seed * 1_000_003 + number)
             if state is None:
                 masks = [space.random(random) for _ in range(self.genetic.population)]
@@ -104,7 +107,6 @@ class CoEvolve(Step):
             if context.accelerator.is_main_process:
                 state.save(path)
                 values = {"fitness": float(state.fitness.max()), "mean_fitness": float(state.fitness.mean())}
-                made = fitness.num_images * len(masks)
                 context.log.losses((number + 1) * made, values, made / (time.perf_counter() - began))
         return state
 

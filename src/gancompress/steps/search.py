@@ -77,12 +77,18 @@ class Search(Step):
             seed=context.seed,
             unit=context.budget.unit,
             spent=watch.take,
+            progress=lambda found, total: self._tell(context, found, total),
         )
         chosen = result.best if judged else result.candidates[0]
         if chosen is None:
             raise BudgetError(f"search: no candidate has a finite {self.metric}; train the supernet longer")
         facts = _facts(result, chosen, better, context.budget.unit) if judged else _unjudged(chosen, context.budget)
         return Work(work.teacher, _cut(work, graph, chosen.plan, calibration), work.discriminator, facts)
+
+    def _tell(self, context: Context, found: SearchResult, total: int) -> None:
+        if context.accelerator.is_main_process:
+            best = {} if found.best is None else {self.metric: found.best.metrics[self.metric]}
+            context.log.searched(len(found.candidates), total, best)
 
     def _evaluate(
         self, work: Work, graph: ChannelGraph, context: Context, calibration: Calibration, watch: Stopwatch

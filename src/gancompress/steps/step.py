@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn, Protocol
 
 from accelerate import Accelerator
 from pydantic import SerializerFunctionWrapHandler, model_serializer
@@ -66,6 +66,13 @@ class Budget:
         return "parameters" if self.convention == "parameters" else f"{self.convention} MACs"
 
 
+class StepLog(TrainingLog, Protocol):
+    """Where a step reports to. Only the main process calls it."""
+
+    def searched(self, num_candidates: int, total_candidates: int, best: Mapping[str, float]) -> None:
+        """How far a search is: candidates finished, the most there will be, and the metrics of the best of them."""
+
+
 @dataclass(frozen=True)
 class Context:
     """What surrounds a step.
@@ -76,7 +83,7 @@ class Context:
         budget: What the compressed network may cost.
         directory: The step's own directory.
         accelerator: Device and processes.
-        log: Where training reports to.
+        log: Where the step reports to.
         seed: Of whatever is drawn at random.
         num_workers: Processes that decode images.
         stop: Whether the user asked to stop.
@@ -88,7 +95,7 @@ class Context:
     budget: Budget | None
     directory: Path
     accelerator: Accelerator
-    log: TrainingLog
+    log: StepLog
     seed: int = 0
     num_workers: int = 0
     stop: Callable[[], bool] = lambda: False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -14,6 +13,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
+
+from gancompress.models.weight_files import write_atomically
 
 _PATTERN = "[0-9]*.safetensors"
 
@@ -46,20 +47,12 @@ class Checkpoints:
         self.directory, self._keep = directory, keep
 
     def save(self, snapshot: Snapshot) -> Path:
-        """Write a checkpoint under a temporary name, flush it to the disk, give it its name, drop the oldest."""
+        """Write a checkpoint, completely or not at all, and drop the oldest. Raises OSError where there is no room."""
         self.directory.mkdir(parents=True, exist_ok=True)
         path = self.directory / f"{snapshot.num_images:012d}.safetensors"
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in snapshot.tensors.items()}
         facts = {"facts": json.dumps(dict(snapshot.facts)), "digest": _digest(tensors)}
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        try:
-            with partial.open("wb") as file:
-                file.write(save(tensors, metadata=facts))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_atomically(path, save(tensors, metadata=facts))
         for old in self._newest_first()[self._keep :]:
             old.unlink()
         return path

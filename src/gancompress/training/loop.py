@@ -25,6 +25,9 @@ Loader = Callable[[int, int], Iterable[Batch]]
 class TrainingLog(Protocol):
     """Where the loop reports to. Only the main process calls it."""
 
+    def progress(self, num_images: int, total_images: int) -> None:
+        """How far training is: told before the first step, wherever it goes on from, and after each."""
+
     def losses(self, num_images: int, values: Mapping[str, float], images_per_second: float) -> None:
         """Mean losses since the last report."""
 
@@ -73,22 +76,24 @@ def fit(
         objective.take_shape(snapshot.facts["shape"])
     run = _Run(objective, options, accelerator, log, seed)
     run.restore(snapshot)
+    run.tell_progress()
     if run.num_images >= options.total_images:
         run.keep_averages()
         return True
     batches = iter(loader(run.num_images, per_process))
     while run.num_images < options.total_images:
         run.step(next(batches))
+        run.tell_progress()
         finished = run.num_images >= options.total_images
         stopping = run.asked_anywhere(stop())
-        if stopping or finished or run.passed(options.checkpoint_every):
-            if accelerator.is_main_process:
-                checkpoints.save(run.snapshot())
-            accelerator.wait_for_everyone()
         if run.passed(options.log_every):
             run.report()
         if preview_batch is not None and (finished or (options.preview_every and run.passed(options.preview_every))):
             run.preview(preview_batch)
+        if stopping or finished or run.passed(options.checkpoint_every):
+            if accelerator.is_main_process:
+                checkpoints.save(run.snapshot())
+            accelerator.wait_for_everyone()
         if stopping and not finished:
             return False
     run.keep_averages()
@@ -312,6 +317,11 @@ class _Run:
     def passed(self, every: int) -> bool:
         """Whether the last step crossed a multiple of this many images."""
         return self.num_images // every > (self.num_images - self.options.batch_size) // every
+
+    def tell_progress(self) -> None:
+        """Say how far it is."""
+        if self.accelerator.is_main_process:
+            self.log.progress(self.num_images, self.options.total_images)
 
     def report(self) -> None:
         """Report the means of the losses since the last report."""

@@ -1,0 +1,49 @@
+"""The way in: all verbs, and errors as one line."""
+
+from __future__ import annotations
+
+import errno
+import sys
+
+import typer
+
+from gancompress.cli.jobs import compress, evaluate, quickstart, recipes, train
+from gancompress.cli.networks import export, inspect, prune
+from gancompress.errors import GanCompressError, Interrupted
+
+app = typer.Typer(
+    name="gancompress",
+    help="Compress GAN generators: many times smaller and faster, the same look.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for verb in (inspect, prune, export, compress, train, quickstart, evaluate, recipes):
+    app.command()(verb)
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def main() -> None:
+    """Run the command line; what the user can mend is told in one line, with exit status 2."""
+    try:
+        app()
+    except Interrupted as error:
+        sys.exit(_complain(str(error), 130))
+    except GanCompressError as error:
+        sys.exit(_complain(str(error)))
+    except OSError as error:
+        sys.exit(_complain(_in_words(error)))
+
+
+def _complain(message: str, status: int = 2) -> int:
+    print(f"gancompress: {message}", file=sys.stderr)
+    return status
+
+
+def _in_words(error: OSError) -> str:
+    """What the operating system refused, and where."""
+    words = error.strerror or str(error) or type(error).__name__
+    if error.errno in _NO_ROOM:
+        words += "; make room there and run the same command: it goes on from what is saved"
+    return words if error.filename is None else f"{error.filename}: {words}"

@@ -1,0 +1,144 @@
+"""Verbs that run whole jobs, or parts of one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+import yaml
+from rich.table import Table
+
+from gancompress.cli.display import watching
+from gancompress.cli.options import JsonOption, Recipe, RecipeOption, RunDirectory, TensorBoardOption, console, notices
+
+if TYPE_CHECKING:
+    from gancompress.job import Job
+    from gancompress.pipeline import Stage
+
+
+def compress(
+    recipe: Recipe,
+    options: RecipeOption = [],  # noqa: B006
+    out: RunDirectory = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Check the recipe and its data, say what is left to do, and do nothing."),
+    ] = False,
+    tensorboard: TensorBoardOption = False,
+) -> None:
+    """Run a whole job: teacher, steps, measurements, exports, report. The same command resumes."""
+    from gancompress.cli.tables import cost_table, metric_table
+    from gancompress.interruption import until_asked_to_stop
+    from gancompress.job import load_job
+    from gancompress.pipeline import Pipeline
+    from gancompress.report import write_report
+    from gancompress.summary import summarise
+
+    job = load_job(recipe, options)
+    directory = out or Path("runs", job.name)
+    if dry_run:
+        _show_outlook(job, directory)
+        return
+    with watching(console) as watch, until_asked_to_stop(watch.say) as stop:
+        pipeline = Pipeline(job, directory, watch.say, stop, show=watch.show, tensorboard=tensorboard)
+        outcome = pipeline.run()
+        write_report(summarise(outcome, pipeline.example()), directory)
+    console.print(cost_table([("teacher", outcome.teacher.cost), ("compressed", outcome.compressed.cost)]))
+    console.print(metric_table(outcome.teacher.metrics, outcome.compressed.metrics))
+    console.print(f"report: {directory / 'report.html'}", soft_wrap=True, markup=False)
+
+
+def train(
+    recipe: Recipe,
+    options: RecipeOption = [],  # noqa: B006
+    out: RunDirectory = None,
+    tensorboard: TensorBoardOption = False,
+) -> None:
+    """Train a recipe's teacher alone. The same command resumes, and `compress` goes on from it."""
+    from gancompress.interruption import until_asked_to_stop
+    from gancompress.job import load_job
+    from gancompress.pipeline import Pipeline
+
+    job = load_job(recipe, options)
+    directory = out or Path("runs", job.name)
+    with watching(console) as watch, until_asked_to_stop(watch.say) as stop:
+        Pipeline(job, directory, watch.say, stop, show=watch.show, tensorboard=tensorboard).teacher()
+    console.print(f"written to {directory / 'teacher'}", soft_wrap=True, markup=False)
+
+
+def quickstart(out: RunDirectory = None) -> None:
+    """Compress a small generator on data that is drawn on the spot: minutes on two CPU cores, no download."""
+    compress("quickstart", [], out)
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A finished run directory.")],
+    split: Annotated[str, typer.Option(help="The split of the run's data to measure on.")] = "test",
+    options: RecipeOption = [],  # noqa: B006
+    as_json: JsonOption = False,
+) -> None:
+    """Measure the network of a finished run again, or on another split or with other metrics (--set metrics...)."""
+    from gancompress.cli.tables import cost_json, cost_table, latency_table
+    from gancompress.errors import ConfigError
+    from gancompress.job import load_job
+    from gancompress.models.generator import Generator
+    from gancompress.pipeline import Pipeline
+    from gancompress.summary import RUNTIME, latencies
+
+    if not (run / "job.yaml").is_file():
+        raise ConfigError(f"{run}: found no job.yaml, expected a run directory that compress has finished")
+    pipeline = Pipeline(load_job(str(run / "job.yaml"), options), run, notices.print)
+    measured, teacher = pipeline.evaluate(split), Generator.load(run / "teacher")
+    example = pipeline.example()
+    costs = {"teacher": pipeline.cost(teacher), "compressed": measured.cost}
+    times = dict(zip(costs, latencies((teacher, measured.generator), example), strict=True))
+    shape = "x".join(map(str, example.shape))
+    if as_json:
+        metrics = {name: result.to_json() for name, result in measured.metrics.items()}
+        networks = {
+            name: {**cost_json(costs[name]), "latency_ms": {"runtime": RUNTIME, **vars(times[name])}} for name in costs
+        }
+        print(json.dumps({"split": split, "input_size": shape, "metrics": metrics, **networks}, indent=2))
+        return
+    for name, result in measured.metrics.items():
+        figures = str(result).removeprefix(result.name)
+        console.print(f"{name}{figures}  [dim]{result.protocol}[/dim]", highlight=False, soft_wrap=True)
+    console.print(cost_table(list(costs.items())))
+    console.print(latency_table(list(times.items()), RUNTIME, shape))
+
+
+def recipes(name: Annotated[str | None, typer.Argument(help="A recipe to print.")] = None) -> None:
+    """List the recipes that come with gancompress, or print one."""
+    from gancompress.job import recipe_names, recipe_text
+
+    if name is not None:
+        print(recipe_text(name), end="")
+        return
+    for known in recipe_names():
+        comment = " ".join(line[2:] for line in recipe_text(known).splitlines() if line.startswith("# "))
+        console.print(f"[bold]{known}[/bold]  {comment}", highlight=False)
+
+
+def _show_outlook(job: Job, directory: Path) -> None:
+    """What `compress` would do, and whether it can."""
+    from gancompress.pipeline import Pipeline
+
+    console.print(yaml.safe_dump(job.model_dump(mode="json"), sort_keys=False), highlight=False, markup=False)
+    stages = Pipeline(job, directory, notices.print).outlook()
+    sizes = "  ".join(f"{split} {len(job.data.open(split)):,}" for split in job.data.split_names())
+    console.print(f"[bold]data[/bold]  {sizes}", highlight=False)
+    table = Table("step", f"in {directory}", box=None)
+    for stage in stages:
+        table.add_row(stage.name, _in_words(stage))
+    console.print(table)
+
+
+def _in_words(stage: Stage) -> str:
+    """What would become of a step."""
+    words = {"done": "done", "begun": "begun: goes on", "new": "to do"}[stage.state]
+    if stage.state == "done" or not stage.replaced:
+        return words
+    unused = ", ".join(directory.name for directory in stage.replaced)
+    return f"{words}; the recipe has changed since {unused}, which stays unused"

@@ -1,0 +1,133 @@
+"""Verbs that look into a network, narrow it and export it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.table import Table
+
+from gancompress.cli.options import FamilyOption, InputOption, JsonOption, SetOption, SizeOption, Source, console
+
+
+def inspect(
+    source: Source,
+    options: SetOption = [],  # noqa: B006
+    family: FamilyOption = None,
+    size: SizeOption = "256x256",
+    inputs: InputOption = [],  # noqa: B006
+    as_json: JsonOption = False,
+) -> None:
+    """Show a network's channel groups, parameters, MACs in every convention, and memory."""
+    from gancompress.channels import trace
+    from gancompress.cli.parsing import example_inputs, open_generator
+    from gancompress.cli.tables import cost_table, description
+    from gancompress.cost import CostModel
+    from gancompress.models.config_strings import plan_string
+
+    generator = open_generator(source, family, options)
+    shapes = example_inputs(generator, size, inputs)
+    graph = trace(generator.build(), shapes)
+    cost = CostModel(graph).at(graph.full_plan())
+    if as_json:
+        print(json.dumps(description(generator, graph, cost, shapes), indent=2))
+        return
+    plan = plan_string(generator.family, generator.config)
+    console.print(f"[bold]{generator.family}[/bold]" + (f"  plan {plan}" if plan else ""))
+    console.print(cost_table([("", cost)]))
+    table = Table("channel group", "channels", "layers that write it", "layers that read it", box=None)
+    for name, group in graph.groups.items():
+        layers = (len({n for n, _, _ in graph.members(name, roles)}) for roles in (("out", "depthwise"), ("in",)))
+        table.add_row(name, str(group.size), *map(str, layers))
+    console.print(table)
+    for fixed in graph.fixed:
+        console.print(f"[yellow]not followed:[/yellow] {fixed}" if fixed.unfollowed else f"[dim]fixed: {fixed}[/dim]")
+
+
+def prune(
+    source: Source,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory for the narrow network.")],
+    keep: Annotated[float | None, typer.Option(help="Fraction of every group's channels to keep, 0 to 1.")] = None,
+    macs: Annotated[str | None, typer.Option(help="Most MACs, such as 3G or 500M.")] = None,
+    plan: Annotated[
+        str | None,
+        typer.Option(help="The widths: 16_16_32_..., as the papers write them, or a JSON object by channel group."),
+    ] = None,
+    convention: Annotated[str, typer.Option(help="What --macs counts: true, outsize, gc or gi MACs.")] = "true",
+    score: Annotated[str, typer.Option(help="What makes a channel important.")] = "l1_incoming",
+    multiple: Annotated[int, typer.Option(help="Widths are multiples of this.")] = 8,
+    minimum: Annotated[int, typer.Option(help="The narrowest width.")] = 8,
+    fixed: Annotated[list[str], typer.Option(help="A channel group to leave at full width; repeatable.")] = [],  # noqa: B006
+    options: SetOption = [],  # noqa: B006
+    family: FamilyOption = None,
+    size: SizeOption = "256x256",
+    inputs: InputOption = [],  # noqa: B006
+    as_json: JsonOption = False,
+) -> None:
+    """Narrow a network to its most important channels."""
+    from gancompress import steps
+    from gancompress.channels import trace
+    from gancompress.cli.parsing import example_inputs, open_generator, parse_convention, parse_count, parse_plan
+    from gancompress.cli.tables import cost_json, cost_table
+    from gancompress.cost import CostModel, widest_plan
+    from gancompress.errors import PlanError
+    from gancompress.importance import find_score
+
+    if sum(choice is not None for choice in (keep, macs, plan)) != 1:
+        raise PlanError("prune: expected one of --keep, --macs and --plan, to say how narrow")
+    counted = parse_convention(convention)
+    generator = open_generator(source, family, options)
+    shapes = example_inputs(generator, size, inputs)
+    # A plan that is written out is taken as it stands, whatever its multiples.
+    multiple, minimum = (multiple, minimum) if plan is None else (1, 1)
+    graph = trace(generator.build(), shapes, multiple=multiple, minimum=minimum, fixed=fixed)
+    model = CostModel(graph)
+    if keep is not None:
+        chosen = graph.uniform_plan(keep)
+    elif macs is not None:
+        chosen = widest_plan(graph, lambda p: model.macs(p).count(counted), parse_count(macs), f"{counted} MACs")
+    else:
+        chosen = parse_plan(generator, graph, plan or "")
+    small = steps.prune(generator, graph, chosen, find_score(score))
+    small.save(out)
+    before, after = model.at(graph.full_plan()), model.at(chosen)
+    if as_json:
+        print(json.dumps({"directory": str(out), "widths": dict(chosen.widths)} | cost_json(after), indent=2))
+        return
+    console.print(cost_table([("before", before), ("after", after)]))
+    console.print(f"written to {out}")
+
+
+def export(
+    directory: Annotated[Path, typer.Argument(help="A directory written by gancompress, or a checkpoint.")],
+    format: Annotated[Literal["onnx"], typer.Option("--format", help="Format of the file.")] = "onnx",
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="The file; DIR/model.onnx if left out.")
+    ] = None,
+    family: FamilyOption = None,
+    size: SizeOption = "256x256",
+    inputs: InputOption = [],  # noqa: B006
+    as_json: JsonOption = False,
+) -> None:
+    """Write a network to a file that runs without PyTorch, and check it against PyTorch."""
+    from gancompress.cli.parsing import example_inputs, open_generator
+    from gancompress.errors import CheckpointError
+    from gancompress.export import export_generator
+
+    if not directory.exists():
+        raise CheckpointError(f"{directory}: no such file or directory; expected one that prune or training wrote")
+    generator = open_generator(str(directory), family, [])
+    path = out or (directory if directory.is_dir() else directory.parent) / "model.onnx"
+    report = export_generator(generator, example_inputs(generator, size, inputs), path)
+    if as_json:
+        print(json.dumps({**asdict(report), "path": str(path), "max_difference": report.max_difference}, indent=2))
+        return
+    table = Table("input", "largest difference from PyTorch", "mean", box=None)
+    for case in report.cases:
+        shapes = ", ".join("x".join(map(str, shape)) for shape in case.input_shapes)
+        table.add_row(shapes, f"{case.max_abs:.1e}", f"{case.mean_abs:.1e}")
+    console.print(table)
+    console.print(f"written to {path}: {report.file_bytes:,} bytes, opset {report.opset}, any batch and size")

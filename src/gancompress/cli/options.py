@@ -1,0 +1,49 @@
+"""Arguments and options that several verbs share, and where verbs print."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+_IS_MAIN_PROCESS = os.environ.get("RANK", "0") == "0"  # torchrun and accelerate launch number their processes
+
+console = Console(quiet=not _IS_MAIN_PROCESS)
+"""Standard output."""
+notices = Console(stderr=True, quiet=not _IS_MAIN_PROCESS)
+"""Standard error, for what is not the answer."""
+
+Source = Annotated[
+    str,
+    typer.Argument(help="A directory written by gancompress, a checkpoint, a family's name, or package.module:Class."),
+]
+SetOption = Annotated[
+    list[str],
+    typer.Option("--set", metavar="OPTION=VALUE", help="An option of the family, such as ngf=32; repeatable."),
+]
+FamilyOption = Annotated[
+    str | None, typer.Option("--family", help="What a checkpoint holds, where its tensors do not tell.")
+]
+SizeOption = Annotated[
+    str, typer.Option("--size", metavar="HxW", help="Size of the images, height x width, in pixels.")
+]
+InputOption = Annotated[
+    list[str],
+    typer.Option("--input", metavar="NxCx...", help="Shape of an input of package.module:Class; repeatable."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+Recipe = Annotated[str, typer.Argument(help="A recipe's name, or the path of a YAML file.")]
+RunDirectory = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="The run directory; runs/NAME if left out.")
+]
+RecipeOption = Annotated[
+    list[str],
+    typer.Option("--set", metavar="A.B=VALUE", help="An option of the recipe, such as seed=1; repeatable."),
+]
+TensorBoardOption = Annotated[
+    bool, typer.Option("--tensorboard", help="Write losses and samples to tensorboard/ in the run directory, too.")
+]

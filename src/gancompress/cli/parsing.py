@@ -1,0 +1,101 @@
+"""From what a user types to networks, inputs, sizes and plans."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import yaml
+from torch import Tensor
+
+from gancompress.channels import ChannelGraph, ChannelPlan
+from gancompress.cli.options import notices
+from gancompress.cost import CONVENTIONS, Convention
+from gancompress.errors import ConfigError, PlanError, nearest
+from gancompress.models.config_strings import widths_from_string
+from gancompress.models.families import FAMILIES, build, find_family
+from gancompress.models.generator import Generator
+from gancompress.models.import_path import is_import_path
+from gancompress.models.importers import load_generator
+
+
+def open_generator(source: str, family: str | None, options: Sequence[str]) -> Generator:
+    """The generator that an argument of the command line names."""
+    config = parse_options(options)
+    if Path(source).exists():
+        return load_generator(Path(source), family, config or None)
+    if source not in FAMILIES and not is_import_path(source):
+        known = ", ".join(FAMILIES)
+        raise ConfigError(
+            f"'{source}': no such file, and no family of this name; "
+            f"expected a path, one of {known}, or package.module:Class"
+        )
+    notices.print(f"{source} names an architecture: its weights are random, from seed 0", style="yellow")
+    torch.manual_seed(0)
+    return Generator.from_module(build(source, config), source, config)
+
+
+def parse_options(options: Sequence[str]) -> dict[str, Any]:
+    """Each ``OPTION=VALUE``; values are YAML."""
+    config: dict[str, Any] = {}
+    for option in options:
+        name, equals, value = option.partition("=")
+        if not equals:
+            raise ConfigError(f"--set: got '{option}', expected OPTION=VALUE, such as ngf=32")
+        try:
+            config[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ConfigError(f"--set: got '{option}', expected a YAML value behind '='") from None
+    return config
+
+
+def example_inputs(generator: Generator, size: str, inputs: Sequence[str]) -> tuple[Tensor, ...]:
+    """Inputs to trace and measure a generator with."""
+    if is_import_path(generator.family):
+        shapes = [parse_sizes("--input", shape, None) for shape in inputs] or [(1, 3, *parse_sizes("--size", size, 2))]
+        return tuple(torch.arange(math.prod(shape), dtype=torch.float32).sin().view(shape) for shape in shapes)
+    if inputs:
+        raise ConfigError(f"--input: {generator.family} takes an image; say its size with --size HxW")
+    height, width = parse_sizes("--size", size, 2)
+    return find_family(generator.family).example_inputs(generator.config, (height, width))
+
+
+def parse_sizes(option: str, text: str, count: int | None) -> tuple[int, ...]:
+    """Whole numbers joined by ``x``; so many, or any number of them."""
+    parts = text.lower().split("x")
+    if not all(part.isdigit() and int(part) > 0 for part in parts) or (count is not None and len(parts) != count):
+        raise ConfigError(
+            f"{option}: got '{text}', expected whole numbers joined by 'x', such as {'256x256' if count else '1x80x64'}"
+        )
+    return tuple(map(int, parts))
+
+
+def parse_count(text: str) -> float:
+    """A number, with K, M, G or T behind it where wanted."""
+    unit = {"K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}.get(text[-1:].upper(), 1.0)
+    try:
+        count = float(text[:-1] if unit > 1 else text) * unit
+    except ValueError:
+        count = math.nan
+    if not 0 < count < math.inf:
+        raise PlanError(f"--macs: got '{text}', expected a number above 0, with K, M, G or T behind it where wanted")
+    return count
+
+
+def parse_convention(text: str) -> Convention:
+    """The name of a convention of counting MACs."""
+    if text not in CONVENTIONS:
+        raise ConfigError(f"--convention: got '{text}', expected a known one; {nearest(text, CONVENTIONS)}")
+    return cast(Convention, text)
+
+
+def parse_plan(generator: Generator, graph: ChannelGraph, text: str) -> ChannelPlan:
+    """A plan as the papers write it, or as a JSON object by channel group."""
+    if text.lstrip().startswith("{"):
+        return graph.plan(ChannelPlan.from_json(text).widths)
+    if is_import_path(generator.family):
+        raise PlanError(f"--plan: got '{text}', expected a JSON object by channel group for {generator.family}")
+    return graph.plan(widths_from_string(find_family(generator.family).parse(generator.config), text))

@@ -1,0 +1,95 @@
+"""Costs, latencies and metrics as tables and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from torch import Tensor
+
+from gancompress.channels import ChannelGraph
+from gancompress.cost import Cost
+from gancompress.models.config_strings import plan_string
+from gancompress.models.generator import Generator
+
+if TYPE_CHECKING:
+    from gancompress.metrics import MetricResult
+    from gancompress.report import Latency
+
+
+def cost_json(cost: Cost) -> dict[str, Any]:
+    """A cost for JSON."""
+    return {
+        "parameters": cost.parameters,
+        "parameter_bytes": cost.parameter_bytes,
+        "macs": {"true": cost.macs.true, "outsize": cost.macs.outsize, "gc": cost.macs.gc, "gi": cost.macs.gi},
+        "peak_activation_bytes": cost.peak_activation_bytes,
+    }
+
+
+def description(generator: Generator, graph: ChannelGraph, cost: Cost, shapes: Sequence[Tensor]) -> dict[str, Any]:
+    """A network for JSON."""
+    return {
+        "family": generator.family,
+        "config": dict(generator.config),
+        "plan": plan_string(generator.family, generator.config),
+        "inputs": [list(tensor.shape) for tensor in shapes],
+        **cost_json(cost),
+        "groups": {name: group.size for name, group in graph.groups.items()},
+        "fixed": [str(fixed) for fixed in graph.fixed if not fixed.unfollowed],
+        "not_followed": [str(fixed) for fixed in graph.unfollowed],
+    }
+
+
+def cost_table(columns: Sequence[tuple[str, Cost]]) -> Table:
+    """Costs side by side; behind two columns, how many times smaller the second is."""
+    rows = {
+        "parameters": lambda c: c.parameters,
+        "parameters, bytes": lambda c: c.parameter_bytes,
+        "MACs (true)": lambda c: c.macs.true,
+        "MACs (outsize)": lambda c: c.macs.outsize,
+        "MACs (gc)": lambda c: c.macs.gc,
+        "MACs (gi, 1024^3)": lambda c: c.macs.gi,
+        "peak activations, bytes": lambda c: c.peak_activation_bytes,
+    }
+    table = _table("cost", [name for name, _ in columns], "smaller")
+    for name, read in rows.items():
+        values = [read(cost) for _, cost in columns]
+        shown = (f"{v:,}" if isinstance(v, int) else f"{v:.3f}" for v in values)
+        table.add_row(name, *shown, *_ratio(values))
+    return table
+
+
+def latency_table(columns: Sequence[tuple[str, Latency]], runtime: str, shape: str) -> Table:
+    """Latencies side by side; behind two columns, how many times faster the second is."""
+    table = _table(f"latency of {shape}, ms: {runtime}", [name for name, _ in columns], "faster")
+    for name, read in {
+        "median": lambda latency: latency.median,
+        "10th percentile": lambda latency: latency.p10,
+        "90th percentile": lambda latency: latency.p90,
+    }.items():
+        values = [read(latency) for _, latency in columns]
+        table.add_row(name, *(f"{value:.2f}" for value in values), *_ratio(values))
+    return table
+
+
+def metric_table(teacher: Mapping[str, MetricResult], compressed: Mapping[str, MetricResult]) -> Table:
+    """Metrics of both networks, as far as they have them."""
+    table = _table("metric", ["teacher", "compressed"], "")
+    for name, result in compressed.items():
+        before = teacher.get(name)
+        table.add_row(name, f"{before.value:.4g}" if before else "", f"{result.value:.4g}")
+    return table
+
+
+def _table(head: str, columns: Sequence[str], comparison: str) -> Table:
+    """Without lines; figures to the right."""
+    table = Table(head, *columns, *([comparison] if len(columns) == 2 and comparison else []), box=None)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    return table
+
+
+def _ratio(values: Sequence[float]) -> list[str]:
+    return [f"{values[0] / values[1]:.2f}x"] if len(values) == 2 else []

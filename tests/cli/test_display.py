@@ -1,0 +1,93 @@
+"""What a running job looks like: a bar that is redrawn on a terminal, lines elsewhere."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from gancompress.cli.display import picture, watching
+from gancompress.run_log import Progress
+
+TRAINING = Progress(
+    "2-supernet", "step 2 of 4", 120_000, 400_000, "images", 41.234, 6720.0, {"generator": 12.3, "discriminator": 0.512}
+)
+SEARCH = Progress("3-search", "step 3 of 4", 60, 60, "candidates", 0.8, 0.0, {"best ssim": 0.664})
+
+
+def terminal(width: int = 100, **options) -> Console:
+    return Console(file=io.StringIO(), width=width, height=20, **options)
+
+
+def written(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_a_picture_says_all_in_two_lines(width):
+    console = terminal(width)
+    console.print(picture(TRAINING))
+    first, second = written(console).splitlines()
+    assert re.fullmatch(r"2-supernet  step 2 of 4  [━╸╺ ]+ 120,000/400,000 images  41.2/s  1 h 52 min left *", first)
+    assert second.strip() == "generator 12.3  discriminator 0.512"
+
+
+def test_the_bar_grows_with_what_is_done():
+    def filled(done: int) -> int:
+        console = terminal()
+        console.print(picture(Progress("s", "step 1 of 1", done, 100, "images")))
+        return written(console).count("━")
+
+    assert filled(0) == 0
+    assert 0 < filled(25) < filled(50) < filled(100)
+
+
+def test_a_finished_search_has_no_time_left():
+    console = terminal()
+    console.print(picture(SEARCH))
+    assert "60/60 candidates  0.800/s" in written(console)
+    assert "left" not in written(console)
+
+
+def test_a_terminal_is_redrawn_in_place_and_left_clean():
+    console = terminal(force_terminal=True, force_interactive=True, color_system=None)
+    with watching(console) as watch:
+        assert watch.show is not None
+        watch.say("2-supernet: starts")
+        watch.show(TRAINING)
+        watch.show("exporting")
+        watch.say("2-supernet: done in [4] s")
+        watch.show(None)
+    text = written(console)
+    assert "120,000/400,000" in text
+    assert "exporting" in text
+    assert "\x1b[1A\x1b[2K" in text  # up, and clear
+    assert text.index("\x1b[?25l") < text.index("\x1b[?25h")  # the cursor comes back
+    lines = [line for line in re.sub(r"\x1b\[[^A-Za-z]*[A-Za-z]", "", text.replace("\r", "\n")).splitlines() if line]
+    assert [line for line in lines if line.startswith("2-supernet:")] == [
+        "2-supernet: starts",
+        "2-supernet: done in [4] s",
+    ]
+
+
+def test_batches_in_quick_succession_are_not_all_drawn():
+    console = terminal(force_terminal=True, force_interactive=True)
+    with watching(console) as watch:
+        assert watch.show is not None
+        for done in range(1000):
+            watch.show(Progress("s", "step 1 of 1", done, 1001, "images"))
+        watch.show(Progress("s", "step 1 of 1", 1001, 1001, "images"))
+    assert written(console).count("images") < 100
+    assert "1,001/1,001" in written(console)
+
+
+def test_without_a_terminal_lines_stay_whole():
+    console = terminal(40)
+    line = f"teacher: done before, taken from runs/{'x' * 100}/[steps]"
+    with watching(console) as watch:
+        assert watch.show is None
+        watch.say(line)
+    assert written(console) == f"{line}\n"
