@@ -128,6 +128,21 @@ def test_a_changed_recipe_repeats_only_what_it_changes(straight, tmp_path):
     assert len(list((tmp_path / "steps").glob("4-finetune-*"))) == 2
 
 
+def test_a_changed_checkpoint_or_network_of_a_metric_is_noticed(straight, tmp_path):
+    straight.teacher.generator.save(tmp_path / "given")
+    job = tiny(f"teacher={{checkpoint: {tmp_path / 'given'}}}")
+
+    def places(job: Job) -> list[Path]:
+        return [stage.directory for stage in Pipeline(job, tmp_path / "run", lambda _: None).outlook()]
+
+    before = places(job)
+    (tmp_path / "network").touch()
+    named = places(tiny(f"teacher={{checkpoint: {tmp_path / 'given'}}}", "metrics.networks.x.path=network"))
+    assert [a == b for a, b in zip(before, named, strict=True)] == [True, True, False, False]
+    straight.compressed.generator.save(tmp_path / "given")
+    assert not set(before) & set(places(job))
+
+
 def test_an_infeasible_budget_is_refused_before_the_search_evaluates(tmp_path):
     with pytest.raises(BudgetError, match="the smallest reachable cost"):
         run(tiny("budget={macs: 1000}"), tmp_path)

@@ -21,6 +21,7 @@ from gancompress.job import Job
 from gancompress.metrics import MetricResult
 from gancompress.models.generator import Generator
 from gancompress.models.importers import load_generator
+from gancompress.models.trunks.weights import file_sha256
 from gancompress.models.weight_files import write_atomically
 from gancompress.report import TensorBoard, sample_grid
 from gancompress.report.wording import duration
@@ -256,6 +257,8 @@ class Pipeline:
             write_atomically(self._directory / "records.jsonl", lines.encode())
             write_atomically(directory / DONE_FILE, json.dumps(self._records[-1], indent=2).encode())
         self._accelerator.wait_for_everyone()
+        if note := result.facts.get("note"):
+            self._say(f"{stage.name}: {note}")
         self._say(f"{stage.name}: done in {duration(seconds)}")
         return result
 
@@ -272,6 +275,10 @@ class Pipeline:
         job = self._job.model_dump(mode="json", include={"seed", "task", "data", "teacher", "budget"})
         if not steps:
             job.pop("budget")
+        if any(step.measures for step in steps):
+            job["metrics"] = self._job.metrics.model_dump(mode="json", include={"networks", "batch_size"})
+        files = (self._job.teacher.checkpoint, self._job.teacher.discriminator)
+        job["weights"] = [_weights_digest(Path(path)) for path in files if path is not None]
         described = [step.model_dump(mode="json") for step in steps]
         return sha256(json.dumps([FORMAT_VERSION, job, described], sort_keys=True).encode()).hexdigest()
 
@@ -309,6 +316,12 @@ class Pipeline:
             }
         (self._directory / "samples").mkdir(exist_ok=True)
         sample_grid(context.task.columns(batch, images), self._directory / "samples" / "test.png")
+
+
+def _weights_digest(path: Path) -> list[str]:
+    """Changes whenever a checkpoint does; empty where there is none."""
+    files = sorted(path.glob("*.*")) if path.is_dir() else [path]
+    return [file_sha256(file) for file in files if file.is_file()]
 
 
 def _save_work(work: Work, directory: Path) -> None:

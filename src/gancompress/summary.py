@@ -122,6 +122,7 @@ def _step(record: Mapping[str, Any], directory: Path) -> StepFacts:
         seconds=record["seconds"],
         images_per_second=statistics.median(rates) if rates else None,
         losses=[(line["num_images"], line["losses"]) for line in losses],
+        note=record.get("note", ""),
     )
 
 

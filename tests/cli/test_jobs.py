@@ -17,11 +17,12 @@ from gancompress.models.families import build
 from gancompress.models.generator import Generator
 
 TRAINING = {"num_images": 8, "batch_size": 4, "checkpoint_every": 4, "log_every": 4}
+SMALL = {"family": "patchgan", "config": {"ndf": 4, "n_layers": 1}}
 RECIPE = {
     "name": "own",
     "task": "paired",
     "data": {"kind": "procedural", "image_size": 16, "num_images": {"train": 8, "search": 5, "test": 4}},
-    "steps": [{"kind": "distill", "keep": 0.5, "multiple": 2, "training": TRAINING, "distillation": {"lambda_gan": 0}}],
+    "steps": [{"kind": "distill", "keep": 0.5, "multiple": 2, "training": TRAINING, "discriminator": SMALL}],
     "exports": [],
 }
 

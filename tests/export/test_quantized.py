@@ -111,19 +111,16 @@ def test_layers_that_stay_float_are_stored_as_float(tmp_path):
 
 
 def test_with_outputs_onnxruntime_convolves_in_integers(tmp_path):
-    values, num_integer = torch.randn(1, 3, 8, 8), {}
-    for outputs in (False, True):
-        reflecting = nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect")
-        net = nn.Sequential(nn.Conv2d(3, 8, 3), reflecting, nn.InstanceNorm2d(8), nn.Conv2d(8, 3, 1))
-        path, optimized = tmp_path / "net.onnx", tmp_path / "optimized.onnx"
-        export_quantized(calibrated(net, values, outputs=outputs), (values,), path)
-        settings = ort.SessionOptions()
-        settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-        settings.optimized_model_filepath = str(optimized)
-        ort.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
-        num_integer[outputs] = operators(optimized)["QLinearConv"]
-    assert num_integer[True] == 2  # the first convolution reads the image as it is
-    assert num_integer[False] < 2
+    values = torch.randn(1, 3, 8, 8)
+    reflecting = nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect")
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), reflecting, nn.InstanceNorm2d(8), nn.Conv2d(8, 3, 1))
+    path, optimized = tmp_path / "net.onnx", tmp_path / "optimized.onnx"
+    export_quantized(calibrated(net, values, outputs=True), (values,), path)
+    settings = ort.SessionOptions()
+    settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    settings.optimized_model_filepath = str(optimized)
+    ort.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
+    assert operators(optimized)["QLinearConv"] == 2  # the first convolution reads the image as it is
 
 
 def test_what_cannot_be_exported_is_said(tmp_path):

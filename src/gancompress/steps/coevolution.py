@@ -51,6 +51,7 @@ class CoEvolve(Step):
     """
 
     kind = "coevolve"
+    measures = True
 
     genetic: GeneticOptions = GeneticOptions()
     gamma: Annotated[float, Field(gt=0)] = 10.0

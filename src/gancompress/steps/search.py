@@ -36,6 +36,7 @@ class Search(Step):
     """
 
     kind = "search"
+    measures = True
 
     metric: str = "psnr"
     against: Literal["real", "teacher"] = "real"

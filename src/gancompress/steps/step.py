@@ -178,6 +178,8 @@ class Step(Options, ABC):
     """Options of a step, and what it does. Subclasses are listed in `gancompress.steps.STEPS`."""
 
     kind: ClassVar[str]
+    measures: ClassVar[bool] = False
+    """Whether what it does depends on how the job measures."""
 
     @model_serializer(mode="wrap")
     def _with_kind(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
