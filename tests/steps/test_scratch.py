@@ -65,5 +65,5 @@ def test_a_budget_out_of_reach(tmp_path):
 
 def test_images_too_small_for_the_discriminator(tmp_path):
     step = {"discriminator": {"family": "patchgan", "config": {"ndf": 4}}}
-    with pytest.raises(InputSizeError, match="patchgan: got an image of 16x16 .* at least 24 px"):
+    with pytest.raises(InputSizeError, match=r"patchgan: got an image of 16x16 .* at least 24 px"):
         run(tmp_path, "run", 0.1, step=step)

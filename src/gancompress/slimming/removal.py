@@ -82,7 +82,7 @@ def fold_constants(module: nn.Module, removal: Removal, example: Sequence[Tensor
     with _means(readers) as means:
         module(*(tensor.to(device) for tensor in example))
     kept = {name: channels for name, channels in removal.kept.items() if name in groups}
-    for path, layer in readers.items():
+    for path in readers:
         weight, bias = module.get_parameter(f"{path}.weight"), module.get_parameter(f"{path}.bias")
         removed = torch.ones(weight.shape[1], dtype=torch.bool, device=device)
         removed[torch.from_numpy(removal.graph.axes(f"{path}.weight")[1].kept(kept)).to(device)] = False

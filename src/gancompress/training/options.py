@@ -79,8 +79,8 @@ class TrainingOptions(Options):
     def learning_rate_factor(self, num_images: int) -> float:
         """What the learning rate is multiplied with, once this many images have been trained on.
 
-        Source: Zhu et al., CycleGAN, ICCV 2017, section 5.1: constant, then linear to zero; Loshchilov and Hutter, SGDR,
-        ICLR 2017, equation 5: cosine.
+        Source: Zhu et al., CycleGAN, ICCV 2017, section 5.1: constant, then linear to zero; Loshchilov and Hutter,
+        SGDR, ICLR 2017, equation 5: cosine.
         """
         if num_images < self.num_images:
             return 1.0
