@@ -36,6 +36,10 @@ MISTAKES = {
         ["steps.2.metric=fd_alexnet"],
         r"steps\.2\.metric: metric fd_alexnet: got no network 'alexnet'",
     ),
+    "pairs": (
+        ["task=unpaired", "steps.2.metric=fd_x", "metrics.networks.x.path=x", "metrics.against_real=[psnr]"],
+        r"metrics\.against_real: got 'psnr', which compares pairs, but the task has none",
+    ),
     "no value": (["seed"], r"--set: got 'seed', expected OPTION=VALUE"),
     "no place": (["steps.9.keep=1"], r"--set: got 'steps\.9\.keep', but the recipe has no such place"),
 }
@@ -52,6 +56,12 @@ def test_mistakes(name):
 def test_a_change_of_one_step_leaves_those_written_with_the_same_anchor():
     job = load_job("quickstart", ["steps.1.space.multiple=8"])
     assert [job.steps[1].space.multiple, job.steps[2].space.multiple] == [8, 4]
+
+
+def test_without_pairs_nothing_is_compared_with_real_images_unasked():
+    changes = ["steps.2.against=teacher", "metrics={}"]
+    assert load_job("quickstart", changes).metrics.against_real == ("psnr", "ssim")
+    assert load_job("quickstart", ["task=unpaired", *changes]).metrics.against_real == ()
 
 
 def test_a_recipe_extends_another(tmp_path):

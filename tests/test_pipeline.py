@@ -151,6 +151,8 @@ def test_an_infeasible_budget_is_refused_before_the_search_evaluates(tmp_path):
 def test_unpaired_jobs_run_too(tmp_path):
     job = tiny(
         "task=unpaired",
+        "metrics.against_real=[]",
+        "steps.2.against=teacher",
         "teacher.train.cyclegan={pool_size: 4}",
         "steps.0.distillation={gan: lsgan, lambda_reconstruction: 10, lambda_features: 0.01}",
     )

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 from gancompress.cost import Convention
 from gancompress.data import DataConfig, parse_data
 from gancompress.errors import ConfigError, MetricError, nearest
-from gancompress.metrics import find_metric
+from gancompress.metrics import PairMetric, find_metric
 from gancompress.options import Options, as_tuple
 from gancompress.steps import STEPS, Search, Step
 from gancompress.steps.metric_options import MetricOptions
@@ -122,19 +122,33 @@ class Job(Options):
     exports: Annotated[tuple[Literal["onnx"], ...], BeforeValidator(as_tuple)] = ("onnx",)
     num_workers: Annotated[int, Field(ge=0)] = 0
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_pairs_no_metric_of_them(cls, options: Any) -> Any:
+        """Nothing is compared with real images by default where a real image is no right answer."""
+        if not isinstance(options, dict) or options.get("task") in (None, "paired"):
+            return options
+        metrics = options.get("metrics") or {}
+        return {**options, "metrics": {"against_real": [], **metrics}} if isinstance(metrics, dict) else options
+
     @model_validator(mode="after")
-    def _metrics_exist(self) -> Job:
+    def _metrics_fit(self) -> Job:
         named = {f"metrics.{place}": getattr(self.metrics, place) for place in ("against_real", "against_teacher")}
-        searches = ((number, step) for number, step in enumerate(self.steps) if isinstance(step, Search))
-        named |= {f"steps.{number}.metric": (step.metric,) for number, step in searches}
-        unknown = []
+        searches = {f"steps.{n}.metric": step for n, step in enumerate(self.steps) if isinstance(step, Search)}
+        named |= {place: (step.metric,) for place, step in searches.items()}
+        to_teacher = {place for place, step in searches.items() if step.against == "teacher"}
+        wrong = []
         for place, name in ((place, name) for place, names in named.items() for name in names):
             try:
-                find_metric(name, self.metrics.networks)
+                metric, _ = find_metric(name, self.metrics.networks)
             except MetricError as error:
-                unknown.append(f"{place}: {error}")
-        if unknown:
-            raise ValueError("; ".join(unknown))
+                wrong.append(f"{place}: {error}")
+                continue
+            of_pairs = isinstance(metric, PairMetric)
+            if of_pairs and self.task != "paired" and place != "metrics.against_teacher" and place not in to_teacher:
+                wrong.append(f"{place}: got '{name}', which compares pairs, but the task has none; compare sets (fid)")
+        if wrong:
+            raise ValueError("; ".join(wrong))
         return self
 
 

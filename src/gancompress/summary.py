@@ -133,10 +133,11 @@ def _search(facts: Mapping[str, Any]) -> SearchFacts:
 
 def _export(report: Any, example: torch.Tensor, directory: Path) -> ExportFacts:
     shape = ", ".join(map(str, example.shape))
+    inputs = "RGB in [-1, 1], any batch and size" if example.ndim == 4 else "latents, any batch"
     usage = (
         "import numpy, onnxruntime\n"
         f'session = onnxruntime.InferenceSession("{report.path.name}")\n'
-        f"images = numpy.zeros(({shape}), numpy.float32)  # RGB in [-1, 1], any batch and size\n"
+        f"images = numpy.zeros(({shape}), numpy.float32)  # {inputs}\n"
         "(result,) = session.run(None, {session.get_inputs()[0].name: images})\n"
     )
     return ExportFacts("onnx", str(report.path.relative_to(directory)), report.file_bytes, report.max_difference, usage)

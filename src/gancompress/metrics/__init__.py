@@ -10,7 +10,7 @@ from gancompress.metrics.kernel_distance import kernel_distance
 from gancompress.metrics.pairs import psnr, structural_similarity
 from gancompress.metrics.precision_recall import precision_recall
 from gancompress.metrics.reference_cache import ReferenceCache, content_digest, read_statistics, reference_key
-from gancompress.metrics.registry import METRICS, Metric, NetworkSpec, find_metric
+from gancompress.metrics.registry import METRICS, Metric, NetworkSpec, PairMetric, find_metric
 from gancompress.metrics.result import MetricResult
 from gancompress.metrics.segmentation import LabelScores, SegmentationNetwork
 from gancompress.metrics.statistics import Statistics
@@ -28,6 +28,7 @@ __all__ = [
     "Metric",
     "MetricResult",
     "NetworkSpec",
+    "PairMetric",
     "ReferenceCache",
     "SegmentationNetwork",
     "Statistics",

@@ -35,7 +35,8 @@ class MetricOptions(Options):
     """What is measured.
 
     Attributes:
-        against_real: Metrics against the split's real images, or label maps.
+        against_real: Metrics against the split's real images, or label maps. The default is for tasks with pairs;
+            other jobs compare nothing unless told what.
         against_teacher: Metrics against what the teacher makes of the same inputs.
         networks: Networks that the metrics' names speak of.
         max_images: Of a split; all where left out.
