@@ -36,6 +36,12 @@ PARTS = ("cost", "materialise", "recalibration", "loading", "generation", "featu
 class Silent:
     """Shows nothing."""
 
+    def progress(self, num_images: int, total_images: int) -> None:
+        """Nothing is trained."""
+
+    def searched(self, num_candidates: int, total: int, best: Mapping[str, float]) -> None:
+        """How far the search is."""
+
     def losses(self, num_images: int, values: Mapping[str, float], images_per_second: float) -> None:
         """Nothing is trained."""
 

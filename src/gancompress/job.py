@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from gancompress.cost import Convention
 from gancompress.data import DataConfig, parse_data
+from gancompress.data.kinds.images import ImagesConfig
 from gancompress.errors import ConfigError, MetricError, nearest
 from gancompress.metrics import PairMetric, find_metric
 from gancompress.options import Options, as_tuple
@@ -83,7 +84,7 @@ def _parse_step(options: Any) -> Any:
     if not isinstance(options, Mapping):
         return options
     kind = options.get("kind")
-    if kind not in STEPS:
+    if not isinstance(kind, str) or kind not in STEPS:
         raise ValueError(f"kind: got {kind!r}, expected a kind of step; {nearest(str(kind), STEPS)}")
     return STEPS[kind](**{name: value for name, value in options.items() if name != "kind"})
 
@@ -130,6 +131,15 @@ class Job(Options):
             return options
         metrics = options.get("metrics") or {}
         return {**options, "metrics": {"against_real": [], **metrics}} if isinstance(metrics, dict) else options
+
+    @model_validator(mode="after")
+    def _task_fits_data(self) -> Job:
+        if self.task in ("paired", "unpaired") and isinstance(self.data, ImagesConfig):
+            raise ValueError(
+                f"task: got '{self.task}' with data of kind 'images', which has no targets; take another kind of data, "
+                "or task 'stylize'"
+            )
+        return self
 
     @model_validator(mode="after")
     def _metrics_fit(self) -> Job:
@@ -186,11 +196,14 @@ def recipe_text(name: str) -> str:
 
 def _written(name: str) -> str:
     if name in recipe_names():
-        return (files("gancompress.recipes") / f"{name}.yaml").read_text()
+        return (files("gancompress.recipes") / f"{name}.yaml").read_text("utf-8")
     path = Path(name)
     if not path.is_file():
         raise ConfigError(f"recipe: got '{name}', expected a file or a recipe's name; {nearest(name, recipe_names())}")
-    return path.read_text()
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{name}: got a file that is no text, expected a recipe (YAML)") from None
 
 
 def _read(name: str, extended_by: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -201,14 +214,16 @@ def _read(name: str, extended_by: tuple[str, ...] = ()) -> dict[str, Any]:
         recipe = _unshared(yaml.load(_written(name), _Loader))
     except yaml.YAMLError as error:
         raise ConfigError(f"{name}: not YAML ({' '.join(str(error).split())}), expected a recipe") from None
-    if not isinstance(recipe, dict):
-        raise ConfigError(f"{name}: got a {type(recipe).__name__}, expected a recipe: a mapping of options")
+    if not isinstance(recipe, dict) or not all(isinstance(key, str) for key in recipe):
+        raise ConfigError(f"{name}: got a {type(recipe).__name__}, expected a recipe: a mapping of named options")
     if "extends" not in recipe:
         return recipe
     changes = recipe.pop("set", None) or {}
     if not isinstance(changes, dict):
         raise ConfigError(f"{name}: set: got a {type(changes).__name__}, expected a mapping, such as seed: 1")
-    base = _read(str(recipe.pop("extends")), (*extended_by, name))
+    base = str(recipe.pop("extends"))
+    beside = Path(name).parent / base
+    base = _read(str(beside) if beside.is_file() else base, (*extended_by, name))
     recipe = {**base, **recipe}
     for path, value in changes.items():
         _set(recipe, str(path), value, f"{name}: set")

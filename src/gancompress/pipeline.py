@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -16,10 +18,11 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from gancompress.cost import Cost, CostModel
+from gancompress.errors import CheckpointError
 from gancompress.export import OnnxReport, export_generator
 from gancompress.job import Job
 from gancompress.metrics import MetricResult
-from gancompress.models.generator import Generator
+from gancompress.models.generator import CONFIG_FILE, WEIGHTS_FILE, Generator
 from gancompress.models.importers import load_generator
 from gancompress.models.trunks.weights import file_sha256
 from gancompress.models.weight_files import write_atomically
@@ -31,6 +34,7 @@ from gancompress.steps.evaluation import Evaluation
 from gancompress.steps.step import Budget, Context, StepLog
 from gancompress.tasks import find_task
 
+_REPORTING = {"checkpoint_every", "log_every", "preview_every"}
 FORMAT_VERSION = 1
 """Part of every fingerprint: raised when a step's result would no longer be the same."""
 
@@ -159,8 +163,11 @@ class Pipeline:
                 work.discriminator.save(self._directory / "teacher" / "discriminator")
         return work
 
-    def run(self) -> Outcome:
+    def run(self) -> Outcome | None:
         """Do all that is left to do.
+
+        Returns:
+            What came of it; None in processes other than the first, which alone measures, exports and reports.
 
         Raises:
             GanCompressError: In one of its kinds, where the user can mend it.
@@ -173,6 +180,8 @@ class Pipeline:
         budget = self._budget(work.teacher)
         for stage in self._stages()[-len(self._job.steps) :]:
             work = self._step(stage, work, budget)
+        if not self._accelerator.is_main_process:
+            return None
         work.generator.save(self._directory)
         self._do("measuring teacher and compressed network on test")
         teacher, compressed = self._measure(work.teacher, None), self._measure(work.generator, work.teacher)
@@ -186,8 +195,12 @@ class Pipeline:
         """What `run` would meet, in order: the teacher, where it is to be trained, and the steps. Writes nothing.
 
         Raises:
+            CheckpointError: There is no such checkpoint.
             DataError: A split cannot be opened, or splits share files.
         """
+        for path in (self._job.teacher.checkpoint, self._job.teacher.discriminator):
+            if path is not None and not Path(path).exists():
+                raise CheckpointError(f"{path}: no such file or directory, expected the teacher's weights")
         self._job.data.check_splits()
         return self._stages()
 
@@ -236,6 +249,7 @@ class Pipeline:
 
     def _step(self, stage: Stage, work: Work | None, budget: Budget | None) -> Work:
         directory = stage.directory
+        self._accelerator.wait_for_everyone()  # so that all find the same
         if stage.state == "done":
             self._say(f"{stage.name}: done before, taken from {directory}")
             self._records.append(json.loads((directory / DONE_FILE).read_text()))
@@ -244,11 +258,11 @@ class Pipeline:
             self._say(f"{stage.name}: the recipe has changed since {other}; that result stays there unused")
         self._say(f"{stage.name}: {'goes on' if stage.state == 'begun' else 'starts'}, {stage.place}")
         directory.mkdir(parents=True, exist_ok=True)
-        began = time.perf_counter()
+        clock = _Clock(directory)
         torch.manual_seed(self._job.seed)  # what a step draws does not depend on which steps this process ran before
-        with self._log(stage) as log:
+        with self._log(stage) as log, clock:
             result = stage.step.run(work, self._context(directory, log, budget))  # type: ignore[arg-type]
-        seconds = time.perf_counter() - began
+        seconds = clock.seconds
         facts = {"step": stage.name, "kind": stage.step.kind, "directory": directory.name, "seconds": seconds}
         self._records.append({**facts, **result.facts})
         if self._accelerator.is_main_process:
@@ -260,7 +274,7 @@ class Pipeline:
         if note := result.facts.get("note"):
             self._say(f"{stage.name}: {note}")
         self._say(f"{stage.name}: done in {duration(seconds)}")
-        return result
+        return _load_work(directory, work)  # in every process what the first one saved
 
     def _do(self, what: str) -> None:
         if self._show is not None:
@@ -273,13 +287,16 @@ class Pipeline:
     def _fingerprint(self, steps: Any) -> str:
         """Changes whenever something changes that the result of these steps depends on."""
         job = self._job.model_dump(mode="json", include={"seed", "task", "data", "teacher", "budget"})
-        if not steps:
+        if not any(step.uses_budget for step in steps):
             job.pop("budget")
+        files = [self._job.teacher.checkpoint, self._job.teacher.discriminator]
         if any(step.measures for step in steps):
-            job["metrics"] = self._job.metrics.model_dump(mode="json", include={"networks", "batch_size"})
-        files = (self._job.teacher.checkpoint, self._job.teacher.discriminator)
+            metrics = self._job.metrics
+            job["metrics"] = metrics.model_dump(mode="json", include={"networks", "batch_size"})
+            files += [network.path for network in metrics.networks.values()]
         job["weights"] = [_weights_digest(Path(path)) for path in files if path is not None]
-        described = [step.model_dump(mode="json") for step in steps]
+        described = [_without_reporting(step.model_dump(mode="json")) for step in steps]
+        job["teacher"] = _without_reporting(job["teacher"])
         return sha256(json.dumps([FORMAT_VERSION, job, described], sort_keys=True).encode()).hexdigest()
 
     def _budget(self, teacher: Generator) -> Budget | None:
@@ -318,10 +335,41 @@ class Pipeline:
         sample_grid(context.task.columns(batch, images), self._directory / "samples" / "test.png")
 
 
+@cache
 def _weights_digest(path: Path) -> list[str]:
-    """Changes whenever a checkpoint does; empty where there is none."""
-    files = sorted(path.glob("*.*")) if path.is_dir() else [path]
+    """Changes whenever a checkpoint or a network's file does; empty where there is none."""
+    files = [path / CONFIG_FILE, path / WEIGHTS_FILE] if path.is_dir() else [path]
     return [file_sha256(file) for file in files if file.is_file()]
+
+
+def _without_reporting(options: Any) -> Any:
+    """Options without those that say how often something is saved or shown, which no result depends on."""
+    if isinstance(options, list):
+        return [_without_reporting(each) for each in options]
+    if not isinstance(options, dict):
+        return options
+    return {name: _without_reporting(each) for name, each in options.items() if name not in _REPORTING}
+
+
+class _Clock:
+    """How long a step has run, in this process and in those before that were stopped."""
+
+    def __init__(self, directory: Path) -> None:
+        self._file, self._began = directory / "seconds.json", time.perf_counter()
+        self._before = json.loads(self._file.read_text()) if self._file.is_file() else 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Until now."""
+        return self._before + time.perf_counter() - self._began
+
+    def __enter__(self) -> None:
+        """Nothing to do: it runs from the start."""
+
+    def __exit__(self, *_: object) -> None:
+        """Keep the time for whoever goes on; a full disk may take it."""
+        with suppress(OSError):
+            write_atomically(self._file, json.dumps(self.seconds).encode())
 
 
 def _save_work(work: Work, directory: Path) -> None:

@@ -44,6 +44,8 @@ def compress(
     with watching(console) as watch, until_asked_to_stop(watch.say) as stop:
         pipeline = Pipeline(job, directory, watch.say, stop, show=watch.show, tensorboard=tensorboard)
         outcome = pipeline.run()
+        if outcome is None:
+            return
         write_report(summarise(outcome, pipeline.example()), directory)
     console.print(cost_table([("teacher", outcome.teacher.cost), ("compressed", outcome.compressed.cost)]))
     console.print(metric_table(outcome.teacher.metrics, outcome.compressed.metrics))
@@ -57,11 +59,14 @@ def train(
     tensorboard: TensorBoardOption = False,
 ) -> None:
     """Train a recipe's teacher alone. The same command resumes, and `compress` goes on from it."""
+    from gancompress.errors import ConfigError
     from gancompress.interruption import until_asked_to_stop
     from gancompress.job import load_job
     from gancompress.pipeline import Pipeline
 
     job = load_job(recipe, options)
+    if job.teacher.train is None:
+        raise ConfigError(f"{recipe}: got teacher.checkpoint, expected teacher.train: there is nothing to train")
     directory = out or Path("runs", job.name)
     with watching(console) as watch, until_asked_to_stop(watch.say) as stop:
         Pipeline(job, directory, watch.say, stop, show=watch.show, tensorboard=tensorboard).teacher()

@@ -234,7 +234,7 @@ def _write(
             assert program is not None  # it is None only where the exporter itself writes the file
             program.model.metadata_props.update(metadata)
             for node in program.model.graph.all_nodes():
-                node.metadata_props.pop("pkg.torch.onnx.stack_trace", None)  # names files of this machine
+                node.metadata_props.clear()  # names files of this machine, and may outweigh a small network
             program.save(path, external_data=False)
             _optional("onnx").checker.check_model(path, full_check=True)
     except OSError:
@@ -256,7 +256,10 @@ def _runtime(path: Path) -> Callable[[Inputs], list[Tensor]]:
     onnxruntime = _optional("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what goes wrong is raised; the log would say it twice
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise ExportError(f"{path}: onnxruntime cannot run the exported file: {_reason(error)}") from error
     names = [each.name for each in session.get_inputs()]
 
     def run(inputs: Inputs) -> list[Tensor]:

@@ -49,5 +49,5 @@ def bootstrap_interval(
 def percentiles(values: Tensor) -> tuple[float, float]:
     """The two ends between which 95 % of the values lie."""
     tail = (1 - LEVEL) / 2
-    low, high = values.double().quantile(torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
+    low, high = values.double().nanquantile(torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
     return low, high

@@ -127,8 +127,7 @@ class ClassScores:
             )
         marginal = torch.special.entr(self._probabilities / self._counts[:, None]).sum(1)
         scores = (marginal - self._entropies / self._counts).exp()
-        mean, deviation = float(scores.mean()), float(scores.std(correction=0))
-        return mean, (mean - deviation, mean + deviation)
+        return float(scores.mean()), None
 
 
 @dataclass

@@ -17,7 +17,7 @@ from gancompress.models.trunks.weights import cache_folder
 from gancompress.models.weight_files import read_safetensors, write_safetensors
 
 _LOG = logging.getLogger(__name__)
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Part of every key: raised when the same images would no longer give the same features."""
 
 

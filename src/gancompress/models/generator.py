@@ -77,6 +77,17 @@ class Generator:
         network.load_state_dict(self.state)
         return network.eval()
 
+    def fresh(self, seed: int) -> Self:
+        """The same network with fresh weights.
+
+        Args:
+            seed: Of the weights, which are drawn from torch's global generator.
+        """
+        torch.manual_seed(seed)
+        wide = build(self.family, self.config).state_dict()
+        state = {name: wide[name][tuple(map(slice, tensor.shape))].clone() for name, tensor in self.state.items()}
+        return type(self)(self.family, self.config, state, self.resized)
+
     @property
     def num_parameters(self) -> int:
         """Number of parameters, tied ones counted once; buffers are not parameters."""
@@ -133,8 +144,7 @@ class Generator:
 def skeleton(family: str, config: Mapping[str, Any]) -> nn.Module:
     """A network whose weights are still to come.
 
-    This package's families are built on the meta device, which costs nothing. A class from an import path is
-    built
+    This package's families are built on the meta device, which costs nothing. A class from an import path is built
     normally: it may compute buffers in its constructor that no state dict holds.
     """
     if is_import_path(family):

@@ -167,4 +167,4 @@ def mutant(mask: Tensor, generator: torch.Generator) -> Tensor:
 
 def _stretch(num_bits: int, generator: torch.Generator) -> slice:
     first, last = sorted(torch.randint(num_bits, (2,), generator=generator).tolist())
-    return slice(first, last)
+    return slice(first, last + 1)

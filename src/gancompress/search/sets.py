@@ -18,5 +18,4 @@ CONFIG_SETS: dict[str, tuple[tuple[int, ...], ...]] = {
     "spade-channels-64": ((*_TO_32, 64),) * 5 + ((*_TO_24, 64),) * 3,
     "spade-channels-64-coco": ((*_TO_24, 64),) * 8,
     "spade-channels-64-2": (_BY_8,) * 8,
-    "munit-channels-64": (_BY_8,) * 10,
 }

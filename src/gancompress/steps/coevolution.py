@@ -58,6 +58,11 @@ class CoEvolve(Step):
     max_images: Annotated[int | None, Field(ge=1)] = None
     calibration_batches: Annotated[int, Field(ge=1)] = 32
 
+    @property
+    def uses_budget(self) -> bool:
+        """Always, where there is one."""
+        return True
+
     def run(self, work: Work, context: Context) -> Work:
         """Evolve, resuming after the last generation that was finished; the work's generator becomes the fittest.
 

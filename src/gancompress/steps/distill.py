@@ -72,6 +72,11 @@ class Distill(Learning):
     score: str = "l1_first_producer"
     multiple: Annotated[int, Field(ge=1)] = 8
 
+    @property
+    def uses_budget(self) -> bool:
+        """The budget says how narrow the student is, unless ``keep`` does."""
+        return self.keep is None
+
     def run(self, work: Work, context: Context) -> Work:
         """Train the student."""
         wide = student_of(self.student, work, context, self.initial, self.score)
@@ -104,9 +109,9 @@ def student_of(
     Layers that teacher and student share by name and shape take the teacher's weights; the rest starts fresh.
     """
     teacher = sort(work.teacher, context.graph(work.teacher), find_score(score))
-    if options is None:
-        options = NetworkOptions(family=teacher.family, config=dict(teacher.config))
-    student = options.fresh(context.seed + 3)
+    if options is None and initial == "teacher":
+        return teacher
+    student = work.teacher.fresh(context.seed + 3) if options is None else options.fresh(context.seed + 3)
     if initial == "random":
         return student
     shared = {

@@ -80,7 +80,9 @@ class Evaluation:
 
     def _make_batches(self) -> Iterator[Batch]:
         """Of every batch what is needed for each generator: inputs, and what their images are compared with."""
-        for batch in self._context.images(self._split, self._options.batch_size, self._options.max_images):
+        limits = self._split, self._options.batch_size, self._options.max_images
+        wants_pairs = self._evaluator.needs_labels or (self._evaluator.needs_targets and self._teacher is None)
+        for batch in self._context.images(*limits) if wants_pairs else self._context.side("input", *limits):
             kept = {"input": batch["input"]}
             if self._evaluator.needs_targets:
                 kept["reference"] = self._reference(batch)
@@ -118,8 +120,9 @@ class Evaluation:
         if self._evaluator.needs_targets:  # then they are held with the inputs
             references = (batch["reference"] for batch in self._batches)
         else:
-            batches = self._context.images(self._split, self._options.batch_size, self._options.max_images)
-            references = map(self._reference, batches)
+            side = "target" if self._teacher is None else "input"
+            limits = self._split, self._options.batch_size, self._options.max_images
+            references = map(self._reference, self._context.side(side, *limits))
         for images in references:
             features.add(network(images))
         return features

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from gancompress.models.generator import Generator
 from gancompress.steps.prune import Fraction, cut, uniform_plan
 from gancompress.steps.step import Context, Work
 from gancompress.steps.teacher import NetworkOptions, PaperTraining
@@ -26,6 +27,11 @@ class Scratch(PaperTraining):
     keep: Fraction | None = None
     multiple: Annotated[int, Field(ge=1)] = 8
 
+    @property
+    def uses_budget(self) -> bool:
+        """The budget says how narrow, unless ``keep`` does."""
+        return self.keep is None
+
     def run(self, work: Work, context: Context) -> Work:
         """Train it; the work's teacher stays the one to compare with.
 
@@ -33,9 +39,11 @@ class Scratch(PaperTraining):
             BudgetError: The narrowest network costs more than the budget.
             ConfigError: There is neither keep nor a budget; or as `PaperTraining.train`.
         """
-        given = self.network or NetworkOptions(family=work.teacher.family, config=dict(work.teacher.config))
-        wide = given.fresh(context.seed)
-        graph = context.graph(wide, multiple=self.multiple, minimum=self.multiple)
-        narrow = cut(wide, graph, uniform_plan(graph, self.keep, context.budget, self.kind))
-        trained = self.train(NetworkOptions(family=narrow.family, config=dict(narrow.config)), context)
+
+        def wide(seed: int) -> Generator:
+            return work.teacher.fresh(seed) if self.network is None else self.network.fresh(seed)
+
+        graph = context.graph(wide(context.seed), multiple=self.multiple, minimum=self.multiple)
+        plan = uniform_plan(graph, self.keep, context.budget, self.kind)
+        trained = self.train(lambda seed: cut(wide(seed), graph, plan).fresh(seed), context)
         return Work(work.teacher, trained.generator, trained.discriminator)

@@ -45,6 +45,11 @@ class Search(Step):
     max_images: Annotated[int | None, Field(ge=1)] = None
     calibration_batches: Annotated[int, Field(ge=1)] = 32
 
+    @property
+    def uses_budget(self) -> bool:
+        """Always, where there is one."""
+        return True
+
     def run(self, work: Work, context: Context) -> Work:
         """Search; the work's generator becomes the best network, with the supernet's weights.
 

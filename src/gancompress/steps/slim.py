@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gancompress.channels import ChannelGraph
 from gancompress.cost import CostModel
@@ -66,6 +66,19 @@ class Slim(Learning):
     scale_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.5
     adjust_every: Images = 500
     remove_every: Images = 2_000
+
+    @model_validator(mode="after")
+    def _options_count(self) -> Slim:
+        if self.training.ema_half_life:
+            raise ValueError("training.ema_half_life: expected none, because scales that are averaged never reach 0")
+        if self.steer and not self.penalty:
+            raise ValueError("penalty: got 0, expected more to begin with, or steer: false")
+        return self
+
+    @property
+    def uses_budget(self) -> bool:
+        """Always, where there is one."""
+        return True
 
     def run(self, work: Work, context: Context) -> Work:
         """Slim the work's generator."""

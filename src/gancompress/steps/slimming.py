@@ -123,7 +123,7 @@ class Slimming(Distillation):
 
         Raises:
             ConfigError: A term compares feature maps, or no group has a scale; or as `Distillation`.
-        BudgetError: The course ends below what the narrowest network costs.
+            BudgetError: The course ends below what the narrowest network costs.
         """
         maps = [name for name, term in options.terms.items() if term.compares == "maps"]
         if maps:
@@ -175,10 +175,10 @@ class Slimming(Distillation):
         """The proximal step; now and then a correction of the penalty, and the removal of dead channels."""
         course = self._course
         self.scales.shrink(self.tensors, self.penalty * course.learning_rate * learning_rate_factor)
-        if course.limit is not None and self._passes(num_images, course.adjust_every):
+        if course.limit is not None and self._crossed(num_images, course.adjust_every):
             cost = self.cost(plan_of(self.graph, self.scales.dead(self.tensors)))
             self.penalty = self._controller.update(num_images / course.num_images, cost)
-        if not self._passes(num_images, course.remove_every):
+        if not self._crossed(num_images, course.remove_every):
             return {}
         dead = {name: gone.cpu() for name, gone in self.scales.dead(self.tensors).items()}
         still = {name: gone & self._were_dead.get(name, torch.zeros_like(gone)) for name, gone in dead.items()}
@@ -242,7 +242,7 @@ class Slimming(Distillation):
         module.train()
         return image
 
-    def _passes(self, num_images: int, every: int) -> bool:
+    def _crossed(self, num_images: int, every: int) -> bool:
         return num_images // every > (num_images - self._course.batch_size) // every
 
     def _install(self, generator: Generator) -> None:

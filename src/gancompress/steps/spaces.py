@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gancompress.channels import ChannelGraph, Slot
 from gancompress.errors import PlanError
@@ -21,7 +21,7 @@ class SpaceOptions(Options):
     """A search space: a set of the literature by name, or evenly spread widths.
 
     Attributes:
-        config_set: Name of a set in `gancompress.search.CONFIG_SETS`; the other options then do not count.
+        config_set: Name of a set in `gancompress.search.CONFIG_SETS`; the other options are left out then.
         max_choices: Widths that each slot may take, at most.
         min_keep: The narrowest as a fraction of the widest.
         multiple: Widths are multiples of this, times the multiplier of their slot.
@@ -31,6 +31,17 @@ class SpaceOptions(Options):
     max_choices: Annotated[int, Field(ge=2)] = 5
     min_keep: Annotated[float, Field(gt=0, le=1)] = 0.25
     multiple: Annotated[int, Field(ge=1)] = 8
+
+    @model_validator(mode="after")
+    def _set_says_all(self) -> SpaceOptions:
+        others = sorted(self.model_fields_set - {"config_set"})
+        if (
+            self.config_set is not None
+            and others
+            and any(getattr(self, name) != type(self).model_fields[name].default for name in others)
+        ):
+            raise ValueError(f"{others[0]}: expected none beside config_set, which says it all")
+        return self
 
     def of(self, wide: Generator, graph: ChannelGraph) -> SearchSpace:
         """The space of a network.

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn, Protocol
+from typing import Any, ClassVar, Literal, NoReturn, Protocol
 
 from accelerate import Accelerator
 from pydantic import SerializerFunctionWrapHandler, model_serializer
@@ -16,6 +16,7 @@ from gancompress.channels import ChannelGraph, trace
 from gancompress.cost import Convention, CostModel
 from gancompress.data import DataConfig, make_loader, make_ordered_loader
 from gancompress.data.kinds.labels import LabelsConfig
+from gancompress.data.kinds.unaligned import UnalignedConfig
 from gancompress.errors import Interrupted
 from gancompress.models.generator import Generator
 from gancompress.options import Options
@@ -107,14 +108,32 @@ class Context:
 
     def first_images(self, split: str, count: int) -> Batch:
         """The first images of a split, as one batch."""
-        return next(iter(self.images(split, count, count)))
+        return next(iter(self.images(split, count, count, num_workers=0)))
 
-    def images(self, split: str, batch_size: int, max_images: int | None = None) -> Iterable[Batch]:
-        """Every image of a split once, in order."""
+    def images(
+        self, split: str, batch_size: int, max_images: int | None = None, num_workers: int | None = None
+    ) -> Iterable[Batch]:
+        """Every image of a split once, in order, decoded by the job's workers unless told otherwise."""
         dataset = self.data.open(split)
-        loader = make_ordered_loader(dataset, batch_size, max_images=max_images, num_workers=self.num_workers)
+        workers = self.num_workers if num_workers is None else num_workers
+        loader = make_ordered_loader(dataset, batch_size, max_images=max_images, num_workers=workers)
         for batch in loader:
             yield self.task.prepare(self._paired(batch), split, batch["index"].tolist())
+
+    def side(
+        self, side: Literal["input", "target"], split: str, batch_size: int, max_images: int | None = None
+    ) -> Iterable[Batch]:
+        """Every image of one side of a split once, in order, under the side's name; what belongs to it may come along.
+
+        Sets without pairs repeat the images of their smaller side in `images`, but not here.
+        """
+        if not isinstance(self.data, UnalignedConfig):
+            yield from self.images(split, batch_size, max_images)
+            return
+        dataset = self.data.open_domain(side, split)
+        for batch in make_ordered_loader(dataset, batch_size, max_images=max_images, num_workers=self.num_workers):
+            named = {side: batch["input"], "name": batch["name"], "index": batch["index"]}
+            yield self.task.prepare(named, split, batch["index"].tolist())
 
     def loader(self) -> Loader:
         """The training data as the training loop takes it."""
@@ -180,6 +199,11 @@ class Step(Options, ABC):
     kind: ClassVar[str]
     measures: ClassVar[bool] = False
     """Whether what it does depends on how the job measures."""
+
+    @property
+    def uses_budget(self) -> bool:
+        """Whether what it does depends on the job's budget."""
+        return False
 
     @model_serializer(mode="wrap")
     def _with_kind(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -73,8 +74,12 @@ class PaperTraining(Step):
     sngan: SnganOptions = SnganOptions()
     training: TrainingOptions = TrainingOptions()
 
-    def train(self, network: NetworkOptions, context: Context) -> Work:
+    def train(self, fresh: Callable[[int], Generator], context: Context) -> Work:
         """Train a generator and its discriminator from fresh weights.
+
+        Args:
+            fresh: The generator with fresh weights, given their seed.
+            context: What surrounds the step.
 
         Raises:
             ConfigError: The task needs a teacher that exists, or the options do not fit the task.
@@ -83,27 +88,29 @@ class PaperTraining(Step):
         """
         if context.task.name == "stylize":
             raise ConfigError(
-                "teacher.train: got the task 'stylize', expected a generator that stylizes already; give its "
+                f"{self.kind}: got the task 'stylize', expected a generator that stylizes already; give its "
                 "teacher.checkpoint"
             )
-        # A class of the user's own knows its own sizes.
-        fixed = {} if is_import_path(network.family) else context.task.generator_options()
-        generator = network.fresh(context.seed, **fixed)
+        generator = fresh(context.seed)
         discriminator = fresh_discriminator(self.discriminator, generator, context)
         networks = {"generator": generator.build(), "discriminator": discriminator.build()}
-        context.train(self._objective(networks, network, context), self.training)
-        teacher = Generator.from_module(networks["generator"].cpu(), generator.family, generator.config)
+        context.train(self._objective(networks, fresh, context), self.training)
+        teacher = Generator.from_module(
+            networks["generator"].cpu(), generator.family, generator.config, generator.resized
+        )
         judge = Generator.from_module(networks["discriminator"].cpu(), discriminator.family, discriminator.config)
         return Work(teacher, teacher, judge)
 
-    def _objective(self, networks: dict[str, nn.Module], network: NetworkOptions, context: Context) -> Objective:
+    def _objective(
+        self, networks: dict[str, nn.Module], fresh: Callable[[int], Generator], context: Context
+    ) -> Objective:
         task = context.task
         if task.paired:
             return Pix2PixObjective(task, networks["generator"], networks["discriminator"], self.pix2pix)
         if task.name == "latent":
             self._check_parts(context)
             return SnganObjective(task, networks["generator"], networks["discriminator"], self.sngan)
-        networks["generator_back"] = network.fresh(context.seed + 1).build()
+        networks["generator_back"] = fresh(context.seed + 1).build()
         networks["discriminator_back"] = self.discriminator.fresh(context.seed + 1).build()
         return CycleGanObjective(task, networks, self.cyclegan)
 
@@ -113,7 +120,7 @@ class PaperTraining(Step):
         num_processes = context.accelerator.num_processes
         if micro > 1 or size % (parts * num_processes):
             raise ConfigError(
-                f"teacher.train.training: got batch_size {size} and micro_batches {micro}, expected a multiple of "
+                f"{self.kind}: training: got batch_size {size} and micro_batches {micro}, expected a multiple of "
                 f"{parts * num_processes}, for {num_processes} processes with num_critic {parts}, and micro_batches 1"
             )
 
@@ -131,7 +138,9 @@ class TrainTeacher(PaperTraining):
 
     def run(self, work: Work, context: Context) -> Work:
         """Train it; the work is not looked at. Raises as `PaperTraining.train`."""
-        return self.train(self.network, context)
+        # A class of the user's own knows its own sizes.
+        fixed = {} if is_import_path(self.network.family) else context.task.generator_options()
+        return self.train(lambda seed: self.network.fresh(seed, **fixed), context)
 
 
 def fresh_discriminator(options: NetworkOptions, generator: Generator, context: Context) -> Generator:

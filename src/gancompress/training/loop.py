@@ -67,8 +67,8 @@ def fit(
         Whether training reached its end. The objective's modules then hold the averages, where averages are kept.
 
     Raises:
-        TrainingError: The batch size does not divide among the processes, or a loss or gradient is not finite; weights
-            are then as they were before that step.
+        TrainingError: The batch size does not divide among the processes, or a loss or gradient is not finite; nothing
+            of that step is saved.
     """
     per_process = _share_of_batch(options, accelerator)
     snapshot = checkpoints.latest()
@@ -86,7 +86,7 @@ def fit(
         run.tell_progress()
         finished = run.num_images >= options.total_images
         stopping = run.asked_anywhere(stop())
-        if run.passed(options.log_every):
+        if finished or run.passed(options.log_every):
             run.report()
         if preview_batch is not None and (finished or (options.preview_every and run.passed(options.preview_every))):
             run.preview(preview_batch)
@@ -302,8 +302,8 @@ class _Run:
 
     def _stop_at(self, what: str, which: str) -> None:
         raise TrainingError(
-            f"training: the {what} {which} is not finite after {self.num_images:,} images; the weights were not "
-            "touched; lower the learning rate or use precision fp32; the same command resumes from the last checkpoint"
+            f"training: the {what} {which} is not finite after {self.num_images:,} images; nothing of this "
+            "step is saved; lower the learning rate or use precision fp32; the same command resumes from the last checkpoint"
         )
 
     def _average(self) -> None:
