@@ -303,7 +303,8 @@ class _Run:
     def _stop_at(self, what: str, which: str) -> None:
         raise TrainingError(
             f"training: the {what} {which} is not finite after {self.num_images:,} images; nothing of this "
-            "step is saved; lower the learning rate or use precision fp32; the same command resumes from the last checkpoint"
+            "step is saved; lower the learning rate or use precision fp32; the same command resumes from the last "
+            "checkpoint"
         )
 
     def _average(self) -> None:
