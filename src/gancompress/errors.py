@@ -56,6 +56,10 @@ class MetricError(GanCompressError):
     """A metric that cannot be computed as asked."""
 
 
+class NotFiniteError(MetricError):
+    """Images that are not numbers."""
+
+
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
     """Put the name of the file that is written into an OSError: a full disk does not say what it had no room for."""

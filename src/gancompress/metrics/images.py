@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gancompress.errors import MetricError, nearest
+from gancompress.errors import MetricError, NotFiniteError, nearest
 
 Size = tuple[int, int]
 """Height and width in pixels."""
@@ -44,7 +44,7 @@ def quantize(images: Tensor, rounding: str = "nearest") -> Tensor:
     if images.dtype == torch.uint8:
         return images
     if not images.isfinite().all():
-        raise MetricError(
+        raise NotFiniteError(
             "images: got values that are not finite, expected [-1, 1]; the generator diverged: look at its losses"
         )
     levels = (images.float() + 1) * 127.5

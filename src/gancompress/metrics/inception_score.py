@@ -111,7 +111,7 @@ class ClassScores:
         self._probabilities = mine + other._probabilities
 
     def inception_score(self) -> tuple[float, tuple[float, float] | None]:
-        """Mean over the splits of ``exp(mean KL(p(y | x) || p(y)))``, and one standard deviation to each side.
+        """Mean over the splits of ``exp(mean KL(p(y | x) || p(y)))``; no interval, which splits do not give.
 
         It lies between 1 and the number of classes.
 

@@ -137,7 +137,7 @@ def _through(distance: LpipsDistance, device: Device) -> PairMeasure:
 
 _FRECHET = "Frechet distance"
 _KERNEL = "kernel distance, cubic polynomial, mean of 100 subsets of at most 1000"
-_INCEPTION_SCORE = "Inception Score, mean over 10 splits, the interval their standard deviation to each side"
+_INCEPTION_SCORE = "Inception Score, mean over 10 splits"
 _LPIPS_WORDS = "LPIPS 0.1 over {}, 8-bit images at their own size, mean over images"
 
 METRICS: dict[str, Metric] = {

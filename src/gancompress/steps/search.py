@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from gancompress.channels import ChannelGraph, ChannelPlan, materialise
-from gancompress.errors import BudgetError, ConfigError
+from gancompress.errors import BudgetError, ConfigError, NotFiniteError
 from gancompress.metrics import find_metric
 from gancompress.models.generator import Generator
 from gancompress.report import Candidate as ReportedCandidate
@@ -112,7 +112,10 @@ class Search(Step):
                 network = materialise(module, graph, plan)
             with watch.part("recalibration"):
                 recalibrate(network, calibration)
-            return {result.name: result.value for result in evaluation.of(network)}
+            try:
+                return {result.name: result.value for result in evaluation.of(network)}
+            except NotFiniteError:
+                return {self.metric: math.nan}  # not bred from, and not the end of the others
 
         return evaluate
 
