@@ -22,6 +22,8 @@ check: lint
 
 bench: $(STAMP)
 	$(BIN)/python scripts/benchmark_channels.py
+	$(BIN)/python scripts/benchmark_supernet.py
+	$(BIN)/python scripts/benchmark_search.py
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
