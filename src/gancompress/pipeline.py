@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -335,7 +334,6 @@ class Pipeline:
         sample_grid(context.task.columns(batch, images), self._directory / "samples" / "test.png")
 
 
-@cache
 def _weights_digest(path: Path) -> list[str]:
     """Changes whenever a checkpoint or a network's file does; empty where there is none."""
     files = [path / CONFIG_FILE, path / WEIGHTS_FILE] if path.is_dir() else [path]

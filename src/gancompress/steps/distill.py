@@ -37,7 +37,8 @@ class Learning(Step):
     def judge(self, work: Work, context: Context) -> Generator:
         """The discriminator to begin with."""
         inherited = work.discriminator if self.inherit_discriminator else None
-        return inherited or fresh_discriminator(self.discriminator, work.teacher, context)
+        used = self.distillation.lambda_gan > 0
+        return inherited or fresh_discriminator(self.discriminator, work.teacher, context, used=used)
 
     def teach(self, student: Student, work: Work, context: Context) -> Generator:
         """Train a student against the work's teacher; returns the discriminator."""

@@ -143,8 +143,16 @@ class TrainTeacher(PaperTraining):
         return self.train(lambda seed: self.network.fresh(seed, **fixed), context)
 
 
-def fresh_discriminator(options: NetworkOptions, generator: Generator, context: Context) -> Generator:
+def fresh_discriminator(
+    options: NetworkOptions, generator: Generator, context: Context, *, used: bool = True
+) -> Generator:
     """A discriminator with fresh weights for a generator's images.
+
+    Args:
+        options: The discriminator.
+        generator: Makes the images.
+        context: What surrounds the step.
+        used: Whether it will see images, which then must be large enough.
 
     Raises:
         ConfigError: Its options do not fit the task.
@@ -155,5 +163,6 @@ def fresh_discriminator(options: NetworkOptions, generator: Generator, context: 
         image = generator.build()(example)
     channels = context.task.discriminator_channels(example.shape[1], image.shape[1])
     judge = options.fresh(context.seed + 2, in_channels=channels)
-    check_size(judge.family, judge.config, (image.shape[-2], image.shape[-1]))
+    if used:
+        check_size(judge.family, judge.config, (image.shape[-2], image.shape[-1]))
     return judge
