@@ -40,6 +40,15 @@ MISTAKES = {
         ["task=unpaired", "steps.2.metric=fd_x", "metrics.networks.x.path=x", "metrics.against_real=[psnr]"],
         r"metrics\.against_real: got 'psnr', which compares pairs, but the task has none",
     ),
+    "a kind that is no name": (["steps.0.kind=[distill]"], r"kind: got \['distill'\], expected a kind of step"),
+    "no targets": (
+        ["data={kind: images, root: x, transform: {load_size: 16}}"],
+        r"task: got 'paired' with data of kind 'images', which has no targets",
+    ),
+    "a set and more": (
+        ["steps.1.space={config_set: resnet-channels-32, min_keep: 0.5}"],
+        r"steps\.1\.space: min_keep: expected none beside config_set",
+    ),
     "no value": (["seed"], r"--set: got 'seed', expected OPTION=VALUE"),
     "no place": (["steps.9.keep=1"], r"--set: got 'steps\.9\.keep', but the recipe has no such place"),
 }
@@ -62,6 +71,12 @@ def test_without_pairs_nothing_is_compared_with_real_images_unasked():
     changes = ["steps.2.against=teacher", "metrics={}"]
     assert load_job("quickstart", changes).metrics.against_real == ("psnr", "ssim")
     assert load_job("quickstart", ["task=unpaired", *changes]).metrics.against_real == ()
+
+
+def test_a_recipe_extends_one_in_its_own_folder(tmp_path):
+    (tmp_path / "base.yaml").write_text("extends: quickstart\nseed: 5\n")
+    (tmp_path / "top.yaml").write_text("extends: base.yaml\n")
+    assert load_job(str(tmp_path / "top.yaml")).seed == 5
 
 
 def test_a_recipe_extends_another(tmp_path):
@@ -114,6 +129,12 @@ def test_recipes_that_are_none(tmp_path):
     (tmp_path / "b.yaml").write_text("- 1")
     with pytest.raises(ConfigError, match=r"b\.yaml: got a list, expected a recipe"):
         load_job(str(tmp_path / "b.yaml"))
+    (tmp_path / "c.pth").write_bytes(bytes([0x80, 0x02, 0xFF]))
+    with pytest.raises(ConfigError, match=r"c\.pth: got a file that is no text, expected a recipe"):
+        load_job(str(tmp_path / "c.pth"))
+    (tmp_path / "d.yaml").write_text("1: 2")
+    with pytest.raises(ConfigError, match=r"d\.yaml: got a dict, expected a recipe: a mapping of named options"):
+        load_job(str(tmp_path / "d.yaml"))
 
 
 def test_budgets():

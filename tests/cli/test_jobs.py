@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gancompress.cli import app, main
-from gancompress.errors import DataError
+from gancompress.errors import CheckpointError, ConfigError, DataError
 from gancompress.models.families import build
 from gancompress.models.generator import Generator
 
@@ -99,6 +99,20 @@ def test_a_dry_run_refuses_data_that_is_not_there(recipe):
     data = "data={kind: aligned, root: /nowhere, transform: {load_size: 16, crop_size: 16}}"
     with pytest.raises(DataError, match=r"/nowhere.*no such folder"):
         run("compress", recipe, "--dry-run", "--set", data)
+
+
+def test_a_teacher_that_is_not_there_is_refused_before_anything_is_done(recipe):
+    with pytest.raises(
+        CheckpointError, match=r"nowhere\.pth: no such file or directory, expected the teacher's weights"
+    ):
+        run("compress", recipe, "--dry-run", "--set", "teacher={checkpoint: nowhere.pth}")
+
+
+def test_a_given_teacher_is_not_trained(recipe):
+    with pytest.raises(
+        ConfigError, match=r"got teacher\.checkpoint, expected teacher\.train: there is nothing to train"
+    ):
+        run("train", recipe, "--set", "teacher={checkpoint: nowhere.pth}")
 
 
 def test_help_loads_no_pytorch():

@@ -105,6 +105,13 @@ MISTAKES = {
         ConfigError,
         r"penalty: got -1\.0, expected .*greater than or equal to 0",
     ),
+    "no penalty to steer": ({"penalty": 0.0}, {}, ConfigError, "penalty: got 0, expected more to begin with"),
+    "averages": (
+        {"training": {**TRAINING, "ema_half_life": 8}},
+        {},
+        ConfigError,
+        "training.ema_half_life: expected none, because scales",
+    ),
     "maps": (
         {"distillation": {"lambda_features": 1}},
         {},
