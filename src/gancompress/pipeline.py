@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -288,15 +289,23 @@ class Pipeline:
         job = self._job.model_dump(mode="json", include={"seed", "task", "data", "teacher", "budget"})
         if not any(step.uses_budget for step in steps):
             job.pop("budget")
-        files = [self._job.teacher.checkpoint, self._job.teacher.discriminator]
+        job["weights"] = [self._teacher_digests]
         if any(step.measures for step in steps):
             metrics = self._job.metrics
             job["metrics"] = metrics.model_dump(mode="json", include={"networks", "batch_size"})
-            files += [network.path for network in metrics.networks.values()]
-        job["weights"] = [_weights_digest(Path(path)) for path in files if path is not None]
+            job["weights"].append(self._network_digests)
         described = [_without_reporting(step.model_dump(mode="json")) for step in steps]
         job["teacher"] = _without_reporting(job["teacher"])
         return sha256(json.dumps([FORMAT_VERSION, job, described], sort_keys=True).encode()).hexdigest()
+
+    @cached_property
+    def _teacher_digests(self) -> list[list[str]]:
+        given = self._job.teacher.checkpoint, self._job.teacher.discriminator
+        return [_weights_digest(Path(path)) for path in given if path is not None]
+
+    @cached_property
+    def _network_digests(self) -> list[list[str]]:
+        return [_weights_digest(Path(network.path)) for network in self._job.metrics.networks.values()]
 
     def _budget(self, teacher: Generator) -> Budget | None:
         options = self._job.budget

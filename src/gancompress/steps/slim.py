@@ -5,20 +5,18 @@ Source: Wang et al., GAN Slimming, ECCV 2020, equation 4.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from gancompress.channels import ChannelGraph
-from gancompress.cost import CostModel
 from gancompress.models.families import build, find_family
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
-from gancompress.slimming import Cost
 from gancompress.steps.distill import Learning
 from gancompress.steps.distillation import DistillationOptions
 from gancompress.steps.slimming import Course, Slimming
-from gancompress.steps.step import Context, Work
+from gancompress.steps.step import Budget, Context, Work
 from gancompress.steps.terms import PerceptualTerm
 from gancompress.tasks.task import Weight
 
@@ -83,24 +81,24 @@ class Slim(Learning):
     def run(self, work: Work, context: Context) -> Work:
         """Slim the work's generator."""
         generator = with_affine_norms(work.generator)
-        budget, total = context.budget, self.training.total_images
+        budget, total = context.budget or Budget(math.inf, "parameters"), self.training.total_images
         course = Course(
             learning_rate=self.scale_learning_rate,
             momentum=self.scale_momentum,
             penalty=self.penalty,
-            limit=budget.limit if budget is not None and self.steer else None,
-            unit=budget.unit if budget is not None else "parameters",
+            limit=budget.limit if context.budget is not None and self.steer else None,
+            unit=budget.unit,
             num_images=self.steer_images or max(1, 2 * total // 3),
             adjust_every=self.adjust_every,
             remove_every=self.remove_every,
-            batch_size=self.training.batch_size,
+            training=self.training,
         )
         judge = self.judge(work, context)
         discriminator = judge.build()
         objective = Slimming(
             generator,
             lambda given: context.graph(given, multiple=1, minimum=self.minimum),
-            budget.cost if budget is not None else _parameters,
+            budget.cost,
             self.streams,
             course,
             context.task,
@@ -111,7 +109,7 @@ class Slim(Learning):
         )
         context.train(objective, self.training)
         example = context.first_images("train", 8)["input"]
-        slim = objective.result(budget.limit if budget is not None else None, example)
+        slim = objective.result(budget.limit, example)
         facts = {"penalty": objective.penalty, "removals": objective.removals}
         return Work(work.teacher, slim, Generator.from_module(discriminator.cpu(), judge.family, judge.config), facts)
 
@@ -129,8 +127,3 @@ def with_affine_norms(generator: Generator) -> Generator:
     affine = {**generator.config, "affine_norms": "prunable"}
     fresh = Generator.from_module(build(generator.family, affine), generator.family, affine)
     return Generator(generator.family, affine, {**fresh.state, **generator.state}, generator.resized)
-
-
-def _parameters(graph: ChannelGraph) -> Cost:
-    model = CostModel(graph)
-    return lambda plan: model.at(plan).parameters

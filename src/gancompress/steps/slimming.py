@@ -67,7 +67,7 @@ class Course:
         num_images: Images until the limit is to be reached.
         adjust_every: Images between corrections of the weight.
         remove_every: Images between removals; a channel is removed that was dead at two of them in a row.
-        batch_size: Images of one step.
+        training: How long and how it trains.
     """
 
     learning_rate: float
@@ -78,7 +78,7 @@ class Course:
     num_images: int
     adjust_every: int
     remove_every: int
-    batch_size: int
+    training: TrainingOptions
 
 
 class Slimming(Distillation):
@@ -175,10 +175,10 @@ class Slimming(Distillation):
         """The proximal step; now and then a correction of the penalty, and the removal of dead channels."""
         course = self._course
         self.scales.shrink(self.tensors, self.penalty * course.learning_rate * learning_rate_factor)
-        if course.limit is not None and self._crossed(num_images, course.adjust_every):
+        if course.limit is not None and course.training.crosses(num_images, course.adjust_every):
             cost = self.cost(plan_of(self.graph, self.scales.dead(self.tensors)))
             self.penalty = self._controller.update(num_images / course.num_images, cost)
-        if not self._crossed(num_images, course.remove_every):
+        if not course.training.crosses(num_images, course.remove_every):
             return {}
         dead = {name: gone.cpu() for name, gone in self.scales.dead(self.tensors).items()}
         still = {name: gone & self._were_dead.get(name, torch.zeros_like(gone)) for name, gone in dead.items()}
@@ -192,7 +192,7 @@ class Slimming(Distillation):
         self._removals.append((num_images, self.cost(self.graph.full_plan()), change))
         return changes
 
-    def result(self, limit: float | None, example: Tensor) -> Generator:
+    def result(self, limit: float, example: Tensor) -> Generator:
         """The slim network, every scale merged into its weights.
 
         Args:
@@ -203,7 +203,7 @@ class Slimming(Distillation):
             BudgetError: Even the narrowest network costs more.
         """
         gone = self.scales.dead(self.tensors)
-        if limit is not None and self.cost(plan_of(self.graph, gone)) > limit:
+        if self.cost(plan_of(self.graph, gone)) > limit:
             gone = weakest_within(self.graph, self.scales.magnitudes(self.tensors), self.cost, limit, self._course.unit)
         self._merge(self.graph.groups)
         removal = Removal.of(self.graph, gone)
@@ -241,9 +241,6 @@ class Slimming(Distillation):
         image = self._scaled.shown(module)["student"](self._example[0].to(next(module.parameters()).device))
         module.train()
         return image
-
-    def _crossed(self, num_images: int, every: int) -> bool:
-        return num_images // every > (num_images - self._course.batch_size) // every
 
     def _install(self, generator: Generator) -> None:
         self.generator, self.graph, self._module = generator, self._trace(generator), generator.build()

@@ -317,7 +317,7 @@ class _Run:
 
     def passed(self, every: int) -> bool:
         """Whether the last step crossed a multiple of this many images."""
-        return self.num_images // every > (self.num_images - self.options.batch_size) // every
+        return self.options.crosses(self.num_images, every)
 
     def tell_progress(self) -> None:
         """Say how far it is."""

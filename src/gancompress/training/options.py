@@ -67,6 +67,10 @@ class TrainingOptions(Options):
         """Images from start to end."""
         return self.num_images + self.num_decay_images
 
+    def crosses(self, num_images: int, every: int) -> bool:
+        """Whether the step that ends after this many images crosses a multiple of ``every``."""
+        return num_images // every > (num_images - self.batch_size) // every
+
     def adam(self, phase: str, parameters: Iterable[nn.Parameter]) -> torch.optim.Adam:
         """The optimizer of a phase."""
         rate = self.optimizer.learning_rate
