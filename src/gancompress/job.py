@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -11,6 +12,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
+from gancompress.channels import ChannelGraph
 from gancompress.cost import Convention
 from gancompress.data import DataConfig, parse_data
 from gancompress.data.kinds.images import ImagesConfig
@@ -55,29 +57,39 @@ class BudgetOptions(Options):
     """What the compressed network may cost; exactly one limit.
 
     Attributes:
-        reduction: Times fewer MACs than the teacher.
+        reduction: Times less than the teacher, which is not quantized.
+        unit: What ``reduction`` counts.
         macs: The most MACs.
         parameters: The most parameters.
-        convention: What ``reduction`` and ``macs`` count.
+        bytes: The most bytes of weights: each at its bits where the step quantizes, else at 32.
+        convention: Of MACs.
     """
 
     reduction: Annotated[float | None, Field(gt=1)] = None
+    unit: Literal["macs", "parameters", "bytes"] = "macs"
     macs: Annotated[float | None, Field(gt=0)] = None
     parameters: Annotated[float | None, Field(gt=0)] = None
+    bytes: Annotated[float | None, Field(gt=0)] = None
     convention: Convention = "true"
 
     @model_validator(mode="after")
     def _one_limit(self) -> BudgetOptions:
-        if sum(limit is not None for limit in (self.reduction, self.macs, self.parameters)) != 1:
-            raise ValueError("expected exactly one of 'reduction', 'macs' and 'parameters'")
+        if sum(limit is not None for limit in (self.reduction, self.macs, self.parameters, self.bytes)) != 1:
+            raise ValueError("expected exactly one of 'reduction', 'macs', 'parameters' and 'bytes'")
+        if self.unit != "macs" and self.reduction is None:
+            raise ValueError(f"unit: got '{self.unit}' without 'reduction', which alone it is for; leave it out")
         return self
 
-    def of(self, teacher_macs: float) -> Budget:
-        """The budget, given what the teacher costs in the same convention."""
+    def budget(self, teacher: ChannelGraph) -> Budget:
+        """The budget, given the graph of the teacher."""
+        if self.macs is not None:
+            return Budget(self.macs, self.convention)
         if self.parameters is not None:
             return Budget(self.parameters, "parameters")
-        limit = self.macs if self.macs is not None else teacher_macs / (self.reduction or 1.0)
-        return Budget(limit, self.convention)
+        if self.bytes is not None:
+            return Budget(self.bytes, "bytes")
+        of = self.convention if self.unit == "macs" else self.unit
+        return Budget(Budget(math.inf, of).cost(teacher)(teacher.full_plan()) / (self.reduction or 1.0), of)
 
 
 def _parse_step(options: Any) -> Any:
@@ -139,6 +151,18 @@ class Job(Options):
                 f"task: got '{self.task}' with data of kind 'images', which has no targets; take another kind of data, "
                 "or task 'stylize'"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _steps_follow(self) -> Job:
+        quantized = False
+        for number, step in enumerate(self.steps):
+            if quantized and not step.takes_quantized:
+                fitting = " or ".join(kind for kind, other in STEPS.items() if other.takes_quantized)
+                raise ValueError(
+                    f"steps.{number}: got '{step.kind}' behind a step that quantizes, expected {fitting}; quantize last"
+                )
+            quantized = quantized or step.quantizes
         return self
 
     @model_validator(mode="after")

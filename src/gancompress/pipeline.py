@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -26,6 +26,7 @@ from gancompress.models.generator import CONFIG_FILE, WEIGHTS_FILE, Generator
 from gancompress.models.importers import load_generator
 from gancompress.models.trunks.weights import file_sha256
 from gancompress.models.weight_files import write_atomically
+from gancompress.quantization import FLOAT, Quantization, QuantizationOptions, QuantizedSize
 from gancompress.report import TensorBoard, sample_grid
 from gancompress.report.wording import duration
 from gancompress.run_log import RunLog, Show
@@ -47,13 +48,17 @@ class Measured:
     """A network and what was measured of it.
 
     Attributes:
-        generator: The network.
+        generator: The network, in float.
         cost: At the size of the data, batch 1.
-        metrics: By name; those against the teacher end with ``_to_teacher``.
+        weight_bytes: Bytes of its weights, each at its bits.
+        quantization: How it is quantized; None where it is not.
+        metrics: By name, of the network as it is quantized; those against the teacher end with ``_to_teacher``.
     """
 
     generator: Generator
     cost: Cost
+    weight_bytes: int
+    quantization: QuantizationOptions | None
     metrics: Mapping[str, MetricResult]
 
 
@@ -66,7 +71,7 @@ class Outcome:
         directory: The run directory.
         teacher: The network that was given or trained.
         compressed: The network that came out.
-        exports: The files that were written.
+        exports: The files that were written, each with how far it is from eager.
         records: What each step noted when it was done, in their order.
     """
 
@@ -182,11 +187,11 @@ class Pipeline:
             work = self._step(stage, work, budget)
         if not self._accelerator.is_main_process:
             return None
-        work.generator.save(self._directory)
+        _save_network(work, self._directory)
         self._do("measuring teacher and compressed network on test")
-        teacher, compressed = self._measure(work.teacher, None), self._measure(work.generator, work.teacher)
+        teacher, compressed = self._measure(Work(work.teacher, work.teacher)), self._measure(work)
         self._do("exporting")
-        exports = self._export(work.generator)
+        exports = self._export(work)
         self._samples(work)
         self._do("timing both networks")
         return Outcome(self._job, self._directory, teacher, compressed, exports, tuple(self._records))
@@ -210,7 +215,8 @@ class Pipeline:
         Raises:
             GanCompressError: In one of its kinds, where the user can mend it.
         """
-        return self._measure(Generator.load(self._directory), Generator.load(self._directory / "teacher"), split)
+        teacher = Generator.load(self._directory / "teacher")
+        return self._measure(_load_network(self._directory, teacher), split)
 
     def example(self) -> Tensor:
         """An input of the generators, [1, c, h, w]."""
@@ -311,24 +317,29 @@ class Pipeline:
         options = self._job.budget
         if options is None:
             return None
-        return options.of(float(self.cost(teacher).macs.count(options.convention)))
+        return options.budget(self._measuring().graph(teacher))
 
     def _measuring(self) -> Context:
         return self._context(self._directory, RunLog(self._directory, self._say), None)
 
-    def _measure(self, generator: Generator, teacher: Generator | None, split: str = "test") -> Measured:
-        context, options = self._measuring(), self._job.metrics
-        results = Evaluation(options, options.against_real, context, split).of(generator.build())
+    def _measure(self, work: Work, split: str = "test") -> Measured:
+        context, measured, generator = self._measuring(), self._job.metrics, work.generator
+        network = work.build()
+        results = Evaluation(measured, measured.against_real, context, split).of(network)
         metrics = {result.name: result for result in results}
-        if teacher is not None:
-            again = Evaluation(options, options.against_teacher, context, split, teacher.build())
-            metrics |= {f"{r.name}_to_teacher": r for r in again.of(generator.build())}
-        return Measured(generator, self.cost(generator), metrics)
+        if generator is not work.teacher:
+            again = Evaluation(measured, measured.against_teacher, context, split, work.teacher.build())
+            metrics |= {f"{r.name}_to_teacher": r for r in again.of(network)}
+        graph = context.graph(generator)
+        plan, options = graph.full_plan(), work.quantization and work.quantization.options
+        size = QuantizedSize(graph, options or FLOAT).at(plan)
+        return Measured(generator, CostModel(graph).at(plan), size, options, metrics)
 
-    def _export(self, generator: Generator) -> tuple[OnnxReport, ...]:
-        exports = self._directory / "exports"
+    def _export(self, work: Work) -> tuple[OnnxReport, ...]:
+        exports, inputs = self._directory / "exports", (self.example(),)
         return tuple(
-            export_generator(generator, (self.example(),), exports / f"model.{name}") for name in self._job.exports
+            export_generator(work.generator, inputs, exports / f"model.{name}", work.quantization)
+            for name in self._job.exports
         )
 
     def _samples(self, work: Work) -> None:
@@ -337,7 +348,7 @@ class Pipeline:
         with torch.no_grad():
             images: dict[str, Tensor] = {
                 "teacher": work.teacher.build()(batch["input"]),
-                "compressed": work.generator.build()(batch["input"]),
+                "compressed": work.build()(batch["input"]),
             }
         (self._directory / "samples").mkdir(exist_ok=True)
         sample_grid(context.task.columns(batch, images), self._directory / "samples" / "test.png")
@@ -380,13 +391,23 @@ class _Clock:
 
 
 def _save_work(work: Work, directory: Path) -> None:
-    work.generator.save(directory / "generator")
+    _save_network(work, directory / "generator")
     if work.discriminator is not None:
         work.discriminator.save(directory / "discriminator")
 
 
 def _load_work(directory: Path, before: Work | None) -> Work:
-    generator = Generator.load(directory / "generator")
+    work = _load_network(directory / "generator", before.teacher if before else None)
     judge = directory / "discriminator"
-    discriminator = Generator.load(judge) if judge.is_dir() else None
-    return Work(before.teacher if before else generator, generator, discriminator)
+    return replace(work, discriminator=Generator.load(judge) if judge.is_dir() else None)
+
+
+def _save_network(work: Work, directory: Path) -> None:
+    work.generator.save(directory)
+    if work.quantization is not None:
+        work.quantization.save(directory)
+
+
+def _load_network(directory: Path, teacher: Generator | None) -> Work:
+    generator = Generator.load(directory)
+    return Work(teacher or generator, generator, quantization=Quantization.load(directory))

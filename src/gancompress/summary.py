@@ -17,8 +17,10 @@ from gancompress.metrics import MetricResult
 from gancompress.models.config_strings import plan_string
 from gancompress.models.generator import Generator
 from gancompress.pipeline import Measured, Outcome
+from gancompress.quantization import QuantizationOptions
 from gancompress.report import (
     COMPRESSED,
+    FLOAT32,
     TEACHER,
     Candidate,
     ExportFacts,
@@ -55,7 +57,7 @@ def summarise(outcome: Outcome, example: torch.Tensor, rounds: int = 20) -> Repo
         environment=environment(),
         networks=[
             _network(TEACHER, outcome.teacher, latency[0], directory / "teacher" / "model.safetensors"),
-            _network(COMPRESSED, outcome.compressed, latency[1], directory / "model.safetensors"),
+            _network(COMPRESSED, outcome.compressed, latency[1], _file(outcome)),
         ],
         steps=[_step(record, directory) for record in records],
         search=next((_search(record["search"]) for record in records if record.get("search")), None),
@@ -98,13 +100,29 @@ def _network(name: str, measured: Measured, latency: Latency, file: Path) -> Net
         family=generator.family,
         plan=plan_string(generator.family, generator.config),
         parameters=cost.parameters,
-        parameter_bytes=cost.parameter_bytes,
+        weight_bytes=measured.weight_bytes,
         file_bytes=file.stat().st_size,
         macs=MacFacts.of(cost.macs),
         peak_activation_bytes=cost.peak_activation_bytes,
         latency_ms={RUNTIME: latency},
         metrics={key: _metric(result) for key, result in measured.metrics.items()},
+        precision=_precision(measured.quantization),
     )
+
+
+def _file(outcome: Outcome) -> Path:
+    """What a user would ship: the weights, or where they are quantized the first export, which holds integers."""
+    if outcome.compressed.quantization is not None and outcome.exports:
+        return outcome.exports[0].path
+    return outcome.directory / "model.safetensors"
+
+
+def _precision(options: QuantizationOptions | None) -> str:
+    if options is None:
+        return FLOAT32
+    activations = "float" if options.activation_bits is None else f"{options.activation_bits} bits"
+    exceptions = f", {len(options.layer_bits)} exceptions" if options.layer_bits else ""
+    return f"weights {options.weight_bits} bits, activations {activations}{exceptions}"
 
 
 def _metric(result: MetricResult) -> MetricValue:

@@ -121,6 +121,10 @@ class ChannelGraph:
         """The channels that the graph could not follow, and therefore fixed."""
         return tuple(f for f in self.fixed if f.unfollowed)
 
+    def has(self, name: str) -> bool:
+        """Whether the network has a parameter or buffer of this name."""
+        return name in self.tensors or name in self.aliases
+
     def axes(self, name: str) -> tuple[Axis, ...]:
         """The axes of a parameter or buffer, under any of its names."""
         return self.tensors[self.aliases.get(name, name)]

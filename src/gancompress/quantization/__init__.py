@@ -10,8 +10,8 @@ from gancompress.quantization.attach import (
 from gancompress.quantization.calibration import calibrate
 from gancompress.quantization.grid import Grid, affine_grid, fake_quantize, integers, symmetric_grid
 from gancompress.quantization.layers import QuantizedLayer
-from gancompress.quantization.options import QuantizationOptions
-from gancompress.quantization.range_files import load_quantization, ranges_of, save_quantization
+from gancompress.quantization.options import FLOAT, QuantizationOptions
+from gancompress.quantization.quantization import Quantization, ranges_of
 from gancompress.quantization.sensitivity import (
     Distance,
     MixedPrecision,
@@ -23,9 +23,11 @@ from gancompress.quantization.sensitivity import (
 from gancompress.quantization.size import QuantizedSize, weight_bytes
 
 __all__ = [
+    "FLOAT",
     "Distance",
     "Grid",
     "MixedPrecision",
+    "Quantization",
     "QuantizationOptions",
     "QuantizedLayer",
     "QuantizedSize",
@@ -35,7 +37,6 @@ __all__ = [
     "distance_to_float",
     "fake_quantize",
     "integers",
-    "load_quantization",
     "mixed_precision",
     "narrow_quantized",
     "quantizable_layers",
@@ -43,7 +44,6 @@ __all__ = [
     "quantized_layers",
     "ranges_of",
     "remove_quantization",
-    "save_quantization",
     "sensitivities",
     "symmetric_grid",
     "weight_bytes",

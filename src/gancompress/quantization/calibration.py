@@ -12,7 +12,7 @@ from gancompress.cost.measured import evaluation_mode
 from gancompress.errors import ConfigError, DataError
 from gancompress.quantization.attach import quantized_layers
 from gancompress.quantization.layers import Mode, QuantizedLayer
-from gancompress.quantization.range_files import ranges_of
+from gancompress.quantization.quantization import ranges_of
 
 Batch = Tensor | tuple[Tensor, ...]
 """The input of a network, or all of its inputs."""

@@ -89,5 +89,9 @@ class QuantizationOptions(Options):
         return result
 
 
+FLOAT = QuantizationOptions(layer_bits={"*": "float"})
+"""Nothing is quantized."""
+
+
 def _pattern(name: str, layers: Sequence[str]) -> str:
     return {FIRST: layers[0], LAST: layers[-1]}.get(name, name)

@@ -2,6 +2,7 @@
 
 from gancompress.report.data import (
     COMPRESSED,
+    FLOAT32,
     TEACHER,
     Better,
     Candidate,
@@ -23,6 +24,7 @@ from gancompress.report.write import write_report
 
 __all__ = [
     "COMPRESSED",
+    "FLOAT32",
     "TEACHER",
     "Better",
     "Candidate",

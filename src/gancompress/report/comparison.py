@@ -78,7 +78,7 @@ class _Cost(NamedTuple):
 _COSTS: dict[str, list[_Cost]] = {
     "Size": [
         _Cost("Parameters", "", FEWER, lambda net: net.parameters),
-        _Cost("Parameters in memory", "", SMALLER, lambda net: net.parameter_bytes, "B"),
+        _Cost("Weights", "each at its bits", SMALLER, lambda net: net.weight_bytes, "B"),
         _Cost("File on disk", "", SMALLER, lambda net: net.file_bytes, "B"),
     ],
     "Compute": [
@@ -99,8 +99,12 @@ def headline(report: Report) -> list[Headline]:
     macs = [net.macs and net.macs.true for net in (teacher, student)]
     runtime = next((name for name in student.latency_ms if name in teacher.latency_ms), None)
     medians = [net.latency_ms[runtime].median if runtime else None for net in (teacher, student)]
+    if student.precision == teacher.precision:
+        size = _cost_headline([teacher.parameters, student.parameters], SMALLER, " parameters")
+    else:
+        size = _cost_headline([teacher.weight_bytes, student.weight_bytes], SMALLER, " of weights", "B")
     return [
-        _cost_headline([teacher.parameters, student.parameters], SMALLER, " parameters"),
+        size,
         _cost_headline(macs, Change("fewer MACs", "more MACs"), " true MACs"),
         _cost_headline(medians, FASTER, f" median, {runtime}" if runtime else " latency", "ms"),
         _quality_headline(teacher, student),
@@ -110,7 +114,7 @@ def headline(report: Report) -> list[Headline]:
 def comparison(report: Report) -> dict[str, list[Row]]:
     """The table before and after: groups of rows, each with one cell for every network of the report."""
     networks, teacher = report.networks, report.network(TEACHER)
-    groups = {"Network": [_family_row(networks), _plan_row(networks)]}
+    groups = {"Network": [_family_row(networks), _plan_row(networks), _precision_row(networks)]}
     groups |= {title: [_cost_row(cost, networks, teacher) for cost in costs] for title, costs in _COSTS.items()}
     runtimes = dict.fromkeys(runtime for net in networks for runtime in net.latency_ms)
     groups["Speed"] = [_latency_row(runtime, networks, teacher) for runtime in runtimes]
@@ -176,6 +180,10 @@ def _family_row(networks: list[NetworkFacts]) -> Row:
 
 def _plan_row(networks: list[NetworkFacts]) -> Row:
     return Row("Plan", "channels of each group", [Cell(network.plan or "not recorded") for network in networks])
+
+
+def _precision_row(networks: list[NetworkFacts]) -> Row:
+    return Row("Precision", "", [Cell(network.precision) for network in networks])
 
 
 def _cost_row(cost: _Cost, networks: list[NetworkFacts], teacher: NetworkFacts | None) -> Row:

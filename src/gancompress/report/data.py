@@ -18,6 +18,9 @@ Better = Literal["lower", "higher"]
 TEACHER, COMPRESSED = "teacher", "compressed"
 """The names of the two networks that the headline compares."""
 
+FLOAT32 = "float32"
+"""The precision of a network that is not quantized."""
+
 
 class _Facts:
     """What is written to JSON is read back strictly, infinities and NaN included."""
@@ -79,24 +82,26 @@ class NetworkFacts(_Facts):
         family: Generator family.
         plan: Widths of the channel groups, where the network has a plan.
         parameters: Number of parameters.
-        parameter_bytes: Bytes of the parameters in memory.
+        weight_bytes: Bytes of the weights, each at its bits.
         file_bytes: Bytes of the file on disk.
         macs: MACs at the report's input size.
         peak_activation_bytes: Largest sum of activations alive at once, at the report's input size.
         latency_ms: By runtime; the headline takes the first runtime that both networks were timed in.
         metrics: By name; the headline takes the first metric that both networks have.
+        precision: Bits of weights and activations, in words.
     """
 
     name: str
     family: str
     plan: str | None
     parameters: int
-    parameter_bytes: int
+    weight_bytes: int
     file_bytes: int | None = None
     macs: MacFacts | None = None
     peak_activation_bytes: int | None = None
     latency_ms: dict[str, Latency] = field(default_factory=dict)
     metrics: dict[str, MetricValue] = field(default_factory=dict)
+    precision: str = FLOAT32
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,14 @@
 """Slimming: scales of channels that a penalty drives to zero, and the exact removal of those that it did."""
 
-from gancompress.slimming.controller import Cost, PenaltyController, check_reachable, plan_of, weakest_within
+from gancompress.slimming.controller import (
+    Cost,
+    PenaltyController,
+    at_zero,
+    check_reachable,
+    largest_within,
+    plan_of,
+    weakest_within,
+)
 from gancompress.slimming.removal import Removal, fold_constants
 from gancompress.slimming.scales import ChannelScales, ScaledGroup
 
@@ -10,8 +18,10 @@ __all__ = [
     "PenaltyController",
     "Removal",
     "ScaledGroup",
+    "at_zero",
     "check_reachable",
     "fold_constants",
+    "largest_within",
     "plan_of",
     "weakest_within",
 ]

@@ -54,6 +54,34 @@ def plan_of(graph: ChannelGraph, dead: Mapping[str, Tensor]) -> ChannelPlan:
     return graph.plan({name: max(graph.groups[name].minimum, int((~gone).sum())) for name, gone in dead.items()})
 
 
+def at_zero(magnitudes: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The channels whose scale is 0, bool ``(size,)`` for each group.
+
+    Args:
+        magnitudes: Scale of each channel, ``(size,)`` for each group.
+    """
+    return {name: values == 0 for name, values in magnitudes.items()}
+
+
+def largest_within(
+    graph: ChannelGraph, magnitudes: Mapping[str, Tensor], cost: Cost, budget: float, amount: float
+) -> float:
+    """The largest amount, up to the one wanted, by which scales may shrink without a channel lost below the budget.
+
+    Args:
+        graph: The network's graph.
+        magnitudes: Scale of each channel, ``(size,)`` for each group that may lose channels.
+        cost: Cost of a plan, growing with its widths.
+        budget: The cost that is to be reached, and not to be passed by more than the last channel.
+        amount: The amount wanted, at least 0.
+    """
+    if cost(plan_of(graph, {name: values <= amount for name, values in magnitudes.items()})) >= budget:
+        return amount
+    ranked = torch.cat([values.flatten() for values in magnitudes.values()]).sort().values
+    count = _fewest_within(graph, magnitudes, ranked, cost, budget)
+    return min(amount, float(ranked[count - 1])) if count else 0.0
+
+
 def weakest_within(
     graph: ChannelGraph, magnitudes: Mapping[str, Tensor], cost: Cost, budget: float, unit: str
 ) -> dict[str, Tensor]:
@@ -72,22 +100,30 @@ def weakest_within(
     Raises:
         BudgetError: Even the narrowest network costs more.
     """
-    ranked = torch.cat([values.flatten() for values in magnitudes.values()]).sort().values
-
-    def below(count: int) -> dict[str, Tensor]:
-        if count == 0:
-            return {name: torch.zeros_like(values, dtype=torch.bool) for name, values in magnitudes.items()}
-        return {name: values <= ranked[count - 1] for name, values in magnitudes.items()}
-
     check_reachable(graph, magnitudes, cost, budget, unit)
+    ranked = torch.cat([values.flatten() for values in magnitudes.values()]).sort().values
+    return _below(magnitudes, ranked, _fewest_within(graph, magnitudes, ranked, cost, budget))
+
+
+def _fewest_within(
+    graph: ChannelGraph, magnitudes: Mapping[str, Tensor], ranked: Tensor, cost: Cost, budget: float
+) -> int:
+    """How many of the weakest channels must go at least to meet a budget, by bisection; all where none meets it."""
     low, high = 0, len(ranked)
     while low < high:
         middle = (low + high) // 2
-        if cost(plan_of(graph, below(middle))) <= budget:
+        if cost(plan_of(graph, _below(magnitudes, ranked, middle))) <= budget:
             high = middle
         else:
             low = middle + 1
-    return below(low)
+    return low
+
+
+def _below(magnitudes: Mapping[str, Tensor], ranked: Tensor, count: int) -> dict[str, Tensor]:
+    """The weakest channels, this many of them and those as weak as the last."""
+    if count == 0:
+        return {name: torch.zeros_like(values, dtype=torch.bool) for name, values in magnitudes.items()}
+    return {name: values <= ranked[count - 1] for name, values in magnitudes.items()}
 
 
 def check_reachable(graph: ChannelGraph, groups: Iterable[str], cost: Cost, budget: float, unit: str) -> None:

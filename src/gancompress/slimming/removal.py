@@ -57,6 +57,8 @@ class Removal:
         return {name: self._kept_of(name, tensor) for name, tensor in tensors.items()}
 
     def _kept_of(self, name: str, tensor: Tensor) -> Tensor:
+        if not self.graph.has(name):
+            return tensor  # what quantization added, which belongs to no channel
         for number, axis in enumerate(self.graph.axes(name)):
             if any(group in self.order for group in axis.groups):
                 tensor = tensor.index_select(number, torch.from_numpy(axis.kept(self.kept)).to(tensor.device))
@@ -82,13 +84,12 @@ def fold_constants(module: nn.Module, removal: Removal, example: Sequence[Tensor
     with _means(readers) as means:
         module(*(tensor.to(device) for tensor in example))
     kept = {name: channels for name, channels in removal.kept.items() if name in groups}
-    for path in readers:
-        weight, bias = module.get_parameter(f"{path}.weight"), module.get_parameter(f"{path}.bias")
-        removed = torch.ones(weight.shape[1], dtype=torch.bool, device=device)
+    for path, layer in readers.items():
+        removed = torch.ones(len(means[path]), dtype=torch.bool, device=device)
         removed[torch.from_numpy(removal.graph.axes(f"{path}.weight")[1].kept(kept)).to(device)] = False
         if removed.any():
-            constants = torch.where(removed, means[path], 0)
-            bias += weight.reshape(*weight.shape[:2], -1).sum(2) @ constants
+            bias = module.get_parameter(f"{path}.bias")
+            bias.copy_(_of_constants(layer, torch.where(removed, means[path], 0)))
 
 
 def can_fold(layer: nn.Module) -> bool:
@@ -101,6 +102,21 @@ def can_fold(layer: nn.Module) -> bool:
     if not isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d) or layer.bias is None or layer.groups > 1:
         return False
     return layer.padding_mode != "zeros" or layer.padding == "valid" or not any(layer.padding)
+
+
+def _of_constants(layer: nn.Module, constants: Tensor) -> Tensor:
+    """What a layer that `can_fold` makes of channels that are constant, ``(outputs,)``, its bias and rounding included.
+
+    Args:
+        layer: The layer.
+        constants: The value of each of its input channels, ``(inputs,)``.
+    """
+    if isinstance(layer, nn.Linear):
+        return layer(constants[None])[0]
+    assert isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d)
+    size = [d * (k - 1) + 1 for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
+    image = constants.view(1, -1, *[1] * len(size)).expand(1, -1, *size)
+    return layer(image.contiguous()).flatten(2)[0, :, 0]
 
 
 @contextmanager

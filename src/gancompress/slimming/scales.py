@@ -79,6 +79,7 @@ class ChannelScales(nn.Module):
         """Names of the network's parameters that are scales."""
         return list(dict.fromkeys(name for group in self._of_kind("norm") for name, _, _ in group.places))
 
+    @torch.no_grad()
     def magnitudes(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The scale of each channel, at least 0, shape ``(size,)`` for each group.
 

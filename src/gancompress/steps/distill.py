@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from dataclasses import replace
+from typing import Literal
 
 import torch
-from pydantic import Field
 
 from gancompress.importance import find_score
 from gancompress.models.families import find_family
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
+from gancompress.quantization import FLOAT
 from gancompress.steps.distillation import Distillation, DistillationOptions
-from gancompress.steps.prune import Fraction, cut, sort, uniform_plan
+from gancompress.steps.prune import Narrowing, cut, sort
+from gancompress.steps.quantize import Quantizing, taken_apart
 from gancompress.steps.step import Context, Step, Work
 from gancompress.steps.students import FixedStudent, Student
 from gancompress.steps.teacher import PATCHGAN, NetworkOptions, fresh_discriminator
@@ -52,54 +54,47 @@ class Learning(Step):
         context.train(objective, self.training)
         return Generator.from_module(discriminator.cpu(), judge.family, judge.config)
 
+    def improved(self, work: Work, context: Context) -> Work:
+        """The work with its network trained, quantized where it is."""
+        network, quantization = work.build(), work.quantization
+        judge = self.teach(FixedStudent(network), work, context)
+        generator, quantization = taken_apart(network, work.generator, quantization and quantization.options)
+        return Work(work.teacher, generator, judge, quantization=quantization)
 
-class Distill(Learning):
+
+class Distill(Learning, Narrowing, Quantizing):
     """Train a narrower student, its weights transferred from the teacher.
 
     Attributes:
         student: The student's architecture; that of the teacher where left out.
-        keep: Fraction of every group's channels that the student has; the budget decides where left out.
         initial: Start from the teacher's most important channels, as far as both networks have the same layers, or from
             fresh weights.
         score: What makes a channel important.
-        multiple: The student's widths are multiples of this, or full.
     """
 
     kind = "distill"
 
     student: NetworkOptions | None = None
-    keep: Fraction | None = None
     initial: Literal["teacher", "random"] = "teacher"
     score: str = "l1_first_producer"
-    multiple: Annotated[int, Field(ge=1)] = 8
-
-    @property
-    def uses_budget(self) -> bool:
-        """The budget says how narrow the student is, unless ``keep`` does."""
-        return self.keep is None
 
     def run(self, work: Work, context: Context) -> Work:
         """Train the student."""
         wide = student_of(self.student, work, context, self.initial, self.score)
-        graph = context.graph(wide, multiple=self.multiple, minimum=self.multiple)
-        narrow = cut(wide, graph, uniform_plan(graph, self.keep, context.budget, self.kind))
-        module = narrow.build()
-        judge = self.teach(FixedStudent(module), work, context)
-        student = Generator.from_module(module.cpu(), narrow.family, narrow.config, narrow.resized)
-        return Work(work.teacher, student, judge)
+        narrow = cut(wide, *self.plan(wide, context, self.quantization or FLOAT))
+        return self.improved(replace(work, generator=narrow, quantization=self.begun(narrow, context)), context)
 
 
-class Finetune(Learning):
-    """Train the network as it is now against its teacher."""
+class Finetune(Learning, Quantizing):
+    """Train the network as it is now against its teacher. A quantized one stays quantized, its ranges move on."""
 
     kind = "finetune"
+    takes_quantized = True
 
     def run(self, work: Work, context: Context) -> Work:
         """Train the network."""
-        module = work.generator.build()
-        judge = self.teach(FixedStudent(module), work, context)
-        given = work.generator
-        return Work(work.teacher, Generator.from_module(module.cpu(), given.family, given.config, given.resized), judge)
+        begun = self.begun(work.generator, context)
+        return self.improved(work if begun is None else replace(work, quantization=begun), context)
 
 
 def student_of(

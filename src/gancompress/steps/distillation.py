@@ -43,6 +43,8 @@ class DistillationOptions(Options):
     Attributes:
         gan: Form of the adversarial loss.
         lambda_gan: Its weight.
+        real: What the discriminator takes for real: the data's images (``target``), the teacher's (``teacher``),
+            both, half each, or the data's where it has some and else the teacher's (``auto``).
         reconstruction: Form of the reconstruction loss.
         lambda_reconstruction: Its weight.
         reconstruct: What the student's images are compared with, in every term that compares images: the truth where
@@ -61,6 +63,7 @@ class DistillationOptions(Options):
 
     gan: GanMode = "hinge"
     lambda_gan: Weight = 1.0
+    real: Literal["auto", "target", "teacher", "both"] = "auto"
     reconstruction: Distance = "l1"
     lambda_reconstruction: Weight = 100.0
     reconstruct: Literal["auto", "teacher"] = "auto"
@@ -223,7 +226,8 @@ class Distillation(Objective):
     def _teach(self, batch: Batch) -> Outputs:
         """The teacher's outputs; where nobody asks for them, the input in the place of its image."""
         images, teacher = batch["input"], self.frozen["teacher"]
-        is_taken_for_real = bool(self.options.lambda_gan) and "target" not in batch
+        shown = {"teacher", "both"} if "target" in batch else {"teacher", "both", "auto"}
+        is_taken_for_real = bool(self.options.lambda_gan) and self.options.real in shown
         if not self._uses_teacher and not is_taken_for_real:
             return Outputs(images, {})
         with tapped(teacher, self._taps) as maps:
@@ -237,9 +241,23 @@ class Distillation(Objective):
         assert made.logits is not None
         loss = made.share * self._gan.on_fake(made.logits)
         if made.is_first:
-            real = self.task.real(batch, made.teacher.image)
-            loss = self._gan.on_real(self.modules["discriminator"](real)) + loss
+            real = self._real(batch, made.teacher.image)
+            judged = [self._gan.on_real(self.modules["discriminator"](images)) for images in real]
+            loss = torch.stack(judged).mean() + loss
         return {"gan": 0.5 * loss}
+
+    def _real(self, batch: Batch, teacher_image: Tensor) -> list[Tensor]:
+        """What the discriminator takes for real."""
+        if self.options.real == "auto":
+            return [self.task.real(batch, teacher_image)]
+        if self.options.real != "teacher" and "target" not in batch:
+            raise ConfigError(
+                f"distillation: real: got '{self.options.real}', but the data has no real images of what the "
+                "generator makes; take 'teacher', or data with targets"
+            )
+        images = {"target": [batch.get("target")], "teacher": [teacher_image]}
+        images["both"] = images["target"] + images["teacher"]
+        return [self.task.seen(batch, image) for image in images[self.options.real]]
 
     def _generator_loss(self, batch: Batch, made: _Pass) -> Losses:
         losses = Losses()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC
 from typing import Annotated
 
 from pydantic import Field
@@ -9,14 +10,71 @@ from pydantic import Field
 from gancompress.channels import ChannelGraph, ChannelPlan, check_complete, narrow, reorder, resized_attributes
 from gancompress.cost import widest_plan
 from gancompress.errors import ConfigError
-from gancompress.importance import Score, by_importance
+from gancompress.importance import Score, by_importance, find_score
 from gancompress.models.families import find_family
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
-from gancompress.steps.step import Budget
+from gancompress.quantization import FLOAT, QuantizationOptions
+from gancompress.steps.step import Context, Step, Work
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 """Of every group's channels."""
+
+
+class Narrowing(Step, ABC):
+    """What steps have in common that make every channel group narrower by the same factor.
+
+    Attributes:
+        keep: Fraction of every group's channels that stays; the budget decides where left out.
+        multiple: Widths are multiples of this, or full.
+    """
+
+    keep: Fraction | None = None
+    multiple: Annotated[int, Field(ge=1)] = 8
+
+    @property
+    def uses_budget(self) -> bool:
+        """The budget says how narrow, unless ``keep`` does."""
+        return self.keep is None
+
+    def plan(
+        self, wide: Generator, context: Context, quantization: QuantizationOptions = FLOAT
+    ) -> tuple[ChannelGraph, ChannelPlan]:
+        """The graph of a generator, and how narrow it becomes.
+
+        Args:
+            wide: The generator.
+            context: What surrounds the step.
+            quantization: How many bits its weights will have, for a budget in bytes.
+
+        Raises:
+            ConfigError: There is neither ``keep`` nor a budget.
+            BudgetError: The narrowest plan costs more than the budget.
+        """
+        graph = context.graph(wide, multiple=self.multiple, minimum=self.multiple)
+        if self.keep is not None:
+            return graph, graph.uniform_plan(self.keep)
+        budget = context.budget
+        if budget is None:
+            raise ConfigError(f"{self.kind}: got neither keep nor a budget, expected one, to say how narrow it becomes")
+        return graph, widest_plan(graph, budget.cost(graph, quantization), budget.limit, budget.unit)
+
+
+class Prune(Narrowing):
+    """Cut the least important channels of every group, without training: the baseline of what trains.
+
+    Attributes:
+        score: What makes a channel important.
+    """
+
+    kind = "prune"
+
+    score: str = "l1_incoming"
+
+    def run(self, work: Work, context: Context) -> Work:
+        """Cut the work's generator."""
+        graph, plan = self.plan(work.generator, context)
+        return Work(work.teacher, prune(work.generator, graph, plan, find_score(self.score)), work.discriminator)
 
 
 def prune(generator: Generator, graph: ChannelGraph, plan: ChannelPlan, score: Score) -> Generator:
@@ -64,20 +122,6 @@ def cut(generator: Generator, graph: ChannelGraph, plan: ChannelPlan) -> Generat
         return Generator(generator.family, generator.config, state, resized)
     config = find_family(generator.family).parse(generator.config).at_widths(plan.widths)
     return Generator(generator.family, config.model_dump(), state)
-
-
-def uniform_plan(graph: ChannelGraph, keep: float | None, budget: Budget | None, step: str) -> ChannelPlan:
-    """The same fraction of every group: the one that is given, or the largest that meets the budget.
-
-    Raises:
-        ConfigError: There is neither.
-        BudgetError: The narrowest plan costs more than the budget.
-    """
-    if keep is not None:
-        return graph.uniform_plan(keep)
-    if budget is not None:
-        return widest_plan(graph, budget.cost(graph), budget.limit, budget.unit)
-    raise ConfigError(f"{step}: got neither keep nor a budget, expected one, to say how narrow the network is")
 
 
 def _tied(state: dict, graph: ChannelGraph) -> dict:

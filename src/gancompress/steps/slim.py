@@ -13,8 +13,10 @@ from pydantic import Field, model_validator
 from gancompress.models.families import build, find_family
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
+from gancompress.quantization import FLOAT
 from gancompress.steps.distill import Learning
 from gancompress.steps.distillation import DistillationOptions
+from gancompress.steps.quantize import Quantizing
 from gancompress.steps.slimming import Course, Slimming
 from gancompress.steps.step import Budget, Context, Work
 from gancompress.steps.terms import PerceptualTerm
@@ -24,6 +26,7 @@ Images = Annotated[int, Field(ge=1)]
 
 SLIMMING = DistillationOptions(
     gan="lsgan",
+    real="teacher",
     lambda_reconstruction=0.0,
     lambda_features=0.0,
     reconstruct="teacher",
@@ -32,8 +35,10 @@ SLIMMING = DistillationOptions(
 """The terms of the paper."""
 
 
-class Slim(Learning):
+class Slim(Learning, Quantizing):
     """Train the network while a penalty drives the scales of its channels to zero, and remove those that it did.
+
+    Weights and activations may be rounded all the while, so that what is pruned is what will run.
 
     The scales are the gammas of affine norms; instance norms of a built-in family become affine for it, with scale 1
     and shift 0. Groups without a norm get a scale of their own on the weights that read them.
@@ -97,8 +102,9 @@ class Slim(Learning):
         discriminator = judge.build()
         objective = Slimming(
             generator,
+            self.begun(generator, context),
             lambda given: context.graph(given, multiple=1, minimum=self.minimum),
-            budget.cost,
+            lambda graph: budget.cost(graph, self.quantization or FLOAT),
             self.streams,
             course,
             context.task,
@@ -109,9 +115,10 @@ class Slim(Learning):
         )
         context.train(objective, self.training)
         example = context.first_images("train", 8)["input"]
-        slim = objective.result(budget.limit, example)
+        slim, quantization = objective.result(budget.limit, example)
         facts = {"penalty": objective.penalty, "removals": objective.removals}
-        return Work(work.teacher, slim, Generator.from_module(discriminator.cpu(), judge.family, judge.config), facts)
+        judge = Generator.from_module(discriminator.cpu(), judge.family, judge.config)
+        return Work(work.teacher, slim, judge, facts, quantization)
 
 
 def with_affine_norms(generator: Generator) -> Generator:

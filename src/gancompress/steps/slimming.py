@@ -15,18 +15,22 @@ from torch import Tensor, nn
 from gancompress.channels import ChannelGraph, reorder
 from gancompress.errors import ConfigError
 from gancompress.models.generator import Generator
+from gancompress.quantization import Quantization
 from gancompress.slimming import (
     ChannelScales,
     Cost,
     PenaltyController,
     Removal,
+    at_zero,
     check_reachable,
     fold_constants,
+    largest_within,
     plan_of,
     weakest_within,
 )
 from gancompress.steps.distillation import Distillation, DistillationOptions
 from gancompress.steps.prune import cut
+from gancompress.steps.quantize import taken_apart
 from gancompress.steps.students import Network, Running, Student
 from gancompress.tasks.task import Task
 from gancompress.training import Phase, Reshaped, TrainingOptions
@@ -97,6 +101,7 @@ class Slimming(Distillation):
     def __init__(
         self,
         generator: Generator,
+        quantization: Quantization | None,
         trace: Callable[[Generator], ChannelGraph],
         cost: Callable[[ChannelGraph], Cost],
         streams: bool,
@@ -111,6 +116,7 @@ class Slimming(Distillation):
 
         Args:
             generator: The network to slim.
+            quantization: How it is quantized while it trains; None leaves it float.
             trace: Finds the graph of a generator.
             cost: Takes a graph and returns the cost of its plans.
             streams: Whether residual streams lose channels too.
@@ -130,7 +136,7 @@ class Slimming(Distillation):
             raise ConfigError(f"slim: got the term '{maps[0]}', expected none on feature maps: they lose channels")
         self._trace, self._cost_of, self._streams, self._course = trace, cost, streams, course
         self._example = (example,)
-        self._wide = generator
+        self._wide, self._quantization = generator, quantization
         self._install(generator)
         student = ScaledStudent(self._module, self.scales)
         super().__init__(task, teacher, student, discriminator, options, (), example)
@@ -173,10 +179,13 @@ class Slimming(Distillation):
 
     def after_step(self, num_images: int, learning_rate_factor: float) -> Mapping[str, Reshaped]:
         """The proximal step; now and then a correction of the penalty, and the removal of dead channels."""
-        course = self._course
-        self.scales.shrink(self.tensors, self.penalty * course.learning_rate * learning_rate_factor)
+        course, magnitudes = self._course, self.scales.magnitudes(self.tensors)
+        amount = self.penalty * course.learning_rate * learning_rate_factor
+        if course.limit is not None:
+            amount = largest_within(self.graph, magnitudes, self.cost, course.limit, amount)
+        self.scales.shrink(self.tensors, amount)
         if course.limit is not None and course.training.crosses(num_images, course.adjust_every):
-            cost = self.cost(plan_of(self.graph, self.scales.dead(self.tensors)))
+            cost = self.cost(plan_of(self.graph, at_zero(self.scales.magnitudes(self.tensors))))
             self.penalty = self._controller.update(num_images / course.num_images, cost)
         if not course.training.crosses(num_images, course.remove_every):
             return {}
@@ -192,8 +201,8 @@ class Slimming(Distillation):
         self._removals.append((num_images, self.cost(self.graph.full_plan()), change))
         return changes
 
-    def result(self, limit: float, example: Tensor) -> Generator:
-        """The slim network, every scale merged into its weights.
+    def result(self, limit: float, example: Tensor) -> tuple[Generator, Quantization | None]:
+        """The slim network, every scale merged into its weights, and how it is quantized.
 
         Args:
             limit: Cost not to exceed: where the living channels cost more, the weakest go, below a common threshold.
@@ -202,12 +211,14 @@ class Slimming(Distillation):
         Raises:
             BudgetError: Even the narrowest network costs more.
         """
-        gone = self.scales.dead(self.tensors)
+        magnitudes = self.scales.magnitudes(self.tensors)
+        gone = at_zero(magnitudes)
         if self.cost(plan_of(self.graph, gone)) > limit:
-            gone = weakest_within(self.graph, self.scales.magnitudes(self.tensors), self.cost, limit, self._course.unit)
+            gone = weakest_within(self.graph, magnitudes, self.cost, limit, self._course.unit)
         self._merge(self.graph.groups)
         removal = Removal.of(self.graph, gone)
-        return self._narrowed(removal, set(self.graph.groups), (example,))
+        slim = self._narrowed(removal, set(self.graph.groups), (example,))
+        return slim, self._quantization
 
     def shape(self) -> dict[str, int]:
         """The widths that are left."""
@@ -246,6 +257,8 @@ class Slimming(Distillation):
         self.generator, self.graph, self._module = generator, self._trace(generator), generator.build()
         self.scales = ChannelScales(self._module, self.graph, self._example, self._streams)
         self.cost = self._cost_of(self.graph)
+        if self._quantization is not None:
+            self._quantization.attach(self._module)
 
     def _show(self) -> None:
         self._scaled.module, self._scaled.scales = self._module, self.scales
@@ -274,8 +287,8 @@ class Slimming(Distillation):
 
     def _narrowed(self, removal: Removal, folded: Container[str], example: Sequence[Tensor]) -> Generator:
         """The student without the channels that go; what those of some groups emit on the average stays in biases."""
-        module, given = self._module.eval(), self.generator
-        fold_constants(module, removal, example, folded)
-        whole = Generator.from_module(module.cpu(), given.family, given.config, given.resized)
+        fold_constants(self._module.eval(), removal, example, folded)
+        options = self._quantization and self._quantization.options
+        whole, self._quantization = taken_apart(self._module, self.generator, options)
         state = reorder(whole.state, self.graph, removal.order)
         return cut(Generator(whole.family, whole.config, state, whole.resized), self.graph, removal.plan)

@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Literal, NoReturn, Protocol
 
 from accelerate import Accelerator
 from pydantic import SerializerFunctionWrapHandler, model_serializer
-from torch import Tensor
+from torch import Tensor, nn
 
-from gancompress.channels import ChannelGraph, trace
+from gancompress.channels import ChannelGraph, ChannelPlan, trace
 from gancompress.cost import Convention, CostModel
 from gancompress.data import DataConfig, make_loader, make_ordered_loader
 from gancompress.data.kinds.labels import LabelsConfig
@@ -20,6 +20,7 @@ from gancompress.data.kinds.unaligned import UnalignedConfig
 from gancompress.errors import Interrupted
 from gancompress.models.generator import Generator
 from gancompress.options import Options
+from gancompress.quantization import FLOAT, Quantization, QuantizationOptions, QuantizedSize
 from gancompress.steps.metric_options import MetricOptions
 from gancompress.tasks import Task, pair_of_labels
 from gancompress.training import Batch, Checkpoints, Loader, Objective, TrainingLog, TrainingOptions, fit
@@ -31,15 +32,22 @@ class Work:
 
     Attributes:
         teacher: The network to compress.
-        generator: The network as compressed so far; the teacher at first.
+        generator: The network as compressed so far, in float; the teacher at first.
         discriminator: The newest discriminator, to inherit; None before any was trained.
         facts: What the last step found out, for the records.
+        quantization: How the network is quantized; None where it is not.
     """
 
     teacher: Generator
     generator: Generator
     discriminator: Generator | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    quantization: Quantization | None = None
+
+    def build(self) -> nn.Module:
+        """The network as compressed so far, quantized where it is, on the CPU, in evaluation mode."""
+        network = self.generator.build()
+        return network if self.quantization is None else self.quantization.attach(network).eval()
 
 
 @dataclass(frozen=True)
@@ -48,23 +56,30 @@ class Budget:
 
     Attributes:
         limit: The most.
-        convention: Of the MACs, or ``parameters``.
+        of: A convention of MACs, ``parameters``, or ``bytes`` of the weights.
     """
 
     limit: float
-    convention: Convention | str = "true"
+    of: Convention | Literal["parameters", "bytes"] = "true"
 
-    def cost(self, graph: ChannelGraph) -> Callable[[Any], float]:
-        """The cost of a plan of this graph, in the unit of the limit."""
-        model = CostModel(graph)
-        if self.convention == "parameters":
+    def cost(self, graph: ChannelGraph, quantization: QuantizationOptions = FLOAT) -> Callable[[ChannelPlan], float]:
+        """The cost of a plan of this graph, in the unit of the limit.
+
+        Args:
+            graph: Of the float network.
+            quantization: How many bits its weights will have; only bytes depend on it.
+        """
+        if self.of == "bytes":
+            return QuantizedSize(graph, quantization).at
+        model, of = CostModel(graph), self.of
+        if of == "parameters":
             return lambda plan: model.at(plan).parameters
-        return lambda plan: model.macs(plan).count(self.convention)  # type: ignore[arg-type]
+        return lambda plan: model.macs(plan).count(of)
 
     @property
     def unit(self) -> str:
         """Name of the unit."""
-        return "parameters" if self.convention == "parameters" else f"{self.convention} MACs"
+        return self.of if self.of in ("parameters", "bytes") else f"{self.of} MACs"
 
 
 class StepLog(TrainingLog, Protocol):
@@ -199,10 +214,17 @@ class Step(Options, ABC):
     kind: ClassVar[str]
     measures: ClassVar[bool] = False
     """Whether what it does depends on how the job measures."""
+    takes_quantized: ClassVar[bool] = False
+    """Whether it can go on from a quantized network, and leaves it quantized."""
 
     @property
     def uses_budget(self) -> bool:
         """Whether what it does depends on the job's budget."""
+        return False
+
+    @property
+    def quantizes(self) -> bool:
+        """Whether it leaves a quantized network behind."""
         return False
 
     @model_serializer(mode="wrap")

@@ -1,0 +1,110 @@
+"""How a network is quantized, as a value: options and ranges, apart from the network and its weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from torch import Tensor, nn
+
+from gancompress.errors import CheckpointError, ConfigError
+from gancompress.models.state import Mismatch, shapes_of
+from gancompress.models.weight_files import read_safetensors, write_atomically, write_safetensors
+from gancompress.quantization.attach import quantize, quantized_layers
+from gancompress.quantization.options import QuantizationOptions
+
+OPTIONS_FILE = "quantization.json"
+RANGES_FILE = "ranges.safetensors"
+FORMAT = "gancompress-quantization"
+FORMAT_VERSION = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Quantization:
+    """What makes a float network a quantized one.
+
+    Attributes:
+        options: What is quantized, and how.
+        ranges: The tensors that quantization adds to the network's state dict, by name.
+    """
+
+    options: QuantizationOptions
+    ranges: Mapping[str, Tensor]
+
+    @classmethod
+    def of(cls, network: nn.Module, options: QuantizationOptions) -> Self:
+        """The quantization of a network.
+
+        Args:
+            network: A quantized network.
+            options: The options that it was quantized with.
+        """
+        return cls(options, {name: tensor.detach().cpu().clone() for name, tensor in ranges_of(network).items()})
+
+    def attach(self, network: nn.Module) -> nn.Module:
+        """Quantize a float network, in place; returns it.
+
+        Raises:
+            ConfigError: As `quantize`, or the ranges do not fit the network.
+        """
+        quantize(network, self.options)
+        if mismatch := Mismatch.between(shapes_of(ranges_of(network)), shapes_of(self.ranges)):
+            raise ConfigError(f"quantization: the ranges do not fit the network: {mismatch}")
+        network.load_state_dict(dict(self.ranges), strict=False)
+        return network
+
+    def save(self, directory: Path | str) -> None:
+        """Write ``quantization.json`` and ``ranges.safetensors`` (left out where there are none) into a directory.
+
+        Args:
+            directory: Made when it does not exist.
+        """
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / RANGES_FILE).unlink(missing_ok=True)
+        if self.ranges:
+            write_safetensors(directory / RANGES_FILE, self.ranges)
+        description = {"format": FORMAT, "version": FORMAT_VERSION, "options": self.options.model_dump()}
+        write_atomically(directory / OPTIONS_FILE, f"{json.dumps(description, indent=2)}\n".encode())
+
+    @classmethod
+    def load(cls, directory: Path | str) -> Self | None:
+        """Read what `save` wrote; None where the directory has no ``quantization.json``.
+
+        Raises:
+            CheckpointError: A file is damaged, or of another format.
+        """
+        path = Path(directory) / OPTIONS_FILE
+        if not path.is_file():
+            return None
+        try:
+            description = json.loads(path.read_bytes())
+        except ValueError as error:
+            raise CheckpointError(f"{path}: got invalid JSON ({error}), expected a quantization") from None
+        if not isinstance(description, dict) or description.get("format") != FORMAT:
+            raise CheckpointError(f'{path}: found no \'"format": "{FORMAT}"\', expected a file of this program')
+        if description.get("version") != FORMAT_VERSION:
+            raise CheckpointError(
+                f"{path}: got format version {description.get('version')}, expected {FORMAT_VERSION}; "
+                "update gancompress"
+            )
+        try:
+            options = QuantizationOptions(**description["options"])
+        except (ConfigError, KeyError, TypeError) as error:
+            raise CheckpointError(f"{path}: got options that are none: {error}") from None
+        ranges = Path(directory) / RANGES_FILE
+        return cls(options, read_safetensors(ranges) if ranges.is_file() else {})
+
+
+def ranges_of(network: nn.Module) -> dict[str, Tensor]:
+    """The tensors that quantization added to a network, by name; weights are not among them."""
+    return {
+        f"{path}.{kind}_quantizer.{name}".removeprefix("."): tensor
+        for path, layer in quantized_layers(network).items()
+        for kind, quantizer in (("input", layer.input_quantizer), ("output", layer.output_quantizer))
+        if quantizer is not None
+        for name, tensor in quantizer.state_dict().items()
+    }

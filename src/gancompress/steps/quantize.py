@@ -1,0 +1,104 @@
+"""Rounding the network's weights and activations: by itself after training, or while a step trains."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Annotated
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from gancompress.models.generator import Generator
+from gancompress.quantization import (
+    Quantization,
+    QuantizationOptions,
+    calibrate,
+    quantize,
+    remove_quantization,
+)
+from gancompress.steps.step import Context, Step, Work
+
+_BATCH_SIZE = 8
+
+
+class Quantize(Step):
+    """Quantize the network as it is now, without training. A network that is quantized already gets new ranges.
+
+    Attributes:
+        quantization: What is quantized, and how.
+        num_images: Training images to find the ranges of activations with.
+    """
+
+    kind = "quantize"
+    takes_quantized = True
+
+    quantization: QuantizationOptions = QuantizationOptions()
+    num_images: Annotated[int, Field(ge=1)] = 64
+
+    @property
+    def quantizes(self) -> bool:
+        """Always."""
+        return True
+
+    def run(self, work: Work, context: Context) -> Work:
+        """Quantize the network.
+
+        Raises:
+            DataError: There are fewer training images.
+        """
+        found = calibrated(work.generator, self.quantization, context, self.num_images)
+        return replace(work, quantization=found, facts={})
+
+
+class Quantizing(Step, ABC):
+    """What steps have in common that may quantize while they train.
+
+    Attributes:
+        quantization: Where given, weights and activations are rounded while the network trains, and stay so.
+    """
+
+    quantization: QuantizationOptions | None = None
+
+    @property
+    def quantizes(self) -> bool:
+        """Whether it is told to."""
+        return self.quantization is not None
+
+    def begun(self, generator: Generator, context: Context) -> Quantization | None:
+        """The quantization to begin with, its ranges from a few training images; None where there is to be none."""
+        if self.quantization is None:
+            return None
+        return calibrated(generator, self.quantization, context, 2 * _BATCH_SIZE)
+
+
+def calibrated(generator: Generator, options: QuantizationOptions, context: Context, num_images: int) -> Quantization:
+    """How to quantize a generator, its ranges found with training images.
+
+    Raises:
+        ConfigError: The options do not fit the generator.
+        DataError: There are fewer training images.
+    """
+    network = quantize(generator.build(), options).to(context.accelerator.device)
+
+    def inputs() -> Iterator[Tensor]:
+        for batch in context.images("train", _BATCH_SIZE, num_images):
+            yield batch["input"].to(context.accelerator.device)
+
+    return Quantization.of(calibrate(network, inputs(), min_images=num_images), options)
+
+
+def taken_apart(
+    network: nn.Module, like: Generator, options: QuantizationOptions | None
+) -> tuple[Generator, Quantization | None]:
+    """A trained network as values: the float network, and how it is quantized.
+
+    Args:
+        network: The network, which is a float one afterwards.
+        like: A generator with its family and options.
+        options: What it was quantized with; None where it is not quantized.
+    """
+    quantization = None if options is None else Quantization.of(network, options)
+    network = remove_quantization(network).cpu()
+    return Generator.from_module(network, like.family, like.config, like.resized), quantization
