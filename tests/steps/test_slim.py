@@ -24,6 +24,7 @@ SLIM = {
     "adjust_every": 8,
     "remove_every": 16,
     "minimum": 3,
+    "discriminator": {"family": "patchgan", "config": {"ndf": 4, "n_layers": 1}},
     "training": {**TRAINING, "preview_every": 0, "optimizer": {"learning_rate": 1e-3}},
 }
 FAMILIES = {
@@ -32,7 +33,7 @@ FAMILIES = {
 }
 
 
-def job(directory: Path, network: dict, slim: dict = SLIM, **options) -> Job:
+def job(directory: Path, network: dict, *steps: dict, **options) -> Job:
     torch.manual_seed(0)
     teacher = Generator.from_module(build(network["family"], network["config"]), network["family"], network["config"])
     teacher.save(directory / "given")
@@ -42,7 +43,7 @@ def job(directory: Path, network: dict, slim: dict = SLIM, **options) -> Job:
         "data": {"kind": "procedural", "image_size": 32, "num_images": {"train": 16, "search": 4, "test": 4}},
         "teacher": {"checkpoint": str(directory / "given")},
         "budget": {"reduction": 1.5},
-        "steps": [{**slim, "discriminator": {"family": "patchgan", "config": {"ndf": 4, "n_layers": 1}}}],
+        "steps": steps or (SLIM,),
         "exports": [],
         **options,
     }

@@ -2,7 +2,8 @@
 
 from gancompress.steps.coevolution import CoEvolve
 from gancompress.steps.distill import Distill, Finetune
-from gancompress.steps.prune import cut, prune, sort
+from gancompress.steps.prune import Prune, cut, prune, sort
+from gancompress.steps.quantize import Quantize
 from gancompress.steps.scratch import Scratch
 from gancompress.steps.search import Search
 from gancompress.steps.slim import Slim
@@ -11,7 +12,7 @@ from gancompress.steps.supernet import Supernet
 from gancompress.steps.teacher import NetworkOptions, TrainTeacher
 
 STEPS: dict[str, type[Step]] = {
-    step.kind: step for step in (Distill, Supernet, Search, Finetune, Scratch, Slim, CoEvolve)
+    step.kind: step for step in (Prune, Distill, Supernet, Search, Slim, Finetune, Quantize, Scratch, CoEvolve)
 }
 """Every kind of step that a recipe may name."""
 
@@ -21,6 +22,8 @@ __all__ = [
     "CoEvolve",
     "Context",
     "NetworkOptions",
+    "Prune",
+    "Quantize",
     "Scratch",
     "Search",
     "Slim",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC
 from collections.abc import Iterator
 from dataclasses import replace
@@ -95,10 +96,10 @@ def taken_apart(
     """A trained network as values: the float network, and how it is quantized.
 
     Args:
-        network: The network, which is a float one afterwards.
+        network: The network; it is left as it is.
         like: A generator with its family and options.
         options: What it was quantized with; None where it is not quantized.
     """
     quantization = None if options is None else Quantization.of(network, options)
-    network = remove_quantization(network).cpu()
-    return Generator.from_module(network, like.family, like.config, like.resized), quantization
+    plain = remove_quantization(copy.deepcopy(network)).cpu()
+    return Generator.from_module(plain, like.family, like.config, like.resized), quantization
