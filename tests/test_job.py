@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import pytest
+import torch
 import yaml
 
+from gancompress.channels import trace
+from gancompress.cost import CostModel
 from gancompress.errors import ConfigError
 from gancompress.job import BudgetOptions, Job, load_job, recipe_names, recipe_text
+from gancompress.models.families import build
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -30,7 +34,10 @@ MISTAKES = {
     "task": (["task=pared"], r"task: got 'pared', expected a task; did you mean 'paired'\?"),
     "data kind": (["data.kind=procedura"], r"data\.kind: got 'procedura'.*did you mean 'procedural'\?"),
     "two teachers": (["teacher.checkpoint=x.pth"], r"teacher: got both or none of 'checkpoint' and 'train'"),
-    "two budgets": (["budget.macs=1e9"], r"budget: expected exactly one of 'reduction', 'macs' and 'parameters'"),
+    "two budgets": (
+        ["budget.macs=1e9"],
+        r"budget: expected exactly one of 'reduction', 'macs', .* and 'bytes'",
+    ),
     "a metric": (["metrics.against_real=[ssm]"], r"metrics\.against_real: metric.*'ssm'.*did you mean 'ssim'"),
     "a metric's network": (
         ["steps.2.metric=fd_alexnet"],
@@ -138,9 +145,30 @@ def test_recipes_that_are_none(tmp_path):
 
 
 def test_budgets():
-    assert BudgetOptions(reduction=8).of(800.0).limit == 100
-    assert BudgetOptions(macs=3e9, convention="gc").of(1.0).unit == "gc MACs"
-    assert BudgetOptions(parameters=1e5).of(1.0).unit == "parameters"
+    network = build("resnet", {"ngf": 4, "num_blocks": 1, "norm": "batch"})
+    graph = trace(network, (torch.zeros(1, 3, 16, 16),))
+    macs = CostModel(graph).macs(graph.full_plan())
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    numbers = parameters + sum(buffer.numel() for buffer in network.buffers() if buffer.is_floating_point())
+    expected = {
+        (("reduction", 8),): (macs.true / 8, "true MACs"),
+        (("reduction", 8), ("convention", "outsize")): (macs.outsize / 8, "outsize MACs"),
+        (("reduction", 8), ("unit", "parameters")): (parameters / 8, "parameters"),
+        (("reduction", 8), ("unit", "bytes")): (4 * numbers / 8, "bytes"),
+        (("macs", 3e9), ("convention", "gc")): (3e9, "gc MACs"),
+        (("parameters", 1e5),): (1e5, "parameters"),
+        (("bytes", 1e5),): (1e5, "bytes"),
+    }
+    for options, (limit, unit) in expected.items():
+        budget = BudgetOptions(**dict(options)).budget(graph)
+        assert (budget.limit, budget.unit) == (limit, unit)
+    with pytest.raises(ConfigError, match="unit: got 'bytes' without 'reduction'"):
+        BudgetOptions(macs=1e9, unit="bytes")
+
+
+def test_setting_the_place_behind_the_last_step_appends_one():
+    job = load_job("quickstart", ["steps.4={kind: quantize}"])
+    assert [step.kind for step in job.steps][-2:] == ["finetune", "quantize"]
 
 
 def test_recipes_are_written_with_a_comment():

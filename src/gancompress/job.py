@@ -296,7 +296,7 @@ def _set(recipe: dict[str, Any], path: str, value: Any, where: str) -> None:
         for key in parents:
             place = place[int(key)] if isinstance(place, list) else place.setdefault(key, {})
         if isinstance(place, list):
-            place[int(last)] = value
+            place[int(last) : int(last) + 1] = [value]  # one place behind the last one appends
         else:
             place[last] = value
     except (IndexError, ValueError, TypeError, AttributeError):

@@ -9,7 +9,7 @@ from gancompress.channels import trace
 from gancompress.cost import CostModel
 from gancompress.errors import BudgetError
 from gancompress.models.families import build
-from gancompress.slimming import PenaltyController, Removal, plan_of, weakest_within
+from gancompress.slimming import PenaltyController, Removal, at_zero, largest_within, plan_of, weakest_within
 
 
 def graph_and_cost():
@@ -39,6 +39,25 @@ def test_the_threshold_meets_the_budget_and_one_channel_less_would_not(share):
     kept = {name: gone[name] & (values < strongest[0]) for name, values in magnitudes.items()}
     assert cost(plan_of(graph, kept)) > budget
     assert cost(plan_of(graph, gone)) > 0.95 * budget
+
+
+def shrunk(magnitudes, amount):
+    return {name: (values - amount).clamp_min(0) for name, values in magnitudes.items()}
+
+
+@pytest.mark.parametrize("share", [0.9, 0.5, 0.2])
+def test_no_amount_takes_more_channels_than_the_budget_asks_for(share):
+    graph, cost = graph_and_cost()
+    torch.manual_seed(1)
+    magnitudes = {name: torch.rand(group.size) for name, group in graph.groups.items()}
+    budget = share * cost(graph.full_plan())
+    needed = plan_of(graph, weakest_within(graph, magnitudes, cost, budget, "true MACs"))
+    amount = largest_within(graph, magnitudes, cost, budget, 10.0)
+    assert plan_of(graph, at_zero(shrunk(magnitudes, amount))) == needed
+    small = 0.5 * amount
+    assert largest_within(graph, magnitudes, cost, budget, small) == small
+    assert largest_within(graph, shrunk(magnitudes, amount), cost, budget, 10.0) == 0  # the budget is met
+    assert largest_within(graph, magnitudes, cost, 2 * cost(graph.full_plan()), 10.0) == 0
 
 
 def test_a_group_keeps_its_narrowest_width():

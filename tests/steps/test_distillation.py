@@ -289,6 +289,37 @@ def test_without_other_images_the_teachers_are_what_the_discriminator_takes_for_
     assert loss.item() == pytest.approx(0.5 * ((1 - real).relu().mean() + (1 + fake).relu().mean()).item(), rel=1e-5)
 
 
+@pytest.mark.parametrize("real", ["target", "teacher", "both"])
+@pytest.mark.parametrize("task", ["paired", "stylize"])
+def test_what_the_discriminator_takes_for_real(networks, batch, real, task):
+    teacher, student, _ = networks
+    discriminator = build("patchgan", {"ndf": 4, "n_layers": 1, "in_channels": 6 if task == "paired" else 3})
+    game = objective(
+        (teacher, student, discriminator), DistillationOptions(**{**OFF, "lambda_gan": 1, "real": real}), task
+    )
+    loss = game.phases[0].loss(batch, game.forward(batch, 0))["gan"].item()
+
+    def judged(image: Tensor) -> Tensor:
+        return discriminator(torch.cat([batch["input"], image], 1) if task == "paired" else image)
+
+    shown = {"target": [batch["target"]], "teacher": [teacher(batch["input"])]}
+    shown["both"] = shown["target"] + shown["teacher"]
+    on_real = sum((1 - judged(image)).relu().mean() for image in shown[real]) / len(shown[real])
+    on_fake = (1 + judged(student(batch["input"]))).relu().mean()
+    assert loss == pytest.approx(0.5 * (on_real + on_fake).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("real", ["target", "both"])
+def test_real_images_that_are_not_there_are_missed(networks, batch, real):
+    teacher, student, _ = networks
+    discriminator = build("patchgan", {"ndf": 4, "n_layers": 1, "in_channels": 3})
+    options = DistillationOptions(**{**OFF, "lambda_gan": 1, "real": real})
+    game = objective((teacher, student, discriminator), options, "stylize")
+    del batch["target"]
+    with pytest.raises(ConfigError, match=f"real: got '{real}', but the data has no real images"):
+        game.phases[0].loss(batch, game.forward(batch, 0))
+
+
 def train(game: Distillation, batch, directory: Path, num_images: int, **how) -> dict[str, float]:
     class Log:
         def progress(self, num_images, total_images):
