@@ -21,7 +21,7 @@ SLIM = {
     "kind": "slim",
     "distillation": IMAGES,
     "penalty": 0.5,
-    "adjust_every": 8,
+    "adjust_every": 4,
     "remove_every": 16,
     "minimum": 3,
     "discriminator": {"family": "patchgan", "config": {"ndf": 4, "n_layers": 1}},
@@ -61,7 +61,7 @@ def run(given: Job, directory: Path, stop=lambda: False):
 def test_the_budget_is_reached(tmp_path, network, streams):
     outcome = run(job(tmp_path, FAMILIES[network], {**SLIM, "streams": streams}), tmp_path / "run")
     limit = outcome.teacher.cost.macs.true / 1.5
-    assert 0.98 * limit < outcome.compressed.cost.macs.true <= limit
+    assert 0.96 * limit < outcome.compressed.cost.macs.true <= limit  # a channel of a stream this narrow is 4 %
     slim = outcome.compressed.generator
     stream = find_family(slim.family).parse(slim.config).group_widths()["down.1.conv"]
     assert stream == 16 if not streams else stream < 16

@@ -10,6 +10,8 @@ from torch import Tensor
 from gancompress.channels import ChannelGraph, ChannelPlan
 from gancompress.errors import BudgetError
 
+_CLOSE, _MOST_MORE = 0.99, 32
+
 Cost = Callable[[ChannelPlan], float]
 
 
@@ -17,21 +19,25 @@ class PenaltyController:
     """Steers the weight of a sparsity penalty so that the cost falls along a course, and stops it at the budget.
 
     The course is a straight line in the logarithm of the cost, from full width at the start to the budget at the end.
+    Behind it the weight grows by a power of how far, ahead of it it falls in the same way, so that it hardly matters
+    what it begins with.
     """
 
-    def __init__(self, weight: float, full: float, budget: float, step: float = 1.1) -> None:
+    _LARGEST_FACTOR = 2.0
+
+    def __init__(self, weight: float, full: float, budget: float, gain: float = 0.5) -> None:
         """Set out.
 
         Args:
             weight: Of the penalty at the start, above 0.
             full: Cost at full width.
             budget: Cost to come down to.
-            step: Factor by which one correction changes the weight, above 1.
+            gain: The power: one correction multiplies the weight by (cost / course) ** gain, at most 2, at least 1/2.
         """
-        self.weight, self._full, self._budget, self._step = weight, full, budget, step
+        self.weight, self._full, self._budget, self._gain = weight, full, budget, gain
 
     def update(self, progress: float, cost: float) -> float:
-        """The weight from now on: 0 once the budget is met, else a step up or down.
+        """The weight from now on; 0 once the budget is met.
 
         Args:
             progress: How far the course is run, 0 to 1; behind its end the course stays at the budget.
@@ -40,7 +46,8 @@ class PenaltyController:
         if cost <= self._budget:
             return 0.0
         course = self._full * (self._budget / self._full) ** min(1.0, progress)
-        self.weight *= self._step if cost > course else 1 / self._step
+        largest = self._LARGEST_FACTOR
+        self.weight *= min(largest, max(1 / largest, (cost / course) ** self._gain))
         return self.weight
 
 
@@ -66,26 +73,31 @@ def at_zero(magnitudes: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def largest_within(
     graph: ChannelGraph, magnitudes: Mapping[str, Tensor], cost: Cost, budget: float, amount: float
 ) -> float:
-    """The largest amount, up to the one wanted, by which scales may shrink without a channel lost below the budget.
+    """The largest amount, up to the one wanted, by which scales may shrink so that the cost stays above the budget.
+
+    The channel that would pass it is left to `weakest_within`, which looks for one that fits better.
 
     Args:
         graph: The network's graph.
         magnitudes: Scale of each channel, ``(size,)`` for each group that may lose channels.
         cost: Cost of a plan, growing with its widths.
-        budget: The cost that is to be reached, and not to be passed by more than the last channel.
+        budget: The cost not to go below.
         amount: The amount wanted, at least 0.
     """
     if cost(plan_of(graph, {name: values <= amount for name, values in magnitudes.items()})) >= budget:
         return amount
     ranked = torch.cat([values.flatten() for values in magnitudes.values()]).sort().values
-    count = _fewest_within(graph, magnitudes, ranked, cost, budget)
-    return min(amount, float(ranked[count - 1])) if count else 0.0
+    count = _fewest_within(graph, magnitudes, ranked, cost, budget) - 1
+    return float(ranked[count - 1]) if count > 0 else 0.0
 
 
 def weakest_within(
     graph: ChannelGraph, magnitudes: Mapping[str, Tensor], cost: Cost, budget: float, unit: str
 ) -> dict[str, Tensor]:
-    """The channels below the lowest threshold that meets a budget, found by bisection.
+    """The channels below the lowest threshold that meets a budget, but for those that fit into what is left of it.
+
+    The threshold is found by bisection; then the removed channels are tried again, the strongest first. Where single
+    channels are so large that much is left over, a few more are removed before that.
 
     Args:
         graph: The network's graph.
@@ -102,7 +114,26 @@ def weakest_within(
     """
     check_reachable(graph, magnitudes, cost, budget, unit)
     ranked = torch.cat([values.flatten() for values in magnitudes.values()]).sort().values
-    return _below(magnitudes, ranked, _fewest_within(graph, magnitudes, ranked, cost, budget))
+    fewest = _fewest_within(graph, magnitudes, ranked, cost, budget)
+    costs, found = [], []
+    for count in range(fewest, min(len(ranked), fewest + _MOST_MORE) + 1):
+        found.append(_refilled(graph, magnitudes, _below(magnitudes, ranked, count), cost, budget))
+        costs.append(cost(plan_of(graph, found[-1])))
+        if costs[-1] > _CLOSE * budget:
+            break
+    return found[costs.index(max(costs))]
+
+
+def _refilled(
+    graph: ChannelGraph, magnitudes: Mapping[str, Tensor], gone: dict[str, Tensor], cost: Cost, budget: float
+) -> dict[str, Tensor]:
+    """What goes, but for living channels that fit into the budget, the strongest first."""
+    removed = [(float(magnitudes[name][i]), name, i) for name, each in gone.items() for i in each.nonzero()[:, 0]]
+    for magnitude, name, i in sorted(removed, key=lambda each: each[0], reverse=True):
+        gone[name][i] = False
+        if not magnitude or cost(plan_of(graph, gone)) > budget:
+            gone[name][i] = True
+    return gone
 
 
 def _fewest_within(

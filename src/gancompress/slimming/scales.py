@@ -33,6 +33,7 @@ class ScaledGroup:
     Attributes:
         name: Of the group.
         size: Its channels.
+        minimum: Channels that it keeps in any case.
         kind: ``norm`` where gammas of the network scale it, ``reader`` where a scale of our own does.
         places: Tensors that carry the scale (gammas, or the weights that read the group): name and axis number, and
             for each channel its positions on that axis, int64 [size, repeats].
@@ -41,16 +42,31 @@ class ScaledGroup:
 
     name: str
     size: int
+    minimum: int
     kind: Kind
     places: Places
     shifts: Places = ()
 
 
 class ChannelScales(nn.Module):
-    """The scales of a network's prunable groups; its own parameters are those of groups without a norm."""
+    """The scales of a network's prunable groups; its own parameters are those of groups without a norm.
+
+    The magnitude of a channel is the root mean square of its scales, in units of the mean over its group at the start.
+    Only so do groups compare: norms further on undo whatever scales a whole group, and a stream has many scales. Where
+    all gammas begin at 1, as in the paper, it is the magnitude of a gamma.
+
+    Attributes:
+        groups: What is scaled, and by what.
+        units: The unit of each group's magnitudes, by name.
+    """
 
     def __init__(
-        self, module: nn.Module, graph: ChannelGraph, example: Sequence[Tensor], streams: bool = False
+        self,
+        module: nn.Module,
+        graph: ChannelGraph,
+        example: Sequence[Tensor],
+        streams: bool = False,
+        units: Mapping[str, float] | None = None,
     ) -> None:
         """Find what scales each group.
 
@@ -59,6 +75,7 @@ class ChannelScales(nn.Module):
             graph: Its graph; groups at their narrowest have no scale.
             example: Inputs to try, batch of 1.
             streams: Whether groups that several layers write, as residual streams are, have a scale too.
+            units: Of each group's magnitudes; found in the module's weights where left out.
 
         Raises:
             ConfigError: No group has or can be given a scale.
@@ -74,6 +91,7 @@ class ChannelScales(nn.Module):
         self.readers = nn.ParameterDict(
             {_key(group.name): nn.Parameter(torch.ones(group.size, device=device)) for group in self._of_kind("reader")}
         )
+        self.units = dict(units or self._mean_scales(dict(module.named_parameters())))
 
     def gammas(self) -> list[str]:
         """Names of the network's parameters that are scales."""
@@ -81,29 +99,33 @@ class ChannelScales(nn.Module):
 
     @torch.no_grad()
     def magnitudes(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The scale of each channel, at least 0, shape ``(size,)`` for each group.
+        """The magnitude of each channel, at least 0, shape ``(size,)`` for each group.
 
         Args:
             tensors: The network's parameters by name.
         """
-        return {group.name: self._values(group, tensors).square().sum(1).sqrt() for group in self.groups}
+        return {group.name: self._magnitude(group, tensors) for group in self.groups}
 
     @torch.no_grad()
     def shrink(self, tensors: Mapping[str, Tensor], amount: float) -> None:
-        """The proximal step of ``amount`` times the sum of all magnitudes, in place (soft threshold).
+        """The proximal step of ``amount`` times the sum of magnitudes, in place (soft threshold).
+
+        The strongest channels of a group, as many as it keeps in any case, are spared: they cost the same at 0, and a
+        norm behind a layer of zeros alone lets gradients explode.
 
         Args:
             tensors: The network's parameters by name.
             amount: Weight of the penalty times the learning rate in force, at least 0.
         """
         for group in self.groups:
-            magnitude = self._values(group, tensors).square().sum(1).sqrt()
+            magnitude = self._magnitude(group, tensors)
             factor = (1 - amount / magnitude.clamp_min(torch.finfo(magnitude.dtype).tiny)).clamp_min(0)
+            factor[magnitude.topk(group.minimum).indices] = 1
             for tensor, positions in self._carriers(group, tensors):
                 tensor[positions.flatten()] *= factor.repeat_interleave(positions.shape[1])
             for name, _, positions in group.shifts:
                 shift = tensors[name][positions]
-                shrunk = torch.nn.functional.softshrink(shift, amount)
+                shrunk = torch.nn.functional.softshrink(shift, amount * self.units[group.name])
                 tensors[name][positions] = torch.where((factor == 0)[:, None], shrunk, shift)
 
     def dead(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -155,9 +177,18 @@ class ChannelScales(nn.Module):
             return [(scale, torch.arange(group.size, device=scale.device)[:, None])]
         return [(tensors[name], positions.to(tensors[name].device)) for name, _, positions in group.places]
 
-    def _values(self, group: ScaledGroup, tensors: Mapping[str, Tensor]) -> Tensor:
-        """Every scale of every channel, [size, scales]."""
-        return torch.cat([tensor[positions] for tensor, positions in self._carriers(group, tensors)], 1)
+    def _magnitude(self, group: ScaledGroup, tensors: Mapping[str, Tensor]) -> Tensor:
+        return self._scale(group, tensors) / self.units[group.name]
+
+    def _scale(self, group: ScaledGroup, tensors: Mapping[str, Tensor]) -> Tensor:
+        """The root mean square of every channel's scales, shape ``(size,)``."""
+        scales = [tensor[positions] for tensor, positions in self._carriers(group, tensors)]
+        return torch.cat(scales, 1).square().mean(1).sqrt()
+
+    @torch.no_grad()
+    def _mean_scales(self, tensors: Mapping[str, Tensor]) -> dict[str, float]:
+        """The mean scale of each group; 1 where all are 0."""
+        return {group.name: float(self._scale(group, tensors).mean()) or 1.0 for group in self.groups}
 
 
 def _key(group: str) -> str:
@@ -176,9 +207,9 @@ def _scaled_groups(
         gammas = _places(graph, name, "scale")
         if gammas and _norms_guard(module, writers, gammas, example):
             shifts = () if _can_fold(module, graph, name) else _places(graph, name, "shift")
-            scaled.append(ScaledGroup(name, group.size, "norm", gammas, shifts))
+            scaled.append(ScaledGroup(name, group.size, group.minimum, "norm", gammas, shifts))
         elif readers := _places(graph, name, "in"):
-            scaled.append(ScaledGroup(name, group.size, "reader", readers))
+            scaled.append(ScaledGroup(name, group.size, group.minimum, "reader", readers))
     return scaled
 
 

@@ -137,6 +137,7 @@ class Slimming(Distillation):
         self._trace, self._cost_of, self._streams, self._course = trace, cost, streams, course
         self._example = (example,)
         self._wide, self._quantization = generator, quantization
+        self._units: Mapping[str, float] | None = None
         self._install(generator)
         student = ScaledStudent(self._module, self.scales)
         super().__init__(task, teacher, student, discriminator, options, (), example)
@@ -255,7 +256,8 @@ class Slimming(Distillation):
 
     def _install(self, generator: Generator) -> None:
         self.generator, self.graph, self._module = generator, self._trace(generator), generator.build()
-        self.scales = ChannelScales(self._module, self.graph, self._example, self._streams)
+        self.scales = ChannelScales(self._module, self.graph, self._example, self._streams, self._units)
+        self._units = self.scales.units  # of the network that training began with
         self.cost = self._cost_of(self.graph)
         if self._quantization is not None:
             self._quantization.attach(self._module)
