@@ -5,21 +5,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from torch import Tensor
-
 from gancompress.export.onnx import OnnxReport, export_onnx
 from gancompress.models.config_strings import plan_string
 from gancompress.models.families import find_family
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
+from gancompress.tasks import FileForm
 
 
-def export_generator(generator: Generator, example_inputs: tuple[Tensor, ...], path: Path) -> OnnxReport:
+def export_generator(generator: Generator, form: FileForm, path: Path) -> OnnxReport:
     """Write a generator as ONNX, its family, plan and input contract in the file's metadata.
 
     Args:
         generator: The generator.
-        example_inputs: Its inputs, of any batch and a size that it accepts.
+        form: How the file takes its inputs, with examples of any batch and a size that the generator accepts.
         path: The file to write.
 
     Raises:
@@ -29,4 +28,5 @@ def export_generator(generator: Generator, example_inputs: tuple[Tensor, ...], p
     if not is_import_path(generator.family):
         contract = find_family(generator.family).input_contract(generator.config)
         metadata |= {name: json.dumps(value) for name, value in contract.items()}
-    return export_onnx(generator.build(), example_inputs, path, metadata=metadata)
+    metadata |= form.facts
+    return export_onnx(form.module, form.inputs, path, dynamic=form.axes, input_names=form.names, metadata=metadata)
