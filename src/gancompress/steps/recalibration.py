@@ -1,4 +1,4 @@
-"""Running statistics of norms, computed anew: those of all that a norm is given, nothing of the past."""
+"""Running statistics of batch norms, computed anew: those of all that a norm is given, nothing of the past."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from gancompress.steps.batches import HeldBatches
 from gancompress.steps.step import Context
@@ -71,10 +71,9 @@ class _Pooled:
 
 
 def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Replace the running statistics of all norms by those of all batches, in place; weights stay as they are.
+    """Replace the running statistics of all batch norms by those of all batches, in place; weights stay as they are.
 
-    A batch norm gets the mean and variance over all that it was given, as if it had come in one batch. An instance norm
-    that keeps statistics gets the averages over the batches.
+    A norm gets the mean and the variance of all that it was given, as if that had come in one batch.
 
     Args:
         network: Any network, its norms over several processes included; one without running statistics is left alone,
@@ -83,26 +82,19 @@ def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
 
     Source: Yu and Huang, Universally Slimmable Networks, ICCV 2019, section 3.3.
     """
-    norms = [m for m in network.modules() if isinstance(m, _NormBase) and m.track_running_stats]
+    norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     if not norms:
         return
     device = norms[0].get_buffer("running_mean").device
-    modes, momenta = {m: m.training for m in network.modules()}, [norm.momentum for norm in norms]
+    modes = {module: module.training for module in network.modules()}
     network.eval()
-    pooled = [_Pooled(norm) for norm in norms if isinstance(norm, _BatchNorm)]
+    pooled = [_Pooled(norm) for norm in norms]
     handles = [each.norm.register_forward_pre_hook(each) for each in pooled]
-    for norm in norms:
-        if not isinstance(norm, _BatchNorm):
-            norm.reset_running_stats()
-            norm.momentum = None  # a cumulative average
-            norm.train()
     with torch.no_grad():
         for batch in batches:
             network(batch.to(device))
     for handle, each in zip(handles, pooled, strict=True):
         handle.remove()
         each.finish()
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
     for module, mode in modes.items():
         module.training = mode
