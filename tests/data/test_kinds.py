@@ -90,7 +90,8 @@ def procedural(root: Path) -> dict[str, Any]:
 
 
 KINDS: dict[str, Callable[[Path], dict[str, Any]]] = {
-    make.__name__: make for make in (aligned, paired, unaligned, labels, cityscapes, coco_stuff, images, webdataset, procedural)
+    make.__name__: make
+    for make in (aligned, paired, unaligned, labels, cityscapes, coco_stuff, images, webdataset, procedural)
 }
 
 

@@ -19,8 +19,8 @@ from gancompress.data import parse_data
 from gancompress.data.kinds.procedural import ProceduralSet
 from gancompress.models.families import build
 from gancompress.models.generator import Generator
-from gancompress.steps.prune import cut
 from gancompress.steps.metric_options import MetricOptions
+from gancompress.steps.prune import cut
 from gancompress.steps.recalibration import Calibration, recalibrate
 from gancompress.steps.step import Context
 from gancompress.tasks import TASKS

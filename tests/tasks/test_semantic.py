@@ -114,7 +114,9 @@ class TestFileForm:
         channels = channels_of(task())
         form = label_map_form(nn.Identity(), 4, channels)
         assert [each.tolist() for each in form.inputs] == [LABELS.tolist()]
-        with pytest.raises(ConfigError, match="labels: got 2 for a network of 4 channels, expected that number, or one"):
+        with pytest.raises(
+            ConfigError, match="labels: got 2 for a network of 4 channels, expected that number, or one"
+        ):
             label_map_form(nn.Identity(), 2, channels)
 
 
