@@ -216,7 +216,7 @@ class TestMistakes:
         make_data(tmp_path)
         other = {"family": "spade", "config": {**NETWORK, "in_channels": 36}}
         train = job(tmp_path).teacher.model_dump(exclude_none=True)["train"] | {"network": other}
-        with pytest.raises(ConfigError, match="spade.in_channels: got 36, but the task needs 4; leave it out"):
+        with pytest.raises(ConfigError, match=r"spade\.in_channels: got 36, but the task needs 4; leave it out"):
             self.start(tmp_path, teacher={"train": train})
         config = {**NETWORK, "in_channels": 36}
         Generator.from_module(build("spade", config), "spade", config).save(tmp_path / "given")

@@ -294,8 +294,8 @@ class TestPublishedLayouts:
         config = config_of("cityscapes", tmp_path)
         (tmp_path / "gtFine/train/ulm/img2_gtFine_labelIds.png").unlink()
         message = (
-            r"leftImg8bit/train: got ulm/img2_leftImg8bit.png without a file of the same name in .*gtFine/train, expected "
-            r"a 'label' for every 'image'; add the missing files, or name both alike"
+            r"leftImg8bit/train: got ulm/img2_leftImg8bit.png without a file of the same name in .*gtFine/train, "
+            r"expected a 'label' for every 'image'; add the missing files, or name both alike"
         )
         with pytest.raises(DataError, match=message) as caught:
             config.open("train")
