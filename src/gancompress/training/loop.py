@@ -408,7 +408,7 @@ def _floating(module: nn.Module) -> Iterator[Tensor]:
 
 
 def _keep_unit_vectors(average: nn.Module, own: nn.Module) -> None:
-    """Take the singular vectors of spectral norms as they are: averages are too short, and make the weights too large."""
+    """Take the singular vectors of spectral norms as they are: averages are too short, and weights too large then."""
     for mean, value in zip(average.modules(), own.modules(), strict=True):
         if isinstance(value, _SpectralNorm):
             for vector, current in zip(mean.buffers(), value.buffers(), strict=True):
