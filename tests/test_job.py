@@ -61,6 +61,48 @@ MISTAKES = {
 }
 
 
+LABELLED = {
+    "a task without label maps": (
+        ["data={kind: aligned, root: x, transform: {load_size: 16}}"],
+        r"got data of kind 'aligned', expected label maps with photographs; take kind labels, cityscapes",
+    ),
+    "a segmentation network of other classes": (
+        ["metrics.networks.espnet.num_classes=19"],
+        r"metrics\.networks\.espnet: num_classes: got 19, but the label maps of the data set have 11 classes; correct",
+    ),
+    "a label that would count": (
+        ["metrics.networks.espnet.ignore_index=255"],
+        r"metrics\.networks\.espnet: ignore_index: got 255, expected 11, the label of pixels that the data set's",
+    ),
+    "a protocol of another data set": (
+        ["metrics.networks.espnet={path: x, protocol: cityscapes_drn}"],
+        r"protocol: got cityscapes_drn, which is for label maps of 35 classes, but the data set has 11; give",
+    ),
+    "a protocol and its classes": (
+        ["metrics.networks.espnet.protocol=cityscapes_drn"],
+        r"metrics\.networks\.espnet: got num_classes beside 'protocol', expected one of them",
+    ),
+    "too few names": (
+        ["data.classes.names=[sky]"],
+        r"data\.classes: names: got 1, expected one for each of 11 classes",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LABELLED)
+def test_mistakes_about_label_maps(name):
+    changes, message = LABELLED[name]
+    with pytest.raises(ConfigError, match=message) as error:
+        load_job("camvid-gaugan", changes)
+    assert "\n" not in str(error.value)
+
+
+def test_a_semantic_task_has_pairs():
+    job = load_job("camvid-gaugan", ["metrics={against_real: [psnr]}", "steps.2.metric=ssim"])
+    assert job.metrics.against_real == ("psnr",)
+    assert load_job("camvid-gaugan", ["metrics={}", "steps.2.metric=ssim"]).metrics.against_real == ("psnr", "ssim")
+
+
 @pytest.mark.parametrize("name", MISTAKES)
 def test_mistakes(name):
     changes, message = MISTAKES[name]

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from gancompress.channels import ChannelGraph
 from gancompress.cost import Convention
-from gancompress.data import DataConfig, parse_data
+from gancompress.data import Classes, DataConfig, parse_data
 from gancompress.data.kinds.images import ImagesConfig
 from gancompress.errors import ConfigError, MetricError, nearest
 from gancompress.metrics import PairMetric, find_metric
@@ -23,7 +23,7 @@ from gancompress.steps import STEPS, Search, Step
 from gancompress.steps.metric_options import MetricOptions
 from gancompress.steps.step import Budget
 from gancompress.steps.teacher import TrainTeacher
-from gancompress.tasks import LatentOptions, parse_task
+from gancompress.tasks import TASKS, TaskOptions, find_task, parse_task
 
 
 def _without_kind(options: Any) -> Any:
@@ -114,7 +114,7 @@ class Job(Options):
     Attributes:
         name: Of its run directory.
         seed: Of whatever is drawn at random.
-        task: What the generator learns: a name, or ``latent`` with options.
+        task: What the generator learns: a name, or ``latent`` or ``semantic`` with options.
         data: The data set, with splits ``train``, ``search`` and ``test``.
         teacher: The network to compress.
         budget: What the compressed network may cost.
@@ -126,7 +126,9 @@ class Job(Options):
 
     name: str
     seed: Annotated[int, Field(ge=0)] = 0
-    task: Annotated[Literal["paired", "unpaired", "latent", "stylize"] | LatentOptions, BeforeValidator(parse_task)]
+    task: Annotated[
+        Literal["paired", "unpaired", "latent", "semantic", "stylize"] | TaskOptions, BeforeValidator(parse_task)
+    ]
     data: Annotated[SerializeAsAny[DataConfig], BeforeValidator(_parse_data)]
     teacher: TeacherOptions
     budget: BudgetOptions | None = None
@@ -139,7 +141,7 @@ class Job(Options):
     @classmethod
     def _without_pairs_no_metric_of_them(cls, options: Any) -> Any:
         """Nothing is compared with real images by default where a real image is no right answer."""
-        if not isinstance(options, dict) or options.get("task") in (None, "paired"):
+        if not isinstance(options, dict) or options.get("task") is None or _has_pairs(options["task"]):
             return options
         metrics = options.get("metrics") or {}
         return {**options, "metrics": {"against_real": [], **metrics}} if isinstance(metrics, dict) else options
@@ -151,6 +153,20 @@ class Job(Options):
                 f"task: got '{self.task}' with data of kind 'images', which has no targets; take another kind of data, "
                 "or task 'stylize'"
             )
+        find_task(self.task, self.data)
+        return self
+
+    @model_validator(mode="after")
+    def _segmentation_fits_labels(self) -> Job:
+        classes = getattr(self.data, "classes", None)
+        if isinstance(classes, Classes):
+            wrong = [
+                f"metrics.networks.{name}: {reason}"
+                for name, network in self.metrics.networks.items()
+                if (reason := network.misfit(classes)) is not None
+            ]
+            if wrong:
+                raise ValueError("; ".join(wrong))
         return self
 
     @model_validator(mode="after")
@@ -178,12 +194,18 @@ class Job(Options):
             except MetricError as error:
                 wrong.append(f"{place}: {error}")
                 continue
-            of_pairs = isinstance(metric, PairMetric)
-            if of_pairs and self.task != "paired" and place != "metrics.against_teacher" and place not in to_teacher:
+            lacks_pairs = isinstance(metric, PairMetric) and not _has_pairs(self.task)
+            if lacks_pairs and place != "metrics.against_teacher" and place not in to_teacher:
                 wrong.append(f"{place}: got '{name}', which compares pairs, but the task has none; compare sets (fid)")
         if wrong:
             raise ValueError("; ".join(wrong))
         return self
+
+
+def _has_pairs(task: Any) -> bool:
+    """Whether a task, as a recipe writes it or as its options, has a right answer to each input."""
+    name = task.get("kind") if isinstance(task, Mapping) else getattr(task, "kind", task)
+    return isinstance(name, str) and name in TASKS and TASKS[name].paired
 
 
 class _Loader(yaml.SafeLoader):

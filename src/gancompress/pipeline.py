@@ -230,7 +230,7 @@ class Pipeline:
     def _context(self, directory: Path, log: StepLog, budget: Budget | None) -> Context:
         job = self._job
         return Context(
-            task=find_task(job.task),
+            task=find_task(job.task, job.data),
             data=job.data,
             budget=budget,
             directory=directory,
@@ -336,19 +336,18 @@ class Pipeline:
         return Measured(generator, CostModel(graph).at(plan), size, options, metrics)
 
     def _export(self, work: Work) -> tuple[OnnxReport, ...]:
-        exports, inputs = self._directory / "exports", (self.example(),)
-        return tuple(
-            export_generator(work.generator, inputs, exports / f"model.{name}", work.quantization)
-            for name in self._job.exports
-        )
+        context, exports = self._measuring(), self._directory / "exports"
+        form = context.task.file_form(work.build(), context.first_images("test", 1)["input"])
+        return tuple(export_generator(work.generator, form, exports / f"model.{name}") for name in self._job.exports)
 
     def _samples(self, work: Work) -> None:
         context = self._measuring()
         batch = context.first_images("test", 6)
+        given = context.task.encode(batch["input"])
         with torch.no_grad():
             images: dict[str, Tensor] = {
-                "teacher": work.teacher.build()(batch["input"]),
-                "compressed": work.build()(batch["input"]),
+                "teacher": work.teacher.build()(given),
+                "compressed": work.build()(given),
             }
         (self._directory / "samples").mkdir(exist_ok=True)
         sample_grid(context.task.columns(batch, images), self._directory / "samples" / "test.png")

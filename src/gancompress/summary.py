@@ -150,12 +150,19 @@ def _search(facts: Mapping[str, Any]) -> SearchFacts:
 
 
 def _export(report: Any, example: torch.Tensor, directory: Path) -> ExportFacts:
-    shape = ", ".join(map(str, example.shape))
-    inputs = "RGB in [-1, 1], any batch and size" if example.ndim == 4 else "latents, any batch"
-    usage = (
-        "import numpy, onnxruntime\n"
-        f'session = onnxruntime.InferenceSession("{report.path.name}")\n'
-        f"images = numpy.zeros(({shape}), numpy.float32)  # {inputs}\n"
-        "(result,) = session.run(None, {session.get_inputs()[0].name: images})\n"
-    )
+    shapes = [", ".join(map(str, shape)) for shape in report.cases[0].input_shapes]
+    session = f'import numpy, onnxruntime\nsession = onnxruntime.InferenceSession("{report.path.name}")\n'
+    if len(report.cases[0].input_shapes[0]) == len(example.shape) - 1:  # label maps, where the network takes channels
+        arrays = [
+            f"labels = numpy.zeros(({shapes[0]}), numpy.int32)  # numbers of classes, any batch and size\n",
+            *(f"edges = numpy.zeros(({shape}), bool)  # where objects meet\n" for shape in shapes[1:]),
+        ]
+        given = ", ".join(f'"{name}": {name}' for name in ("labels", "edges")[: len(shapes)])
+        usage = f"{session}{''.join(arrays)}(result,) = session.run(None, {{{given}}})\n"
+    else:
+        inputs = "RGB in [-1, 1], any batch and size" if example.ndim == 4 else "latents, any batch"
+        usage = (
+            f"{session}images = numpy.zeros(({shapes[0]}), numpy.float32)  # {inputs}\n"
+            "(result,) = session.run(None, {session.get_inputs()[0].name: images})\n"
+        )
     return ExportFacts("onnx", str(report.path.relative_to(directory)), report.file_bytes, report.max_difference, usage)

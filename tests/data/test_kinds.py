@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from gancompress.data import DATASETS, DataConfig, ImageSet, Visit, parse_data
+from gancompress.data.kinds.labels import LabelledConfig
 from gancompress.data.kinds.unaligned import UnalignedConfig
 from gancompress.errors import ConfigError, DataError
 from tests.data.pictures import WHOLE, as_tar, as_zip, pixels, save, save_many
@@ -46,6 +47,26 @@ def labels(root: Path) -> dict[str, Any]:
     return {"classes": {"num_classes": 3, "ignore": [3]}, "instances": "{folder}/instances"}
 
 
+def cityscapes(root: Path) -> dict[str, Any]:
+    for number in range(NUM_IMAGES):
+        for folder, ending, image in (
+            ("leftImg8bit/train/ulm", "leftImg8bit", pixels(100 + number)),
+            ("gtFine/train/ulm", "gtFine_labelIds", (LABELS + number) % 4 + 31),
+            ("gtFine/train/ulm", "gtFine_instanceIds", LABELS.astype(np.uint16) * 1000 + number),
+            ("gtFine/train/ulm", "gtFine_color", pixels(number)),
+        ):
+            save(root / folder / f"img{number}_{ending}.png", image)
+    return {}
+
+
+def coco_stuff(root: Path) -> dict[str, Any]:
+    save_many(root / "train_img", NUM_IMAGES, first=100, suffix=".jpg")
+    for number in range(NUM_IMAGES):
+        save(root / f"train_label/img{number}.png", np.where(LABELS == 3, 255, LABELS + 179).astype(np.uint8))
+        save(root / f"train_inst/img{number}.png", LABELS + number)
+    return {}
+
+
 def images(root: Path) -> dict[str, Any]:
     save_many(root / "train", NUM_IMAGES)
     return {}
@@ -69,7 +90,8 @@ def procedural(root: Path) -> dict[str, Any]:
 
 
 KINDS: dict[str, Callable[[Path], dict[str, Any]]] = {
-    make.__name__: make for make in (aligned, paired, unaligned, labels, images, webdataset, procedural)
+    make.__name__: make
+    for make in (aligned, paired, unaligned, labels, cityscapes, coco_stuff, images, webdataset, procedural)
 }
 
 
@@ -122,7 +144,7 @@ class TestEveryKind:
         backwards = {visit: other.item(visit) for visit in reversed(visits)}
         assert all(equal(one.item(visit), backwards[visit]) for visit in visits)
         if kind != "procedural":
-            role = "image" if kind == "labels" else "input"
+            role = "image" if kind in ("labels", "cityscapes", "coco_stuff") else "input"
             assert len({one.item(Visit(0, epoch))[role].double().sum().item() for epoch in range(6)}) > 1
 
     def test_can_be_sent_to_a_spawned_process(self, kind: str, tmp_path: Path) -> None:
@@ -227,6 +249,66 @@ def test_labels_and_instances(tmp_path: Path) -> None:
     assert item["label"].equal(torch.from_numpy((LABELS + 1) % 4).long())
     assert item["instance"].equal(torch.from_numpy(LABELS.astype(np.int64) * 1000 + 1))
     torch.testing.assert_close(item["image"], as_tensor(pixels(101)))
+
+
+class TestPublishedLayouts:
+    def test_cityscapes(self, tmp_path: Path) -> None:
+        config = config_of("cityscapes", tmp_path)
+        item = config.open("train")[1]
+        assert item["name"] == "ulm/img1"
+        assert item["label"].equal(torch.from_numpy((LABELS + 1) % 4).long() + 31)
+        assert item["instance"].equal(torch.from_numpy(LABELS).long() * 1000 + 1)
+        assert isinstance(config, LabelledConfig)
+        names, colours = config.classes.shown_names, config.classes.shown_colours
+        assert (names[7], colours[7], names[33]) == ("road", (128, 64, 128), "bicycle")
+
+    def test_splits_by_default(self, tmp_path: Path) -> None:
+        config = parse_data({"kind": "cityscapes", "root": str(tmp_path), "transform": AS_IT_IS})
+        for folder, count in (("train", 30), ("val", 2)):
+            for number in range(count):
+                name = f"{folder}/ulm/img{number}"
+                save(tmp_path / f"leftImg8bit/{name}_leftImg8bit.png", pixels(number))
+                save(tmp_path / f"gtFine/{name}_gtFine_labelIds.png", LABELS)
+                save(tmp_path / f"gtFine/{name}_gtFine_instanceIds.png", LABELS)
+        config.check_splits()
+        assert len(config.open("train")) + len(config.open("search")) == 30
+        assert len(config.open("test")) == 2
+
+    def test_coco_stuff(self, tmp_path: Path) -> None:
+        config = config_of("coco_stuff", tmp_path)
+        label = config.open("train")[0]["label"]
+        assert label.equal(torch.from_numpy(LABELS).long() + 179)  # 255, "don't care", is 182
+        assert isinstance(config, LabelledConfig)
+        names = config.classes.shown_names
+        assert (len(names), len(set(names)), names[0], names[91], names[181]) == (182, 182, "person", "banner", "wood")
+
+    def test_label_maps_alone_have_the_size_of_their_files(self, tmp_path: Path) -> None:
+        config = config_of("cityscapes", tmp_path, transform={"load_size": 8, "crop_size": 4})
+        assert isinstance(config, LabelledConfig)
+        assert config.open("train")[2]["label"].shape == (4, 4)
+        item = config.open_labels("train")[2]
+        assert item.keys() == {"label", "name", "index"}
+        assert item["label"].equal(torch.from_numpy((LABELS + 2) % 4).long() + 31)
+
+    def test_a_photograph_without_its_label_map(self, tmp_path: Path) -> None:
+        config = config_of("cityscapes", tmp_path)
+        (tmp_path / "gtFine/train/ulm/img2_gtFine_labelIds.png").unlink()
+        message = (
+            r"leftImg8bit/train: got ulm/img2_leftImg8bit.png without a file of the same name in .*gtFine/train, "
+            r"expected a 'label' for every 'image'; add the missing files, or name both alike"
+        )
+        with pytest.raises(DataError, match=message) as caught:
+            config.open("train")
+        assert "\n" not in str(caught.value)
+
+    def test_a_label_outside_the_range(self, tmp_path: Path) -> None:
+        config = config_of("cityscapes", tmp_path)
+        save(tmp_path / "gtFine/train/ulm/img3_gtFine_labelIds.png", LABELS + 40)
+        dataset = config.open("train")
+        dataset[2]
+        message = r"ulm/img3_gtFine_labelIds.png: got label 40, 41, 42, ..., expected 0 to 34 or one of ignore \[255\]"
+        with pytest.raises(DataError, match=message):
+            dataset[3]
 
 
 def test_jpeg_label_maps_are_not_taken(tmp_path: Path) -> None:

@@ -74,6 +74,18 @@ def test_palette_too_short() -> None:
         Classes(num_classes=2, palette=[[0, 0, 0]])
 
 
+def test_names_and_colours() -> None:
+    plain = Classes(num_classes=3)
+    assert plain.shown_names == ("0", "1", "2")
+    assert len(set(plain.shown_colours)) == 3
+    given = Classes(num_classes=2, names=["road", "sky"], palette=[[1, 2, 3], [4, 5, 6], [7, 8, 9]])
+    assert given.shown_names == ("road", "sky")
+    assert given.shown_colours == ((1, 2, 3), (4, 5, 6))
+    for option in ({"names": ["road"]}, {"colours": [[0, 0, 0]]}):
+        with pytest.raises(ConfigError, match=f"{next(iter(option))}: got 1, expected one for each of 2 classes"):
+            Classes(num_classes=2, **option)
+
+
 def test_instances(tmp_path: Path) -> None:
     numbers = np.array([[24_001, 24_001], [3, 65_535]], np.uint16)
     colours = np.array([[[1, 0, 2], [0, 0, 2]]], np.uint8)

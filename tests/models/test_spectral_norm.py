@@ -10,7 +10,7 @@ from torch.nn.utils import parametrizations
 
 from gancompress.models.families import build
 from gancompress.models.generator import Generator
-from gancompress.models.spectral_norm import fold_spectral_norm, fold_state
+from gancompress.models.spectral_norm import fold_spectral_norm, fold_state, settle_spectral_norm
 
 
 def hook(layer: nn.Module) -> nn.Module:
@@ -59,3 +59,15 @@ def test_what_has_no_spectral_norm_stays() -> None:
     config = {"ngf": 4}
     generator = Generator.from_module(build("resnet_6blocks", config), "resnet_6blocks", config)
     assert fold_spectral_norm(generator) is generator
+
+
+def test_settled_vectors_are_those_of_the_weight_whatever_they_were():
+    network = parametrizations.spectral_norm(nn.Conv2d(3, 5, 3)).eval()
+    norm = network.parametrizations.weight[0]
+    with torch.no_grad():
+        norm._u.mul_(0.3)  # as an average over many steps would be
+        norm._v.mul_(0.5)
+    assert torch.linalg.matrix_norm(network.weight.flatten(1), 2) > 2
+    settle_spectral_norm(network, 50)
+    torch.testing.assert_close(torch.linalg.matrix_norm(network.weight.flatten(1), 2), torch.tensor(1.0))
+    assert not network.training

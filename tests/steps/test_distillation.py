@@ -18,6 +18,7 @@ from gancompress.losses import (
     PERCEPTUAL,
     ChannelDistillation,
     FlowDistillation,
+    feature_matching,
     fsp_loss,
     kernel_alignment_loss,
     load_perceptual_loss,
@@ -87,6 +88,32 @@ def test_pseudo_pairs(networks, batch):
         assert set(terms) == {"reconstruction"}
         assert terms["reconstruction"].item() == pytest.approx(expected.item(), rel=1e-5)
         assert set(game.modules) == {"student"}
+
+
+def test_feature_matching_against_the_real_image(networks, batch):
+    """Generated and real images go through the discriminator together; both phases share that pass."""
+    teacher, student, _ = networks
+    discriminator = build("multiscale_patchgan", {"ndf": 4, "n_layers": 1, "in_channels": 6, "spectral_norm": False})
+    options = DistillationOptions(lambda_reconstruction=0, lambda_features=0, feature_matching={"weight": 10})
+    game = objective((teacher, student, discriminator), options)
+    made = game.forward(batch, 0)
+    judged, learned = (phase.loss(batch, made) for phase in game.phases)
+    fake = discriminator(torch.cat([batch["input"], student(batch["input"])], 1))
+    real = discriminator(torch.cat([batch["input"], batch["target"]], 1))
+    torch.testing.assert_close(learned["feature_matching"], 10 * feature_matching(fake, real))
+    torch.testing.assert_close(learned["gan"], -torch.stack([scale[-1].mean() for scale in fake]).mean())
+    hinge = [(1 + f[-1]).relu().mean() + (1 - r[-1]).relu().mean() for f, r in zip(fake, real, strict=True)]
+    torch.testing.assert_close(judged["gan"], torch.stack(hinge).mean() / 2)
+    assert set(learned) == {"gan", "feature_matching"}
+
+
+def test_feature_matching_wants_a_discriminator_with_maps(networks, batch):
+    options = DistillationOptions(feature_matching={"weight": 1})
+    game = objective(networks, options)
+    with pytest.raises(ConfigError, match="feature matching: got a discriminator that returns logits alone, expected"):
+        game.phases[1].loss(batch, game.forward(batch, 0))
+    with pytest.raises(ConfigError, match="feature_matching: got lambda_gan 0, expected it above 0"):
+        DistillationOptions(lambda_gan=0, feature_matching={"weight": 1})
 
 
 def test_taps_that_do_not_exist_name_the_nearest(networks):

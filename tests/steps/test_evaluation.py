@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import warnings
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
@@ -16,12 +18,13 @@ from torch import nn
 from gancompress.data import parse_data
 from gancompress.data.kinds.procedural import ProceduralSet
 from gancompress.errors import MetricError
-from gancompress.metrics import FeatureNetwork
+from gancompress.metrics import SEGMENTATION_PROTOCOLS, FeatureNetwork, SegmentationProtocol
 from gancompress.steps.evaluation import Evaluation
 from gancompress.steps.metric_options import MetricOptions
 from gancompress.steps.step import Context
 from gancompress.steps.stopwatch import Stopwatch
-from gancompress.tasks import TASKS
+from gancompress.tasks import TASKS, find_task
+from tests.data.pictures import save
 
 
 class Brighter(nn.Module):
@@ -231,3 +234,36 @@ def test_data_without_targets_is_refused_where_real_images_are_wanted(options, t
             "splits": {"test": {"folder": "test"}}}  # fmt: skip
     with pytest.raises(MetricError, match="test: got a data set without targets, expected real images"):
         measured(options, context_of(data, tmp_path))
+
+
+class Bright(nn.Module):
+    """Logits of two classes: dark and bright."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        gray = images.mean(1, keepdim=True)
+        return torch.cat([1 - gray, gray], 1)
+
+
+def test_a_published_protocol_reads_label_maps_in_the_size_of_their_files(tmp_path, monkeypatch):
+    """A stripe that the images are too small for counts where the files are as large as the protocol wants them."""
+    labels = np.full((32, 32), 7, np.uint8)
+    labels[:, 1::4] = 26  # which resizing to a quarter drops
+    save(tmp_path / "test/labels/a.png", labels)
+    save(tmp_path / "test/images/a.png", np.zeros((32, 32, 3), np.uint8))
+    monkeypatch.setitem(SEGMENTATION_PROTOCOLS, "cityscapes_drn", SegmentationProtocol(35, (7, 26), in_file_size=True))
+    data = {"kind": "labels", "root": str(tmp_path), "classes": {"num_classes": 35}, "transform": {"load_size": 8}}
+    data |= {"splits": {"test": {"folder": "test"}}}
+    context = replace(context_of(data, tmp_path), task=find_task("semantic", parse_data(data)))
+    path = network(tmp_path, "bright.pt", Bright())["pool"]["path"]
+    options = MetricOptions(networks={"drn": {"path": path, "protocol": "cityscapes_drn"}})
+    (accuracy,) = Evaluation(options, ["pixel_accuracy_drn"], context, "test").of(Dark())
+    assert accuracy.value == 0.75
+    assert next(iter(context.images("test", 1)))["label"].unique().tolist() == [7]
+
+
+class Dark(nn.Module):
+    """A black image for any channels."""
+
+    def forward(self, channels: torch.Tensor) -> torch.Tensor:
+        assert channels.shape[1:] == (36, 8, 8)
+        return -torch.ones_like(channels[:, :3])

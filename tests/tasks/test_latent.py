@@ -90,7 +90,7 @@ def test_how_recipes_write_tasks():
     ("task", "message"),
     [
         ("laten", r"got 'laten', expected a task; did you mean 'latent'\?"),
-        (3, "got 3, expected a task; known: latent, paired, stylize, unpaired"),
+        (3, "got 3, expected a task; known: latent, paired, semantic, stylize, unpaired"),
         ({"latent_size": 3}, "kind: got None, expected a task"),
         ({"kind": "paired"}, "got options for 'paired', which has none; write its name alone"),
         ({"kind": "latent", "latent": 3}, r"latent: unknown option, did you mean 'latent_size'\?"),

@@ -11,6 +11,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from torch import Tensor
+from torch.nn.utils import parametrizations
 
 from gancompress.errors import TrainingError
 from gancompress.training import Checkpoints, OptimizerOptions, TrainingOptions, fit
@@ -121,6 +122,13 @@ def test_averages_take_the_place_of_the_last_weights(tmp_path):
     train(last, tmp_path / "b", plain)
     assert not torch.equal(averaged.modules["generator"][0].weight, last.modules["generator"][0].weight)
     assert torch.equal(averaged.modules["discriminator"].weight, last.modules["discriminator"].weight)
+
+
+def test_averages_keep_the_unit_vectors_of_spectral_norms(tmp_path):
+    game = Game()
+    norm = parametrizations.spectral_norm(game.modules["generator"][0]).parametrizations.weight[0]
+    train(game, tmp_path, options())
+    assert norm._u.norm().item() == pytest.approx(1, abs=1e-5)
 
 
 def test_one_step_against_the_updates_written_out(tmp_path):

@@ -110,18 +110,30 @@ def export(
     family: FamilyOption = None,
     size: SizeOption = "256x256",
     inputs: InputOption = [],  # noqa: B006
+    labels: Annotated[
+        int | None,
+        typer.Option(
+            help="Take integer label maps of so many labels, 'don't care' included, in the place of their channels; a "
+            "channel more than that takes instance edges."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write a network to a file that runs without PyTorch, and check it against PyTorch."""
     from gancompress.cli.parsing import example_inputs, open_generator
     from gancompress.errors import CheckpointError
     from gancompress.export import export_generator
+    from gancompress.tasks import FileForm, label_map_form
 
     if not directory.exists():
         raise CheckpointError(f"{directory}: no such file or directory; expected one that prune or training wrote")
     generator = open_generator(str(directory), family, [])
     path = out or (directory if directory.is_dir() else directory.parent) / "model.onnx"
-    report = export_generator(generator, example_inputs(generator, size, inputs), path)
+    examples = example_inputs(generator, size, inputs)
+    form = FileForm(generator.build(), examples)
+    if labels is not None:
+        form = label_map_form(generator.build(), labels, examples[0])
+    report = export_generator(generator, form, path)
     if as_json:
         print(json.dumps({**asdict(report), "path": str(path), "max_difference": report.max_difference}, indent=2))
         return

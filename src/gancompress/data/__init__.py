@@ -12,9 +12,9 @@ An item is a dict. Images are float32 [3, h, w] in [-1, 1], RGB; maps are int64 
 =================  =========================================================================
 
 Which of them there are is up to the kind: ``aligned``, ``paired``, ``unaligned`` and ``procedural`` have input and
-target, ``labels`` has label, image and maybe instance, ``images`` has input, ``webdataset`` what its options say. All
-images of an item have one size and show the same view, except in ``unaligned``. A batch has the same keys: tensors
-[b, ...], a list of names.
+target, ``labels``, ``cityscapes`` and ``coco_stuff`` have label, image and maybe instance, ``images`` has input,
+``webdataset`` what its options say. All images of an item have one size and show the same view, except in
+``unaligned``. A batch has the same keys: tensors [b, ...], a list of names.
 
     transform = {"load_size": 286, "crop_size": 256}
     config = parse_data({"kind": "aligned", "root": "edges2shoes.zip", "transform": transform})

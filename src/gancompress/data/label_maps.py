@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from gancompress.data.decoding import Channel, Decoded, Decoding, opened
+from gancompress.data.palette import Rgb, distinct_colour
 from gancompress.data.storage import File
 from gancompress.errors import DataError
 from gancompress.options import Options
@@ -28,17 +29,35 @@ class Classes(Options):
         palette: Colour of each class, RGB, where the files are colour images; the number of a class is its
             place in the list, which may go on to colours whose number is in ``ignore``. Without it the pixel
             values of a file are the classes (its own palette, if it has one, is only for looking at).
+        names: Name of each class, for people.
+        colours: Colour of each class in pictures, RGB; where left out, those of the palette, or distinct ones.
     """
 
     num_classes: int = Field(ge=1)
     ignore: tuple[int, ...] = Field(default=(255,), strict=False)
     palette: tuple[Colour, ...] | None = Field(default=None, strict=False)
+    names: tuple[str, ...] | None = Field(default=None, strict=False)
+    colours: tuple[Colour, ...] | None = Field(default=None, strict=False)
 
     @model_validator(mode="after")
-    def _palette_fits(self) -> Self:
+    def _lists_fit(self) -> Self:
         if self.palette is not None and len(self.palette) < self.num_classes:
             raise ValueError(f"palette: got {len(self.palette)} colours, expected at least {self.num_classes}")
+        for option, given in (("names", self.names), ("colours", self.colours)):
+            if given is not None and len(given) != self.num_classes:
+                raise ValueError(f"{option}: got {len(given)}, expected one for each of {self.num_classes} classes")
         return self
+
+    @property
+    def shown_colours(self) -> tuple[Rgb, ...]:
+        """The colour of each class in pictures."""
+        colours = self.colours or self.palette or tuple(map(distinct_colour, range(self.num_classes)))
+        return colours[: self.num_classes]
+
+    @property
+    def shown_names(self) -> tuple[str, ...]:
+        """The name of each class; its number where it has none."""
+        return self.names or tuple(map(str, range(self.num_classes)))
 
 
 def decode_label(file: File, classes: Classes, decoding: Decoding) -> Decoded:

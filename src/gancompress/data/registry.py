@@ -7,6 +7,8 @@ from typing import Any
 
 from gancompress.data.config import DataConfig
 from gancompress.data.kinds.aligned import AlignedConfig
+from gancompress.data.kinds.cityscapes import CityscapesConfig
+from gancompress.data.kinds.coco_stuff import CocoStuffConfig
 from gancompress.data.kinds.images import ImagesConfig
 from gancompress.data.kinds.labels import LabelsConfig
 from gancompress.data.kinds.paired import PairedConfig
@@ -21,6 +23,8 @@ DATASETS: dict[str, type[DataConfig]] = {
     "paired": PairedConfig,
     "unaligned": UnalignedConfig,
     "labels": LabelsConfig,
+    "cityscapes": CityscapesConfig,
+    "coco_stuff": CocoStuffConfig,
     "images": ImagesConfig,
     "webdataset": WebDatasetConfig,
     "procedural": ProceduralConfig,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-
-from torch import Tensor
+from typing import Any
 
 from gancompress.export.onnx import OnnxReport, export_onnx
 from gancompress.export.quantized import export_quantized
@@ -13,19 +12,18 @@ from gancompress.models.config_strings import plan_string
 from gancompress.models.families import find_family
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
-from gancompress.quantization import Quantization
+from gancompress.quantization import quantized_layers
+from gancompress.tasks import FileForm
 
 
-def export_generator(
-    generator: Generator, example_inputs: tuple[Tensor, ...], path: Path, quantization: Quantization | None = None
-) -> OnnxReport:
+def export_generator(generator: Generator, form: FileForm, path: Path) -> OnnxReport:
     """Write a generator as ONNX, its family, plan and input contract in the file's metadata.
 
     Args:
         generator: The generator.
-        example_inputs: Its inputs, of any batch and a size that it accepts; real ones where it is quantized.
+        form: How the file takes its inputs, with examples of any batch and a size that the generator accepts; real ones
+            where its network is quantized, whose file then holds integer weights.
         path: The file to write.
-        quantization: Where given, the file holds integer weights and rounds activations to these ranges.
 
     Raises:
         ExportError: As `export_onnx` or `export_quantized`.
@@ -34,7 +32,8 @@ def export_generator(
     if not is_import_path(generator.family):
         contract = find_family(generator.family).input_contract(generator.config)
         metadata |= {name: json.dumps(value) for name, value in contract.items()}
-    network = generator.build()
-    if quantization is None:
-        return export_onnx(network, example_inputs, path, metadata=metadata)
-    return export_quantized(quantization.attach(network).eval(), example_inputs, path, metadata=metadata).onnx
+    metadata |= form.facts
+    how: Any = {"dynamic": form.axes, "input_names": form.names, "metadata": metadata}
+    if quantized_layers(form.module):
+        return export_quantized(form.module, form.inputs, path, **how).onnx
+    return export_onnx(form.module, form.inputs, path, **how)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.onnx.ops import symbolic
 
 from gancompress.errors import ExportError
-from gancompress.export.onnx import Inputs, OnnxReport, export_onnx
+from gancompress.export.onnx import Axes, Inputs, OnnxReport, export_onnx
 from gancompress.quantization import (
     Distance,
     Grid,
@@ -68,6 +68,8 @@ def export_quantized(
     example_inputs: Inputs,
     path: str | os.PathLike[str],
     *,
+    dynamic: Sequence[Axes] | None = None,
+    input_names: Sequence[str] | None = None,
     metadata: Mapping[str, str] | None = None,
     tolerance_steps: float = math.inf,
 ) -> QuantizedOnnxReport:
@@ -85,6 +87,8 @@ def export_quantized(
         network: A quantized network whose ranges are known and that returns an image; left as it was found.
         example_inputs: As for `export_onnx`, with values as the ranges expect them.
         path: The file to write. It is replaced at once, when every comparison has passed.
+        dynamic: As `export_onnx`.
+        input_names: As `export_onnx`.
         metadata: Stored in the file.
         tolerance_steps: The largest difference allowed for any value in any case, in steps of an 8-bit image in
             [-1, 1]; by default only the mean is limited.
@@ -102,7 +106,13 @@ def export_quantized(
     path = Path(path)
     draft = path.with_name(f".{path.stem}.{os.getpid()}.quantized.onnx")
     try:
-        onnx = export_onnx(stored, example_inputs, draft, metadata=metadata, tolerance=tolerance)
+        onnx = export_onnx(
+            *(stored, example_inputs, draft),
+            dynamic=dynamic,
+            input_names=input_names,
+            metadata=metadata,
+            tolerance=tolerance,
+        )
         allowed = from_float.l1 + _SLACK_STEPS * IMAGE_STEP
         if onnx.cases[0].mean_abs > allowed:
             raise ExportError(

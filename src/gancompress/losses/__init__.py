@@ -13,7 +13,13 @@ from gancompress.losses.distillation import (
     relation_loss,
 )
 from gancompress.losses.feature_matching import feature_matching
-from gancompress.losses.perceptual import PERCEPTUAL, PerceptualLoss, PerceptualSettings, load_perceptual_loss
+from gancompress.losses.perceptual import (
+    PERCEPTUAL,
+    PerceptualLoss,
+    PerceptualOptions,
+    PerceptualSettings,
+    load_perceptual_loss,
+)
 from gancompress.losses.reconstruction import RECONSTRUCTIONS, find_reconstruction
 from gancompress.losses.ssim import ssim_loss
 from gancompress.losses.tv import total_variation
@@ -27,6 +33,7 @@ __all__ = [
     "FeatureDistillation",
     "FlowDistillation",
     "PerceptualLoss",
+    "PerceptualOptions",
     "PerceptualSettings",
     "angle_relation",
     "distance_relation",

@@ -23,6 +23,11 @@ def feature_matching(fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[T
 
     Source: Wang et al., pix2pixHD, CVPR 2018, eq. 4, scaled as in Park et al., SPADE, CVPR 2019, appendix A.
     """
+    if not (_are_maps(fake) and _are_maps(real)):
+        raise ConfigError(
+            "feature matching: got a discriminator that returns logits alone, expected one that returns the feature "
+            "maps of each of its scales; take multiscale_patchgan, or leave feature matching out (weight 0)"
+        )
     if not fake or [len(maps) for maps in fake] != [len(maps) for maps in real]:
         raise ConfigError(
             f"feature matching: got {[len(maps) for maps in fake]} and {[len(maps) for maps in real]} maps per scale, "
@@ -33,3 +38,8 @@ def feature_matching(fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[T
         for fake_maps, real_maps in zip(fake, real, strict=True)
     ]
     return torch.stack(per_scale).mean()
+
+
+def _are_maps(judged: object) -> bool:
+    """Whether these are the feature maps of each scale, and not logits."""
+    return isinstance(judged, Sequence) and all(isinstance(scale, Sequence) for scale in judged)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, Self
 
 import torch
+from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor, nn
 
 from gancompress.errors import ConfigError, nearest
 from gancompress.losses.reconstruction import find_reconstruction
 from gancompress.models.trunks import freeze, load_trunk
 from gancompress.models.trunks.precision import full_precision
+from gancompress.options import Options, as_tuple
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,60 @@ PERCEPTUAL: dict[str, PerceptualSettings] = {
         input_range="[-1, 1]",
     ),
 }
+
+
+MapWeights = Annotated[tuple[Annotated[float, Field(ge=0)], ...], BeforeValidator(as_tuple)]
+"""A weight for each map of a network."""
+
+
+class PerceptualOptions(Options):
+    """A perceptual loss in a recipe.
+
+    Attributes:
+        published: The layers, weights and distances of a paper: ``omgd``, ``gan_slimming`` or ``spade``.
+        weights: File of the published weights of the paper's VGG; from the cache or its authors where left out.
+        network: In the place of the VGG: a TorchScript file that takes images [b, 3, h, w], RGB in [0, 1], and returns
+            feature maps.
+        content: Weight of the difference of each of the network's maps.
+        style: Weight of the difference of each of its Gram matrices.
+    """
+
+    published: Literal["omgd", "gan_slimming", "spade"] = "omgd"
+    weights: str | None = None
+    network: str | None = None
+    content: MapWeights = ()
+    style: MapWeights = ()
+
+    @model_validator(mode="after")
+    def _weights_of_a_network(self) -> Self:
+        if self.network is None and (self.content or self.style):
+            raise ValueError("got weights of maps without 'network', expected both or neither: the paper has its own")
+        if self.network is not None and self.weights is not None:
+            raise ValueError("got 'weights' beside 'network', expected one of them: the file has its weights inside")
+        if self.network is not None and not (any(self.content) or any(self.style)):
+            raise ValueError(
+                "got 'network' without weights of its maps, expected 'content' or 'style', one number for each map"
+            )
+        return self
+
+    def settings(self) -> PerceptualSettings:
+        """As the loss takes them; the paper's distances hold for any network."""
+        published = PERCEPTUAL[self.published]
+        if self.network is None:
+            return published
+        zeros = (0.0,) * max(len(self.content), len(self.style))
+        return replace(
+            published,
+            trunk=self.network,
+            taps=None,
+            content=self.content or zeros,
+            style=self.style or zeros,
+            input_range="[0, 1]",
+        )
+
+    def load(self) -> PerceptualLoss:
+        """The loss with its network. Raises as `load_perceptual_loss`."""
+        return load_perceptual_loss(self.settings(), self.weights)
 
 
 class PerceptualLoss(nn.Module):

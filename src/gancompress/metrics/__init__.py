@@ -9,6 +9,7 @@ from gancompress.metrics.inception_score import Classifier, ClassScores, load_cl
 from gancompress.metrics.kernel_distance import kernel_distance
 from gancompress.metrics.pairs import psnr, structural_similarity
 from gancompress.metrics.precision_recall import precision_recall
+from gancompress.metrics.protocols import SEGMENTATION_PROTOCOLS, SegmentationProtocol
 from gancompress.metrics.reference_cache import ReferenceCache, content_digest, read_statistics, reference_key
 from gancompress.metrics.registry import METRICS, Metric, NetworkSpec, PairMetric, find_metric
 from gancompress.metrics.result import MetricResult
@@ -18,6 +19,7 @@ from gancompress.metrics.statistics import Statistics
 __all__ = [
     "METRICS",
     "RESIZES",
+    "SEGMENTATION_PROTOCOLS",
     "ClassScores",
     "Classifier",
     "Evaluator",
@@ -31,6 +33,7 @@ __all__ = [
     "PairMetric",
     "ReferenceCache",
     "SegmentationNetwork",
+    "SegmentationProtocol",
     "Statistics",
     "bootstrap_interval",
     "content_digest",

@@ -133,7 +133,7 @@ class LabelComparison:
                 f"{self.network.name}: got label maps of shape {tuple(labels.shape)} for {len(images)} images, "
                 f"expected [{len(images)}, h, w]; give one map of class numbers per image"
             )
-        self.scores.add(self.network(images, (labels.shape[1], labels.shape[2])), labels)
+        self.scores.add(self.network(images, (labels.shape[1], labels.shape[2])), self.network.classes_of(labels))
 
 
 def _for_frechet(name: str, side: str, images: FeatureSet | Gaussian) -> Gaussian | Tensor:

@@ -12,6 +12,7 @@ from gancompress.errors import MetricError, nearest
 from gancompress.metrics.comparisons import LabelComparison, PairComparison, SetComparison
 from gancompress.metrics.features import FeatureNetwork, FeatureSet, load_feature_network
 from gancompress.metrics.inception_score import ClassComparison, ClassScores, load_classifier
+from gancompress.metrics.protocols import SEGMENTATION_PROTOCOLS
 from gancompress.metrics.registry import (
     ClassMetric,
     LabelMetric,
@@ -102,6 +103,11 @@ class Evaluator:
         """Whether `add` must be given label maps."""
         return bool(self._labels)
 
+    @property
+    def needs_file_labels(self) -> bool:
+        """Whether `add` must be given label maps in the size of their files, too."""
+        return any(comparison.network.in_file_size for comparison in self._labels.values())
+
     def keeps_features(self, key: str) -> bool:
         """Whether a metric over one of `feature_networks` wants all features, not only their statistics."""
         over = [metric for metric, used in self._metrics.values() if used == key and isinstance(metric, SetMetric)]
@@ -126,13 +132,20 @@ class Evaluator:
             raise MetricError(f"reference: got the network '{key}', expected one in use; {nearest(key, self._sets)}")
         self._sets[key].use_reference(reference)
 
-    def add(self, images: Tensor, targets: Tensor | None = None, labels: Tensor | None = None) -> None:
+    def add(
+        self,
+        images: Tensor,
+        targets: Tensor | None = None,
+        labels: Tensor | None = None,
+        file_labels: Tensor | None = None,
+    ) -> None:
         """Adds generated images.
 
         Args:
             images: [b, 3, h, w], RGB in [-1, 1] or uint8.
             targets: The same shape: what each image should look like.
             labels: Class numbers [b, h', w']: what each image should show.
+            file_labels: The same in the size of their files, where `needs_file_labels`.
 
         Raises:
             MetricError: Targets or labels are wanted and missing, or something has a wrong shape or kind.
@@ -147,8 +160,11 @@ class Evaluator:
             for comparison in self._pairs.values():
                 comparison.add(images, targets)
         if labels is not None:
-            for comparison in self._labels.values():
-                comparison.add(images, labels)
+            for name, comparison in self._labels.items():
+                shown = file_labels if comparison.network.in_file_size else labels
+                if shown is None:
+                    raise MetricError(f"{name}: got label maps of the images' size alone, expected those of the files")
+                comparison.add(images, shown)
 
     def results(self) -> list[MetricResult]:
         """The result of every metric, in the order of the names. Raises MetricError where there are too few images."""
@@ -217,6 +233,20 @@ class Evaluator:
         return network
 
     def _label_comparison(self, name: str, spec: NetworkSpec) -> LabelComparison:
+        if spec.protocol is not None:
+            protocol = SEGMENTATION_PROTOCOLS[spec.protocol]
+            segment = SegmentationNetwork(
+                name,
+                NetworkFile(spec.path, self._device),
+                protocol.num_classes,
+                spec.ignore_index if protocol.scored else protocol.num_labels,
+                size=spec.size,
+                device=self._device,
+                scales=protocol.scales,
+                scored=protocol.scored,
+                in_file_size=protocol.in_file_size,
+            )
+            return LabelComparison(segment, LabelScores(segment.num_classes, segment.ignore_index))
         if spec.num_classes is None:
             raise MetricError(
                 f"{name}: got no number of classes, expected num_classes for a segmentation network; set it"

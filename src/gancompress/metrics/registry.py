@@ -37,12 +37,14 @@ class NetworkSpec:
         size: Height and width it wants, in pixels; None takes images as they are.
         num_classes: Of a segmentation network: how many classes are scored.
         ignore_index: Of a segmentation network: the label of pixels that do not count.
+        protocol: Of a segmentation network: all that the two say, and more, by a name in `SEGMENTATION_PROTOCOLS`.
     """
 
     path: Path
     size: Size | None = None
     num_classes: int | None = None
     ignore_index: int = 255
+    protocol: str | None = None
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,9 @@ class SegmentationNetwork:
         size: Height and width the network wants; None takes images as they are.
         resizing: A name in `RESIZES`.
         device: Where it runs.
+        scales: It sees the images at each of these factors of that size; of each class the largest logit counts.
+        scored: The labels of its classes 0, 1, ...; other labels do not count. Empty where labels are classes.
+        in_file_size: Whether it is to be asked about label maps in the size of their files.
     """
 
     name: str
@@ -36,15 +39,20 @@ class SegmentationNetwork:
     size: Size | None = None
     resizing: str = "paper"
     device: torch.device | str = "cpu"
+    scales: tuple[float, ...] = (1.0,)
+    scored: tuple[int, ...] = ()
+    in_file_size: bool = False
 
     @property
     def protocol(self) -> str:
         """The protocol in words."""
         size = "images as they are" if self.size is None else f"{self.size[1]}x{self.size[0]} (width x height)"
-        return (
-            f"{self.name}, {size}, {RESIZE_WORDS[self.resizing]}, logits bilinear to the label map's size, "
-            f"the first {self.num_classes} classes scored, label {self.ignore_index} ignored"
-        )
+        scales = "" if self.scales == (1.0,) else f"largest logits at scales {', '.join(map(str, self.scales))}, "
+        labels = "label map's size" + (" in its file" if self.in_file_size else "")
+        scored = f"the first {self.num_classes} classes scored, label {self.ignore_index} ignored"
+        if self.scored:
+            scored = f"{self.num_classes} classes scored, labels {', '.join(map(str, self.scored))}, others ignored"
+        return f"{self.name}, {size}, {RESIZE_WORDS[self.resizing]}, {scales}logits bilinear to the {labels}, {scored}"
 
     @torch.inference_mode()
     def __call__(self, images: Tensor, size: Size) -> Tensor:
@@ -53,16 +61,33 @@ class SegmentationNetwork:
         Raises:
             MetricError: The network returns no logits of enough classes.
         """
-        outputs = self.network(resize(images.to(self.device), self.size, self.resizing))
+        seen = resize(images.to(self.device), self.size, self.resizing)
+        logits = self._logits(seen)
+        for scale in self.scales:
+            if scale != 1:
+                smaller = [max(1, round(side * scale)) for side in seen.shape[-2:]]
+                others = self._logits(F.interpolate(seen, size=smaller, mode="bilinear", align_corners=False))
+                logits = torch.maximum(logits, _resized(others, (logits.shape[2], logits.shape[3])))
+        return _resized(logits, size).argmax(1).cpu()
+
+    def classes_of(self, labels: Tensor) -> Tensor:
+        """Label maps with the numbers of the network's classes, and ``ignore_index`` where nothing is scored."""
+        if not self.scored:
+            return labels
+        labels = labels.long()
+        table = torch.full((max(int(labels.max()), *self.scored) + 1,), self.ignore_index)
+        table[list(self.scored)] = torch.arange(len(self.scored))
+        return table[labels.cpu()]
+
+    def _logits(self, images: Tensor) -> Tensor:
+        outputs = self.network(images)
         logits = outputs if isinstance(outputs, Tensor) else outputs[0]
         if logits.ndim != 4 or len(logits) != len(images) or logits.shape[1] < self.num_classes:
             raise MetricError(
                 f"{self.name}: got an output of shape {tuple(logits.shape)} for {len(images)} images, expected logits "
                 f"[b, {self.num_classes} or more, h, w]; give a segmentation network, or its number of classes"
             )
-        if tuple(logits.shape[-2:]) != size:
-            logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
-        return logits.argmax(1).cpu()
+        return logits
 
 
 @dataclass
@@ -153,6 +178,12 @@ class LabelScores:
         if not self._parts:
             raise MetricError("labels: got no images, expected at least one; give images with label maps")
         return torch.cat(self._parts)
+
+
+def _resized(logits: Tensor, size: Size) -> Tensor:
+    if tuple(logits.shape[-2:]) == tuple(size):
+        return logits
+    return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
 
 
 def _intersection_and_union(confusion: Tensor) -> tuple[Tensor, Tensor]:

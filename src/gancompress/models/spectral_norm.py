@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import parametrize
 
 from gancompress.models.generator import Generator
 
@@ -48,6 +49,26 @@ def fold_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             right = folded.pop(f"{layer}.{right_name}", None)
             folded[f"{layer}.weight"] = _normed(weight, left, right)
     return folded
+
+
+@torch.no_grad()
+def settle_spectral_norm(network: nn.Module, num_iterations: int = 20) -> None:
+    """Estimate the singular vectors of every spectrally normed weight anew, in place, where there are any.
+
+    Averaged weights need it: the average of the vectors of many steps belongs to none of them, and is too short.
+
+    Args:
+        network: Any network with spectral norm as a parametrization.
+        num_iterations: Steps of the power method, from the vectors that are there.
+    """
+    modes = {module: module.training for module in network.modules()}
+    network.train()
+    for module in network.modules():
+        if parametrize.is_parametrized(module, "weight"):
+            for _ in range(num_iterations):
+                _ = module.weight  # each look at it in training is one iteration
+    for module, mode in modes.items():
+        module.training = mode
 
 
 def _normed(weight: Tensor, left: Tensor, right: Tensor | None) -> Tensor:

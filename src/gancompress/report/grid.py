@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 import io
 import math
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from gancompress.data.palette import distinct_colour
 from gancompress.errors import DataError
 from gancompress.models.weight_files import write_atomically
 
@@ -64,16 +64,8 @@ def _picture(image: Tensor) -> Image.Image:
 
 
 def _label_picture(labels: Tensor) -> Image.Image:
-    palette = torch.tensor([_label_colour(index) for index in range(256)], dtype=torch.uint8)
+    palette = torch.tensor([distinct_colour(index) for index in range(256)], dtype=torch.uint8)
     return Image.fromarray(palette[labels.long() % 256].numpy())
-
-
-def _label_colour(index: int) -> tuple[int, ...]:
-    """A colour for a class: hues a golden angle apart, so that the first dozens are easy to tell."""
-    hue = index * (math.sqrt(5) - 1) / 2 % 1
-    return tuple(
-        round(255 * level) for level in colorsys.hsv_to_rgb(hue, 0.4 + 0.15 * (index % 3), 0.92 - 0.2 * (index % 2))
-    )
 
 
 def _check(pictures: dict[str, list[Image.Image]]) -> int:

@@ -167,7 +167,7 @@ class _Likeness:
         def make() -> Iterator[Batch]:
             for batch in context.images("search", context.metrics.batch_size, max_images):
                 inputs = {name: x for name, x in batch.items() if isinstance(x, Tensor) and name != "target"}
-                logits = self._logits(self._moved(inputs), teacher(inputs["input"].to(self.device)))
+                logits = self._logits(self._moved(inputs), teacher(self._given(inputs)))
                 yield {**inputs, **{f"logits_{i}": x.cpu() for i, x in enumerate(logits)}}
 
         self._batches = HeldBatches(make, context.metrics.memory_gib)
@@ -179,11 +179,14 @@ class _Likeness:
         total, count = 0.0, 0
         for held in self._batches:
             batch = self._moved(held)
-            logits = self._logits(batch, network(batch["input"]))
+            logits = self._logits(batch, network(self._given(batch)))
             apart = [(mine - batch[f"logits_{i}"]).double().square().mean() for i, mine in enumerate(logits)]
             total += float(torch.stack(apart).mean()) * len(batch["input"])
             count += len(batch["input"])
         return total / count
+
+    def _given(self, batch: Batch) -> Tensor:
+        return self._task.encode(batch["input"].to(self.device))
 
     def _moved(self, batch: Batch) -> Batch:
         return {name: value.to(self.device) for name, value in batch.items()}

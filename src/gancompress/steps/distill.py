@@ -15,6 +15,7 @@ from gancompress.quantization import FLOAT
 from gancompress.steps.distillation import Distillation, DistillationOptions
 from gancompress.steps.prune import Narrowing, cut, sort
 from gancompress.steps.quantize import Quantizing, taken_apart
+from gancompress.steps.recalibration import Calibration, recalibrate
 from gancompress.steps.step import Context, Step, Work
 from gancompress.steps.students import FixedStudent, Student
 from gancompress.steps.teacher import PATCHGAN, NetworkOptions, fresh_discriminator
@@ -52,6 +53,7 @@ class Learning(Step):
             context.task, work.teacher.build(), student, discriminator, self.distillation, taps, context.example()
         )
         context.train(objective, self.training)
+        recalibrate(student.module, Calibration(context))
         return Generator.from_module(discriminator.cpu(), judge.family, judge.config)
 
     def improved(self, work: Work, context: Context) -> Work:
@@ -107,7 +109,10 @@ def student_of(
     teacher = sort(work.teacher, context.graph(work.teacher), find_score(score))
     if options is None and initial == "teacher":
         return teacher
-    student = work.teacher.fresh(context.seed + 3) if options is None else options.fresh(context.seed + 3)
+    if options is None:
+        student = work.teacher.fresh(context.seed + 3)
+    else:
+        student = options.fresh(context.seed + 3, **options.fixed_by(context.task))
     if initial == "random":
         return student
     shared = {

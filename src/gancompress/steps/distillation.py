@@ -6,7 +6,7 @@ Source: Li et al., GAN Compression, CVPR 2020, equations 1 to 4; the order of up
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from pydantic import BeforeValidator, model_validator
@@ -20,6 +20,7 @@ from gancompress.steps.terms import (
     ChannelTerm,
     Comparison,
     Distance,
+    FeatureMatchingTerm,
     FeatureTerm,
     FlowTerm,
     KernelAlignmentTerm,
@@ -33,6 +34,7 @@ from gancompress.steps.terms import (
     TermOptions,
     TotalVariationTerm,
 )
+from gancompress.tasks.gaugan import in_one_batch
 from gancompress.tasks.task import GanMode, Task, Weight
 from gancompress.training import Batch, Losses, Objective, Phase
 
@@ -54,6 +56,7 @@ class DistillationOptions(Options):
         taps: Paths of the modules whose maps are compared; the family's own where empty.
         ssim: Structural dissimilarity of the images.
         perceptual: Content and style of the images over a trained network.
+        feature_matching: The discriminator's feature maps of the student's image and of the real one.
         relation: Relations among the parts of an image.
         total_variation: Of the student's images.
         channels: Global averages of the maps' channels.
@@ -71,6 +74,7 @@ class DistillationOptions(Options):
     taps: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
     ssim: SsimTerm = SsimTerm()
     perceptual: PerceptualTerm = PerceptualTerm()
+    feature_matching: FeatureMatchingTerm = FeatureMatchingTerm()
     relation: RelationTerm = RelationTerm()
     total_variation: TotalVariationTerm = TotalVariationTerm()
     channels: ChannelTerm = ChannelTerm()
@@ -96,6 +100,10 @@ class DistillationOptions(Options):
     def _has_a_term(self) -> DistillationOptions:
         if not self.lambda_gan and not self.terms:
             raise ValueError("got weight 0 for every term, expected one above 0, such as lambda_reconstruction: 100")
+        if not self.lambda_gan and self.feature_matching.weight:
+            raise ValueError(
+                "feature_matching: got lambda_gan 0, expected it above 0: without it no discriminator learns its maps"
+            )
         return self
 
 
@@ -119,6 +127,7 @@ class _Pass(NamedTuple):
         target: What its image is compared with.
         teacher: What the teacher made.
         logits: The discriminator's of its image.
+        real_logits: The discriminator's of the first real image, where it saw both in one batch.
         share: Of this network in the losses of the step: they are means over its networks.
         is_first: Whether it is the first network of the step.
     """
@@ -126,7 +135,8 @@ class _Pass(NamedTuple):
     student: Outputs
     target: Tensor
     teacher: Outputs
-    logits: Tensor | None
+    logits: Any
+    real_logits: Any
     share: float
     is_first: bool
 
@@ -204,28 +214,28 @@ class Distillation(Objective):
 
     def passes(self, batch: Batch, num_images: int) -> Iterator[_Pass]:
         """Every network of a step, the teacher's outputs shared among them."""
-        taught = self._teach(batch)
+        given = self.task.encode(batch["input"])
+        taught = self._teach(batch, given)
         target = taught.image if self.options.reconstruct == "teacher" else self.task.answer(batch, taught.image)
         networks = self._student.draw(num_images)
         for number, running in enumerate(networks):
-            made = self._run(running, batch["input"])
-            logits = None
-            if self.options.lambda_gan:
-                logits = self.modules["discriminator"](self.task.seen(batch, made.image))
-            yield _Pass(made, target, taught, logits, 1 / len(networks), is_first=number == 0)
+            made = self._run(running, given)
+            logits = self._judge(batch, made.image, taught.image)
+            yield _Pass(made, target, taught, *logits, 1 / len(networks), is_first=number == 0)
             if self._student.in_place and number == 0:
                 target = made.image.detach()
 
     def preview(self, batch: Batch, modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
         """Input, teacher, student, truth."""
-        images = {"teacher": self.frozen["teacher"](batch["input"])}
-        images |= {name: run(batch["input"]) for name, run in self._student.shown(modules["student"]).items()}
+        given = self.task.encode(batch["input"])
+        images = {"teacher": self.frozen["teacher"](given)}
+        images |= {name: run(given) for name, run in self._student.shown(modules["student"]).items()}
         return self.task.columns(batch, images)
 
     @torch.no_grad()
-    def _teach(self, batch: Batch) -> Outputs:
+    def _teach(self, batch: Batch, images: Tensor) -> Outputs:
         """The teacher's outputs; where nobody asks for them, the input in the place of its image."""
-        images, teacher = batch["input"], self.frozen["teacher"]
+        teacher = self.frozen["teacher"]
         shown = {"teacher", "both"} if "target" in batch else {"teacher", "both", "auto"}
         is_taken_for_real = bool(self.options.lambda_gan) and self.options.real in shown
         if not self._uses_teacher and not is_taken_for_real:
@@ -237,17 +247,27 @@ class Distillation(Objective):
         with tapped(running.structure, self._taps) as maps:
             return Outputs(running.network(images), maps)
 
+    def _judge(self, batch: Batch, image: Tensor, teacher_image: Tensor) -> tuple[Any, Any]:
+        """What the discriminator makes of a student's image and, where a term compares them, of the real one."""
+        if not self.options.lambda_gan:
+            return None, None
+        discriminator, seen = self.modules["discriminator"], self.task.seen(batch, image)
+        if not self.options.feature_matching.weight:
+            return discriminator(seen), None
+        return in_one_batch(discriminator, seen, self._real(batch, teacher_image)[0])
+
     def _discriminator_loss(self, batch: Batch, made: _Pass) -> Losses:
         assert made.logits is not None
         loss = made.share * self._gan.on_fake(made.logits)
         if made.is_first:
             real = self._real(batch, made.teacher.image)
-            judged = [self._gan.on_real(self.modules["discriminator"](images)) for images in real]
-            loss = torch.stack(judged).mean() + loss
+            judged = [] if made.real_logits is None else [made.real_logits]
+            judged += [self.modules["discriminator"](image) for image in real[len(judged) :]]
+            loss = torch.stack([self._gan.on_real(logits) for logits in judged]).mean() + loss
         return {"gan": 0.5 * loss}
 
     def _real(self, batch: Batch, teacher_image: Tensor) -> list[Tensor]:
-        """What the discriminator takes for real."""
+        """What the discriminator takes for real, and first what a student's image is matched with."""
         if self.options.real == "auto":
             return [self.task.real(batch, teacher_image)]
         if self.options.real != "teacher" and "target" not in batch:
@@ -265,7 +285,9 @@ class Distillation(Objective):
             losses["gan"] = made.share * self.options.lambda_gan * self._gan.generator(made.logits)
         for name, (weight, taps, term) in self._terms.items():
             maps = ({tap: each[tap] for tap in taps} for each in (made.student.maps, made.teacher.maps))
-            losses[name] = made.share * weight * term.loss(Comparison(made.student.image, made.target, *maps))
+            judged = {"logits": made.logits, "real_logits": made.real_logits}
+            compared = Comparison(made.student.image, made.target, *maps, **judged)
+            losses[name] = made.share * weight * term.loss(compared)
         return losses
 
 

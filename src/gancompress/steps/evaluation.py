@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from gancompress.data.kinds.labels import LabelledConfig
 from gancompress.errors import MetricError
 from gancompress.metrics import Evaluator, FeatureNetwork, FeatureSet, MetricResult, reference_key
 from gancompress.steps.batches import HeldBatches
@@ -72,9 +73,9 @@ class Evaluation:
         generator = generator.to(self._device).eval()
         for batch in watch.each("loading", self._batches):
             with watch.part("generation"):
-                images = generator(batch["input"].to(self._device)).clamp(-1, 1)
+                images = self._drawn(generator, batch)
             with watch.part("features"):
-                evaluator.add(images, batch.get("reference"), batch.get("label"))
+                evaluator.add(images, batch.get("reference"), batch.get("label"), batch.get("file_label"))
         with watch.part("distance"):
             return evaluator.results()
 
@@ -88,17 +89,34 @@ class Evaluation:
                 kept["reference"] = self._reference(batch)
             if self._evaluator.needs_labels and "label" in batch:
                 kept["label"] = batch["label"]
+            if self._evaluator.needs_file_labels:
+                kept["file_label"] = self._file_labels(batch["index"].tolist())
             yield kept
+
+    def _file_labels(self, indices: Sequence[int]) -> Tensor:
+        """Label maps [b, h, w] in the size of their files."""
+        data = self._context.data
+        if not isinstance(data, LabelledConfig):
+            raise MetricError(
+                f"{self._split}: got a data set that is no folder of label maps, expected one for a protocol that "
+                "takes them in the size of their files; take kind labels, or num_classes in the place of the protocol"
+            )
+        maps = data.open_labels(self._split)
+        return torch.stack([maps[index]["label"] for index in indices]).to(torch.int16)
 
     def _reference(self, batch: Batch) -> Tensor:
         if self._teacher is not None:
-            return self._teacher(batch["input"].to(self._device)).clamp(-1, 1).cpu()
+            return self._drawn(self._teacher, batch).cpu()
         if "target" not in batch:
             raise MetricError(
                 f"{self._split}: got a data set without targets, expected real images to compare with; compare with "
                 "the teacher's, or give another kind of data set"
             )
         return batch["target"]
+
+    def _drawn(self, generator: nn.Module, batch: Batch) -> Tensor:
+        given = self._context.task.encode(batch["input"].to(self._device))
+        return generator(given).clamp(-1, 1)
 
     def _find_references(self) -> None:
         """Features of the images to compare with: real ones from the cache, or computed."""

@@ -85,7 +85,7 @@ def calibrated(generator: Generator, options: QuantizationOptions, context: Cont
 
     def inputs() -> Iterator[Tensor]:
         for batch in context.images("train", _BATCH_SIZE, num_images):
-            yield batch["input"].to(context.accelerator.device)
+            yield context.task.encode(batch["input"].to(context.accelerator.device))
 
     return Quantization.of(calibrate(network, inputs(), min_images=num_images), options)
 

@@ -1,4 +1,4 @@
-"""Running statistics of batch norms, computed anew: averages over all calibration batches, nothing of the past."""
+"""Running statistics of batch norms, computed anew: those of all that a norm is given, nothing of the past."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from gancompress.steps.batches import HeldBatches
 from gancompress.steps.step import Context
 from gancompress.training import Batch
 
+NUM_BATCHES = 32
+"""Batches of calibration where nothing else is said: 512 images in batches of 16, as GAN Compression takes."""
+
 
 class Calibration:
-    """The first inputs of the training data, over which running statistics are averaged. Read when first needed."""
+    """The first inputs of the training data, over which running statistics are computed. Read when first needed."""
 
-    def __init__(self, context: Context, num_batches: int) -> None:
+    def __init__(self, context: Context, num_batches: int = NUM_BATCHES) -> None:
         """So many batches, of as many images as metrics take at once; all there are where there are fewer."""
 
         def make() -> Iterator[Batch]:
@@ -24,36 +27,74 @@ class Calibration:
             for batch in context.images("train", size, num_batches * size):
                 yield {"input": batch["input"]}
 
+        self._task = context.task
         self._batches = HeldBatches(make, context.metrics.memory_gib)
 
     def __iter__(self) -> Iterator[Tensor]:
-        """Inputs [b, c, h, w] of each batch."""
-        return (batch["input"] for batch in self._batches)
+        """Inputs of the generator [b, c, h, w], batch by batch."""
+        return (self._task.encode(batch["input"]) for batch in self._batches)
+
+
+class _Pooled:
+    """Mean and variance of all that one batch norm is given, which it normalises batch by batch, as in training.
+
+    The norm stays in evaluation and finds the statistics of the batch in the place of the running ones: so it never
+    waits for another process, as a norm over several of them would.
+    """
+
+    def __init__(self, norm: _BatchNorm) -> None:
+        self.norm, self._count = norm, 0
+        self._mean, self._squares = (torch.zeros_like(norm.get_buffer("running_mean"), dtype=torch.float64),) * 2
+
+    def __call__(self, norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        """Before the norm runs.
+
+        Source: Chan et al., Updating Formulae and a Pairwise Algorithm for Computing Sample Variances, 1979, eq. 2.1.
+        """
+        values = inputs[0].double().transpose(0, 1).flatten(1)
+        count = values.shape[1]
+        variance, mean = torch.var_mean(values, 1, correction=0)
+        self._set(mean, variance)
+        total, difference = self._count + count, mean - self._mean
+        self._squares = self._squares + variance * count + difference.square() * (self._count * count / total)
+        self._mean, self._count = self._mean + difference * (count / total), total
+
+    def finish(self) -> None:
+        """Write the statistics down, the variance unbiased, as training does."""
+        if self._count:
+            self._set(self._mean, self._squares / max(1, self._count - 1))
+            self.norm.get_buffer("num_batches_tracked").fill_(1)
+
+    def _set(self, mean: Tensor, variance: Tensor) -> None:
+        self.norm.get_buffer("running_mean").copy_(mean)
+        self.norm.get_buffer("running_var").copy_(variance)
 
 
 def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Replace the running statistics of all norms by the mean over batches, in place; weights stay as they are.
+    """Replace the running statistics of all batch norms by those of all batches, in place; weights stay as they are.
+
+    A norm gets the mean and the variance of all that it was given, as if that had come in one batch.
 
     Args:
-        network: Any network; one without running statistics is left alone, and no batch is looked at.
-        batches: Inputs of the network, [b, c, h, w] each, of equal b.
+        network: Any network, its norms over several processes included; one without running statistics is left alone,
+            and no batch is looked at.
+        batches: Inputs of the network, [b, c, h, w] each.
 
     Source: Yu and Huang, Universally Slimmable Networks, ICCV 2019, section 3.3.
     """
-    norms = [m for m in network.modules() if isinstance(m, _NormBase) and m.track_running_stats]
+    norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     if not norms:
         return
     device = norms[0].get_buffer("running_mean").device
-    modes, momenta = {m: m.training for m in network.modules()}, [norm.momentum for norm in norms]
+    modes = {module: module.training for module in network.modules()}
     network.eval()
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a cumulative average
-        norm.train()
+    pooled = [_Pooled(norm) for norm in norms]
+    handles = [each.norm.register_forward_pre_hook(each) for each in pooled]
     with torch.no_grad():
         for batch in batches:
             network(batch.to(device))
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
+    for handle, each in zip(handles, pooled, strict=True):
+        handle.remove()
+        each.finish()
     for module, mode in modes.items():
         module.training = mode

@@ -17,7 +17,7 @@ from gancompress.report import Candidate as ReportedCandidate
 from gancompress.search import Candidate, Objective, SearchOptions, SearchResult, search
 from gancompress.steps.evaluation import Evaluation
 from gancompress.steps.prune import cut
-from gancompress.steps.recalibration import Calibration, recalibrate
+from gancompress.steps.recalibration import NUM_BATCHES, Calibration, recalibrate
 from gancompress.steps.spaces import SpaceOptions
 from gancompress.steps.step import Budget, Context, Step, Work
 from gancompress.steps.stopwatch import Stopwatch, shares
@@ -43,7 +43,7 @@ class Search(Step):
     space: SpaceOptions = SpaceOptions()
     options: SearchOptions = SearchOptions()
     max_images: Annotated[int | None, Field(ge=1)] = None
-    calibration_batches: Annotated[int, Field(ge=1)] = 32
+    calibration_batches: Annotated[int, Field(ge=1)] = NUM_BATCHES
 
     @property
     def uses_budget(self) -> bool:

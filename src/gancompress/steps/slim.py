@@ -114,7 +114,7 @@ class Slim(Learning, Quantizing):
             context.example(),
         )
         context.train(objective, self.training)
-        example = context.first_images("train", 8)["input"]
+        example = context.task.encode(context.first_images("train", 8)["input"])
         slim, quantization = objective.result(budget.limit, example)
         facts = {"penalty": objective.penalty, "removals": objective.removals}
         judge = Generator.from_module(discriminator.cpu(), judge.family, judge.config)

@@ -15,10 +15,12 @@ from torch import Tensor, nn
 from gancompress.channels import ChannelGraph, ChannelPlan, trace
 from gancompress.cost import Convention, CostModel
 from gancompress.data import DataConfig, make_loader, make_ordered_loader
-from gancompress.data.kinds.labels import LabelsConfig
+from gancompress.data.kinds.labels import LabelledConfig
 from gancompress.data.kinds.unaligned import UnalignedConfig
-from gancompress.errors import Interrupted
+from gancompress.errors import ConfigError, Interrupted
+from gancompress.models.families import check_size, find_family
 from gancompress.models.generator import Generator
+from gancompress.models.import_path import is_import_path
 from gancompress.options import Options
 from gancompress.quantization import FLOAT, Quantization, QuantizationOptions, QuantizedSize
 from gancompress.steps.metric_options import MetricOptions
@@ -119,7 +121,7 @@ class Context:
 
     def example(self) -> Tensor:
         """One input of the generator, [1, c, h, w]."""
-        return self.first_images("test", 1)["input"]
+        return self.task.encode(self.first_images("test", 1)["input"])
 
     def first_images(self, split: str, count: int) -> Batch:
         """The first images of a split, as one batch."""
@@ -174,7 +176,7 @@ class Context:
 
     def _paired(self, batch: Batch) -> Batch:
         """A batch with ``input`` and ``target``, whatever the data set calls them."""
-        if isinstance(self.data, LabelsConfig):
+        if isinstance(self.data, LabelledConfig) and not self.task.takes_labels:
             return pair_of_labels(batch, self.data.classes.num_classes + 1)
         return batch
 
@@ -204,8 +206,36 @@ class Context:
         raise Interrupted("stopped; everything is saved: the same command goes on from here")
 
     def graph(self, generator: Generator, **constraints: Any) -> ChannelGraph:
-        """The channel graph of a generator at the size of the data."""
-        return trace(generator.build(), (self.example(),), **constraints)
+        """The channel graph of a generator at the size of the data.
+
+        Raises:
+            InputSizeError: It does not take that size.
+        """
+        example = self.example()
+        check_image(generator, example)
+        return trace(generator.build(), (example,), **constraints)
+
+
+def check_image(generator: Generator, example: Tensor) -> None:
+    """Refuse images that a generator cannot take.
+
+    Args:
+        generator: The generator.
+        example: An input [b, c, h, w]; any other, such as noise, has no size.
+
+    Raises:
+        InputSizeError: A side is too small, or does not divide.
+        ConfigError: It has another number of channels.
+    """
+    if example.ndim != 4 or is_import_path(generator.family):
+        return
+    check_size(generator.family, generator.config, (example.shape[2], example.shape[3]))
+    wanted = find_family(generator.family).parse(generator.config).in_channels
+    if wanted != example.shape[1]:
+        raise ConfigError(
+            f"{generator.family}: got inputs of {example.shape[1]} channels for a network that takes {wanted}, "
+            "expected as many; correct in_channels, the number of classes, or the task"
+        )
 
 
 class Step(Options, ABC):

@@ -13,15 +13,20 @@ from gancompress.errors import ConfigError
 from gancompress.models.families import build, check_size
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
+from gancompress.models.spectral_norm import fold_spectral_norm, settle_spectral_norm
 from gancompress.options import Options
-from gancompress.steps.step import Context, Step, Work
+from gancompress.steps.recalibration import Calibration, recalibrate
+from gancompress.steps.step import Context, Step, Work, check_image
 from gancompress.tasks import (
     CycleGanObjective,
     CycleGanOptions,
+    GauganObjective,
+    GauganOptions,
     Pix2PixObjective,
     Pix2PixOptions,
     SnganObjective,
     SnganOptions,
+    Task,
 )
 from gancompress.training import Objective, TrainingOptions
 
@@ -36,6 +41,10 @@ class NetworkOptions(Options):
 
     family: str
     config: dict[str, Any] = Field(default_factory=dict)
+
+    def fixed_by(self, task: Task) -> dict[str, Any]:
+        """Options of a generator that follow from the task; a class of the user's own knows its own."""
+        return {} if is_import_path(self.family) else task.generator_options()
 
     def fresh(self, seed: int, **fixed: Any) -> Generator:
         """The network with fresh weights.
@@ -58,11 +67,16 @@ PATCHGAN = NetworkOptions(family="patchgan")
 
 
 class PaperTraining(Step):
-    """Training without a teacher, as a paper did it: pix2pix on pairs, CycleGAN without, SNGAN from noise.
+    """Training without a teacher, as a paper did it.
+
+    That is pix2pix on pairs, GauGAN on label maps, CycleGAN without pairs, and SNGAN from noise.
+
+    The generator comes out without spectral norm, as it is in evaluation, and with running statistics computed anew.
 
     Attributes:
         discriminator: The discriminator; its input channels follow from the task.
         pix2pix: Weights of the terms, for a paired task.
+        gaugan: Weights of the terms, for a semantic task.
         cyclegan: Weights of the terms, for an unpaired task.
         sngan: The game, for a latent task.
         training: How long and how.
@@ -70,6 +84,7 @@ class PaperTraining(Step):
 
     discriminator: NetworkOptions = PATCHGAN
     pix2pix: Pix2PixOptions = Pix2PixOptions()
+    gaugan: GauganOptions = GauganOptions()
     cyclegan: CycleGanOptions = CycleGanOptions()
     sngan: SnganOptions = SnganOptions()
     training: TrainingOptions = TrainingOptions()
@@ -83,7 +98,7 @@ class PaperTraining(Step):
 
         Raises:
             ConfigError: The task needs a teacher that exists, or the options do not fit the task.
-            InputSizeError: The images are too small for the discriminator.
+            InputSizeError: The generator or the discriminator does not take images of this size.
             TrainingError: As `Context.train`.
         """
         if context.task.name == "stylize":
@@ -95,8 +110,10 @@ class PaperTraining(Step):
         discriminator = fresh_discriminator(self.discriminator, generator, context)
         networks = {"generator": generator.build(), "discriminator": discriminator.build()}
         context.train(self._objective(networks, fresh, context), self.training)
-        teacher = Generator.from_module(
-            networks["generator"].cpu(), generator.family, generator.config, generator.resized
+        settle_spectral_norm(networks["generator"])
+        recalibrate(networks["generator"], Calibration(context))
+        teacher = fold_spectral_norm(
+            Generator.from_module(networks["generator"].cpu(), generator.family, generator.config, generator.resized)
         )
         judge = Generator.from_module(networks["discriminator"].cpu(), discriminator.family, discriminator.config)
         return Work(teacher, teacher, judge)
@@ -105,6 +122,8 @@ class PaperTraining(Step):
         self, networks: dict[str, nn.Module], fresh: Callable[[int], Generator], context: Context
     ) -> Objective:
         task = context.task
+        if task.name == "semantic":
+            return GauganObjective(task, networks["generator"], networks["discriminator"], self.gaugan)
         if task.paired:
             return Pix2PixObjective(task, networks["generator"], networks["discriminator"], self.pix2pix)
         if task.name == "latent":
@@ -138,8 +157,7 @@ class TrainTeacher(PaperTraining):
 
     def run(self, work: Work, context: Context) -> Work:
         """Train it; the work is not looked at. Raises as `PaperTraining.train`."""
-        # A class of the user's own knows its own sizes.
-        fixed = {} if is_import_path(self.network.family) else context.task.generator_options()
+        fixed = self.network.fixed_by(context.task)
         return self.train(lambda seed: self.network.fresh(seed, **fixed), context)
 
 
@@ -156,10 +174,11 @@ def fresh_discriminator(
 
     Raises:
         ConfigError: Its options do not fit the task.
-        InputSizeError: The images are too small for it.
+        InputSizeError: The images are too small for it, or the generator does not take them.
     """
     with torch.no_grad():
         example = context.example()
+        check_image(generator, example)
         image = generator.build()(example)
     channels = context.task.discriminator_channels(example.shape[1], image.shape[1])
     judge = options.fresh(context.seed + 2, in_channels=channels)

@@ -8,24 +8,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field
 from torch import Tensor, nn
 
 from gancompress.errors import ConfigError
 from gancompress.losses import (
-    PERCEPTUAL,
     ChannelDistillation,
     FeatureDistillation,
     FlowDistillation,
-    PerceptualSettings,
+    PerceptualOptions,
+    feature_matching,
     find_reconstruction,
     kernel_alignment_loss,
-    load_perceptual_loss,
     relation_loss,
     ssim_loss,
     total_variation,
@@ -49,12 +48,16 @@ class Comparison:
         target: The image that it should be, of the same shape.
         maps: The network's feature maps.
         teacher_maps: The teacher's, of the same modules.
+        logits: What the discriminator makes of the image; None where there is none.
+        real_logits: What it makes of the real one.
     """
 
     image: Tensor
     target: Tensor
     maps: Maps
     teacher_maps: Maps
+    logits: Any = None
+    real_logits: Any = None
 
 
 @dataclass(frozen=True)
@@ -96,10 +99,11 @@ class TermOptions(Options, ABC):
 
     Attributes:
         weight: What its loss is multiplied with; at 0 it is neither built nor computed.
-        compares: The student's feature maps with the teacher's, its image with the target, or its image with nothing.
+        compares: The student's feature maps with the teacher's, its image with the target, what the discriminator makes
+            of its image with what it makes of the real one, or its image with nothing.
     """
 
-    compares: ClassVar[Literal["maps", "images", "nothing"]] = "images"
+    compares: ClassVar[Literal["maps", "images", "logits", "nothing"]] = "images"
 
     weight: Weight = 0.0
 
@@ -136,59 +140,27 @@ class SsimTerm(TermOptions):
         return Term(lambda c: ssim_loss(c.image, c.target))
 
 
-class PerceptualTerm(TermOptions):
-    """Content and style over a trained network.
-
-    Attributes:
-        published: The layers, weights and distances of a paper: ``omgd``, ``gan_slimming`` or ``spade``.
-        weights: File of the published weights of the paper's VGG; from the cache or its authors where left out.
-        network: In the place of the VGG: a TorchScript file that takes images [b, 3, h, w], RGB in [0, 1], and returns
-            feature maps.
-        content: Weight of the difference of each of the network's maps.
-        style: Weight of the difference of each of its Gram matrices.
-    """
-
-    published: Literal["omgd", "gan_slimming", "spade"] = "omgd"
-    weights: str | None = None
-    network: str | None = None
-    content: Annotated[tuple[Weight, ...], BeforeValidator(as_tuple)] = ()
-    style: Annotated[tuple[Weight, ...], BeforeValidator(as_tuple)] = ()
-
-    @model_validator(mode="after")
-    def _weights_of_a_network(self) -> PerceptualTerm:
-        if self.network is None and (self.content or self.style):
-            raise ValueError("got weights of maps without 'network', expected both or neither: the paper has its own")
-        if self.network is not None and self.weights is not None:
-            raise ValueError("got 'weights' beside 'network', expected one of them: the file has its weights inside")
-        if self.network is not None and not (any(self.content) or any(self.style)):
-            raise ValueError(
-                "got 'network' without weights of its maps, expected 'content' or 'style', one number for each map"
-            )
-        return self
-
-    def settings(self) -> PerceptualSettings:
-        """As the loss takes them; the paper's distances hold for any network."""
-        published = PERCEPTUAL[self.published]
-        if self.network is None:
-            return published
-        zeros = (0.0,) * max(len(self.content), len(self.style))
-        return replace(
-            published,
-            trunk=self.network,
-            taps=None,
-            content=self.content or zeros,
-            style=self.style or zeros,
-            input_range="[0, 1]",
-        )
+class PerceptualTerm(TermOptions, PerceptualOptions):
+    """Content and style over a trained network."""
 
     def build(self, networks: Networks) -> Term:
         """See `gancompress.losses.PerceptualLoss`; tried on an image here, so as not to fail in training."""
         if networks.image.shape[1] != 3:
             raise ConfigError(f"perceptual: got images of {networks.image.shape[1]} channels, expected 3; leave it out")
-        loss = load_perceptual_loss(self.settings(), self.weights)
+        loss = self.load()
         with torch.no_grad():
             loss.features(networks.image)
         return Term(lambda c: loss(c.image, c.target), frozen=loss)
+
+
+class FeatureMatchingTerm(TermOptions):
+    """The distance of the discriminator's feature maps, of the image and of the real one."""
+
+    compares = "logits"
+
+    def build(self, networks: Networks) -> Term:
+        """See `gancompress.losses.feature_matching`."""
+        return Term(lambda c: feature_matching(c.logits, c.real_logits))
 
 
 class RelationTerm(TermOptions):

@@ -1,26 +1,35 @@
 """Tasks: what a batch is, what the discriminator sees, and how a teacher learns it."""
 
 from gancompress.tasks.cyclegan import CycleGanObjective, CycleGanOptions
+from gancompress.tasks.gaugan import GauganObjective, GauganOptions
 from gancompress.tasks.latent import LatentOptions, LatentTask
 from gancompress.tasks.pix2pix import Pix2PixObjective, Pix2PixOptions
-from gancompress.tasks.registry import TASKS, find_task, parse_task
+from gancompress.tasks.registry import TASKS, TaskOptions, find_task, parse_task
+from gancompress.tasks.semantic import SemanticOptions, SemanticTask, label_map_form
 from gancompress.tasks.sngan import SnganObjective, SnganOptions
 from gancompress.tasks.stylize import StylizeTask
-from gancompress.tasks.task import Task, pair_of_labels
+from gancompress.tasks.task import FileForm, Task, pair_of_labels
 
 __all__ = [
     "TASKS",
     "CycleGanObjective",
     "CycleGanOptions",
+    "FileForm",
+    "GauganObjective",
+    "GauganOptions",
     "LatentOptions",
     "LatentTask",
     "Pix2PixObjective",
     "Pix2PixOptions",
+    "SemanticOptions",
+    "SemanticTask",
     "SnganObjective",
     "SnganOptions",
     "StylizeTask",
     "Task",
+    "TaskOptions",
     "find_task",
+    "label_map_form",
     "pair_of_labels",
     "parse_task",
 ]

@@ -7,12 +7,12 @@ some. Image translation takes images, [b, c, h, w] too.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from gancompress.training import Batch
 
@@ -24,16 +24,37 @@ Weight = Annotated[float, Field(ge=0)]
 
 
 @dataclass(frozen=True)
+class FileForm:
+    """A generator as files of it take their inputs.
+
+    Attributes:
+        module: From those inputs to images.
+        inputs: Examples of them.
+        names: Their names; the format's own where left out.
+        axes: For each of them, the axes that stay free and their names; the format's own where left out.
+        facts: What a user of the file must know beside what the generator's family tells.
+    """
+
+    module: nn.Module
+    inputs: tuple[Tensor, ...]
+    names: tuple[str, ...] | None = None
+    axes: tuple[Mapping[int, str], ...] | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Task:
     """What a generator learns; by itself, to translate images.
 
     Attributes:
         name: Its key in `gancompress.tasks.TASKS`.
         paired: Whether ``target`` is the right answer to ``input``, and not just any image of the target domain.
+        takes_labels: Whether it makes ``input`` of label maps itself.
     """
 
     name: str
     paired: bool
+    takes_labels: bool = False
 
     def prepare(self, batch: Batch, split: str, numbers: Sequence[int], seed: int = 0) -> Batch:
         """A batch as this task means it; by itself, as it comes.
@@ -45,6 +66,10 @@ class Task:
             seed: With split and number it decides whatever is drawn for an image; 0 in evaluation.
         """
         return batch
+
+    def encode(self, held: Tensor) -> Tensor:
+        """What generators take, of what a batch holds as ``input``; by itself, just that. Twice is as good as once."""
+        return held
 
     def generator_options(self) -> dict[str, Any]:
         """Options of the generator's family that follow from the task."""
@@ -64,7 +89,7 @@ class Task:
 
         Source: Isola et al., pix2pix, CVPR 2017, equation 1.
         """
-        return torch.cat([batch["input"], image], 1) if self.paired else image
+        return torch.cat([self.encode(batch["input"]), image], 1) if self.paired else image
 
     def discriminator_channels(self, in_channels: int, out_channels: int) -> int:
         """Channels of what the discriminator sees."""
@@ -81,6 +106,15 @@ class Task:
         """The columns of a sample grid."""
         truth = {"ground truth": batch["target"]} if self.paired else {}
         return {"input": batch["input"], **images, **truth}
+
+    def file_form(self, generator: nn.Module, held: Tensor) -> FileForm:
+        """A generator as files of it should be; by itself, as it is.
+
+        Args:
+            generator: The generator.
+            held: An example of what a batch holds as ``input``.
+        """
+        return FileForm(generator, (held,))
 
 
 def pair_of_labels(batch: Batch, num_labels: int) -> Batch:

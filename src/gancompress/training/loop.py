@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.utils._pytree import tree_map_only
 
 from gancompress.errors import TrainingError
@@ -312,8 +313,10 @@ class _Run:
             return
         decay = 0.5 ** (self.options.batch_size / self.options.ema_half_life)
         for name, average in self.averages.items():
-            means, values = (list(_floating(module)) for module in (average, self.objective.modules[name]))
+            own = self.objective.modules[name]
+            means, values = list(_floating(average)), list(_floating(own))
             torch._foreach_lerp_(means, values, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
+            _keep_unit_vectors(average, own)
 
     def passed(self, every: int) -> bool:
         """Whether the last step crossed a multiple of this many images."""
@@ -402,6 +405,14 @@ def _floating(module: nn.Module) -> Iterator[Tensor]:
     for tensor in (*module.parameters(), *module.buffers()):
         if tensor.is_floating_point():
             yield tensor.data
+
+
+def _keep_unit_vectors(average: nn.Module, own: nn.Module) -> None:
+    """Take the singular vectors of spectral norms as they are: averages are too short, and weights too large then."""
+    for mean, value in zip(average.modules(), own.modules(), strict=True):
+        if isinstance(value, _SpectralNorm):
+            for vector, current in zip(mean.buffers(), value.buffers(), strict=True):
+                vector.copy_(current)
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -8,14 +8,15 @@ from typing import Literal
 
 from gancompress.data.config import FileDataConfig, decode_roles
 from gancompress.data.decoding import LOSSLESS_SUFFIXES, Decoded, Decoding
-from gancompress.data.image_set import RecordSet
+from gancompress.data.image_set import RecordReader, RecordSet
 from gancompress.data.label_maps import Classes, decode_instance, decode_label
-from gancompress.data.records import match
+from gancompress.data.records import FileSet, Record, match
 from gancompress.data.storage import File
+from gancompress.data.transform import Transform
 
 
-class LabelsConfig(FileDataConfig):
-    """Items with "label" and "image", and with "instance" where there are instance maps.
+class LabelledConfig(FileDataConfig):
+    """Items with "label" and "image", and with "instance" where there are instance maps, from folders.
 
     Attributes:
         images: Folder of the photographs.
@@ -28,7 +29,6 @@ class LabelsConfig(FileDataConfig):
         classes: What the values of a label map mean.
     """
 
-    kind: Literal["labels"] = "labels"
     images: str = "{folder}/images"
     labels: str = "{folder}/labels"
     instances: str | None = None
@@ -39,16 +39,40 @@ class LabelsConfig(FileDataConfig):
 
     def open(self, split: str, augment: bool = False) -> RecordSet:
         """The data set of a split; raises as `DataConfig.open`."""
+        decoders = {"image": self._rgb(augment), **discrete_decoders(self.classes, self.decoding)}
+        return self._record_set(self._records(split), partial(decode_roles, decoders=decoders), split, augment)
+
+    def open_labels(self, split: str) -> RecordSet:
+        """The label maps of a split alone, under the numbers that their items have in `open`, in their files' size.
+
+        Raises:
+            ConfigError: There is no such split.
+            DataError: Files are missing or do not belong together.
+        """
+        records = [Record(record.name, {"label": record.files["label"]}) for record in self._records(split)]
+        decoders = {"label": discrete_decoders(self.classes, self.decoding)["label"]}
+        as_they_are = self.model_copy(update={"transform": Transform(resize="none"), "cache": None})
+        decode = partial(decode_roles, decoders=decoders)
+        reader = RecordReader(records, decode, as_they_are, augment=False, settings="")
+        return RecordSet(reader, as_they_are.transform, augment=False)
+
+    def _records(self, split: str) -> list[Record]:
         file_sets = {
-            "label": self._file_set(self.labels, split, self.label_ending)._replace(suffixes=LOSSLESS_SUFFIXES),
+            "label": self._maps(self.labels, split, self.label_ending),
             "image": self._file_set(self.images, split, self.image_ending),
         }
         if self.instances is not None:
-            instances = self._file_set(self.instances, split, self.instance_ending)
-            file_sets["instance"] = instances._replace(suffixes=LOSSLESS_SUFFIXES)
-        decoders = {"image": self._rgb(augment), **discrete_decoders(self.classes, self.decoding)}
-        records = self.splits[split].choose(match(file_sets))
-        return self._record_set(records, partial(decode_roles, decoders=decoders), split, augment)
+            file_sets["instance"] = self._maps(self.instances, split, self.instance_ending)
+        return self.splits[split].choose(match(file_sets))
+
+    def _maps(self, path: str, split: str, ending: str) -> FileSet:
+        return self._file_set(path, split, ending)._replace(suffixes=LOSSLESS_SUFFIXES)
+
+
+class LabelsConfig(LabelledConfig):
+    """Items with "label" and "image", and with "instance" where there are instance maps, from any folders."""
+
+    kind: Literal["labels"] = "labels"
 
 
 def discrete_decoders(classes: Classes, decoding: Decoding) -> dict[str, Callable[[File], Decoded]]:

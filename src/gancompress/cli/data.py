@@ -1,0 +1,51 @@
+"""The verb that looks at data before anything is trained on it."""
+
+from __future__ import annotations
+
+import json
+
+import torch
+from rich.table import Table
+
+from gancompress.cli.options import JsonOption, Recipe, RecipeOption, console
+
+
+def data(
+    recipe: Recipe,
+    options: RecipeOption = [],  # noqa: B006
+    as_json: JsonOption = False,
+) -> None:
+    """Open every file of every split of a recipe's data; with label maps, tell how much of each class there is."""
+    from gancompress.data import Classes, DataConfig, make_ordered_loader
+    from gancompress.job import load_job
+
+    job = load_job(recipe, options)
+    job.data.check_splits()
+
+    def look(config: DataConfig, split: str) -> tuple[int, torch.Tensor | None]:
+        """Number of images, and pixels of each class, "don't care" last."""
+        count, pixels = 0, None
+        for batch in make_ordered_loader(config.open(split), 1, num_workers=job.num_workers):
+            count += 1
+            if "label" in batch and isinstance(classes, Classes):
+                found = torch.bincount(batch["label"].flatten(), minlength=classes.num_classes + 1)
+                pixels = found if pixels is None else pixels + found
+        return count, pixels
+
+    classes = getattr(job.data, "classes", None)
+    seen = {split: look(job.data, split) for split in job.data.split_names()}
+    shares: dict[str, dict[str, float]] = {}
+    if isinstance(classes, Classes):
+        names = [*classes.shown_names, "don't care"]
+        for split, (_, pixels) in seen.items():
+            if pixels is not None:
+                shares[split] = dict(zip(names, (pixels / pixels.sum()).tolist(), strict=True))
+    if as_json:
+        print(json.dumps({split: {"images": n, "shares": shares.get(split, {})} for split, (n, _) in seen.items()}))
+        return
+    console.print("  ".join(f"{split} {count:,}" for split, (count, _) in seen.items()), highlight=False)
+    if shares:
+        table = Table("class", *shares, box=None)
+        for name in next(iter(shares.values())):
+            table.add_row(name, *(f"{100 * found[name]:.2f} %" for found in shares.values()))
+        console.print(table)

@@ -1,0 +1,110 @@
+"""How a teacher learns to draw photographs from label maps.
+
+Source: Park et al., SPADE, CVPR 2019, section 3 and appendix A; the order of updates as released.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
+
+from gancompress.losses import AdversarialLoss, PerceptualLoss, PerceptualOptions, feature_matching
+from gancompress.options import Options
+from gancompress.tasks.task import GanMode, Task, Weight
+from gancompress.training import Batch, Losses, Objective, Phase
+
+
+class GauganOptions(Options):
+    """Weights of the terms.
+
+    Attributes:
+        gan: Form of the adversarial loss.
+        lambda_gan: Its weight.
+        lambda_feature_matching: Weight of the distance of the discriminator's feature maps.
+        lambda_perceptual: Weight of the perceptual distance from the photograph.
+        perceptual: That distance.
+    """
+
+    gan: GanMode = "hinge"
+    lambda_gan: Weight = 1.0
+    lambda_feature_matching: Weight = 10.0
+    lambda_perceptual: Weight = 10.0
+    perceptual: PerceptualOptions = PerceptualOptions(published="spade")
+
+
+class GauganObjective(Objective):
+    """The generator first, then the discriminator on what the updated generator draws."""
+
+    averaged = ("generator",)
+
+    def __init__(self, task: Task, generator: nn.Module, discriminator: nn.Module, options: GauganOptions) -> None:
+        """Take the two networks to train.
+
+        Args:
+            task: A paired task.
+            generator: From what the task encodes to images.
+            discriminator: Sees what the task says; returns the feature maps of each scale where those are compared.
+            options: Weights of the terms.
+
+        Raises:
+            ConfigError: The perceptual distance does not fit its network.
+            CheckpointError: The network of the perceptual distance cannot be had or read.
+        """
+        self.task, self.options, self._gan = task, options, AdversarialLoss(options.gan)
+        self.modules = {"generator": generator, "discriminator": discriminator}
+        self._perceptual: PerceptualLoss | None = options.perceptual.load() if options.lambda_perceptual else None
+        self.frozen = {"perceptual": self._perceptual} if self._perceptual is not None else {}
+        self.phases = (
+            Phase("generator", ("generator",), self._generator_loss),
+            Phase("discriminator", ("discriminator",), self._discriminator_loss),
+        )
+
+    def forward(self, batch: Batch, num_images: int) -> Tensor:
+        """What generators take."""
+        return self.task.encode(batch["input"])
+
+    def preview(self, batch: Batch, modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+        """Label map, generated image, photograph."""
+        return self.task.columns(batch, {"teacher": modules["generator"](self.task.encode(batch["input"]))})
+
+    def _judge(self, batch: Batch, image: Tensor) -> tuple[Any, Any]:
+        seen, real = self.task.seen(batch, image), self.task.real(batch)
+        return in_one_batch(self.modules["discriminator"], seen, real)
+
+    def _generator_loss(self, batch: Batch, given: Tensor) -> Losses:
+        o, image = self.options, self.modules["generator"](given)
+        fake, real = self._judge(batch, image)
+        losses = {"gan": o.lambda_gan * self._gan.generator(fake)}
+        if o.lambda_feature_matching:
+            losses["feature_matching"] = o.lambda_feature_matching * feature_matching(fake, real)
+        if self._perceptual is not None:
+            losses["perceptual"] = o.lambda_perceptual * self._perceptual(image, batch["target"])
+        return losses
+
+    def _discriminator_loss(self, batch: Batch, given: Tensor) -> Losses:
+        with torch.no_grad():
+            image = self.modules["generator"](given)
+        fake, real = self._judge(batch, image)
+        return {"gan": self._gan.discriminator(real, fake)}
+
+
+def in_one_batch(discriminator: nn.Module, fake: Tensor, real: Tensor) -> tuple[Any, Any]:
+    """What a discriminator makes of generated and of real images, seen together.
+
+    Args:
+        discriminator: Returns one tensor, or any nesting of lists of tensors, with the batch in front.
+        fake: Generated images as it sees them, [b, c, h, w].
+        real: Real ones, of the same shape.
+
+    Returns:
+        What it returns of each.
+
+    Source: Park et al., SPADE, CVPR 2019, as released.
+    """
+    both = discriminator(torch.cat([fake, real]))
+    count = len(fake)
+    return tree_map_only(Tensor, lambda t: t[:count], both), tree_map_only(Tensor, lambda t: t[count:], both)

@@ -1,0 +1,141 @@
+"""Photographs from label maps.
+
+Source: Park et al., Semantic Image Synthesis with Spatially-Adaptive Normalization, CVPR 2019, section 3; instance
+edges: Wang et al., pix2pixHD, CVPR 2018, section 3.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from gancompress.data import Classes, DataConfig, instance_edges
+from gancompress.data.kinds.labels import LabelledConfig
+from gancompress.data.kinds.webdataset import WebDatasetConfig
+from gancompress.data.palette import label_picture
+from gancompress.errors import ConfigError
+from gancompress.models.label_input import LabelInput, one_hot
+from gancompress.options import Options
+from gancompress.tasks.task import FileForm, Task
+from gancompress.training import Batch
+
+MAP_AXES = {0: "batch", 1: "height", 2: "width"}
+"""The free axes of a label map as the input of a file."""
+
+
+class SemanticOptions(Options):
+    """What a generator is told of a label map, beside the classes of the data set.
+
+    Attributes:
+        dont_care: Whether "don't care" is a channel of its own; where it is not, such pixels are 0 in all channels. By
+            default, wherever the data set's classes ignore some value.
+        edges: Whether the borders of objects are one more channel, where the data set has instance maps.
+    """
+
+    kind: Literal["semantic"] = "semantic"
+    dont_care: bool | None = None
+    edges: bool = True
+
+
+@dataclass(frozen=True)
+class SemanticTask(Task):
+    """Draw the photograph of a label map.
+
+    A batch holds ``input`` as numbers, so that it is small to keep and to move: [b, 1, h, w], labels, or [b, 2, h, w]
+    with the borders of objects (0 and 1) behind them. `encode` makes of it what generators take: a channel of 0 and 1
+    for each label, and the borders.
+
+    Attributes:
+        classes: What the labels mean.
+        dont_care: Whether "don't care", label ``num_classes``, has a channel.
+        edges: Whether the borders of objects are given.
+    """
+
+    name: str = "semantic"
+    paired: bool = True
+    takes_labels: bool = True
+    classes: Classes = field(default_factory=lambda: Classes(num_classes=1))
+    dont_care: bool = True
+    edges: bool = False
+
+    @classmethod
+    def of(cls, options: SemanticOptions, data: DataConfig | None) -> SemanticTask:
+        """The task on a data set.
+
+        Raises:
+            ConfigError: The data set has no label maps with photographs.
+        """
+        if isinstance(data, LabelledConfig):
+            classes, has_instances = data.classes, data.instances is not None
+        elif isinstance(data, WebDatasetConfig) and data.classes is not None and {"label", "image"} <= set(data.roles):
+            classes, has_instances = data.classes, "instance" in data.roles
+        else:
+            kind = "no data set" if data is None else f"data of kind '{getattr(data, 'kind', type(data).__name__)}'"
+            raise ConfigError(
+                f"semantic: got {kind}, expected label maps with photographs; take kind labels, cityscapes or "
+                "coco_stuff, or webdataset with the roles label and image"
+            )
+        dont_care = bool(classes.ignore) if options.dont_care is None else options.dont_care
+        return cls(classes=classes, dont_care=dont_care, edges=options.edges and has_instances)
+
+    @property
+    def num_labels(self) -> int:
+        """Labels that have a channel."""
+        return self.classes.num_classes + self.dont_care
+
+    def prepare(self, batch: Batch, split: str, numbers: Sequence[int], seed: int = 0) -> Batch:
+        """Labels and borders as ``input``, photographs as ``target``."""
+        maps = [batch["label"], *([instance_edges(batch["instance"])] if self.edges else [])]
+        dtype = torch.uint8 if self.classes.num_classes < 256 else torch.int32
+        stacked = torch.stack([each.to(dtype) for each in maps], 1)
+        kept = {key: value for key, value in batch.items() if key not in ("image", "instance")}
+        return {**kept, "input": stacked, "target": batch["image"]}
+
+    def encode(self, held: Tensor) -> Tensor:
+        """Channels [b, labels (+ 1), h, w] of 0 and 1, of a batch's ``input``; channels stay as they are."""
+        if held.is_floating_point():
+            return held
+        return torch.cat([one_hot(held[:, 0], self.num_labels), held[:, 1:].float()], 1)
+
+    def generator_options(self) -> dict[str, Any]:
+        """The number of channels."""
+        return {"in_channels": self.num_labels + self.edges}
+
+    def columns(self, batch: Batch, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Label maps in the colours of their classes, generated images, photographs."""
+        picture = label_picture(batch["input"][:, 0], self.classes.shown_colours)
+        return {"label map": picture, **images, "photograph": batch["target"]}
+
+    def file_form(self, generator: nn.Module, held: Tensor) -> FileForm:
+        """Integer label maps, and truth values where objects meet, as inputs: channels are made inside the file."""
+        form = label_map_form(generator, self.num_labels, self.encode(held))
+        facts = {**form.facts, "classes": ", ".join(self.classes.shown_names)}
+        if self.dont_care:
+            facts["dont_care"] = str(self.classes.num_classes)
+        return replace(form, facts=facts)
+
+
+def label_map_form(generator: nn.Module, num_labels: int, channels: Tensor) -> FileForm:
+    """A generator that takes integer label maps [b, h, w], and truth values where objects meet if it knows those.
+
+    Args:
+        generator: Takes a channel of 0 and 1 for each label, and maybe one more for the borders of objects.
+        num_labels: How many labels.
+        channels: An example of what it takes, [b, c, h, w].
+
+    Raises:
+        ConfigError: It takes another number of channels.
+    """
+    if channels.shape[1] - num_labels not in (0, 1):
+        raise ConfigError(
+            f"labels: got {num_labels} for a network of {channels.shape[1]} channels, expected that number, or one "
+            "less where the last channel takes the borders of objects"
+        )
+    labels = channels[:, :num_labels].argmax(1).to(torch.int32)
+    inputs = (labels, *(channels[:, num_labels:] > 0.5).unbind(1))
+    module, names = LabelInput(generator, num_labels), ("labels", "edges")[: len(inputs)]
+    return FileForm(module, inputs, names, (MAP_AXES,) * len(inputs), {"labels": str(num_labels)})

@@ -1,0 +1,72 @@
+"""Looking at label maps before anything is trained on them, and exporting what takes them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from gancompress.cli import app
+from gancompress.errors import ConfigError, DataError
+from gancompress.models.families import build
+from gancompress.models.generator import Generator
+from tests.data.pictures import save
+
+
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    labels = np.array([[0, 0, 0, 1]] * 4, np.uint8)
+    for split, last in (("train", 255), ("val", 1), ("test", 1)):
+        for number in range(2):
+            labels[:, 3] = last
+            save(tmp_path / f"{split}/labels/{number}.png", labels)
+            save(tmp_path / f"{split}/images/{number}.png", np.zeros((4, 4, 3), np.uint8))
+    data = {
+        "kind": "labels",
+        "root": str(tmp_path),
+        "classes": {"num_classes": 2, "names": ["road", "car"]},
+        "transform": {"resize": "none"},
+        "splits": {"train": {"folder": "train"}, "search": {"folder": "val"}, "test": {"folder": "test"}},
+    }
+    path = tmp_path / "own.yaml"
+    steps = [{"kind": "distill"}]
+    path.write_text(json.dumps({"name": "own", "task": "semantic", "data": data, "steps": steps}))
+    changed = json.loads(path.read_text()) | {"teacher": {"checkpoint": "later"}}
+    path.write_text(json.dumps(changed))
+    return path
+
+
+def test_how_much_there_is_of_each_class(recipe: Path):
+    found = json.loads(run("data", recipe, "--json"))
+    assert {split: each["images"] for split, each in found.items()} == {"train": 2, "search": 2, "test": 2}
+    assert found["train"]["shares"] == {"road": 0.75, "car": 0, "don't care": 0.25}
+    assert found["test"]["shares"] == {"road": 0.75, "car": 0.25, "don't care": 0}
+    assert "75.00 %" in run("data", recipe)
+
+
+def test_a_map_that_does_not_fit_is_named(recipe: Path):
+    save(recipe.parent / "val/labels/1.png", np.full((4, 4), 7, np.uint8))
+    with pytest.raises(DataError, match=r"val/labels/1.png: got label 7, expected 0 to 1 or one of ignore \[255\]"):
+        run("data", recipe)
+
+
+def test_export_of_label_maps_as_input(tmp_path: Path):
+    config = {"ngf": 2, "in_channels": 4, "num_blocks": 1}  # quicker to export than a SPADE network
+    Generator.from_module(build("resnet", config), "resnet", config).save(tmp_path / "net")
+    with pytest.raises(ConfigError, match="labels: got 9 for a network of 4 channels, expected that number, or"):
+        run("export", tmp_path / "net", "--labels", 9, "--size", "16x16")
+    pytest.importorskip("onnxruntime", reason="exports to ONNX, which is not installed")
+    exported = json.loads(run("export", tmp_path / "net", "--labels", 3, "--size", "16x16", "--json"))
+    assert exported["cases"][0]["input_shapes"] == [[1, 16, 16], [1, 16, 16]]
+    assert exported["max_difference"] < 1e-4
