@@ -25,7 +25,7 @@ EXPECTED = {
         ("resnet_6blocks", "resnet_9blocks", "mobile_resnet_6blocks", "mobile_resnet_9blocks", "resnet", "cartoongan"),
         2,
     ),
-    "unshuffled_last_convolution": dict.fromkeys(
+    "strided_last_convolution": dict.fromkeys(
         ("resnet_6blocks", "resnet_9blocks", "mobile_resnet_6blocks", "mobile_resnet_9blocks", "resnet", "cartoongan"),
         1,
     ),
@@ -137,7 +137,7 @@ def test_other_layers_stay(layer):
 def test_the_last_convolution_with_any_padding(mode, kernel):
     net = nn.Sequential(nn.Conv2d(6, 3, kernel, padding=kernel // 2, padding_mode=mode))
     values = torch.randn(2, 6, 10, 14)
-    changed, (change,) = rewritten(net, ["unshuffled_last_convolution"])
+    changed, (change,) = rewritten(net, ["strided_last_convolution"])
     assert change.layers == ("0",)
     torch.testing.assert_close(changed(values), net(values), rtol=0, atol=2e-6)
 

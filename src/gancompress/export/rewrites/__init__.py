@@ -12,8 +12,8 @@ from gancompress.export.rewrites.folding import folded_batch_norms, folded_spect
 from gancompress.export.rewrites.norms import decomposed_norms, float32_norms
 from gancompress.export.rewrites.padding import sliced_reflection
 from gancompress.export.rewrites.rewrite import Change, Rewrite
+from gancompress.export.rewrites.strided import strided_last_convolution
 from gancompress.export.rewrites.transposed import even_transposed_convolutions, odd_transposed_convolutions
-from gancompress.export.rewrites.unshuffled import unshuffled_last_convolution
 
 __all__ = ["REWRITES", "Change", "Rewrite", "rewritten"]
 
@@ -24,7 +24,7 @@ REWRITES: dict[str, Rewrite] = {
         folded_batch_norms,
         even_transposed_convolutions,
         odd_transposed_convolutions,
-        unshuffled_last_convolution,
+        strided_last_convolution,
         sliced_reflection,
         float32_norms,
         decomposed_norms,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from torch import fx, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -23,8 +25,7 @@ def folded_spectral_norms(network: nn.Module) -> Change:
 
 def _plain(layer: nn.Module) -> nn.Module:
     """The layer without parametrizations. PyTorch would take them from the class, which copies of the layer share."""
-    kind = parametrize.type_before_parametrizations(layer)
-    plain = kind.__new__(kind)
+    plain: nn.Module = object.__new__(parametrize.type_before_parametrizations(layer))
     plain.__dict__ = dict(layer.__dict__)
     names = list(layer.parametrizations)  # type: ignore[arg-type]
     plain._modules = {name: part for name, part in layer._modules.items() if name != "parametrizations"}
@@ -54,8 +55,8 @@ def folded_batch_norms(network: nn.Module) -> Change:
         norm, conv = modules[str(node.target)], modules[str(before.target)]
         once = calls.count(str(node.target)) == calls.count(str(before.target)) == len(before.users) == 1
         if once and _foldable(conv, norm):
-            transposed = isinstance(conv, nn.ConvTranspose2d)
-            network.set_submodule(str(before.target), fuse_conv_bn_eval(conv, norm, transpose=transposed))
+            fused = fuse_conv_bn_eval(cast(Any, conv), cast(Any, norm), isinstance(conv, nn.ConvTranspose2d))
+            network.set_submodule(str(before.target), fused)
             network.set_submodule(str(node.target), nn.Identity())
             folded.append(str(node.target))
     return Change("folded_batch_norms", tuple(folded))

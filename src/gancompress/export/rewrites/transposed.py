@@ -45,7 +45,7 @@ class ShuffledConvTranspose2d(nn.Module):
         sizes = (layer.kernel_size, layer.stride, layer.padding, layer.output_padding, layer.dilation)
         if not same_on_both_axes(*sizes) or layer.groups != 1 or layer.dilation[0] != 1:
             return False
-        kernel, stride, padding, extra = (size[0] for size in sizes[:4])
+        kernel, stride, padding, extra = (int(size[0]) for size in sizes[:4])
         return stride > 1 and extra == stride + 2 * padding - kernel
 
     def __init__(self, layer: nn.ConvTranspose2d) -> None:

@@ -1,10 +1,9 @@
-"""Convolution at full size -> pixel unshuffle, denser convolution at half size, pixel shuffle.
+"""Convolution to few channels -> convolution of stride 2 to four times as many, and pixel shuffle.
 
-A convolution with three output channels leaves most of a vector unit idle, and the last one of a generator is its largest.
-On four pixels at a time it has twelve output channels and four times the input channels. A kernel of k pixels becomes one
-of ceil((k + 1) / 2) blocks, so its MACs grow by (2 ceil((k + 1) / 2) / k)^2: 64/49 for 7x7, 16/9 for 3x3.
-
-Padding is done first, on pixels, so that reflection stays what it was.
+A convolution with three output channels leaves most of a vector unit idle, and the last one of a generator is its
+largest. Four neighbouring pixels computed together are twelve channels: a kernel of k x k pixels, moved by 0 or 1 along
+each axis, fits into one of (k + 1) x (k + 1). So its MACs grow by ((k + 1) / k)^2, 64/49 for 7x7. (The same with the
+pixels of the input side by side in channels, too, needs one more pass over the map to put them there.)
 """
 
 from __future__ import annotations
@@ -28,18 +27,18 @@ _PADDINGS: dict[str, Callable[[int], nn.Module]] = {
 }
 
 
-def unshuffled_last_convolution(network: nn.Module) -> Change:
+def strided_last_convolution(network: nn.Module) -> Change:
     """Convolutions of 5x5 and larger to at most four channels, on images of even height and width."""
 
-    def unshuffled(layer: nn.Conv2d) -> nn.Module | None:
+    def strided(layer: nn.Conv2d) -> nn.Module | None:
         few = layer.out_channels <= _FEW_CHANNELS and layer.kernel_size[0] >= _SMALLEST_KERNEL
-        return UnshuffledConv2d(layer) if few and UnshuffledConv2d.replaces(layer) else None
+        return StridedConv2d(layer) if few and StridedConv2d.replaces(layer) else None
 
-    return Change("unshuffled_last_convolution", replace_layers(network, nn.Conv2d, unshuffled))
+    return Change("strided_last_convolution", replace_layers(network, nn.Conv2d, strided))
 
 
-class UnshuffledConv2d(nn.Module):
-    """A convolution of stride 1 that keeps the size, computed on blocks of 2x2 pixels."""
+class StridedConv2d(nn.Module):
+    """A convolution of stride 1 that keeps the size, computed for 2x2 pixels at a time."""
 
     @staticmethod
     def replaces(layer: nn.Conv2d) -> bool:
@@ -56,28 +55,27 @@ class UnshuffledConv2d(nn.Module):
             layer: One that `replaces` accepts; its weights are copied.
         """
         super().__init__()
-        kernel, taps = layer.kernel_size[0], -(-(layer.kernel_size[0] + _BLOCK - 1) // _BLOCK)
         weight = layer.weight.detach()
-        cout, cin = weight.shape[:2]
-        moved = weight.new_zeros(cout, _BLOCK, _BLOCK, cin, taps * _BLOCK, taps * _BLOCK)
+        (cout, cin, kernel), grown = weight.shape[:3], layer.kernel_size[0] + _BLOCK - 1
+        moved = weight.new_zeros(cout, _BLOCK, _BLOCK, cin, grown, grown)
         for row in range(_BLOCK):
             for column in range(_BLOCK):
                 moved[:, row, column, :, row : row + kernel, column : column + kernel] = weight
-        blocks = moved.view(cout, _BLOCK, _BLOCK, cin, taps, _BLOCK, taps, _BLOCK).permute(0, 1, 2, 3, 5, 7, 4, 6)
-        self.pad = _PADDINGS[layer.padding_mode](int(layer.padding[0]))
+        self.pad = _PADDINGS[layer.padding_mode](kernel // 2)
         self.conv = nn.Conv2d(
-            cin * _BLOCK**2,
+            cin,
             cout * _BLOCK**2,
-            taps,
+            grown,
+            stride=_BLOCK,
             bias=layer.bias is not None,
             device=weight.device,
             dtype=weight.dtype,
         )
         with torch.no_grad():
-            self.conv.weight.copy_(blocks.reshape(self.conv.weight.shape))
+            self.conv.weight.copy_(moved.flatten(0, 2))
             if layer.bias is not None and self.conv.bias is not None:
                 self.conv.bias.copy_(layer.bias.repeat_interleave(_BLOCK**2))
 
     def forward(self, features: Tensor) -> Tensor:
         """Maps [b, c, h, w] to [b, d, h, w], height and width even."""
-        return F.pixel_shuffle(self.conv(F.pixel_unshuffle(self.pad(features), _BLOCK)), _BLOCK)
+        return F.pixel_shuffle(self.conv(self.pad(features)), _BLOCK)
