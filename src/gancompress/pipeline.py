@@ -19,7 +19,7 @@ from torch import Tensor
 
 from gancompress.cost import Cost, CostModel
 from gancompress.errors import CheckpointError
-from gancompress.export import OnnxReport, export_generator
+from gancompress.export import FORMATS, ExportReport, export_generator
 from gancompress.job import Job
 from gancompress.metrics import MetricResult
 from gancompress.models.generator import CONFIG_FILE, WEIGHTS_FILE, Generator
@@ -74,7 +74,7 @@ class Outcome:
     directory: Path
     teacher: Measured
     compressed: Measured
-    exports: tuple[OnnxReport, ...]
+    exports: tuple[ExportReport, ...]
     records: tuple[Mapping[str, Any], ...]
 
 
@@ -325,10 +325,13 @@ class Pipeline:
             metrics |= {f"{r.name}_to_teacher": r for r in again.of(generator.build())}
         return Measured(generator, self.cost(generator), metrics)
 
-    def _export(self, generator: Generator) -> tuple[OnnxReport, ...]:
+    def _export(self, generator: Generator) -> tuple[ExportReport, ...]:
         exports = self._directory / "exports"
         return tuple(
-            export_generator(generator, (self.example(),), exports / f"model.{name}") for name in self._job.exports
+            export_generator(
+                generator, (self.example(),), exports / FORMATS[each.format].file_name, each.format, each.rewrites
+            )
+            for each in self._job.exports
         )
 
     def _samples(self, work: Work) -> None:
