@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from gancompress.cli.bench import bench
 from gancompress.cli.jobs import compress, evaluate, quickstart, recipes, train
 from gancompress.cli.networks import export, inspect, prune
 from gancompress.errors import GanCompressError, Interrupted
@@ -18,7 +19,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verb in (inspect, prune, export, compress, train, quickstart, evaluate, recipes):
+for verb in (inspect, prune, export, bench, compress, train, quickstart, evaluate, recipes):
     app.command()(verb)
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
