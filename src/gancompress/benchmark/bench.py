@@ -56,8 +56,8 @@ def bench(
 ) -> Bench:
     """Time networks on runtimes. All take turns, so that what else the machine does meets all alike.
 
-    A network is exported to each format with the rewrites that help there, and compared with PyTorch, before it is timed.
-    In its turn a network runs once uncounted, then ``runs`` times.
+    A network is exported to each format with the rewrites that help there, and compared with PyTorch, before it is
+    timed. In its turn a network runs once uncounted, then ``runs`` times.
 
     Args:
         networks: What to time; the first one is what the others are compared with.

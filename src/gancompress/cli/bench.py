@@ -13,14 +13,14 @@ from rich.table import Table
 from gancompress.cli.options import InputOption, JsonOption, SizeOption, Source, console, notices
 
 if TYPE_CHECKING:
-    from gancompress.benchmark import Bench
+    from gancompress.benchmark import Bench, Timing
 
 
 def bench(
     original: Source,
     compressed: Annotated[
         str | None,
-        typer.Argument(help="Another one, to time beside it. Left out for a run: its teacher is the original."),
+        typer.Argument(help="Another one. Left out for a run directory: its teacher is the original."),
     ] = None,
     runtimes: Annotated[
         list[str] | None,
@@ -52,56 +52,55 @@ def bench(
         print(json.dumps(asdict(result), indent=2))
         return
     console.print(_times(result))
+    console.print(_ratios(result))
     if any(timing.operators_ms for timing in result.timings):
         console.print(_operators(result))
 
 
 def _times(bench: Bench) -> Table:
-    head = (
-        "runtime",
-        "network",
-        "batch",
-        "ms",
-        "p10 to p90",
-        "images/s",
-        "faster",
-        "than eager",
-        "memory MB",
-        "disk MB",
-    )
-    table = Table(*head, box=None)
-    for column in table.columns[2:]:
-        column.justify = "right"
+    table = _table("latency", "ms", "p10 to p90", "images/s", "memory MB", "disk MB")
     for timing in bench.timings:
-        latency = timing.latency_ms
+        latency, memory = timing.latency_ms, timing.peak_bytes
         table.add_row(
-            timing.runtime,
-            timing.network,
-            str(timing.batch),
+            *_place(timing),
             f"{latency.median:.2f}",
             f"{latency.p10:.2f} to {latency.p90:.2f}",
             f"{timing.images_per_second:.1f}",
-            _ratio(timing.faster),
-            "" if timing.faster_than_eager is None else _ratio(timing.faster_than_eager),
-            "" if timing.peak_bytes is None else f"{timing.peak_bytes / 1e6:.0f}",
+            "" if memory is None else f"{memory / 1e6:.0f}",
             f"{timing.disk_bytes / 1e6:.2f}",
         )
     return table
 
 
-def _ratio(ratio: tuple[float, float, float]) -> str:
-    middle, low, high = ratio
-    return f"{middle:.2f}x ({low:.2f} to {high:.2f})"
+def _ratios(bench: Bench) -> Table:
+    first = bench.timings[0].network
+    table = _table("times faster (quartiles)", f"than {first}", f"than {first} in eager")
+    for timing in bench.timings:
+        ratios = (timing.faster, timing.faster_than_eager)
+        table.add_row(
+            *_place(timing), *("" if r is None else f"{r[0]:.2f}x ({r[1]:.2f} to {r[2]:.2f})" for r in ratios)
+        )
+    return table
 
 
 def _operators(bench: Bench) -> Table:
     """Shares of the time, where the runtime tells."""
     told = [timing for timing in bench.timings if timing.operators_ms]
     names = list(dict.fromkeys(name for timing in told for name in timing.operators_ms or {}))
-    table = Table("where the time goes", "network", "batch", *names, box=None)
+    table = _table("where the time goes", *names)
     for timing in told:
         spent = timing.operators_ms or {}
         total = sum(spent.values())
-        shares = (f"{100 * spent.get(name, 0.0) / total:.0f} %" for name in names)
-        table.add_row(timing.runtime, timing.network, str(timing.batch), *shares)
+        table.add_row(*_place(timing), *(f"{100 * spent.get(name, 0.0) / total:.0f} %" for name in names))
     return table
+
+
+def _table(head: str, *columns: str) -> Table:
+    table = Table(head, "network", "batch", *columns, box=None)
+    for column in table.columns[2:]:
+        column.justify = "right"
+    return table
+
+
+def _place(timing: Timing) -> tuple[str, str, str]:
+    return timing.runtime, timing.network, str(timing.batch)
