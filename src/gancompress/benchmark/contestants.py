@@ -113,9 +113,7 @@ class Contestant:
         """Itself."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End the process."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:

@@ -48,6 +48,6 @@ def ratio(slow: Sequence[Sequence[float]], fast: Sequence[Sequence[float]]) -> t
     """
     ratios = [statistics.median(a) / statistics.median(b) for a, b in zip(slow, fast, strict=True)]
     if len(ratios) == 1:
-        return (ratios[0],) * 3
+        return ratios[0], ratios[0], ratios[0]
     low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
     return middle, low, high
