@@ -17,6 +17,8 @@ from gancompress.cost import Convention
 from gancompress.data import Classes, DataConfig, parse_data
 from gancompress.data.kinds.images import ImagesConfig
 from gancompress.errors import ConfigError, MetricError, nearest
+from gancompress.export import FormatName
+from gancompress.export.rewrites import REWRITES
 from gancompress.metrics import PairMetric, find_metric
 from gancompress.options import Options, as_tuple
 from gancompress.steps import STEPS, Search, Step
@@ -105,6 +107,33 @@ def _parse_data(options: Any) -> Any:
     return parse_data(options) if isinstance(options, Mapping) else options
 
 
+class ExportOptions(Options):
+    """A file to write.
+
+    Attributes:
+        format: Its format.
+        rewrites: What is rewritten for its runtime, all of it exact; what was measured to help where left out.
+    """
+
+    format: FormatName = "onnx"
+    rewrites: Annotated[tuple[str, ...] | None, BeforeValidator(as_tuple)] = None
+
+    @model_validator(mode="after")
+    def _rewrites_exist(self) -> ExportOptions:
+        for name in self.rewrites or ():
+            if name not in REWRITES:
+                raise ValueError(f"rewrites: got '{name}', expected a known one; {nearest(name, REWRITES)}")
+        return self
+
+
+def _parse_exports(options: Any) -> Any:
+    """A format's name alone stands for the format with what else is usual."""
+    parsed = as_tuple(options)
+    if not isinstance(parsed, tuple):
+        return parsed
+    return tuple({"format": each} if isinstance(each, str) else each for each in parsed)
+
+
 AnyStep = Annotated[SerializeAsAny[Step], BeforeValidator(_parse_step)]
 
 
@@ -120,7 +149,7 @@ class Job(Options):
         budget: What the compressed network may cost.
         steps: What is done, in order.
         metrics: What is measured of teacher and compressed network, on ``test``.
-        exports: Formats of the files to write.
+        exports: The files to write: formats, or formats with options.
         num_workers: Processes that decode images.
     """
 
@@ -134,7 +163,7 @@ class Job(Options):
     budget: BudgetOptions | None = None
     steps: Annotated[tuple[AnyStep, ...], BeforeValidator(as_tuple), Field(min_length=1)]
     metrics: MetricOptions = MetricOptions()
-    exports: Annotated[tuple[Literal["onnx"], ...], BeforeValidator(as_tuple)] = ("onnx",)
+    exports: Annotated[tuple[ExportOptions, ...], BeforeValidator(_parse_exports)] = (ExportOptions(),)
     num_workers: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="before")

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from gancompress.cost import Cost, CostModel
 from gancompress.errors import CheckpointError
-from gancompress.export import OnnxReport, export_generator
+from gancompress.export import FORMATS, ExportReport, export_generator
 from gancompress.job import Job
 from gancompress.metrics import MetricResult
 from gancompress.models.generator import CONFIG_FILE, WEIGHTS_FILE, Generator
@@ -79,7 +79,7 @@ class Outcome:
     directory: Path
     teacher: Measured
     compressed: Measured
-    exports: tuple[OnnxReport, ...]
+    exports: tuple[ExportReport, ...]
     records: tuple[Mapping[str, Any], ...]
 
 
@@ -335,10 +335,13 @@ class Pipeline:
         size = QuantizedSize(graph, options or FLOAT).at(plan)
         return Measured(generator, CostModel(graph).at(plan), size, options, metrics)
 
-    def _export(self, work: Work) -> tuple[OnnxReport, ...]:
+    def _export(self, work: Work) -> tuple[ExportReport, ...]:
         context, exports = self._measuring(), self._directory / "exports"
         form = context.task.file_form(work.build(), context.first_images("test", 1)["input"])
-        return tuple(export_generator(work.generator, form, exports / f"model.{name}") for name in self._job.exports)
+        return tuple(
+            export_generator(work.generator, form, exports / FORMATS[each.format].file_name, each.format, each.rewrites)
+            for each in self._job.exports
+        )
 
     def _samples(self, work: Work) -> None:
         context = self._measuring()

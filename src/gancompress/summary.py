@@ -90,7 +90,7 @@ def latencies(generators: Sequence[Generator], example: torch.Tensor, rounds: in
     networks = [generator.build() for generator in generators]
     functions = [lambda network=network: network(example) for network in networks]
     times = in_turns(functions, rounds, warm_up=3)
-    return [Latency(statistics.median(t), *(statistics.quantiles(t, n=10)[i] for i in (0, -1))) for t in times]
+    return [Latency.of(t) for t in times]
 
 
 def _network(name: str, measured: Measured, latency: Latency, file: Path) -> NetworkFacts:

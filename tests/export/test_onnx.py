@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import gancompress.export.onnx as onnx_export
 from gancompress.errors import ExportError
 from gancompress.export.onnx import export_onnx
+from gancompress.export.runtimes import onnx_runtime
+from gancompress.export.runtimes.runner import Runner
 
 pytest.importorskip("onnxscript")
 onnx = pytest.importorskip("onnx")
@@ -174,7 +175,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(package, t
 
 def test_a_difference_is_located_and_leaves_the_old_file(tmp_path, monkeypatch):
     def bent(path):
-        run = genuine(path)
+        run = genuine(path).run
 
         def bend(inputs):
             outputs = run(inputs)
@@ -182,10 +183,10 @@ def test_a_difference_is_located_and_leaves_the_old_file(tmp_path, monkeypatch):
                 outputs[0][2, 1, 4, 5] += 0.5
             return outputs
 
-        return bend
+        return Runner(bend)
 
-    genuine = onnx_export._runtime
-    monkeypatch.setattr(onnx_export, "_runtime", bent)
+    genuine = onnx_runtime.open_file
+    monkeypatch.setattr(onnx_runtime, "open_file", bent)
     path = tmp_path / "net.onnx"
     path.write_bytes(b"old")
     with pytest.raises(ExportError) as caught:

@@ -103,9 +103,15 @@ def prune(
 
 def export(
     directory: Annotated[Path, typer.Argument(help="A directory written by gancompress, or a checkpoint.")],
-    format: Annotated[Literal["onnx"], typer.Option("--format", help="Format of the file.")] = "onnx",
+    format: Annotated[
+        Literal["onnx", "onnx_fixed", "openvino", "torch"], typer.Option("--format", help="Format of the file.")
+    ] = "onnx",
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="The file; DIR/model.onnx if left out.")
+        Path | None, typer.Option("--out", metavar="FILE", help="The file; DIR/model.onnx or the like if left out.")
+    ] = None,
+    rewrites: Annotated[
+        list[str] | None,
+        typer.Option("--rewrite", help="A rewrite for the runtime, or none; repeatable. Those that help if left out."),
     ] = None,
     family: FamilyOption = None,
     size: SizeOption = "256x256",
@@ -119,21 +125,24 @@ def export(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a network to a file that runs without PyTorch, and check it against PyTorch."""
+    """Write a network to a file in the form that its runtime likes, and check it against PyTorch."""
     from gancompress.cli.parsing import example_inputs, open_generator
     from gancompress.errors import CheckpointError
-    from gancompress.export import export_generator
+    from gancompress.export import FORMATS, OnnxReport, export_generator
+    from gancompress.quantization import Quantization
     from gancompress.tasks import FileForm, label_map_form
 
     if not directory.exists():
         raise CheckpointError(f"{directory}: no such file or directory; expected one that prune or training wrote")
     generator = open_generator(str(directory), family, [])
-    path = out or (directory if directory.is_dir() else directory.parent) / "model.onnx"
+    path = out or (directory if directory.is_dir() else directory.parent) / FORMATS[format].file_name
+    chosen = None if rewrites is None else [name for name in rewrites if name != "none"]
+    network, quantization = generator.build(), Quantization.load(directory)
+    if quantization is not None:
+        quantization.attach(network)
     examples = example_inputs(generator, size, inputs)
-    form = FileForm(generator.build(), examples)
-    if labels is not None:
-        form = label_map_form(generator.build(), labels, examples[0])
-    report = export_generator(generator, form, path)
+    form = FileForm(network, examples) if labels is None else label_map_form(network, labels, examples[0])
+    report = export_generator(generator, form, path, format, chosen)
     if as_json:
         print(json.dumps({**asdict(report), "path": str(path), "max_difference": report.max_difference}, indent=2))
         return
@@ -142,4 +151,9 @@ def export(
         shapes = ", ".join("x".join(map(str, shape)) for shape in case.input_shapes)
         table.add_row(shapes, f"{case.max_abs:.1e}", f"{case.mean_abs:.1e}")
     console.print(table)
-    console.print(f"written to {path}: {report.file_bytes:,} bytes, opset {report.opset}, any batch and size")
+    for change in report.rewrites:
+        told = f"{len(change.layers)} layers" if change.layers else change.note or "nothing to change"
+        console.print(f"{change.rewrite}: {told}", highlight=False)
+    sizes = "this batch and size" if format == "onnx_fixed" else "any batch and size"
+    opset = f"opset {report.opset}, " if isinstance(report, OnnxReport) else ""
+    console.print(f"written to {path}: {report.file_bytes:,} bytes, {opset}{sizes}", soft_wrap=True)

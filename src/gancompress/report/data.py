@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
@@ -50,6 +51,12 @@ class Latency(_Facts):
     median: float
     p10: float
     p90: float
+
+    @classmethod
+    def of(cls, times_ms: Sequence[float]) -> Self:
+        """Of at least two measured times."""
+        tenths = statistics.quantiles(times_ms, n=10)
+        return cls(statistics.median(times_ms), tenths[0], tenths[-1])
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,106 @@
+"""The verb that times networks on real runtimes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from gancompress.cli.options import InputOption, JsonOption, SizeOption, Source, console, notices
+
+if TYPE_CHECKING:
+    from gancompress.benchmark import Bench, Timing
+
+
+def bench(
+    original: Source,
+    compressed: Annotated[
+        str | None,
+        typer.Argument(help="Another one. Left out for a run directory: its teacher is the original."),
+    ] = None,
+    runtimes: Annotated[
+        list[str] | None,
+        typer.Option("--runtime", help="eager, compiled, onnxruntime, openvino, openvino_bf16, cuda, cuda_graph."),
+    ] = None,
+    batches: Annotated[list[int], typer.Option("--batch", min=1, help="Images at once; repeatable.")] = [1],  # noqa: B006
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each network on each runtime.")] = 10,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of each runtime.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the latencies to a PNG.")] = None,
+    size: SizeOption = "256x256",
+    inputs: InputOption = [],  # noqa: B006
+    as_json: JsonOption = False,
+) -> None:
+    """Time networks on real runtimes, in turns: latency, throughput, memory, size, and where the time goes."""
+    from gancompress.benchmark import Network, available_runtimes, draw
+    from gancompress.benchmark import bench as measured
+    from gancompress.cli.parsing import example_inputs, open_generator
+
+    if compressed is None and (Path(original) / "teacher").is_dir():
+        original, compressed = str(Path(original) / "teacher"), original
+    sources = {"original": original} | ({} if compressed is None else {"compressed": compressed})
+    networks = [Network(name, open_generator(source, None, [])) for name, source in sources.items()]
+    (example,) = example_inputs(networks[0].generator, size, inputs)
+    chosen = available_runtimes() if runtimes is None else runtimes
+    result = measured(networks, example, chosen, batches, rounds=rounds, threads=threads, say=notices.print)
+    if plot is not None:
+        draw(result, plot)
+    if as_json:
+        print(json.dumps(asdict(result), indent=2))
+        return
+    console.print(_times(result))
+    console.print(_ratios(result))
+    if any(timing.operators_ms for timing in result.timings):
+        console.print(_operators(result))
+
+
+def _times(bench: Bench) -> Table:
+    table = _table("latency", "ms", "p10 to p90", "images/s", "memory MB", "disk MB")
+    for timing in bench.timings:
+        latency, memory = timing.latency_ms, timing.peak_bytes
+        table.add_row(
+            *_place(timing),
+            f"{latency.median:.2f}",
+            f"{latency.p10:.2f} to {latency.p90:.2f}",
+            f"{timing.images_per_second:.1f}",
+            "" if memory is None else f"{memory / 1e6:.0f}",
+            f"{timing.disk_bytes / 1e6:.2f}",
+        )
+    return table
+
+
+def _ratios(bench: Bench) -> Table:
+    first = bench.timings[0].network
+    table = _table("times faster (quartiles)", f"than {first}", f"than {first} in eager")
+    for timing in bench.timings:
+        ratios = (timing.faster, timing.faster_than_eager)
+        table.add_row(
+            *_place(timing), *("" if r is None else f"{r[0]:.2f}x ({r[1]:.2f} to {r[2]:.2f})" for r in ratios)
+        )
+    return table
+
+
+def _operators(bench: Bench) -> Table:
+    """Shares of the time, where the runtime tells."""
+    told = [timing for timing in bench.timings if timing.operators_ms]
+    names = list(dict.fromkeys(name for timing in told for name in timing.operators_ms or {}))
+    table = _table("where the time goes", *names)
+    for timing in told:
+        spent = timing.operators_ms or {}
+        total = sum(spent.values())
+        table.add_row(*_place(timing), *(f"{100 * spent.get(name, 0.0) / total:.0f} %" for name in names))
+    return table
+
+
+def _table(head: str, *columns: str) -> Table:
+    table = Table(head, "network", "batch", *columns, box=None)
+    for column in table.columns[2:]:
+        column.justify = "right"
+    return table
+
+
+def _place(timing: Timing) -> tuple[str, str, str]:
+    return timing.runtime, timing.network, str(timing.batch)

@@ -1,0 +1,70 @@
+"""Which sizes of the inputs stay free in a file, and the cases that show that they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+Inputs = tuple[Tensor, ...]
+Axes = Mapping[int, str]
+
+_AXES_BY_RANK: Mapping[int, Axes] = {
+    0: {},
+    3: {0: "batch", 2: "length"},
+    4: {0: "batch", 2: "height", 3: "width"},
+}
+
+
+def input_names(inputs: Inputs) -> list[str]:
+    """ "input", or "input_0", "input_1", ..."""
+    return ["input"] if len(inputs) == 1 else [f"input_{index}" for index in range(len(inputs))]
+
+
+def default_axes(inputs: Inputs, names: Sequence[str]) -> list[Axes]:
+    """``batch, height, width`` of [N, C, H, W], ``batch, length`` of [N, C, L], ``batch`` of all others.
+
+    An input whose size differs in the example has names of its own (``style_height``).
+    """
+
+    def axes(tensor: Tensor, name: str) -> Axes:
+        like = next(each for each in inputs if each.dim() == tensor.dim())
+        return {
+            axis: size if axis == 0 or tensor.shape[axis] == like.shape[axis] else f"{name}_{size}"
+            for axis, size in _AXES_BY_RANK.get(tensor.dim(), {0: "batch"}).items()
+        }
+
+    return [axes(tensor, name) for tensor, name in zip(inputs, names, strict=True)]
+
+
+def one_larger_axis_each(inputs: Inputs, dynamic: Sequence[Axes]) -> list[Inputs]:
+    """A case for each free axis. The other axes keep their sizes, so that a failure tells which one is not free."""
+
+    def larger(axis: int, size: int) -> int:
+        return size + 1 if axis == 0 else 2 * size  # a network that halves its images takes twice a size that it takes
+
+    names = dict.fromkeys(name for axes in dynamic for name in axes.values())
+    return [
+        tuple(
+            of_shape(tensor, [larger(i, n) if axes.get(i) == name else n for i, n in enumerate(tensor.shape)])
+            for tensor, axes in zip(inputs, dynamic, strict=True)
+        )
+        for name in names
+    ]
+
+
+def of_shape(example: Tensor, shape: Sequence[int]) -> Tensor:
+    """A tensor of this shape whose values are drawn from the example, the same every time: type and range are right."""
+    if tuple(shape) == tuple(example.shape):
+        return example
+    drawn = torch.randint(example.numel(), tuple(shape), generator=torch.Generator().manual_seed(0))
+    return example.flatten()[drawn.to(example.device)]
+
+
+def to_trace(inputs: Inputs, dynamic: Sequence[Axes]) -> Inputs:
+    """The inputs with at least two of everything that is free: a free axis of size 1 would be taken for a constant."""
+    sizes = [
+        [max(n, 2) if i in axes else n for i, n in enumerate(x.shape)] for x, axes in zip(inputs, dynamic, strict=True)
+    ]
+    return tuple(of_shape(tensor, shape) for tensor, shape in zip(inputs, sizes, strict=True))

@@ -1,0 +1,51 @@
+"""What a file's user must know: what goes in, what comes out, and what was rewritten; as text in its metadata."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from gancompress.export.rewrites import Change
+from gancompress.models.config_strings import plan_string
+from gancompress.models.families import find_family
+from gancompress.models.generator import Generator
+from gancompress.models.import_path import is_import_path
+
+_OUTPUT = {"layout": "NCHW", "range": [-1, 1], "color_order": "RGB"}
+_TEXTS = {"family", "plan"}
+
+
+def contract_of(generator: Generator, changes: Sequence[Change] = ()) -> dict[str, Any]:
+    """Family, plan, what an input must be like, what an output is like, and the rewrites that changed something.
+
+    Args:
+        generator: The generator. Of a class from an import path nothing is known but its name.
+        changes: What the rewrites did.
+    """
+    contract: dict[str, Any] = {
+        "family": generator.family,
+        "plan": plan_string(generator.family, generator.config) or "",
+        "rewrites": [asdict(change) for change in changes if change.layers],
+    }
+    if is_import_path(generator.family):
+        return contract
+    return {**contract, **find_family(generator.family).input_contract(generator.config), "output": _OUTPUT}
+
+
+def to_text(contract: Mapping[str, Any]) -> dict[str, str]:
+    """The contract as a file's metadata: names as they are, everything else as JSON."""
+    return {name: value if name in _TEXTS else json.dumps(value) for name, value in contract.items()}
+
+
+def from_text(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """The contract in a file's metadata; what is no JSON stays text."""
+
+    def parsed(name: str, text: str) -> Any:
+        try:
+            return text if name in _TEXTS else json.loads(text)
+        except ValueError:
+            return text
+
+    return {name: parsed(name, text) for name, text in metadata.items()}

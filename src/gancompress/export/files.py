@@ -1,0 +1,39 @@
+"""Writing a file so that there is either all of it or none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gancompress.errors import ExportError
+
+
+@contextmanager
+def draft_of(path: Path, what: str, beside: str | None = None) -> Iterator[Path]:
+    """A file beside the path that takes its place when all has gone well, and is gone otherwise.
+
+    Args:
+        path: The file to write; folders are made.
+        what: How a message begins, such as "ONNX export".
+        beside: Ending of a second file that goes with it, such as ``.bin``.
+
+    Raises:
+        ExportError: It cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+        endings = [each for each in (beside, path.suffix) if each is not None]  # what names the other comes last
+        try:
+            yield draft
+            for ending in endings:
+                os.replace(draft.with_suffix(ending), path.with_suffix(ending))
+        finally:
+            for ending in endings:
+                draft.with_suffix(ending).unlink(missing_ok=True)
+    except OSError as error:
+        raise ExportError(
+            f"{what}: cannot write {path}: {error.strerror}; make room there, and run it again"
+        ) from error

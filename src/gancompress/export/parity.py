@@ -1,0 +1,105 @@
+"""How far an exported file is from the network in eager."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from gancompress.errors import ExportError
+from gancompress.export.axes import Inputs
+from gancompress.export.rewrites import Change
+from gancompress.export.runtimes.packages import in_a_line
+
+DEFAULT_TOLERANCE = 1e-3
+"""An eighth of the step of an 8-bit image in [-1, 1]."""
+
+
+@dataclass(frozen=True)
+class ParityCase:
+    """One comparison of a file with eager.
+
+    Attributes:
+        input_shapes: The shape of each input.
+        max_abs: The largest absolute difference over all elements of all outputs.
+        mean_abs: The mean absolute difference over the same.
+    """
+
+    input_shapes: tuple[tuple[int, ...], ...]
+    max_abs: float
+    mean_abs: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportReport:
+    """An exported file and how far it is from eager.
+
+    Attributes:
+        path: The file.
+        file_bytes: Its size, with that of a file of weights beside it.
+        cases: The example first, then one case for each other size.
+        rewrites: What was changed for the runtime.
+    """
+
+    path: Path
+    file_bytes: int
+    cases: tuple[ParityCase, ...]
+    rewrites: tuple[Change, ...] = field(default=())
+
+    @property
+    def max_difference(self) -> float:
+        """The largest absolute difference over all cases."""
+        return max(case.max_abs for case in self.cases)
+
+
+def compare(
+    module: nn.Module, run: Callable[[Inputs], list[Tensor]], inputs: Inputs, tolerance: float, what: str
+) -> ParityCase:
+    """Run both.
+
+    Args:
+        module: The network, in evaluation mode.
+        run: The file.
+        inputs: What both get.
+        tolerance: The largest absolute difference allowed for any element of any output.
+        what: How messages begin, such as "ONNX export of Net".
+
+    Raises:
+        ExportError: One of them does not run, or they differ by more than the tolerance.
+    """
+    shapes = tuple(tuple(tensor.shape) for tensor in inputs)
+    where = f"with inputs {', '.join(map(str, shapes))}"
+    try:
+        expected = [output.cpu() for output in tree_leaves(module(*inputs)) if isinstance(output, Tensor)]
+    except Exception as error:
+        raise ExportError(
+            f"{what}: the module itself does not run {where}: {in_a_line(error)}; "
+            "pass other_inputs that it takes, or leave that axis out of dynamic"
+        ) from error
+    try:
+        got = run(inputs)
+    except Exception as error:
+        raise ExportError(
+            f"{what}: the file does not run {where}: {in_a_line(error)}; "
+            "the code fixes a size there: leave that axis out of dynamic"
+        ) from error
+
+    if [output.shape for output in got] != [output.shape for output in expected]:
+        raise ExportError(
+            f"{what}: the file returns shapes {[tuple(output.shape) for output in got]} {where}, "
+            f"eager {[tuple(output.shape) for output in expected]}"
+        )
+    differences = [(a.double() - b.double()).abs() for a, b in zip(got, expected, strict=True)]
+    for index, difference in enumerate(differences):
+        if not bool((difference <= tolerance).all()):
+            place = tuple(int(i) for i in torch.unravel_index(difference.argmax(), difference.shape))
+            raise ExportError(
+                f"{what}: output {index} is {difference[place]:.2g} from eager at {list(place)} {where} "
+                f"(eager {expected[index][place]:.6g}, file {got[index][place]:.6g}); the tolerance is {tolerance:.2g}"
+            )
+    total = torch.cat([difference.flatten() for difference in differences])
+    return ParityCase(shapes, float(total.max()), float(total.mean()))

@@ -1,0 +1,53 @@
+"""Deployment rewrites: a network in a form that runtimes run faster, or at all. Each is exact, up to rounding."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+from torch import nn
+
+from gancompress.errors import ConfigError, nearest
+from gancompress.export.rewrites.folding import folded_batch_norms, folded_spectral_norms
+from gancompress.export.rewrites.norms import decomposed_norms, float32_norms
+from gancompress.export.rewrites.padding import sliced_reflection
+from gancompress.export.rewrites.rewrite import Change, Rewrite
+from gancompress.export.rewrites.strided import strided_last_convolution
+from gancompress.export.rewrites.transposed import even_transposed_convolutions, odd_transposed_convolutions
+
+__all__ = ["REWRITES", "Change", "Rewrite", "rewritten"]
+
+REWRITES: dict[str, Rewrite] = {
+    rewrite.__name__: rewrite
+    for rewrite in (
+        folded_spectral_norms,
+        folded_batch_norms,
+        even_transposed_convolutions,
+        odd_transposed_convolutions,
+        strided_last_convolution,
+        sliced_reflection,
+        float32_norms,
+        decomposed_norms,
+    )
+}
+"""Every rewrite by its name, in the order in which they run."""
+
+
+def rewritten(network: nn.Module, names: Sequence[str]) -> tuple[nn.Module, tuple[Change, ...]]:
+    """A copy of a network with rewrites done, in the order of `REWRITES`.
+
+    Args:
+        network: In evaluation mode; not changed.
+        names: Which ones.
+
+    Returns:
+        The copy, and what each rewrite changed.
+
+    Raises:
+        ConfigError: There is no such rewrite.
+    """
+    for name in names:
+        if name not in REWRITES:
+            raise ConfigError(f"rewrites: got '{name}', expected a known one; {nearest(name, REWRITES)}")
+    network = copy.deepcopy(network)
+    return network, tuple(rewrite(network) for name, rewrite in REWRITES.items() if name in names)

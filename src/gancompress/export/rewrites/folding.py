@@ -1,0 +1,75 @@
+"""Norms that are constants in evaluation -> the weights before them."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from torch import fx, nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from gancompress.export.rewrites.rewrite import Change
+
+
+def folded_spectral_norms(network: nn.Module) -> Change:
+    """Weights that are computed in every call (spectral norm and other parametrizations) -> what they come to."""
+    layers = {
+        path: layer
+        for path, layer in network.named_modules()
+        if parametrize.is_parametrized(layer) and not isinstance(layer, parametrize.ParametrizationList)
+    }
+    for path, layer in layers.items():
+        network.set_submodule(path, _plain(layer))
+    return Change("folded_spectral_norms", tuple(layers))
+
+
+def _plain(layer: nn.Module) -> nn.Module:
+    """The layer without parametrizations. PyTorch would take them from the class, which copies of the layer share."""
+    plain: nn.Module = object.__new__(parametrize.type_before_parametrizations(layer))
+    plain.__dict__ = dict(layer.__dict__)
+    names = list(layer.parametrizations)  # type: ignore[arg-type]
+    plain._modules = {name: part for name, part in layer._modules.items() if name != "parametrizations"}
+    computed = {name: nn.Parameter(getattr(layer, name).detach()) for name in names}
+    plain._parameters = {**layer._parameters, **computed}
+    return plain
+
+
+def folded_batch_norms(network: nn.Module) -> Change:
+    """Batch norms directly behind a convolution, alone on its output -> that convolution's weight and bias.
+
+    Which runs behind which is found by tracing the code symbolically; a network whose code cannot be traced so stays as
+    it is, and the note says why.
+    """
+    try:
+        graph = _Layers().trace(network)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        return Change("folded_batch_norms", (), f"{type(network).__name__} cannot be traced: {reason}")
+    folded = []
+    modules = dict(network.named_modules())
+    calls = [str(node.target) for node in graph.nodes if node.op == "call_module"]
+    for node in graph.nodes:
+        before = node.args[0] if node.args else None
+        if node.op != "call_module" or not isinstance(before, fx.Node) or before.op != "call_module":
+            continue
+        norm, conv = modules[str(node.target)], modules[str(before.target)]
+        once = calls.count(str(node.target)) == calls.count(str(before.target)) == len(before.users) == 1
+        if once and _foldable(conv, norm):
+            fused = fuse_conv_bn_eval(cast(Any, conv), cast(Any, norm), isinstance(conv, nn.ConvTranspose2d))
+            network.set_submodule(str(before.target), fused)
+            network.set_submodule(str(node.target), nn.Identity())
+            folded.append(str(node.target))
+    return Change("folded_batch_norms", tuple(folded))
+
+
+def _foldable(conv: nn.Module, norm: nn.Module) -> bool:
+    constant = type(norm) is nn.BatchNorm2d and not norm.training and norm.track_running_stats
+    dense = type(conv) is nn.Conv2d or (type(conv) is nn.ConvTranspose2d and conv.groups == 1)
+    return constant and dense and not parametrize.is_parametrized(conv)
+
+
+class _Layers(fx.Tracer):
+    """Sees the layers of PyTorch as they are, and through everything else."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return m.__module__.startswith("torch.") and not isinstance(m, nn.Sequential)

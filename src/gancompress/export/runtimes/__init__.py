@@ -1,0 +1,1 @@
+"""Files and networks as functions, one module for each runtime."""

@@ -1,0 +1,55 @@
+"""OpenVINO IR (``.xml`` with its ``.bin``) and ONNX files, run by OpenVINO on the CPU."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from gancompress.errors import ExportError
+from gancompress.export.runtimes.packages import in_a_line, optional
+from gancompress.export.runtimes.runner import Runner
+
+METADATA = ["gancompress", "metadata"]
+"""Where in the file's runtime information the metadata is: one JSON object."""
+
+Precision = Literal["fp32", "bf16"]
+
+
+def open_file(path: Path, threads: int | None = None, precision: Precision = "fp32") -> Runner:
+    """A file that OpenVINO reads.
+
+    Args:
+        path: ``.xml`` or ``.onnx``.
+        threads: Threads to run on; OpenVINO's own choice by default.
+        precision: What it computes in. bf16 takes a processor with instructions for it; elsewhere it gains nothing.
+
+    Raises:
+        ExportError: OpenVINO is missing, or refuses the file.
+    """
+    openvino = optional("openvino", "openvino", f"{path}: running it")
+    options: dict[str, Any] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
+    }
+    if threads is not None:
+        options["INFERENCE_NUM_THREADS"] = threads
+    try:
+        model = openvino.Core().read_model(path)
+        compiled = openvino.Core().compile_model(model, "CPU", options)
+    except Exception as error:
+        raise ExportError(f"{path}: OpenVINO cannot run the file: {in_a_line(error)}") from error
+    request = compiled.create_infer_request()
+    metadata = json.loads(model.get_rt_info(METADATA).astype(str)) if model.has_rt_info(METADATA) else {}
+    shapes = tuple(
+        tuple(size.get_length() if size.is_static else None for size in each.partial_shape) for each in model.inputs
+    )
+
+    def run(values: tuple[Tensor, ...]) -> list[Tensor]:
+        results = request.infer([tensor.detach().cpu().numpy() for tensor in values], share_inputs=True)
+        return [torch.from_numpy(results[output]) for output in compiled.outputs]
+
+    return Runner(run, metadata, shapes)

@@ -1,0 +1,186 @@
+"""Every format of a generator agrees with it, says what its user must know, and opens again by one call."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import gancompress
+from gancompress.errors import CheckpointError, ConfigError, ExportError, InputSizeError
+from gancompress.export import FORMATS, default_rewrites, export_generator
+from gancompress.models.families import FAMILIES, build
+from gancompress.models.generator import Generator
+
+pytest.importorskip("onnxscript")
+pytest.importorskip("onnxruntime")
+PACKAGES = {"openvino": "openvino"}
+CONFIGS = {
+    "resnet": {"ngf": 5, "num_blocks": 1},
+    "unet": {"ngf": 4, "num_downs": 4},
+    "sngan_32": {"ngf": 4},
+}
+
+
+def generator(family: str) -> Generator:
+    net = build(family, CONFIGS[family])
+    with torch.no_grad():
+        for name, tensor in net.state_dict().items():
+            if tensor.is_floating_point() and "running" not in name:
+                tensor.normal_(0, (2 / max(1, tensor[0].numel())) ** 0.5) if tensor.dim() > 1 else tensor.uniform_()
+    return Generator.from_module(net, family, CONFIGS[family])
+
+
+def example(family: str) -> tuple[torch.Tensor]:
+    (fixed,) = FAMILIES[family].example_inputs(CONFIGS[family], (64, 64))
+    return (torch.rand(fixed.shape) * 2 - 1,)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """One generator in all formats, and its directory."""
+    folder, net = tmp_path_factory.mktemp("files"), generator("resnet")
+    net.save(folder / "run")
+    paths = {"eager": folder / "run"}
+    for name, kind in FORMATS.items():
+        if name in PACKAGES and not _installed(PACKAGES[name]):
+            continue
+        paths[name] = folder / kind.file_name
+        export_generator(net, example("resnet"), paths[name], name)
+    return net, paths
+
+
+def _installed(package: str) -> bool:
+    try:
+        __import__(package)
+    except ImportError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("family", ["unet", "sngan_32"])
+def test_other_families_in_every_format(family, name, tmp_path):
+    if name in PACKAGES:
+        pytest.importorskip(PACKAGES[name])
+    net = generator(family)
+    report = export_generator(net, example(family), tmp_path / FORMATS[name].file_name, name)
+    free = 0 if name == "onnx_fixed" else 1 if family == "sngan_32" else 3
+    assert len(report.cases) == 1 + free
+    assert report.max_difference < 1e-4
+    assert report.file_bytes == sum(file.stat().st_size for file in tmp_path.iterdir())
+    assert tuple(change.rewrite for change in report.rewrites) == default_rewrites(net, name)
+    assert any(change.layers for change in report.rewrites)
+    loaded = gancompress.load(report.path)
+    assert loaded.contract["family"] == family
+    assert loaded.contract["output"] == {"layout": "NCHW", "range": [-1, 1], "color_order": "RGB"}
+    assert {each["rewrite"] for each in loaded.contract["rewrites"]} == {
+        change.rewrite for change in report.rewrites if change.layers
+    }
+    (inputs,) = example(family)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(inputs), net.build()(inputs), rtol=0, atol=1e-4)
+
+
+def test_the_same_call_on_every_runtime_for_every_kind_of_image(files):
+    net, paths = files
+    pixels = (np.arange(64 * 64 * 3).reshape(64, 64, 3) * 7 % 256).astype(np.uint8)
+    values = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1
+    with torch.no_grad():
+        image = net.build()(values)
+    expected = ((image[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).numpy()
+    for path in paths.values():
+        loaded = gancompress.load(path)
+        for result in (loaded(pixels), loaded(pixels[None])[0], np.asarray(loaded(Image.fromarray(pixels)))):
+            assert (result.dtype, result.shape) == (np.uint8, (64, 64, 3))
+            assert np.abs(result.astype(int) - expected).max() <= 1
+        assert isinstance(loaded(Image.fromarray(pixels)), Image.Image)
+        torch.testing.assert_close(loaded(values), image, rtol=0, atol=1e-4)
+        np.testing.assert_allclose(loaded(values.numpy()), image.numpy(), rtol=0, atol=1e-4)
+
+
+def test_what_a_loaded_network_refuses(files):
+    _, paths = files
+    loaded, fixed = gancompress.load(paths["onnx"]), gancompress.load(paths["onnx_fixed"])
+    with pytest.raises(InputSizeError, match=r"got images of 66x64 .*divisible by 4 and at least 8 px; resize them"):
+        loaded(torch.zeros(1, 3, 66, 64))
+    with pytest.raises(InputSizeError, match=r"got values of 1x3x32x64, expected 1x3x64x64, the size that the file"):
+        fixed(torch.zeros(1, 3, 32, 64))
+    with pytest.raises(ConfigError, match=r"shape \[1, 4, 64, 64\], expected 3 channels in layout NCHW"):
+        loaded(np.zeros((64, 64, 4), np.uint8))
+    with pytest.raises(ConfigError, match=r"got a tensor of torch.int64, expected a float tensor"):
+        loaded(torch.zeros(1, 3, 64, 64, dtype=torch.int64))
+    with pytest.raises(ConfigError, match=r"got a str, expected a float tensor or array"):
+        loaded("photo.jpg")
+    with pytest.raises(CheckpointError, match=r"nowhere.onnx: no such file"):
+        gancompress.load("nowhere.onnx")
+    with pytest.raises(ConfigError, match="got precision 'bf16', which is for OpenVINO"):
+        gancompress.load(paths["onnx"], precision="bf16")
+
+
+def test_noise_is_no_picture(tmp_path):
+    path = tmp_path / "net.onnx"
+    export_generator(generator("sngan_32"), example("sngan_32"), path)
+    loaded = gancompress.load(path)
+    assert loaded(torch.zeros(3, 128)).shape == (3, 3, 32, 32)
+    with pytest.raises(ConfigError, match="got an image of bytes, but the network takes layout NC, distribution"):
+        loaded(np.zeros((32, 32, 3), np.uint8))
+    with pytest.raises(ConfigError, match=r"shape \[1, 100\], expected 128 channels in layout NC"):
+        loaded(torch.zeros(1, 100))
+
+
+def test_chosen_rewrites_and_none(tmp_path):
+    net, inputs = generator("resnet"), example("resnet")
+    chosen = export_generator(net, inputs, tmp_path / "a.onnx", rewrites=["odd_transposed_convolutions"])
+    assert [(each.rewrite, len(each.layers)) for each in chosen.rewrites] == [("odd_transposed_convolutions", 2)]
+    plain = export_generator(net, inputs, tmp_path / "b.onnx", rewrites=[])
+    assert plain.rewrites == ()
+    onnx = pytest.importorskip("onnx")
+    operators = [{node.op_type for node in onnx.load(tmp_path / f"{name}.onnx").graph.node} for name in "ab"]
+    assert ["ConvTranspose" in each for each in operators] == [False, True]
+    metadata = {each.key: each.value for each in onnx.load(tmp_path / "a.onnx").metadata_props}
+    assert json.loads(metadata["rewrites"])[0]["layers"] == ["up.0.conv", "up.1.conv"]
+
+
+@pytest.mark.parametrize("name", ["onnx_fixed", "onnx"])
+def test_constants_are_folded(name, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    report = export_generator(generator("unet"), example("unet"), tmp_path / "net.onnx", name)
+    graph = onnx.load(report.path).graph
+    constant = {each.name for each in graph.initializer}
+    assert [node.op_type for node in graph.node if node.input and set(node.input) <= constant] == []
+    shapes = {"Shape", "Gather", "Unsqueeze"} & {node.op_type for node in graph.node}
+    assert shapes == set() or name == "onnx"
+
+
+@pytest.mark.parametrize(
+    ("name", "package", "extra"), [("openvino", "openvino", "openvino"), ("onnx", "onnxruntime", "onnx")]
+)
+def test_a_missing_package_is_named_with_its_extra(name, package, extra, tmp_path, monkeypatch, files):
+    _, paths = files
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ExportError, match=rf"needs the package {package}, .*: pip install 'gancompress\[{extra}\]'$"):
+        export_generator(generator("resnet"), example("resnet"), tmp_path / FORMATS[name].file_name, name)
+    if name in paths:
+        with pytest.raises(ExportError, match=rf"running it needs the package {package}, .*\[{extra}\]'$"):
+            gancompress.load(paths[name])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_format_and_rewrite(tmp_path):
+    with pytest.raises(ExportError, match=r"got the format 'onxx', expected a known one; did you mean 'onnx'\?"):
+        export_generator(generator("resnet"), example("resnet"), tmp_path / "x", "onxx")
+    with pytest.raises(ConfigError, match="rewrites: got 'fast', expected a known one"):
+        export_generator(generator("resnet"), example("resnet"), tmp_path / "x", rewrites=["fast"])
+
+
+def test_a_file_that_is_something_else(tmp_path):
+    for name, message in {"a.onnx": "onnxruntime cannot run", "a.pt2": "PyTorch cannot read"}.items():
+        (tmp_path / name).write_bytes(b"something else")
+        with pytest.raises(ExportError, match=message) as caught:
+            gancompress.load(tmp_path / name)
+        assert "\n" not in str(caught.value)
