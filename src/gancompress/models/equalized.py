@@ -1,8 +1,8 @@
 """Layers with an equalised learning rate, and the other pieces that both networks of StyleGAN2 are made of.
 
-A weight is stored with unit variance and multiplied with ``1 / sqrt(fan in)`` whenever it is used. Narrowing changes the
-fan in: each layer therefore keeps the scale that it was built with as a buffer, so that a narrow network computes what the
-kept channels of the wide one compute. ``own_scale`` follows the narrow width instead.
+A weight is stored with unit variance and multiplied with ``1 / sqrt(fan in)`` whenever it is used. Narrowing changes
+the fan in: each layer therefore keeps the scale that it was built with as a buffer, so that a narrow network computes
+what the kept channels of the wide one compute. ``own_scale`` follows the narrow width instead.
 
 Source: Karras et al., Progressive Growing of GANs, ICLR 2018, section 4.1.
 """
@@ -62,13 +62,14 @@ class EqualizedConv2d(nn.Conv2d):
         super().__init__(in_channels, out_channels, kernel_size, stride=stride, padding=padding, bias=bias)
         _begin(self, in_channels, own_scale)
 
-    def scaled_weight(self) -> Tensor:
-        """The weight as it is used, [out, in, k, k]."""
-        return self.weight * (_scale_of(self.weight, 1) if self.own_scale else self.scale)
+    @property
+    def factor(self) -> Tensor | float:
+        """What the weight is multiplied with."""
+        return _scale_of(self.weight, 1) if self.own_scale else self.scale
 
     def forward(self, features: Tensor) -> Tensor:
         """Maps [b, in, h, w] to [b, out, h', w']."""
-        return self._conv_forward(features, self.scaled_weight(), self.bias)
+        return self._conv_forward(features, self.weight * self.factor, self.bias)
 
 
 class EqualizedConvTranspose2d(nn.ConvTranspose2d):
@@ -81,13 +82,14 @@ class EqualizedConvTranspose2d(nn.ConvTranspose2d):
         super().__init__(in_channels, out_channels, kernel_size, stride=2, bias=False)
         _begin(self, in_channels, own_scale)
 
-    def scaled_weight(self) -> Tensor:
-        """The weight as it is used, [in, out, k, k]."""
-        return self.weight * (_scale_of(self.weight, 0) if self.own_scale else self.scale)
+    @property
+    def factor(self) -> Tensor | float:
+        """What the weight is multiplied with."""
+        return _scale_of(self.weight, 0) if self.own_scale else self.scale
 
     def forward(self, features: Tensor) -> Tensor:  # type: ignore[override]  # no output size
         """Maps [b, in, h, w] to [b, out, 2 h - 2 + k, 2 w - 2 + k]."""
-        return F.conv_transpose2d(features, self.scaled_weight(), stride=2)
+        return F.conv_transpose2d(features, self.weight * self.factor, stride=2)
 
 
 def _begin(layer: EqualizedConv2d | EqualizedConvTranspose2d, in_channels: int, own_scale: bool) -> None:

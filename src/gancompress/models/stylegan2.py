@@ -1,11 +1,11 @@
 """The generator of StyleGAN2 (configuration F, with skip connections), and every narrower network.
 
-Each modulated convolution is written as three steps: the input's channels times the style, a convolution whose weight does
-not depend on the style, the output's channels times a factor that restores their variance. That is exact, it lets the
-channel graph see one plain convolution, and it is what exports.
+Each modulated convolution is written as three steps: the input's channels times the style, a convolution whose weight
+does not depend on the style, the output's channels times a factor that restores their variance. That is exact, it lets
+the channel graph see one plain convolution, and it is what exports.
 
-Source: Karras et al., Analyzing and Improving the Image Quality of StyleGAN, CVPR 2020, sections 2.2, 4.1 and appendix B;
-the mapping network: Karras et al., A Style-Based Generator Architecture, CVPR 2019, section 2.
+Source: Karras et al., Analyzing and Improving the Image Quality of StyleGAN, CVPR 2020, sections 2.2, 4.1 and appendix
+B; the mapping network: Karras et al., A Style-Based Generator Architecture, CVPR 2019, section 2.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def default_width(resolution: int, channel_multiplier: int, channel_max: int) ->
 def check_resolution(resolution: int) -> None:
     """Raises ValueError where it is no power of two."""
     if resolution.bit_count() > 1:
-        raise ValueError(f"resolution: got {resolution}, expected a power of two, such as {1 << resolution.bit_length()}")
+        raise ValueError(
+            f"resolution: got {resolution}, expected a power of two, such as {1 << resolution.bit_length()}"
+        )
 
 
 class StyleGan2Config(LatentConfig):
@@ -66,10 +68,10 @@ class StyleGan2Config(LatentConfig):
         channel_multiplier: Channels from 64 pixels on, in multiples of 128 at 128 pixels; published with 2.
         channel_max: Channels at most.
         num_mapping_layers: Linear layers from noise to style.
-        narrow_scale: What the weights of a narrow network are multiplied with: ``exact`` keeps the factors of the network
-            that it was cut from, so that its channels stay what they were; ``paper`` takes those of its own widths, as the
-            released networks of Content-Aware GAN Compression were trained, which makes what the last layers draw
-            sqrt(old / new width) times stronger.
+        narrow_scale: What the weights of a narrow network are multiplied with: ``exact`` keeps the factors of the
+            network that it was cut from, so that its channels stay what they were; ``paper`` takes those of its own
+            widths, as the released networks of Content-Aware GAN Compression were trained, which makes what the last
+            layers draw sqrt(old / new width) times stronger.
     """
 
     base_width: ClassVar[str] = "channel_max"
@@ -165,7 +167,9 @@ class StyledLayer(nn.Module):
 
     noise: Tensor
 
-    def __init__(self, in_channels: int, out_channels: int, px: int, style_size: int, up: bool, own_scale: bool) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, px: int, style_size: int, up: bool, own_scale: bool
+    ) -> None:
         """Maps to ``out_channels`` at ``px`` pixels."""
         super().__init__()
         self.modulation = EqualizedLinear(style_size, in_channels, first_bias=1.0)
@@ -185,7 +189,7 @@ class StyledLayer(nn.Module):
         factors = self.demodulation(scales)
         if isinstance(self.conv, EqualizedConvTranspose2d):
             features, factors = blur(features, padding=1), 4 * factors  # of four pixels three are new and were 0
-        features = features * factors[:, :, None, None] + noise * self.noise_strength
+        features = torch.addcmul(features * factors[:, :, None, None], noise, self.noise_strength)
         return activate(features + self.bias[:, None, None])
 
     def demodulation(self, scales: Tensor) -> Tensor:
@@ -193,18 +197,19 @@ class StyledLayer(nn.Module):
 
         Source: Karras et al., CVPR 2020, equation 3.
         """
-        norms = self.conv.scaled_weight().square().sum((2, 3))
-        if isinstance(self.conv, EqualizedConvTranspose2d):
-            norms = norms.t()
-        return torch.rsqrt((scales.square()[:, None] * norms).sum(2) + EPSILON)
+        norms = self._of_pairs(self.conv.weight.square())
+        return torch.rsqrt(((scales * self.conv.factor).square()[:, None] * norms).sum(2) + EPSILON)
 
     def effective_norms(self, style: Tensor) -> Tensor:
-        """L1 norm of every pair's 3x3 filter as one style modulates and demodulates it, [b, out, in]."""
+        """L1 norm of every pair's 3x3 filter as a style modulates and demodulates it, [b, out, in]."""
         scales = self.modulation(style)
-        norms = self.conv.scaled_weight().abs().sum((2, 3))
-        if isinstance(self.conv, EqualizedConvTranspose2d):
-            norms = norms.t()
+        norms = self._of_pairs(self.conv.weight.abs()) * self.conv.factor
         return norms * scales[:, None].abs() * self.demodulation(scales)[:, :, None]
+
+    def _of_pairs(self, taps: Tensor) -> Tensor:
+        """Sum over the taps of every pair of channels, [out, in]."""
+        sums = taps.sum((2, 3))
+        return sums.t() if isinstance(self.conv, EqualizedConvTranspose2d) else sums
 
 
 class ToRgb(nn.Module):

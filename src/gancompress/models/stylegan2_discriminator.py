@@ -1,7 +1,7 @@
 """The residual discriminator of StyleGAN2.
 
-Source: Karras et al., Analyzing and Improving the Image Quality of StyleGAN, CVPR 2020, section 4.1; standard deviation of
-the batch: Karras et al., Progressive Growing of GANs, ICLR 2018, section 3.
+Source: Karras et al., Analyzing and Improving the Image Quality of StyleGAN, CVPR 2020, section 4.1; standard deviation
+of the batch: Karras et al., Progressive Growing of GANs, ICLR 2018, section 3.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from gancompress.models.stylegan2 import BOTTOM_PX, EPSILON, Resolution, Widest,
 class StyleGan2DiscriminatorConfig(FamilyConfig):
     """Configuration of a `StyleGan2Discriminator`.
 
-    Channel groups: ``stem``, ``blocks.{i}.conv1`` and ``blocks.{i}.conv2`` (which the block's shortcut shares), ``head.conv``
-    and ``head.linear``.
+    Channel groups: ``stem``, ``blocks.{i}.conv1`` and ``blocks.{i}.conv2`` (which the block's shortcut shares),
+    ``head.conv`` and ``head.linear``.
 
     Attributes:
         resolution: Height and width of the images in pixels, a power of two.
@@ -73,7 +73,9 @@ class StyleGan2DiscriminatorConfig(FamilyConfig):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions beside a 1x1 one; the second of them and the shortcut blur and halve. The sum keeps its variance."""
+    """Two convolutions beside a 1x1 one; the second of them and the shortcut blur and halve. The sum keeps its
+    variance.
+    """
 
     def __init__(self, in_channels: int, middle: int, out_channels: int) -> None:
         """Maps [b, in_channels, h, w] to [b, out_channels, h / 2, w / 2]."""
