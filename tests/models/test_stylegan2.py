@@ -68,8 +68,7 @@ def test_supernet_and_narrow_network_do_not_differ(how):
 
 @torch.no_grad()
 def test_channels_that_nothing_reads_are_cut_off_exactly():
-    """The trap of the equalised learning rate: the fan in of a narrow layer is smaller, what it computes must not be.
-    """
+    """The trap of the equalised learning rate: the fan in of a narrow layer is smaller, what it computes must not be."""
     wide, latent = small(), torch.randn(2, 6)
     graph = graph_of(wide)
     plan = graph.uniform_plan(0.5)
@@ -107,6 +106,7 @@ def test_noise_maps():
     maps = network.new_noise(3)
     assert [tuple(m.shape) for m in maps] == [(3, 1, px, px) for px in (4, 8, 8, 16, 16, 32, 32)]
     assert torch.equal(network(latent, maps), network(latent, maps))
+    assert torch.equal(network(latent, maps), network(latent, torch.cat([m.flatten(1) for m in maps], 1)))
     torch.testing.assert_close(network(latent, maps)[1:2], network(latent[1:2], [m[1:2] for m in maps]))
     network.train()
     assert not torch.equal(network(latent), network(latent))

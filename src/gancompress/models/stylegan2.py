@@ -33,9 +33,9 @@ EPSILON = 1e-8
 Resolution = Annotated[int, Field(ge=8)]
 Widest = Annotated[int, Field(ge=1, le=4096)]
 NarrowScale = Literal["exact", "paper"]
-Noise = Sequence[Tensor] | Literal["fixed", "random"] | None
-"""Noise maps of a generator: one [b or 1, 1, h, w] for each layer, the maps that it holds, new ones, or None: new ones
-in training, its own in evaluation."""
+Noise = Sequence[Tensor] | Tensor | Literal["fixed", "random"] | None
+"""Noise maps of a generator: one [b or 1, 1, h, w] for each layer, or all their pixels one after another as [b, n]; the
+maps that it holds; new ones; or None: new ones in training, its own in evaluation."""
 
 
 def default_width(resolution: int, channel_multiplier: int, channel_max: int) -> int:
@@ -260,8 +260,8 @@ class StyleGan2Generator(nn.Module):
     def images(self, latent: Tensor, noise: Noise = None) -> list[Tensor]:
         """What is drawn up to each resolution, the image last; arguments as those of `forward`."""
         styles = self.styles(latent)
-        maps = self._noise_maps(noise, len(styles), styles)
-        features = self.input(len(styles))
+        maps = self._noise_maps(noise, styles.shape[0])
+        features = self.input(styles.shape[0])
         drawn: list[Tensor] = []
         for i, layer in enumerate(self.layers):
             features = layer(features, styles[:, i], maps[i])
@@ -279,14 +279,14 @@ class StyleGan2Generator(nn.Module):
         """Noise maps drawn from torch's global generator, for several networks to share."""
         return [torch.randn_like(layer.noise.expand(batch_size, -1, -1, -1)) for layer in self._styled()]
 
-    def _noise_maps(self, noise: Noise, batch_size: int, like: Tensor) -> Sequence[Tensor]:
-        if noise is None:
-            noise = "random" if self.training else "fixed"
-        if noise == "random":
+    def _noise_maps(self, noise: Noise, batch_size: int) -> Sequence[Tensor]:
+        own = [layer.noise for layer in self._styled()]
+        if isinstance(noise, Tensor):
+            parts = noise.split([each.numel() for each in own], 1)
+            return [part.unflatten(1, each.shape[1:]) for part, each in zip(parts, own, strict=True)]
+        if noise == "random" or (noise is None and self.training):
             return self.new_noise(batch_size)
-        if noise == "fixed":
-            return [layer.noise for layer in self._styled()]
-        return noise
+        return own if noise is None or noise == "fixed" else noise
 
     def _styled(self) -> list[StyledLayer]:
         return [layer for layer in self.layers if isinstance(layer, StyledLayer)]
