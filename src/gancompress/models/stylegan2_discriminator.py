@@ -13,6 +13,7 @@ import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
+from gancompress.errors import InputSizeError
 from gancompress.models.config import Count, FamilyConfig
 from gancompress.models.equalized import EqualizedConv2d, EqualizedLinear, activate, blur
 from gancompress.models.stylegan2 import BOTTOM_PX, EPSILON, Resolution, Widest, check_resolution, default_width
@@ -114,6 +115,7 @@ class StyleGan2Discriminator(nn.Module):
         """Builds the network at the widths of the config, with fresh weights."""
         super().__init__()
         width = config.group_widths()
+        self.resolution = config.resolution
         self.stem = EqualizedConv2d(config.in_channels, width["stem"], 1)
         streams = [width["stem"], *(width[f"blocks.{i}.conv2"] for i in range(config.num_blocks))]
         self.blocks = nn.Sequential(
@@ -122,7 +124,16 @@ class StyleGan2Discriminator(nn.Module):
         self.head = Head(streams[-1], width["head.conv"], width["head.linear"], config.group_size)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Maps images [b, in_channels, h, w] to logits [b, 1]."""
+        """Maps images [b, in_channels, h, w] to logits [b, 1].
+
+        Raises:
+            InputSizeError: The images have another size than ``resolution``.
+        """
+        if tuple(image.shape[2:]) != (self.resolution, self.resolution):
+            raise InputSizeError(
+                f"stylegan2_discriminator: got images of {image.shape[2]}x{image.shape[3]}, expected "
+                f"{self.resolution}x{self.resolution}; set its resolution to that of the generator and of the data"
+            )
         return self.head(self.blocks(activate(self.stem(image))))
 
 

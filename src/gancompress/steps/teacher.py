@@ -13,6 +13,7 @@ from gancompress.errors import ConfigError
 from gancompress.models.families import build, check_size
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
+from gancompress.models.stylegan2 import StyleGan2Generator
 from gancompress.options import Options
 from gancompress.steps.step import Context, Step, Work
 from gancompress.tasks import (
@@ -22,6 +23,8 @@ from gancompress.tasks import (
     Pix2PixOptions,
     SnganObjective,
     SnganOptions,
+    StyleGan2Objective,
+    StyleGan2Options,
 )
 from gancompress.training import Objective, TrainingOptions
 
@@ -58,13 +61,15 @@ PATCHGAN = NetworkOptions(family="patchgan")
 
 
 class PaperTraining(Step):
-    """Training without a teacher, as a paper did it: pix2pix on pairs, CycleGAN without, SNGAN from noise.
+    """Training without a teacher, as a paper did it: pix2pix on pairs, CycleGAN without, SNGAN and StyleGAN2
+    from noise.
 
     Attributes:
         discriminator: The discriminator; its input channels follow from the task.
         pix2pix: Weights of the terms, for a paired task.
         cyclegan: Weights of the terms, for an unpaired task.
         sngan: The game, for a latent task.
+        stylegan2: The game, for a latent task whose generator is a StyleGAN2.
         training: How long and how.
     """
 
@@ -72,6 +77,7 @@ class PaperTraining(Step):
     pix2pix: Pix2PixOptions = Pix2PixOptions()
     cyclegan: CycleGanOptions = CycleGanOptions()
     sngan: SnganOptions = SnganOptions()
+    stylegan2: StyleGan2Options = StyleGan2Options()
     training: TrainingOptions = TrainingOptions()
 
     def train(self, fresh: Callable[[int], Generator], context: Context) -> Work:
@@ -107,6 +113,14 @@ class PaperTraining(Step):
         task = context.task
         if task.paired:
             return Pix2PixObjective(task, networks["generator"], networks["discriminator"], self.pix2pix)
+        if isinstance(generator := networks["generator"], StyleGan2Generator) and task.name == "latent":
+            if self.training.micro_batches > 1:
+                raise ConfigError(
+                    f"{self.kind}: training: got micro_batches {self.training.micro_batches}, expected 1 for a "
+                    "StyleGAN2, whose regularisers update by themselves; leave it out, or take a smaller batch_size"
+                )
+            judge = networks["discriminator"]
+            return StyleGan2Objective(task, generator, judge, self.stylegan2, self.training.batch_size)
         if task.name == "latent":
             self._check_parts(context)
             return SnganObjective(task, networks["generator"], networks["discriminator"], self.sngan)

@@ -5,6 +5,7 @@ from gancompress.tasks.latent import LatentOptions, LatentTask
 from gancompress.tasks.pix2pix import Pix2PixObjective, Pix2PixOptions
 from gancompress.tasks.registry import TASKS, find_task, parse_task
 from gancompress.tasks.sngan import SnganObjective, SnganOptions
+from gancompress.tasks.stylegan2 import StyleGan2Objective, StyleGan2Options
 from gancompress.tasks.stylize import StylizeTask
 from gancompress.tasks.task import Task, pair_of_labels
 
@@ -18,6 +19,8 @@ __all__ = [
     "Pix2PixOptions",
     "SnganObjective",
     "SnganOptions",
+    "StyleGan2Objective",
+    "StyleGan2Options",
     "StylizeTask",
     "Task",
     "find_task",
