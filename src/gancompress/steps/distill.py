@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 
-from gancompress.importance import find_score
+from gancompress.importance import AnyScore, ScoreOptions
 from gancompress.models.families import find_family
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
 from gancompress.steps.distillation import Distillation, DistillationOptions
-from gancompress.steps.prune import Fraction, cut, sort, uniform_plan
+from gancompress.steps.prune import Fraction, cut, sorted_by, uniform_plan
 from gancompress.steps.step import Context, Step, Work
 from gancompress.steps.students import FixedStudent, Student
 from gancompress.steps.teacher import PATCHGAN, NetworkOptions, fresh_discriminator
@@ -70,7 +70,7 @@ class Distill(Learning):
     student: NetworkOptions | None = None
     keep: Fraction | None = None
     initial: Literal["teacher", "random"] = "teacher"
-    score: str = "l1_first_producer"
+    score: AnyScore = "l1_first_producer"
     multiple: Annotated[int, Field(ge=1)] = 8
 
     @property
@@ -103,13 +103,17 @@ class Finetune(Learning):
 
 
 def student_of(
-    options: NetworkOptions | None, work: Work, context: Context, initial: Literal["teacher", "random"], score: str
+    options: NetworkOptions | None,
+    work: Work,
+    context: Context,
+    initial: Literal["teacher", "random"],
+    score: str | ScoreOptions,
 ) -> Generator:
     """A student at full width, the most important channels in front.
 
     Layers that teacher and student share by name and shape take the teacher's weights; the rest starts fresh.
     """
-    teacher = sort(work.teacher, context.graph(work.teacher), find_score(score))
+    teacher = sorted_by(score, work.teacher, context)
     if options is None and initial == "teacher":
         return teacher
     student = work.teacher.fresh(context.seed + 3) if options is None else options.fresh(context.seed + 3)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from gancompress.channels import ChannelGraph, ChannelPlan, check_complete, narrow, reorder, resized_attributes
 from gancompress.cost import widest_plan
 from gancompress.errors import ConfigError
-from gancompress.importance import Score, by_importance
+from gancompress.importance import Probe, Score, ScoreOptions, by_importance, find_score
 from gancompress.models.families import find_family
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
-from gancompress.steps.step import Budget
+from gancompress.steps.step import Budget, Context
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 """Of every group's channels."""
@@ -46,6 +47,21 @@ def sort(generator: Generator, graph: ChannelGraph, score: Score) -> Generator:
     """
     state = reorder(generator.state, graph, by_importance(score(generator.state, graph)))
     return Generator(generator.family, generator.config, _tied(state, graph), generator.resized)
+
+
+def sorted_by(score: str | ScoreOptions, generator: Generator, context: Context) -> Generator:
+    """`sort` by a score of a recipe; what runs the generator does so on the training data of the job.
+
+    Raises:
+        GanCompressError: The score does not apply to the generator, or to the data.
+    """
+    graph = context.graph(generator)
+
+    def inputs(num_images: int, batch_size: int) -> Iterable[Mapping[str, Any]]:
+        return context.images("train", batch_size, num_images)
+
+    network = generator.build().to(context.accelerator.device)
+    return sort(generator, graph, find_score(score, Probe(network, inputs, context.seed)))
 
 
 def cut(generator: Generator, graph: ChannelGraph, plan: ChannelPlan) -> Generator:
