@@ -68,7 +68,7 @@ def test_supernet_and_narrow_network_do_not_differ(how):
 
 @torch.no_grad()
 def test_channels_that_nothing_reads_are_cut_off_exactly():
-    """The trap of the equalised learning rate: the fan in of a narrow layer is smaller, what it computes must not be."""
+    """The trap of the equalised learning rate: a narrow layer has a smaller fan in, but must compute the same."""
     wide, latent = small(), torch.randn(2, 6)
     graph = graph_of(wide)
     plan = graph.uniform_plan(0.5)

@@ -37,15 +37,16 @@ class EqualizedLinear(nn.Linear):
         nn.init.constant_(self.bias, first_bias)
         self.register_buffer("scale", torch.tensor(rate / math.sqrt(in_features)))
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Maps [..., in_features] to [..., out_features]."""
-        return F.linear(features, self.weight * self.scale, self.bias * self.rate)
+        return F.linear(input, self.weight * self.scale, self.bias * self.rate)
 
 
 class EqualizedConv2d(nn.Conv2d):
     """A convolution of a scaled weight."""
 
     scale: Tensor
+    own_scale: bool
 
     def __init__(
         self,
@@ -67,15 +68,16 @@ class EqualizedConv2d(nn.Conv2d):
         """What the weight is multiplied with."""
         return _scale_of(self.weight, 1) if self.own_scale else self.scale
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Maps [b, in, h, w] to [b, out, h', w']."""
-        return self._conv_forward(features, self.weight * self.factor, self.bias)
+        return self._conv_forward(input, self.weight * self.factor, self.bias)
 
 
 class EqualizedConvTranspose2d(nn.ConvTranspose2d):
     """A transposed convolution of a scaled weight, with stride 2 and no padding."""
 
     scale: Tensor
+    own_scale: bool
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, *, own_scale: bool = False) -> None:
         """As `EqualizedConv2d`, without bias."""
@@ -87,9 +89,9 @@ class EqualizedConvTranspose2d(nn.ConvTranspose2d):
         """What the weight is multiplied with."""
         return _scale_of(self.weight, 0) if self.own_scale else self.scale
 
-    def forward(self, features: Tensor) -> Tensor:  # type: ignore[override]  # no output size
+    def forward(self, input: Tensor) -> Tensor:  # type: ignore[override]  # no output size
         """Maps [b, in, h, w] to [b, out, 2 h - 2 + k, 2 w - 2 + k]."""
-        return F.conv_transpose2d(features, self.weight * self.factor, stride=2)
+        return F.conv_transpose2d(input, self.weight * self.factor, stride=2)
 
 
 def _begin(layer: EqualizedConv2d | EqualizedConvTranspose2d, in_channels: int, own_scale: bool) -> None:
