@@ -160,7 +160,7 @@ class Pipeline:
         else:
             assert options.checkpoint is not None
             teacher = load_generator(options.checkpoint, options.family)
-            judge = load_generator(options.discriminator) if options.discriminator else None
+            judge = load_generator(options.discriminator, role="discriminator") if options.discriminator else None
             work = Work(teacher, teacher, judge)
         if self._accelerator.is_main_process:
             work.teacher.save(self._directory / "teacher")

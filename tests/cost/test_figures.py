@@ -87,6 +87,48 @@ def test_full_networks(family, config, parameters, true, outsize, gc):
     assert measured.uncounted == ()
 
 
+# StyleGAN2 (Content-Aware GAN Compression): resolution, share removed, parameters, true
+STYLEGAN2 = [
+    (256, 0.0, 30_034_338, 45_124_673_536),
+    (256, 0.5, 10_206_434, 11_295_387_648),
+    (256, 0.6, 7_661_682, 7_327_908_816),
+    (256, 0.7, 5_573_364, 4_123_578_080),
+    (256, 0.8, 3_955_202, 1_857_392_944),
+    (1024, 0.0, 30_370_060, 74_266_894_336),
+    (1024, 0.5, 10_339_740, 18_618_740_736),
+    (1024, 0.6, 7_764_730, 12_173_982_672),
+    (1024, 0.7, 5_647_891, 6_990_183_648),
+    (1024, 0.8, 4_001_662, 3_164_876_592),
+]
+
+
+@pytest.mark.parametrize("size", [256, 1024])
+def test_stylegan2(size):
+    """Mapping and modulation count, filters of blurs do not; from a plan of the wide network, and as built."""
+    family = find_family("stylegan2")
+    inputs = family.example_inputs({}, SIZE, device="meta")
+    with torch.device("meta"):
+        module = family.build({"resolution": size})
+    graph = trace(module, inputs, multiple=1, minimum=1)
+    model = CostModel(graph)
+    for _, removed, parameters, true in (row for row in STYLEGAN2 if row[0] == size):
+        plan = graph.plan({name: group.size - int(removed * group.size) for name, group in graph.groups.items()})
+        cost = model.at(plan)
+        assert (cost.parameters, cost.macs.true) == (parameters, true)
+        with torch.device("meta"):
+            measured = measure(family.build({"resolution": size, "widths": dict(plan.widths)}), inputs)
+        assert (measured.parameters, measured.macs) == (parameters, cost.macs)
+        assert not any("outside a known layer" in line for line in measured.uncounted)
+    layers = {path: macs.true for path, macs in model.layers(graph.full_plan()).items()}
+    if size == 256:
+        parts = {"conv": 0, "to_rgb": 0, "mapping": 0, "modulation": 0}
+        for path, macs in layers.items():
+            kind = "to_rgb" if path.startswith("to_rgb") and path.endswith("conv") else path.rpartition(".")[2]
+            parts["mapping" if path.startswith("mapping") else kind if kind in parts else "conv"] += macs
+        expected = {"conv": 45_071_990_784, "to_rgb": 46_129_152, "mapping": 2_097_152, "modulation": 4_456_448}
+        assert parts == expected
+
+
 @pytest.fixture(scope="module")
 def wide() -> tuple[nn.Module, ChannelGraph, CostModel]:
     """The once-for-all network that every sub-network of the table is part of."""

@@ -69,5 +69,7 @@ def test_order_is_descending_and_stable():
 
 
 def test_an_unknown_score_names_the_nearest():
-    with pytest.raises(ConfigError, match=r"score: got 'l1_incomming'.*did you mean 'l1_incoming'\?"):
+    with pytest.raises(
+        ConfigError, match=r"score: got 'l1_incomming', expected a known score; did you mean 'l1_incoming'\?"
+    ):
         find_score("l1_incomming")

@@ -84,7 +84,7 @@ def test_config_from_string() -> None:
             "unet_256",
             "1_1_1_1_1_1",
             PlanError,
-            "got UnetConfig and slimming, expected a ResNet family, or a SPADE .* by group name",
+            "got UnetConfig and slimming, expected a ResNet family, a SPADE .* by group name",
         ),
         ("resnet_nine", "1_1_1_1_1_1", ConfigError, "family: got 'resnet_nine'"),
     ],

@@ -12,6 +12,7 @@ from gancompress.models.config import LatentConfig
 from gancompress.models.families import FAMILIES, build, check_size, family_of, find_family
 from gancompress.models.generator import skeleton
 from gancompress.models.sngan import SnganConfig
+from gancompress.models.stylegan2 import ConstantInput, StyleGan2Config
 
 
 def small(family: str) -> dict[str, Any]:
@@ -34,7 +35,7 @@ class TestEveryFamily:
             (output,) = outputs
             size = [parsed.image_size] * 2 if isinstance(parsed, LatentConfig) else image.shape[2:]
             assert output.shape == (1, 3, *size)
-            assert output.abs().max() <= 1
+            assert output.abs().max() <= 1 or isinstance(parsed, StyleGan2Config)
             assert family.size_multiple(config) <= side
 
     def test_below_the_smallest_image(self, name: str) -> None:
@@ -57,6 +58,11 @@ class TestEveryFamily:
             if isinstance(config, SnganConfig) and group == "stem":
                 assert isinstance(layer, nn.Linear)
                 assert layer.out_features == width * config.bottom_size**2
+            elif isinstance(layer, ConstantInput):
+                assert layer.weight.shape[1] == width
+            elif group == "head.linear":
+                assert isinstance(layer, nn.Linear)
+                assert layer.out_features == width
             else:
                 assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
                 assert layer.out_channels == width
@@ -107,6 +113,9 @@ class TestEveryFamily:
             {"num_classes": 3},
             "in_channels: got 3 for an image and 3 planes of classes, expected",
         ),
+        ("stylegan2", {"resolution": 96}, "resolution: got 96, expected a power of two, such as 128"),
+        ("stylegan2", {"num_classes": 2}, "num_classes: got 2, expected 0: StyleGAN2 has no classes here"),
+        ("stylegan2", {"resolution": 4}, "resolution: got 4, expected greater than or equal to 8"),
         ("cartoongan", {"widths": 3}, "widths: got 3, expected a valid dictionary"),
     ],
 )

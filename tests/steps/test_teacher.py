@@ -83,6 +83,27 @@ def test_training_noise_is_never_drawn_twice_and_evaluation_always_draws_the_sam
     assert torch.equal(*shown)
 
 
+def stylegan2_step(**changes) -> TrainTeacher:
+    size = {"resolution": 16, "channel_max": 4}
+    options = {
+        "network": {"family": "stylegan2", "config": size},
+        "discriminator": {"family": "stylegan2_discriminator", "config": size},
+        "stylegan2": {"r1_every": 2, "path_length_every": 2},
+    }
+    return step(**{**options, **changes})
+
+
+def test_a_stylegan2_is_trained_by_its_own_game(tmp_path):
+    where = context(tmp_path, LatentOptions(latent_size=6))
+    work = run(stylegan2_step(), where)
+    assert (work.teacher.family, work.teacher.config["latent_size"]) == ("stylegan2", 6)
+    assert work.discriminator is not None
+    assert work.discriminator.family == "stylegan2_discriminator"
+    assert "generator_path/path_length" in (where.directory / "losses.jsonl").read_text()
+    with pytest.raises(ConfigError, match="got micro_batches 2, expected 1 for a StyleGAN2"):
+        run(stylegan2_step(training={"batch_size": 4, "micro_batches": 2}), where)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

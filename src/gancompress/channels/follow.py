@@ -30,6 +30,9 @@ def follow(tape: Tape) -> Labelling:
         for ref, result in zip(op.outputs, results, strict=True):
             _assign(labelling, op, ref, result)
     labelling.op_index = len(tape.ops)
+    for name, ref in tape.parameters.items():
+        if _keeps_channels(tape, name):
+            labelling.fix_tensor(ref, "belongs to a part that keeps its channels")
     if tape.failure is None:
         used = {ref for op in tape.ops for ref in op.inputs}
         for ref in tape.parameters.values():
@@ -38,6 +41,16 @@ def follow(tape: Tape) -> Labelling:
     for ref in tape.outputs:
         labelling.fix_tensor(ref, "reaches the output")
     return labelling
+
+
+def _keeps_channels(tape: Tape, name: str) -> bool:
+    """Whether a module that the parameter belongs to says ``keeps_channels``: nothing of it is narrowed."""
+    path = name
+    while path:
+        path = path.rpartition(".")[0]
+        if getattr(tape.module_types.get(path), "keeps_channels", False):
+            return True
+    return False
 
 
 def _labelled_axes(tape: Tape, name: str, shape: tuple[int, ...]) -> list[int]:

@@ -57,7 +57,12 @@ def prune(
         typer.Option(help="The widths: 16_16_32_..., as the papers write them, or a JSON object by channel group."),
     ] = None,
     convention: Annotated[str, typer.Option(help="What --macs counts: true, outsize, gc or gi MACs.")] = "true",
-    score: Annotated[str, typer.Option(help="What makes a channel important.")] = "l1_incoming",
+    score: Annotated[
+        str, typer.Option(help="What makes a channel important: a name, or '{kind: content_aware, mask: ellipse}'.")
+    ] = "l1_incoming",
+    images: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="Images for scores that run a network of images.")
+    ] = None,
     multiple: Annotated[int, typer.Option(help="Widths are multiples of this.")] = 8,
     minimum: Annotated[int, typer.Option(help="The narrowest width.")] = 8,
     fixed: Annotated[list[str], typer.Option(help="A channel group to leave at full width; repeatable.")] = [],  # noqa: B006
@@ -70,7 +75,15 @@ def prune(
     """Narrow a network to its most important channels."""
     from gancompress import steps
     from gancompress.channels import trace
-    from gancompress.cli.parsing import example_inputs, open_generator, parse_convention, parse_count, parse_plan
+    from gancompress.cli.parsing import (
+        example_inputs,
+        open_generator,
+        parse_convention,
+        parse_count,
+        parse_plan,
+        parse_score_text,
+        probe_of,
+    )
     from gancompress.cli.tables import cost_json, cost_table
     from gancompress.cost import CostModel, widest_plan
     from gancompress.errors import PlanError
@@ -91,7 +104,8 @@ def prune(
         chosen = widest_plan(graph, lambda p: model.macs(p).count(counted), parse_count(macs), f"{counted} MACs")
     else:
         chosen = parse_plan(generator, graph, plan or "")
-    small = steps.prune(generator, graph, chosen, find_score(score))
+    running = find_score(parse_score_text(score), probe_of(generator, shapes, images))
+    small = steps.prune(generator, graph, chosen, running)
     small.save(out)
     before, after = model.at(graph.full_plan()), model.at(chosen)
     if as_json:

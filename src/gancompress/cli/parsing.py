@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +14,10 @@ from torch import Tensor
 from gancompress.channels import ChannelGraph, ChannelPlan
 from gancompress.cli.options import notices
 from gancompress.cost import CONVENTIONS, Convention
+from gancompress.data import make_ordered_loader, parse_data
 from gancompress.errors import ConfigError, PlanError, nearest
+from gancompress.importance import Probe
+from gancompress.models.config import LatentConfig
 from gancompress.models.config_strings import widths_from_string
 from gancompress.models.families import FAMILIES, build, find_family
 from gancompress.models.generator import Generator
@@ -54,13 +57,48 @@ def parse_options(options: Sequence[str]) -> dict[str, Any]:
 
 def example_inputs(generator: Generator, size: str, inputs: Sequence[str]) -> tuple[Tensor, ...]:
     """Inputs to trace and measure a generator with."""
-    if is_import_path(generator.family):
+    if is_import_path(generator.family) or (inputs and _from_noise(generator)):
         shapes = [parse_sizes("--input", shape, None) for shape in inputs] or [(1, 3, *parse_sizes("--size", size, 2))]
         return tuple(torch.arange(math.prod(shape), dtype=torch.float32).sin().view(shape) for shape in shapes)
     if inputs:
         raise ConfigError(f"--input: {generator.family} takes an image; say its size with --size HxW")
     height, width = parse_sizes("--size", size, 2)
     return find_family(generator.family).example_inputs(generator.config, (height, width))
+
+
+def _from_noise(generator: Generator) -> bool:
+    if is_import_path(generator.family):
+        return False
+    return isinstance(find_family(generator.family).parse(generator.config), LatentConfig)
+
+
+def parse_score_text(text: str) -> Any:
+    """A score's name, or its kind and options as YAML."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(
+            f"--score: got '{text}', expected a name, or '{{kind: NAME, OPTION: VALUE}}' as YAML"
+        ) from None
+
+
+def probe_of(generator: Generator, shapes: Sequence[Tensor], images: str | None) -> Probe | None:
+    """A generator at work on noise, or on the images of a folder at the size of the examples; None without either."""
+
+    def noise(num_images: int, batch_size: int) -> Iterator[Mapping[str, Any]]:
+        draw = torch.Generator().manual_seed(0)
+        for start in range(0, num_images, batch_size):
+            size = min(batch_size, num_images - start)
+            yield {"input": torch.randn(size, *shapes[0].shape[1:], generator=draw)}
+
+    def pictures(num_images: int, batch_size: int) -> Iterator[Mapping[str, Any]]:
+        size = {"load_size": list(shapes[0].shape[2:]), "flip": False}
+        data = {"kind": "images", "root": str(images), "images": ".", "splits": {"train": {}}, "transform": size}
+        yield from make_ordered_loader(parse_data(data).open("train"), batch_size, max_images=num_images)
+
+    if _from_noise(generator):
+        return Probe(generator.build(), noise)
+    return None if images is None else Probe(generator.build(), pictures)
 
 
 def parse_sizes(option: str, text: str, count: int | None) -> tuple[int, ...]:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from gancompress.errors import ExportError, nearest
+from gancompress.export.axes import Axes
 from gancompress.export.contract import contract_of, to_text
 from gancompress.export.formats import FORMATS
 from gancompress.export.parity import ExportReport
 from gancompress.export.quantized import export_quantized
 from gancompress.export.rewrites import rewritten
+from gancompress.models.config import LatentConfig
 from gancompress.models.families import find_family
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
@@ -44,7 +46,7 @@ def export_generator(
     """
     if format not in FORMATS:
         raise ExportError(f"export: got the format '{format}', expected a known one; {nearest(format, FORMATS)}")
-    how: Any = {"dynamic": form.axes, "input_names": form.names}
+    how: Any = {"dynamic": form.axes or _free_axes(generator, form), "input_names": form.names}
     if quantized_layers(form.module):
         return _export_integers(generator, form, path, format, rewrites, how)
     names = default_rewrites(generator, format) if rewrites is None else rewrites
@@ -65,6 +67,14 @@ def _export_integers(
         )
     metadata = {**to_text(contract_of(generator)), **form.facts}
     return export_quantized(form.module, form.inputs, path, metadata=metadata, **how).onnx
+
+
+def _free_axes(generator: Generator, form: FileForm) -> list[Axes] | None:
+    """The batch alone where images come from noise, whose size is the family's; else the format's own."""
+    if is_import_path(generator.family):
+        return None
+    latent = isinstance(find_family(generator.family).parse(generator.config), LatentConfig)
+    return [{0: "batch"} for _ in form.inputs] if latent else None
 
 
 def default_rewrites(generator: Generator, format: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gancompress.channels import Axis, ChannelGraph
-from gancompress.errors import ConfigError, nearest
+from gancompress.errors import ConfigError
 
 Scores = dict[str, Tensor]
 """Importance of each channel, shape ``(size,)`` for each group; higher is more important."""
@@ -58,17 +58,6 @@ SCORES: dict[str, Score] = {
     "l1_outgoing": l1_outgoing,
     "norm_scale": norm_scale,
 }
-
-
-def find_score(name: str) -> Score:
-    """The score of this name.
-
-    Raises:
-        ConfigError: There is none; the message ends with the nearest name.
-    """
-    if name not in SCORES:
-        raise ConfigError(f"score: got '{name}', expected a known one; {nearest(name, SCORES)}")
-    return SCORES[name]
 
 
 def _l1(state: Mapping[str, Tensor], graph: ChannelGraph, roles: Sequence[str], *, first_only: bool = False) -> Scores:

@@ -6,12 +6,14 @@
 | ``slots6`` | 6 | the same with one number for the middles of all blocks |
 | ``legacy8``, ``legacy6`` | 8, 6 | the same, but only the first block of a third has a middle of its own |
 | ``slimming`` | 4 + blocks | plain widths of stem, down 1, every block's middle, up 1, up 2 |
+| ``net_shape`` | 2 log2(pixels) - 2 | plain widths of a StyleGAN2: the constant, then every layer |
 
-All but ``slimming`` count in multiples of the widths that ngf = 1 gives. A ``legacy`` string starts with ``legacy:``.
-A SPADE generator has ``slots8`` only: fc (the residual stream), then its seven blocks.
+All but ``slimming`` and ``net_shape`` count in multiples of the widths that ngf = 1 gives. A ``legacy`` string starts
+with ``legacy:``. A SPADE generator has ``slots8`` only: fc (the residual stream), then its seven blocks.
 
 Source: Li et al., GAN Compression, CVPR 2020 (released networks; ``legacy`` are those of the paper); Wang et
-al., GAN Slimming, ECCV 2020 (list of channel numbers).
+al., GAN Slimming, ECCV 2020 (list of channel numbers); Liu et al., Content-Aware GAN Compression, CVPR 2021
+(``net_shape``).
 """
 
 from __future__ import annotations
@@ -28,8 +30,9 @@ from gancompress.models.families import find_family
 from gancompress.models.import_path import is_import_path
 from gancompress.models.resnet import ResnetConfig
 from gancompress.models.spade import SpadeConfig
+from gancompress.models.stylegan2 import StyleGan2Config
 
-Form = Literal["slots8", "slots6", "legacy8", "legacy6", "slimming"]
+Form = Literal["slots8", "slots6", "legacy8", "legacy6", "slimming", "net_shape"]
 
 _LEGACY = "legacy:"
 _STREAM = "down.1.conv"
@@ -43,10 +46,12 @@ def slots(config: FamilyConfig, form: Form) -> tuple[Slot, ...]:
     """
     if isinstance(config, SpadeConfig) and form == "slots8":
         return _spade_slots(config)
-    if not isinstance(config, ResnetConfig):
+    if isinstance(config, StyleGan2Config) and form == "net_shape":
+        return tuple(Slot(group, (group,)) for group in config.default_widths())
+    if not isinstance(config, ResnetConfig) or form == "net_shape":
         raise PlanError(
-            f"plan: got {type(config).__name__} and {form}, expected a ResNet family, or a SPADE family and slots8; "
-            "give widths by group name"
+            f"plan: got {type(config).__name__} and {form}, expected a ResNet family, a SPADE family and slots8, or "
+            "StyleGAN2 and net_shape; give widths by group name"
         )
     blocks = config.block_groups
     if form == "slimming":
@@ -105,7 +110,7 @@ def plan_string(family: str, config: Mapping[str, Any]) -> str | None:
     if is_import_path(family):
         return None
     parsed = find_family(family).parse(config)
-    for form in ("slots8", "slimming", "legacy8"):
+    for form in ("slots8", "slimming", "legacy8", "net_shape"):
         with suppress(PlanError):
             return string_from_widths(parsed, {}, form)
     return None
@@ -115,7 +120,7 @@ def config_from_string(family: str, text: str, options: Mapping[str, Any] | None
     """The config of a network built directly at the widths of a string.
 
     Args:
-        family: Name of a ResNet or SPADE family.
+        family: Name of a ResNet, SPADE or StyleGAN2 family.
         text: As in `widths_from_string`.
         options: Other options of the family; ngf among them sets the residual stream of a ``slimming``
             string.
@@ -134,9 +139,12 @@ def _parse(config: FamilyConfig, text: str) -> tuple[Form, list[int]]:
         raise PlanError(f"plan: got '{text}', expected whole numbers joined by '_', such as 16_16_32_16_32_32_16_16")
     forms: dict[int, Form] = {8: "legacy8", 6: "legacy6"}
     if not text.startswith(_LEGACY):
-        forms = {8: "slots8"}
-        if not isinstance(config, SpadeConfig):
-            forms = {len(slots(config, "slimming")): "slimming", **forms, 6: "slots6"}
+        if isinstance(config, StyleGan2Config):
+            forms = {len(config.default_widths()): "net_shape"}
+        elif isinstance(config, SpadeConfig):
+            forms = {8: "slots8"}
+        else:
+            forms = {len(slots(config, "slimming")): "slimming", 8: "slots8", 6: "slots6"}
     if len(numbers) not in forms:
         expected = ", ".join(f"{count} ({form})" for count, form in forms.items())
         raise PlanError(f"plan: got {len(numbers)} numbers in '{text}', expected one of {expected}")

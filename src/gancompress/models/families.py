@@ -20,6 +20,8 @@ from gancompress.models.resnet import ResnetConfig, ResnetGenerator
 from gancompress.models.sngan import SnganConfig, SnganGenerator
 from gancompress.models.sngan_discriminator import SnganDiscriminator, SnganDiscriminatorConfig
 from gancompress.models.spade import SpadeConfig, SpadeGenerator
+from gancompress.models.stylegan2 import StyleGan2Config, StyleGan2Generator
+from gancompress.models.stylegan2_discriminator import StyleGan2Discriminator, StyleGan2DiscriminatorConfig
 from gancompress.models.unet import UnetConfig, UnetGenerator
 
 
@@ -34,7 +36,8 @@ class Family:
         preset: Options that the name fixes (nine blocks of ``resnet_9blocks``). They cannot be set to
             something else: the families without a number in their name (``resnet``, ``unet``) leave them
             free.
-        role: What it is in a GAN. A generator returns an image in [-1, 1], a discriminator logits.
+        role: What it is in a GAN. A generator returns an image in [-1, 1] (StyleGAN2: about that), a
+            discriminator logits.
     """
 
     name: str
@@ -112,12 +115,14 @@ FAMILIES: dict[str, Family] = {
         Family("sngan_32", SnganGenerator, SnganConfig, {"num_blocks": 3, "halving": False, "bottom_size": 4}),
         Family("sngan_64", SnganGenerator, SnganConfig, {"num_blocks": 4, "halving": True, "bottom_size": 4}),
         Family("sngan", SnganGenerator, SnganConfig),
+        Family("stylegan2", StyleGan2Generator, StyleGan2Config),
         Family("spade", SpadeGenerator, SpadeConfig, {"separable": False}),
         Family("mobile_spade", SpadeGenerator, SpadeConfig, {"separable": True}),
         Family("patchgan", PatchGan, PatchGanConfig, role="discriminator"),
         Family("pixelgan", PixelGan, PixelGanConfig, role="discriminator"),
         Family("multiscale_patchgan", MultiscalePatchGan, MultiscalePatchGanConfig, role="discriminator"),
         Family("sngan_discriminator", SnganDiscriminator, SnganDiscriminatorConfig, role="discriminator"),
+        Family("stylegan2_discriminator", StyleGan2Discriminator, StyleGan2DiscriminatorConfig, role="discriminator"),
     )
 }
 

@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -20,22 +20,40 @@ from gancompress.models.state import listed
 # Where training programs keep the generator, most wanted first: averaged weights, a generator, then the rest.
 WRAPPERS = (
     *("g_ema", "G_ema", "netG_ema", "generator_ema", "params_ema", "model_ema", "state_dict_ema", "ema"),
-    *("avg_gen_state_dict", "netG", "netG_A", "netG_A2B", "G", "G_A", "generator", "gen", "gen_state_dict", "net_g"),
+    *(
+        "avg_gen_state_dict",
+        "g",
+        "netG",
+        "netG_A",
+        "netG_A2B",
+        "G",
+        "G_A",
+        "generator",
+        "gen",
+        "gen_state_dict",
+        "net_g",
+    ),
     *("netG_B", "netG_B2A", "G_B"),
     *("params", "state_dict", "model_state_dict", "model", "network", "net", "weights", "module"),
 )
 
+# Where they keep the discriminator.
+DISCRIMINATOR_WRAPPERS = ("d", "D", "netD", "netD_A", "discriminator", "dis", "dis_state_dict", "net_d", "params_d")
 
-def read_torch_file(path: Path) -> dict[str, Tensor]:
-    """The generator's tensors in a file written by ``torch.save``, by name.
+_NVIDIA_MODULES = (b"dnnlib", b"torch_utils.persistence", b"torch_utils\npersistence")
 
-    Wrappers around the state dict are opened (`WRAPPERS`). Only tensors and plain containers are read; no code in
-    the file is run.
+
+def read_torch_file(path: Path, role: Literal["generator", "discriminator"] = "generator") -> dict[str, Tensor]:
+    """The tensors of one network in a file written by ``torch.save``, by name.
+
+    Wrappers around the state dict are opened (`WRAPPERS`, for a discriminator `DISCRIMINATOR_WRAPPERS` first). Only
+    tensors and plain containers are read; no code in the file is run.
 
     Raises:
         CheckpointError: The file is missing, empty or damaged, or holds objects of other kinds, or no tensors.
     """
-    return _find_tensors(_unpickle(path), path)
+    wrappers = WRAPPERS if role == "generator" else (*DISCRIMINATOR_WRAPPERS, *WRAPPERS)
+    return _find_tensors(_unpickle(path), path, wrappers)
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -114,6 +132,12 @@ def _unpickle(path: Path) -> object:
     except Exception as error:
         # A damaged file fails in any way, from EOFError to UnicodeDecodeError.
         reason = str(error)
+        if _is_nvidia_pickle(path):
+            raise CheckpointError(
+                f"{path}: got a pickle of NVIDIA's StyleGAN2, which holds Python code, expected tensors only; none of "
+                "it was run; convert it once with convert_weight.py of rosinality/stylegan2-pytorch, and give the .pt "
+                "file that it writes"
+            ) from None
         if foreign := re.search(r"GLOBAL (\S+)", reason):
             raise CheckpointError(
                 f"{path}: got a pickle with code or objects in it ({foreign[1]}), expected tensors only; "
@@ -129,11 +153,17 @@ def _unpickle(path: Path) -> object:
         ) from None
 
 
-def _find_tensors(content: Any, path: Path) -> dict[str, Tensor]:
+def _is_nvidia_pickle(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(2**16)
+    return head.startswith(b"\x80") and any(module in head for module in _NVIDIA_MODULES)
+
+
+def _find_tensors(content: Any, path: Path, wrappers: tuple[str, ...]) -> dict[str, Tensor]:
     opened: set[int] = set()  # a crafted file can hold a dictionary that contains itself
     while isinstance(content, Mapping) and id(content) not in opened:
         opened.add(id(content))
-        wrapper = next((key for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        wrapper = next((key for key in wrappers if isinstance(content.get(key), Mapping)), None)
         if wrapper is None:
             tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
             if tensors:

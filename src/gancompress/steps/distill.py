@@ -7,13 +7,13 @@ from typing import Literal
 
 import torch
 
-from gancompress.importance import find_score
+from gancompress.importance import AnyScore, ScoreOptions
 from gancompress.models.families import find_family
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
 from gancompress.quantization import FLOAT
 from gancompress.steps.distillation import Distillation, DistillationOptions
-from gancompress.steps.prune import Narrowing, cut, sort
+from gancompress.steps.prune import Narrowing, cut, sorted_by
 from gancompress.steps.quantize import Quantizing, taken_apart
 from gancompress.steps.recalibration import Calibration, recalibrate
 from gancompress.steps.step import Context, Step, Work
@@ -78,7 +78,7 @@ class Distill(Learning, Narrowing, Quantizing):
 
     student: NetworkOptions | None = None
     initial: Literal["teacher", "random"] = "teacher"
-    score: str = "l1_first_producer"
+    score: AnyScore = "l1_first_producer"
 
     def run(self, work: Work, context: Context) -> Work:
         """Train the student."""
@@ -100,13 +100,17 @@ class Finetune(Learning, Quantizing):
 
 
 def student_of(
-    options: NetworkOptions | None, work: Work, context: Context, initial: Literal["teacher", "random"], score: str
+    options: NetworkOptions | None,
+    work: Work,
+    context: Context,
+    initial: Literal["teacher", "random"],
+    score: str | ScoreOptions,
 ) -> Generator:
     """A student at full width, the most important channels in front.
 
     Layers that teacher and student share by name and shape take the teacher's weights; the rest starts fresh.
     """
-    teacher = sort(work.teacher, context.graph(work.teacher), find_score(score))
+    teacher = sorted_by(score, work.teacher, context)
     if options is None and initial == "teacher":
         return teacher
     if options is None:

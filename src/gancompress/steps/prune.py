@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC
-from typing import Annotated
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from gancompress.channels import ChannelGraph, ChannelPlan, check_complete, narrow, reorder, resized_attributes
 from gancompress.cost import widest_plan
 from gancompress.errors import ConfigError
-from gancompress.importance import Score, by_importance, find_score
+from gancompress.importance import AnyScore, Probe, Score, ScoreOptions, by_importance, find_score
 from gancompress.models.families import find_family
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
@@ -69,12 +70,12 @@ class Prune(Narrowing):
 
     kind = "prune"
 
-    score: str = "l1_incoming"
+    score: AnyScore = "l1_incoming"
 
     def run(self, work: Work, context: Context) -> Work:
         """Cut the work's generator."""
         graph, plan = self.plan(work.generator, context)
-        return Work(work.teacher, prune(work.generator, graph, plan, find_score(self.score)), work.discriminator)
+        return Work(work.teacher, cut(sorted_by(self.score, work.generator, context), graph, plan), work.discriminator)
 
 
 def prune(generator: Generator, graph: ChannelGraph, plan: ChannelPlan, score: Score) -> Generator:
@@ -104,6 +105,22 @@ def sort(generator: Generator, graph: ChannelGraph, score: Score) -> Generator:
     """
     state = reorder(generator.state, graph, by_importance(score(generator.state, graph)))
     return Generator(generator.family, generator.config, _tied(state, graph), generator.resized)
+
+
+def sorted_by(score: str | ScoreOptions, generator: Generator, context: Context) -> Generator:
+    """`sort` by a score of a recipe; what runs the generator does so on the training data of the job.
+
+    Raises:
+        GanCompressError: The score does not apply to the generator, or to the data.
+    """
+    graph = context.graph(generator)
+
+    def inputs(num_images: int, batch_size: int) -> Iterable[Mapping[str, Any]]:
+        for batch in context.images("train", batch_size, num_images):
+            yield {**batch, "input": context.task.encode(batch["input"])}
+
+    network = generator.build().to(context.accelerator.device)
+    return sort(generator, graph, find_score(score, Probe(network, inputs, context.seed)))
 
 
 def cut(generator: Generator, graph: ChannelGraph, plan: ChannelPlan) -> Generator:

@@ -10,10 +10,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from gancompress.importance import find_score
+from gancompress.importance import AnyScore
 from gancompress.models.generator import Generator
 from gancompress.steps.distill import Learning, student_of
-from gancompress.steps.prune import sort
+from gancompress.steps.prune import sorted_by
 from gancompress.steps.spaces import SpaceOptions
 from gancompress.steps.step import Context, Work
 from gancompress.steps.students import Sampling, SupernetStudent
@@ -39,7 +39,7 @@ class Supernet(Learning):
 
     network: NetworkOptions | None = None
     initial: Literal["teacher", "random"] = "teacher"
-    score: str = "l1_incoming"
+    score: AnyScore = "l1_incoming"
     space: SpaceOptions = SpaceOptions()
     sampling: Sampling = "random"
     num_random: Annotated[int, Field(ge=0)] = 2
@@ -61,7 +61,7 @@ class Supernet(Learning):
         if self.network is not None:
             wide = student_of(self.network, work, context, self.initial, self.score)
         else:
-            wide = sort(work.generator, context.graph(work.generator), find_score(self.score))
+            wide = sorted_by(self.score, work.generator, context)
         module = wide.build()
         graph = context.graph(wide, multiple=1, minimum=1)
         space = self.space.of(wide, graph)

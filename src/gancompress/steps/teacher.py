@@ -14,6 +14,7 @@ from gancompress.models.families import build, check_size
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
 from gancompress.models.spectral_norm import fold_spectral_norm, settle_spectral_norm
+from gancompress.models.stylegan2 import StyleGan2Generator
 from gancompress.options import Options
 from gancompress.steps.recalibration import Calibration, recalibrate
 from gancompress.steps.step import Context, Step, Work, check_image
@@ -26,6 +27,8 @@ from gancompress.tasks import (
     Pix2PixOptions,
     SnganObjective,
     SnganOptions,
+    StyleGan2Objective,
+    StyleGan2Options,
     Task,
 )
 from gancompress.training import Objective, TrainingOptions
@@ -69,7 +72,7 @@ PATCHGAN = NetworkOptions(family="patchgan")
 class PaperTraining(Step):
     """Training without a teacher, as a paper did it.
 
-    That is pix2pix on pairs, GauGAN on label maps, CycleGAN without pairs, and SNGAN from noise.
+    That is pix2pix on pairs, GauGAN on label maps, CycleGAN without pairs, SNGAN and StyleGAN2 from noise.
 
     The generator comes out without spectral norm, as it is in evaluation, and with running statistics computed anew.
 
@@ -79,6 +82,7 @@ class PaperTraining(Step):
         gaugan: Weights of the terms, for a semantic task.
         cyclegan: Weights of the terms, for an unpaired task.
         sngan: The game, for a latent task.
+        stylegan2: The game, for a latent task whose generator is a StyleGAN2.
         training: How long and how.
     """
 
@@ -87,6 +91,7 @@ class PaperTraining(Step):
     gaugan: GauganOptions = GauganOptions()
     cyclegan: CycleGanOptions = CycleGanOptions()
     sngan: SnganOptions = SnganOptions()
+    stylegan2: StyleGan2Options = StyleGan2Options()
     training: TrainingOptions = TrainingOptions()
 
     def train(self, fresh: Callable[[int], Generator], context: Context) -> Work:
@@ -126,6 +131,14 @@ class PaperTraining(Step):
             return GauganObjective(task, networks["generator"], networks["discriminator"], self.gaugan)
         if task.paired:
             return Pix2PixObjective(task, networks["generator"], networks["discriminator"], self.pix2pix)
+        if isinstance(generator := networks["generator"], StyleGan2Generator) and task.name == "latent":
+            if self.training.micro_batches > 1:
+                raise ConfigError(
+                    f"{self.kind}: training: got micro_batches {self.training.micro_batches}, expected 1 for a "
+                    "StyleGAN2, whose regularisers update by themselves; leave it out, or take a smaller batch_size"
+                )
+            judge = networks["discriminator"]
+            return StyleGan2Objective(task, generator, judge, self.stylegan2, self.training.batch_size)
         if task.name == "latent":
             self._check_parts(context)
             return SnganObjective(task, networks["generator"], networks["discriminator"], self.sngan)

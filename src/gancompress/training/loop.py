@@ -244,6 +244,8 @@ class _Run:
             terms = phase.loss(batch, shared)
         for module in self.objective.modules.values():
             module.requires_grad_(True)
+        if not terms:
+            return
         total = torch.stack([term.float() for term in terms.values()]).sum()
         num_updates = sum(other.name == phase.name for other in self.objective.phases)
         for name, term in {**terms, phase.name: total}.items():

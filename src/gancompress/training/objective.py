@@ -26,7 +26,8 @@ class Phase:
     Attributes:
         name: What is updated, as logs name it (``generator``).
         modules: Names of the objective's modules whose parameters it updates.
-        loss: The terms to minimise, from the batch and from what `Objective.forward` returned.
+        loss: The terms to minimise, from the batch and from what `Objective.forward` returned; none where a step has no
+            such update.
     """
 
     name: str

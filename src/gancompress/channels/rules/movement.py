@@ -89,6 +89,8 @@ def _expand(g: Labelling, op: TapeOp) -> list[Labels]:
     old = (1,) * (len(shape) - len(g.shape(x))) + g.shape(x)
     copies = [n // o if o else 1 for n, o in zip(shape, old, strict=True)]
     offset = len(shape) - len(g.shape(x))
+    if g[x].weight and offset == 0 and len(shape) > 3 and old[0] == 1:  # a learned map, one for each image
+        g.role(x, g.along(x, 1), "out")
     flexible = {a: None for a in range(len(shape)) if old[a] == 1 or a - offset in g[x].flexible}
 
     def move(factor: Factor) -> Factor:

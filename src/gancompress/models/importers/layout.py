@@ -13,6 +13,7 @@ from gancompress.models.config import FamilyConfig
 from gancompress.models.families import Family, family_of
 from gancompress.models.generator import skeleton
 from gancompress.models.state import Mismatch, Shapes, shapes_of
+from gancompress.models.stylegan2 import ConstantInput
 
 _RUNNING_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 _LEAVES = ("weight", "bias", *_RUNNING_STATISTICS)
@@ -121,7 +122,7 @@ def _with_widths(config: FamilyConfig, shapes: Shapes) -> FamilyConfig:
     network = skeleton(family_of(config).name, config.model_dump())
     widths = {}
     for group, default in config.default_widths().items():
-        axis = 1 if isinstance(network.get_submodule(group), nn.ConvTranspose2d) else 0
+        axis = 1 if isinstance(network.get_submodule(group), nn.ConvTranspose2d | ConstantInput) else 0
         name = f"{group}.weight"
         spectrally_normed = f"{group}.parametrizations.weight.original"
         widths[group] = dimension(shapes, name if name in shapes else spectrally_normed, axis, default)

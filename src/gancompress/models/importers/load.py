@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -12,7 +12,7 @@ from gancompress.errors import CheckpointError, ConfigError
 from gancompress.models.families import FAMILIES, build, find_family
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
-from gancompress.models.importers import cartoongan, multiscale, patchgan, resnet, sngan, spade, unet
+from gancompress.models.importers import cartoongan, multiscale, patchgan, resnet, sngan, spade, stylegan2, unet
 from gancompress.models.importers.layout import Layout, Reading
 from gancompress.models.state import Mismatch, listed, shapes_of
 from gancompress.models.weight_files import read_safetensors, read_torch_file, without_prefixes
@@ -23,13 +23,19 @@ LAYOUTS: tuple[Layout, ...] = (
     *cartoongan.LAYOUTS,
     *sngan.LAYOUTS,
     *spade.LAYOUTS,
+    *stylegan2.LAYOUTS,
     *patchgan.LAYOUTS,
     *multiscale.LAYOUTS,
 )
 """Every known layout; of several that fit a file equally well, the first one counts."""
 
 
-def load_generator(path: Path | str, family: str | None = None, config: Mapping[str, Any] | None = None) -> Generator:
+def load_generator(
+    path: Path | str,
+    family: str | None = None,
+    config: Mapping[str, Any] | None = None,
+    role: Literal["generator", "discriminator"] | None = None,
+) -> Generator:
     """Reads a network from a directory or a file of weights. Nothing in a file is ever run.
 
     All floating-point tensors of a foreign file become float32, in which networks are trained and measured; a
@@ -39,6 +45,8 @@ def load_generator(path: Path | str, family: str | None = None, config: Mapping[
         path: A directory that `Generator.save` wrote, a ``.safetensors`` file, or a file written by ``torch.save``.
         family: What the file holds: a name in `FAMILIES` or the import path of a class. None works it out.
         config: The family's options or the class's arguments; needs ``family``. None works it out from the tensors.
+        role: Which network to take of a file that holds both; None takes the one that ``family`` is, else the
+            generator.
 
     Raises:
         CheckpointError: The file cannot be read, or fits no known family, or not the one that was named.
@@ -49,8 +57,10 @@ def load_generator(path: Path | str, family: str | None = None, config: Mapping[
         raise ConfigError("config: got options without a family, expected both; name the family")
     if path.is_dir():
         return _load_directory(path, family, config)
-    read = read_safetensors if path.suffix == ".safetensors" else read_torch_file
-    tensors = {name: _in_training_dtype(tensor) for name, tensor in read(path).items()}
+    if role is None and family in FAMILIES:
+        role = FAMILIES[family].role
+    found = read_safetensors(path) if path.suffix == ".safetensors" else read_torch_file(path, role or "generator")
+    tensors = {name: _in_training_dtype(tensor) for name, tensor in found.items()}
     if family is not None and is_import_path(family):
         return _as_class(path, tensors, family, config or {})
     reading = _best_reading(path, without_prefixes(tensors), family, config)

@@ -1,0 +1,277 @@
+"""Where the content of an image is: providers of masks, each a function from images to pixels that count.
+
+Source: Liu et al., Content-Aware GAN Compression, CVPR 2021, section 3.1.
+"""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer
+from torch import Tensor
+from torch.nn import functional as F
+
+from gancompress.errors import ConfigError, DataError, nearest
+from gancompress.models.trunks.network_file import NetworkFile
+from gancompress.options import Options, OptionsError, as_tuple
+
+Mask = Callable[[Tensor, Sequence[str]], Tensor]
+"""From images [b, 3, h, w] in [-1, 1], RGB, and their names (empty where they have none) to [b, 1, h, w] of 0 and 1."""
+
+Class = Annotated[int, Field(ge=0)]
+Classes = Annotated[tuple[Class, ...], BeforeValidator(as_tuple), Field(min_length=1)]
+Triple = Annotated[tuple[float, float, float], BeforeValidator(as_tuple)]
+Part = Annotated[float, Field(gt=0, le=1)]
+
+FACE_CLASSES = 19
+"""Classes of CelebAMask-HQ."""
+FACE_CONTENT = tuple(c for c in range(FACE_CLASSES) if c not in (0, 16))
+"""All of them but background and cloth: face, hair, neck, hat, glasses, ears."""
+
+
+class MaskOptions(Options, ABC):
+    """Options of a provider."""
+
+    kind: ClassVar[str]
+
+    @model_serializer(mode="wrap")
+    def _with_kind(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {"kind": self.kind, **fields(self)}
+
+    @abstractmethod
+    def load(self) -> Mask:
+        """The provider.
+
+        Raises:
+            CheckpointError: A network cannot be read.
+            ConfigError: A function cannot be found.
+            DataError: A folder does not exist.
+        """
+
+
+class NoMask(MaskOptions):
+    """Everything is content."""
+
+    kind = "none"
+
+    def load(self) -> Mask:
+        """Ones."""
+        return lambda images, names: torch.ones_like(images[:, :1])
+
+
+class EllipseMask(MaskOptions):
+    """An ellipse in the middle of every image.
+
+    Attributes:
+        height: Its height, as a part of the image's.
+        width: Its width, as a part of the image's.
+    """
+
+    kind = "ellipse"
+
+    height: Part = 0.9
+    width: Part = 0.7
+
+    def load(self) -> Mask:
+        """The ellipse at the images' size."""
+
+        def mask(images: Tensor, names: Sequence[str]) -> Tensor:
+            rows, columns = (
+                (torch.arange(size, device=images.device) + 0.5) * 2 / size - 1 for size in images.shape[2:]
+            )
+            inside = (rows[:, None] / self.height).square() + (columns / self.width).square() <= 1
+            return inside.to(images.dtype).expand(len(images), 1, -1, -1)
+
+        return mask
+
+
+class NetworkMask(MaskOptions):
+    """The pixels to which a segmentation network gives one of the content's classes.
+
+    Attributes:
+        path: TorchScript, or ONNX as ``*.onnx``, from images [b, 3, h, w] to logits [b, classes, h', w'], or to several
+            tensors of which those are the first.
+        classes: Numbers of the classes that are content.
+        num_classes: Classes that the network must have; at least the largest number of ``classes`` where left out.
+        input_px: Height and width at which the network sees images; their own where left out.
+        mean: What is taken off each colour in [0, 1] before the network sees it.
+        std: What it is divided by after that.
+    """
+
+    kind = "network"
+
+    path: str
+    classes: Classes
+    num_classes: Annotated[int, Field(ge=1)] | None = None
+    input_px: Annotated[int, Field(ge=1)] | None = None
+    mean: Triple = (0.0, 0.0, 0.0)
+    std: Triple = (1.0, 1.0, 1.0)
+
+    def load(self) -> Mask:
+        """The network's answer, resized to the images' size."""
+        network = NetworkFile(self.path).eval()
+        content = torch.tensor(self.classes)
+
+        @torch.no_grad()
+        def mask(images: Tensor, names: Sequence[str]) -> Tensor:
+            network.to(images.device)
+            mean, std = (torch.tensor(each, device=images.device)[:, None, None] for each in (self.mean, self.std))
+            shown = (images.float() + 1) / 2
+            if self.input_px is not None:
+                shown = F.interpolate(shown, (self.input_px, self.input_px), mode="bilinear", align_corners=False)
+            logits = network((shown - mean) / std)[0]
+            self._check(logits, len(images))
+            found = torch.isin(logits.argmax(1, keepdim=True), content.to(logits.device)).float()
+            size = (images.shape[2], images.shape[3])
+            found = F.interpolate(found, size, mode="bilinear", align_corners=False)
+            return (found > 0.5).to(images.dtype)
+
+        return mask
+
+    def _check(self, logits: Tensor, num_images: int) -> None:
+        if logits.dim() != 4 or len(logits) != num_images:
+            raise ConfigError(
+                f"mask: {self.path} returned shape {tuple(logits.shape)} for {num_images} images, expected logits "
+                "[images, classes, height, width]; wrap the network so"
+            )
+        found = logits.shape[1]
+        wrong = found != self.num_classes if self.num_classes is not None else found <= max(self.classes)
+        if wrong:
+            expected = self.num_classes if self.num_classes is not None else f"more than {max(self.classes)}"
+            raise ConfigError(
+                f"mask: {self.path} tells {found} classes apart, expected {expected} for the content classes "
+                f"{', '.join(map(str, self.classes))}; give the network or the classes that belong together"
+            )
+
+
+class BisenetMask(NetworkMask):
+    """Face parsing by BiSeNet, 19 classes of CelebAMask-HQ, as the paper used it: no background and no cloth.
+
+    Source: Yu et al., BiSeNet, ECCV 2018; zllrunning/face-parsing.PyTorch, exported as TorchScript or ONNX.
+    """
+
+    kind = "bisenet"
+
+    classes: Classes = FACE_CONTENT
+    num_classes: Annotated[int, Field(ge=1)] | None = FACE_CLASSES
+    input_px: Annotated[int, Field(ge=1)] | None = 512
+    mean: Triple = (0.485, 0.456, 0.406)
+    std: Triple = (0.229, 0.224, 0.225)
+
+
+class FolderMask(MaskOptions):
+    """Images of masks, one for each image: lighter than mid grey is content.
+
+    Attributes:
+        root: The folder; the mask of the image ``a/0001`` is ``a/0001.png``.
+    """
+
+    kind = "folder"
+
+    root: str
+
+    def load(self) -> Mask:
+        """The masks by the images' names."""
+        root = Path(self.root)
+        if not root.is_dir():
+            raise DataError(f"mask: found no folder {root}, expected one of masks; check the path")
+
+        def mask(images: Tensor, names: Sequence[str]) -> Tensor:
+            if len(names) != len(images):
+                raise DataError(
+                    "mask: got images without names, expected those of the folder's masks; images from noise have "
+                    "none: use another kind of mask"
+                )
+            masks = [_read_mask(root / f"{Path(name).with_suffix('')}.png", images) for name in names]
+            return torch.stack(masks).to(images)
+
+        return mask
+
+
+def _read_mask(path: Path, images: Tensor) -> Tensor:
+    try:
+        with Image.open(path) as file:
+            pixels = torch.from_numpy(np.array(file.convert("L")))
+    except FileNotFoundError:
+        raise DataError(f"mask: found no {path}, expected a mask for every image; add it") from None
+    except (UnidentifiedImageError, OSError) as error:
+        raise DataError(
+            f"mask: cannot read {path} ({type(error).__name__}), expected an image; save it again"
+        ) from None
+    height, width = images.shape[2:]
+    if tuple(pixels.shape) != (height, width):
+        raise DataError(
+            f"mask: {path} is {pixels.shape[0]}x{pixels.shape[1]} (height x width), expected {height}x{width} as its "
+            "image; resize it"
+        )
+    return (pixels > 127)[None]
+
+
+class FunctionMask(MaskOptions):
+    """A function of the user's own.
+
+    Attributes:
+        function: ``package.module:name``; takes images [b, 3, h, w] in [-1, 1], RGB, returns masks [b, 1, h, w] in [0,
+            1].
+    """
+
+    kind = "function"
+
+    function: str
+
+    def load(self) -> Mask:
+        """The function, its results checked."""
+        function = self._find()
+
+        def mask(images: Tensor, names: Sequence[str]) -> Tensor:
+            with torch.no_grad():
+                made = function(images)
+            expected = (len(images), 1, *images.shape[2:])
+            if not isinstance(made, Tensor) or tuple(made.shape) != expected:
+                got = tuple(made.shape) if isinstance(made, Tensor) else type(made).__name__
+                raise ConfigError(f"mask: {self.function} returned {got}, expected masks of shape {expected}; mend it")
+            return (made > 0.5).to(images.dtype)
+
+        return mask
+
+    def _find(self) -> Callable[[Tensor], Any]:
+        module_name, colon, name = self.function.partition(":")
+        if not colon or not module_name or not name:
+            raise ConfigError(f"mask: got the function '{self.function}', expected 'package.module:name'")
+        try:
+            found = getattr(importlib.import_module(module_name), name)
+        except (ImportError, AttributeError) as error:
+            raise ConfigError(
+                f"mask: {self.function}: {error}; expected a function that can be imported; put its folder on "
+                "PYTHONPATH"
+            ) from None
+        if not callable(found):
+            raise ConfigError(f"mask: {self.function} is a {type(found).__name__}, expected a function of images")
+        return found
+
+
+MASKS: dict[str, type[MaskOptions]] = {
+    options.kind: options for options in (NoMask, EllipseMask, NetworkMask, BisenetMask, FolderMask, FunctionMask)
+}
+
+
+def parse_mask(mask: Any) -> Any:
+    """A mask as a recipe writes it: a kind, or a mapping of ``kind`` and options.
+
+    Raises:
+        ConfigError: There is no such kind, or it has no such options.
+    """
+    if isinstance(mask, MaskOptions):
+        return mask
+    given = dict(mask) if isinstance(mask, Mapping) else {"kind": mask}
+    kind = given.pop("kind", None)
+    if not isinstance(kind, str) or kind not in MASKS:
+        raise OptionsError([("kind", f"got {kind!r}, expected a kind of mask; {nearest(str(kind), MASKS)}")])
+    return MASKS[kind](**given)

@@ -1,0 +1,138 @@
+"""Layers with an equalised learning rate, and the other pieces that both networks of StyleGAN2 are made of.
+
+A weight is stored with unit variance and multiplied with ``1 / sqrt(fan in)`` whenever it is used. Narrowing changes
+the fan in: each layer therefore keeps the scale that it was built with as a buffer, so that a narrow network computes
+what the kept channels of the wide one compute. ``own_scale`` follows the narrow width instead.
+
+Source: Karras et al., Progressive Growing of GANs, ICLR 2018, section 4.1.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+GAIN = math.sqrt(2)
+SLOPE = 0.2
+
+
+def activate(features: Tensor) -> Tensor:
+    """Leaky ReLU, times sqrt(2), which keeps the variance of its input."""
+    return F.leaky_relu(features, SLOPE) * GAIN
+
+
+class EqualizedLinear(nn.Linear):
+    """``x (rate / sqrt(in) W)' + rate b``: a linear layer whose learning rate is ``rate`` times that of others."""
+
+    scale: Tensor
+
+    def __init__(self, in_features: int, out_features: int, *, rate: float = 1.0, first_bias: float = 0.0) -> None:
+        """Weights drawn from N(0, 1 / rate^2); every bias begins with ``first_bias``."""
+        super().__init__(in_features, out_features)
+        self.rate = rate
+        nn.init.normal_(self.weight, std=1 / rate)
+        nn.init.constant_(self.bias, first_bias)
+        self.register_buffer("scale", torch.tensor(rate / math.sqrt(in_features)))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Maps [..., in_features] to [..., out_features]."""
+        return F.linear(input, self.weight * self.scale, self.bias * self.rate)
+
+
+class EqualizedConv2d(nn.Conv2d):
+    """A convolution of a scaled weight."""
+
+    scale: Tensor
+    own_scale: bool
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        stride: int = 1,
+        padding: int = 0,
+        bias: bool = True,
+        own_scale: bool = False,
+    ) -> None:
+        """Weights drawn from N(0, 1), bias 0; ``own_scale`` takes the scale from the width that the layer has now."""
+        super().__init__(in_channels, out_channels, kernel_size, stride=stride, padding=padding, bias=bias)
+        _begin(self, in_channels, own_scale)
+
+    @property
+    def factor(self) -> Tensor | float:
+        """What the weight is multiplied with."""
+        return _scale_of(self.weight, 1) if self.own_scale else self.scale
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Maps [b, in, h, w] to [b, out, h', w']."""
+        return self._conv_forward(input, self.weight * self.factor, self.bias)
+
+
+class EqualizedConvTranspose2d(nn.ConvTranspose2d):
+    """A transposed convolution of a scaled weight, with stride 2 and no padding."""
+
+    scale: Tensor
+    own_scale: bool
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, *, own_scale: bool = False) -> None:
+        """As `EqualizedConv2d`, without bias."""
+        super().__init__(in_channels, out_channels, kernel_size, stride=2, bias=False)
+        _begin(self, in_channels, own_scale)
+
+    @property
+    def factor(self) -> Tensor | float:
+        """What the weight is multiplied with."""
+        return _scale_of(self.weight, 0) if self.own_scale else self.scale
+
+    def forward(self, input: Tensor) -> Tensor:  # type: ignore[override]  # no output size
+        """Maps [b, in, h, w] to [b, out, 2 h - 2 + k, 2 w - 2 + k]."""
+        return F.conv_transpose2d(input, self.weight * self.factor, stride=2)
+
+
+def _begin(layer: EqualizedConv2d | EqualizedConvTranspose2d, in_channels: int, own_scale: bool) -> None:
+    layer.own_scale = own_scale
+    nn.init.normal_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    fan_in = in_channels * layer.kernel_size[0] * layer.kernel_size[1]
+    layer.register_buffer("scale", torch.tensor(1 / math.sqrt(fan_in)))
+
+
+def _scale_of(weight: Tensor, in_axis: int) -> float:
+    return 1 / math.sqrt(weight.shape[in_axis] * weight.shape[2] * weight.shape[3])
+
+
+def blur(features: Tensor, padding: int) -> Tensor:
+    """The filter [1, 3, 3, 1] / 8 along both axes, of an image padded with zeros: three box filters of two pixels.
+
+    Args:
+        features: Any map [b, c, h, w].
+        padding: Zeros on every side.
+
+    Returns:
+        A map [b, c, h + 2 padding - 3, w + 2 padding - 3].
+    """
+    features = F.pad(features, (padding,) * 4)
+    for _ in range(3):
+        features = F.avg_pool2d(features, 2, stride=1)
+    return features
+
+
+def upsample(image: Tensor) -> Tensor:
+    """Twice as high and wide by the filter [1, 3, 3, 1] / 4 along both axes, with zeros around the image.
+
+    Away from the border that is bilinear interpolation.
+
+    Args:
+        image: [b, c, h, w].
+
+    Returns:
+        [b, c, 2 h, 2 w].
+    """
+    padded = F.interpolate(F.pad(image, (1, 1, 1, 1)), scale_factor=2, mode="bilinear", align_corners=False)
+    return padded[:, :, 2:-2, 2:-2]

@@ -1,0 +1,323 @@
+"""The generator of StyleGAN2 (configuration F, with skip connections), and every narrower network.
+
+Each modulated convolution is written as three steps: the input's channels times the style, a convolution whose weight
+does not depend on the style, the output's channels times a factor that restores their variance. That is exact, it lets
+the channel graph see one plain convolution, and it is what exports.
+
+Source: Karras et al., Analyzing and Improving the Image Quality of StyleGAN, CVPR 2020, sections 2.2, 4.1 and appendix
+B; the mapping network: Karras et al., A Style-Based Generator Architecture, CVPR 2019, section 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from gancompress.models.config import Count, LatentConfig, NotNegative
+from gancompress.models.equalized import (
+    EqualizedConv2d,
+    EqualizedConvTranspose2d,
+    EqualizedLinear,
+    activate,
+    blur,
+    upsample,
+)
+
+BOTTOM_PX = 4
+EPSILON = 1e-8
+
+Resolution = Annotated[int, Field(ge=8)]
+Widest = Annotated[int, Field(ge=1, le=4096)]
+NarrowScale = Literal["exact", "paper"]
+Noise = Sequence[Tensor] | Tensor | Literal["fixed", "random"] | None
+"""Noise maps of a generator: one [b or 1, 1, h, w] for each layer, or all their pixels one after another as [b, n]; the
+maps that it holds; new ones; or None: new ones in training, its own in evaluation."""
+
+
+def default_width(resolution: int, channel_multiplier: int, channel_max: int) -> int:
+    """Channels at a resolution in pixels, in both networks.
+
+    Source: Karras et al., CVPR 2020, the released networks.
+    """
+    return min(channel_max, max(1, channel_multiplier * 2**14 // resolution))
+
+
+def check_resolution(resolution: int) -> None:
+    """Raises ValueError where it is no power of two."""
+    if resolution.bit_count() > 1:
+        raise ValueError(
+            f"resolution: got {resolution}, expected a power of two, such as {1 << resolution.bit_length()}"
+        )
+
+
+class StyleGan2Config(LatentConfig):
+    """Configuration of a `StyleGan2Generator`.
+
+    Channel groups: ``input``, the learned constant, and ``layers.{i}.conv``. Their widths in this order are what the
+    literature calls ``net_shape``. Styles are as long as the noise, and the mapping network keeps its width.
+
+    Attributes:
+        latent_size: Numbers of the noise, and of a style.
+        num_classes: 0; there are no generators with classes.
+        out_channels: Channels of the image.
+        resolution: Height and width of the image in pixels, a power of two.
+        channel_multiplier: Channels from 64 pixels on, in multiples of 128 at 128 pixels; published with 2.
+        channel_max: Channels at most.
+        num_mapping_layers: Linear layers from noise to style.
+        narrow_scale: What the weights of a narrow network are multiplied with: ``exact`` keeps the factors of the
+            network that it was cut from, so that its channels stay what they were; ``paper`` takes those of its own
+            widths, as the released networks of Content-Aware GAN Compression were trained, which makes what the last
+            layers draw sqrt(old / new width) times stronger.
+    """
+
+    base_width: ClassVar[str] = "channel_max"
+    reference_group: ClassVar[str] = "input"
+
+    latent_size: Count = 512
+    num_classes: NotNegative = 0
+    out_channels: Count = 3
+    resolution: Resolution = 256
+    channel_multiplier: Count = 2
+    channel_max: Widest = 512
+    num_mapping_layers: Count = 8
+    narrow_scale: NarrowScale = "exact"
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of the generated images, in pixels."""
+        return self.resolution
+
+    @property
+    def num_layers(self) -> int:
+        """Styled layers: one at 4 pixels, two at each resolution above."""
+        return 2 * (self.resolution.bit_length() - 1) - 3
+
+    @property
+    def num_styles(self) -> int:
+        """Styles that an image can mix: one for each layer, and one for the last image."""
+        return self.num_layers + 1
+
+    def layer_px(self, index: int) -> int:
+        """Height and width of a layer's output, in pixels."""
+        return BOTTOM_PX << ((index + 1) // 2)
+
+    @property
+    def distillation_taps(self) -> tuple[str, ...]:
+        """The last layer of every resolution."""
+        return tuple(f"layers.{i}" for i in range(0, self.num_layers, 2))
+
+    def default_widths(self) -> dict[str, int]:
+        """The constant, then the layers."""
+        sizes = {"input": BOTTOM_PX} | {f"layers.{i}.conv": self.layer_px(i) for i in range(self.num_layers)}
+        return {group: default_width(px, self.channel_multiplier, self.channel_max) for group, px in sizes.items()}
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        check_resolution(self.resolution)
+        if self.num_classes:
+            raise ValueError(f"num_classes: got {self.num_classes}, expected 0: StyleGAN2 has no classes here")
+        return self
+
+
+class MappingNetwork(nn.Module):
+    """From noise to a style: the noise at unit length per number, then linear layers, each followed by leaky ReLU."""
+
+    keeps_channels: ClassVar[bool] = True
+
+    def __init__(self, size: int, num_layers: int, rate: float = 0.01) -> None:
+        """Maps ``size`` numbers to as many, at ``rate`` times the learning rate of everything else."""
+        super().__init__()
+        self.layers = nn.ModuleList(EqualizedLinear(size, size, rate=rate) for _ in range(num_layers))
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """Maps noise [b, size] to styles [b, size]."""
+        style = latent * torch.rsqrt(latent.square().mean(1, keepdim=True) + EPSILON)
+        for layer in self.layers:
+            style = activate(layer(style))
+        return style
+
+    @torch.no_grad()
+    def mean(self, num_samples: int = 4096, seed: int = 0) -> Tensor:
+        """The style of the average image, [1, size]: a mean over noise drawn from the seed."""
+        weight = next(self.parameters())
+        draw = torch.Generator().manual_seed(seed)
+        noise = torch.randn(num_samples, weight.shape[1], generator=draw).to(weight.device, weight.dtype)
+        return self(noise).mean(0, keepdim=True)
+
+
+class ConstantInput(nn.Module):
+    """The map that every image begins with."""
+
+    def __init__(self, num_channels: int) -> None:
+        """A map of 4x4 pixels drawn from N(0, 1)."""
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(1, num_channels, BOTTOM_PX, BOTTOM_PX))
+
+    def forward(self, batch_size: int) -> Tensor:
+        """The map for every image, [batch_size, num_channels, 4, 4]."""
+        return self.weight.expand(batch_size, -1, -1, -1)
+
+
+class StyledLayer(nn.Module):
+    """A modulated convolution, noise, bias and leaky ReLU; with ``up`` it doubles height and width."""
+
+    noise: Tensor
+
+    def __init__(
+        self, in_channels: int, out_channels: int, px: int, style_size: int, up: bool, own_scale: bool
+    ) -> None:
+        """Maps to ``out_channels`` at ``px`` pixels."""
+        super().__init__()
+        self.modulation = EqualizedLinear(style_size, in_channels, first_bias=1.0)
+        self.conv = (
+            EqualizedConvTranspose2d(in_channels, out_channels, 3, own_scale=own_scale)
+            if up
+            else EqualizedConv2d(in_channels, out_channels, 3, padding=1, bias=False, own_scale=own_scale)
+        )
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        self.noise_strength = nn.Parameter(torch.zeros(1))
+        self.register_buffer("noise", torch.randn(1, 1, px, px))
+
+    def forward(self, features: Tensor, style: Tensor, noise: Tensor) -> Tensor:
+        """Maps [b, in, h, w], styles [b, style_size] and noise [b or 1, 1, h', w'] to [b, out, h', w']."""
+        scales = self.modulation(style)
+        features = self.conv(features * scales[:, :, None, None])
+        factors = self.demodulation(scales)
+        if isinstance(self.conv, EqualizedConvTranspose2d):
+            features, factors = blur(features, padding=1), 4 * factors  # of four pixels three are new and were 0
+        features = torch.addcmul(features * factors[:, :, None, None], noise, self.noise_strength)
+        return activate(features + self.bias[:, None, None])
+
+    def demodulation(self, scales: Tensor) -> Tensor:
+        """What divides every output channel by the norm of its modulated filter, [b, out].
+
+        Source: Karras et al., CVPR 2020, equation 3.
+        """
+        norms = self._of_pairs(self.conv.weight.square())
+        return torch.rsqrt(((scales * self.conv.factor).square()[:, None] * norms).sum(2) + EPSILON)
+
+    def effective_norms(self, style: Tensor) -> Tensor:
+        """L1 norm of every pair's 3x3 filter as a style modulates and demodulates it, [b, out, in]."""
+        scales = self.modulation(style)
+        norms = self._of_pairs(self.conv.weight.abs()) * self.conv.factor
+        return norms * scales[:, None].abs() * self.demodulation(scales)[:, :, None]
+
+    def _of_pairs(self, taps: Tensor) -> Tensor:
+        """Sum over the taps of every pair of channels, [out, in]."""
+        sums = taps.sum((2, 3))
+        return sums.t() if isinstance(self.conv, EqualizedConvTranspose2d) else sums
+
+
+class ToRgb(nn.Module):
+    """A modulated 1x1 convolution to an image, without demodulation."""
+
+    def __init__(self, in_channels: int, out_channels: int, style_size: int, own_scale: bool) -> None:
+        """Maps to ``out_channels``."""
+        super().__init__()
+        self.modulation = EqualizedLinear(style_size, in_channels, first_bias=1.0)
+        self.conv = EqualizedConv2d(in_channels, out_channels, 1, own_scale=own_scale)
+
+    def forward(self, features: Tensor, style: Tensor) -> Tensor:
+        """Maps [b, in, h, w] and styles [b, style_size] to [b, out, h, w]."""
+        return self.conv(features * self.modulation(style)[:, :, None, None])
+
+
+class StyleGan2Generator(nn.Module):
+    """Mapping network, a learned constant, styled layers, and the sum of what each resolution draws.
+
+    Images are about [-1, 1]; nothing bounds them.
+    """
+
+    def __init__(self, config: StyleGan2Config) -> None:
+        """Builds the network at the widths of the config, with fresh weights."""
+        super().__init__()
+        widths = list(config.group_widths().values())
+        size, own_scale = config.latent_size, config.narrow_scale == "paper"
+        self.num_styles = config.num_styles
+        self.mapping = MappingNetwork(size, config.num_mapping_layers)
+        self.input = ConstantInput(widths[0])
+        self.layers = nn.ModuleList(
+            StyledLayer(widths[i], widths[i + 1], config.layer_px(i), size, up=i % 2 == 1, own_scale=own_scale)
+            for i in range(config.num_layers)
+        )
+        self.to_rgb = nn.ModuleList(
+            ToRgb(widths[i + 1], config.out_channels, size, own_scale) for i in range(0, config.num_layers, 2)
+        )
+
+    def forward(self, latent: Tensor, noise: Noise = None) -> Tensor:
+        """Draws an image [b, out_channels, h, w].
+
+        Args:
+            latent: Noise [b, latent_size]; or styles [b, n, latent_size], one for all layers or ``num_styles`` (W+).
+            noise: The noise maps of the layers.
+        """
+        return self.images(latent, noise)[-1]
+
+    def images(self, latent: Tensor, noise: Noise = None) -> list[Tensor]:
+        """What is drawn up to each resolution, the image last; arguments as those of `forward`."""
+        styles = self.styles(latent)
+        maps = self._noise_maps(noise, styles.shape[0])
+        features = self.input(styles.shape[0])
+        drawn: list[Tensor] = []
+        for i, layer in enumerate(self.layers):
+            features = layer(features, styles[:, i], maps[i])
+            if i % 2 == 0:
+                new = self.to_rgb[i // 2](features, styles[:, i + 1])
+                drawn.append(new + upsample(drawn[-1]) if drawn else new)
+        return drawn
+
+    def styles(self, latent: Tensor) -> Tensor:
+        """One style for each layer and the last image, [b, num_styles, latent_size]."""
+        styles = latent if latent.dim() == 3 else self.mapping(latent)[:, None]
+        return styles.expand(-1, self.num_styles, -1)
+
+    def new_noise(self, batch_size: int) -> list[Tensor]:
+        """Noise maps drawn from torch's global generator, for several networks to share."""
+        return [torch.randn_like(layer.noise.expand(batch_size, -1, -1, -1)) for layer in self._styled()]
+
+    def _noise_maps(self, noise: Noise, batch_size: int) -> Sequence[Tensor]:
+        own = [layer.noise for layer in self._styled()]
+        if isinstance(noise, Tensor):
+            parts = noise.split([each.numel() for each in own], 1)
+            return [part.unflatten(1, each.shape[1:]) for part, each in zip(parts, own, strict=True)]
+        if noise == "random" or (noise is None and self.training):
+            return self.new_noise(batch_size)
+        return own if noise is None or noise == "fixed" else noise
+
+    def _styled(self) -> list[StyledLayer]:
+        return [layer for layer in self.layers if isinstance(layer, StyledLayer)]
+
+
+def mixed(first: Tensor, second: Tensor, crossover: int, num_styles: int) -> Tensor:
+    """Styles of one image up to a layer, and of another one from there on.
+
+    Source: Karras et al., CVPR 2019, section 3.1.
+
+    Args:
+        first: Styles [b, latent_size] of the coarse layers.
+        second: Styles [b, latent_size] of the fine ones.
+        crossover: The first layer that takes the second style.
+        num_styles: Styles that a generator takes.
+
+    Returns:
+        Styles [b, num_styles, latent_size].
+    """
+    late = (torch.arange(num_styles, device=first.device) >= crossover)[None, :, None]
+    return torch.where(late, second[:, None], first[:, None])
+
+
+def truncated(styles: Tensor, mean: Tensor, strength: float) -> Tensor:
+    """Styles drawn towards the average one: ``mean + strength (styles - mean)``.
+
+    Source: Karras et al., CVPR 2019, appendix B.
+
+    Args:
+        styles: [b, latent_size].
+        mean: [1, latent_size], as `MappingNetwork.mean` gives it.
+        strength: 1 changes nothing, 0 leaves the average.
+    """
+    return mean + strength * (styles - mean)

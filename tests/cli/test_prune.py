@@ -1,0 +1,52 @@
+"""Pruning by scores that run the network, from the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from gancompress.cli import main
+from gancompress.models.families import build
+from gancompress.models.generator import Generator
+from tests.data.pictures import save_many
+
+
+def saved(folder: Path, family: str, **config: object) -> str:
+    torch.manual_seed(0)
+    Generator.from_module(build(family, config), family, config).save(folder / family)
+    return str(folder / family)
+
+
+@pytest.fixture
+def prune(monkeypatch) -> Callable[..., int]:
+    def run(*arguments: str) -> int:
+        monkeypatch.setattr("sys.argv", ["gancompress", "prune", *arguments])
+        with pytest.raises(SystemExit) as left:
+            main()
+        return int(left.value.code or 0)
+
+    return run
+
+
+def test_a_generator_from_noise(tmp_path, prune):
+    source = saved(tmp_path, "stylegan2", resolution=8, channel_max=16, latent_size=5)
+    score = "{kind: content_aware, num_images: 4, mask: ellipse}"
+    assert prune(source, "--keep", "0.5", "--score", score, "--out", str(tmp_path / "small")) == 0
+    small = Generator.load(tmp_path / "small")
+    assert small.state["layers.1.conv.weight"].shape == (8, 8, 3, 3)
+    assert small.state["mapping.layers.0.weight"].shape == (5, 5)
+
+
+def test_a_network_of_images(tmp_path, capsys, prune):
+    source, out = saved(tmp_path, "resnet", ngf=16, num_blocks=1), str(tmp_path / "small")
+    how = (source, "--keep", "0.5", "--score", "activation_map", "--size", "16x16", "--out", out)
+    assert prune(*how) == 2
+    assert "got 'activation_map', which runs the generator, expected images" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    save_many(tmp_path / "photos", 3, height=20, width=20)
+    assert prune(*how, "--images", str(tmp_path / "photos")) == 0
+    assert Generator.load(tmp_path / "small").config["ngf"] == 8
