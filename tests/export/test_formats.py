@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 import gancompress
 from gancompress.errors import CheckpointError, ConfigError, ExportError, InputSizeError
-from gancompress.export import FORMATS, default_rewrites, export_generator
+from gancompress.export import FORMATS, ExportReport, default_rewrites, export_generator
 from gancompress.models.families import FAMILIES, build
 from gancompress.models.generator import Generator
+from gancompress.tasks import FileForm
 
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
@@ -35,6 +38,10 @@ def generator(family: str) -> Generator:
     return Generator.from_module(net, family, CONFIGS[family])
 
 
+def exported(net: Generator, inputs: tuple[Tensor, ...], *where: Any, **how: Any) -> ExportReport:
+    return export_generator(net, FileForm(net.build(), inputs), *where, **how)
+
+
 def example(family: str) -> tuple[torch.Tensor]:
     (fixed,) = FAMILIES[family].example_inputs(CONFIGS[family], (64, 64))
     return (torch.rand(fixed.shape) * 2 - 1,)
@@ -50,7 +57,7 @@ def files(tmp_path_factory):
         if name in PACKAGES and not _installed(PACKAGES[name]):
             continue
         paths[name] = folder / kind.file_name
-        export_generator(net, example("resnet"), paths[name], name)
+        exported(net, example("resnet"), paths[name], name)
     return net, paths
 
 
@@ -68,7 +75,7 @@ def test_other_families_in_every_format(family, name, tmp_path):
     if name in PACKAGES:
         pytest.importorskip(PACKAGES[name])
     net = generator(family)
-    report = export_generator(net, example(family), tmp_path / FORMATS[name].file_name, name)
+    report = exported(net, example(family), tmp_path / FORMATS[name].file_name, name)
     free = 0 if name == "onnx_fixed" else 1 if family == "sngan_32" else 3
     assert len(report.cases) == 1 + free
     assert report.max_difference < 1e-4
@@ -124,7 +131,7 @@ def test_what_a_loaded_network_refuses(files):
 
 def test_noise_is_no_picture(tmp_path):
     path = tmp_path / "net.onnx"
-    export_generator(generator("sngan_32"), example("sngan_32"), path)
+    exported(generator("sngan_32"), example("sngan_32"), path)
     loaded = gancompress.load(path)
     assert loaded(torch.zeros(3, 128)).shape == (3, 3, 32, 32)
     with pytest.raises(ConfigError, match="got an image of bytes, but the network takes layout NC, distribution"):
@@ -135,9 +142,9 @@ def test_noise_is_no_picture(tmp_path):
 
 def test_chosen_rewrites_and_none(tmp_path):
     net, inputs = generator("resnet"), example("resnet")
-    chosen = export_generator(net, inputs, tmp_path / "a.onnx", rewrites=["odd_transposed_convolutions"])
+    chosen = exported(net, inputs, tmp_path / "a.onnx", rewrites=["odd_transposed_convolutions"])
     assert [(each.rewrite, len(each.layers)) for each in chosen.rewrites] == [("odd_transposed_convolutions", 2)]
-    plain = export_generator(net, inputs, tmp_path / "b.onnx", rewrites=[])
+    plain = exported(net, inputs, tmp_path / "b.onnx", rewrites=[])
     assert plain.rewrites == ()
     onnx = pytest.importorskip("onnx")
     operators = [{node.op_type for node in onnx.load(tmp_path / f"{name}.onnx").graph.node} for name in "ab"]
@@ -149,7 +156,7 @@ def test_chosen_rewrites_and_none(tmp_path):
 @pytest.mark.parametrize("name", ["onnx_fixed", "onnx"])
 def test_constants_are_folded(name, tmp_path):
     onnx = pytest.importorskip("onnx")
-    report = export_generator(generator("unet"), example("unet"), tmp_path / "net.onnx", name)
+    report = exported(generator("unet"), example("unet"), tmp_path / "net.onnx", name)
     graph = onnx.load(report.path).graph
     constant = {each.name for each in graph.initializer}
     assert [node.op_type for node in graph.node if node.input and set(node.input) <= constant] == []
@@ -164,7 +171,7 @@ def test_a_missing_package_is_named_with_its_extra(name, package, extra, tmp_pat
     _, paths = files
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ExportError, match=rf"needs the package {package}, .*: pip install 'gancompress\[{extra}\]'$"):
-        export_generator(generator("resnet"), example("resnet"), tmp_path / FORMATS[name].file_name, name)
+        exported(generator("resnet"), example("resnet"), tmp_path / FORMATS[name].file_name, name)
     if name in paths:
         with pytest.raises(ExportError, match=rf"running it needs the package {package}, .*\[{extra}\]'$"):
             gancompress.load(paths[name])
@@ -173,9 +180,9 @@ def test_a_missing_package_is_named_with_its_extra(name, package, extra, tmp_pat
 
 def test_unknown_format_and_rewrite(tmp_path):
     with pytest.raises(ExportError, match=r"got the format 'onxx', expected a known one; did you mean 'onnx'\?"):
-        export_generator(generator("resnet"), example("resnet"), tmp_path / "x", "onxx")
+        exported(generator("resnet"), example("resnet"), tmp_path / "x", "onxx")
     with pytest.raises(ConfigError, match="rewrites: got 'fast', expected a known one"):
-        export_generator(generator("resnet"), example("resnet"), tmp_path / "x", rewrites=["fast"])
+        exported(generator("resnet"), example("resnet"), tmp_path / "x", rewrites=["fast"])
 
 
 def test_a_file_that_is_something_else(tmp_path):

@@ -8,6 +8,7 @@ import torch
 from gancompress.export import export_generator
 from gancompress.models.families import build
 from gancompress.models.generator import Generator
+from gancompress.tasks import FileForm
 
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
@@ -28,6 +29,6 @@ def test_the_file_agrees_for_any_batch(inputs, tmp_path):
             if name.endswith("noise_strength"):
                 tensor.fill_(0.5)
     generator = Generator.from_module(network, "stylegan2", config)
-    report = export_generator(generator, inputs, tmp_path / "net.onnx")
+    report = export_generator(generator, FileForm(generator.build(), inputs), tmp_path / "net.onnx")
     assert report.max_difference < 1e-4
     assert [case.input_shapes[0][0] for case in report.cases] == [1, 2]

@@ -79,7 +79,11 @@ class Contestant:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self._answer()
+        try:
+            self._answer()
+        except BaseException:
+            self.__exit__()
+            raise
 
     def times(self, num_runs: int) -> list[float]:
         """Milliseconds of runs behind one another, after one that is not counted."""
