@@ -51,13 +51,15 @@ class ScaledGroup:
 class ChannelScales(nn.Module):
     """The scales of a network's prunable groups; its own parameters are those of groups without a norm.
 
-    The magnitude of a channel is the root mean square of its scales, in units of the mean over its group at the start.
-    Only so do groups compare: norms further on undo whatever scales a whole group, and a stream has many scales. Where
-    all gammas begin at 1, as in the paper, it is the magnitude of a gamma.
+    The magnitude of a channel is the root mean square of its scales, in units that make the mean over its group 1 at
+    the start. Only so do groups compare: norms further on undo whatever scales a whole group, and a stream has many
+    scales. Where all gammas begin at 1, as in the paper, it is the magnitude of a gamma. Scales of our own all begin at
+    1 and tell nothing yet: their units are such that a magnitude begins as the norm of the weights that it scales.
 
     Attributes:
         groups: What is scaled, and by what.
-        units: The unit of each group's magnitudes, by name.
+        readers: The scales of groups without a norm.
+        units: What the scales of each group are measured in, ``(size,)``; they never change.
     """
 
     def __init__(
@@ -66,7 +68,6 @@ class ChannelScales(nn.Module):
         graph: ChannelGraph,
         example: Sequence[Tensor],
         streams: bool = False,
-        units: Mapping[str, float] | None = None,
     ) -> None:
         """Find what scales each group.
 
@@ -75,7 +76,6 @@ class ChannelScales(nn.Module):
             graph: Its graph; groups at their narrowest have no scale.
             example: Inputs to try, batch of 1.
             streams: Whether groups that several layers write, as residual streams are, have a scale too.
-            units: Of each group's magnitudes; found in the module's weights where left out.
 
         Raises:
             ConfigError: No group has or can be given a scale.
@@ -91,7 +91,10 @@ class ChannelScales(nn.Module):
         self.readers = nn.ParameterDict(
             {_key(group.name): nn.Parameter(torch.ones(group.size, device=device)) for group in self._of_kind("reader")}
         )
-        self.units = dict(units or self._mean_scales(dict(module.named_parameters())))
+        self.units = nn.Module()
+        tensors = dict(module.named_parameters())
+        for group in self.groups:
+            self.units.register_buffer(_key(group.name), self._unit(group, tensors))
 
     def gammas(self) -> list[str]:
         """Names of the network's parameters that are scales."""
@@ -125,7 +128,7 @@ class ChannelScales(nn.Module):
                 tensor[positions.flatten()] *= factor.repeat_interleave(positions.shape[1])
             for name, _, positions in group.shifts:
                 shift = tensors[name][positions]
-                shrunk = torch.nn.functional.softshrink(shift, amount * self.units[group.name])
+                shrunk = torch.nn.functional.softshrink(shift, amount * float(self._unit_of(group).mean()))
                 tensors[name][positions] = torch.where((factor == 0)[:, None], shrunk, shift)
 
     def dead(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -154,8 +157,8 @@ class ChannelScales(nn.Module):
         return result
 
     def kept(self, tensors: Mapping[str, Tensor], removal: Removal) -> dict[str, Tensor]:
-        """What stays of tensors with the names and shapes of some of its own parameters."""
-        names = {f"readers.{_key(group.name)}": group.name for group in self._of_kind("reader")}
+        """What stays of tensors with the names and shapes of some of its own parameters and buffers."""
+        names = {f"{kind}.{_key(group.name)}": group.name for group in self.groups for kind in ("readers", "units")}
         kept = {name: torch.from_numpy(channels) for name, channels in removal.kept.items()}
         return {
             key: tensor[kept[names[key]].to(tensor.device)] if names[key] in kept else tensor
@@ -178,17 +181,28 @@ class ChannelScales(nn.Module):
         return [(tensors[name], positions.to(tensors[name].device)) for name, _, positions in group.places]
 
     def _magnitude(self, group: ScaledGroup, tensors: Mapping[str, Tensor]) -> Tensor:
-        return self._scale(group, tensors) / self.units[group.name]
+        return self._scale(group, tensors) / self._unit_of(group)
 
     def _scale(self, group: ScaledGroup, tensors: Mapping[str, Tensor]) -> Tensor:
         """The root mean square of every channel's scales, shape ``(size,)``."""
         scales = [tensor[positions] for tensor, positions in self._carriers(group, tensors)]
         return torch.cat(scales, 1).square().mean(1).sqrt()
 
+    def _unit_of(self, group: ScaledGroup) -> Tensor:
+        return self.units.get_buffer(_key(group.name))
+
     @torch.no_grad()
-    def _mean_scales(self, tensors: Mapping[str, Tensor]) -> dict[str, float]:
-        """The mean scale of each group; 1 where all are 0."""
-        return {group.name: float(self._scale(group, tensors).mean()) or 1.0 for group in self.groups}
+    def _unit(self, group: ScaledGroup, tensors: Mapping[str, Tensor]) -> Tensor:
+        """What makes the mean magnitude 1, ``(size,)``; a channel that nobody reads gets a unit that makes it 0."""
+        scale = self._scale(group, tensors)
+        if group.kind == "norm":
+            return torch.full_like(scale, float(scale.mean()) or 1.0)
+        norm = torch.zeros_like(scale)
+        for name, axis, positions in group.places:
+            squares = tensors[name].movedim(axis, 0).flatten(1).square().sum(1)
+            norm += squares[positions.to(squares.device)].sum(1)
+        norm = norm.sqrt()
+        return norm.mean().clamp_min(torch.finfo(norm.dtype).tiny) / norm
 
 
 def _key(group: str) -> str:

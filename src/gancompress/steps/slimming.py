@@ -137,13 +137,12 @@ class Slimming(Distillation):
         self._trace, self._cost_of, self._streams, self._course = trace, cost, streams, course
         self._example = (example,)
         self._wide, self._quantization = generator, quantization
-        self._units: Mapping[str, float] | None = None
         self._install(generator)
         student = ScaledStudent(self._module, self.scales)
         super().__init__(task, teacher, student, discriminator, options, (), example)
         self._scaled = student
+        self.modules["scales"] = self.scales
         if self.scales.readers:
-            self.modules["scales"] = self.scales
             self.phases = tuple(
                 Phase(p.name, (*p.modules, "scales"), p.loss) if p.name == "generator" else p for p in self.phases
             )
@@ -231,8 +230,7 @@ class Slimming(Distillation):
         self._install(cut(self._wide, graph, graph.plan(shape)))
         self._show()
         self.modules["student"] = self._module
-        if "scales" in self.modules:
-            self.modules["scales"] = self.scales
+        self.modules["scales"] = self.scales
 
     def memory(self) -> dict[str, Tensor]:
         """The penalty, which channels were dead when last looked at, and what was removed."""
@@ -256,8 +254,7 @@ class Slimming(Distillation):
 
     def _install(self, generator: Generator) -> None:
         self.generator, self.graph, self._module = generator, self._trace(generator), generator.build()
-        self.scales = ChannelScales(self._module, self.graph, self._example, self._streams, self._units)
-        self._units = self.scales.units  # of the network that training began with
+        self.scales = ChannelScales(self._module, self.graph, self._example, self._streams)
         self.cost = self._cost_of(self.graph)
         if self._quantization is not None:
             self._quantization.attach(self._module)
@@ -282,10 +279,10 @@ class Slimming(Distillation):
         self.scales.to(device)
         self.scales.take(before, removal)
         self._show()
-        changes = {"student": Reshaped(self._module, removal)}
-        if "scales" in self.modules:
-            changes["scales"] = Reshaped(self.scales, lambda tensors: before.kept(tensors, removal))
-        return changes
+        return {
+            "student": Reshaped(self._module, removal),
+            "scales": Reshaped(self.scales, lambda tensors: before.kept(tensors, removal)),
+        }
 
     def _narrowed(self, removal: Removal, folded: Container[str], example: Sequence[Tensor]) -> Generator:
         """The student without the channels that go; what those of some groups emit on the average stays in biases."""
