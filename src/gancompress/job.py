@@ -208,6 +208,12 @@ class Job(Options):
                     f"steps.{number}: got '{step.kind}' behind a step that quantizes, expected {fitting}; quantize last"
                 )
             quantized = quantized or step.quantizes
+        for number, export in enumerate(self.exports):
+            if quantized and (export.format != "onnx" or export.rewrites):
+                raise ValueError(
+                    f"exports.{number}: got {export.format} with rewrites {list(export.rewrites or ())}, expected onnx "
+                    "without rewrites, the one file that holds the integers of a quantized network"
+                )
         return self
 
     @model_validator(mode="after")

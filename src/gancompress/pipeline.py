@@ -36,7 +36,7 @@ from gancompress.steps.step import Budget, Context, StepLog
 from gancompress.tasks import find_task
 
 _REPORTING = {"checkpoint_every", "log_every", "preview_every"}
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Part of every fingerprint: raised when a step's result would no longer be the same."""
 
 DONE_FILE = "done.json"
@@ -147,6 +147,7 @@ class Pipeline:
         self._job, self._directory, self._say, self._stop = job, directory, say, stop
         self._accelerator = accelerator or Accelerator()
         self._records: list[Mapping[str, Any]] = []
+        self._digests: dict[Path, list[str]] = {}
 
     def teacher(self) -> Work:
         """The teacher: read from its checkpoint, or trained. It lies in ``teacher/`` then, its discriminator beneath.
@@ -296,22 +297,28 @@ class Pipeline:
         if not any(step.uses_budget for step in steps):
             job.pop("budget")
         job["weights"] = [self._teacher_digests]
+        described = [_without_reporting(step.model_dump(mode="json")) for step in steps]
+        job["files"] = [self._digest(path) for path in _paths_in(described)]
         if any(step.measures for step in steps):
             metrics = self._job.metrics
             job["metrics"] = metrics.model_dump(mode="json", include={"networks", "batch_size"})
             job["weights"].append(self._network_digests)
-        described = [_without_reporting(step.model_dump(mode="json")) for step in steps]
         job["teacher"] = _without_reporting(job["teacher"])
         return sha256(json.dumps([FORMAT_VERSION, job, described], sort_keys=True).encode()).hexdigest()
+
+    def _digest(self, path: Path) -> list[str]:
+        if path not in self._digests:
+            self._digests[path] = _weights_digest(path)
+        return self._digests[path]
 
     @cached_property
     def _teacher_digests(self) -> list[list[str]]:
         given = self._job.teacher.checkpoint, self._job.teacher.discriminator
-        return [_weights_digest(Path(path)) for path in given if path is not None]
+        return [self._digest(Path(path)) for path in given if path is not None]
 
     @cached_property
     def _network_digests(self) -> list[list[str]]:
-        return [_weights_digest(Path(network.path)) for network in self._job.metrics.networks.values()]
+        return [self._digest(Path(network.path)) for network in self._job.metrics.networks.values()]
 
     def _budget(self, teacher: Generator) -> Budget | None:
         options = self._job.budget
@@ -362,6 +369,16 @@ def _weights_digest(path: Path) -> list[str]:
     return [file_sha256(file) for file in files if file.is_file()]
 
 
+def _paths_in(options: Any) -> list[Path]:
+    """The files and directories that options name, such as a network of a loss."""
+    if isinstance(options, Mapping):
+        options = list(options.values())
+    if isinstance(options, list):
+        return [path for each in options for path in _paths_in(each)]
+    path = Path(options) if isinstance(options, str) and options else None
+    return [path] if path is not None and path.is_file() else []
+
+
 def _without_reporting(options: Any) -> Any:
     """Options without those that say how often something is saved or shown, which no result depends on."""
     if isinstance(options, list):
@@ -406,7 +423,9 @@ def _load_work(directory: Path, before: Work | None) -> Work:
 
 def _save_network(work: Work, directory: Path) -> None:
     work.generator.save(directory)
-    if work.quantization is not None:
+    if work.quantization is None:
+        Quantization.remove(directory)
+    else:
         work.quantization.save(directory)
 
 

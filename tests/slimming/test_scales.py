@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.channels import ChannelGraph, materialise, reorder, trace
-from gancompress.errors import ConfigError
 from gancompress.models.families import build
 from gancompress.slimming import ChannelScales, Removal, fold_constants
 
@@ -139,8 +138,8 @@ def test_gradients_reach_the_scales_of_groups_without_norms():
     assert all(scale.grad is not None and scale.grad.abs().sum() > 0 for scale in scales.readers.values())
 
 
-def test_a_network_without_prunable_groups_is_refused():
+def test_a_network_without_prunable_groups_has_no_scales():
     module = nn.Sequential(nn.Conv2d(3, 3, 1))
     example = (torch.zeros(1, 3, 4, 4),)
-    with pytest.raises(ConfigError, match="found no channel group to scale"):
-        ChannelScales(module, trace(module, example, multiple=1, minimum=1), example)
+    scales = ChannelScales(module, trace(module, example, multiple=1, minimum=1), example)
+    assert (scales.groups, scales.gammas(), list(scales.parameters())) == ((), [], [])

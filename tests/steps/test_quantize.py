@@ -7,12 +7,21 @@ import pytest
 import torch
 
 from gancompress.errors import ConfigError, DataError, Interrupted
+from gancompress.models.families import build
 from gancompress.models.generator import Generator
 from gancompress.pipeline import Outcome, Pipeline
-from gancompress.quantization import FLOAT, Quantization, QuantizationOptions, QuantizedSize, quantized_layers
+from gancompress.quantization import (
+    FLOAT,
+    Quantization,
+    QuantizationOptions,
+    QuantizedSize,
+    quantize,
+    quantized_layers,
+)
 from gancompress.steps import Quantize
 from gancompress.steps.quantize import calibrated
 from gancompress.summary import summarise
+from gancompress.training import TrainingOptions
 from tests.steps.small_work import make_context, make_work
 from tests.steps.test_slim import FAMILIES, IMAGES, SLIM, job, run
 
@@ -90,6 +99,25 @@ def test_what_is_measured_and_exported_is_the_quantized_network(tmp_path):
     assert report.networks[1].weight_bytes == outcome.compressed.weight_bytes < 0.4 * outcome.teacher.weight_bytes
 
 
+def test_a_run_that_quantizes_no_more_leaves_a_float_network(tmp_path):
+    quantize = {"kind": "quantize", "num_images": 16}
+    run(job(tmp_path, FAMILIES["affine norms"], FINETUNE, quantize), tmp_path / "run")
+    given = job(tmp_path, FAMILIES["affine norms"], FINETUNE)
+    outcome = run(given, tmp_path / "run")
+    assert Quantization.load(tmp_path / "run") is None
+    again = Pipeline(given, tmp_path / "run", lambda _: None).evaluate("test")
+    assert again.metrics["psnr_to_teacher"].value == outcome.compressed.metrics["psnr_to_teacher"].value
+
+
+def test_ranges_do_not_decay():
+    learned = QuantizationOptions(**LEARNED)
+    network = quantize(build("resnet", {"ngf": 4, "num_blocks": 1}), learned)
+    optimizer = TrainingOptions(optimizer={"weight_decay": 0.1}).adam("generator", network.parameters())
+    decays = {group["weight_decay"]: len(group["params"]) for group in optimizer.param_groups}
+    ranges = [name for name, _ in network.named_parameters() if "quantizer" in name]
+    assert decays == {0.1: len(list(network.parameters())) - len(ranges), 0.0: len(ranges)}
+
+
 def test_finetuning_a_quantized_network_moves_weights_and_ranges(tmp_path):
     quantize = {"kind": "quantize", "num_images": 16, "quantization": LEARNED}
     given = job(tmp_path, FAMILIES["affine norms"], quantize, FINETUNE)
@@ -114,7 +142,7 @@ def test_quantizing_changes_no_weight_and_finds_ranges_on_training_images(tmp_pa
     batch = context.first_images("train", 8)["input"]
     assert not torch.equal(result.build()(batch), work.build()(batch))
     assert (result.build()(batch) - work.build()(batch)).abs().mean() < 0.02
-    with pytest.raises(DataError, match="got 8 images, expected at least 9"):
+    with pytest.raises(DataError, match="num_images: got 9, but the training data has 8; lower it"):
         Quantize(num_images=9).run(work, context)
 
 
@@ -130,6 +158,8 @@ def test_mistakes(tmp_path):
         job(tmp_path, FAMILIES["affine norms"], {**SLIM, "quantization": {"weight_bits": 1}})
     with pytest.raises(ConfigError, match=r"activation_bits: got 17, expected .*less than or equal to 16"):
         job(tmp_path, FAMILIES["affine norms"], {**SLIM, "quantization": {"activation_bits": 17}})
+    with pytest.raises(ConfigError, match=r"exports\.0: got openvino .*, expected onnx without rewrites"):
+        job(tmp_path, FAMILIES["affine norms"], {"kind": "quantize"}, exports=["openvino"])
     message = r"steps\.2: got 'prune' behind a step that quantizes, expected finetune or quantize"
     with pytest.raises(ConfigError, match=message):
         job(tmp_path, FAMILIES["affine norms"], {"kind": "quantize"}, FINETUNE, {"kind": "prune", "keep": 0.5})

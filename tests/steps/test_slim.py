@@ -59,8 +59,10 @@ def run(given: Job, directory: Path, stop=lambda: False):
 @pytest.mark.parametrize("network", FAMILIES)
 @pytest.mark.parametrize("streams", [False, True])
 def test_the_budget_is_reached(tmp_path, network, streams):
-    outcome = run(job(tmp_path, FAMILIES[network], {**SLIM, "streams": streams}), tmp_path / "run")
-    limit = outcome.teacher.cost.macs.true / 1.5
+    reduction = 3 if streams and network == "affine norms" else 1.5
+    given = job(tmp_path, FAMILIES[network], {**SLIM, "streams": streams}, budget={"reduction": reduction})
+    outcome = run(given, tmp_path / "run")
+    limit = outcome.teacher.cost.macs.true / reduction
     assert 0.96 * limit < outcome.compressed.cost.macs.true <= limit  # a channel of a stream this narrow is 4 %
     slim = outcome.compressed.generator
     stream = find_family(slim.family).parse(slim.config).group_widths()["down.1.conv"]
@@ -87,6 +89,37 @@ def test_channels_leave_while_it_trains(tmp_path):
     costs = [removal["cost"] for removal in removals]
     assert costs == sorted(costs, reverse=True)
     assert all(removal["change"] < 1e-5 for removal in removals)
+
+
+def test_a_penalty_that_kills_everything_leaves_the_narrowest_network(tmp_path):
+    outcome = run(job(tmp_path, FAMILIES["own scales"], {**SLIM, "steer": False, "penalty": 50.0}), tmp_path / "run")
+    slim = outcome.compressed.generator
+    widths = find_family(slim.family).parse(slim.config).group_widths()
+    assert {width for name, width in widths.items() if name != "down.1.conv"} == {3}
+
+
+@pytest.mark.parametrize("penalty", [0.01, 0.5])
+def test_without_a_budget_what_is_removed_last_changes_no_image(tmp_path, penalty):
+    given = job(tmp_path, FAMILIES["affine norms"], {**SLIM, "steer": False, "penalty": penalty}, budget=None)
+    outcome = run(given, tmp_path / "run")
+    assert outcome.records[-1]["cut"]["change"] < 1e-5
+    cheaper = outcome.compressed.cost.macs.true < outcome.teacher.cost.macs.true
+    assert cheaper == (penalty == 0.5)
+
+
+def test_a_changed_network_of_the_loss_is_another_step(tmp_path):
+    file = tmp_path / "net.ts.pt"
+    file.write_bytes(b"one")
+    perceptual = {"weight": 1, "network": str(file), "content": [1], "style": [0]}
+    given = job(tmp_path, FAMILIES["affine norms"], {**SLIM, "distillation": {**IMAGES, "perceptual": perceptual}})
+
+    def directory() -> Path:
+        return Pipeline(given, tmp_path / "run", lambda _: None).outlook()[0].directory
+
+    before = directory()
+    assert directory() == before
+    file.write_bytes(b"two")
+    assert directory() != before
 
 
 def test_affine_norms_change_nothing():
@@ -118,6 +151,18 @@ MISTAKES = {
         {},
         ConfigError,
         "got the term 'features', expected none on feature maps",
+    ),
+    "a negative weight of the distillation": (
+        {"distillation": {"perceptual": {"weight": -1}}},
+        {},
+        ConfigError,
+        r"perceptual\.weight: got -1, expected .*greater than or equal to 0",
+    ),
+    "no group to prune": (
+        {"minimum": 64},
+        {},
+        ConfigError,
+        r"slim: found no channel group to prune among \d+; lower minimum, or allow residual streams",
     ),
     "a budget below the rest": ({}, {"budget": {"macs": 100.0}}, BudgetError, "the smallest reachable cost is"),
 }

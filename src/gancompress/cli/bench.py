@@ -38,12 +38,21 @@ def bench(
     from gancompress.benchmark import Network, available_runtimes, draw
     from gancompress.benchmark import bench as measured
     from gancompress.cli.parsing import example_inputs, open_generator
+    from gancompress.errors import ConfigError
+    from gancompress.quantization import Quantization
 
     if compressed is None and (Path(original) / "teacher").is_dir():
         original, compressed = str(Path(original) / "teacher"), original
     sources = {"original": original} | ({} if compressed is None else {"compressed": compressed})
     networks = [Network(name, open_generator(source, None, [])) for name, source in sources.items()]
-    (example,) = example_inputs(networks[0].generator, size, inputs)
+    for source in sources.values():
+        if Quantization.load(source) is not None:
+            raise ConfigError(
+                f"{source}: got a quantized network, expected a float one; bench cannot time integers yet"
+            )
+    example, *more = example_inputs(networks[0].generator, size, inputs)
+    if more:
+        raise ConfigError(f"--input: got {1 + len(more)} inputs, expected one; bench cannot time more yet")
     chosen = available_runtimes() if runtimes is None else runtimes
     result = measured(networks, example, chosen, batches, rounds=rounds, threads=threads, say=notices.print)
     if plot is not None:

@@ -70,6 +70,12 @@ class Quantization:
         description = {"format": FORMAT, "version": FORMAT_VERSION, "options": self.options.model_dump()}
         write_atomically(directory / OPTIONS_FILE, f"{json.dumps(description, indent=2)}\n".encode())
 
+    @staticmethod
+    def remove(directory: Path | str) -> None:
+        """Remove what `save` wrote, where there is any: the network beside it is a float one."""
+        for name in (OPTIONS_FILE, RANGES_FILE):
+            (Path(directory) / name).unlink(missing_ok=True)
+
     @classmethod
     def load(cls, directory: Path | str) -> Self | None:
         """Read what `save` wrote; None where the directory has no ``quantization.json``.

@@ -114,11 +114,15 @@ class ObservedRange(ActivationQuantizer):
         return fake_quantize(values, self.grid())
 
 
+class RangeParameter(nn.Parameter):
+    """What a range learns, which weight decay would only shrink."""
+
+
 class LearnedRange(ActivationQuantizer):
     """A scale and an offset that are trained with the network, started from the first batch that is seen.
 
-    Both gradients are scaled by ``1 / sqrt(n * (2 ** bits - 1))`` for n values in an image. Give the two no weight
-    decay. The integer of 0 is rounded, so that 0 stays exact.
+    Both gradients are scaled by ``1 / sqrt(n * (2 ** bits - 1))`` for n values in an image. The two get no
+    weight decay. The integer of 0 is rounded, so that 0 stays exact.
 
     Source: Bhalgat et al., LSQ+, CVPR Workshops 2020, section 3.1; gradient scale from Esser et al., LSQ, ICLR
     2020, section 2.2.
@@ -127,8 +131,8 @@ class LearnedRange(ActivationQuantizer):
     def __init__(self, name: str, bits: int, options: QuantizationOptions) -> None:
         """A quantizer without a range yet."""
         super().__init__(name, bits, options)
-        self.scale = nn.Parameter(torch.full((1,), math.nan))
-        self.offset = nn.Parameter(torch.full((1,), math.nan))
+        self.scale = RangeParameter(torch.full((1,), math.nan))
+        self.offset = RangeParameter(torch.full((1,), math.nan))
 
     def bounds(self) -> Range:
         """Lower and upper end of the range, scalars; not a number before there is a range."""

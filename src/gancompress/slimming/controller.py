@@ -84,7 +84,10 @@ def largest_within(
         budget: The cost not to go below.
         amount: The amount wanted, at least 0.
     """
-    if cost(plan_of(graph, {name: values <= amount for name, values in magnitudes.items()})) >= budget:
+    if (
+        not magnitudes
+        or cost(plan_of(graph, {name: values <= amount for name, values in magnitudes.items()})) >= budget
+    ):
         return amount
     ranked = torch.cat([values.flatten() for values in magnitudes.values()]).sort().values
     count = _fewest_within(graph, magnitudes, ranked, cost, budget) - 1
@@ -113,6 +116,8 @@ def weakest_within(
         BudgetError: Even the narrowest network costs more.
     """
     check_reachable(graph, magnitudes, cost, budget, unit)
+    if not magnitudes:
+        return {}
     ranked = torch.cat([values.flatten() for values in magnitudes.values()]).sort().values
     fewest = _fewest_within(graph, magnitudes, ranked, cost, budget)
     costs, found = [], []
@@ -167,5 +172,6 @@ def check_reachable(graph: ChannelGraph, groups: Iterable[str], cost: Cost, budg
     if smallest > budget:
         raise BudgetError(
             f"budget: got {budget:,.0f} {unit}, but the smallest reachable cost is {smallest:,.0f} {unit}: the rest "
-            "belongs to channels that are not pruned; raise the budget, or allow residual streams (streams: true)"
+            "belongs to channels that are not pruned; raise the budget, lower minimum, or allow residual streams "
+            "(streams: true)"
         )

@@ -73,20 +73,25 @@ class Removal:
 def fold_constants(module: nn.Module, removal: Removal, example: Sequence[Tensor], groups: Container[str]) -> None:
     """Add to the biases of the layers that read removed channels what they make of the constants there, in place.
 
+    Where a bias cannot hold it (`can_fold`) it holds what is right inside, on the average over the places of a stride:
+    the border differs.
+
     Args:
         module: The network at full width, in eval mode.
         removal: What is to be removed. Channels that are not constant leave their mean behind.
         example: Inputs to see the constants with; any, where the removed channels are constant.
         groups: Names of the groups to fold; what removed channels of other groups emit is not read.
     """
-    readers = {path: layer for path, layer in module.named_modules() if can_fold(layer)}
+    readers = {path: layer for path, layer in module.named_modules() if _takes_constants(layer)}
     device = next(module.parameters()).device
     with _means(readers) as means:
         module(*(tensor.to(device) for tensor in example))
     kept = {name: channels for name, channels in removal.kept.items() if name in groups}
     for path, layer in readers.items():
         removed = torch.ones(len(means[path]), dtype=torch.bool, device=device)
-        removed[torch.from_numpy(removal.graph.axes(f"{path}.weight")[1].kept(kept)).to(device)] = False
+        removed[torch.from_numpy(removal.graph.axes(f"{path}.weight")[_input_axis(layer)].kept(kept)).to(device)] = (
+            False
+        )
         if removed.any():
             bias = module.get_parameter(f"{path}.bias")
             bias.copy_(_of_constants(layer, torch.where(removed, means[path], 0)))
@@ -105,7 +110,7 @@ def can_fold(layer: nn.Module) -> bool:
 
 
 def _of_constants(layer: nn.Module, constants: Tensor) -> Tensor:
-    """What a layer that `can_fold` makes of channels that are constant, ``(outputs,)``, its bias and rounding included.
+    """What a layer makes of channels that are constant, ``(outputs,)``, its bias and rounding included.
 
     Args:
         layer: The layer.
@@ -113,10 +118,28 @@ def _of_constants(layer: nn.Module, constants: Tensor) -> Tensor:
     """
     if isinstance(layer, nn.Linear):
         return layer(constants[None])[0]
-    assert isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d)
-    size = [d * (k - 1) + 1 for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
+    assert isinstance(layer, _CONVOLUTIONS)
+    extents = [d * (k - 1) + 1 for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
+    size = [each if can_fold(layer) else 4 * each * s for each, s in zip(extents, layer.stride, strict=True)]
     image = constants.view(1, -1, *[1] * len(size)).expand(1, -1, *size)
-    return layer(image.contiguous()).flatten(2)[0, :, 0]
+    made = layer(image.contiguous())[0]
+    for axis, sides in enumerate(made.shape[1:], start=1):
+        made = made.narrow(axis, sides // 4, max(1, sides // 2))  # the inside
+    return made.flatten(1).mean(1)
+
+
+_CONVOLUTIONS = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
+
+
+def _input_axis(layer: nn.Module) -> int:
+    return 0 if isinstance(layer, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d) else 1
+
+
+def _takes_constants(layer: nn.Module) -> bool:
+    """Whether a layer has a bias for what it makes of all its inputs together."""
+    if not isinstance(layer, nn.Linear | _CONVOLUTIONS) or layer.bias is None:
+        return False
+    return isinstance(layer, nn.Linear) or layer.groups == 1
 
 
 @contextmanager

@@ -19,7 +19,6 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.channels import Axis, ChannelGraph
-from gancompress.errors import ConfigError
 from gancompress.slimming.removal import Removal, can_fold
 
 Kind = Literal["norm", "reader"]
@@ -76,17 +75,9 @@ class ChannelScales(nn.Module):
             graph: Its graph; groups at their narrowest have no scale.
             example: Inputs to try, batch of 1.
             streams: Whether groups that several layers write, as residual streams are, have a scale too.
-
-        Raises:
-            ConfigError: No group has or can be given a scale.
         """
         super().__init__()
         self.groups = tuple(_scaled_groups(module, graph, example, streams))
-        if not self.groups:
-            raise ConfigError(
-                f"slim: found no channel group to scale among {len(graph.groups)}; "
-                "allow residual streams (streams: true), or choose another network"
-            )
         device = next(module.parameters()).device
         self.readers = nn.ParameterDict(
             {_key(group.name): nn.Parameter(torch.ones(group.size, device=device)) for group in self._of_kind("reader")}
@@ -110,7 +101,7 @@ class ChannelScales(nn.Module):
         return {group.name: self._magnitude(group, tensors) for group in self.groups}
 
     @torch.no_grad()
-    def shrink(self, tensors: Mapping[str, Tensor], amount: float) -> None:
+    def shrink(self, tensors: Mapping[str, Tensor], amount: float, shift_amount: float | None = None) -> None:
         """The proximal step of ``amount`` times the sum of magnitudes, in place (soft threshold).
 
         The strongest channels of a group, as many as it keeps in any case, are spared: they cost the same at 0, and a
@@ -119,7 +110,10 @@ class ChannelScales(nn.Module):
         Args:
             tensors: The network's parameters by name.
             amount: Weight of the penalty times the learning rate in force, at least 0.
+            shift_amount: By which the shifts of channels without a scale shrink that no bias could hold; the same
+                where left out.
         """
+        shift_amount = amount if shift_amount is None else shift_amount
         for group in self.groups:
             magnitude = self._magnitude(group, tensors)
             factor = (1 - amount / magnitude.clamp_min(torch.finfo(magnitude.dtype).tiny)).clamp_min(0)
@@ -128,8 +122,8 @@ class ChannelScales(nn.Module):
                 tensor[positions.flatten()] *= factor.repeat_interleave(positions.shape[1])
             for name, _, positions in group.shifts:
                 shift = tensors[name][positions]
-                shrunk = torch.nn.functional.softshrink(shift, amount * float(self._unit_of(group).mean()))
-                tensors[name][positions] = torch.where((factor == 0)[:, None], shrunk, shift)
+                shrunk = torch.nn.functional.softshrink(shift, shift_amount * float(self._unit_of(group).mean()))
+                tensors[name][positions] = torch.where(((magnitude == 0) | (factor == 0))[:, None], shrunk, shift)
 
     def dead(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Whether each channel contributes nothing but a constant that can be folded, bool ``(size,)`` by group."""

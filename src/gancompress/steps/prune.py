@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -16,7 +17,9 @@ from gancompress.models.families import find_family
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
 from gancompress.quantization import FLOAT, QuantizationOptions
+from gancompress.steps.recalibration import recalibrated
 from gancompress.steps.step import Context, Step, Work
+from gancompress.tasks import LatentTask
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 """Of every group's channels."""
@@ -75,7 +78,8 @@ class Prune(Narrowing):
     def run(self, work: Work, context: Context) -> Work:
         """Cut the work's generator."""
         graph, plan = self.plan(work.generator, context)
-        return Work(work.teacher, cut(sorted_by(self.score, work.generator, context), graph, plan), work.discriminator)
+        narrow = cut(sorted_by(self.score, work.generator, context), graph, plan)
+        return recalibrated(replace(work, generator=narrow, facts={}), context)
 
 
 def prune(generator: Generator, graph: ChannelGraph, plan: ChannelPlan, score: Score) -> Generator:
@@ -117,7 +121,10 @@ def sorted_by(score: str | ScoreOptions, generator: Generator, context: Context)
 
     def inputs(num_images: int, batch_size: int) -> Iterable[Mapping[str, Any]]:
         for batch in context.images("train", batch_size, num_images):
-            yield {**batch, "input": context.task.encode(batch["input"])}
+            given = {**batch, "input": context.task.encode(batch["input"])}
+            if isinstance(context.task, LatentTask):
+                given.pop("name", None)  # of the real image beside the noise, which it has nothing to do with
+            yield given
 
     network = generator.build().to(context.accelerator.device)
     return sort(generator, graph, find_score(score, Probe(network, inputs, context.seed)))

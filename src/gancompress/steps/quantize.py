@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
+from gancompress.errors import DataError
 from gancompress.models.generator import Generator
 from gancompress.quantization import (
     Quantization,
@@ -49,6 +50,11 @@ class Quantize(Step):
         Raises:
             DataError: There are fewer training images.
         """
+        available = len(context.data.open("train"))
+        if available < self.num_images:
+            raise DataError(
+                f"quantize: num_images: got {self.num_images}, but the training data has {available}; lower it"
+            )
         found = calibrated(work.generator, self.quantization, context, self.num_images)
         return replace(work, quantization=found, facts={})
 
@@ -79,7 +85,6 @@ def calibrated(generator: Generator, options: QuantizationOptions, context: Cont
 
     Raises:
         ConfigError: The options do not fit the generator.
-        DataError: There are fewer training images.
     """
     network = quantize(generator.build(), options).to(context.accelerator.device)
 
@@ -87,7 +92,7 @@ def calibrated(generator: Generator, options: QuantizationOptions, context: Cont
         for batch in context.images("train", _BATCH_SIZE, num_images):
             yield context.task.encode(batch["input"].to(context.accelerator.device))
 
-    return Quantization.of(calibrate(network, inputs(), min_images=num_images), options)
+    return Quantization.of(calibrate(network, inputs(), min_images=1), options)
 
 
 def taken_apart(

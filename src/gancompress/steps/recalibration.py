@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from gancompress.steps.batches import HeldBatches
-from gancompress.steps.step import Context
+from gancompress.steps.quantize import taken_apart
+from gancompress.steps.step import Context, Work
 from gancompress.training import Batch
 
 NUM_BATCHES = 32
 """Batches of calibration where nothing else is said: 512 images in batches of 16, as GAN Compression takes."""
 
 
+_BATCH_SIZE = 16
+
+
 class Calibration:
     """The first inputs of the training data, over which running statistics are computed. Read when first needed."""
 
     def __init__(self, context: Context, num_batches: int = NUM_BATCHES) -> None:
-        """So many batches, of as many images as metrics take at once; all there are where there are fewer."""
+        """So many batches of 16 images; all there are where there are fewer."""
 
         def make() -> Iterator[Batch]:
-            size = context.metrics.batch_size
-            for batch in context.images("train", size, num_batches * size):
+            for batch in context.images("train", _BATCH_SIZE, num_batches * _BATCH_SIZE):
                 yield {"input": batch["input"]}
 
         self._task = context.task
@@ -68,6 +72,15 @@ class _Pooled:
     def _set(self, mean: Tensor, variance: Tensor) -> None:
         self.norm.get_buffer("running_mean").copy_(mean)
         self.norm.get_buffer("running_var").copy_(variance)
+
+
+def recalibrated(work: Work, context: Context) -> Work:
+    """The work with the running statistics of its network computed anew."""
+    network = work.build().to(context.accelerator.device)
+    recalibrate(network, Calibration(context))
+    options = work.quantization and work.quantization.options
+    generator, quantization = taken_apart(network, work.generator, options)
+    return replace(work, generator=generator, quantization=quantization)
 
 
 def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:

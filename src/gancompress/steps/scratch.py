@@ -28,7 +28,9 @@ class Scratch(PaperTraining, Narrowing):
         """
 
         def wide(seed: int) -> Generator:
-            return work.teacher.fresh(seed) if self.network is None else self.network.fresh(seed)
+            if self.network is None:
+                return work.teacher.fresh(seed)
+            return self.network.fresh(seed, **self.network.fixed_by(context.task))
 
         graph, plan = self.plan(wide(context.seed), context)
         trained = self.train(lambda seed: cut(wide(seed), graph, plan).fresh(seed), context)

@@ -17,6 +17,7 @@ from gancompress.quantization import FLOAT
 from gancompress.steps.distill import Learning
 from gancompress.steps.distillation import DistillationOptions
 from gancompress.steps.quantize import Quantizing
+from gancompress.steps.recalibration import recalibrated
 from gancompress.steps.slimming import Course, Slimming
 from gancompress.steps.step import Budget, Context, Work
 from gancompress.steps.terms import PerceptualTerm
@@ -116,9 +117,9 @@ class Slim(Learning, Quantizing):
         context.train(objective, self.training)
         example = context.task.encode(context.first_images("train", 8)["input"])
         slim, quantization = objective.result(budget.limit, example)
-        facts = {"penalty": objective.penalty, "removals": objective.removals}
+        facts = {"penalty": objective.penalty, "removals": objective.removals, "cut": objective.cut}
         judge = Generator.from_module(discriminator.cpu(), judge.family, judge.config)
-        return Work(work.teacher, slim, judge, facts, quantization)
+        return recalibrated(Work(work.teacher, slim, judge, facts, quantization), context)
 
 
 def with_affine_norms(generator: Generator) -> Generator:

@@ -94,6 +94,7 @@ class Slimming(Distillation):
         graph: Its graph.
         cost: Cost of its plans.
         scales: Of its channels.
+        cut: What `result` came to: the cost, and how much removing the rest changed an output; empty before.
     """
 
     averaged = ()
@@ -138,6 +139,11 @@ class Slimming(Distillation):
         self._example = (example,)
         self._wide, self._quantization = generator, quantization
         self._install(generator)
+        if not self.scales.groups:
+            advice = "choose another network" if streams else "allow residual streams (streams: true)"
+            raise ConfigError(
+                f"slim: found no channel group to prune among {len(self.graph.groups)}; lower minimum, or {advice}"
+            )
         student = ScaledStudent(self._module, self.scales)
         super().__init__(task, teacher, student, discriminator, options, (), example)
         self._scaled = student
@@ -153,6 +159,7 @@ class Slimming(Distillation):
         self.penalty = course.penalty
         self._were_dead: dict[str, Tensor] = {}
         self._removals: list[tuple[float, ...]] = []
+        self.cut: dict[str, float] = {}
 
     @property
     def removals(self) -> list[dict[str, float]]:
@@ -172,18 +179,20 @@ class Slimming(Distillation):
         scales = [*(tensors[name] for name in self.scales.gammas()), *self.scales.parameters()]
         chosen = {id(parameter) for parameter in scales}
         every = (p for name in phase.modules for p in self.modules[name].parameters())
-        return {
-            "generator": options.adam(phase.name, [p for p in every if id(p) not in chosen]),
-            "generator.scales": torch.optim.SGD(scales, lr=course.learning_rate, momentum=course.momentum),
+        made: dict[str, torch.optim.Optimizer] = {
+            "generator": options.adam(phase.name, [p for p in every if id(p) not in chosen])
         }
+        if scales:  # there are none left where every group is at its narrowest
+            made["generator.scales"] = torch.optim.SGD(scales, lr=course.learning_rate, momentum=course.momentum)
+        return made
 
     def after_step(self, num_images: int, learning_rate_factor: float) -> Mapping[str, Reshaped]:
         """The proximal step; now and then a correction of the penalty, and the removal of dead channels."""
         course, magnitudes = self._course, self.scales.magnitudes(self.tensors)
-        amount = self.penalty * course.learning_rate * learning_rate_factor
+        amount = wanted = self.penalty * course.learning_rate * learning_rate_factor
         if course.limit is not None:
-            amount = largest_within(self.graph, magnitudes, self.cost, course.limit, amount)
-        self.scales.shrink(self.tensors, amount)
+            amount = largest_within(self.graph, magnitudes, self.cost, course.limit, wanted)
+        self.scales.shrink(self.tensors, amount, wanted)
         if course.limit is not None and course.training.crosses(num_images, course.adjust_every):
             cost = self.cost(plan_of(self.graph, at_zero(self.scales.magnitudes(self.tensors))))
             self.penalty = self._controller.update(num_images / course.num_images, cost)
@@ -211,14 +220,19 @@ class Slimming(Distillation):
         Raises:
             BudgetError: Even the narrowest network costs more.
         """
-        magnitudes = self.scales.magnitudes(self.tensors)
-        gone = at_zero(magnitudes)
+        magnitudes, before = self.scales.magnitudes(self.tensors), self._output()
+        gone = self.scales.dead(self.tensors)
+        if self.cost(plan_of(self.graph, gone)) > limit:
+            gone = at_zero(magnitudes)
         if self.cost(plan_of(self.graph, gone)) > limit:
             gone = weakest_within(self.graph, magnitudes, self.cost, limit, self._course.unit)
         self._merge(self.graph.groups)
         removal = Removal.of(self.graph, gone)
-        slim = self._narrowed(removal, set(self.graph.groups), (example,))
-        return slim, self._quantization
+        self._install(self._narrowed(removal, set(self.graph.groups), (example,)))
+        self._show()
+        change = (self._output() - before.cpu()).abs().max().item()
+        self.cut = {"cost": self.cost(self.graph.full_plan()), "change": change}
+        return self.generator, self._quantization
 
     def shape(self) -> dict[str, int]:
         """The widths that are left."""

@@ -140,6 +140,7 @@ class _Run:
         self._reported_at = time.perf_counter()
 
     def _make_optimizers(self) -> None:
+        self.optimizers = {}
         for phase in self.objective.phases:
             made = self.objective.optimizers(phase, self.options)
             self._optimizers_of[phase.name] = list(made)

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field
 from torch import nn
 
 from gancompress.options import Options, as_tuple
+from gancompress.quantization.ranges import RangeParameter
 
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
@@ -72,13 +73,16 @@ class TrainingOptions(Options):
         return num_images // every > (num_images - self.batch_size) // every
 
     def adam(self, phase: str, parameters: Iterable[nn.Parameter]) -> torch.optim.Adam:
-        """The optimizer of a phase."""
+        """The optimizer of a phase. Learned ranges get no weight decay."""
         rate = self.optimizer.learning_rate
         if phase.startswith("discriminator"):
             rate = self.discriminator_learning_rate or rate
-        return torch.optim.Adam(
-            parameters, lr=rate, betas=self.optimizer.betas, weight_decay=self.optimizer.weight_decay, fused=True
-        )
+        given, decay = list(parameters), self.optimizer.weight_decay
+        ranges = [parameter for parameter in given if isinstance(parameter, RangeParameter)]
+        weights = [parameter for parameter in given if not isinstance(parameter, RangeParameter)]
+        groups = [{"params": weights, "weight_decay": decay}, {"params": ranges, "weight_decay": 0.0}]
+        groups = [group for group in groups if group["params"]]
+        return torch.optim.Adam(groups, lr=rate, betas=self.optimizer.betas, fused=True)
 
     def learning_rate_factor(self, num_images: int) -> float:
         """What the learning rate is multiplied with, once this many images have been trained on.

@@ -53,7 +53,9 @@ GENERATORS = sorted(name for name, family in FAMILIES.items() if family.role == 
 
 def network(family: str) -> tuple[nn.Module, torch.Tensor]:
     """A generator whose norms have seen something, and an input of it."""
-    config = {"ngf": 5, **SMALL.get(family.removeprefix("mobile_"), {})}
+    narrow = {"resolution": 32, "channel_max": 5, "latent_size": 8, "num_mapping_layers": 2}
+    base = narrow if family == "stylegan2" else {"ngf": 5}
+    config = {**base, **SMALL.get(family.removeprefix("mobile_"), {})}
     net = build(family, config).eval()
     with torch.no_grad():
         for name, tensor in net.state_dict().items():
@@ -61,7 +63,7 @@ def network(family: str) -> tuple[nn.Module, torch.Tensor]:
                 tensor.uniform_(0.5, 1.5)
             elif tensor.is_floating_point() and tensor.dim() == 1:
                 tensor.uniform_(-0.5, 0.5)
-            elif tensor.is_floating_point():
+            elif tensor.is_floating_point() and tensor.dim() > 1:
                 tensor.normal_(0, (2 / max(1, tensor[0].numel())) ** 0.5)
     size = SIZES.get(family, 64 if "spade" in family else 32)
     (example,) = FAMILIES[family].example_inputs(config, (size, size))
