@@ -50,10 +50,12 @@ class ScaledGroup:
 class ChannelScales(nn.Module):
     """The scales of a network's prunable groups; its own parameters are those of groups without a norm.
 
-    The magnitude of a channel is the root mean square of its scales, in units that make the mean over its group 1 at
-    the start. Only so do groups compare: norms further on undo whatever scales a whole group, and a stream has many
-    scales. Where all gammas begin at 1, as in the paper, it is the magnitude of a gamma. Scales of our own all begin at
-    1 and tell nothing yet: their units are such that a magnitude begins as the norm of the weights that it scales.
+    The magnitude of a channel is the root mean square of its scales, in a unit of its own such that the magnitudes of
+    every group begin evenly spread from 0 to 2, in the order of the scales, or where our own are all 1, of the norms of
+    the weights that they scale. Only so do groups compare: norms further on undo whatever scales a whole group, a
+    stream has many scales, and a group of nearly equal ones would stand until it falls all at once. A penalty then
+    begins like a uniform cut, and what the loss says moves it. Where all scales of a group are equal, as all gammas
+    are 1 at the start in the paper, they have one unit, and the magnitudes begin at 1.
 
     Attributes:
         groups: What is scaled, and by what.
@@ -187,16 +189,23 @@ class ChannelScales(nn.Module):
 
     @torch.no_grad()
     def _unit(self, group: ScaledGroup, tensors: Mapping[str, Tensor]) -> Tensor:
-        """What makes the mean magnitude 1, ``(size,)``; a channel that nobody reads gets a unit that makes it 0."""
+        """What spreads the magnitudes evenly, ``(size,)``."""
         scale = self._scale(group, tensors)
-        if group.kind == "norm":
-            return torch.full_like(scale, float(scale.mean()) or 1.0)
-        norm = torch.zeros_like(scale)
+        strength = scale if group.kind == "norm" else self._weight_norms(group, tensors)
+        mean, smallest = strength.mean(), torch.finfo(scale.dtype).tiny
+        if (strength - mean).abs().max() <= 1e-6 * mean:
+            return scale.clamp_min(smallest)
+        ranks = strength.argsort(stable=True).argsort()
+        return scale.clamp_min(smallest) * group.size / (2 * ranks + 1)
+
+    @staticmethod
+    def _weight_norms(group: ScaledGroup, tensors: Mapping[str, Tensor]) -> Tensor:
+        """The norm of all weights that read a channel, ``(size,)``."""
+        squares = torch.zeros(group.size)
         for name, axis, positions in group.places:
-            squares = tensors[name].movedim(axis, 0).flatten(1).square().sum(1)
-            norm += squares[positions.to(squares.device)].sum(1)
-        norm = norm.sqrt()
-        return norm.mean().clamp_min(torch.finfo(norm.dtype).tiny) / norm
+            each = tensors[name].movedim(axis, 0).flatten(1).square().sum(1)
+            squares = squares.to(each.device) + each[positions.to(each.device)].sum(1)
+        return squares.sqrt()
 
 
 def _key(group: str) -> str:
