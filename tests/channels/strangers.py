@@ -187,7 +187,7 @@ GROUPS: dict[str, dict[str, int]] = {
     "dense_concat": {"stem": 10, "convs.0": 6, "convs.1": 6, "convs.2": 6, "squeeze": 8},
     "vocoder": {"pre": 32, "ups.0": 16, "ups.1": 8},
     "latent_image": {"embed": 12, "project": 4, "conv": 16, "gate": 12},
-    "modulated": {"mapping.0": 10, "mapping.2": 10, "styles.0": 16, "weights.0": 12, "weights.1": 20},
+    "modulated": {"mapping.0": 10, "mapping.2": 10, "const": 16, "weights.0": 12, "weights.1": 20},
     "attentive": {"stem": 4, "query": 8, "squeeze": 4, "grouped": 6},
     "volume": {"enter": 12, "up": 10},
 }

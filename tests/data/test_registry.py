@@ -11,7 +11,10 @@ from gancompress.errors import ConfigError
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "kind: got nothing, expected a kind of data set; known: aligned, images, labels, paired"),
+        (
+            {},
+            "kind: got nothing, expected a kind of data set; known: aligned, cityscapes, coco_stuff, images",
+        ),
         ({"kind": "pared"}, "kind: got 'pared', expected a kind of data set; did you mean 'paired'?"),
         (
             {"kind": "labels", "transform": {"lod_size": 4}, "splits": {"train": {"foldr": "a"}}, "max_broken": -1},

@@ -139,7 +139,7 @@ class TestPlanStrings:
         ("text", "config", "message"),
         [
             ("16_16", {}, r"got 2 numbers in '16_16', expected one of 8 \(slots8\)"),
-            ("legacy:1_2_3_4_5_6_7_8", {}, "got SpadeConfig and legacy8, expected a ResNet family, or a SPADE"),
+            ("legacy:1_2_3_4_5_6_7_8", {}, "got SpadeConfig and legacy8, expected a ResNet family, a SPADE family"),
             ("1_2_3_4_5_6_7_8", {"upsampling": "most"}, "got a SPADE generator with eight blocks, expected seven"),
         ],
     )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
-import torch
 from rich.table import Table
 
 from gancompress.cli.options import JsonOption, Recipe, RecipeOption, console
+
+if TYPE_CHECKING:
+    import torch
 
 
 def data(
@@ -16,6 +19,8 @@ def data(
     as_json: JsonOption = False,
 ) -> None:
     """Open every file of every split of a recipe's data; with label maps, tell how much of each class there is."""
+    import torch
+
     from gancompress.data import Classes, DataConfig, make_ordered_loader
     from gancompress.job import load_job
 

@@ -40,6 +40,8 @@ def folded_batch_norms(network: nn.Module) -> Change:
     Which runs behind which is found by tracing the code symbolically; a network whose code cannot be traced so stays as
     it is, and the note says why.
     """
+    if not any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules()):
+        return Change("folded_batch_norms", ())
     try:
         graph = _Layers().trace(network)
     except Exception as error:
