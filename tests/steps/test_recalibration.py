@@ -135,19 +135,19 @@ def test_a_network_without_statistics_is_left_alone_and_no_batch_is_read():
 
 
 def test_calibration_inputs_are_drawn_once_and_only_when_needed(tmp_path, monkeypatch):
-    data = parse_data({"kind": "procedural", "image_size": 16, "num_images": {"train": 9}})
-    options = MetricOptions(batch_size=2)
+    data = parse_data({"kind": "procedural", "image_size": 16, "num_images": {"train": 40}})
+    options = MetricOptions(batch_size=2)  # which has no say in it
     context = Context(TASKS["paired"], data, None, tmp_path, Accelerator(cpu=True), log=None, metrics=options)  # type: ignore[arg-type]
     drawn = []
     draw = ProceduralSet._draw
     monkeypatch.setattr(ProceduralSet, "_draw", lambda self, index: (drawn.append(index), draw(self, index))[1])
-    calibration = Calibration(context, num_batches=3)
+    calibration = Calibration(context, num_batches=2)
     recalibrate(nn.Sequential(nn.InstanceNorm2d(3)), calibration)
     assert drawn == []
     networks = [nn.BatchNorm2d(3), nn.BatchNorm2d(3)]
     for network in networks:
         recalibrate(network, calibration)
-    assert drawn == list(range(6))
-    expected = torch.stack([context.data.open("train")[i]["input"] for i in range(6)]).mean((0, 2, 3))
+    assert drawn == list(range(32))
+    expected = torch.stack([context.data.open("train")[i]["input"] for i in range(32)]).mean((0, 2, 3))
     for network in networks:
         torch.testing.assert_close(network.running_mean, expected)

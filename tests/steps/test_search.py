@@ -66,7 +66,7 @@ def test_images_are_decoded_once_and_calibration_inputs_only_where_they_are_need
     drawn.clear()
     step().run(work, context)
     assert [index for split, index in drawn if split == "search"] == list(range(6))
-    assert [index for split, index in drawn if split == "train"] == (list(range(4)) if calibrated else [])
+    assert [index for split, index in drawn if split == "train"] == (list(range(8)) if calibrated else [])
 
 
 def test_a_stopped_search_goes_on_with_the_times_of_its_candidates(tmp_path):
