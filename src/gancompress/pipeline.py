@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -311,12 +310,12 @@ class Pipeline:
             self._digests[path] = _weights_digest(path)
         return self._digests[path]
 
-    @cached_property
+    @property
     def _teacher_digests(self) -> list[list[str]]:
         given = self._job.teacher.checkpoint, self._job.teacher.discriminator
         return [self._digest(Path(path)) for path in given if path is not None]
 
-    @cached_property
+    @property
     def _network_digests(self) -> list[list[str]]:
         return [self._digest(Path(network.path)) for network in self._job.metrics.networks.values()]
 
