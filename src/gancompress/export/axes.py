@@ -38,6 +38,14 @@ def default_axes(inputs: Inputs, names: Sequence[str]) -> list[Axes]:
     return [axes(tensor, name) for tensor, name in zip(inputs, names, strict=True)]
 
 
+def names_and_axes(
+    inputs: Inputs, names: Sequence[str] | None, axes: Sequence[Axes] | None
+) -> tuple[Sequence[str], Sequence[Axes]]:
+    """The names and the free axes of inputs: those given, else the defaults."""
+    names = input_names(inputs) if names is None else names
+    return names, default_axes(inputs, names) if axes is None else axes
+
+
 def one_larger_axis_each(inputs: Inputs, dynamic: Sequence[Axes]) -> list[Inputs]:
     """A case for each free axis. The other axes keep their sizes, so that a failure tells which one is not free."""
 

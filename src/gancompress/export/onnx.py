@@ -12,8 +12,7 @@ from torch import nn
 
 from gancompress.cost.measured import evaluation_mode
 from gancompress.errors import ExportError
-from gancompress.export.axes import Axes, Inputs, default_axes, one_larger_axis_each, to_trace
-from gancompress.export.axes import input_names as default_names
+from gancompress.export.axes import Axes, Inputs, names_and_axes, one_larger_axis_each, to_trace
 from gancompress.export.files import draft_of
 from gancompress.export.parity import DEFAULT_TOLERANCE, ExportReport, compare
 from gancompress.export.runtimes import onnx_runtime
@@ -71,8 +70,7 @@ def export_onnx(
     """
     for package in ("onnx", "onnxscript", "onnxruntime"):
         optional(package, "onnx", "ONNX export")
-    input_names = default_names(example_inputs) if input_names is None else input_names
-    dynamic = default_axes(example_inputs, input_names) if dynamic is None else dynamic
+    input_names, dynamic = names_and_axes(example_inputs, input_names, dynamic)
     if not len(dynamic) == len(input_names) == len(example_inputs):
         raise ExportError(
             f"ONNX export: got {len(example_inputs)} inputs, {len(input_names)} input_names and {len(dynamic)} entries "

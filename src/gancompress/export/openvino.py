@@ -13,8 +13,7 @@ from torch import nn
 
 from gancompress.cost.measured import evaluation_mode
 from gancompress.errors import ExportError
-from gancompress.export.axes import Axes, Inputs, default_axes, one_larger_axis_each
-from gancompress.export.axes import input_names as default_names
+from gancompress.export.axes import Axes, Inputs, names_and_axes, one_larger_axis_each
 from gancompress.export.files import draft_of
 from gancompress.export.onnx import export_onnx
 from gancompress.export.parity import DEFAULT_TOLERANCE, ExportReport, compare
@@ -51,8 +50,7 @@ def export_openvino(
     openvino = optional("openvino", "openvino", "OpenVINO export")
     reference = reference or module
     what = f"OpenVINO export of {type(reference).__name__}"
-    names = default_names(example_inputs) if input_names is None else input_names
-    axes = default_axes(example_inputs, names) if dynamic is None else dynamic
+    names, axes = names_and_axes(example_inputs, input_names, dynamic)
     inputs = [example_inputs, *one_larger_axis_each(example_inputs, axes)]
     how: Any = {"dynamic": axes, "input_names": names, "reference": reference, "tolerance": tolerance}
     with evaluation_mode(reference), torch.no_grad(), draft_of(path, "OpenVINO export", ".bin") as draft:

@@ -11,8 +11,7 @@ from torch import nn
 
 from gancompress.cost.measured import evaluation_mode
 from gancompress.errors import ExportError
-from gancompress.export.axes import Axes, Inputs, default_axes, one_larger_axis_each, to_trace
-from gancompress.export.axes import input_names as default_names
+from gancompress.export.axes import Axes, Inputs, names_and_axes, one_larger_axis_each, to_trace
 from gancompress.export.files import draft_of
 from gancompress.export.parity import DEFAULT_TOLERANCE, ExportReport, compare
 from gancompress.export.runtimes import torch_runtime
@@ -48,8 +47,7 @@ def export_program(
     """
     reference = reference or module
     what = f"torch.export of {type(reference).__name__}"
-    names = default_names(example_inputs) if input_names is None else input_names
-    axes = default_axes(example_inputs, names) if dynamic is None else dynamic
+    _, axes = names_and_axes(example_inputs, input_names, dynamic)
     free = tuple(dict.fromkeys(each, torch.export.Dim.DYNAMIC) for each in axes)
     inputs = [example_inputs, *one_larger_axis_each(example_inputs, axes)]
     with evaluation_mode(module), evaluation_mode(reference), torch.no_grad(), draft_of(path, what) as draft:
