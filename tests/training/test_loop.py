@@ -236,6 +236,7 @@ fit(game, options, share, Checkpoints(Path(sys.argv[1]) / "checkpoints"), accele
 ranks = accelerator.gather(torch.tensor([accelerator.process_index]))
 if accelerator.is_main_process:
     torch.save({"ranks": ranks, **game.modules["generator"].state_dict()}, Path(sys.argv[1]) / "result.pt")
+accelerator.end_training()
 """
 
 

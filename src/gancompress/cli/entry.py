@@ -36,6 +36,15 @@ def main() -> None:
         sys.exit(_complain(str(error)))
     except OSError as error:
         sys.exit(_complain(_in_words(error)))
+    finally:
+        _leave_process_group()
+
+
+def _leave_process_group() -> None:
+    """Part from the other processes of a launch: a process that ends without may abort in its last moments."""
+    distributed = sys.modules.get("torch.distributed")  # not imported by verbs that need no PyTorch
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _complain(message: str, status: int = 2) -> int:
