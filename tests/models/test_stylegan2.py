@@ -35,7 +35,9 @@ def graph_of(network: StyleGan2Generator) -> ChannelGraph:
     return trace(network, (torch.zeros(1, 6),), multiple=1, minimum=1)
 
 
-@pytest.mark.parametrize("config", [{}, {"resolution": 1024}, {"channel_multiplier": 1}, SMALL])
+@pytest.mark.parametrize(
+    "config", [{}, {"resolution": 1024}, {"channel_multiplier": 1}, {"channel_multiplier": 0.125}, SMALL]
+)
 def test_the_graph_follows_all_of_it_and_the_mapping_network_keeps_its_width(config):
     family = find_family("stylegan2")
     graph = trace(skeleton("stylegan2", config), family.example_inputs(config, (1, 1), device="meta"))

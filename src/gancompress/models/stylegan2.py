@@ -32,18 +32,19 @@ EPSILON = 1e-8
 
 Resolution = Annotated[int, Field(ge=8)]
 Widest = Annotated[int, Field(ge=1, le=4096)]
+Multiplier = Annotated[int | float, Field(gt=0)]
 NarrowScale = Literal["exact", "paper"]
 Noise = Sequence[Tensor] | Tensor | Literal["fixed", "random"] | None
 """Noise maps of a generator: one [b or 1, 1, h, w] for each layer, or all their pixels one after another as [b, n]; the
 maps that it holds; new ones; or None: new ones in training, its own in evaluation."""
 
 
-def default_width(resolution: int, channel_multiplier: int, channel_max: int) -> int:
+def default_width(resolution: int, channel_multiplier: float, channel_max: int) -> int:
     """Channels at a resolution in pixels, in both networks.
 
     Source: Karras et al., CVPR 2020, the released networks.
     """
-    return min(channel_max, max(1, channel_multiplier * 2**14 // resolution))
+    return min(channel_max, max(1, int(channel_multiplier * 2**14 / resolution)))
 
 
 def check_resolution(resolution: int) -> None:
@@ -65,7 +66,8 @@ class StyleGan2Config(LatentConfig):
         num_classes: 0; there are no generators with classes.
         out_channels: Channels of the image.
         resolution: Height and width of the image in pixels, a power of two.
-        channel_multiplier: Channels from 64 pixels on, in multiples of 128 at 128 pixels; published with 2.
+        channel_multiplier: Channels from 64 pixels on, in multiples of 128 at 128 pixels; published with 2. A fraction
+            such as 0.125 narrows the layers of high resolution, which cost most.
         channel_max: Channels at most.
         num_mapping_layers: Linear layers from noise to style.
         narrow_scale: What the weights of a narrow network are multiplied with: ``exact`` keeps the factors of the
@@ -81,7 +83,7 @@ class StyleGan2Config(LatentConfig):
     num_classes: NotNegative = 0
     out_channels: Count = 3
     resolution: Resolution = 256
-    channel_multiplier: Count = 2
+    channel_multiplier: Multiplier = 2
     channel_max: Widest = 512
     num_mapping_layers: Count = 8
     narrow_scale: NarrowScale = "exact"

@@ -16,7 +16,15 @@ from torch import Tensor, nn
 from gancompress.errors import InputSizeError
 from gancompress.models.config import Count, FamilyConfig
 from gancompress.models.equalized import EqualizedConv2d, EqualizedLinear, activate, blur
-from gancompress.models.stylegan2 import BOTTOM_PX, EPSILON, Resolution, Widest, check_resolution, default_width
+from gancompress.models.stylegan2 import (
+    BOTTOM_PX,
+    EPSILON,
+    Multiplier,
+    Resolution,
+    Widest,
+    check_resolution,
+    default_width,
+)
 
 
 class StyleGan2DiscriminatorConfig(FamilyConfig):
@@ -36,7 +44,7 @@ class StyleGan2DiscriminatorConfig(FamilyConfig):
     reference_group: ClassVar[str] = "head.linear"
 
     resolution: Resolution = 256
-    channel_multiplier: Count = 2
+    channel_multiplier: Multiplier = 2
     channel_max: Widest = 512
     group_size: Count = 4
 
