@@ -162,6 +162,14 @@ def test_filters():
     torch.testing.assert_close(upsample(image), F.conv2d(F.pad(spread, (2, 1, 2, 1)), taps * 4))
 
 
+@pytest.mark.parametrize("padding", [1, 2])
+def test_gradients_of_the_blur(padding):
+    """First ones, which training takes, and second ones, which the regularisers take."""
+    image = torch.randn(1, 2, 4, 5, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: blur(x, padding), (image,))
+    assert torch.autograd.gradgradcheck(lambda x: blur(x, padding), (image,))
+
+
 def test_deviation_of_a_batch():
     def expected(images: Tensor) -> float:
         return images.std(0, unbiased=False).mean().item()

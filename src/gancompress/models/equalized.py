@@ -10,6 +10,7 @@ Source: Karras et al., Progressive Growing of GANs, ICLR 2018, section 4.1.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -108,19 +109,38 @@ def _scale_of(weight: Tensor, in_axis: int) -> float:
 
 
 def blur(features: Tensor, padding: int) -> Tensor:
-    """The filter [1, 3, 3, 1] / 8 along both axes, of an image padded with zeros: three box filters of two pixels.
+    """The filter [1, 3, 3, 1] / 8 along both axes, of an image padded with zeros.
 
     Args:
         features: Any map [b, c, h, w].
-        padding: Zeros on every side.
+        padding: Zeros on every side, at most 3.
 
     Returns:
         A map [b, c, h + 2 padding - 3, w + 2 padding - 3].
     """
-    features = F.pad(features, (padding,) * 4)
-    for _ in range(3):
-        features = F.avg_pool2d(features, 2, stride=1)
-    return features
+    return _Blur.apply(features, padding)
+
+
+class _Blur(torch.autograd.Function):
+    """Sums of two neighbours, three times along each axis: many times faster on a CPU than poolings.
+
+    The filter is symmetric, so the gradient of a map is the blurred gradient of what came of it.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, padding: int) -> Tensor:
+        ctx.padding = padding
+        features = F.pad(features, (padding,) * 4)
+        for axis in (2, 3):
+            for _ in range(3):
+                size = features.shape[axis] - 1
+                features = features.narrow(axis, 0, size) + features.narrow(axis, 1, size)
+            features = features / 8
+        return features
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]  # one output
+        return blur(gradient, 3 - ctx.padding), None
 
 
 def upsample(image: Tensor) -> Tensor:
