@@ -208,6 +208,45 @@ def test_budgets():
         BudgetOptions(macs=1e9, unit="bytes")
 
 
+LATENT = [
+    "task=latent",
+    "data={kind: images, root: x, transform: {load_size: 64}}",
+    "metrics.networks={net: {path: net.pt}}",
+    "metrics.against_teacher=[]",
+    "steps=[{kind: quantize}]",
+]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["metrics.against_real=[ppl_w]"], "got 'ppl_w', which is about a latent space, but the task has none"),
+        (
+            [*LATENT, "metrics.against_teacher=[ppl_z_net]"],
+            r"metrics\.against_teacher: got 'ppl_z_net', which compares nothing with a teacher; name it in",
+        ),
+        (
+            [*LATENT, "metrics.against_real=[fd_net_content]"],
+            r"metrics\.against_real: got 'fd_net_content' without metrics\.content_mask, expected one, such as ellipse",
+        ),
+        ([*LATENT, "metrics.content_mask=elipse"], "content_mask.kind: got 'elipse', expected a kind of mask"),
+        ([*LATENT, "metrics.latent={pairs: 5}"], "metrics.latent.pairs: unknown option"),
+    ],
+)
+def test_metrics_of_latents_and_of_content_are_checked_beforehand(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        load_job("quickstart", changes)
+
+
+def test_metrics_can_be_named_for_a_run_whose_recipe_did_not():
+    names = ["ppl_w_net", "projection_psnr_net", "fd_net_content"]
+    changes = [f"metrics.against_real={names}", "metrics.content_mask={kind: ellipse}", "metrics.latent.num_pairs=9"]
+    job = load_job("quickstart", [*LATENT, *changes])
+    assert list(job.metrics.against_real) == names
+    assert job.metrics.latent.num_pairs == 9
+    assert Job(**job.model_dump(mode="json")) == job
+
+
 def test_setting_the_place_behind_the_last_step_appends_one():
     job = load_job("quickstart", ["steps.4={kind: quantize}"])
     assert [step.kind for step in job.steps][-2:] == ["finetune", "quantize"]

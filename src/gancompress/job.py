@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,13 +19,14 @@ from gancompress.data.kinds.images import ImagesConfig
 from gancompress.errors import ConfigError, MetricError, nearest
 from gancompress.export import FormatName
 from gancompress.export.rewrites import REWRITES
-from gancompress.metrics import PairMetric, find_metric
+from gancompress.metrics import LatentMetric, PairMetric, SetMetric, find_metric
 from gancompress.options import Options, as_tuple
 from gancompress.steps import STEPS, Search, Step
 from gancompress.steps.metric_options import MetricOptions
 from gancompress.steps.step import Budget
 from gancompress.steps.teacher import TrainTeacher
 from gancompress.tasks import TASKS, TaskOptions, find_task, parse_task
+from gancompress.tasks.latent import LatentOptions
 
 
 def _without_kind(options: Any) -> Any:
@@ -229,12 +230,22 @@ class Job(Options):
             except MetricError as error:
                 wrong.append(f"{place}: {error}")
                 continue
+            if isinstance(metric, SetMetric) and metric.content and self.metrics.content_mask is None:
+                wrong.append(f"{place}: got '{name}' without metrics.content_mask, expected one, such as ellipse")
+            if isinstance(metric, LatentMetric):
+                wrong += [f"{place}: {reason}" for reason in self._misfit_of_latents(name, place, to_teacher)]
             lacks_pairs = isinstance(metric, PairMetric) and not _has_pairs(self.task)
             if lacks_pairs and place != "metrics.against_teacher" and place not in to_teacher:
                 wrong.append(f"{place}: got '{name}', which compares pairs, but the task has none; compare sets (fid)")
         if wrong:
             raise ValueError("; ".join(wrong))
         return self
+
+    def _misfit_of_latents(self, name: str, place: str, to_teacher: Container[str]) -> Iterator[str]:
+        if not isinstance(self.task, LatentOptions) and self.task != "latent":
+            yield f"got '{name}', which is about a latent space, but the task has none; take it for task 'latent'"
+        if place == "metrics.against_teacher" or place in to_teacher:
+            yield f"got '{name}', which compares nothing with a teacher; name it in metrics.against_real"
 
 
 def _has_pairs(task: Any) -> bool:

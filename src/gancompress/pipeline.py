@@ -31,6 +31,7 @@ from gancompress.report.wording import duration
 from gancompress.run_log import RunLog, Show
 from gancompress.steps import Step, Work
 from gancompress.steps.evaluation import Evaluation
+from gancompress.steps.latent_evaluation import check_styles, latent_metrics
 from gancompress.steps.step import Budget, Context, StepLog
 from gancompress.tasks import find_task
 
@@ -182,6 +183,8 @@ class Pipeline:
         write_atomically(self._directory / "job.yaml", description.encode())
         self._job.data.check_splits()
         work = self.teacher()
+        measured = self._job.metrics
+        check_styles(latent_metrics(measured.against_real, measured), work.teacher.build())
         budget = self._budget(work.teacher)
         for stage in self._stages()[-len(self._job.steps) :]:
             work = self._step(stage, work, budget)
@@ -301,6 +304,8 @@ class Pipeline:
         if any(step.measures for step in steps):
             metrics = self._job.metrics
             job["metrics"] = metrics.model_dump(mode="json", include={"networks", "batch_size"})
+            unusual = {"content_mask", "latent"}  # which only some metrics depend on
+            job["metrics"] |= metrics.model_dump(mode="json", include=unusual, exclude_defaults=True)
             job["weights"].append(self._network_digests)
         job["teacher"] = _without_reporting(job["teacher"])
         return sha256(json.dumps([FORMAT_VERSION, job, described], sort_keys=True).encode()).hexdigest()

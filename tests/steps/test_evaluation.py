@@ -70,7 +70,9 @@ def seen_by_networks(monkeypatch) -> list[int]:
     """How many images every call of a feature network got."""
     counts: list[int] = []
     call = FeatureNetwork.__call__
-    monkeypatch.setattr(FeatureNetwork, "__call__", lambda self, x: (counts.append(len(x)), call(self, x))[1])
+    monkeypatch.setattr(
+        FeatureNetwork, "__call__", lambda self, x, *names: (counts.append(len(x)), call(self, x, *names))[1]
+    )
     return counts
 
 

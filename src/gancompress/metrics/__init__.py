@@ -2,7 +2,7 @@
 
 from gancompress.metrics.bootstrap import bootstrap_interval
 from gancompress.metrics.evaluator import Evaluator
-from gancompress.metrics.features import FeatureNetwork, FeatureSet, load_feature_network
+from gancompress.metrics.features import ContentMask, FeatureNetwork, FeatureSet, load_feature_network
 from gancompress.metrics.frechet import FrechetReference, frechet_distance
 from gancompress.metrics.images import RESIZES, quantize, resize
 from gancompress.metrics.inception_score import Classifier, ClassScores, load_classifier
@@ -11,7 +11,15 @@ from gancompress.metrics.pairs import psnr, structural_similarity
 from gancompress.metrics.precision_recall import precision_recall
 from gancompress.metrics.protocols import SEGMENTATION_PROTOCOLS, SegmentationProtocol
 from gancompress.metrics.reference_cache import ReferenceCache, content_digest, read_statistics, reference_key
-from gancompress.metrics.registry import METRICS, Metric, NetworkSpec, PairMetric, find_metric
+from gancompress.metrics.registry import (
+    METRICS,
+    LatentMetric,
+    Metric,
+    NetworkSpec,
+    PairMetric,
+    SetMetric,
+    find_metric,
+)
 from gancompress.metrics.result import MetricResult
 from gancompress.metrics.segmentation import LabelScores, SegmentationNetwork
 from gancompress.metrics.statistics import Statistics
@@ -22,11 +30,13 @@ __all__ = [
     "SEGMENTATION_PROTOCOLS",
     "ClassScores",
     "Classifier",
+    "ContentMask",
     "Evaluator",
     "FeatureNetwork",
     "FeatureSet",
     "FrechetReference",
     "LabelScores",
+    "LatentMetric",
     "Metric",
     "MetricResult",
     "NetworkSpec",
@@ -34,6 +44,7 @@ __all__ = [
     "ReferenceCache",
     "SegmentationNetwork",
     "SegmentationProtocol",
+    "SetMetric",
     "Statistics",
     "bootstrap_interval",
     "content_digest",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -30,9 +30,9 @@ class SetComparison:
     reference: FeatureSet | Gaussian = field(default_factory=FeatureSet)
     _frechet: FrechetReference | None = None
 
-    def add_reference(self, images: Tensor) -> None:
+    def add_reference(self, images: Tensor, names: Sequence[str] = ()) -> None:
         """Adds a batch of reference images. Raises MetricError where the reference is given as stored statistics."""
-        self._reference_set("more reference images").add(self.network(images))
+        self._reference_set("more reference images").add(self.network(images, names))
         self._frechet = None
 
     def merge_reference(self, features: FeatureSet) -> None:

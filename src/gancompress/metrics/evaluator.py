@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from gancompress.errors import MetricError, nearest
 from gancompress.metrics.comparisons import LabelComparison, PairComparison, SetComparison
-from gancompress.metrics.features import FeatureNetwork, FeatureSet, load_feature_network
+from gancompress.metrics.features import ContentMask, FeatureNetwork, FeatureSet, load_feature_network
 from gancompress.metrics.inception_score import ClassComparison, ClassScores, load_classifier
 from gancompress.metrics.protocols import SEGMENTATION_PROTOCOLS
 from gancompress.metrics.registry import (
     ClassMetric,
     LabelMetric,
+    LatentMetric,
     Metric,
     NetworkSpec,
     PairMetric,
@@ -60,6 +61,7 @@ class Evaluator:
         networks: Mapping[str, NetworkSpec] | None = None,
         against: str = "real images",
         device: torch.device | str = "cpu",
+        content: ContentMask | None = None,
     ) -> None:
         """Loads the networks.
 
@@ -68,14 +70,16 @@ class Evaluator:
             networks: Networks of the user by name; ``inception`` gives the path of its weights.
             against: What images are compared with, in words, for the protocols.
             device: Where networks run.
+            content: Where the content of images is, for metrics of it.
 
         Raises:
-            MetricError: A metric does not exist or lacks its network.
+            MetricError: A metric does not exist, lacks its network or the mask, or is one of a generator's latents.
             CheckpointError: A network's file cannot be had or read.
         """
         self._specs = dict(networks or {})
         self._against = against
         self._device = device
+        self._content = content
         self._metrics: dict[str, tuple[Metric, str]] = {}
         self._sets: dict[str, SetComparison] = {}
         self._pairs: dict[str, PairComparison] = {}
@@ -113,14 +117,14 @@ class Evaluator:
         over = [metric for metric, used in self._metrics.values() if used == key and isinstance(metric, SetMetric)]
         return any(metric.needs_features for metric in over)
 
-    def add_reference(self, images: Tensor) -> None:
-        """Adds reference images [b, 3, h, w], RGB in [-1, 1] or uint8, for all of `feature_networks`.
+    def add_reference(self, images: Tensor, names: Sequence[str] = ()) -> None:
+        """Adds reference images [b, 3, h, w], RGB in [-1, 1] or uint8, and names, for all of `feature_networks`.
 
         Raises:
             MetricError: They are of another shape or kind, or a reference is given as stored statistics.
         """
         for comparison in self._sets.values():
-            comparison.add_reference(images)
+            comparison.add_reference(images, names)
 
     def use_reference(self, key: str, reference: FeatureSet | Gaussian) -> None:
         """Takes kept features, or stored statistics, as the reference of one of `feature_networks`.
@@ -138,6 +142,7 @@ class Evaluator:
         targets: Tensor | None = None,
         labels: Tensor | None = None,
         file_labels: Tensor | None = None,
+        names: Sequence[str] = (),
     ) -> None:
         """Adds generated images.
 
@@ -146,6 +151,7 @@ class Evaluator:
             targets: The same shape: what each image should look like.
             labels: Class numbers [b, h', w']: what each image should show.
             file_labels: The same in the size of their files, where `needs_file_labels`.
+            names: Names of the images, where they have some: masks of content may go by them.
 
         Raises:
             MetricError: Targets or labels are wanted and missing, or something has a wrong shape or kind.
@@ -153,7 +159,7 @@ class Evaluator:
         self._check_given("targets", targets, PairMetric)
         self._check_given("labels", labels, LabelMetric)
         for comparison in self._sets.values():
-            comparison.generated.add(comparison.network(images))
+            comparison.generated.add(comparison.network(images, names))
         for comparison in self._classes.values():
             comparison.add(images)
         if targets is not None:
@@ -209,12 +215,13 @@ class Evaluator:
         """Makes what a metric is taken of, unless another metric shares it; returns its key."""
         if isinstance(metric, SetMetric):
             chosen = metric.network or network or name
-            key = f"{chosen}_{metric.resizing}"
+            key = f"{chosen}_{metric.resizing}{'_content' if metric.content else ''}"
             if key not in self._sets:
                 spec = self._specs.get(chosen)
                 path, size = (spec.path, spec.size) if spec else (None, None)
                 loaded = load_feature_network(chosen, path, size, metric.resizing, self._device)
-                self._sets[key] = SetComparison(loaded)
+                content = self._content_for(name) if metric.content else None
+                self._sets[key] = SetComparison(replace(loaded, content=content))
             return key
         if isinstance(metric, ClassMetric):
             chosen = metric.network or network or name
@@ -227,10 +234,21 @@ class Evaluator:
         if isinstance(metric, PairMetric):
             self._pairs[name] = PairComparison(metric.make(self._specs[network] if network else None, self._device))
             return name
+        if isinstance(metric, LatentMetric):
+            raise MetricError(
+                f"{name}: got images, expected a generator from noise; measure it with `gancompress evaluate`"
+            )
         assert network is not None
         if network not in self._labels:
             self._labels[network] = self._label_comparison(network, self._specs[network])
         return network
+
+    def _content_for(self, name: str) -> ContentMask:
+        if self._content is None:
+            raise MetricError(
+                f"{name}: got no mask of the content, expected one; set content_mask, for example to ellipse"
+            )
+        return self._content
 
     def _label_comparison(self, name: str, spec: NetworkSpec) -> LabelComparison:
         if spec.protocol is not None:
@@ -282,6 +300,7 @@ class Evaluator:
             score, num_images = metric.score(classes.scores), classes.scores.count
             num_reference, protocol = 0, classes.network.protocol
         else:
+            assert isinstance(metric, LabelMetric)
             labels = self._labels[key]
             score, num_images = metric.score(labels.scores), labels.scores.count
             num_reference, protocol = num_images, labels.network.protocol

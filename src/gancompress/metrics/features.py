@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gancompress.errors import MetricError
 from gancompress.metrics.images import RESIZE_WORDS, Size, resize
 from gancompress.metrics.statistics import Statistics
+from gancompress.models.content_masks import Mask, MaskOptions
 from gancompress.models.trunks.load import load_inception
 from gancompress.models.trunks.network_file import NetworkFile
 from gancompress.models.trunks.weights import WEIGHTS, file_sha256
@@ -20,6 +21,31 @@ INCEPTION = "inception"
 INCEPTION_SIZE = (299, 299)
 FOLDED_AT_ONCE = 1024
 """Features that are turned into statistics at a time, at least."""
+
+
+@dataclass(frozen=True)
+class ContentMask:
+    """Where the content of images is, for metrics that see nothing else; the rest becomes mid grey.
+
+    Attributes:
+        words: The provider in words.
+        fingerprint: Tells its masks from others; None where features of real images must not be kept.
+        mask: From images and their names to pixels that count.
+    """
+
+    words: str
+    fingerprint: str | None
+    mask: Mask
+
+    @classmethod
+    def of(cls, options: MaskOptions) -> ContentMask:
+        """The mask of a provider. Raises as `MaskOptions.load`."""
+        return cls(f"content mask {options.kind}", options.fingerprint, options.load())
+
+    def __call__(self, images: Tensor, names: Sequence[str]) -> Tensor:
+        """The content of images [b, 3, h, w], RGB in [-1, 1] or uint8, in [-1, 1]."""
+        shown = images.float() / 127.5 - 1 if images.dtype == torch.uint8 else images.float()
+        return shown * self.mask(shown, names)
 
 
 @dataclass(frozen=True)
@@ -34,6 +60,7 @@ class FeatureNetwork:
         resizing: A name in `RESIZES`.
         fingerprint: Tells its weights from others.
         device: Where it runs.
+        content: Where given, what it sees of the images is their content alone.
     """
 
     name: str
@@ -42,21 +69,31 @@ class FeatureNetwork:
     resizing: str
     fingerprint: str
     device: torch.device | str = "cpu"
+    content: ContentMask | None = None
 
     @property
     def protocol(self) -> str:
         """The protocol in words."""
         size = "images as they are" if self.size is None else f"{self.size[1]}x{self.size[0]} (width x height)"
-        return f"{self.name} features, {size}, {RESIZE_WORDS[self.resizing]}"
+        content = "" if self.content is None else f", times the {self.content.words}"
+        return f"{self.name} features, {size}, {RESIZE_WORDS[self.resizing]}{content}"
 
     @torch.inference_mode()
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: Tensor, names: Sequence[str] = ()) -> Tensor:
         """Features [b, d] of images [b, 3, h, w], RGB in [-1, 1] or uint8.
+
+        Args:
+            images: The images.
+            names: Their names, for masks of content that go by them.
 
         Raises:
             MetricError: The images or the network's output are not such.
+            GanCompressError: In another of its kinds, where the content mask does not fit the images.
         """
-        outputs = self.network(resize(images.to(self.device), self.size, self.resizing))
+        images = images.to(self.device)
+        if self.content is not None:
+            images = self.content(images, names)
+        outputs = self.network(resize(images, self.size, self.resizing))
         features = outputs if isinstance(outputs, Tensor) else outputs[0]
         if features.ndim == 4:
             features = features.mean((2, 3))

@@ -33,8 +33,10 @@ def content_digest(contents: Iterable[bytes], preparation: str) -> str:
 
 
 def reference_key(images: str, network: FeatureNetwork) -> str:
-    """What features depend on: the images, by `content_digest`, the network's weights, and its protocol."""
+    """What features depend on: the images, by `content_digest`, the network's weights, its protocol, its mask."""
     parts = [str(FORMAT_VERSION), images, network.fingerprint, network.protocol]
+    if network.content is not None:
+        parts.append(str(network.content.fingerprint))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,7 @@ from gancompress.metrics.comparisons import Score, SetComparison
 from gancompress.metrics.features import INCEPTION
 from gancompress.metrics.images import Size
 from gancompress.metrics.inception_score import ClassScores
+from gancompress.metrics.latent import PATHS, LatentComparison, LatentMeasurement
 from gancompress.metrics.pairs import as_network_images, psnr, stored_pairs, structural_similarity
 from gancompress.metrics.segmentation import LabelScores
 from gancompress.models.trunks import LpipsDistance, load_lpips
@@ -58,6 +60,7 @@ class SetMetric:
         words: The comparison in words.
         network: The feature network that the name fixes; None takes the one in the name.
         needs_features: Whether statistics are not enough.
+        content: Whether only the content of the images counts.
     """
 
     score: Callable[[SetComparison], Score]
@@ -66,6 +69,7 @@ class SetMetric:
     words: str
     network: str | None = None
     needs_features: bool = True
+    content: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,44 @@ class ClassMetric:
     network: str | None = None
 
 
-Metric = SetMetric | PairMetric | LabelMetric | ClassMetric
+@dataclass(frozen=True)
+class LatentMetric:
+    """A metric of a generator from noise itself.
+
+    Attributes:
+        measure: From a comparison to what was found.
+        better: Which way is better.
+        words: The measure in words.
+        lpips: Name of the LPIPS that the name fixes; None takes the network in the name, without learned weights.
+        needs_styles: Whether the generator must have styles.
+    """
+
+    measure: Callable[[LatentComparison], LatentMeasurement]
+    better: Literal["lower", "higher"]
+    words: str
+    lpips: str | None = None
+    needs_styles: bool = False
+
+    def load(self, spec: NetworkSpec | None, device: Device) -> LpipsDistance:
+        """The perceptual distance.
+
+        Raises:
+            CheckpointError: A file cannot be had or read.
+            MetricError: The network of the name passes no gradient.
+        """
+        if self.lpips is not None:
+            return load_lpips(self.lpips).to(device)
+        assert spec is not None
+        network = NetworkFile(spec.path, device)
+        if not network.differentiable:
+            raise MetricError(
+                f"{spec.path}: got an ONNX network, through which no gradient passes, expected TorchScript for metrics "
+                "of latent spaces; save it as such"
+            )
+        return LpipsDistance(network)
+
+
+Metric = SetMetric | PairMetric | LabelMetric | ClassMetric | LatentMetric
 
 
 def _lpips(name: str) -> Callable[[NetworkSpec | None, Device], PairMeasure]:
@@ -142,13 +183,40 @@ _KERNEL = "kernel distance, cubic polynomial, mean of 100 subsets of at most 100
 _INCEPTION_SCORE = "Inception Score, mean over 10 splits"
 _LPIPS_WORDS = "LPIPS 0.1 over {}, 8-bit images at their own size, mean over images"
 
+_LATENT: dict[str, LatentMetric] = {
+    **{
+        name: LatentMetric(
+            partial(LatentComparison.path, protocol=path), "lower", path.words, needs_styles=path.space == "w"
+        )
+        for name, path in PATHS.items()
+    },
+    "morph_step": LatentMetric(LatentComparison.morph_step, "lower", "mean perceptual step of a morph"),
+    "morph_jump": LatentMetric(
+        LatentComparison.morph_jump, "lower", "largest over mean perceptual step of a morph; 1 is even"
+    ),
+    "projection_psnr": LatentMetric(
+        LatentComparison.projection_psnr, "higher", "projected real images, 8 bits, mean of each image's dB"
+    ),
+    "projection_lpips": LatentMetric(
+        LatentComparison.projection_distance, "lower", "perceptual distance of projected real images, 8 bits"
+    ),
+}
+"""Metrics of latent spaces. Their names alone mean LPIPS over VGG-16; the same over any network bears its name."""
+
 METRICS: dict[str, Metric] = {
     "fid": SetMetric(SetComparison.frechet, "lower", "paper", _FRECHET, INCEPTION, needs_features=False),
     "fid_clean": SetMetric(SetComparison.frechet, "lower", "clean", _FRECHET, INCEPTION, needs_features=False),
+    "fid_content": SetMetric(
+        SetComparison.frechet, "lower", "paper", _FRECHET, INCEPTION, needs_features=False, content=True
+    ),
     "kid": SetMetric(SetComparison.kernel, "lower", "paper", _KERNEL, INCEPTION),
     "kid_clean": SetMetric(SetComparison.kernel, "lower", "clean", _KERNEL, INCEPTION),
     "fd_{network}": SetMetric(SetComparison.frechet, "lower", "clean", _FRECHET, needs_features=False),
     "kd_{network}": SetMetric(SetComparison.kernel, "lower", "clean", _KERNEL),
+    "fd_{network}_content": SetMetric(
+        SetComparison.frechet, "lower", "clean", _FRECHET, needs_features=False, content=True
+    ),
+    "kd_{network}_content": SetMetric(SetComparison.kernel, "lower", "clean", _KERNEL, content=True),
     "precision_{network}": SetMetric(SetComparison.precision, "higher", "clean", "precision, 3 neighbours"),
     "recall_{network}": SetMetric(SetComparison.recall, "higher", "clean", "recall, 3 neighbours"),
     "inception_score": ClassMetric(ClassScores.inception_score, "higher", "paper", _INCEPTION_SCORE, INCEPTION),
@@ -162,6 +230,8 @@ METRICS: dict[str, Metric] = {
     "lpips_alex": PairMetric(_lpips("alex"), "lower", _LPIPS_WORDS.format("AlexNet")),
     "lpips_vgg": PairMetric(_lpips("vgg"), "lower", _LPIPS_WORDS.format("VGG-16")),
     "lpips_squeeze": PairMetric(_lpips("squeeze"), "lower", _LPIPS_WORDS.format("SqueezeNet 1.1")),
+    **{name: replace(metric, lpips="vgg") for name, metric in _LATENT.items()},
+    **{f"{name}_{SLOT}": metric for name, metric in _LATENT.items()},
     "perceptual_{network}": PairMetric(
         _perceptual,
         "lower",
@@ -186,17 +256,23 @@ def find_metric(name: str, networks: Iterable[str] = ()) -> tuple[Metric, str | 
     given = list(networks)
     if name in METRICS and SLOT not in name:
         return METRICS[name], None
-    prefixes = {key.removesuffix(SLOT): metric for key, metric in METRICS.items() if key.endswith(SLOT)}
-    for prefix, metric in prefixes.items():
-        network = name.removeprefix(prefix)
-        if network != name and network in given:
+    found = [(metric, network) for key, metric in METRICS.items() if (network := _in_slot(key, name))]
+    for metric, network in found:
+        if network in given:
             return metric, network
-    for prefix in prefixes:
-        if name.startswith(prefix):
-            raise MetricError(
-                f"metric {name}: got no network '{name.removeprefix(prefix)}', expected one that is given; "
-                + (nearest(name.removeprefix(prefix), given) if given else "name its file under this name")
-            )
-    possible = [key for key in METRICS if SLOT not in key]
-    possible += [prefix + network for prefix in prefixes for network in given or [SLOT]]
-    raise MetricError(f"metric: got '{name}', expected a known one; {nearest(name, possible)}")
+    if found:
+        network = min((network for _, network in found), key=len)
+        raise MetricError(
+            f"metric {name}: got no network '{network}', expected one that is given; "
+            + (nearest(network, given) if given else "name its file under this name")
+        )
+    possible = [key.replace(SLOT, network) for key in METRICS for network in given or [SLOT]]
+    raise MetricError(f"metric: got '{name}', expected a known one; {nearest(name, dict.fromkeys(possible))}")
+
+
+def _in_slot(key: str, name: str) -> str | None:
+    """What stands in a name where a key has its slot; None where the two differ elsewhere."""
+    before, slot, after = key.partition(SLOT)
+    if not slot or not name.startswith(before) or not name.endswith(after):
+        return None
+    return name[len(before) : len(name) - len(after)] or None

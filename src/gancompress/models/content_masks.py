@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from gancompress.errors import ConfigError, DataError, nearest
 from gancompress.models.trunks.network_file import NetworkFile
+from gancompress.models.trunks.weights import file_sha256
 from gancompress.options import Options, OptionsError, as_tuple
 
 Mask = Callable[[Tensor, Sequence[str]], Tensor]
@@ -44,6 +45,11 @@ class MaskOptions(Options, ABC):
     @model_serializer(mode="wrap")
     def _with_kind(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {"kind": self.kind, **fields(self)}
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Tells the masks that it makes of images from those of others; None where something else decides, too."""
+        return self.model_dump_json()
 
     @abstractmethod
     def load(self) -> Mask:
@@ -114,6 +120,11 @@ class NetworkMask(MaskOptions):
     mean: Triple = (0.0, 0.0, 0.0)
     std: Triple = (1.0, 1.0, 1.0)
 
+    @property
+    def fingerprint(self) -> str | None:
+        """Of the options and of the network's weights, wherever they lie."""
+        return f"{self.model_dump_json(exclude={'path'})} {file_sha256(Path(self.path))}"
+
     def load(self) -> Mask:
         """The network's answer, resized to the images' size."""
         network = NetworkFile(self.path).eval()
@@ -177,6 +188,11 @@ class FolderMask(MaskOptions):
 
     root: str
 
+    @property
+    def fingerprint(self) -> str | None:
+        """None: the files can change."""
+        return None
+
     def load(self) -> Mask:
         """The masks by the images' names."""
         root = Path(self.root)
@@ -225,6 +241,11 @@ class FunctionMask(MaskOptions):
     kind = "function"
 
     function: str
+
+    @property
+    def fingerprint(self) -> str | None:
+        """None: its code can change."""
+        return None
 
     def load(self) -> Mask:
         """The function, its results checked."""

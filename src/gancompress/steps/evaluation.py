@@ -9,12 +9,14 @@ from torch import Tensor, nn
 
 from gancompress.data.kinds.labels import LabelledConfig
 from gancompress.errors import MetricError
-from gancompress.metrics import Evaluator, FeatureNetwork, FeatureSet, MetricResult, reference_key
+from gancompress.metrics import ContentMask, Evaluator, FeatureNetwork, FeatureSet, MetricResult, reference_key
 from gancompress.steps.batches import HeldBatches
+from gancompress.steps.latent_evaluation import LatentEvaluation, latent_metrics
 from gancompress.steps.metric_options import MetricOptions
 from gancompress.steps.references import split_digest
 from gancompress.steps.step import Context
 from gancompress.steps.stopwatch import Stopwatch
+from gancompress.tasks.latent import LatentTask
 from gancompress.training import Batch
 
 
@@ -43,10 +45,10 @@ class Evaluation:
             split: Name of the split.
             teacher: Where given, its images are what is compared with, not the real ones.
             stopwatch: Told where the time goes: ``loading`` of images, ``generation``, ``features`` (all that metrics
-                make of a batch), ``distance`` (what they make of all of them), ``reference`` (once).
+                make of a batch), ``distance`` (what they make of all of them), ``reference`` (once), ``latents``.
 
         Raises:
-            MetricError: A metric does not exist, or lacks its network.
+            MetricError: A metric does not exist, lacks its network or mask, or compares nothing with a teacher.
             CheckpointError: A network's file cannot be had or read.
         """
         self._options, self._context, self._split = options, context, split
@@ -54,7 +56,18 @@ class Evaluation:
         self._teacher = None if teacher is None else teacher.to(self._device).eval()
         self._watch = stopwatch or Stopwatch(self._device)
         against = "real images" if teacher is None else "the teacher's images"
-        self._evaluator = Evaluator(names, options.specs(), against, self._device)
+        of_latents = latent_metrics(names, options)
+        if of_latents and teacher is not None:
+            raise MetricError(
+                f"{', '.join(of_latents)}: got a teacher to compare with, expected none: metrics of a latent space are "
+                "those of one generator; name them in against_real"
+            )
+        self._names = tuple(names)
+        self._latent = LatentEvaluation(options, tuple(of_latents), context, split) if of_latents else None
+        of_images = [name for name in names if name not in of_latents]
+        content = None if options.content_mask is None else ContentMask.of(options.content_mask)
+        self._evaluator = Evaluator(of_images, options.specs(), against, self._device, content)
+        self._draws_images = bool(of_images)
         self._batches = HeldBatches(self._make_batches, options.memory_gib)
         self._has_references = False
 
@@ -63,19 +76,29 @@ class Evaluation:
         """Measure a generator, from inputs to images, on any device.
 
         Raises:
-            MetricError: A metric needs pairs or label maps that the data does not have, or more images.
+            MetricError: A metric needs pairs or label maps that the data does not have, more images, or styles that the
+                generator does not have.
         """
+        generator = generator.to(self._device).eval()
+        found = {result.name: result for result in self._of_images(generator)} if self._draws_images else {}
+        if self._latent is not None:
+            with self._watch.part("latents"):
+                found |= self._latent.of(generator)
+        return [found[name] for name in self._names]
+
+    def _of_images(self, generator: nn.Module) -> list[MetricResult]:
         evaluator, watch = self._evaluator, self._watch
         if not self._has_references:
             with watch.part("reference"):
                 self._find_references()
         evaluator.reset()
-        generator = generator.to(self._device).eval()
+        from_noise = isinstance(self._context.task, LatentTask)
         for batch in watch.each("loading", self._batches):
             with watch.part("generation"):
                 images = self._drawn(generator, batch)
             with watch.part("features"):
-                evaluator.add(images, batch.get("reference"), batch.get("label"), batch.get("file_label"))
+                names = () if from_noise else batch["name"]  # the image beside noise is another one
+                evaluator.add(images, batch.get("reference"), batch.get("label"), batch.get("file_label"), names)
         with watch.part("distance"):
             return evaluator.results()
 
@@ -84,7 +107,7 @@ class Evaluation:
         limits = self._split, self._options.batch_size, self._options.max_images
         wants_pairs = self._evaluator.needs_labels or (self._evaluator.needs_targets and self._teacher is None)
         for batch in self._context.images(*limits) if wants_pairs else self._context.side("input", *limits):
-            kept = {"input": batch["input"]}
+            kept = {"input": batch["input"], "name": batch["name"]}
             if self._evaluator.needs_targets:
                 kept["reference"] = self._reference(batch)
             if self._evaluator.needs_labels and "label" in batch:
@@ -125,7 +148,7 @@ class Evaluation:
         images = split_digest(self._context, self._split, self._options.max_images) if cached else ""
         for key, network in networks.items():
             keep = self._evaluator.keeps_features(key)
-            if cached:
+            if cached and (network.content is None or network.content.fingerprint is not None):
                 cache, name = self._options.reference_cache(), reference_key(images, network)
                 features = cache.get(name, lambda n=network, k=keep: self._reference_features(n, k), keep)
             else:
@@ -136,11 +159,12 @@ class Evaluation:
     def _reference_features(self, network: FeatureNetwork, keep: bool) -> FeatureSet:
         features = FeatureSet(keep)
         if self._evaluator.needs_targets:  # then they are held with the inputs
-            references = (batch["reference"] for batch in self._batches)
+            references = ((batch["reference"], batch["name"]) for batch in self._batches)
         else:
             side = "target" if self._teacher is None else "input"
             limits = self._split, self._options.batch_size, self._options.max_images
-            references = map(self._reference, self._context.side(side, *limits))
-        for images in references:
-            features.add(network(images))
+            batches = self._context.side(side, *limits)
+            references = ((self._reference(batch), batch["name"]) for batch in batches)
+        for images, names in references:
+            features.add(network(images, names))
         return features

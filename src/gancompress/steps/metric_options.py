@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from gancompress.data import Classes
 from gancompress.metrics import SEGMENTATION_PROTOCOLS, NetworkSpec, ReferenceCache
+from gancompress.metrics.latent import LatentMetricOptions
+from gancompress.models.content_masks import MaskOptions, parse_mask
 from gancompress.options import Options, as_tuple
 
 
@@ -65,6 +67,10 @@ class MetricNetwork(Options):
         return None
 
 
+def _mask_or_none(mask: Any) -> Any:
+    return None if mask is None else parse_mask(mask)
+
+
 class MetricOptions(Options):
     """What is measured.
 
@@ -73,6 +79,8 @@ class MetricOptions(Options):
             other jobs compare nothing unless told what.
         against_teacher: Metrics against what the teacher makes of the same inputs.
         networks: Networks that the metrics' names speak of.
+        content_mask: Where the content of images is, for metrics of it (``fd_NETWORK_content``).
+        latent: How much is drawn for metrics of generators from noise.
         max_images: Of a split; all where left out.
         batch_size: Images at once.
         memory_gib: Images that are kept in memory while one network after the other is measured, in GiB. What does not
@@ -84,6 +92,8 @@ class MetricOptions(Options):
     against_real: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ("psnr", "ssim")
     against_teacher: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ("psnr", "ssim")
     networks: dict[str, MetricNetwork] = Field(default_factory=dict)
+    content_mask: Annotated[SerializeAsAny[MaskOptions] | None, BeforeValidator(_mask_or_none)] = None
+    latent: LatentMetricOptions = LatentMetricOptions()
     max_images: Annotated[int | None, Field(ge=1)] = None
     batch_size: Annotated[int, Field(ge=1)] = 16
     memory_gib: Annotated[float, Field(ge=0)] = 2.0

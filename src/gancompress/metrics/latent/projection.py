@@ -1,0 +1,124 @@
+"""Projection: the latents whose images are nearest to given ones.
+
+Source: Abdal et al., Image2StyleGAN, ICCV 2019, section 5; Liu et al., Content-Aware GAN Compression, CVPR 2021,
+section 4.3, for what it says about a compressed generator.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gancompress.metrics.latent.options import ProjectionOptions
+from gancompress.metrics.latent.path_length import Distance
+from gancompress.metrics.latent.space import LatentSpace, full_float, seen
+
+NUM_FOR_MEAN = 4096
+"""Noise whose mean style every projection begins with."""
+
+
+@dataclass(frozen=True)
+class Projected:
+    """What was found.
+
+    Attributes:
+        images: [b, c, h, w], about [-1, 1].
+        latents: Styles [b, num_styles, latent_size] (W+); noise [b, latent_size] for a generator without.
+        noise: Noise maps [b, num_noise], where they were looked for.
+    """
+
+    images: Tensor
+    latents: Tensor
+    noise: Tensor | None
+
+
+def project(
+    space: LatentSpace,
+    targets: Tensor,
+    distance: Distance,
+    options: ProjectionOptions,
+    classes: Tensor | None = None,
+) -> Projected:
+    """The latents of images. Every image is looked for by itself, in whatever batch it comes.
+
+    Args:
+        space: The generator.
+        targets: Images [b, 3, h, w] in [-1, 1] of the generator's size.
+        distance: Differentiable.
+        options: How.
+        classes: Their one-hot classes [b, num_classes]; what a generator without styles is given beside noise.
+    """
+    if options.optimizer == "lbfgs" and len(targets) > 1:
+        rows = [slice(row, row + 1) for row in range(len(targets))]
+        found = [project(space, targets[r], distance, options, None if classes is None else classes[r]) for r in rows]
+        noise = None if found[0].noise is None else torch.cat([each.noise for each in found if each.noise is not None])
+        images, latents = (torch.cat([getattr(each, part) for each in found]) for part in ("images", "latents"))
+        return Projected(images, latents, noise)
+    with torch.enable_grad(), full_float(space.device):
+        return _Search(space, space.send(targets), distance, options, classes).run()
+
+
+class _Search:
+    """The latents of one batch while they are looked for."""
+
+    def __init__(
+        self,
+        space: LatentSpace,
+        targets: Tensor,
+        distance: Distance,
+        options: ProjectionOptions,
+        classes: Tensor | None,
+    ) -> None:
+        self._space, self._targets, self._distance, self._options = space, targets, distance, options
+        self._classes = None if classes is None or space.mapping is not None else space.send(classes)
+        self._latents = _start(space, len(targets)).requires_grad_()
+        self._noise: Tensor | None = None
+        if options.noise_maps and space.num_noise:
+            self._noise = targets.new_zeros(len(targets), space.num_noise).requires_grad_()
+        self._free = [self._latents, *([] if self._noise is None else [self._noise])]
+
+    def run(self) -> Projected:
+        """To the end."""
+        steps = {"adam": self._adam, "lbfgs": self._lbfgs}[self._options.optimizer]
+        steps(self._options.num_steps)
+        with torch.no_grad():
+            noise = None if self._noise is None else self._noise.detach()
+            return Projected(self._images(), self._latents.detach(), noise)
+
+    def _adam(self, num_steps: int) -> None:
+        rate = self._options.learning_rate
+        optimizer = torch.optim.Adam(self._free, rate)
+        for step in range(num_steps):
+            optimizer.param_groups[0]["lr"] = rate * (1 + math.cos(math.pi * step / num_steps)) / 2
+            optimizer.step(self._slopes)  # type: ignore[arg-type]
+
+    def _lbfgs(self, num_steps: int) -> None:
+        torch.optim.LBFGS(self._free, max_iter=num_steps, line_search_fn="strong_wolfe").step(self._slopes)  # type: ignore[arg-type]
+
+    def _slopes(self) -> Tensor:
+        """The sum over images of their losses, whose slopes each latent gets from its own image alone."""
+        images = self._images()
+        loss = (images - self._targets).square().mean((1, 2, 3)).sum()
+        if self._options.perceptual:
+            loss = loss + self._options.perceptual * self._distance(seen(images), seen(self._targets)).sum()
+        for each in self._free:
+            each.grad = None
+        loss.backward(inputs=self._free)
+        return loss.detach()
+
+    def _images(self) -> Tensor:
+        given = self._latents if self._classes is None else torch.cat([self._latents, self._classes], 1)
+        return self._space.draw(given, self._noise)
+
+
+def _start(space: LatentSpace, count: int) -> Tensor:
+    """The average style for every layer; for a generator without styles the middle of its noise."""
+    if space.mapping is None:
+        return space.send(torch.zeros(count, space.latent_size))
+    noise = torch.randn(NUM_FOR_MEAN, space.latent_size, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        mean = space.mapping(space.send(noise)).mean(0)
+    return mean.expand(count, space.num_styles, -1).clone()

@@ -1,0 +1,88 @@
+"""A generator from noise as the metrics of its latent space see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gancompress.models.stylegan2 import StyledLayer, StyleGan2Generator
+
+SEEN_PX = 256
+"""Larger images are shrunk to this before they are compared. Source: Karras et al., CVPR 2019, the released code."""
+
+
+@dataclass(frozen=True)
+class LatentSpace:
+    """A generator, and what it can be given.
+
+    Attributes:
+        draw: From latents and noise maps to images [b, c, h, w]. Latents are noise with one-hot classes behind it [b,
+            latent_size + num_classes], or styles [b, n, latent_size]. Noise maps are all their pixels, [b, num_noise];
+            the generator's own where there are none.
+        latent_size: Numbers of the noise, and of a style.
+        num_classes: Classes.
+        mapping: From noise [b, latent_size] to styles [b, latent_size]; None for a generator without.
+        num_styles: Styles that an image can mix; 0 for a generator without.
+        num_noise: Pixels of the noise maps.
+        device: Where it runs.
+        dtype: What it computes in.
+    """
+
+    draw: Callable[[Tensor, Tensor | None], Tensor]
+    latent_size: int
+    num_classes: int = 0
+    mapping: Callable[[Tensor], Tensor] | None = None
+    num_styles: int = 0
+    num_noise: int = 0
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    dtype: torch.dtype = torch.float32
+
+    @classmethod
+    def of(cls, network: nn.Module, latent_size: int, num_classes: int = 0) -> LatentSpace:
+        """The space of a network in evaluation mode, whose weights say where and in what it computes."""
+        weight = next(network.parameters())
+        place = {"device": weight.device, "dtype": weight.dtype}
+        if not isinstance(network, StyleGan2Generator):
+            return cls(lambda given, _: network(given), latent_size, num_classes, **place)
+        layers = [layer for layer in network.layers if isinstance(layer, StyledLayer)]
+        return cls(
+            lambda given, noise: network(given, noise="fixed" if noise is None else noise),
+            latent_size,
+            mapping=network.mapping,
+            num_styles=network.num_styles,
+            num_noise=sum(layer.noise.numel() for layer in layers),
+            **place,
+        )
+
+    def send(self, tensor: Tensor) -> Tensor:
+        """The tensor where the generator runs, in its precision."""
+        return tensor.to(self.device, self.dtype)
+
+    def one_hot(self, classes: Tensor) -> Tensor:
+        """Rows [b, num_classes] of class numbers [b]; of width 0 for a generator without classes."""
+        if not self.num_classes:
+            return torch.zeros(len(classes), 0, dtype=torch.float64)
+        return F.one_hot(classes, self.num_classes).double()
+
+
+@contextmanager
+def full_float(device: torch.device) -> Iterator[None]:
+    """No mixed precision and no TF32: steps of 1e-4 must not be rounded away."""
+    cudnn = torch.backends.cudnn
+    exact = cudnn.flags(
+        enabled=cudnn.enabled, benchmark=cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False
+    )
+    with torch.autocast(device.type, enabled=False), exact:
+        yield
+
+
+def seen(images: Tensor) -> Tensor:
+    """Images [b, 1 or 3, h, w] as perceptual distances take them: three channels, at most 256 pixels by block means."""
+    factor = images.shape[2] // SEEN_PX
+    shrunk = F.avg_pool2d(images, factor) if factor > 1 else images
+    return shrunk.expand(-1, 3, -1, -1)
