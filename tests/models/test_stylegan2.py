@@ -15,7 +15,7 @@ from gancompress.models.config_strings import config_from_string, plan_string, w
 from gancompress.models.equalized import EqualizedLinear, blur, upsample
 from gancompress.models.families import build, find_family
 from gancompress.models.generator import Generator, skeleton
-from gancompress.models.stylegan2 import StyleGan2Generator, mixed, truncated
+from gancompress.models.stylegan2 import Mixing, StyleGan2Generator, mixed, truncated
 from gancompress.models.stylegan2_discriminator import deviation
 
 SMALL = {"resolution": 32, "channel_max": 12, "latent_size": 6}
@@ -120,7 +120,9 @@ def test_styles_mixing_and_truncation():
     network, (a, b) = small(), torch.randn(2, 3, 6)
     first, second = network.mapping(a), network.mapping(b)
     torch.testing.assert_close(network(first[:, None]), network(a))
-    styles = mixed(first, second, 3, network.num_styles)
+    styles = mixed(*(network.styles(each) for each in (a, b)), 3)
+    assert torch.equal(network.styles(a, Mixing(b, 3)), styles)
+    assert torch.equal(network(a, "fixed", Mixing(b, 3)), network(styles, "fixed"))
     assert styles.shape == (3, 8, 6)
     assert torch.equal(styles[:, 2], first)
     assert torch.equal(styles[:, 3], second)

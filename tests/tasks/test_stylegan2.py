@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from gancompress.errors import InputSizeError
 from gancompress.models.families import build
-from gancompress.models.stylegan2 import StyleGan2Generator
-from gancompress.tasks import LatentTask, StyleGan2Objective, StyleGan2Options
+from gancompress.models.stylegan2 import Mixing, StyleGan2Generator
+from gancompress.tasks import LatentTask, StyleGan2Game, StyleGan2Objective, StyleGan2Options
 from gancompress.tasks.augmentation import AdaptiveAugmentation, AugmentationOptions
 from gancompress.training import Checkpoints, OptimizerOptions, TrainingOptions, fit
 from tests.training.toy import Log
@@ -79,8 +79,8 @@ def test_r1_of_a_known_slope():
 class Painter(StyleGan2Generator):
     """Every pixel is the sum of the styles."""
 
-    def forward(self, latent: Tensor, noise: object = None) -> Tensor:
-        return self.styles(latent).sum((1, 2))[:, None, None, None].expand(-1, 3, 8, 8)
+    def forward(self, latent: Tensor, noise: object = None, mixed_with: Mixing | None = None) -> Tensor:
+        return self.styles(latent, mixed_with).sum((1, 2))[:, None, None, None].expand(-1, 3, 8, 8)
 
 
 def test_path_length_of_a_known_slope():
@@ -92,7 +92,7 @@ def test_path_length_of_a_known_slope():
     state = torch.get_rng_state()
     loss = path.loss(batch(), drawn)["path_length"]
     torch.set_rng_state(state)
-    objective._styles(batch()["input"][:2])
+    StyleGan2Game(StyleGan2Options(), BATCH).mixing(batch()["input"][:2], 4)
     direction = torch.randn(2, 3, 8, 8).sum((1, 2, 3)) / 8
     lengths = (6 * direction.square()).sqrt()  # the squares of 6 numbers, as a mean over the layers
     mean = 0.01 * lengths.mean()
@@ -119,14 +119,11 @@ def test_regularisers_share_optimizers_whose_memory_is_as_long_as_without_them()
 
 @pytest.mark.parametrize("share", [0.0, 0.9, 1.0])
 def test_style_mixing(share):
-    objective = networks(style_mixing=share)
-    num_mixed = 0
-    for _ in range(100):
-        styles = objective._styles(batch()["input"])
-        assert styles.shape == (BATCH, 4, 6)
-        assert torch.equal(styles[:, 0], objective.modules["generator"].get_submodule("mapping")(batch()["input"]))
-        num_mixed += not torch.equal(styles[:, 0], styles[:, -1])
-    assert num_mixed == {0.0: 0, 0.9: pytest.approx(90, abs=9), 1.0: 100}[share]
+    game = StyleGan2Game(StyleGan2Options(style_mixing=share), BATCH)
+    drawn = [mixing for _ in range(100) if (mixing := game.mixing(batch()["input"], 4)) is not None]
+    assert {mixing.crossover for mixing in drawn} == ({1, 2, 3} if share else set())
+    assert all(mixing.latent.shape == (BATCH, 6) for mixing in drawn)
+    assert len(drawn) == {0.0: 0, 0.9: pytest.approx(90, abs=9), 1.0: 100}[share]
 
 
 def options() -> TrainingOptions:

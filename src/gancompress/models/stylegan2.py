@@ -11,7 +11,7 @@ B; the mapping network: Karras et al., A Style-Based Generator Architecture, CVP
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, NamedTuple, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -37,6 +37,18 @@ NarrowScale = Literal["exact", "paper"]
 Noise = Sequence[Tensor] | Tensor | Literal["fixed", "random"] | None
 """Noise maps of a generator: one [b or 1, 1, h, w] for each layer, or all their pixels one after another as [b, n]; the
 maps that it holds; new ones; or None: new ones in training, its own in evaluation."""
+
+
+class Mixing(NamedTuple):
+    """Noise whose styles the finer layers take.
+
+    Attributes:
+        latent: [b, latent_size].
+        crossover: The first layer that takes them.
+    """
+
+    latent: Tensor
+    crossover: int
 
 
 def default_width(resolution: int, channel_multiplier: float, channel_max: int) -> int:
@@ -250,18 +262,19 @@ class StyleGan2Generator(nn.Module):
             ToRgb(widths[i + 1], config.out_channels, size, own_scale) for i in range(0, config.num_layers, 2)
         )
 
-    def forward(self, latent: Tensor, noise: Noise = None) -> Tensor:
+    def forward(self, latent: Tensor, noise: Noise = None, mixed_with: Mixing | None = None) -> Tensor:
         """Draws an image [b, out_channels, h, w].
 
         Args:
             latent: Noise [b, latent_size]; or styles [b, n, latent_size], one for all layers or ``num_styles`` (W+).
             noise: The noise maps of the layers.
+            mixed_with: Other noise, whose styles the finer layers take.
         """
-        return self.images(latent, noise)[-1]
+        return self.images(latent, noise, mixed_with)[-1]
 
-    def images(self, latent: Tensor, noise: Noise = None) -> list[Tensor]:
+    def images(self, latent: Tensor, noise: Noise = None, mixed_with: Mixing | None = None) -> list[Tensor]:
         """What is drawn up to each resolution, the image last; arguments as those of `forward`."""
-        styles = self.styles(latent)
+        styles = self.styles(latent, mixed_with)
         maps = self._noise_maps(noise, styles.shape[0])
         features = self.input(styles.shape[0])
         drawn: list[Tensor] = []
@@ -272,17 +285,24 @@ class StyleGan2Generator(nn.Module):
                 drawn.append(new + upsample(drawn[-1]) if drawn else new)
         return drawn
 
-    def styles(self, latent: Tensor) -> Tensor:
-        """One style for each layer and the last image, [b, num_styles, latent_size]."""
+    def styles(self, latent: Tensor, mixed_with: Mixing | None = None) -> Tensor:
+        """One style for each layer and the last image, [b, num_styles, latent_size]; arguments as in `forward`."""
         styles = latent if latent.dim() == 3 else self.mapping(latent)[:, None]
-        return styles.expand(-1, self.num_styles, -1)
+        styles = styles.expand(-1, self.num_styles, -1)
+        if mixed_with is None:
+            return styles
+        return mixed(styles, self.styles(mixed_with.latent), mixed_with.crossover)
 
     def new_noise(self, batch_size: int) -> list[Tensor]:
         """Noise maps drawn from torch's global generator, for several networks to share."""
         return [torch.randn_like(layer.noise.expand(batch_size, -1, -1, -1)) for layer in self._styled()]
 
+    def own_noise(self) -> list[Tensor]:
+        """The noise maps that it holds."""
+        return [layer.noise for layer in self._styled()]
+
     def _noise_maps(self, noise: Noise, batch_size: int) -> Sequence[Tensor]:
-        own = [layer.noise for layer in self._styled()]
+        own = self.own_noise()
         if isinstance(noise, Tensor):
             parts = noise.split([each.numel() for each in own], 1)
             return [part.unflatten(1, each.shape[1:]) for part, each in zip(parts, own, strict=True)]
@@ -294,22 +314,21 @@ class StyleGan2Generator(nn.Module):
         return [layer for layer in self.layers if isinstance(layer, StyledLayer)]
 
 
-def mixed(first: Tensor, second: Tensor, crossover: int, num_styles: int) -> Tensor:
+def mixed(first: Tensor, second: Tensor, crossover: int) -> Tensor:
     """Styles of one image up to a layer, and of another one from there on.
 
     Source: Karras et al., CVPR 2019, section 3.1.
 
     Args:
-        first: Styles [b, latent_size] of the coarse layers.
-        second: Styles [b, latent_size] of the fine ones.
+        first: Styles [b, num_styles, latent_size], of which the coarse layers take theirs.
+        second: Likewise, of the fine layers.
         crossover: The first layer that takes the second style.
-        num_styles: Styles that a generator takes.
 
     Returns:
         Styles [b, num_styles, latent_size].
     """
-    late = (torch.arange(num_styles, device=first.device) >= crossover)[None, :, None]
-    return torch.where(late, second[:, None], first[:, None])
+    late = (torch.arange(first.shape[1], device=first.device) >= crossover)[None, :, None]
+    return torch.where(late, second, first)
 
 
 def truncated(styles: Tensor, mean: Tensor, strength: float) -> Tensor:

@@ -132,13 +132,8 @@ class PaperTraining(Step):
         if task.paired:
             return Pix2PixObjective(task, networks["generator"], networks["discriminator"], self.pix2pix)
         if isinstance(generator := networks["generator"], StyleGan2Generator) and task.name == "latent":
-            if self.training.micro_batches > 1:
-                raise ConfigError(
-                    f"{self.kind}: training: got micro_batches {self.training.micro_batches}, expected 1 for a "
-                    "StyleGAN2, whose regularisers update by themselves; leave it out, or take a smaller batch_size"
-                )
-            judge = networks["discriminator"]
-            return StyleGan2Objective(task, generator, judge, self.stylegan2, self.training.batch_size)
+            judge, size = networks["discriminator"], undivided_batch(self.kind, self.training)
+            return StyleGan2Objective(task, generator, judge, self.stylegan2, size)
         if task.name == "latent":
             self._check_parts(context)
             return SnganObjective(task, networks["generator"], networks["discriminator"], self.sngan)
@@ -172,6 +167,16 @@ class TrainTeacher(PaperTraining):
         """Train it; the work is not looked at. Raises as `PaperTraining.train`."""
         fixed = self.network.fixed_by(context.task)
         return self.train(lambda seed: self.network.fresh(seed, **fixed), context)
+
+
+def undivided_batch(kind: str, training: TrainingOptions) -> int:
+    """The batch size, where a step takes a batch in one piece. Raises ConfigError where it does not."""
+    if training.micro_batches > 1:
+        raise ConfigError(
+            f"{kind}: training: got micro_batches {training.micro_batches}, expected 1 for a StyleGAN2, whose "
+            "regularisers update by themselves; leave it out, or take a smaller batch_size"
+        )
+    return training.batch_size
 
 
 def fresh_discriminator(

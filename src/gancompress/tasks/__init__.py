@@ -7,7 +7,7 @@ from gancompress.tasks.pix2pix import Pix2PixObjective, Pix2PixOptions
 from gancompress.tasks.registry import TASKS, TaskOptions, find_task, parse_task
 from gancompress.tasks.semantic import SemanticOptions, SemanticTask, label_map_form
 from gancompress.tasks.sngan import SnganObjective, SnganOptions
-from gancompress.tasks.stylegan2 import StyleGan2Objective, StyleGan2Options
+from gancompress.tasks.stylegan2 import StyleGan2Game, StyleGan2Objective, StyleGan2Options
 from gancompress.tasks.stylize import StylizeTask
 from gancompress.tasks.task import FileForm, Task, pair_of_labels
 
@@ -26,6 +26,7 @@ __all__ = [
     "SemanticTask",
     "SnganObjective",
     "SnganOptions",
+    "StyleGan2Game",
     "StyleGan2Objective",
     "StyleGan2Options",
     "StylizeTask",

@@ -7,7 +7,7 @@ B.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, NamedTuple
 
 import torch
@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from gancompress.losses import AdversarialLoss
-from gancompress.models.stylegan2 import StyleGan2Generator, mixed
+from gancompress.models.stylegan2 import Mixing, StyleGan2Generator
 from gancompress.options import Options
 from gancompress.tasks.augmentation import AdaptiveAugmentation, AugmentationOptions, Share
 from gancompress.tasks.task import Task, Weight
@@ -46,20 +46,119 @@ class StyleGan2Options(Options):
     augmentation: AugmentationOptions | None = None
 
 
-class _Drawn(NamedTuple):
-    """The images of a step, and the number of the step."""
-
-    image: Tensor
-    step: int
-
-
-class StyleGan2Objective(Objective):
-    """The discriminator and its regulariser, then the generator and its own; regularisers at some of the steps only.
+class StyleGan2Game:
+    """What trains a StyleGAN2 beside the loss of its images: mixed styles, regularisers, augmentation.
 
     A regulariser makes an update of its own with the optimizer of its network. For the updates to stay as strong and as
     long remembered as if it were part of every one, its loss is multiplied with the steps between, and the optimizer's
     learning rate and betas follow from their ratio.
     """
+
+    def __init__(self, options: StyleGan2Options, batch_size: int) -> None:
+        """Take the options.
+
+        Args:
+            options: The game.
+            batch_size: Images of one step, over all processes.
+        """
+        self.options, self._batch_size = options, batch_size
+        self._mean_length = torch.zeros(())
+        self._adams: dict[str, torch.optim.Optimizer] = {}
+        self._augmentation = None if options.augmentation is None else AdaptiveAugmentation(options.augmentation)
+
+    def optimizers(
+        self, phase: Phase, make: Callable[[], dict[str, torch.optim.Optimizer]]
+    ) -> dict[str, torch.optim.Optimizer]:
+        """One for each network, which its regulariser shares; source: appendix B, "lazy regularization".
+
+        Args:
+            phase: ``discriminator`` or ``generator``; or a regulariser's, which begins so.
+            make: Makes the optimizer of the network as if it had no regulariser.
+        """
+        network = phase.name.partition("_")[0]
+        if phase.name == network:
+            (adam,) = make().values()
+            lazy = {"discriminator": (self.options.r1, self.options.r1_every)}
+            lazy["generator"] = (self.options.path_length, self.options.path_length_every)
+            weight, every = lazy[network]
+            ratio = every / (every + 1) if weight else 1.0
+            for group in adam.param_groups:
+                group["lr"] *= ratio
+                group["betas"] = tuple(beta**ratio for beta in group["betas"])
+            self._adams[network] = adam
+        return {network: self._adams[network]}
+
+    def memory(self) -> dict[str, Tensor]:
+        """The mean length of slopes, and how often images are augmented."""
+        augmentation = {} if self._augmentation is None else {"augmentation": self._augmentation.memory()}
+        return {"mean_path_length": self._mean_length, **augmentation}
+
+    def remember(self, memory: Mapping[str, Tensor]) -> None:
+        """Take them back."""
+        self._mean_length = memory["mean_path_length"]
+        if self._augmentation is not None and "augmentation" in memory:
+            self._augmentation.remember(memory["augmentation"])
+
+    def mixing(self, latent: Tensor, num_styles: int) -> Mixing | None:
+        """Other noise for the finer layers of a batch, for most batches."""
+        if torch.rand(()) >= self.options.style_mixing:
+            return None
+        return Mixing(torch.randn_like(latent), int(torch.randint(1, num_styles, ())))
+
+    def judged(self, discriminator: nn.Module, images: Tensor) -> Tensor:
+        """What the discriminator says of images, which are augmented first."""
+        return discriminator(images if self._augmentation is None else self._augmentation(images))
+
+    def discriminator_loss(
+        self, gan: AdversarialLoss, discriminator: nn.Module, real: Tensor, fake: Tensor, num_images: int
+    ) -> Losses:
+        """The adversarial loss, by which the augmentation learns whether the discriminator overfits."""
+        on_real, on_fake = self.judged(discriminator, real), self.judged(discriminator, fake.detach())
+        if self._augmentation is not None:
+            self._augmentation.observe(on_real, self._step(num_images), self._batch_size)
+        return {"gan": gan.discriminator(on_real, on_fake)}
+
+    def r1_loss(self, discriminator: nn.Module, real: Tensor, num_images: int) -> Losses:
+        """The regulariser of the discriminator, at some of the steps.
+
+        Source: Mescheder et al., Which Training Methods for GANs do actually Converge?, ICML 2018, equation 9.
+        """
+        if self._step(num_images) % self.options.r1_every:
+            return {}
+        real = real.detach().clone().requires_grad_(True)
+        (slopes,) = torch.autograd.grad(self.judged(discriminator, real).sum(), real, create_graph=True)
+        penalty = slopes.square().sum((1, 2, 3)).mean()
+        return {"r1": self.options.r1 / 2 * self.options.r1_every * penalty}
+
+    def path_loss(self, generator: StyleGan2Generator, latent: Tensor, num_images: int) -> Losses:
+        """The regulariser of the generator, at some of the steps. Source: Karras et al., CVPR 2020, equation 4."""
+        if self._step(num_images) % self.options.path_length_every:
+            return {}
+        latent = latent[: max(1, int(len(latent) * self.options.path_length_share))]
+        styles = generator.styles(latent, self.mixing(latent, generator.num_styles))
+        images = generator(styles)
+        direction = torch.randn_like(images) / math.sqrt(images.shape[2] * images.shape[3])
+        (slopes,) = torch.autograd.grad((images * direction).sum(), styles, create_graph=True)
+        lengths = slopes.float().square().sum(2).mean(1).sqrt()
+        mean = self._mean_length.to(lengths.device)
+        mean = mean + 0.01 * (lengths.detach().mean() - mean)
+        self._mean_length = mean
+        penalty = (lengths - mean).square().mean()
+        return {"path_length": self.options.path_length * self.options.path_length_every * penalty}
+
+    def _step(self, num_images: int) -> int:
+        return num_images // self._batch_size
+
+
+class _Drawn(NamedTuple):
+    """The images of a step, and how many were trained on before it."""
+
+    image: Tensor
+    num_images: int
+
+
+class StyleGan2Objective(Objective):
+    """The discriminator and its regulariser, then the generator and its own; regularisers at some of the steps only."""
 
     averaged = ("generator",)
 
@@ -80,8 +179,7 @@ class StyleGan2Objective(Objective):
             options: The game.
             batch_size: Images of one step, over all processes.
         """
-        self.task, self.options, self._batch_size = task, options, batch_size
-        self._gan = AdversarialLoss("vanilla")
+        self.task, self._game, self._gan = task, StyleGan2Game(options, batch_size), AdversarialLoss("vanilla")
         self._generator = generator
         self.modules = {"generator": generator, "discriminator": discriminator}
         self.frozen = {}
@@ -91,88 +189,38 @@ class StyleGan2Objective(Objective):
             Phase("generator", ("generator",), self._generator_loss),
             *([Phase("generator_path", ("generator",), self._path_loss)] if options.path_length else []),
         )
-        self._mean_length = torch.zeros(())
-        self._adams: dict[str, torch.optim.Optimizer] = {}
-        self._augmentation = None if options.augmentation is None else AdaptiveAugmentation(options.augmentation)
 
     def forward(self, batch: Batch, num_images: int) -> _Drawn:
         """The images of the batch's noise, with the styles of other noise in their finer layers for most batches."""
-        return _Drawn(self._generator(self._styles(batch["input"])), num_images // self._batch_size)
+        latent = batch["input"]
+        mixing = self._game.mixing(latent, self._generator.num_styles)
+        return _Drawn(self._generator(latent, mixed_with=mixing), num_images)
 
     def preview(self, batch: Batch, modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
         """Generated images."""
         return self.task.columns(batch, {"teacher": modules["generator"](batch["input"])})
 
     def optimizers(self, phase: Phase, options: TrainingOptions) -> dict[str, torch.optim.Optimizer]:
-        """One for each network, which its regulariser shares; source: appendix B, "lazy regularization"."""
-        (module,) = phase.modules
-        if phase.name == module:
-            (adam,) = super().optimizers(phase, options).values()
-            lazy = {"discriminator": (self.options.r1, self.options.r1_every)}
-            lazy["generator"] = (self.options.path_length, self.options.path_length_every)
-            weight, every = lazy[module]
-            ratio = every / (every + 1) if weight else 1.0
-            for group in adam.param_groups:
-                group["lr"] *= ratio
-                group["betas"] = tuple(beta**ratio for beta in group["betas"])
-            self._adams[module] = adam
-        return {module: self._adams[module]}
+        """One for each network, which its regulariser shares."""
+        return self._game.optimizers(phase, lambda: super(StyleGan2Objective, self).optimizers(phase, options))
 
     def memory(self) -> dict[str, Tensor]:
-        """The mean length of slopes, and how often images are augmented."""
-        augmentation = {} if self._augmentation is None else {"augmentation": self._augmentation.memory()}
-        return {"mean_path_length": self._mean_length, **augmentation}
+        """That of the game."""
+        return self._game.memory()
 
     def remember(self, memory: Mapping[str, Tensor]) -> None:
-        """Take them back."""
-        self._mean_length = memory["mean_path_length"]
-        if self._augmentation is not None and "augmentation" in memory:
-            self._augmentation.remember(memory["augmentation"])
-
-    def _styles(self, latent: Tensor) -> Tensor:
-        """Styles [b, num_styles, latent_size]."""
-        generator = self._generator
-        first = generator.mapping(latent)
-        if torch.rand(()) >= self.options.style_mixing:
-            return first[:, None].expand(-1, generator.num_styles, -1)
-        second = generator.mapping(torch.randn_like(latent))
-        return mixed(first, second, int(torch.randint(1, generator.num_styles, ())), generator.num_styles)
-
-    def _judged(self, images: Tensor) -> Tensor:
-        if self._augmentation is not None:
-            images = self._augmentation(images)
-        return self.modules["discriminator"](images)
+        """Take it back."""
+        self._game.remember(memory)
 
     def _discriminator_loss(self, batch: Batch, drawn: _Drawn) -> Losses:
-        real, fake = self._judged(batch["target"]), self._judged(drawn.image.detach())
-        if self._augmentation is not None:
-            self._augmentation.observe(real, drawn.step, self._batch_size)
-        return {"gan": self._gan.discriminator(real, fake)}
-
-    def _generator_loss(self, batch: Batch, drawn: _Drawn) -> Losses:
-        return {"gan": self._gan.generator(self._judged(drawn.image))}
+        judge = self.modules["discriminator"]
+        return self._game.discriminator_loss(self._gan, judge, batch["target"], drawn.image, drawn.num_images)
 
     def _r1_loss(self, batch: Batch, drawn: _Drawn) -> Losses:
-        """Source: Mescheder et al., Which Training Methods for GANs do actually Converge?, ICML 2018, equation 9."""
-        if drawn.step % self.options.r1_every:
-            return {}
-        real = batch["target"].detach().clone().requires_grad_(True)
-        (slopes,) = torch.autograd.grad(self._judged(real).sum(), real, create_graph=True)
-        penalty = slopes.square().sum((1, 2, 3)).mean()
-        return {"r1": self.options.r1 / 2 * self.options.r1_every * penalty}
+        return self._game.r1_loss(self.modules["discriminator"], batch["target"], drawn.num_images)
+
+    def _generator_loss(self, batch: Batch, drawn: _Drawn) -> Losses:
+        return {"gan": self._gan.generator(self._game.judged(self.modules["discriminator"], drawn.image))}
 
     def _path_loss(self, batch: Batch, drawn: _Drawn) -> Losses:
-        """Source: Karras et al., CVPR 2020, equation 4."""
-        if drawn.step % self.options.path_length_every:
-            return {}
-        number = max(1, int(len(batch["input"]) * self.options.path_length_share))
-        styles = self._styles(batch["input"][:number])
-        images = self._generator(styles)
-        direction = torch.randn_like(images) / math.sqrt(images.shape[2] * images.shape[3])
-        (slopes,) = torch.autograd.grad((images * direction).sum(), styles, create_graph=True)
-        lengths = slopes.float().square().sum(2).mean(1).sqrt()
-        mean = self._mean_length.to(lengths.device)
-        mean = mean + 0.01 * (lengths.detach().mean() - mean)
-        self._mean_length = mean
-        penalty = (lengths - mean).square().mean()
-        return {"path_length": self.options.path_length * self.options.path_length_every * penalty}
+        return self._game.path_loss(self._generator, batch["input"], drawn.num_images)
