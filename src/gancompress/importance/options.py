@@ -19,7 +19,7 @@ from gancompress.importance.comparison import (
 from gancompress.importance.content_aware import content_aware
 from gancompress.importance.probe import Probe
 from gancompress.importance.scores import SCORES, Score, Scores
-from gancompress.models.content_masks import MaskOptions, NoMask, parse_mask
+from gancompress.models.content_masks import AnyMask, NoMask
 from gancompress.options import Options, OptionsError
 
 Count = Annotated[int, Field(ge=1)]
@@ -98,7 +98,7 @@ class ContentAware(_Drawing):
 
     kind = "content_aware"
 
-    mask: Annotated[SerializeAsAny[MaskOptions], BeforeValidator(parse_mask)] = NoMask()
+    mask: AnyMask = NoMask()
     noise: Annotated[float, Field(gt=0, le=1)] = 0.05
     image_layers: bool = False
 

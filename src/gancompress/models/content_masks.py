@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
-from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BeforeValidator, Field, SerializeAsAny, SerializerFunctionWrapHandler, model_serializer
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -296,3 +296,7 @@ def parse_mask(mask: Any) -> Any:
     if not isinstance(kind, str) or kind not in MASKS:
         raise OptionsError([("kind", f"got {kind!r}, expected a kind of mask; {nearest(str(kind), MASKS)}")])
     return MASKS[kind](**given)
+
+
+AnyMask = Annotated[SerializeAsAny[MaskOptions], BeforeValidator(parse_mask)]
+"""A mask in options."""

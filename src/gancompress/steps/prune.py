@@ -19,7 +19,6 @@ from gancompress.models.import_path import is_import_path
 from gancompress.quantization import FLOAT, QuantizationOptions
 from gancompress.steps.recalibration import recalibrated
 from gancompress.steps.step import Context, Step, Work
-from gancompress.tasks import LatentTask
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 """Of every group's channels."""
@@ -121,10 +120,7 @@ def sorted_by(score: str | ScoreOptions, generator: Generator, context: Context)
 
     def inputs(num_images: int, batch_size: int) -> Iterable[Mapping[str, Any]]:
         for batch in context.images("train", batch_size, num_images):
-            given = {**batch, "input": context.task.encode(batch["input"])}
-            if isinstance(context.task, LatentTask):
-                given.pop("name", None)  # of the real image beside the noise, which it has nothing to do with
-            yield given
+            yield {**batch, "input": context.task.encode(batch["input"]), "name": context.task.names(batch)}
 
     network = generator.build().to(context.accelerator.device)
     return sort(generator, graph, find_score(score, Probe(network, inputs, context.seed)))

@@ -10,11 +10,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from gancompress.errors import ConfigError
 from gancompress.losses import (
@@ -29,6 +30,8 @@ from gancompress.losses import (
     ssim_loss,
     total_variation,
 )
+from gancompress.models.trunks import LpipsDistance, load_lpips
+from gancompress.models.trunks.network_file import NetworkFile
 from gancompress.options import Options, as_tuple
 from gancompress.tasks.task import Weight
 
@@ -46,6 +49,7 @@ class Comparison:
     Attributes:
         image: The network's image [b, c, h, w] in [-1, 1].
         target: The image that it should be, of the same shape.
+        content: Zeros and ones [b, 1, h, w], where the two should be alike; None for everywhere.
         maps: The network's feature maps.
         teacher_maps: The teacher's, of the same modules.
         logits: What the discriminator makes of the image; None where there is none.
@@ -58,6 +62,14 @@ class Comparison:
     teacher_maps: Maps
     logits: Any = None
     real_logits: Any = None
+    content: Tensor | None = None
+
+    @property
+    def of_content(self) -> tuple[Tensor, Tensor]:
+        """Image and target, 0 wherever there is no content."""
+        if self.content is None:
+            return self.image, self.target
+        return self.image * self.content, self.target * self.content
 
 
 @dataclass(frozen=True)
@@ -122,14 +134,14 @@ class TermOptions(Options, ABC):
 
 
 class ReconstructionTerm(TermOptions):
-    """The distance of the pixels."""
+    """The distance of the pixels, a mean over all of them; those outside of the content are equal."""
 
     distance: Distance = "l1"
 
     def build(self, networks: Networks) -> Term:
         """See `gancompress.losses.find_reconstruction`."""
         distance = find_reconstruction(self.distance)
-        return Term(lambda c: distance(c.image, c.target))
+        return Term(lambda c: distance(*c.of_content))
 
 
 class SsimTerm(TermOptions):
@@ -150,7 +162,59 @@ class PerceptualTerm(TermOptions, PerceptualOptions):
         loss = self.load()
         with torch.no_grad():
             loss.features(networks.image)
-        return Term(lambda c: loss(c.image, c.target), frozen=loss)
+        return Term(lambda c: loss(*c.of_content), frozen=loss)
+
+
+class LpipsTerm(TermOptions):
+    """LPIPS 0.1, or the same distance without learned weights of the channels over any network.
+
+    Attributes:
+        trunk: ``vgg``, ``alex`` or ``squeeze``.
+        weights: File of the trunk's published weights; from the cache or its authors where left out.
+        heads: File of the published weights of its channels; likewise.
+        network: In the place of the trunk: a TorchScript file that takes images [b, 3, h, w], RGB in [0, 1], and
+            returns feature maps.
+        max_px: Images with a longer side are shrunk to it.
+    """
+
+    trunk: Literal["vgg", "alex", "squeeze"] = "vgg"
+    weights: str | None = None
+    heads: str | None = None
+    network: str | None = None
+    max_px: Annotated[int, Field(ge=32)] = 256
+
+    @model_validator(mode="after")
+    def _one_network(self) -> Self:
+        if self.network is not None and (self.weights or self.heads):
+            raise ValueError("got 'weights' or 'heads' beside 'network', expected one or the other: a file has its own")
+        return self
+
+    def build(self, networks: Networks) -> Term:
+        """See `gancompress.models.trunks.LpipsDistance`; tried on an image here, so as not to fail in training."""
+        if networks.image.shape[1] != 3:
+            raise ConfigError(f"lpips: got images of {networks.image.shape[1]} channels, expected 3; leave it out")
+        distance = self._distance()
+        with torch.no_grad():
+            distance(networks.image, networks.image)
+        return Term(lambda c: distance(*map(self._shrunk, c.of_content)).mean(), frozen=distance)
+
+    def _distance(self) -> LpipsDistance:
+        if self.network is None:
+            return load_lpips(self.trunk, self.weights, self.heads)
+        network = NetworkFile(self.network)
+        if not network.differentiable:
+            raise ConfigError(
+                f"lpips: got {self.network}, which passes no gradient, expected a differentiable network; give a "
+                "TorchScript file instead of ONNX"
+            )
+        return LpipsDistance(network)
+
+    def _shrunk(self, images: Tensor) -> Tensor:
+        longest = max(images.shape[2:])
+        if longest <= self.max_px:
+            return images
+        size = [max(1, round(side * self.max_px / longest)) for side in images.shape[2:]]
+        return F.interpolate(images, size, mode="bilinear", align_corners=False)
 
 
 class FeatureMatchingTerm(TermOptions):

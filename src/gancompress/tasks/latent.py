@@ -62,6 +62,10 @@ class LatentTask(Task):
         target = batch.get("target", batch["input"])
         return {**batch, "input": torch.cat([noise, self._one_hot(batch)], 1), "target": target}
 
+    def names(self, batch: Batch) -> Sequence[str]:
+        """None: those of a batch are of the real images beside the noise, which it has nothing to do with."""
+        return ()
+
     def generator_options(self) -> dict[str, Any]:
         """Sizes of noise and classes."""
         return {"latent_size": self.latent_size, "num_classes": len(self.classes)}

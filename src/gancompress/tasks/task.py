@@ -71,6 +71,10 @@ class Task:
         """What generators take, of what a batch holds as ``input``; by itself, just that. Twice is as good as once."""
         return held
 
+    def names(self, batch: Batch) -> Sequence[str]:
+        """Names of a batch's inputs; empty where they have none."""
+        return list(batch.get("name", ()))
+
     def generator_options(self) -> dict[str, Any]:
         """Options of the generator's family that follow from the task."""
         return {}

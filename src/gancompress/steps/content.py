@@ -1,0 +1,70 @@
+"""Where a student is to be like its teacher: the content of the teacher's images.
+
+Source: Liu et al., Content-Aware GAN Compression, CVPR 2021, section 3.3.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from gancompress.errors import ConfigError
+from gancompress.models.content_masks import MaskOptions, NoMask
+from gancompress.steps.step import Context
+from gancompress.tasks.task import Task
+from gancompress.training import Batch
+
+NUM_TRIED = 64
+"""Images in which some content must be, for a mask to be taken for a working one."""
+
+_BATCH_SIZE = 8
+
+
+class Content:
+    """Finds the content of images. Where the mask is ``none``, everything is, and nothing is computed."""
+
+    def __init__(self, options: MaskOptions, task: Task) -> None:
+        """Load what the mask needs.
+
+        Raises:
+            GanCompressError: In one of its kinds, where that cannot be had.
+        """
+        self.is_everything = isinstance(options, NoMask)
+        self._find, self._task = options.load(), task
+
+    @torch.no_grad()
+    def of(self, batch: Batch, image: Tensor) -> Tensor | None:
+        """Zeros and ones [b, 1, h, w]; None for everything.
+
+        Args:
+            batch: A prepared batch.
+            image: What the teacher made of it, [b, 3, h, w].
+
+        Raises:
+            ConfigError: The mask's network or function does not return what it should.
+            DataError: An image's own mask cannot be read or has another size.
+        """
+        return None if self.is_everything else self._find(image, self._task.names(batch))
+
+
+@torch.no_grad()
+def check_content(options: MaskOptions, teacher: nn.Module, context: Context) -> None:
+    """Try a mask on what the teacher makes of the first training inputs, before anything is trained.
+
+    Raises:
+        ConfigError: None of those images has a pixel of content; or as `Content.of`.
+        DataError: As `Content.of`.
+    """
+    content = Content(options, context.task)
+    if content.is_everything:
+        return
+    device, tried, num_pixels = context.accelerator.device, 0, 0
+    teacher = teacher.to(device).eval()
+    for batch in context.images("train", _BATCH_SIZE, NUM_TRIED):
+        mask = content.of(batch, teacher(context.task.encode(batch["input"].to(device))))
+        tried, num_pixels = tried + len(batch["input"]), num_pixels + (0 if mask is None else int(mask.sum()))
+    if not num_pixels:
+        raise ConfigError(
+            f"distillation: content: found none in any of the teacher's first {tried} images, expected some; check the "
+            f"mask '{options.kind}', or leave it out"
+        )
