@@ -23,6 +23,7 @@ from gancompress.job import Job
 from gancompress.metrics import MetricResult
 from gancompress.models.generator import CONFIG_FILE, WEIGHTS_FILE, Generator
 from gancompress.models.importers import load_generator
+from gancompress.models.noise import kept_noise
 from gancompress.models.trunks.weights import file_sha256
 from gancompress.models.weight_files import write_atomically
 from gancompress.quantization import FLOAT, Quantization, QuantizationOptions, QuantizedSize
@@ -358,10 +359,12 @@ class Pipeline:
         context = self._measuring()
         batch = context.first_images("test", 6)
         given = context.task.encode(batch["input"])
+        teacher, compressed = work.teacher.build(), work.build()
+        shared = kept_noise(teacher, compressed)
         with torch.no_grad():
             images: dict[str, Tensor] = {
-                "teacher": work.teacher.build()(given),
-                "compressed": work.build()(given),
+                "teacher": teacher(given, **shared),
+                "compressed": compressed(given, **shared),
             }
         (self._directory / "samples").mkdir(exist_ok=True)
         sample_grid(context.task.columns(batch, images), self._directory / "samples" / "test.png")

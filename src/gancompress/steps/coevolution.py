@@ -20,6 +20,7 @@ from gancompress.cost import CostModel
 from gancompress.errors import ConfigError, TrainingError
 from gancompress.losses.adversarial import Logits
 from gancompress.models.generator import Generator
+from gancompress.models.noise import kept_noise
 from gancompress.models.weight_files import read_safetensors, write_safetensors
 from gancompress.search import GeneticOptions, MaskSpace, next_generation
 from gancompress.steps.batches import HeldBatches
@@ -160,7 +161,7 @@ class _Likeness:
     def __init__(self, teacher: nn.Module, discriminator: nn.Module, context: Context, max_images: int | None) -> None:
         self.device, self._task = context.accelerator.device, context.task
         self._discriminator = discriminator.to(self.device).eval()
-        teacher = teacher.to(self.device).eval()
+        self._teacher = teacher = teacher.to(self.device).eval()
         num_items = len(context.data.open("search"))
         self.num_images = num_items if max_images is None else min(max_images, num_items)
 
@@ -179,7 +180,7 @@ class _Likeness:
         total, count = 0.0, 0
         for held in self._batches:
             batch = self._moved(held)
-            logits = self._logits(batch, network(self._given(batch)))
+            logits = self._logits(batch, network(self._given(batch), **kept_noise(self._teacher, network)))
             apart = [(mine - batch[f"logits_{i}"]).double().square().mean() for i, mine in enumerate(logits)]
             total += float(torch.stack(apart).mean()) * len(batch["input"])
             count += len(batch["input"])

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from torch import nn
 
 from gancompress.importance import AnyScore, ScoreOptions
 from gancompress.models.families import find_family
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
 from gancompress.quantization import FLOAT
+from gancompress.steps.content import check_content
 from gancompress.steps.distillation import Distillation, DistillationOptions
 from gancompress.steps.prune import Narrowing, cut, sorted_by
 from gancompress.steps.quantize import Quantizing, taken_apart
 from gancompress.steps.recalibration import Calibration, recalibrate
 from gancompress.steps.step import Context, Step, Work
 from gancompress.steps.students import FixedStudent, Student
-from gancompress.steps.teacher import PATCHGAN, NetworkOptions, fresh_discriminator
+from gancompress.steps.stylegan2 import StyleGan2Distillation
+from gancompress.steps.teacher import PATCHGAN, NetworkOptions, fresh_discriminator, undivided_batch
+from gancompress.tasks import StyleGan2Options
 from gancompress.training import TrainingOptions
 
 
@@ -43,18 +47,45 @@ class Learning(Step):
         used = self.distillation.lambda_gan > 0
         return inherited or fresh_discriminator(self.discriminator, work.teacher, context, used=used)
 
+    def tutor(self, work: Work, context: Context) -> nn.Module:
+        """The teacher at work. Raises as `check_content`."""
+        teacher = work.teacher.build()
+        check_content(self.distillation.content, teacher, context)
+        return teacher
+
     def teach(self, student: Student, work: Work, context: Context) -> Generator:
         """Train a student against the work's teacher; returns the discriminator."""
         judge = self.judge(work, context)
-        discriminator = judge.build()
+        teacher, discriminator = self.tutor(work, context), judge.build()
         taps = () if is_import_path(work.teacher.family) else _taps(work.teacher)
         torch.manual_seed(context.seed + 4)  # what adapts feature maps starts from fresh weights
-        objective = Distillation(
-            context.task, work.teacher.build(), student, discriminator, self.distillation, taps, context.example()
+        objective = self.objective(
+            context.task, teacher, student, discriminator, self.distillation, taps, context.example()
         )
         context.train(objective, self.training)
         recalibrate(student.module, Calibration(context))
         return Generator.from_module(discriminator.cpu(), judge.family, judge.config)
+
+    def objective(self, *networks: Any) -> Distillation:
+        """What is trained; arguments as those of `Distillation`."""
+        return Distillation(*networks)
+
+
+class OneStudent(Learning):
+    """What steps that train a single network have in common.
+
+    Attributes:
+        stylegan2: The game of a StyleGAN2 student: the regularisers of both networks, mixed styles, and updates one
+            after another. Without it a StyleGAN2 learns as any other network.
+    """
+
+    stylegan2: StyleGan2Options | None = None
+
+    def objective(self, *networks: Any) -> Distillation:
+        """What is trained, in the game that is asked for."""
+        if self.stylegan2 is None:
+            return super().objective(*networks)
+        return StyleGan2Distillation(self.stylegan2, undivided_batch(self.kind, self.training), *networks)
 
     def improved(self, work: Work, context: Context) -> Work:
         """The work with its network trained, quantized where it is."""
@@ -64,7 +95,7 @@ class Learning(Step):
         return Work(work.teacher, generator, judge, quantization=quantization)
 
 
-class Distill(Learning, Narrowing, Quantizing):
+class Distill(OneStudent, Narrowing, Quantizing):
     """Train a narrower student, its weights transferred from the teacher.
 
     Attributes:
@@ -87,7 +118,7 @@ class Distill(Learning, Narrowing, Quantizing):
         return self.improved(replace(work, generator=narrow, quantization=self.begun(narrow, context)), context)
 
 
-class Finetune(Learning, Quantizing):
+class Finetune(OneStudent, Quantizing):
     """Train the network as it is now against its teacher. A quantized one stays quantized, its ranges move on."""
 
     kind = "finetune"

@@ -14,7 +14,10 @@ from torch import Tensor, nn
 
 from gancompress.errors import ConfigError
 from gancompress.losses import AdversarialLoss
+from gancompress.models.content_masks import AnyMask, NoMask
+from gancompress.models.noise import drawn_noise, kept_noise
 from gancompress.options import Options, as_tuple
+from gancompress.steps.content import Content
 from gancompress.steps.students import Running, Student, tapped
 from gancompress.steps.terms import (
     ChannelTerm,
@@ -24,6 +27,7 @@ from gancompress.steps.terms import (
     FeatureTerm,
     FlowTerm,
     KernelAlignmentTerm,
+    LpipsTerm,
     Maps,
     Networks,
     PerceptualTerm,
@@ -56,6 +60,9 @@ class DistillationOptions(Options):
         taps: Paths of the modules whose maps are compared; the family's own where empty.
         ssim: Structural dissimilarity of the images.
         perceptual: Content and style of the images over a trained network.
+        lpips: LPIPS of the images, or the same over another trained network.
+        content: Where the content is: what the reconstruction and the perceptual terms (``perceptual``, ``lpips``)
+            see of both images. It is found in the teacher's image.
         feature_matching: The discriminator's feature maps of the student's image and of the real one.
         relation: Relations among the parts of an image.
         total_variation: Of the student's images.
@@ -74,6 +81,8 @@ class DistillationOptions(Options):
     taps: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
     ssim: SsimTerm = SsimTerm()
     perceptual: PerceptualTerm = PerceptualTerm()
+    lpips: LpipsTerm = LpipsTerm()
+    content: AnyMask = NoMask()
     feature_matching: FeatureMatchingTerm = FeatureMatchingTerm()
     relation: RelationTerm = RelationTerm()
     total_variation: TotalVariationTerm = TotalVariationTerm()
@@ -119,7 +128,7 @@ class Outputs(NamedTuple):
     maps: Maps
 
 
-class _Pass(NamedTuple):
+class Pass(NamedTuple):
     """One network on one batch, and what it learns from.
 
     Attributes:
@@ -128,8 +137,10 @@ class _Pass(NamedTuple):
         teacher: What the teacher made.
         logits: The discriminator's of its image.
         real_logits: The discriminator's of the first real image, where it saw both in one batch.
+        content: Where its image is to be like the target, as zeros and ones; None for everywhere.
         share: Of this network in the losses of the step: they are means over its networks.
         is_first: Whether it is the first network of the step.
+        num_images: Images trained on before the step.
     """
 
     student: Outputs
@@ -137,8 +148,10 @@ class _Pass(NamedTuple):
     teacher: Outputs
     logits: Any
     real_logits: Any
+    content: Tensor | None
     share: float
     is_first: bool
+    num_images: int
 
 
 class Distillation(Objective):
@@ -148,6 +161,7 @@ class Distillation(Objective):
     gradients are computed before the next one runs, so that the activations of only one are held, whatever their
     number. All gradients are means over the networks: those of the student, and those of the discriminator, which sees
     the images of all of them against the same real ones. Both phases share the discriminator's pass over an image.
+    Networks that add noise inside get the same maps as their teacher, drawn for each batch.
     """
 
     averaged = ("student",)
@@ -186,7 +200,8 @@ class Distillation(Objective):
         self._taps = tuple(dict.fromkeys(tap for _, own in terms.values() for tap in own))
         compares_images = any(term.compares == "images" for term, _ in terms.values())
         pseudo_pairs = options.reconstruct == "teacher" or not task.paired
-        self._uses_teacher = bool(self._taps) or (compares_images and pseudo_pairs)
+        self._content = Content(options.content, task)
+        self._uses_teacher = bool(self._taps) or (compares_images and (pseudo_pairs or not self._content.is_everything))
         student_example = _evaluated(student.module, self._taps, example)
         teacher_example = _evaluated(teacher, self._taps, example)
         self._terms: dict[str, tuple[float, tuple[str, ...], Term]] = {}
@@ -208,44 +223,53 @@ class Distillation(Objective):
             self.modules["discriminator"] = discriminator
             self.phases = (Phase("discriminator", ("discriminator",), self._discriminator_loss), *self.phases)
 
-    def forward(self, batch: Batch, num_images: int) -> _Pass:
+    def forward(self, batch: Batch, num_images: int) -> Pass:
         """The first network of a step."""
         return next(self.passes(batch, num_images))
 
-    def passes(self, batch: Batch, num_images: int) -> Iterator[_Pass]:
+    def passes(self, batch: Batch, num_images: int) -> Iterator[Pass]:
         """Every network of a step, the teacher's outputs shared among them."""
         given = self.task.encode(batch["input"])
-        taught = self._teach(batch, given)
+        shared = self._drawn(given)
+        taught = self._teach(batch, given, shared)
+        content = self._content.of(batch, taught.image) if self._uses_teacher else None
         target = taught.image if self.options.reconstruct == "teacher" else self.task.answer(batch, taught.image)
         networks = self._student.draw(num_images)
         for number, running in enumerate(networks):
-            made = self._run(running, given)
+            made = self._run(running, given, shared)
             logits = self._judge(batch, made.image, taught.image)
-            yield _Pass(made, target, taught, *logits, 1 / len(networks), is_first=number == 0)
+            share = 1 / len(networks)
+            yield Pass(made, target, taught, *logits, content, share, is_first=number == 0, num_images=num_images)
             if self._student.in_place and number == 0:
                 target = made.image.detach()
 
     def preview(self, batch: Batch, modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
         """Input, teacher, student, truth."""
         given = self.task.encode(batch["input"])
-        images = {"teacher": self.frozen["teacher"](given)}
-        images |= {name: run(given) for name, run in self._student.shown(modules["student"]).items()}
+        teacher, student = self.frozen["teacher"], modules["student"]
+        shared = kept_noise(teacher, student)
+        images = {"teacher": teacher(given, **shared)}
+        images |= {name: run(given, **shared) for name, run in self._student.shown(student).items()}
         return self.task.columns(batch, images)
 
+    def _drawn(self, given: Tensor) -> dict[str, Any]:
+        """What is drawn for a batch and given to teacher and student alike, as keywords: noise maps."""
+        return drawn_noise(self.frozen["teacher"], self.modules["student"], len(given))
+
     @torch.no_grad()
-    def _teach(self, batch: Batch, images: Tensor) -> Outputs:
+    def _teach(self, batch: Batch, given: Tensor, shared: Mapping[str, Any]) -> Outputs:
         """The teacher's outputs; where nobody asks for them, the input in the place of its image."""
         teacher = self.frozen["teacher"]
         shown = {"teacher", "both"} if "target" in batch else {"teacher", "both", "auto"}
         is_taken_for_real = bool(self.options.lambda_gan) and self.options.real in shown
         if not self._uses_teacher and not is_taken_for_real:
-            return Outputs(images, {})
+            return Outputs(given, {})
         with tapped(teacher, self._taps) as maps:
-            return Outputs(teacher(images), maps)
+            return Outputs(teacher(given, **shared), maps)
 
-    def _run(self, running: Running, images: Tensor) -> Outputs:
+    def _run(self, running: Running, given: Tensor, shared: Mapping[str, Any]) -> Outputs:
         with tapped(running.structure, self._taps) as maps:
-            return Outputs(running.network(images), maps)
+            return Outputs(running.network(given, **shared), maps)
 
     def _judge(self, batch: Batch, image: Tensor, teacher_image: Tensor) -> tuple[Any, Any]:
         """What the discriminator makes of a student's image and, where a term compares them, of the real one."""
@@ -256,7 +280,7 @@ class Distillation(Objective):
             return discriminator(seen), None
         return in_one_batch(discriminator, seen, self._real(batch, teacher_image)[0])
 
-    def _discriminator_loss(self, batch: Batch, made: _Pass) -> Losses:
+    def _discriminator_loss(self, batch: Batch, made: Pass) -> Losses:
         assert made.logits is not None
         loss = made.share * self._gan.on_fake(made.logits)
         if made.is_first:
@@ -279,14 +303,14 @@ class Distillation(Objective):
         images["both"] = images["target"] + images["teacher"]
         return [self.task.seen(batch, image) for image in images[self.options.real]]
 
-    def _generator_loss(self, batch: Batch, made: _Pass) -> Losses:
+    def _generator_loss(self, batch: Batch, made: Pass) -> Losses:
         losses = Losses()
         if made.logits is not None:
             losses["gan"] = made.share * self.options.lambda_gan * self._gan.generator(made.logits)
         for name, (weight, taps, term) in self._terms.items():
             maps = ({tap: each[tap] for tap in taps} for each in (made.student.maps, made.teacher.maps))
             judged = {"logits": made.logits, "real_logits": made.real_logits}
-            compared = Comparison(made.student.image, made.target, *maps, **judged)
+            compared = Comparison(made.student.image, made.target, *maps, **judged, content=made.content)
             losses[name] = made.share * weight * term.loss(compared)
         return losses
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from gancompress.data.kinds.labels import LabelledConfig
 from gancompress.errors import MetricError
 from gancompress.metrics import ContentMask, Evaluator, FeatureNetwork, FeatureSet, MetricResult, reference_key
+from gancompress.models.noise import kept_noise
 from gancompress.steps.batches import HeldBatches
 from gancompress.steps.latent_evaluation import LatentEvaluation, latent_metrics
 from gancompress.steps.metric_options import MetricOptions
@@ -43,7 +44,8 @@ class Evaluation:
             names: The metrics.
             context: Data and device.
             split: Name of the split.
-            teacher: Where given, its images are what is compared with, not the real ones.
+            teacher: Where given, its images are what is compared with, not the real ones. Networks then add the noise
+                maps that it holds, where they add any.
             stopwatch: Told where the time goes: ``loading`` of images, ``generation``, ``features`` (all that metrics
                 make of a batch), ``distance`` (what they make of all of them), ``reference`` (once), ``latents``.
 
@@ -139,7 +141,8 @@ class Evaluation:
 
     def _drawn(self, generator: nn.Module, batch: Batch) -> Tensor:
         given = self._context.task.encode(batch["input"].to(self._device))
-        return generator(given).clamp(-1, 1)
+        shared = {} if self._teacher is None else kept_noise(self._teacher, generator)
+        return generator(given, **shared).clamp(-1, 1)
 
     def _find_references(self) -> None:
         """Features of the images to compare with: real ones from the cache, or computed."""

@@ -109,7 +109,7 @@ class Slim(Learning, Quantizing):
             self.streams,
             course,
             context.task,
-            work.teacher.build(),
+            self.tutor(work, context),
             discriminator,
             self.distillation,
             context.example(),

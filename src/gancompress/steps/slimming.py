@@ -53,8 +53,8 @@ class ScaledStudent(Student):
     def _scaled(self, module: nn.Module) -> Network:
         if not self.scales.readers:
             return module
-        return lambda image: torch.func.functional_call(
-            module, self.scales.applied(dict(module.named_parameters())), (image,)
+        return lambda given, **shared: torch.func.functional_call(
+            module, self.scales.applied(dict(module.named_parameters())), (given,), shared
         )
 
 

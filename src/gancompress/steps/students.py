@@ -15,7 +15,8 @@ from gancompress.channels import ChannelGraph, ChannelPlan, SubNetwork
 from gancompress.errors import ConfigError, nearest
 from gancompress.search import SearchSpace
 
-Network = Callable[[Tensor], Tensor]
+Network = Callable[..., Tensor]
+"""From inputs of a generator to images; what it shares with its teacher, such as noise maps, comes as keywords."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Running:
     """A network ready to run.
 
     Attributes:
-        network: From images to images.
+        network: The network.
         structure: The module tree whose submodules run, for hooks.
     """
 

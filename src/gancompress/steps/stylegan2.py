@@ -1,0 +1,106 @@
+"""How a StyleGAN2 student learns: in the game that its teacher learned in, and from its teacher.
+
+Source: Liu et al., Content-Aware GAN Compression, CVPR 2021, section 3.3, as released; the game: Karras et al., CVPR
+2020.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gancompress.errors import ConfigError
+from gancompress.models.stylegan2 import StyleGan2Generator
+from gancompress.steps.distillation import Distillation, Pass
+from gancompress.tasks import StyleGan2Game, StyleGan2Options
+from gancompress.training import Batch, Losses, Phase, TrainingOptions
+
+
+class StyleGan2Distillation(Distillation):
+    """The discriminator and its regulariser, then the student and its own, one after another.
+
+    Teacher and student get the same noise, the same noise maps, and styles that change to those of the same other noise
+    at the same layer. The discriminator's loss is not halved, as in the game, so that R1 weighs what it weighs there.
+    """
+
+    update_together = False
+
+    def __init__(self, game: StyleGan2Options, batch_size: int, *networks: Any) -> None:
+        """Take the networks.
+
+        Args:
+            game: The game.
+            batch_size: Images of one step, over all processes.
+            networks: What `Distillation` takes, in its order; the student is one network.
+
+        Raises:
+            ConfigError: Teacher or student is no StyleGAN2, or a term compares maps of the discriminator; or as
+                `Distillation`.
+        """
+        super().__init__(*networks)
+        if self.options.feature_matching.weight:
+            raise ConfigError("stylegan2: got feature_matching, expected none: its discriminator returns logits alone")
+        self._game, self._generator = StyleGan2Game(game, batch_size), _stylegan2(self.modules["student"], "student")
+        _stylegan2(self.frozen["teacher"], "teacher")
+        phases = {phase.name: phase for phase in self.phases}
+        learner = phases.pop("generator")
+        judge = ("discriminator",)
+        self.phases = (
+            *phases.values(),
+            *([Phase("discriminator_r1", judge, self._r1_loss)] if phases and game.r1 else []),
+            learner,
+            *([Phase("generator_path", learner.modules, self._path_loss)] if game.path_length else []),
+        )
+
+    def optimizers(self, phase: Phase, options: TrainingOptions) -> dict[str, torch.optim.Optimizer]:
+        """One for each network, which its regulariser shares."""
+        return self._game.optimizers(phase, lambda: super(StyleGan2Distillation, self).optimizers(phase, options))
+
+    def memory(self) -> dict[str, Tensor]:
+        """That of the game."""
+        return self._game.memory()
+
+    def remember(self, memory: Mapping[str, Tensor]) -> None:
+        """Take it back."""
+        self._game.remember(memory)
+
+    def _drawn(self, given: Tensor) -> dict[str, Any]:
+        """Noise maps, and for most batches other noise for the finer layers."""
+        mixing = self._game.mixing(given, self._generator.num_styles)
+        return {**super()._drawn(given), "mixed_with": mixing}
+
+    def _judge(self, batch: Batch, image: Tensor, teacher_image: Tensor) -> tuple[None, None]:
+        """Nothing yet: the discriminator changes before the student learns from it."""
+        return None, None
+
+    def _discriminator_loss(self, batch: Batch, made: Pass) -> Losses:
+        real, fake = self._reals(batch, made), self.task.seen(batch, made.student.image)
+        return self._game.discriminator_loss(self._gan, self.modules["discriminator"], real, fake, made.num_images)
+
+    def _r1_loss(self, batch: Batch, made: Pass) -> Losses:
+        return self._game.r1_loss(self.modules["discriminator"], self._reals(batch, made), made.num_images)
+
+    def _generator_loss(self, batch: Batch, made: Pass) -> Losses:
+        logits = None
+        if "discriminator" in self.modules:
+            seen = self.task.seen(batch, made.student.image)
+            logits = self._game.judged(self.modules["discriminator"], seen)
+        return super()._generator_loss(batch, made._replace(logits=logits))
+
+    def _path_loss(self, batch: Batch, made: Pass) -> Losses:
+        given = self.task.encode(batch["input"])
+        return self._game.path_loss(self._generator, given, made.num_images)
+
+    def _reals(self, batch: Batch, made: Pass) -> Tensor:
+        return torch.cat(self._real(batch, made.teacher.image))
+
+
+def _stylegan2(network: nn.Module, role: str) -> StyleGan2Generator:
+    if not isinstance(network, StyleGan2Generator):
+        raise ConfigError(
+            f"stylegan2: got a {type(network).__name__} as {role}, expected a StyleGAN2; leave stylegan2 out"
+        )
+    return network

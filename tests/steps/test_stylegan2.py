@@ -1,0 +1,171 @@
+"""A StyleGAN2 student in the game of its teacher: what both share, the regularisers, the order of updates."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gancompress.errors import ConfigError
+from gancompress.models.families import build
+from gancompress.models.stylegan2 import StyleGan2Generator
+from gancompress.steps import Finetune
+from gancompress.steps.distillation import DistillationOptions
+from gancompress.steps.students import FixedStudent
+from gancompress.steps.stylegan2 import StyleGan2Distillation
+from gancompress.tasks import LatentTask, StyleGan2Options
+from gancompress.training import Checkpoints, OptimizerOptions, TrainingOptions, fit
+from tests.steps.small_work import Lines
+
+TASK = LatentTask(latent_size=6)
+SIZE = {"resolution": 8, "channel_max": 4}
+BATCH = 4
+PLAIN = {"gan": "vanilla", "lambda_reconstruction": 3, "lambda_features": 0, "real": "target"}
+
+
+def generator(seed: int) -> StyleGan2Generator:
+    torch.manual_seed(seed)
+    network = build("stylegan2", {**SIZE, "latent_size": 6})
+    assert isinstance(network, StyleGan2Generator)
+    return network
+
+
+def batch(start: int = 0, size: int = BATCH) -> dict:
+    draw = torch.Generator().manual_seed(start)
+    images = torch.randn(size, 3, 8, 8, generator=draw).tanh()
+    return dict(TASK.prepare({"input": images, "name": [""] * size}, "train", range(start, start + size)))
+
+
+def objective(student: nn.Module | None = None, game: dict | None = None, **options) -> StyleGan2Distillation:
+    teacher, judge = generator(0).eval(), build("stylegan2_discriminator", SIZE)
+    weights, student = DistillationOptions(**{**PLAIN, **options}), student or generator(1)
+    parts = (TASK, teacher, FixedStudent(student), judge, weights, (), torch.zeros(1, 6))
+    return StyleGan2Distillation(StyleGan2Options(**game or {}), BATCH, *parts)
+
+
+def test_terms():
+    made_of = objective(game={"style_mixing": 0.0})
+    assert [phase.name for phase in made_of.phases] == [
+        "discriminator",
+        "discriminator_r1",
+        "generator",
+        "generator_path",
+    ]
+    given = batch()
+    made, judge = made_of.forward(given, 0), made_of.modules["discriminator"]
+    phases = {phase.name: phase for phase in made_of.phases}
+    real, fake = judge(given["target"]), judge(made.student.image)
+    loss = phases["discriminator"].loss(given, made)["gan"]
+    assert loss.item() == pytest.approx((F.softplus(-real) + F.softplus(fake)).mean().item())
+    terms = phases["generator"].loss(given, made)
+    assert terms["gan"].item() == pytest.approx(F.softplus(-fake).mean().item())
+    gap = (made.student.image - made.teacher.image).abs().mean()
+    assert terms["reconstruction"].item() == pytest.approx(3 * gap.item())
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_teacher_and_student_share_noise_and_mixed_styles(share):
+    teacher = generator(0)
+    made_of = objective(copy.deepcopy(teacher), {"style_mixing": share})
+    for position in range(0, 20, BATCH):
+        made = made_of.forward(batch(position), position)
+        assert torch.equal(made.student.image, made.teacher.image)
+    torch.manual_seed(5)
+    mixed = made_of.forward(batch(), 0).teacher.image
+    torch.manual_seed(5)
+    drawn = made_of._drawn(batch()["input"])
+    assert (drawn["mixed_with"] is not None) == bool(share)
+    assert torch.equal(mixed, teacher(batch()["input"], **drawn))
+    assert torch.equal(mixed, teacher(batch()["input"], drawn["noise"])) != bool(share)
+
+
+def test_the_generator_learns_from_the_updated_discriminator():
+    """Within one step, by plain gradient descent in the place of Adam."""
+    made_of = objective(game={"r1": 0.0, "path_length": 0.0})
+    judge = made_of.modules["discriminator"]
+    made = made_of.forward(batch(), 0)
+    judged, learned = made_of.phases
+    before = learned.loss(batch(), made)["gan"].item()
+    judged.loss(batch(), made)["gan"].backward()
+    with torch.no_grad():
+        for parameter in judge.parameters():
+            parameter -= 0.1 * parameter.grad
+    after = learned.loss(batch(), made)["gan"].item()
+    assert after != before
+    assert after == pytest.approx(F.softplus(-judge(made.student.image)).mean().item())
+
+
+def test_regularisers_come_at_some_of_the_steps():
+    made_of = objective(game={"r1_every": 4, "path_length_every": 2})
+    phases = {phase.name: phase for phase in made_of.phases}
+    for step in range(6):
+        made = made_of.forward(batch(), step * BATCH)
+        assert bool(phases["discriminator_r1"].loss(batch(), made)) == (step % 4 == 0)
+        assert bool(phases["generator_path"].loss(batch(), made)) == (step % 2 == 0)
+
+
+def test_optimizers_follow_the_regularisers():
+    made_of = objective(game={"r1_every": 16, "path_length_every": 4})
+    options = TrainingOptions(optimizer=OptimizerOptions(learning_rate=0.002, betas=(0.0, 0.99)))
+    made = {phase.name: made_of.optimizers(phase, options) for phase in made_of.phases}
+    assert made["discriminator_r1"]["discriminator"] is made["discriminator"]["discriminator"]
+    assert made["generator_path"]["generator"] is made["generator"]["generator"]
+    for name, ratio in (("discriminator", 16 / 17), ("generator", 4 / 5)):
+        (group,) = made[name][name].param_groups
+        assert group["lr"] == pytest.approx(0.002 * ratio)
+        assert group["betas"] == pytest.approx((0.0, 0.99**ratio))
+
+
+def test_without_a_discriminator_the_path_length_is_left():
+    made_of = objective(lambda_gan=0)
+    assert [phase.name for phase in made_of.phases] == ["generator", "generator_path"]
+    assert set(made_of.phases[0].loss(batch(), made_of.forward(batch(), 0))) == {"reconstruction"}
+
+
+def train(directory: Path, log: Lines | None = None, **others) -> dict[str, Tensor]:
+    made_of = objective(game={"r1_every": 2, "path_length_every": 3, "augmentation": {"images_to_full": 64}})
+    options = TrainingOptions(
+        num_images=32,
+        batch_size=BATCH,
+        ema_half_life=16,
+        checkpoint_every=4,
+        log_every=16,
+        optimizer=OptimizerOptions(learning_rate=0.01, betas=(0.0, 0.99)),
+    )
+
+    def loader(start: int, size: int):
+        while True:
+            yield batch(start, size)
+            start += size
+
+    fit(made_of, options, loader, Checkpoints(directory), Accelerator(cpu=True), log or Lines(), seed=3, **others)
+    state = {}
+    for name, module in made_of.modules.items():
+        state |= {f"{name}.{key}": value.clone() for key, value in module.state_dict().items()}
+    return state | made_of.memory()
+
+
+def test_stopping_and_resuming_changes_no_bit(tmp_path):
+    log = Lines()
+    straight = train(tmp_path / "a", log)
+    assert {"discriminator_r1/r1", "generator_path/path_length", "generator/reconstruction"} <= log.lines[0][1].keys()
+    steps = iter(range(1, 100))
+    stopped = train(tmp_path / "b", stop=lambda: next(steps) == 3)
+    resumed = train(tmp_path / "b")
+    assert all(torch.equal(resumed[name], straight[name]) for name in straight)
+    assert any(not torch.equal(stopped[name], straight[name]) for name in straight)
+
+
+def test_what_does_not_fit_the_game():
+    with pytest.raises(ConfigError, match="stylegan2: got a SnganGenerator as student, expected a StyleGAN2; leave"):
+        objective(build("sngan_32", {"ngf": 4, "latent_size": 6}))
+    with pytest.raises(ConfigError, match="stylegan2: got feature_matching, expected none"):
+        objective(feature_matching={"weight": 1})
+    step = Finetune(stylegan2=StyleGan2Options(), training=TrainingOptions(batch_size=4, micro_batches=2))
+    with pytest.raises(ConfigError, match="finetune: training: got micro_batches 2, expected 1 for a StyleGAN2"):
+        step.objective()
