@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -33,8 +33,9 @@ from gancompress.run_log import RunLog, Show
 from gancompress.steps import Step, Work
 from gancompress.steps.evaluation import Evaluation
 from gancompress.steps.latent_evaluation import check_styles, latent_metrics
+from gancompress.steps.latent_pictures import latent_pictures
 from gancompress.steps.step import Budget, Context, StepLog
-from gancompress.tasks import find_task
+from gancompress.tasks import LatentTask, find_task
 
 _REPORTING = {"checkpoint_every", "log_every", "preview_every"}
 FORMAT_VERSION = 2
@@ -74,6 +75,7 @@ class Outcome:
         compressed: The network that came out.
         exports: The files that were written, each with how far it is from eager.
         records: What each step noted when it was done, in their order.
+        pictures: Captions of pictures by their path in the run directory; the sample grid is not among them.
     """
 
     job: Job
@@ -82,6 +84,7 @@ class Outcome:
     compressed: Measured
     exports: tuple[ExportReport, ...]
     records: tuple[Mapping[str, Any], ...]
+    pictures: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -197,8 +200,9 @@ class Pipeline:
         self._do("exporting")
         exports = self._export(work)
         self._samples(work)
+        pictures = self._pictures(work)
         self._do("timing both networks")
-        return Outcome(self._job, self._directory, teacher, compressed, exports, tuple(self._records))
+        return Outcome(self._job, self._directory, teacher, compressed, exports, tuple(self._records), pictures)
 
     def outlook(self) -> list[Stage]:
         """What `run` would meet, in order: the teacher, where it is to be trained, and the steps. Writes nothing.
@@ -213,14 +217,21 @@ class Pipeline:
         self._job.data.check_splits()
         return self._stages()
 
-    def evaluate(self, split: str) -> Measured:
-        """Measure the network that a finished run left, on any split.
+    def evaluate(self, split: str, of: Literal["compressed", "teacher"] = "compressed") -> Measured:
+        """Measure the network that a finished run left, or its teacher, on any split.
 
         Raises:
             GanCompressError: In one of its kinds, where the user can mend it.
         """
-        teacher = Generator.load(self._directory / "teacher")
-        return self._measure(_load_network(self._directory, teacher), split)
+        work = self._finished()
+        return self._measure(work if of == "compressed" else Work(work.teacher, work.teacher), split)
+
+    def pictures(self) -> dict[str, str]:
+        """Draw pictures of a finished run's networks; their captions by path. Raises as `evaluate`."""
+        return self._pictures(self._finished())
+
+    def _finished(self) -> Work:
+        return _load_network(self._directory, Generator.load(self._directory / "teacher"))
 
     def example(self) -> Tensor:
         """An input of the generators, [1, c, h, w]."""
@@ -368,6 +379,19 @@ class Pipeline:
             }
         (self._directory / "samples").mkdir(exist_ok=True)
         sample_grid(context.task.columns(batch, images), self._directory / "samples" / "test.png")
+
+    def _pictures(self, work: Work) -> dict[str, str]:
+        """Pictures of latent spaces, for tasks that have one."""
+        task = self._measuring().task
+        if not isinstance(task, LatentTask):
+            return {}
+        pictures = latent_pictures(task, {"teacher": work.teacher.build(), "compressed": work.build()})
+        (self._directory / "samples").mkdir(exist_ok=True)
+        captions = {}
+        for name, picture in pictures.items():
+            captions[f"samples/{name}.png"] = picture.caption
+            sample_grid(picture.columns, self._directory / "samples" / f"{name}.png", picture.rows)
+        return captions
 
 
 def _weights_digest(path: Path) -> list[str]:

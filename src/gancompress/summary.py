@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 import torch
 
 from gancompress.cost.latency import in_turns
+from gancompress.errors import DataError
 from gancompress.metrics import MetricResult
 from gancompress.models.config_strings import plan_string
 from gancompress.models.generator import Generator
@@ -62,9 +65,37 @@ def summarise(outcome: Outcome, example: torch.Tensor, rounds: int = 20) -> Repo
         steps=[_step(record, directory) for record in records],
         search=next((_search(record["search"]) for record in records if record.get("search")), None),
         samples=Samples("samples/test.png", "The first images of the test split."),
+        pictures=[Samples(path, caption) for path, caption in outcome.pictures.items()],
         exports=[_export(report, example, directory) for report in outcome.exports],
         input_size="x".join(map(str, example.shape)),
     )
+
+
+def add_to_report(directory: Path, measured: Mapping[str, Measured], pictures: Mapping[str, str]) -> Report:
+    """The report of a finished run with what was measured of its networks since.
+
+    Args:
+        directory: The run directory.
+        measured: By the network's name in the report; metrics of a name that it has already take their place.
+        pictures: Captions by path; a picture that it has already is not named twice.
+
+    Raises:
+        DataError: There is no report, or none that this version can read.
+    """
+    file = directory / "report.json"
+    if not file.is_file():
+        raise DataError(f"{file}: found no such file, expected the report of a finished run; run compress to its end")
+    report = Report.from_json(json.loads(file.read_text()))
+    networks, names = [], []
+    for network in report.networks:
+        results = measured[network.name].metrics if network.name in measured else {}
+        names += results
+        networks.append(replace(network, metrics={**network.metrics, **{n: _metric(r) for n, r in results.items()}}))
+    known = {picture.path for picture in report.pictures}
+    more = [Samples(path, caption) for path, caption in pictures.items() if path not in known]
+    note = f"Measured after the run, by gancompress evaluate: {', '.join(dict.fromkeys(names))}."
+    notes = report.notes if note in report.notes or not names else [*report.notes, note]
+    return replace(report, networks=networks, pictures=[*report.pictures, *more], notes=notes)
 
 
 def environment() -> dict[str, str | int | float | None]:

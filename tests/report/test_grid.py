@@ -88,3 +88,18 @@ def test_background_is_transparent_and_labels_are_drawn(tmp_path: Path):
 def test_columns_that_do_not_fit_are_refused(tmp_path: Path, columns: dict, reason: str):
     with pytest.raises(DataError, match=reason):
         sample_grid(columns, tmp_path / "grid.png")
+
+
+def test_labels_of_rows_stand_at_the_left_of_the_same_pixels(tmp_path: Path):
+    images = {"a": torch.rand(2, 3, 4, 4) * 2 - 1}
+    sample_grid(images, tmp_path / "plain.png")
+    sample_grid(images, tmp_path / "named.png", ["first", "second"])
+    plain, named = read(tmp_path / "plain.png"), read(tmp_path / "named.png")
+    left = named.shape[1] - plain.shape[1]
+    assert left > 4 * GUTTER_PX
+    assert np.array_equal(named[:, left:], plain)
+    for row in range(2):
+        top = plain.shape[0] - (2 - row) * 160 - (1 - row) * GUTTER_PX
+        assert named[top : top + 160, :left, 3].any()
+    with pytest.raises(DataError, match="got 1 labels for 2 rows, expected one for each, or none"):
+        sample_grid(images, tmp_path / "refused.png", ["first"])

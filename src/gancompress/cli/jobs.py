@@ -82,6 +82,11 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="A finished run directory.")],
     split: Annotated[str, typer.Option(help="The split of the run's data to measure on.")] = "test",
     options: RecipeOption = [],  # noqa: B006
+    of_teacher: Annotated[bool, typer.Option("--teacher", help="Measure its teacher, too.")] = False,
+    into_report: Annotated[
+        bool,
+        typer.Option("--report", help="Add what is measured on test to the run's report, and draw its pictures anew."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Measure the network of a finished run again, or on another split or with other metrics (--set metrics...)."""
@@ -90,12 +95,18 @@ def evaluate(
     from gancompress.job import load_job
     from gancompress.models.generator import Generator
     from gancompress.pipeline import Pipeline
-    from gancompress.summary import RUNTIME, latencies
+    from gancompress.report import write_report
+    from gancompress.summary import RUNTIME, add_to_report, latencies
 
     if not (run / "job.yaml").is_file():
         raise ConfigError(f"{run}: found no job.yaml, expected a run directory that compress has finished")
+    if into_report and split != "test":
+        raise ConfigError(f"--report: got split '{split}', expected test, which the report is about; leave one out")
     pipeline = Pipeline(load_job(str(run / "job.yaml"), options), run, notices.print)
     measured, teacher = pipeline.evaluate(split), Generator.load(run / "teacher")
+    both = {"compressed": measured} | ({"teacher": pipeline.evaluate(split, "teacher")} if of_teacher else {})
+    if into_report:
+        write_report(add_to_report(run, both, pipeline.pictures()), run)
     example = pipeline.example()
     costs = {"teacher": pipeline.cost(teacher), "compressed": measured.cost}
     times = dict(zip(costs, latencies((teacher, measured.generator), example), strict=True))
@@ -105,11 +116,14 @@ def evaluate(
         networks = {
             name: {**cost_json(costs[name]), "latency_ms": {"runtime": RUNTIME, **vars(times[name])}} for name in costs
         }
+        if of_teacher:
+            networks["teacher"]["metrics"] = {n: r.to_json() for n, r in both["teacher"].metrics.items()}
         print(json.dumps({"split": split, "input_size": shape, "metrics": metrics, **networks}, indent=2))
         return
-    for name, result in measured.metrics.items():
-        figures = str(result).removeprefix(result.name)
-        console.print(f"{name}{figures}  [dim]{result.protocol}[/dim]", highlight=False, soft_wrap=True)
+    for network, found in both.items():
+        for name, result in found.metrics.items():
+            figures = f"{network if of_teacher else ''} {name}{str(result).removeprefix(result.name)}".strip()
+            console.print(f"{figures}  [dim]{result.protocol}[/dim]", highlight=False, soft_wrap=True)
     console.print(cost_table(list(costs.items())))
     console.print(latency_table(list(times.items()), RUNTIME, shape))
 

@@ -195,6 +195,7 @@ class Report(_Facts):
         steps: Steps of the job, in order.
         search: What the search saw, where there was one.
         samples: The sample grid, where there is one.
+        pictures: What else there is to look at, such as morphs.
         exports: The exported files.
         notes: Sentences a reader should know before believing a figure.
         input_size: The input that MACs, memory and latency hold for, such as "1x3x256x256".
@@ -208,6 +209,7 @@ class Report(_Facts):
     steps: list[StepFacts] = field(default_factory=list)
     search: SearchFacts | None = None
     samples: Samples | None = None
+    pictures: list[Samples] = field(default_factory=list)
     exports: list[ExportFacts] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     input_size: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -21,7 +22,7 @@ GUTTER_PX = 6
 _LABEL_COLOUR = (128, 128, 128, 255)  # readable on white and on black: the grid's background is transparent
 
 
-def sample_grid(columns: dict[str, Tensor], path: Path) -> None:
+def sample_grid(columns: Mapping[str, Tensor], path: Path, rows: Sequence[str] = ()) -> None:
     """Writes images side by side as a PNG: a column for each entry, under its label, and a row for each sample.
 
     Args:
@@ -29,20 +30,29 @@ def sample_grid(columns: dict[str, Tensor], path: Path) -> None:
             [-1, 1]; integer ``(n, h, w)`` or ``(n, 1, h, w)`` is a label map, and float with any other number of
             channels one score per class, as of a one-hot map. Columns may differ in size, not in aspect ratio.
         path: Where to write; the file is there completely or not at all.
+        rows: Labels of the samples, at the left; none where left out.
 
     Raises:
-        DataError: There is no image, or columns differ in their number of images or in aspect ratio.
+        DataError: There is no image, columns differ in their number of images or in aspect ratio, or there are labels
+            for another number of rows.
     """
     pictures = {label: [_picture(image) for image in images] for label, images in columns.items()}
-    num_rows = _check(pictures)
+    num_rows = _check(pictures, rows)
     width, height = _cell_size(pictures)
     font = ImageFont.load_default(size=max(15, width // 11))
     header = font.getbbox("Ag")[3] + 2 * GUTTER_PX
-    size = (len(pictures) * (width + GUTTER_PX) - GUTTER_PX, int(header) + num_rows * (height + GUTTER_PX) - GUTTER_PX)
+    left = math.ceil(max(map(font.getlength, rows), default=-2 * GUTTER_PX)) + 2 * GUTTER_PX
+    size = (
+        left + len(pictures) * (width + GUTTER_PX) - GUTTER_PX,
+        int(header) + num_rows * (height + GUTTER_PX) - GUTTER_PX,
+    )
     grid = Image.new("RGBA", size)
     draw = ImageDraw.Draw(grid)
+    for row, label in enumerate(rows):
+        y = int(header) + row * (height + GUTTER_PX) + height // 2
+        draw.text((GUTTER_PX, y), label, _LABEL_COLOUR, font, anchor="lm")
     for column, (label, images) in enumerate(pictures.items()):
-        x = column * (width + GUTTER_PX)
+        x = left + column * (width + GUTTER_PX)
         draw.text((x, GUTTER_PX), _fitted(label, font, width), _LABEL_COLOUR, font)
         for row, image in enumerate(images):
             enlarged = image.resize((width, height), Image.Resampling.NEAREST)
@@ -68,7 +78,7 @@ def _label_picture(labels: Tensor) -> Image.Image:
     return Image.fromarray(palette[labels.long() % 256].numpy())
 
 
-def _check(pictures: dict[str, list[Image.Image]]) -> int:
+def _check(pictures: dict[str, list[Image.Image]], rows: Sequence[str]) -> int:
     counts = {label: len(images) for label, images in pictures.items()}
     if not any(counts.values()) or len(set(counts.values())) > 1:
         raise DataError(
@@ -77,7 +87,10 @@ def _check(pictures: dict[str, list[Image.Image]]) -> int:
     sizes = {label: images[0].size for label, images in pictures.items()}
     if len({width / height for width, height in sizes.values()}) > 1:
         raise DataError(f"sample grid: got widths and heights {sizes}, expected one aspect ratio; crop them alike")
-    return next(iter(counts.values()))
+    num_rows = next(iter(counts.values()))
+    if rows and len(rows) != num_rows:
+        raise DataError(f"sample grid: got {len(rows)} labels for {num_rows} rows, expected one for each, or none")
+    return num_rows
 
 
 def _cell_size(pictures: dict[str, list[Image.Image]]) -> tuple[int, int]:

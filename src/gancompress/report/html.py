@@ -49,6 +49,7 @@ def render_html(report: Report, directory: Path) -> str:
         front_plots=_front_plots(report),
         curves=[_curves(report, index) for index in range(len(report.steps))],
         samples_uri=_data_uri(report.samples, directory),
+        picture_uris=[_data_uri(picture, directory) for picture in report.pictures],
         missing=wording.MISSING,
     )
 

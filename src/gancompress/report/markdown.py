@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from gancompress.report.comparison import Cell, comparison, headline
-from gancompress.report.data import ExportFacts, Report, SearchFacts, StepFacts
+from gancompress.report.data import ExportFacts, Report, Samples, SearchFacts, StepFacts
 from gancompress.report.front import pareto_front
 from gancompress.report.wording import MISSING, compact, duration, environment_rows, significant
 
@@ -25,6 +25,7 @@ def render_markdown(report: Report, directory: Path) -> str:
         *_headline(report),
         "## Samples",
         _samples(report, directory),
+        *(_picture(picture, directory) for picture in report.pictures),
         "## Before and after",
         f"MACs, memory and latency for an input of {_text(report.input_size or 'a size that was not recorded')}.",
         *_comparison(report),
@@ -49,11 +50,13 @@ def _headline(report: Report) -> list[str]:
 
 
 def _samples(report: Report, directory: Path) -> str:
-    if report.samples is None:
-        return "No samples were recorded."
-    if not (directory / report.samples.path).is_file():
-        return f"The sample grid {_text(report.samples.path)} was not found."
-    return f"![{_text(report.samples.caption)}]({quote(report.samples.path)})"
+    return "No samples were recorded." if report.samples is None else _picture(report.samples, directory, "sample grid")
+
+
+def _picture(picture: Samples, directory: Path, kind: str = "picture") -> str:
+    if not (directory / picture.path).is_file():
+        return f"The {kind} {_text(picture.path)} was not found."
+    return f"![{_text(picture.caption)}]({quote(picture.path)})"
 
 
 def _comparison(report: Report) -> Iterable[str]:
