@@ -17,7 +17,6 @@ from gancompress.steps.metric_options import MetricOptions
 from gancompress.steps.references import split_digest
 from gancompress.steps.step import Context
 from gancompress.steps.stopwatch import Stopwatch
-from gancompress.tasks.latent import LatentTask
 from gancompress.training import Batch
 
 
@@ -94,12 +93,11 @@ class Evaluation:
             with watch.part("reference"):
                 self._find_references()
         evaluator.reset()
-        from_noise = isinstance(self._context.task, LatentTask)
         for batch in watch.each("loading", self._batches):
             with watch.part("generation"):
                 images = self._drawn(generator, batch)
             with watch.part("features"):
-                names = () if from_noise else batch["name"]  # the image beside noise is another one
+                names = self._context.task.names(batch)
                 evaluator.add(images, batch.get("reference"), batch.get("label"), batch.get("file_label"), names)
         with watch.part("distance"):
             return evaluator.results()

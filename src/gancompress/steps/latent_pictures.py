@@ -38,7 +38,7 @@ def latent_pictures(task: LatentTask, networks: Mapping[str, nn.Module], seed: i
 
     Args:
         task: Says what the networks are given.
-        networks: By label, in evaluation mode on the CPU; all get the same latents.
+        networks: By label, in evaluation mode on the CPU; all get the same latents and the noise maps of the first.
         seed: Of the latents.
     """
     pictures = {"morph": _morphs(task, networks, seed)}
@@ -54,7 +54,7 @@ def _morphs(task: LatentTask, networks: Mapping[str, nn.Module], seed: int) -> P
     first = next(iter(spaces.values()))
     positions = morph_positions(NUM_POSITIONS - 1)
     ends = zip(*drawn_ends(first, NUM_MORPHS, seed), strict=True)
-    strips = [morph(space, a, b, one_hot, positions) for a, b, one_hot in ends for space in spaces.values()]
+    strips = [morph(space, *each, positions, first.own_noise) for each in ends for space in spaces.values()]
     columns = {f"{100 * part:.0f} %": torch.stack(images) for part, *images in zip(positions, *strips, strict=True)}
     way = "a line in W" if first.mapping is not None else "an arc in Z"
     caption = f"Morphs along {way} in equal steps, the same latents for each network."
@@ -66,14 +66,15 @@ def _mixing(networks: Mapping[str, StyleGan2Generator], latent_size: int, seed: 
     """For each network a block: fine sources above, coarse ones at the left, mixed images where they meet."""
     noise = torch.randn(NUM_COARSE + NUM_FINE, latent_size, generator=torch.Generator().manual_seed(seed))
     blocks, rows = [], []
-    num_styles = next(iter(networks.values())).num_styles
+    first = next(iter(networks.values()))
+    num_styles, maps = first.num_styles, first.own_noise()
     crossover = num_styles // 2
     for name, network in networks.items():
-        styles = network.mapping(noise)
+        styles = network.styles(noise)
         coarse, fine = styles[:NUM_COARSE], styles[NUM_COARSE:]
-        pairs = coarse.repeat_interleave(NUM_FINE, 0), fine.repeat(NUM_COARSE, 1)
-        both = network(mixed(*pairs, crossover, num_styles)).unflatten(0, (NUM_COARSE, NUM_FINE))
-        alone = network(styles[:, None])
+        pairs = coarse.repeat_interleave(NUM_FINE, 0), fine.repeat(NUM_COARSE, 1, 1)
+        both = network(mixed(*pairs, crossover), noise=maps).unflatten(0, (NUM_COARSE, NUM_FINE))
+        alone = network(styles, noise=maps)
         corner = torch.zeros_like(alone[:1])
         left = torch.cat([corner, alone[:NUM_COARSE]])
         blocks.append(torch.cat([left[:, None], torch.cat([alone[None, NUM_COARSE:], both])], 1))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from gancompress.data import Classes
 from gancompress.metrics import SEGMENTATION_PROTOCOLS, NetworkSpec, ReferenceCache
 from gancompress.metrics.latent import LatentMetricOptions
-from gancompress.models.content_masks import MaskOptions, parse_mask
+from gancompress.models.content_masks import AnyMask
 from gancompress.options import Options, as_tuple
 
 
@@ -67,10 +67,6 @@ class MetricNetwork(Options):
         return None
 
 
-def _mask_or_none(mask: Any) -> Any:
-    return None if mask is None else parse_mask(mask)
-
-
 class MetricOptions(Options):
     """What is measured.
 
@@ -92,7 +88,7 @@ class MetricOptions(Options):
     against_real: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ("psnr", "ssim")
     against_teacher: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ("psnr", "ssim")
     networks: dict[str, MetricNetwork] = Field(default_factory=dict)
-    content_mask: Annotated[SerializeAsAny[MaskOptions] | None, BeforeValidator(_mask_or_none)] = None
+    content_mask: AnyMask | None = None
     latent: LatentMetricOptions = LatentMetricOptions()
     max_images: Annotated[int | None, Field(ge=1)] = None
     batch_size: Annotated[int, Field(ge=1)] = 16

@@ -22,7 +22,9 @@ def linear_space(with_styles: bool = False, num_classes: int = 0) -> LatentSpace
 
     if not with_styles:
         return LatentSpace(draw, SIZE, num_classes, dtype=torch.float64)
-    return LatentSpace(draw, SIZE, 0, lambda latent: 3 * latent, num_styles=4, num_noise=3, dtype=torch.float64)
+    return LatentSpace(
+        draw, SIZE, 0, lambda latent: 3 * latent, num_styles=4, own_noise=torch.zeros(1, 3), dtype=torch.float64
+    )
 
 
 def squared_distance(images: Tensor, targets: Tensor) -> Tensor:

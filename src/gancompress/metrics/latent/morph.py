@@ -26,25 +26,34 @@ def morph_positions(num_steps: int) -> Sequence[float]:
 
 
 @torch.no_grad()
-def morph(space: LatentSpace, first: Tensor, second: Tensor, one_hot: Tensor, positions: Sequence[float]) -> Tensor:
+def morph(
+    space: LatentSpace,
+    first: Tensor,
+    second: Tensor,
+    one_hot: Tensor,
+    positions: Sequence[float],
+    noise: Tensor | None = None,
+) -> Tensor:
     """Images along one morph: along a line in W where the generator has styles, else along an arc in Z.
 
     Args:
-        space: The generator; it draws with its own noise maps.
+        space: The generator.
         first: Noise at the beginning, [latent_size].
         second: Noise at the end.
         one_hot: The class, [num_classes].
         positions: How far along, from 0 to 1.
+        noise: Noise maps of all images, [1, num_noise]; the generator's own where left out.
 
     Returns:
         [len(positions), c, h, w].
     """
     t = torch.tensor(positions, dtype=torch.float64)[:, None]
+    maps = None if noise is None or not space.num_noise else space.send(noise).expand(len(t), -1)
     if space.mapping is not None:
         first, second = space.mapping(space.send(torch.stack([first, second]))).double().cpu()
-        return space.draw(space.send(lerp(first[None], second[None], t))[:, None], None)
+        return space.draw(space.send(lerp(first[None], second[None], t))[:, None], maps)
     between = slerp(first[None], second[None], t)
-    return space.draw(space.send(torch.cat([between, one_hot.expand(len(t), -1)], 1)), None)
+    return space.draw(space.send(torch.cat([between, one_hot.expand(len(t), -1)], 1)), maps)
 
 
 @torch.no_grad()

@@ -77,7 +77,8 @@ class _Search:
         self._latents = _start(space, len(targets)).requires_grad_()
         self._noise: Tensor | None = None
         if options.noise_maps and space.num_noise:
-            self._noise = targets.new_zeros(len(targets), space.num_noise).requires_grad_()
+            assert space.own_noise is not None
+            self._noise = space.own_noise.repeat(len(targets), 1).requires_grad_()
         self._free = [self._latents, *([] if self._noise is None else [self._noise])]
 
     def run(self) -> Projected:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.models.stylegan2 import StyledLayer, StyleGan2Generator
+from gancompress.models.stylegan2 import StyleGan2Generator
 
 SEEN_PX = 256
 """Larger images are shrunk to this before they are compared. Source: Karras et al., CVPR 2019, the released code."""
@@ -28,7 +28,7 @@ class LatentSpace:
         num_classes: Classes.
         mapping: From noise [b, latent_size] to styles [b, latent_size]; None for a generator without.
         num_styles: Styles that an image can mix; 0 for a generator without.
-        num_noise: Pixels of the noise maps.
+        own_noise: The pixels of the noise maps that it holds, [1, num_noise]; None for a generator without.
         device: Where it runs.
         dtype: What it computes in.
     """
@@ -38,7 +38,7 @@ class LatentSpace:
     num_classes: int = 0
     mapping: Callable[[Tensor], Tensor] | None = None
     num_styles: int = 0
-    num_noise: int = 0
+    own_noise: Tensor | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
 
@@ -49,15 +49,19 @@ class LatentSpace:
         place = {"device": weight.device, "dtype": weight.dtype}
         if not isinstance(network, StyleGan2Generator):
             return cls(lambda given, _: network(given), latent_size, num_classes, **place)
-        layers = [layer for layer in network.layers if isinstance(layer, StyledLayer)]
         return cls(
             lambda given, noise: network(given, noise="fixed" if noise is None else noise),
             latent_size,
             mapping=network.mapping,
             num_styles=network.num_styles,
-            num_noise=sum(layer.noise.numel() for layer in layers),
+            own_noise=torch.cat([each.flatten(1) for each in network.own_noise()], 1),
             **place,
         )
+
+    @property
+    def num_noise(self) -> int:
+        """Pixels of the noise maps."""
+        return 0 if self.own_noise is None else self.own_noise.shape[1]
 
     def send(self, tensor: Tensor) -> Tensor:
         """The tensor where the generator runs, in its precision."""
