@@ -164,12 +164,15 @@ def test_filters():
     torch.testing.assert_close(upsample(image), F.conv2d(F.pad(spread, (2, 1, 2, 1)), taps * 4))
 
 
-@pytest.mark.parametrize("padding", [1, 2])
-def test_gradients_of_the_blur(padding):
-    """First ones, which training takes, and second ones, which the regularisers take."""
-    image = torch.randn(1, 2, 4, 5, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x: blur(x, padding), (image,))
-    assert torch.autograd.gradgradcheck(lambda x: blur(x, padding), (image,))
+@pytest.mark.parametrize("padding", [0, 1, 2, 3])
+def test_the_blur_operator_has_all_derivatives(padding, monkeypatch):
+    image = torch.randn(2, 3, 6, 5, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: blur(x, padding), image)
+    assert torch.autograd.gradgradcheck(lambda x: blur(x, padding), image)
+    torch.library.opcheck(torch.ops.gancompress.blur2d.default, (image.float().detach(), padding))
+    operator = blur(image, padding)
+    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
+    torch.testing.assert_close(blur(image, padding), operator)
 
 
 def test_deviation_of_a_batch():

@@ -55,6 +55,7 @@ def _off(g: Labelling, x: Ref, axes: Sequence[int], factors: Sequence[Factor]) -
     "grid_sampler_3d",
 )
 @rule("_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "adaptive_max_pool2d", "adaptive_max_pool3d")
+@rule("gancompress.blur2d")
 def _image(g: Labelling, op: TapeOp) -> list[Labels]:
     x = op.inputs[0]
     ndim = len(g.shape(x))

@@ -1,4 +1,4 @@
-"""The table of rules, by the name of the ATen operation."""
+"""The table of rules, by the name of the operation."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ RULES: dict[str, Rule] = {}
 
 
 def rule(*names: str) -> Callable[[Rule], Rule]:
-    """Register a function as the rule of these ATen operations."""
+    """Register a function as the rule of these operations; names without a namespace are ATen's."""
 
     def register(function: Rule) -> Rule:
-        RULES.update({f"aten.{name}": function for name in names})
+        RULES.update({name if "." in name else f"aten.{name}": function for name in names})
         return function
 
     return register
