@@ -166,6 +166,7 @@ def test_filters():
 
 @pytest.mark.parametrize("padding", [0, 1, 2, 3])
 def test_the_blur_operator_has_all_derivatives(padding, monkeypatch):
+    """First ones, which training takes, and second ones, which the regularisers take."""
     image = torch.randn(2, 3, 6, 5, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: blur(x, padding), image)
     assert torch.autograd.gradgradcheck(lambda x: blur(x, padding), image)
