@@ -10,6 +10,7 @@ from gancompress.losses.distillation import (
     fsp_loss,
     image_items,
     kernel_alignment_loss,
+    latent_direction_loss,
     relation_loss,
 )
 from gancompress.losses.feature_matching import feature_matching
@@ -42,6 +43,7 @@ __all__ = [
     "fsp_loss",
     "image_items",
     "kernel_alignment_loss",
+    "latent_direction_loss",
     "load_perceptual_loss",
     "relation_loss",
     "ssim_loss",

@@ -74,6 +74,11 @@ class FamilyConfig(Options):
         """Paths of the modules whose feature maps a student should imitate."""
         return ()
 
+    @property
+    def image_taps(self) -> tuple[str, ...]:
+        """Paths of the modules that return images on the way, from coarse to fine, the last one included."""
+        return ()
+
     def group_widths(self) -> dict[str, int]:
         """The width of every channel group, in the order of the forward pass."""
         return self.default_widths() | self.widths

@@ -124,6 +124,11 @@ class StyleGan2Config(LatentConfig):
         """The last layer of every resolution."""
         return tuple(f"layers.{i}" for i in range(0, self.num_layers, 2))
 
+    @property
+    def image_taps(self) -> tuple[str, ...]:
+        """What is drawn up to each resolution."""
+        return tuple(f"to_rgb.{i // 2}" for i in range(0, self.num_layers, 2))
+
     def default_widths(self) -> dict[str, int]:
         """The constant, then the layers."""
         sizes = {"input": BOTTOM_PX} | {f"layers.{i}.conv": self.layer_px(i) for i in range(self.num_layers)}
@@ -227,7 +232,7 @@ class StyledLayer(nn.Module):
 
 
 class ToRgb(nn.Module):
-    """A modulated 1x1 convolution to an image, without demodulation."""
+    """A modulated 1x1 convolution to an image, without demodulation, and its sum with what coarser ones drew."""
 
     def __init__(self, in_channels: int, out_channels: int, style_size: int, own_scale: bool) -> None:
         """Maps to ``out_channels``."""
@@ -235,9 +240,10 @@ class ToRgb(nn.Module):
         self.modulation = EqualizedLinear(style_size, in_channels, first_bias=1.0)
         self.conv = EqualizedConv2d(in_channels, out_channels, 1, own_scale=own_scale)
 
-    def forward(self, features: Tensor, style: Tensor) -> Tensor:
-        """Maps [b, in, h, w] and styles [b, style_size] to [b, out, h, w]."""
-        return self.conv(features * self.modulation(style)[:, :, None, None])
+    def forward(self, features: Tensor, style: Tensor, coarser: Tensor | None = None) -> Tensor:
+        """Maps [b, in, h, w], styles [b, style_size] and an image [b, out, h / 2, w / 2] to [b, out, h, w]."""
+        image = self.conv(features * self.modulation(style)[:, :, None, None])
+        return image if coarser is None else image + upsample(coarser)
 
 
 class StyleGan2Generator(nn.Module):
@@ -262,27 +268,33 @@ class StyleGan2Generator(nn.Module):
             ToRgb(widths[i + 1], config.out_channels, size, own_scale) for i in range(0, config.num_layers, 2)
         )
 
-    def forward(self, latent: Tensor, noise: Noise = None, mixed_with: Mixing | None = None) -> Tensor:
+    def forward(
+        self, latent: Tensor, noise: Noise = None, mixed_with: Mixing | None = None, offset: Tensor | None = None
+    ) -> Tensor:
         """Draws an image [b, out_channels, h, w].
 
         Args:
             latent: Noise [b, latent_size]; or styles [b, n, latent_size], one for all layers or ``num_styles`` (W+).
             noise: The noise maps of the layers.
             mixed_with: Other noise, whose styles the finer layers take.
+            offset: What is added to all styles of an image, [b, latent_size].
         """
-        return self.images(latent, noise, mixed_with)[-1]
+        return self.images(latent, noise, mixed_with, offset)[-1]
 
-    def images(self, latent: Tensor, noise: Noise = None, mixed_with: Mixing | None = None) -> list[Tensor]:
+    def images(
+        self, latent: Tensor, noise: Noise = None, mixed_with: Mixing | None = None, offset: Tensor | None = None
+    ) -> list[Tensor]:
         """What is drawn up to each resolution, the image last; arguments as those of `forward`."""
         styles = self.styles(latent, mixed_with)
+        styles = styles if offset is None else styles + offset[:, None]
         maps = self._noise_maps(noise, styles.shape[0])
         features = self.input(styles.shape[0])
         drawn: list[Tensor] = []
         for i, layer in enumerate(self.layers):
             features = layer(features, styles[:, i], maps[i])
             if i % 2 == 0:
-                new = self.to_rgb[i // 2](features, styles[:, i + 1])
-                drawn.append(new + upsample(drawn[-1]) if drawn else new)
+                coarser = drawn[-1] if drawn else None
+                drawn.append(self.to_rgb[i // 2](features, styles[:, i + 1], coarser))
         return drawn
 
     def styles(self, latent: Tensor, mixed_with: Mixing | None = None) -> Tensor:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import BeforeValidator
 from torch import nn
 
+from gancompress.errors import ConfigError, nearest
 from gancompress.importance import AnyScore, ScoreOptions
 from gancompress.models.families import find_family
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
+from gancompress.options import as_tuple
 from gancompress.quantization import FLOAT
 from gancompress.steps.content import check_content
 from gancompress.steps.distillation import Distillation, DistillationOptions
@@ -57,10 +61,10 @@ class Learning(Step):
         """Train a student against the work's teacher; returns the discriminator."""
         judge = self.judge(work, context)
         teacher, discriminator = self.tutor(work, context), judge.build()
-        taps = () if is_import_path(work.teacher.family) else _taps(work.teacher)
+        taps, image_taps = _taps(work.teacher)
         torch.manual_seed(context.seed + 4)  # what adapts feature maps starts from fresh weights
         objective = self.objective(
-            context.task, teacher, student, discriminator, self.distillation, taps, context.example()
+            context.task, teacher, student, discriminator, self.distillation, taps, context.example(), image_taps
         )
         context.train(objective, self.training)
         recalibrate(student.module, Calibration(context))
@@ -102,6 +106,8 @@ class Distill(OneStudent, Narrowing, Quantizing):
         student: The student's architecture; that of the teacher where left out.
         initial: Start from the teacher's most important channels, as far as both networks have the same layers, or from
             fresh weights.
+        inherit: Paths of modules that start with the teacher's weights in any case, such as the ``mapping`` network of
+            a StyleGAN2 whose other weights are fresh.
         score: What makes a channel important.
     """
 
@@ -109,11 +115,17 @@ class Distill(OneStudent, Narrowing, Quantizing):
 
     student: NetworkOptions | None = None
     initial: Literal["teacher", "random"] = "teacher"
+    inherit: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
     score: AnyScore = "l1_first_producer"
 
     def run(self, work: Work, context: Context) -> Work:
-        """Train the student."""
+        """Train the student.
+
+        Raises:
+            ConfigError: A module to inherit is not the same in both networks.
+        """
         wide = student_of(self.student, work, context, self.initial, self.score)
+        wide = inheriting(wide, work.teacher, self.inherit)
         narrow = cut(wide, *self.plan(wide, context, self.quantization or FLOAT))
         return self.improved(replace(work, generator=narrow, quantization=self.begun(narrow, context)), context)
 
@@ -158,5 +170,38 @@ def student_of(
     return Generator(student.family, student.config, {**student.state, **shared}, student.resized)
 
 
-def _taps(teacher: Generator) -> tuple[str, ...]:
-    return find_family(teacher.family).parse(teacher.config).distillation_taps
+def inheriting(student: Generator, teacher: Generator, paths: Iterable[str]) -> Generator:
+    """A student with the weights of some of the teacher's modules.
+
+    Raises:
+        ConfigError: A module is missing, or its tensors have other shapes in the student.
+    """
+    state = dict(student.state)
+    for path in paths:
+        given = {name: tensor for name, tensor in teacher.state.items() if name.startswith(f"{path}.")}
+        if not given:
+            raise ConfigError(
+                f"inherit: got '{path}', expected a module of the teacher; {nearest(path, _modules(teacher))}"
+            )
+        for name, tensor in given.items():
+            if name not in state or state[name].shape != tensor.shape:
+                raise ConfigError(
+                    f"inherit: got '{path}', but {name} is not the same size in the student, expected a module that "
+                    "both have alike; leave it out"
+                )
+        state |= given
+    return Generator(student.family, student.config, state, student.resized)
+
+
+def _modules(generator: Generator) -> list[str]:
+    """Paths of the modules that have weights."""
+    names = (name.split(".") for name in generator.state)
+    return list(dict.fromkeys(".".join(parts[:i]) for parts in names for i in range(1, len(parts))))
+
+
+def _taps(teacher: Generator) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The modules of a family whose maps are compared, and those that return images on the way."""
+    if is_import_path(teacher.family):
+        return (), ()
+    config = find_family(teacher.family).parse(teacher.config)
+    return config.distillation_taps, config.image_taps

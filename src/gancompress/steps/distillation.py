@@ -12,21 +12,24 @@ import torch
 from pydantic import BeforeValidator, model_validator
 from torch import Tensor, nn
 
-from gancompress.errors import ConfigError
+from gancompress.errors import ConfigError, nearest
 from gancompress.losses import AdversarialLoss
 from gancompress.models.content_masks import AnyMask, NoMask
 from gancompress.models.noise import drawn_noise, kept_noise
 from gancompress.options import Options, as_tuple
 from gancompress.steps.content import Content
+from gancompress.steps.directions import LatentDirections
 from gancompress.steps.students import Running, Student, tapped
 from gancompress.steps.terms import (
     ChannelTerm,
     Comparison,
     Distance,
+    DraftTerm,
     FeatureMatchingTerm,
     FeatureTerm,
     FlowTerm,
     KernelAlignmentTerm,
+    LatentDirectionTerm,
     LpipsTerm,
     Maps,
     Networks,
@@ -40,7 +43,7 @@ from gancompress.steps.terms import (
 )
 from gancompress.tasks.gaugan import in_one_batch
 from gancompress.tasks.task import GanMode, Task, Weight
-from gancompress.training import Batch, Losses, Objective, Phase
+from gancompress.training import Batch, Losses, Objective, Phase, TrainingOptions
 
 
 class DistillationOptions(Options):
@@ -58,6 +61,7 @@ class DistillationOptions(Options):
             that no truth is needed.
         lambda_features: Weight of the distance to the teacher's feature maps; without taps it is left out.
         taps: Paths of the modules whose maps are compared; the family's own where empty.
+        drafts: Distance of the images that generators draw on the way, one for each resolution of a StyleGAN2.
         ssim: Structural dissimilarity of the images.
         perceptual: Content and style of the images over a trained network.
         lpips: LPIPS of the images, or the same over another trained network.
@@ -69,6 +73,8 @@ class DistillationOptions(Options):
         channels: Global averages of the maps' channels.
         kernel_alignment: What the maps tell of the images of a batch.
         fsp: Flow from map to map.
+        latent_directions: What changes in the maps when latents move.
+        fixed: Paths of modules of the student whose weights stay as they are, such as ``mapping``.
     """
 
     gan: GanMode = "hinge"
@@ -79,6 +85,7 @@ class DistillationOptions(Options):
     reconstruct: Literal["auto", "teacher"] = "auto"
     lambda_features: Weight = 1.0
     taps: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
+    drafts: DraftTerm = DraftTerm()
     ssim: SsimTerm = SsimTerm()
     perceptual: PerceptualTerm = PerceptualTerm()
     lpips: LpipsTerm = LpipsTerm()
@@ -89,6 +96,8 @@ class DistillationOptions(Options):
     channels: ChannelTerm = ChannelTerm()
     kernel_alignment: KernelAlignmentTerm = KernelAlignmentTerm()
     fsp: FlowTerm = FlowTerm()
+    latent_directions: LatentDirectionTerm = LatentDirectionTerm()
+    fixed: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
 
     @property
     def terms(self) -> dict[str, TermOptions]:
@@ -122,10 +131,12 @@ class Outputs(NamedTuple):
     Attributes:
         image: [b, c, h, w] in [-1, 1].
         maps: Its feature maps.
+        moved_maps: The same after the latents moved; None where no term asks for them.
     """
 
     image: Tensor
     maps: Maps
+    moved_maps: Maps | None = None
 
 
 class Pass(NamedTuple):
@@ -176,6 +187,7 @@ class Distillation(Objective):
         options: DistillationOptions,
         taps: tuple[str, ...],
         example: Tensor,
+        image_taps: tuple[str, ...] = (),
     ) -> None:
         """Take the networks.
 
@@ -187,20 +199,25 @@ class Distillation(Objective):
             options: The terms.
             taps: Modules, by paths that both networks have, whose maps are compared; the options' where they name some.
             example: An input [1, c, h, w] of any values, to find the widths of the maps.
+            image_taps: Modules that return images on the way, likewise.
 
         Raises:
-            ConfigError: A tap names no module, a term compares maps and there are no taps, no term is left, or a term's
-                options do not fit the networks.
+            ConfigError: A tap or what is fixed names no module, a term compares maps and there are no taps, no term is
+                left, or a term's options do not fit the networks or the task.
             CheckpointError: A network that a term needs cannot be had or read.
         """
         self.task, self.options = task, options
         self._student, self._gan = student, AdversarialLoss(options.gan)
         self.modules, self.frozen = {"student": student.module}, {"teacher": teacher}
-        terms = _with_taps(options, options.taps or taps)
+        terms = _with_taps(options, options.taps or taps, image_taps)
         self._taps = tuple(dict.fromkeys(tap for _, own in terms.values() for tap in own))
         compares_images = any(term.compares == "images" for term, _ in terms.values())
         pseudo_pairs = options.reconstruct == "teacher" or not task.paired
         self._content = Content(options.content, task)
+        self._directions = (
+            LatentDirections(options.latent_directions.length, task) if "latent_directions" in terms else None
+        )
+        self._check_fixed(student.module)
         self._uses_teacher = bool(self._taps) or (compares_images and (pseudo_pairs or not self._content.is_everything))
         student_example = _evaluated(student.module, self._taps, example)
         teacher_example = _evaluated(teacher, self._taps, example)
@@ -231,12 +248,13 @@ class Distillation(Objective):
         """Every network of a step, the teacher's outputs shared among them."""
         given = self.task.encode(batch["input"])
         shared = self._drawn(given)
-        taught = self._teach(batch, given, shared)
+        steps = None if self._directions is None else self._directions.draw(given)
+        taught = self._teach(batch, given, shared, steps)
         content = self._content.of(batch, taught.image) if self._uses_teacher else None
         target = taught.image if self.options.reconstruct == "teacher" else self.task.answer(batch, taught.image)
         networks = self._student.draw(num_images)
         for number, running in enumerate(networks):
-            made = self._run(running, given, shared)
+            made = self._run(running, given, shared, steps)
             logits = self._judge(batch, made.image, taught.image)
             share = 1 / len(networks)
             yield Pass(made, target, taught, *logits, content, share, is_first=number == 0, num_images=num_images)
@@ -252,24 +270,46 @@ class Distillation(Objective):
         images |= {name: run(given, **shared) for name, run in self._student.shown(student).items()}
         return self.task.columns(batch, images)
 
+    def optimizers(self, phase: Phase, options: TrainingOptions) -> dict[str, torch.optim.Optimizer]:
+        """One for each phase, without what is fixed."""
+        return {phase.name: options.adam(phase.name, self.trained(phase))}
+
+    def trained(self, phase: Phase) -> list[nn.Parameter]:
+        """The parameters of a phase that change."""
+        student = self.modules["student"]
+        fixed = {id(p) for path in self.options.fixed for p in student.get_submodule(path).parameters()}
+        return [p for name in phase.modules for p in self.modules[name].parameters() if id(p) not in fixed]
+
+    def _check_fixed(self, student: nn.Module) -> None:
+        known = dict(student.named_modules())
+        for path in self.options.fixed:
+            if path not in known:
+                raise ConfigError(f"fixed: got '{path}', expected a module of the student; {nearest(path, known)}")
+
     def _drawn(self, given: Tensor) -> dict[str, Any]:
         """What is drawn for a batch and given to teacher and student alike, as keywords: noise maps."""
         return drawn_noise(self.frozen["teacher"], self.modules["student"], len(given))
 
     @torch.no_grad()
-    def _teach(self, batch: Batch, given: Tensor, shared: Mapping[str, Any]) -> Outputs:
+    def _teach(self, batch: Batch, given: Tensor, shared: Mapping[str, Any], steps: Tensor | None) -> Outputs:
         """The teacher's outputs; where nobody asks for them, the input in the place of its image."""
         teacher = self.frozen["teacher"]
         shown = {"teacher", "both"} if "target" in batch else {"teacher", "both", "auto"}
         is_taken_for_real = bool(self.options.lambda_gan) and self.options.real in shown
         if not self._uses_teacher and not is_taken_for_real:
             return Outputs(given, {})
-        with tapped(teacher, self._taps) as maps:
-            return Outputs(teacher(given, **shared), maps)
+        return self._run(Running(teacher, teacher), given, shared, steps)
 
-    def _run(self, running: Running, given: Tensor, shared: Mapping[str, Any]) -> Outputs:
+    def _run(self, running: Running, given: Tensor, shared: Mapping[str, Any], steps: Tensor | None) -> Outputs:
         with tapped(running.structure, self._taps) as maps:
-            return Outputs(running.network(given, **shared), maps)
+            image = running.network(given, **shared)
+        if steps is None or self._directions is None:
+            return Outputs(image, maps)
+        _, own, _ = self._terms["latent_directions"]
+        given, keywords = self._directions.moved(running.structure, given, steps)
+        with tapped(running.structure, own) as moved:
+            running.network(given, **shared, **keywords)
+        return Outputs(image, maps, moved)
 
     def _judge(self, batch: Batch, image: Tensor, teacher_image: Tensor) -> tuple[Any, Any]:
         """What the discriminator makes of a student's image and, where a term compares them, of the real one."""
@@ -310,16 +350,22 @@ class Distillation(Objective):
         for name, (weight, taps, term) in self._terms.items():
             maps = ({tap: each[tap] for tap in taps} for each in (made.student.maps, made.teacher.maps))
             judged = {"logits": made.logits, "real_logits": made.real_logits}
-            compared = Comparison(made.student.image, made.target, *maps, **judged, content=made.content)
+            moved = {"moved_maps": made.student.moved_maps, "moved_teacher_maps": made.teacher.moved_maps}
+            compared = Comparison(made.student.image, made.target, *maps, **judged, **moved, content=made.content)
             losses[name] = made.share * weight * term.loss(compared)
         return losses
 
 
-def _with_taps(options: DistillationOptions, common: tuple[str, ...]) -> dict[str, tuple[TermOptions, tuple[str, ...]]]:
+def _with_taps(
+    options: DistillationOptions, common: tuple[str, ...], image_taps: tuple[str, ...]
+) -> dict[str, tuple[TermOptions, tuple[str, ...]]]:
     """The terms, each with the modules whose maps it compares."""
-    terms = {name: (term, term.taps_among(common)) for name, term in options.terms.items()}
+    terms = {
+        name: (term, term.taps_among(image_taps if term.compares == "drafts" else common))
+        for name, term in options.terms.items()
+    }
     for name, (term, taps) in list(terms.items()):
-        if term.compares != "maps" or taps:
+        if term.compares not in ("maps", "drafts") or taps:
             continue
         if name != "features":
             raise ConfigError(f"distillation: {name} got no feature maps, expected some; name modules of both in taps")

@@ -178,9 +178,8 @@ class Slimming(Distillation):
         tensors, course = self.tensors, self._course
         scales = [*(tensors[name] for name in self.scales.gammas()), *self.scales.parameters()]
         chosen = {id(parameter) for parameter in scales}
-        every = (p for name in phase.modules for p in self.modules[name].parameters())
         made: dict[str, torch.optim.Optimizer] = {
-            "generator": options.adam(phase.name, [p for p in every if id(p) not in chosen])
+            "generator": options.adam(phase.name, [p for p in self.trained(phase) if id(p) not in chosen])
         }
         if scales:  # there are none left where every group is at its narrowest
             made["generator.scales"] = torch.optim.SGD(scales, lr=course.learning_rate, momentum=course.momentum)

@@ -26,6 +26,7 @@ from gancompress.losses import (
     feature_matching,
     find_reconstruction,
     kernel_alignment_loss,
+    latent_direction_loss,
     relation_loss,
     ssim_loss,
     total_variation,
@@ -54,6 +55,8 @@ class Comparison:
         teacher_maps: The teacher's, of the same modules.
         logits: What the discriminator makes of the image; None where there is none.
         real_logits: What it makes of the real one.
+        moved_maps: The network's feature maps after the latents moved; None where no term asks for them.
+        moved_teacher_maps: The teacher's.
     """
 
     image: Tensor
@@ -63,6 +66,8 @@ class Comparison:
     logits: Any = None
     real_logits: Any = None
     content: Tensor | None = None
+    moved_maps: Maps | None = None
+    moved_teacher_maps: Maps | None = None
 
     @property
     def of_content(self) -> tuple[Tensor, Tensor]:
@@ -111,17 +116,18 @@ class TermOptions(Options, ABC):
 
     Attributes:
         weight: What its loss is multiplied with; at 0 it is neither built nor computed.
-        compares: The student's feature maps with the teacher's, its image with the target, what the discriminator makes
-            of its image with what it makes of the real one, or its image with nothing.
+        compares: The student's feature maps with the teacher's, its image with the target, the images that it draws on
+            the way with the teacher's, what the discriminator makes of its image with what it makes of the real one, or
+            its image with nothing.
     """
 
-    compares: ClassVar[Literal["maps", "images", "logits", "nothing"]] = "images"
+    compares: ClassVar[Literal["maps", "images", "drafts", "logits", "nothing"]] = "images"
 
     weight: Weight = 0.0
 
     def taps_among(self, common: tuple[str, ...]) -> tuple[str, ...]:
-        """The modules whose maps it compares, given those that all terms share."""
-        return common if self.compares == "maps" else ()
+        """The modules whose maps it compares, given those that all terms of its kind share."""
+        return common if self.compares in ("maps", "drafts") else ()
 
     @abstractmethod
     def build(self, networks: Networks) -> Term:
@@ -142,6 +148,29 @@ class ReconstructionTerm(TermOptions):
         """See `gancompress.losses.find_reconstruction`."""
         distance = find_reconstruction(self.distance)
         return Term(lambda c: distance(*c.of_content))
+
+
+class DraftTerm(TermOptions):
+    """The distance of the images that a network draws on the way, a mean over the pixels of each, summed over them.
+
+    Attributes:
+        distance: Of the pixels.
+        taps: Paths of the modules that return such images; the family's own where empty.
+    """
+
+    compares = "drafts"
+
+    distance: Distance = "l1"
+    taps: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
+
+    def taps_among(self, common: tuple[str, ...]) -> tuple[str, ...]:
+        """Its own, or the family's."""
+        return self.taps or common
+
+    def build(self, networks: Networks) -> Term:
+        """See `gancompress.losses.find_reconstruction`."""
+        distance = find_reconstruction(self.distance)
+        return Term(lambda c: torch.stack([distance(x, c.teacher_maps[tap]) for tap, x in c.maps.items()]).sum())
 
 
 class SsimTerm(TermOptions):
@@ -285,6 +314,28 @@ class KernelAlignmentTerm(TermOptions):
     def build(self, networks: Networks) -> Term:
         """See `gancompress.losses.kernel_alignment_loss`."""
         return Term(lambda c: kernel_alignment_loss(c.maps, c.teacher_maps))
+
+
+class LatentDirectionTerm(TermOptions):
+    """How images change among one another when their latents move: a second pass of both networks for each batch.
+
+    Attributes:
+        length: Of the move, in a random direction for each image: of the style of a StyleGAN2, else of the noise.
+    """
+
+    compares = "maps"
+
+    length: Annotated[float, Field(gt=0)] = 5.0
+
+    def build(self, networks: Networks) -> Term:
+        """See `gancompress.losses.latent_direction_loss`."""
+
+        def loss(c: Comparison) -> Tensor:
+            assert c.moved_maps is not None
+            assert c.moved_teacher_maps is not None
+            return latent_direction_loss(c.maps, c.moved_maps, c.teacher_maps, c.moved_teacher_maps)
+
+        return Term(loss)
 
 
 def _as_pairs(value: Any) -> Any:
