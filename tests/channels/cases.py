@@ -29,6 +29,17 @@ FAMILY_CASES: dict[str, tuple[str, dict]] = {
     "sngan_discriminator_classes": ("sngan_discriminator", {"ndf": 8, "in_channels": 6, "num_classes": 3}),
     "resnet_affine": ("resnet_6blocks", {"ngf": 8, "affine_norms": "prunable"}),
     "resnet_batch": ("mobile_resnet_6blocks", {"ngf": 8, "norm": "batch"}),
+    "resnet_fast": (
+        "mobile_resnet_6blocks",
+        {
+            "ngf": 8,
+            "norm": "batch",
+            "separable_norm": "batch",
+            "padding": "zeros",
+            "stem_kernel": 3,
+            "tail": "half_size",
+        },
+    ),
     "unet_instance": ("unet_128", {"ngf": 8, "norm": "instance"}),
 }
 

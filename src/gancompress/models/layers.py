@@ -8,6 +8,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 NormKind = Literal["instance", "batch"]
+Padding = Literal["reflect", "zeros"]
 
 
 def named_layers(**layers: nn.Module) -> nn.Sequential:
@@ -34,17 +35,26 @@ def bias_before(kind: NormKind) -> bool:
 
 
 class SeparableConv(nn.Module):
-    """Depthwise 3x3 convolution with reflection padding, instance norm, pointwise convolution; both with
-    bias.
+    """Depthwise 3x3 convolution, norm, pointwise convolution; both with bias, but none before a batch norm.
 
-    Source: Li et al., GAN Compression, CVPR 2020 (the MobileNet-style generator).
+    Source: Li et al., GAN Compression, CVPR 2020 (the MobileNet-style generator: reflection padding, instance norm).
     """
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, padding: Padding = "reflect", norm: NormKind = "instance"
+    ) -> None:
         """Maps [b, in_channels, h, w] to [b, out_channels, h, w]."""
         super().__init__()
-        self.depthwise = nn.Conv2d(in_channels, in_channels, 3, padding=1, padding_mode="reflect", groups=in_channels)
-        self.norm = nn.InstanceNorm2d(in_channels)
+        self.depthwise = nn.Conv2d(
+            in_channels,
+            in_channels,
+            3,
+            padding=1,
+            padding_mode=padding,
+            groups=in_channels,
+            bias=bias_before(norm),
+        )
+        self.norm = norm_layer(norm, in_channels)
         self.pointwise = nn.Conv2d(in_channels, out_channels, 1)
 
     def forward(self, features: Tensor) -> Tensor:

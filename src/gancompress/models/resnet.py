@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from gancompress.models.config import Count, FamilyConfig, Rate
 from gancompress.models.layers import (
     NormKind,
+    Padding,
     SeparableConv,
     bias_before,
     init_weights,
@@ -34,6 +35,13 @@ class ResnetConfig(FamilyConfig):
         affine_norms: Which instance norms have a scale and a shift: those of the channels that GAN Slimming
             prunes (all but the residual stream's), all, or none. Batch norms always have them.
         dropout: Dropout rate inside the residual blocks while training, in [0, 1).
+        separable_norm: Kind of norm between the two convolutions of a separable one. A batch norm folds away.
+        padding: What stands around an image in convolutions of stride 1.
+        stem_kernel: Size of the first convolution.
+        tail_kernel: Size of the last convolution.
+        tail: ``full_size`` ends at the size of the image; ``half_size`` computes the second up stage (a 3x3
+            convolution then) and the last convolution at half of it, and moves four times the channels into pixels.
+            Convolutions to three channels leave most of a vector unit idle, and transposed ones are slow.
     """
 
     reference_group: ClassVar[str] = "down.1.conv"
@@ -45,6 +53,11 @@ class ResnetConfig(FamilyConfig):
     norm: NormKind = "instance"
     affine_norms: Literal["none", "prunable", "all"] = "none"
     dropout: Rate = 0.0
+    separable_norm: NormKind = "instance"
+    padding: Padding = "reflect"
+    stem_kernel: Literal[3, 5, 7] = 7
+    tail_kernel: Literal[3, 5, 7] = 7
+    tail: Literal["full_size", "half_size"] = "full_size"
 
     @property
     def block_groups(self) -> list[str]:
@@ -96,6 +109,8 @@ class ResidualBlock(nn.Module):
 class ResnetGenerator(nn.Module):
     """7x7 stem, two stride-2 convolutions, residual blocks, two transposed convolutions, 7x7 head, tanh.
 
+    Options make it a network that a runtime likes better: other kernels, padding and norms, and a tail at half size.
+
     Images are [-1, 1], RGB, NCHW; height and width divisible by 4, at least 8. The output has the input's size.
 
     Source: Johnson et al., ECCV 2016; Zhu et al., CycleGAN, ICCV 2017, appendix 7.2. Separable blocks: Li et al.,
@@ -120,7 +135,9 @@ class ResnetGenerator(nn.Module):
         def up_conv(cin: int, cout: int) -> nn.ConvTranspose2d:
             return nn.ConvTranspose2d(cin, cout, 3, stride=2, padding=1, output_padding=1, bias=bias)
 
-        self.stem = stage(_wide_conv(config.in_channels, stem, bias), stem, prunable)
+        half = config.tail == "half_size"
+        second_up = _same_conv(up, last, 3, bias, config) if half else up_conv(up, last)
+        self.stem = stage(_same_conv(config.in_channels, stem, config.stem_kernel, bias, config), stem, prunable)
         self.down = nn.Sequential(
             stage(down_conv(stem, down), down, prunable),
             stage(down_conv(down, stream), stream, stream_affine),
@@ -128,9 +145,12 @@ class ResnetGenerator(nn.Module):
         self.blocks = nn.Sequential(*(ResidualBlock(stream, width[group], config) for group in config.block_groups))
         self.up = nn.Sequential(
             stage(up_conv(stream, up), up, prunable),
-            stage(up_conv(up, last), last, prunable),
+            stage(second_up, last, prunable),
         )
-        self.head = named_layers(conv=_wide_conv(last, config.out_channels, bias=True), act=nn.Tanh())
+        drawn = config.out_channels * (4 if half else 1)
+        to_image = _same_conv(last, drawn, config.tail_kernel, True, config)
+        shuffle: dict[str, nn.Module] = {"shuffle": nn.PixelShuffle(2)} if half else {}
+        self.head = named_layers(conv=to_image, **shuffle, act=nn.Tanh())
         init_weights(self)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -138,12 +158,12 @@ class ResnetGenerator(nn.Module):
         return self.head(self.up(self.blocks(self.down(self.stem(image)))))
 
 
-def _wide_conv(in_channels: int, out_channels: int, bias: bool) -> nn.Conv2d:
-    return nn.Conv2d(in_channels, out_channels, 7, padding=3, padding_mode="reflect", bias=bias)
+def _same_conv(in_channels: int, out_channels: int, kernel: int, bias: bool, config: ResnetConfig) -> nn.Conv2d:
+    """A convolution that keeps the size."""
+    return nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, padding_mode=config.padding, bias=bias)
 
 
 def _block_conv(in_channels: int, out_channels: int, config: ResnetConfig) -> nn.Module:
     if config.separable:
-        return SeparableConv(in_channels, out_channels)
-    bias = bias_before(config.norm)
-    return nn.Conv2d(in_channels, out_channels, 3, padding=1, padding_mode="reflect", bias=bias)
+        return SeparableConv(in_channels, out_channels, config.padding, config.separable_norm)
+    return _same_conv(in_channels, out_channels, 3, bias_before(config.norm), config)
