@@ -19,6 +19,7 @@ from gancompress.data.kinds.images import ImagesConfig
 from gancompress.errors import ConfigError, MetricError, nearest
 from gancompress.export import FormatName
 from gancompress.export.rewrites import REWRITES
+from gancompress.latency import RUNTIMES, LatencyRuntime, Target
 from gancompress.metrics import LatentMetric, PairMetric, SetMetric, find_metric
 from gancompress.options import Options, as_tuple
 from gancompress.steps import STEPS, Search, Step
@@ -56,6 +57,9 @@ class TeacherOptions(Options):
         return self
 
 
+_RUNTIMES = f"runtimes are {', '.join(RUNTIMES)}"
+
+
 class BudgetOptions(Options):
     """What the compressed network may cost; exactly one limit.
 
@@ -66,6 +70,9 @@ class BudgetOptions(Options):
         parameters: The most parameters.
         bytes: The most bytes of weights: each at its bits where the step quantizes, else at 32.
         convention: Of MACs.
+        latency_ms: The most milliseconds for one image of the data's size, on this machine.
+        runtime: What runs it: PyTorch (eager), or an ONNX file of that size on onnxruntime or OpenVINO.
+        threads: Of the runtime; its own choice where left out.
     """
 
     reduction: Annotated[float | None, Field(gt=1)] = None
@@ -74,11 +81,19 @@ class BudgetOptions(Options):
     parameters: Annotated[float | None, Field(gt=0)] = None
     bytes: Annotated[float | None, Field(gt=0)] = None
     convention: Convention = "true"
+    latency_ms: Annotated[float | None, Field(gt=0)] = None
+    runtime: LatencyRuntime | None = None
+    threads: Annotated[int | None, Field(ge=1)] = None
 
     @model_validator(mode="after")
     def _one_limit(self) -> BudgetOptions:
-        if sum(limit is not None for limit in (self.reduction, self.macs, self.parameters, self.bytes)) != 1:
-            raise ValueError("expected exactly one of 'reduction', 'macs', 'parameters' and 'bytes'")
+        limits = self.reduction, self.macs, self.parameters, self.bytes, self.latency_ms
+        if sum(limit is not None for limit in limits) != 1:
+            raise ValueError("expected exactly one of 'reduction', 'macs', 'parameters', 'bytes' and 'latency_ms'")
+        if (self.latency_ms is None) != (self.runtime is None):
+            raise ValueError(f"got one of 'latency_ms' and 'runtime', expected both or none; {_RUNTIMES}")
+        if self.threads is not None and self.latency_ms is None:
+            raise ValueError("threads: got a number without 'latency_ms', which alone it is for; leave it out")
         if self.unit != "macs" and self.reduction is None:
             raise ValueError(f"unit: got '{self.unit}' without 'reduction', which alone it is for; leave it out")
         return self
@@ -91,6 +106,8 @@ class BudgetOptions(Options):
             return Budget(self.parameters, "parameters")
         if self.bytes is not None:
             return Budget(self.bytes, "bytes")
+        if self.latency_ms is not None and self.runtime is not None:
+            return Budget(self.latency_ms, "latency", Target(self.runtime, self.threads))
         of = self.convention if self.unit == "macs" else self.unit
         return Budget(Budget(math.inf, of).cost(teacher)(teacher.full_plan()) / (self.reduction or 1.0), of)
 
@@ -215,6 +232,23 @@ class Job(Options):
                     f"exports.{number}: got {export.format} with rewrites {list(export.rewrites or ())}, expected onnx "
                     "without rewrites, the one file that holds the integers of a quantized network"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _budget_fits(self) -> Job:
+        if self.budget is not None and self.budget.latency_ms is not None:
+            for number, step in enumerate(self.steps):
+                if step.uses_budget and not step.takes_latency:
+                    fitting = ", ".join(kind for kind, other in STEPS.items() if other.takes_latency)
+                    raise ValueError(
+                        f"steps.{number}: got '{step.kind}' with a budget in latency_ms, which it cannot count in; "
+                        f"give macs, parameters or bytes, or take a step that can: {fitting}"
+                    )
+                if step.uses_budget and step.quantizes:
+                    raise ValueError(
+                        f"steps.{number}: got quantization with a budget in latency_ms, expected a float step, whose "
+                        "file is timed; quantize in a later step"
+                    )
         return self
 
     @model_validator(mode="after")

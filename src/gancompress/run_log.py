@@ -186,6 +186,10 @@ class RunLog:
         if self._board is not None:
             self._board.picture(num_images, "previews", path)
 
+    def said(self, line: str) -> None:
+        """Tell the user."""
+        self._say(f"{self._step}: {line}" if self._step else line)
+
     def searched(self, num_candidates: int, total_candidates: int, best: Mapping[str, float]) -> None:
         """How far a search is."""
         self._values = {f"best {name}": value for name, value in best.items()}

@@ -28,6 +28,9 @@ class Lines:
     def progress(self, num_images: int, total_images: int) -> None:
         self.positions.append((num_images, total_images))
 
+    def said(self, line: str) -> None:
+        pass
+
     def searched(self, num_candidates: int, total_candidates: int, best: Mapping[str, float]) -> None:
         self.positions.append((num_candidates, total_candidates))
 

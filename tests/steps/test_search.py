@@ -7,6 +7,7 @@ import torch
 
 from gancompress.data.kinds.procedural import ProceduralSet
 from gancompress.errors import BudgetError, ConfigError, Interrupted
+from gancompress.latency import Target
 from gancompress.search import SearchOptions
 from gancompress.steps import Budget, Search
 from gancompress.steps import search as search_step
@@ -92,7 +93,7 @@ def test_a_random_plan_at_the_budget_is_one_option_away_and_measures_nothing(tmp
     assert all(split == "test" for split, _ in drawn)  # examples for tracing
     assert 0.9 * budget.limit <= macs_of(found, context) <= budget.limit
     assert "search" not in found.facts
-    assert found.facts["note"].startswith("a random plan, not measured: ")
+    assert found.facts["note"].startswith("a random plan, not judged: ")
     again = step(method="random_at_budget", budget_tolerance=0.1).run(work, make_context(tmp_path / "again", budget))
     assert again.facts["plan"] == found.facts["plan"]
     assert same_weights(again.generator, found.generator)
@@ -113,3 +114,44 @@ def test_what_a_search_cannot_do_is_said(tmp_path):
     work.generator.state["stem.conv.weight"] = broken.detach()
     with pytest.raises(BudgetError, match="no candidate has a finite"):
         step().run(work, make_context(tmp_path / "broken", budget_of(make_work(), tmp_path)))
+
+
+def timed(monkeypatch, ms) -> None:
+    """In place of a runtime: milliseconds of a module from the number of its weights."""
+
+    def weights(modules, shapes, target, say=print):
+        return [ms(sum(p.numel() for p in module.parameters())) for module in modules]
+
+    monkeypatch.setattr("gancompress.latency.learn.times_of", weights)
+    monkeypatch.setattr("gancompress.steps.costs.measure_network", lambda generator, example, target: 7.5)
+
+
+LATENCY = Budget(20.0, "latency", Target("eager", 1))
+
+
+def test_a_budget_in_milliseconds_counts_what_was_measured_and_is_measured_in_the_end(tmp_path, monkeypatch):
+    monkeypatch.setenv("GANCOMPRESS_CACHE", str(tmp_path / "cache"))
+    timed(monkeypatch, lambda weights: 1.0 + weights / 1e3)
+    found = step().run(make_work(), make_context(tmp_path / "search", LATENCY))
+    candidates = found.facts["search"]["candidates"]
+    (chosen,) = [candidate for candidate in candidates if candidate["chosen"]]
+    assert all(candidate["cost"] <= LATENCY.limit for candidate in candidates)
+    assert found.facts["search"]["cost_name"] == "ms (eager, 1 threads)"
+    latency = found.facts["latency"]
+    assert (latency["budget_ms"], latency["measured_ms"], latency["predicted_ms"]) == (20.0, 7.5, chosen["cost"])
+    assert latency["relative_error"] == chosen["cost"] / 7.5 - 1
+    assert "7.50 ms measured on eager, 1 threads" in found.facts["note"]
+    # What was measured belongs to the step: on another day it goes on with the same costs.
+    timed(monkeypatch, lambda weights: 100.0)
+    again = step().run(make_work(), make_context(tmp_path / "search", LATENCY))
+    assert again.facts["search"] == found.facts["search"]
+    assert same_weights(again.generator, found.generator)
+
+
+def test_a_budget_in_milliseconds_out_of_reach_says_what_is_in_reach(tmp_path, monkeypatch):
+    monkeypatch.setenv("GANCOMPRESS_CACHE", str(tmp_path / "cache"))
+    timed(monkeypatch, lambda weights: 1.0 + weights / 1e3)
+    budget = Budget(0.5, "latency", Target("eager", 1))
+    message = r"got 0\.50 ms \(eager, 1 threads\), but the smallest reachable cost is \d+\.\d\d ms \(eager, 1 threads\)"
+    with pytest.raises(BudgetError, match=message):
+        step().run(make_work(), make_context(tmp_path / "search", budget))

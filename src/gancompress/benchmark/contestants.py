@@ -45,7 +45,7 @@ class Task:
 
     Attributes:
         runtime: A name in `RUNTIMES`.
-        path: A saved generator for PyTorch's runtimes, else a file.
+        path: A saved generator or a program (``.pt2``) for PyTorch's runtimes, else a file.
         shape: Of the input.
         threads: Threads to run on; the runtime's own choice where it is None.
     """
@@ -84,6 +84,15 @@ class Contestant:
         except BaseException:
             self.__exit__()
             raise
+
+    def turn_to(self, task: Task) -> None:
+        """Put another network in the place of the one it has.
+
+        Raises:
+            ExportError: The runtime refuses it.
+        """
+        self._name = f"{task.runtime} on {Path(task.path).name}"
+        self._ask({"task": asdict(task)})
 
     def times(self, num_runs: int) -> list[float]:
         """Milliseconds of runs behind one another, after one that is not counted."""

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import time
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any
@@ -27,28 +28,35 @@ def main() -> None:
     """Answer until there are no more questions."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a runtime prints is no answer
-    task = json.loads(sys.argv[1])
-    if task["threads"] is not None:
-        torch.set_num_threads(task["threads"])
-    inputs = (torch.arange(torch.Size(task["shape"]).numel(), dtype=torch.float32).sin().view(task["shape"]),)
     before = _resident("VmRSS")
-    try:
-        runner = _open(task)
-        for _ in range(3):
-            runner.run(inputs)
-    except Exception as error:
-        known = isinstance(error, GanCompressError)
-        _say(answers, {"error": str(error) if known else in_a_line(error)})
-        return
-    _say(answers, {"is": "ready"})
-    for line in sys.stdin:
+    for line in chain([json.dumps({"task": json.loads(sys.argv[1])})], sys.stdin):
         question = json.loads(line)
-        if "times" in question:
+        if "task" in question:
+            task = question["task"]
+            try:
+                runner, inputs = _ready(task)
+            except Exception as error:
+                known = isinstance(error, GanCompressError)
+                _say(answers, {"error": str(error) if known else in_a_line(error)})
+                return
+            _say(answers, {"is": "ready"})
+        elif "times" in question:
             _say(answers, {"is": _times(runner, inputs, question["times"])})
         elif "memory" in question:
             _say(answers, {"is": _memory(task["runtime"], before)})
         else:
             _say(answers, {"is": _profile(task, inputs, question["profile"])})
+
+
+def _ready(task: dict[str, Any]) -> tuple[Runner, tuple[Tensor, ...]]:
+    """A network that has run a few times, and what it ran on."""
+    if task["threads"] is not None:
+        torch.set_num_threads(task["threads"])
+    inputs = (torch.arange(torch.Size(task["shape"]).numel(), dtype=torch.float32).sin().view(task["shape"]),)
+    runner = _open(task)
+    for _ in range(3):
+        runner.run(inputs)
+    return runner, inputs
 
 
 def _open(task: dict[str, Any]) -> Runner:
@@ -57,6 +65,8 @@ def _open(task: dict[str, Any]) -> Runner:
         return onnx_runtime.open_file(path, task["threads"])
     if runtime in ("openvino", "openvino_bf16"):
         return openvino_runtime.open_file(path, task["threads"], "bf16" if runtime.endswith("bf16") else "fp32")
+    if path.suffix == ".pt2":
+        return torch_runtime.open_program(path)
     network = Generator.load(path).build()
     if runtime == "eager":
         return torch_runtime.eager(network)

@@ -1,6 +1,6 @@
 """Cost: MACs, parameters and memory, by a closed form over the channel graph and by running the network once."""
 
-from gancompress.cost.budget import widest_plan
+from gancompress.cost.budget import amount, widest_plan
 from gancompress.cost.closed_form import Cost, CostModel
 from gancompress.cost.conventions import CONVENTIONS, Convention, Macs
 from gancompress.cost.measured import LayerCost, MeasuredCost, measure
@@ -13,6 +13,7 @@ __all__ = [
     "LayerCost",
     "Macs",
     "MeasuredCost",
+    "amount",
     "measure",
     "widest_plan",
 ]

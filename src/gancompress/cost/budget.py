@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from gancompress.channels import ChannelGraph, ChannelPlan
@@ -28,11 +29,16 @@ def widest_plan(
     smallest = measure(graph.smallest_plan())
     if smallest > budget:
         raise BudgetError(
-            f"budget: got {budget:,.0f} {unit}, but the smallest reachable cost is {smallest:,.0f} {unit}; "
+            f"budget: got {amount(budget, unit)}, but the smallest reachable cost is {amount(smallest, unit)}; "
             "raise the budget, or allow smaller minimum widths"
         )
     plan = _widest_uniform(graph, measure, budget)
     return plan if graph.slots else _fill(graph, measure, budget, plan)
+
+
+def amount(cost: float, unit: str) -> str:
+    """A cost in words: counts as whole numbers, milliseconds to a hundredth, rounded up so that it can be a budget."""
+    return f"{math.ceil(100 * cost) / 100:,.2f} {unit}" if unit.startswith("ms") else f"{cost:,.0f} {unit}"
 
 
 def _widest_uniform(graph: ChannelGraph, measure: Callable[[ChannelPlan], float], budget: float) -> ChannelPlan:

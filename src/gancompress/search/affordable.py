@@ -9,6 +9,7 @@ from itertools import islice
 import torch
 
 from gancompress.channels import ChannelPlan
+from gancompress.cost import amount
 from gancompress.errors import BudgetError, ConfigError
 from gancompress.search.space import SearchSpace, Values
 
@@ -39,8 +40,9 @@ class AffordablePlans:
         self.cost = lru_cache(maxsize=2**16)(lambda values: float(cost(space.plan(values))))
         smallest = self.cost(space.smallest)
         if not self.fits(space.smallest):
+            assert budget is not None
             raise BudgetError(
-                f"budget: got {budget:,.0f} {unit}, but the smallest reachable cost is {smallest:,.0f} {unit}; "
+                f"budget: got {amount(budget, unit)}, but the smallest reachable cost is {amount(smallest, unit)}; "
                 "raise the budget, or allow narrower choices"
             )
 
@@ -109,10 +111,10 @@ class AffordablePlans:
             if self.cost(values) >= floor:
                 return values
             closest = max(closest, values, key=self.cost)
+        closest_cost, least, most = (amount(cost, self.unit) for cost in (self.cost(closest), floor, self.budget))
         raise BudgetError(
-            f"search: got no plan that costs {floor:,.0f} to {self.budget:,.0f} {self.unit}, expected one; the "
-            f"closest, {self.space.text(closest)}, costs {self.cost(closest):,.0f}: raise budget_tolerance, or allow "
-            "more choices"
+            f"search: got no plan that costs {least} to {most}, expected one; the closest, {self.space.text(closest)}, "
+            f"costs {closest_cost}: raise budget_tolerance, or allow more choices"
         )
 
     def _widened(self, values: Values, floor: float, generator: torch.Generator) -> Values:

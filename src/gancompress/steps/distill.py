@@ -126,8 +126,11 @@ class Distill(OneStudent, Narrowing, Quantizing):
         """
         wide = student_of(self.student, work, context, self.initial, self.score)
         wide = inheriting(wide, work.teacher, self.inherit)
-        narrow = cut(wide, *self.plan(wide, context, self.quantization or FLOAT))
-        return self.improved(replace(work, generator=narrow, quantization=self.begun(narrow, context)), context)
+        graph, plan = self.plan(wide, context, self.quantization or FLOAT)
+        narrow = cut(wide, graph, plan)
+        facts = self.latency(wide, graph, plan, narrow, context)
+        begun = replace(work, generator=narrow, quantization=self.begun(narrow, context))
+        return replace(self.improved(begun, context), facts=facts)
 
 
 class Finetune(OneStudent, Quantizing):

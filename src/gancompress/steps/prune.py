@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -13,12 +13,14 @@ from gancompress.channels import ChannelGraph, ChannelPlan, check_complete, narr
 from gancompress.cost import widest_plan
 from gancompress.errors import ConfigError
 from gancompress.importance import AnyScore, Probe, Score, ScoreOptions, by_importance, find_score
+from gancompress.latency import variants_of_graph
 from gancompress.models.families import find_family
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
 from gancompress.quantization import FLOAT, QuantizationOptions
+from gancompress.steps.costs import cost_of_plans, measured_latency
 from gancompress.steps.recalibration import recalibrated
-from gancompress.steps.step import Context, Step, Work
+from gancompress.steps.step import Budget, Context, Step, Work
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 """Of every group's channels."""
@@ -31,6 +33,8 @@ class Narrowing(Step, ABC):
         keep: Fraction of every group's channels that stays; the budget decides where left out.
         multiple: Widths are multiples of this, or full.
     """
+
+    takes_latency = True
 
     keep: Fraction | None = None
     multiple: Annotated[int, Field(ge=1)] = 8
@@ -60,7 +64,27 @@ class Narrowing(Step, ABC):
         budget = context.budget
         if budget is None:
             raise ConfigError(f"{self.kind}: got neither keep nor a budget, expected one, to say how narrow it becomes")
-        return graph, widest_plan(graph, budget.cost(graph, quantization), budget.limit, budget.unit)
+        cost = self._cost(budget, wide, graph, context, quantization)
+        return graph, widest_plan(graph, cost, budget.limit, budget.unit)
+
+    def latency(
+        self, wide: Generator, graph: ChannelGraph, plan: ChannelPlan, narrow: Generator, context: Context
+    ) -> dict[str, Any]:
+        """What the network that a budget in milliseconds led to really takes, as facts for the record; else nothing."""
+        budget = context.budget
+        if self.keep is not None or budget is None or budget.target is None:
+            return {}
+        return measured_latency(budget, narrow, self._cost(budget, wide, graph, context)(plan), context)
+
+    def _cost(
+        self,
+        budget: Budget,
+        wide: Generator,
+        graph: ChannelGraph,
+        context: Context,
+        quantization: QuantizationOptions = FLOAT,
+    ) -> Callable[[ChannelPlan], float]:
+        return cost_of_plans(budget, wide, graph, context, lambda: variants_of_graph(graph), quantization)
 
 
 class Prune(Narrowing):
@@ -78,7 +102,8 @@ class Prune(Narrowing):
         """Cut the work's generator."""
         graph, plan = self.plan(work.generator, context)
         narrow = cut(sorted_by(self.score, work.generator, context), graph, plan)
-        return recalibrated(replace(work, generator=narrow, facts={}), context)
+        facts = self.latency(work.generator, graph, plan, narrow, context)
+        return recalibrated(replace(work, generator=narrow, facts=facts), context)
 
 
 def prune(generator: Generator, graph: ChannelGraph, plan: ChannelPlan, score: Score) -> Generator:

@@ -10,11 +10,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from gancompress.channels import ChannelGraph, ChannelPlan, materialise
+from gancompress.cost import amount
 from gancompress.errors import BudgetError, ConfigError, NotFiniteError
+from gancompress.latency import variants_of_space
 from gancompress.metrics import find_metric
 from gancompress.models.generator import Generator
 from gancompress.report import Candidate as ReportedCandidate
 from gancompress.search import Candidate, Objective, SearchOptions, SearchResult, search
+from gancompress.steps.costs import cost_of_plans, measured_latency
 from gancompress.steps.evaluation import Evaluation
 from gancompress.steps.prune import cut
 from gancompress.steps.recalibration import NUM_BATCHES, Calibration, recalibrate
@@ -37,6 +40,7 @@ class Search(Step):
 
     kind = "search"
     measures = True
+    takes_latency = True
 
     metric: str = "psnr"
     against: Literal["real", "teacher"] = "real"
@@ -64,7 +68,8 @@ class Search(Step):
         graph = context.graph(work.generator, multiple=1, minimum=1)
         watch = Stopwatch(context.accelerator.device)
         calibration = Calibration(context, self.calibration_batches)
-        cost = context.budget.cost(graph)
+        space = self.space.of(work.generator, graph)
+        cost = cost_of_plans(context.budget, work.generator, graph, context, lambda: variants_of_space(space))
 
         def timed_cost(plan: ChannelPlan) -> float:
             with watch.part("cost"):
@@ -73,7 +78,7 @@ class Search(Step):
         judged = self.options.method != "random_at_budget"
         better = find_metric(self.metric, context.metrics.specs())[0].better
         result = search(
-            self.space.of(work.generator, graph),
+            space,
             timed_cost,
             context.budget.limit,
             self._evaluate(work, graph, context, calibration, watch) if judged else lambda _: {self.metric: math.nan},
@@ -89,7 +94,10 @@ class Search(Step):
         if chosen is None:
             raise BudgetError(f"search: no candidate has a finite {self.metric}; train the supernet longer")
         facts = _facts(result, chosen, better, context.budget.unit) if judged else _unjudged(chosen, context.budget)
-        return Work(work.teacher, _cut(work, graph, chosen.plan, calibration), work.discriminator, facts)
+        best = _cut(work, graph, chosen.plan, calibration)
+        real = measured_latency(context.budget, best, chosen.cost, context)
+        notes = "; ".join(found["note"] for found in (facts, real) if found)
+        return Work(work.teacher, best, work.discriminator, {**facts, **real, "note": notes})
 
     def _tell(self, context: Context, found: SearchResult, total: int) -> None:
         if context.accelerator.is_main_process:
@@ -141,5 +149,5 @@ def _facts(result: SearchResult, chosen: Candidate, better: str, unit: str) -> d
 
 def _unjudged(chosen: Candidate, budget: Budget) -> dict[str, Any]:
     """What a report shows of a plan that was drawn, not searched for."""
-    note = f"a random plan, not measured: {chosen.cost:,.0f} of {budget.limit:,.0f} {budget.unit}"
+    note = f"a random plan, not judged: {amount(chosen.cost, budget.unit)} of {amount(budget.limit, budget.unit)}"
     return {"plan": chosen.text, "note": note}

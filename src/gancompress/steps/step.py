@@ -18,6 +18,7 @@ from gancompress.data import DataConfig, make_loader, make_ordered_loader
 from gancompress.data.kinds.labels import LabelledConfig
 from gancompress.data.kinds.unaligned import UnalignedConfig
 from gancompress.errors import ConfigError, Interrupted
+from gancompress.latency import Target
 from gancompress.models.families import check_size, find_family
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
@@ -58,11 +59,13 @@ class Budget:
 
     Attributes:
         limit: The most.
-        of: A convention of MACs, ``parameters``, or ``bytes`` of the weights.
+        of: A convention of MACs, ``parameters``, ``bytes`` of the weights, or ``latency`` in milliseconds.
+        target: Where the latency counts.
     """
 
     limit: float
-    of: Convention | Literal["parameters", "bytes"] = "true"
+    of: Convention | Literal["parameters", "bytes", "latency"] = "true"
+    target: Target | None = None
 
     def cost(self, graph: ChannelGraph, quantization: QuantizationOptions = FLOAT) -> Callable[[ChannelPlan], float]:
         """The cost of a plan of this graph, in the unit of the limit.
@@ -70,7 +73,12 @@ class Budget:
         Args:
             graph: Of the float network.
             quantization: How many bits its weights will have; only bytes depend on it.
+
+        Raises:
+            ConfigError: It is a latency, which no graph alone tells.
         """
+        if self.of == "latency":
+            raise ConfigError("budget: got latency_ms, expected macs, parameters or bytes, which this step counts in")
         if self.of == "bytes":
             return QuantizedSize(graph, quantization).at
         model, of = CostModel(graph), self.of
@@ -81,11 +89,16 @@ class Budget:
     @property
     def unit(self) -> str:
         """Name of the unit."""
+        if self.of == "latency":
+            return f"ms ({self.target})"
         return self.of if self.of in ("parameters", "bytes") else f"{self.of} MACs"
 
 
 class StepLog(TrainingLog, Protocol):
     """Where a step reports to. Only the main process calls it."""
+
+    def said(self, line: str) -> None:
+        """Something that goes on and that the user should know."""
 
     def searched(self, num_candidates: int, total_candidates: int, best: Mapping[str, float]) -> None:
         """How far a search is: candidates finished, the most there will be, and the metrics of the best of them."""
@@ -246,6 +259,8 @@ class Step(Options, ABC):
     """Whether what it does depends on how the job measures."""
     takes_quantized: ClassVar[bool] = False
     """Whether it can go on from a quantized network, and leaves it quantized."""
+    takes_latency: ClassVar[bool] = False
+    """Whether its budget may be a latency."""
 
     @property
     def uses_budget(self) -> bool:

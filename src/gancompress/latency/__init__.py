@@ -1,0 +1,23 @@
+"""How long plans of a network take on a runtime: measured layers, a model of their sum, and whole networks."""
+
+from gancompress.latency.device import RUNTIMES, LatencyRuntime, Target
+from gancompress.latency.learn import learn_latency
+from gancompress.latency.measuring import measure_network
+from gancompress.latency.model import LatencyModel, ModelError, rank_correlation
+from gancompress.latency.table import LatencyTable
+from gancompress.latency.variants import Variants, variants_of_graph, variants_of_space
+
+__all__ = [
+    "RUNTIMES",
+    "LatencyModel",
+    "LatencyRuntime",
+    "LatencyTable",
+    "ModelError",
+    "Target",
+    "Variants",
+    "learn_latency",
+    "measure_network",
+    "rank_correlation",
+    "variants_of_graph",
+    "variants_of_space",
+]

@@ -1,0 +1,98 @@
+"""Networks and their parts, timed on a runtime in a process of its own."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from torch import Tensor, nn
+
+from gancompress.benchmark import Contestant, Task
+from gancompress.export import FORMATS, export_generator
+from gancompress.export.many import export_many
+from gancompress.latency.device import Target
+from gancompress.models.generator import Generator
+from gancompress.tasks import FileForm
+
+_ROUNDS = 3
+_TURN_MS = 40.0
+_MOST_RUNS = 20
+
+
+def times_of(
+    modules: Sequence[nn.Module],
+    shapes: Sequence[tuple[int, ...]],
+    target: Target,
+    say: Callable[[str], None] = lambda line: None,
+    rounds: int = _ROUNDS,
+) -> list[float]:
+    """Milliseconds of modules, by `time_files`.
+
+    Args:
+        modules: In evaluation mode, each from one tensor to one.
+        shapes: Of their inputs.
+        target: The runtime.
+        say: Where to tell what goes on.
+        rounds: As for `time_files`.
+
+    Raises:
+        ExportError: The runtime is missing, or refuses a module.
+    """
+    if not modules:
+        return []
+    with TemporaryDirectory() as folder:
+        say(f"{target}: writing {len(modules)} layers and networks")
+        inputs = [torch.zeros(shape) for shape in shapes]
+        paths = export_many(modules, inputs, Path(folder), "torch" if target.runtime == "eager" else "onnx_fixed")
+        say(f"{target}: timing them")
+        return time_files(paths, shapes, target, rounds)
+
+
+def time_files(
+    paths: Sequence[Path], shapes: Sequence[tuple[int, ...]], target: Target, rounds: int = _ROUNDS
+) -> list[float]:
+    """Milliseconds of files, which take turns in one process.
+
+    Of all runs of a file the lower quartile is taken, so that a moment in which the machine does something else does
+    not count.
+
+    Args:
+        paths: The files; for eager, programs or saved generators.
+        shapes: Of their inputs.
+        target: The runtime.
+        rounds: Turns of each file.
+    """
+    tasks = [Task(target.runtime, str(path), shape, target.threads) for path, shape in zip(paths, shapes, strict=True)]
+    runs: list[list[float]] = [[] for _ in tasks]
+    with Contestant(tasks[0]) as contestant:
+        for _ in range(rounds):
+            for task, own in zip(tasks, runs, strict=True):
+                contestant.turn_to(task)
+                first = contestant.times(2)
+                own += first
+                own += contestant.times(max(1, min(_MOST_RUNS, round(_TURN_MS / min(first)))))
+    return [statistics.quantiles(own, n=4, method="inclusive")[0] for own in runs]
+
+
+def measure_network(generator: Generator, example: Tensor, target: Target) -> float:
+    """Milliseconds of a whole network as its file is deployed, compared with PyTorch before it is timed.
+
+    Args:
+        generator: The network.
+        example: An input of it, batch 1.
+        target: The runtime.
+
+    Raises:
+        ExportError: The runtime is missing, or the network cannot be exported.
+    """
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "network")
+        if target.runtime == "eager":
+            generator.save(path)
+        else:
+            path = path / FORMATS["onnx_fixed"].file_name
+            export_generator(generator, FileForm(generator.build(), (example,)), path, "onnx_fixed")
+        return time_files([path], [tuple(example.shape)], target, rounds=2 * _ROUNDS)[0]

@@ -1,0 +1,110 @@
+"""A network cut into parts that can be measured alone, because each depends on few widths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from gancompress.channels import ChannelGraph
+from gancompress.channels.tape import TapeOp
+
+_MOST_GROUPS = 2
+
+
+@dataclass(frozen=True)
+class Part:
+    """A module of a network that runs once on one tensor.
+
+    Attributes:
+        path: Where it is.
+        kind: Path of the first part that does the same on the same input, widths included.
+        groups: The channel groups that its time depends on, in the order of the graph.
+    """
+
+    path: str
+    kind: str
+    groups: tuple[str, ...]
+
+    def widths(self, widths: Mapping[str, int]) -> tuple[int, ...]:
+        """Those of its groups."""
+        return tuple(widths[group] for group in self.groups)
+
+
+def parts_of(network: nn.Module, graph: ChannelGraph, example: Tensor) -> tuple[Part, ...]:
+    """The largest modules that depend on at most two channel groups, or, where a layer depends on more, the layer.
+
+    Residual blocks stay whole so, with all that a runtime merges in them. What runs between the parts, in the code of
+    modules that were cut up, is in none of them.
+
+    Args:
+        network: The network that was traced.
+        graph: Its graph.
+        example: An input of it.
+    """
+    calls = calls_of(network, example)
+    kinds: dict[Any, str] = {}
+
+    def cut(path: str, module: nn.Module) -> Iterator[Part]:
+        own = [op for op in graph.ops if path in ("", op.module) or op.module.startswith(f"{path}.")]
+        groups = _groups(graph, own)
+        shapes = calls.get(path, [])
+        alone = len(shapes) == 1 and shapes[0] is not None and bool(own)
+        children = list(module.named_children())
+        if alone and (len(groups) <= _MOST_GROUPS or not children):
+            number = {group: place for place, group in enumerate(groups)}
+            forms = tuple(
+                (extent.constant, tuple((number[group], factor) for group, factor in extent.factors))
+                for op in own
+                for ref in (*op.inputs, *op.outputs)
+                for extent in graph.shapes[ref.index].extents
+            )
+            kind = kinds.setdefault((repr(module), shapes[0], forms), path)
+            yield Part(path, kind, groups)
+            return
+        for name, child in children:
+            yield from cut(f"{path}.{name}" if path else name, child)
+
+    return tuple(cut("", network))
+
+
+def _groups(graph: ChannelGraph, ops: Sequence[TapeOp]) -> tuple[str, ...]:
+    found = {
+        group
+        for op in ops
+        for ref in (*op.inputs, *op.outputs)
+        for extent in graph.shapes[ref.index].extents
+        for group, _ in extent.factors
+    }
+    return tuple(group for group in graph.groups if group in found)
+
+
+def calls_of(network: nn.Module, example: Tensor) -> dict[str, list[tuple[int, ...] | None]]:
+    """The shape that each module was given in each of its calls, by path; None where it is not from tensor to tensor.
+
+    Args:
+        network: Runs on tensors without values.
+        example: Its input; only the shape matters.
+    """
+    calls: dict[str, list[tuple[int, ...] | None]] = {}
+
+    def noting(path: str) -> Callable[..., None]:
+        def note(_: nn.Module, given: tuple[Any, ...], options: dict[str, Any], result: Any) -> None:
+            single = len(given) == 1 and not options and isinstance(given[0], Tensor) and isinstance(result, Tensor)
+            calls.setdefault(path, []).append(tuple(given[0].shape) if single else None)
+
+        return note
+
+    handles = [module.register_forward_hook(noting(path), with_kwargs=True) for path, module in network.named_modules()]
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    try:
+        with torch.no_grad(), mode:
+            network(mode.from_tensor(example))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return calls

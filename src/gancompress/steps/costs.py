@@ -1,0 +1,70 @@
+"""What plans cost in the unit of the job's budget, a latency among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gancompress.channels import ChannelGraph, ChannelPlan
+from gancompress.latency import Variants, learn_latency, measure_network
+from gancompress.models.generator import Generator
+from gancompress.quantization import FLOAT, QuantizationOptions
+from gancompress.steps.step import Budget, Context
+
+TABLE_FILE = "latency.json"
+"""What the latency model of a step was fitted to, in the step's directory: a step that goes on finds the same costs."""
+
+
+def cost_of_plans(
+    budget: Budget,
+    wide: Generator,
+    graph: ChannelGraph,
+    context: Context,
+    variants: Callable[[], Variants],
+    quantization: QuantizationOptions = FLOAT,
+) -> Callable[[ChannelPlan], float]:
+    """The cost of a plan, in the unit of the budget's limit.
+
+    Args:
+        budget: The job's.
+        wide: The network at full width.
+        graph: Its graph.
+        context: What surrounds the step.
+        variants: What to measure where the budget is a latency.
+        quantization: How many bits the weights will have, for a budget in bytes.
+
+    Raises:
+        ExportError: The runtime of a latency is missing, or refuses the network.
+    """
+    if budget.target is None:
+        return budget.cost(graph, quantization)
+    given = wide, graph, context.example(), budget.target, variants()
+    table, main = context.directory / TABLE_FILE, context.accelerator.is_main_process
+    if main:
+        learn_latency(*given, keep_at=table, say=context.log.said)
+    context.accelerator.wait_for_everyone()
+    model = learn_latency(*given, keep_at=table)
+    if main:
+        context.log.said(f"latency on {budget.target}: {model.error}")
+    return model.at
+
+
+def measured_latency(budget: Budget | None, chosen: Generator, predicted: float, context: Context) -> dict[str, Any]:
+    """What the chosen network really takes, beside what was predicted, as facts for the record of the step.
+
+    Empty where the budget is no latency, and in processes other than the first.
+    """
+    if budget is None or budget.target is None or not context.accelerator.is_main_process:
+        return {}
+    ms = measure_network(chosen, context.example(), budget.target)
+    found = {
+        **budget.target.device(),
+        "budget_ms": budget.limit,
+        "predicted_ms": predicted,
+        "measured_ms": ms,
+        "relative_error": predicted / ms - 1,
+    }
+    return {
+        "latency": found,
+        "note": f"{ms:.2f} ms measured on {budget.target}, {predicted:.2f} predicted, budget {budget.limit:.2f}",
+    }
