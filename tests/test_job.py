@@ -36,7 +36,24 @@ MISTAKES = {
     "two teachers": (["teacher.checkpoint=x.pth"], r"teacher: got both or none of 'checkpoint' and 'train'"),
     "two budgets": (
         ["budget.macs=1e9"],
-        r"budget: expected exactly one of 'reduction', 'macs', .* and 'bytes'",
+        r"budget: expected exactly one of 'reduction', 'macs', .* 'bytes' and 'latency_ms'",
+    ),
+    "a latency anywhere": (
+        ["budget={latency_ms: 12}"],
+        r"budget: got one of 'latency_ms' and 'runtime', expected both or none; runtimes are eager, onnxruntime, open",
+    ),
+    "a latency on what does not exist": (["budget={latency_ms: 12, runtime: openvin}"], r"budget\.runtime: "),
+    "threads of nothing": (
+        ["budget={macs: 1e9, threads: 2}"],
+        r"budget: threads: got a number without 'latency_ms', which alone it is for; leave it out",
+    ),
+    "a step that counts": (
+        ["budget={latency_ms: 12, runtime: openvino}", "steps.3={kind: slim}"],
+        r"steps\.3: got 'slim' with a budget in latency_ms, which it cannot count in; .* distill, .*search",
+    ),
+    "a latency of integers": (
+        ["budget={latency_ms: 12, runtime: openvino}", "steps=[{kind: distill, quantization: {}}]"],
+        r"steps\.0: got quantization with a budget in latency_ms, expected a float step",
     ),
     "a metric": (["metrics.against_real=[ssm]"], r"metrics\.against_real: metric.*'ssm'.*did you mean 'ssim'"),
     "a metric's network": (
@@ -200,6 +217,7 @@ def test_budgets():
         (("macs", 3e9), ("convention", "gc")): (3e9, "gc MACs"),
         (("parameters", 1e5),): (1e5, "parameters"),
         (("bytes", 1e5),): (1e5, "bytes"),
+        (("latency_ms", 12.5), ("runtime", "openvino"), ("threads", 2)): (12.5, "ms (openvino, 2 threads)"),
     }
     for options, (limit, unit) in expected.items():
         budget = BudgetOptions(**dict(options)).budget(graph)

@@ -179,9 +179,9 @@ def test_a_damaged_cache_is_measured_anew_and_a_damaged_table_of_a_step_is_told(
         learn_latency(*given, cache=tmp_path, keep_at=tmp_path / "own.json")
 
 
-@pytest.mark.parametrize("runtime", ["eager", "onnxruntime", "openvino"])
+@pytest.mark.parametrize("runtime", ["eager", "openvino"])
 def test_real_runtimes_time_layers_in_turns(runtime, monkeypatch):
-    for package in {"eager": (), "onnxruntime": ("onnxscript", "onnxruntime"), "openvino": ("openvino",)}[runtime]:
+    for package in {"eager": (), "openvino": ("onnxscript", "openvino")}[runtime]:
         pytest.importorskip(package)
     monkeypatch.setattr(measuring, "_TURN_MS", 1.0)
     small, large = nn.Conv2d(2, 2, 1).eval(), nn.Sequential(nn.Conv2d(64, 64, 7, padding=3), nn.ReLU()).eval()

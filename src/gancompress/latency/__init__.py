@@ -4,6 +4,7 @@ from gancompress.latency.device import RUNTIMES, LatencyRuntime, Target
 from gancompress.latency.learn import learn_latency
 from gancompress.latency.measuring import measure_network
 from gancompress.latency.model import LatencyModel, ModelError, rank_correlation
+from gancompress.latency.ranking import Ranked, rank
 from gancompress.latency.table import LatencyTable
 from gancompress.latency.variants import Variants, variants_of_graph, variants_of_space
 
@@ -13,10 +14,12 @@ __all__ = [
     "LatencyRuntime",
     "LatencyTable",
     "ModelError",
+    "Ranked",
     "Target",
     "Variants",
     "learn_latency",
     "measure_network",
+    "rank",
     "rank_correlation",
     "variants_of_graph",
     "variants_of_space",
