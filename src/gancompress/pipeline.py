@@ -310,6 +310,9 @@ class Pipeline:
         job = self._job.model_dump(mode="json", include={"seed", "task", "data", "teacher", "budget"})
         if not any(step.uses_budget for step in steps):
             job.pop("budget")
+        elif job["budget"] and job["budget"]["latency_ms"] is None:
+            for option in ("latency_ms", "runtime", "threads"):  # unused, so that runs from before they existed go on
+                job["budget"].pop(option)
         job["weights"] = [self._teacher_digests]
         described = [_without_reporting(step.model_dump(mode="json")) for step in steps]
         job["files"] = [self._digest(path) for path in _paths_in(described)]
