@@ -33,8 +33,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--prepare", action="store_true")
     parser.add_argument("--family", default="mobile_resnet_9blocks")
-    parser.add_argument("--ngf", type=int, default=32)
-    parser.add_argument("--set", default="resnet-channels-32", dest="config_set")
+    parser.add_argument("--ngf", type=int, default=48)
+    parser.add_argument("--set", dest="config_set", help="config set of the space; else three multiples of 16 a slot")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--networks", type=int, default=16, help="whole networks that the model is fitted to")
     parser.add_argument("--held-out", type=int, default=30, help="random plans that it is judged on")
@@ -49,7 +49,8 @@ def main() -> None:
     (example,) = find_family(given.family).example_inputs(generator.config, (given.size, given.size))
     network = generator.build()
     graph = trace(network, [example], multiple=1, minimum=1)
-    space = SpaceOptions(config_set=given.config_set).of(generator, graph)
+    options = {"config_set": given.config_set} if given.config_set else {"max_choices": 3, "multiple": 16}
+    space = SpaceOptions(**options).of(generator, graph)
     variants = variants_of_space(space, given.networks)
     fitted = {key_of(plan) for plan in variants.plans}
     rng = torch.Generator().manual_seed(1)

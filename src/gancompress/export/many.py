@@ -71,7 +71,7 @@ def _onnx(modules: Sequence[nn.Module], inputs: Sequence[Tensor], folder: Path, 
     with evaluation_mode(together), torch.no_grad(), quiet():
         program = torch.onnx.export(
             together,
-            tuple(inputs),
+            tuple(given.clone() for given in inputs),  # one tensor given twice would become one input
             dynamo=True,
             verbose=False,
             input_names=[given for given, _ in names],
