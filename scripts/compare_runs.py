@@ -3,7 +3,8 @@
     python scripts/compare_runs.py compressed=runs/a,runs/a-1 scratch=runs/b,runs/b-1
 
 The first line is the teacher of the first run. Where a row has several runs, a value is their mean, and the smallest
-and the largest stand in brackets.
+and the largest stand in brackets. ``--metrics a,b`` chooses the metrics and their order; those that a recipe did not
+name come into a run's report by ``gancompress evaluate RUN --teacher --report --set metrics...``.
 """
 
 from __future__ import annotations
@@ -21,13 +22,18 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", nargs="+", metavar="NAME=RUN[,RUN...]")
+    parser.add_argument("--metrics", metavar="NAME[,NAME...]", help="all that any of the runs has where left out")
+    arguments = parser.parse_args()
     rows = {}
-    for row in parser.parse_args().rows:
+    for row in arguments.rows:
         name, _, runs = row.partition("=")
         rows[name] = [_networks(Path(run)) for run in runs.split(",")]
     teacher = next(iter(rows.values()))[0]["teacher"]
     compressed = {name: [networks["compressed"] for networks in runs] for name, runs in rows.items()}
-    metrics = list(dict.fromkeys(m for runs in compressed.values() for network in runs for m in network["metrics"]))
+    known = dict.fromkeys(m for runs in compressed.values() for network in runs for m in network["metrics"])
+    metrics = list(known) if arguments.metrics is None else arguments.metrics.split(",")
+    if missing := [metric for metric in metrics if metric not in known]:
+        parser.error(f"--metrics: got {', '.join(missing)}, expected metrics of these runs: {', '.join(known)}")
     columns: dict[str, Read] = {"true MACs": lambda n: n["macs"]["true"] / 1e6, "parameters": lambda n: n["parameters"]}
     columns |= {metric: lambda n, metric=metric: n["metrics"].get(metric, {}).get("value") for metric in metrics}
     print("| | runs | " + " | ".join(name if name != "true MACs" else "true MACs, M" for name in columns) + " |")

@@ -13,16 +13,21 @@ from gancompress.tasks import FileForm
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
-NUM_NOISE = 16 + 2 * 64 + 2 * 256
+NUM_NOISE = 4**2 + 2 * 8**2
 
 
 @pytest.mark.parametrize(
     "inputs",
-    [(torch.randn(1, 6),), (torch.randn(1, 6, 6), torch.randn(1, NUM_NOISE))],
-    ids=["z", "styles and noise maps"],
+    [
+        (torch.randn(1, 6),),
+        (torch.randn(1, 6), torch.randn(1, NUM_NOISE)),
+        (torch.randn(1, 1, 6),),
+        (torch.randn(1, 4, 6), torch.randn(1, NUM_NOISE)),
+    ],
+    ids=["z", "z and noise maps", "w", "w+ and noise maps"],
 )
 def test_the_file_agrees_for_any_batch(inputs, tmp_path):
-    config = {"resolution": 16, "channel_max": 8, "latent_size": 6, "widths": {"layers.2.conv": 5}}
+    config = {"resolution": 8, "channel_max": 8, "latent_size": 6, "widths": {"layers.2.conv": 5}}
     network = build("stylegan2", config)
     with torch.no_grad():
         for name, tensor in network.named_parameters():
