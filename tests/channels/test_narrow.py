@@ -7,9 +7,10 @@ import torch
 
 from gancompress.channels import ChannelPlan, Slot, materialise, narrow, reorder, trace
 from gancompress.channels.skeleton import named_tensors
+from gancompress.cost import CostModel
 from gancompress.errors import PlanError
 
-from .cases import CASES, graph_of, make
+from .cases import CASES, graph_of, make, random_plans
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -24,6 +25,20 @@ def test_reordering_leaves_the_function_as_it_is(name):
     assert any(not torch.equal(before[n], t) for n, t in named_tensors(reordered).items())
     # Sums in another order; the tolerance is that of float32 at this depth, and 0.3 would be another function.
     torch.testing.assert_close(reordered(*inputs), wide(*inputs), rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_graph_of_a_narrow_network_needs_no_trace(name):
+    """It has the groups, layouts and sizes that a trace of that network finds, and costs as much in any plan."""
+    wide, inputs = make(name)
+    for plan in random_plans(graph_of(name).constrain(multiple=1, minimum=3), 1):
+        found = trace(materialise(wide, graph_of(name), plan), inputs, multiple=1, minimum=1)
+        narrowed = graph_of(name).narrowed(plan)
+        assert dict(narrowed.groups) == dict(found.groups)
+        assert dict(narrowed.tensors) == dict(found.tensors)
+        for narrower in random_plans(found, 2):
+            assert CostModel(narrowed).at(narrower) == CostModel(found).at(narrower)
+            assert narrowed.narrowed(narrower).groups == graph_of(name).narrowed(narrower).groups
 
 
 def test_leading_channels_are_views_and_others_are_gathered():

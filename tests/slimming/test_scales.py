@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gancompress.channels import ChannelGraph, materialise, reorder, trace
 from gancompress.models.families import build
-from gancompress.slimming import ChannelScales, Removal, fold_constants
+from gancompress.slimming import ChannelScales, Removal, fold_constants, scaled_groups
 
 CASES = {
     "affine instance norm": ("resnet_6blocks", {"ngf": 4, "affine_norms": "prunable"}, False, {"norm"}),
@@ -31,7 +31,7 @@ def network(name: str) -> Network:
     size = 128 if family.startswith("unet") else 16
     example = (torch.randn(2, 3, size, size).clamp(-1, 1),)
     graph = trace(module, example, multiple=1, minimum=1)
-    return module, graph, example, ChannelScales(module, graph, example, streams)
+    return module, graph, example, ChannelScales(module, scaled_groups(module, graph, example, streams))
 
 
 def run(module: nn.Module, scales: ChannelScales, example: tuple[Tensor, ...]) -> Tensor:
@@ -53,7 +53,7 @@ def kill(module: nn.Module, scales: ChannelScales, group: str, channels: Tensor)
 def test_the_paper_scales_2688_channels_by_13_gammas():
     module = build("resnet_9blocks", {"affine_norms": "prunable"})
     example = (torch.zeros(1, 3, 16, 16),)
-    scales = ChannelScales(module, trace(module, example, multiple=1, minimum=1), example)
+    scales = ChannelScales(module, scaled_groups(module, trace(module, example, multiple=1, minimum=1), example))
     assert sum(group.size for group in scales.groups) == 2688
     assert len(scales.groups) == len(scales.gammas()) == 13
     assert not list(scales.parameters())
@@ -140,5 +140,5 @@ def test_gradients_reach_the_scales_of_groups_without_norms():
 def test_a_network_without_prunable_groups_has_no_scales():
     module = nn.Sequential(nn.Conv2d(3, 3, 1))
     example = (torch.zeros(1, 3, 4, 4),)
-    scales = ChannelScales(module, trace(module, example, multiple=1, minimum=1), example)
+    scales = ChannelScales(module, scaled_groups(module, trace(module, example, multiple=1, minimum=1), example))
     assert (scales.groups, scales.gammas(), list(scales.parameters())) == ((), [], [])

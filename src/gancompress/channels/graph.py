@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from gancompress.channels.layout import Axis, Extent
@@ -154,6 +154,22 @@ class ChannelGraph:
         self.validate(plan)
         return plan
 
+    def narrowed(self, plan: ChannelPlan) -> ChannelGraph:
+        """The graph of the network that a plan leaves, without another trace.
+
+        Sizes are linear forms in the widths, so only the groups and the layouts of the tensors change.
+
+        Raises:
+            PlanError: The plan does not fit the graph.
+        """
+        self.validate(plan)
+        groups = {
+            name: ChannelGroup(name, plan.widths[name], min(group.minimum, plan.widths[name]), group.multiple)
+            for name, group in self.groups.items()
+        }
+        tensors = {name: tuple(axis.narrowed(plan.widths) for axis in axes) for name, axes in self.tensors.items()}
+        return replace(self, groups=groups, tensors=tensors)
+
     def full_plan(self) -> ChannelPlan:
         """Every group at full width."""
         return self.plan({})
@@ -240,4 +256,4 @@ class ChannelGraph:
             stays = any(fnmatchcase(name, pattern) for pattern in fixed)
             floor = group.size if stays else min(group.size, minimum)
             groups[name] = ChannelGroup(name, group.size, floor, multiple)
-        return ChannelGraph(**{**self.__dict__, "groups": groups, "slots": tuple(slots)})
+        return replace(self, groups=groups, slots=tuple(slots))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -56,6 +56,11 @@ class Axis:
             if s.group is not None:
                 factors[s.group] = factors.get(s.group, 0) + s.repeat
         return Extent(constant, tuple(factors.items()))
+
+    def narrowed(self, widths: Mapping[str, int]) -> Axis:
+        """The axis of a network whose groups have these widths."""
+        segments = (s if s.group is None else replace(s, channels=widths[s.group]) for s in self.segments)
+        return replace(self, segments=tuple(segments))
 
     def kept(self, order: Mapping[str, np.ndarray]) -> np.ndarray:
         """Positions to gather, in order, so that each group holds the given channels.

@@ -10,7 +10,7 @@ from gancompress.slimming.controller import (
     weakest_within,
 )
 from gancompress.slimming.removal import Removal, fold_constants
-from gancompress.slimming.scales import ChannelScales, ScaledGroup
+from gancompress.slimming.scales import ChannelScales, ScaledGroup, scaled_groups
 
 __all__ = [
     "ChannelScales",
@@ -23,5 +23,6 @@ __all__ = [
     "fold_constants",
     "largest_within",
     "plan_of",
+    "scaled_groups",
     "weakest_within",
 ]

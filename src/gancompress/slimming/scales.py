@@ -11,7 +11,7 @@ channels that several norms write: group lasso, Yuan and Lin, 2006.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -46,6 +46,16 @@ class ScaledGroup:
     places: Places
     shifts: Places = ()
 
+    def within(self, graph: ChannelGraph) -> ScaledGroup:
+        """The same group of a narrower network.
+
+        Args:
+            graph: The narrow network's graph.
+        """
+        places = _places(graph, self.name, "scale" if self.kind == "norm" else "in")
+        shifts = _places(graph, self.name, "shift") if self.shifts else ()
+        return replace(self, size=graph.groups[self.name].size, places=places, shifts=shifts)
+
 
 class ChannelScales(nn.Module):
     """The scales of a network's prunable groups; its own parameters are those of groups without a norm.
@@ -63,23 +73,15 @@ class ChannelScales(nn.Module):
         units: What the scales of each group are measured in, ``(size,)``; they never change.
     """
 
-    def __init__(
-        self,
-        module: nn.Module,
-        graph: ChannelGraph,
-        example: Sequence[Tensor],
-        streams: bool = False,
-    ) -> None:
-        """Find what scales each group.
+    def __init__(self, module: nn.Module, groups: Sequence[ScaledGroup]) -> None:
+        """Measure the scales of a network.
 
         Args:
             module: The network, on any device; it is left as it is.
-            graph: Its graph; groups at their narrowest have no scale.
-            example: Inputs to try, batch of 1.
-            streams: Whether groups that several layers write, as residual streams are, have a scale too.
+            groups: What is scaled, and by what; see `scaled_groups`.
         """
         super().__init__()
-        self.groups = tuple(_scaled_groups(module, graph, example, streams))
+        self.groups = tuple(groups)
         device = next(module.parameters()).device
         self.readers = nn.ParameterDict(
             {_key(group.name): nn.Parameter(torch.ones(group.size, device=device)) for group in self._of_kind("reader")}
@@ -213,9 +215,17 @@ def _key(group: str) -> str:
     return group.replace(".", "/")
 
 
-def _scaled_groups(
-    module: nn.Module, graph: ChannelGraph, example: Sequence[Tensor], streams: bool
-) -> list[ScaledGroup]:
+def scaled_groups(
+    module: nn.Module, graph: ChannelGraph, example: Sequence[Tensor], streams: bool = False
+) -> tuple[ScaledGroup, ...]:
+    """Find what scales each group of a network; groups at their narrowest have no scale.
+
+    Args:
+        module: The network, on any device; it is left as it is.
+        graph: Its graph.
+        example: Inputs to try, batch of 1.
+        streams: Whether groups that several layers write, as residual streams are, have a scale too.
+    """
     scaled = []
     for name, group in graph.groups.items():
         writers = {tensor for tensor, _, axis in graph.members(name, ("out",)) if axis.role == "out"}
@@ -227,7 +237,7 @@ def _scaled_groups(
             scaled.append(ScaledGroup(name, group.size, group.minimum, "norm", gammas, shifts))
         elif readers := _places(graph, name, "in"):
             scaled.append(ScaledGroup(name, group.size, group.minimum, "reader", readers))
-    return scaled
+    return tuple(scaled)
 
 
 def _can_fold(module: nn.Module, graph: ChannelGraph, group: str) -> bool:

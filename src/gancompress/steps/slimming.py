@@ -26,6 +26,7 @@ from gancompress.slimming import (
     fold_constants,
     largest_within,
     plan_of,
+    scaled_groups,
     weakest_within,
 )
 from gancompress.steps.distillation import Distillation, DistillationOptions
@@ -135,10 +136,12 @@ class Slimming(Distillation):
         maps = [name for name, term in options.terms.items() if term.compares == "maps"]
         if maps:
             raise ConfigError(f"slim: got the term '{maps[0]}', expected none on feature maps: they lose channels")
-        self._trace, self._cost_of, self._streams, self._course = trace, cost, streams, course
+        self._cost_of, self._course = cost, course
         self._example = (example,)
         self._wide, self._quantization = generator, quantization
-        self._install(generator)
+        self._wide_graph = trace(generator)
+        self._scaled_groups = scaled_groups(generator.build(), self._wide_graph, self._example, streams)
+        self._install(generator, self._wide_graph)
         if not self.scales.groups:
             advice = "choose another network" if streams else "allow residual streams (streams: true)"
             raise ConfigError(
@@ -227,7 +230,7 @@ class Slimming(Distillation):
             gone = weakest_within(self.graph, magnitudes, self.cost, limit, self._course.unit)
         self._merge(self.graph.groups)
         removal = Removal.of(self.graph, gone)
-        self._install(self._narrowed(removal, set(self.graph.groups), (example,)))
+        self._install(*self._narrowed(removal, set(self.graph.groups), (example,)))
         self._show()
         change = (self._output() - before.cpu()).abs().max().item()
         self.cut = {"cost": self.cost(self.graph.full_plan()), "change": change}
@@ -239,8 +242,8 @@ class Slimming(Distillation):
 
     def take_shape(self, shape: Mapping[str, int]) -> None:
         """Narrow the network that training began with to these widths."""
-        graph = self._trace(self._wide)
-        self._install(cut(self._wide, graph, graph.plan(shape)))
+        plan = self._wide_graph.plan(shape)
+        self._install(cut(self._wide, self._wide_graph, plan), self._wide_graph.narrowed(plan))
         self._show()
         self.modules["student"] = self._module
         self.modules["scales"] = self.scales
@@ -265,9 +268,11 @@ class Slimming(Distillation):
         module.train()
         return image
 
-    def _install(self, generator: Generator) -> None:
-        self.generator, self.graph, self._module = generator, self._trace(generator), generator.build()
-        self.scales = ChannelScales(self._module, self.graph, self._example, self._streams)
+    def _install(self, generator: Generator, graph: ChannelGraph) -> None:
+        self.generator, self.graph, self._module = generator, graph, generator.build()
+        prunable = {name for name, group in graph.groups.items() if group.size > group.minimum}
+        groups = [group.within(graph) for group in self._scaled_groups if group.name in prunable]
+        self.scales = ChannelScales(self._module, groups)
         self.cost = self._cost_of(self.graph)
         if self._quantization is not None:
             self._quantization.attach(self._module)
@@ -287,7 +292,7 @@ class Slimming(Distillation):
         narrowest = {name for name, group in self.graph.groups.items() if removal.plan.widths[name] == group.minimum}
         self._merge(narrowest)  # which have no scale from now on
         by_norms = {group.name for group in before.groups if group.kind == "norm"}
-        self._install(self._narrowed(removal, by_norms, self._example))
+        self._install(*self._narrowed(removal, by_norms, self._example))
         self._module.to(device)
         self.scales.to(device)
         self.scales.take(before, removal)
@@ -297,10 +302,13 @@ class Slimming(Distillation):
             "scales": Reshaped(self.scales, lambda tensors: before.kept(tensors, removal)),
         }
 
-    def _narrowed(self, removal: Removal, folded: Container[str], example: Sequence[Tensor]) -> Generator:
+    def _narrowed(
+        self, removal: Removal, folded: Container[str], example: Sequence[Tensor]
+    ) -> tuple[Generator, ChannelGraph]:
         """The student without the channels that go; what those of some groups emit on the average stays in biases."""
         fold_constants(self._module.eval(), removal, example, folded)
         options = self._quantization and self._quantization.options
         whole, self._quantization = taken_apart(self._module, self.generator, options)
         state = reorder(whole.state, self.graph, removal.order)
-        return cut(Generator(whole.family, whole.config, state, whole.resized), self.graph, removal.plan)
+        narrow = cut(Generator(whole.family, whole.config, state, whole.resized), self.graph, removal.plan)
+        return narrow, self.graph.narrowed(removal.plan)
