@@ -5,15 +5,16 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from gancompress.channels import ChannelGraph, ChannelPlan, check_complete, narrow, reorder, resized_attributes
 from gancompress.cost import widest_plan
-from gancompress.errors import ConfigError
+from gancompress.errors import ConfigError, PlanError
 from gancompress.importance import AnyScore, Probe, Score, ScoreOptions, by_importance, find_score
 from gancompress.latency import variants_of_graph
+from gancompress.models.config_strings import widths_from_string
 from gancompress.models.families import find_family
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
@@ -26,23 +27,37 @@ Fraction = Annotated[float, Field(gt=0, le=1)]
 """Of every group's channels."""
 
 
+def _as_text(widths: Any) -> Any:
+    if isinstance(widths, int):
+        raise ValueError("got one number, expected quotes around it: YAML reads 8_8_4 as 884")
+    return widths
+
+
 class Narrowing(Step, ABC):
     """What steps have in common that make every channel group narrower by the same factor.
 
     Attributes:
         keep: Fraction of every group's channels that stays; the budget decides where left out.
-        multiple: Widths are multiples of this, or full.
+        widths: In its place, the width of every group: as the papers write it (``154_154_...``), or by group name.
+        multiple: Widths are multiples of this, or full; those that are written out are what they are.
     """
 
     takes_latency = True
 
     keep: Fraction | None = None
+    widths: Annotated[str | dict[str, int] | None, BeforeValidator(_as_text)] = None
     multiple: Annotated[int, Field(ge=1)] = 8
 
     @property
     def uses_budget(self) -> bool:
-        """The budget says how narrow, unless ``keep`` does."""
-        return self.keep is None
+        """The budget says how narrow, unless ``keep`` or ``widths`` do."""
+        return self.keep is None and self.widths is None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.keep is not None and self.widths is not None:
+            raise ValueError("got keep beside widths, expected one of them, to say how narrow it becomes")
+        return self
 
     def plan(
         self, wide: Generator, context: Context, quantization: QuantizationOptions = FLOAT
@@ -56,8 +71,12 @@ class Narrowing(Step, ABC):
 
         Raises:
             ConfigError: There is neither ``keep`` nor a budget.
+            PlanError: The widths do not fit the network, or leave a group without channels.
             BudgetError: The narrowest plan costs more than the budget.
         """
+        if self.widths is not None:
+            graph = context.graph(wide, multiple=1, minimum=1)
+            return graph, graph.plan(_by_group(self.widths, wide))
         graph = context.graph(wide, multiple=self.multiple, minimum=self.multiple)
         if self.keep is not None:
             return graph, graph.uniform_plan(self.keep)
@@ -72,7 +91,7 @@ class Narrowing(Step, ABC):
     ) -> dict[str, Any]:
         """What the network that a budget in milliseconds led to really takes, as facts for the record; else nothing."""
         budget = context.budget
-        if self.keep is not None or budget is None or budget.target is None:
+        if not self.uses_budget or budget is None or budget.target is None:
             return {}
         return measured_latency(budget, narrow, self._cost(budget, wide, graph, context)(plan), context)
 
@@ -167,6 +186,15 @@ def cut(generator: Generator, graph: ChannelGraph, plan: ChannelPlan) -> Generat
         return Generator(generator.family, generator.config, state, resized)
     config = find_family(generator.family).parse(generator.config).at_widths(plan.widths)
     return Generator(generator.family, config.model_dump(), state)
+
+
+def _by_group(widths: str | Mapping[str, int], generator: Generator) -> Mapping[str, int]:
+    """The width of every group. Raises PlanError where the family is not written so."""
+    if not isinstance(widths, str):
+        return widths
+    if is_import_path(generator.family):
+        raise PlanError(f"widths: got '{widths}', expected a mapping by channel group for {generator.family}")
+    return widths_from_string(find_family(generator.family).parse(generator.config), widths)
 
 
 def _tied(state: dict, graph: ChannelGraph) -> dict:
