@@ -9,6 +9,7 @@ import typer
 
 from gancompress.cli.bench import bench
 from gancompress.cli.data import data
+from gancompress.cli.demo import demo
 from gancompress.cli.jobs import compress, evaluate, quickstart, recipes, train
 from gancompress.cli.latency import latency
 from gancompress.cli.networks import export, inspect, prune
@@ -21,7 +22,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verb in (inspect, prune, export, bench, latency, compress, train, quickstart, evaluate, data, recipes):
+for verb in (inspect, prune, export, demo, bench, latency, compress, train, quickstart, evaluate, data, recipes):
     app.command()(verb)
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.table import Table
 
-from gancompress.cli.options import FamilyOption, InputOption, JsonOption, SetOption, SizeOption, Source, console
+from gancompress.cli.options import (
+    FamilyOption,
+    InputOption,
+    JsonOption,
+    LabelsOption,
+    RunSizeOption,
+    RuntimeOption,
+    SamplesOption,
+    SetOption,
+    SizeOption,
+    Source,
+    StartOption,
+    console,
+)
+
+if TYPE_CHECKING:
+    from gancompress.export import ExportReport
 
 
 def inspect(
@@ -118,56 +135,81 @@ def prune(
 def export(
     directory: Annotated[Path, typer.Argument(help="A directory written by gancompress, or a checkpoint.")],
     format: Annotated[
-        Literal["onnx", "onnx_fixed", "openvino", "torch"], typer.Option("--format", help="Format of the file.")
+        Literal["onnx", "onnx_fixed", "openvino", "torch", "web"],
+        typer.Option("--format", help="Format of the file; web writes a folder with a page."),
     ] = "onnx",
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="The file; DIR/model.onnx or the like if left out.")
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="The file; DIR/model.onnx, DIR/web or the like if left out."),
     ] = None,
     rewrites: Annotated[
         list[str] | None,
         typer.Option("--rewrite", help="A rewrite for the runtime, or none; repeatable. Those that help if left out."),
     ] = None,
     family: FamilyOption = None,
-    size: SizeOption = "256x256",
+    size: RunSizeOption = None,
     inputs: InputOption = [],  # noqa: B006
-    labels: Annotated[
-        int | None,
-        typer.Option(
-            help="Take integer label maps of so many labels, 'don't care' included, in the place of their channels; a "
-            "channel more than that takes instance edges."
-        ),
-    ] = None,
+    labels: LabelsOption = None,
+    samples: SamplesOption = None,
+    start: StartOption = None,
+    runtime: RuntimeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write a network to a file in the form that its runtime likes, and check it against PyTorch."""
+    from gancompress.cli.pages import PageChoices, write_page_of
     from gancompress.cli.parsing import example_inputs, open_generator
-    from gancompress.errors import CheckpointError
+    from gancompress.errors import CheckpointError, ExportError
     from gancompress.export import FORMATS, OnnxReport, export_generator
     from gancompress.quantization import Quantization
     from gancompress.tasks import FileForm, label_map_form
 
     if not directory.exists():
         raise CheckpointError(f"{directory}: no such file or directory; expected one that prune or training wrote")
+    if format == "web":
+        if rewrites or inputs:
+            given = "--rewrite" if rewrites else "--input"
+            raise ExportError(f"export: got {given} for the format 'web', expected neither --rewrite nor --input there")
+        folder = out or (directory if directory.is_dir() else directory.parent) / "web"
+        choices = PageChoices(samples, start, labels, size, runtime, family)
+        _show_page(write_page_of(str(directory), None, folder, choices), folder, as_json)
+        return
     generator = open_generator(str(directory), family, [])
     path = out or (directory if directory.is_dir() else directory.parent) / FORMATS[format].file_name
     chosen = None if rewrites is None else [name for name in rewrites if name != "none"]
     network, quantization = generator.build(), Quantization.load(directory)
     if quantization is not None:
         quantization.attach(network)
-    examples = example_inputs(generator, size, inputs)
+    examples = example_inputs(generator, size or "256x256", inputs)
     form = FileForm(network, examples) if labels is None else label_map_form(network, labels, examples[0])
     report = export_generator(generator, form, path, format, chosen)
     if as_json:
-        print(json.dumps({**asdict(report), "path": str(path), "max_difference": report.max_difference}, indent=2))
+        print(json.dumps(_facts(report), indent=2))
         return
-    table = Table("input", "largest difference from PyTorch", "mean", box=None)
-    for case in report.cases:
-        shapes = ", ".join("x".join(map(str, shape)) for shape in case.input_shapes)
-        table.add_row(shapes, f"{case.max_abs:.1e}", f"{case.mean_abs:.1e}")
-    console.print(table)
+    _show_cases(report)
     for change in report.rewrites:
         told = f"{len(change.layers)} layers" if change.layers else change.note or "nothing to change"
         console.print(f"{change.rewrite}: {told}", highlight=False)
     sizes = "this batch and size" if format == "onnx_fixed" else "any batch and size"
     opset = f"opset {report.opset}, " if isinstance(report, OnnxReport) else ""
     console.print(f"written to {path}: {report.file_bytes:,} bytes, {opset}{sizes}", soft_wrap=True)
+
+
+def _show_page(reports: Sequence[ExportReport], folder: Path, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"page": str(folder), "networks": [_facts(report) for report in reports]}, indent=2))
+        return
+    for report in reports:
+        _show_cases(report, report.path.name)
+    console.print(f"written to {folder}: gancompress demo {folder}, or any web server", soft_wrap=True)
+
+
+def _show_cases(report: ExportReport, name: str = "input") -> None:
+    table = Table(name, "largest difference from PyTorch", "mean", box=None)
+    for case in report.cases:
+        shapes = ", ".join("x".join(map(str, shape)) for shape in case.input_shapes)
+        table.add_row(shapes, f"{case.max_abs:.1e}", f"{case.mean_abs:.1e}")
+    console.print(table)
+
+
+def _facts(report: ExportReport) -> dict[str, Any]:
+    return {**asdict(report), "path": str(report.path), "max_difference": report.max_difference}

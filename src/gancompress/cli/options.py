@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -30,6 +30,12 @@ FamilyOption = Annotated[
 SizeOption = Annotated[
     str, typer.Option("--size", metavar="HxW", help="Size of the images, height x width, in pixels.")
 ]
+RunSizeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--size", metavar="HxW", help="Size of the images, height x width, in pixels; 256x256, or on a page the run's."
+    ),
+]
 InputOption = Annotated[
     list[str],
     typer.Option("--input", metavar="NxCx...", help="Shape of an input of package.module:Class; repeatable."),
@@ -46,4 +52,26 @@ RecipeOption = Annotated[
 ]
 TensorBoardOption = Annotated[
     bool, typer.Option("--tensorboard", help="Write losses and samples to tensorboard/ in the run directory, too.")
+]
+
+LabelsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--labels",
+        min=1,
+        help="Take integer label maps of so many labels, 'don't care' included, in the place of their channels; a "
+        "channel more than that takes instance edges.",
+    ),
+]
+SamplesOption = Annotated[
+    Path | None,
+    typer.Option("--samples", metavar="FOLDER", help="Web: inputs to begin with, which become part of the page."),
+]
+StartOption = Annotated[
+    Literal["sketch", "photo"] | None,
+    typer.Option("--start", help="Web: what images begin with; a sketch for paired tasks, else a photo, if left out."),
+]
+RuntimeOption = Annotated[
+    Path | None,
+    typer.Option("--runtime", metavar="FOLDER", help="Web: files of onnxruntime-web; npm gets them once if left out."),
 ]

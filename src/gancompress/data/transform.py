@@ -45,6 +45,11 @@ class Transform(Options):
     crop_size: Sides | None = None
     flip: bool = True
 
+    @property
+    def view_size(self) -> Size | None:
+        """Height and width of every view; None where they depend on the image."""
+        return self.crop_size or (self.load_size if self.resize == "exact" else None)
+
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
         load, crop = self.load_size, self.crop_size

@@ -1,0 +1,53 @@
+"""The verb that shows networks in a browser."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gancompress.cli.options import (
+    FamilyOption,
+    LabelsOption,
+    RunSizeOption,
+    RuntimeOption,
+    SamplesOption,
+    StartOption,
+    console,
+)
+
+
+def demo(
+    original: Annotated[
+        str, typer.Argument(help="A run directory, a page that export has written, or a network as for bench.")
+    ],
+    compressed: Annotated[
+        str | None, typer.Argument(help="Another network. Left out for a run directory: its teacher is the original.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder of the page; RUN/web if left out.")
+    ] = None,
+    samples: SamplesOption = None,
+    start: StartOption = None,
+    labels: LabelsOption = None,
+    size: RunSizeOption = None,
+    runtime: RuntimeOption = None,
+    family: FamilyOption = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; a free one if left out.")] = 0,
+    show: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser of this machine.")] = False,
+) -> None:
+    """Show networks in a browser, run by it: sketch, drop a photo, use the camera, paint labels, move a latent."""
+    from gancompress.cli.pages import PageChoices, write_page_of
+    from gancompress.export.web import PageServer, is_page
+
+    folder = Path(original)
+    if not is_page(folder):
+        folder = out or (folder if folder.is_dir() else Path("runs")) / "web"
+        write_page_of(original, compressed, folder, PageChoices(samples, start, labels, size, runtime, family))
+    server = PageServer(folder, port)
+    console.print(f"{server.address}  shows {folder}; Ctrl-C ends it", highlight=False, soft_wrap=True)
+    if show:
+        webbrowser.open(server.address)
+    server.serve()

@@ -1,0 +1,89 @@
+"""Inputs to begin with: drawn by the project, or of a folder that the user names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from gancompress.data import Classes
+from gancompress.data.decoding import IMAGE_SUFFIXES, LOSSLESS_SUFFIXES, Decoding, decode_rgb
+from gancompress.data.label_maps import decode_label
+from gancompress.data.scene import random_scene, render
+from gancompress.data.storage import File, open_storage
+from gancompress.errors import DataError
+from gancompress.export.web.manifest import Sample, Start
+
+Size = tuple[int, int]
+"""Height and width in pixels."""
+
+_MOST = 12
+
+
+def drawn_scenes(start: Start, size: Size, count: int = 6) -> list[Sample]:
+    """Scenes: line drawings for a page that begins with a sketch, else shaded pictures."""
+    samples = []
+    for seed in range(count):
+        drawing, picture = render(random_scene(np.random.default_rng(seed)), max(size))
+        image = Image.fromarray(drawing if start == "sketch" else picture)
+        samples.append(Sample(f"scene {seed + 1}", _cut(image, size, Image.Resampling.BICUBIC)))
+    return samples
+
+
+def drawn_label_maps(num_labels: int, size: Size, count: int = 6) -> list[Sample]:
+    """Landscapes of labels: two wavy bands with discs and boxes before them."""
+    height, width = size
+    rows, columns = np.mgrid[:height, :width] / min(size)
+    samples = []
+    for seed in range(count):
+        draw = np.random.default_rng(seed)
+        labels = np.full(size, draw.integers(num_labels), np.uint8)
+        for level in (0.4, 0.7):
+            horizon = level * height / min(size) + 0.05 * np.sin(draw.uniform(3, 9) * columns + draw.uniform(0, 6))
+            labels[rows > horizon] = draw.integers(num_labels)
+        for number in range(4):
+            centre = draw.uniform(0.3, 0.9) * height / min(size), draw.uniform(0.1, 0.9) * width / min(size)
+            high, wide = draw.uniform(0.06, 0.2, 2)
+            down, right = np.abs(rows - centre[0]) / high, np.abs(columns - centre[1]) / wide
+            inside = np.hypot(down, right) < 1 if number % 2 else np.maximum(down, right) < 1
+            labels[inside] = draw.integers(num_labels)
+        samples.append(Sample(f"landscape {seed + 1}", Image.fromarray(labels)))
+    return samples
+
+
+def read_samples(folder: Path, size: Size, classes: Classes | None = None) -> list[Sample]:
+    """The first images of a folder, cut to a size around their centre.
+
+    Args:
+        folder: Where they are.
+        size: Height and width in pixels.
+        classes: What the values of label maps mean; None for images.
+
+    Raises:
+        DataError: There are none, or one cannot be read or is no label map.
+    """
+    if not folder.is_dir():
+        raise DataError(f"--samples: got {folder}, expected a folder of images")
+    storage = open_storage(str(folder))
+    suffixes = IMAGE_SUFFIXES if classes is None else LOSSLESS_SUFFIXES
+    names = [name for name in storage.names() if name.lower().endswith(suffixes)][:_MOST]
+    if not names:
+        raise DataError(f"--samples: {folder} holds no images, expected some of {', '.join(suffixes)}")
+    samples = []
+    for name in names:
+        file = File(storage, name)
+        if classes is None:
+            image = _cut(decode_rgb(file, Decoding()).image, size, Image.Resampling.BICUBIC)
+        else:
+            image = _cut(decode_label(file, classes, Decoding()).image, size, Image.Resampling.NEAREST)
+        samples.append(Sample(Path(name).stem, image))
+    return samples
+
+
+def _cut(image: Image.Image, size: Size, filter: Image.Resampling) -> Image.Image:
+    """Resized so that it just covers the size, and cut out of the middle."""
+    height, width = size
+    scale = max(height / image.height, width / image.width)
+    left, top = (image.width - width / scale) / 2, (image.height - height / scale) / 2
+    return image.resize((width, height), filter, (left, top, left + width / scale, top + height / scale))

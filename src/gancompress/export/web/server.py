@@ -1,0 +1,75 @@
+"""A server of one folder for this machine alone, with the headers that a page needs to run threads."""
+
+from __future__ import annotations
+
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Self
+
+from gancompress.errors import ExportError
+
+HOST = "127.0.0.1"
+
+
+class PageServer:
+    """Serves a folder on 127.0.0.1.
+
+    Attributes:
+        address: Where the page is.
+    """
+
+    def __init__(self, folder: Path, port: int = 0) -> None:
+        """Take a port.
+
+        Args:
+            folder: What to serve.
+            port: Which; 0 for any free one.
+
+        Raises:
+            ExportError: The port is taken, or not allowed.
+        """
+        try:
+            self._server = ThreadingHTTPServer((HOST, port), partial(_Handler, directory=str(folder)))
+        except (OSError, OverflowError) as error:
+            raise ExportError(f"--port: cannot serve on {port} ({error}); leave it out to take a free one") from None
+        self.address = f"http://{HOST}:{self._server.server_port}/"
+
+    def serve(self) -> None:
+        """Answer until Ctrl-C."""
+        try:
+            self._server.serve_forever()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            self._server.server_close()
+
+    def __enter__(self) -> Self:
+        """Answer from a thread."""
+        self._thread = Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    """Files, isolated from other origins: browsers share memory between threads only then."""
+
+    extensions_map = {**SimpleHTTPRequestHandler.extensions_map, ".mjs": "text/javascript", ".wasm": "application/wasm"}
+    protocol_version = "HTTP/1.1"
+
+    def end_headers(self) -> None:
+        """Source: https://developer.mozilla.org/docs/Web/API/Window/crossOriginIsolated."""
+        self.send_header("Cross-Origin-Opener-Policy", "same-origin")
+        self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
+        self.send_header("Cache-Control", "no-cache")
+        super().end_headers()
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Nothing: the terminal is for the user."""
