@@ -10,6 +10,7 @@ import torch
 from gancompress.cli.options import notices
 from gancompress.cli.parsing import example_inputs, open_generator
 from gancompress.data import Classes
+from gancompress.data.transform import Transform
 from gancompress.export import ExportReport
 from gancompress.export.web import (
     Contents,
@@ -96,8 +97,8 @@ def _usual_size(job: Job | None) -> str:
     """The size of the run's images, where they have one."""
     if job is None:
         return _SIZE
-    side = getattr(job.data, "image_size", None)
-    size = (side, side) if side else job.data.transform.view_size if hasattr(job.data, "transform") else None
+    side, transform = getattr(job.data, "image_size", None), getattr(job.data, "transform", None)
+    size = (side, side) if side else transform.view_size if isinstance(transform, Transform) else None
     return _SIZE if size is None else f"{size[0]}x{size[1]}"
 
 

@@ -96,6 +96,21 @@ def kind_of(form: FileForm) -> Literal["image", "labels", "latent"]:
     )
 
 
+def check_networks(networks: Sequence[PageNetwork]) -> None:
+    """Refuse what no page can show, before anything is exported.
+
+    Raises:
+        ExportError: As `kind_of`, or networks differ in what they take.
+    """
+    first = networks[0]
+    kind_of(first.form)
+    wanted = [tuple(each.shape) for each in first.form.inputs]
+    for other in networks[1:]:
+        got = [tuple(each.shape) for each in other.form.inputs]
+        if got != wanted:
+            raise ExportError(f"web: got {other.name} with inputs {got}, expected {wanted}, those of {first.name}")
+
+
 def manifest_of(contents: Contents, networks: Sequence[PageNetwork], reports: Sequence[ExportReport]) -> dict[str, Any]:
     """All that the page's program must know.
 
@@ -103,20 +118,11 @@ def manifest_of(contents: Contents, networks: Sequence[PageNetwork], reports: Se
         contents: What is on the page.
         networks: What it runs; all take the same.
         reports: Of their files.
-
-    Raises:
-        ExportError: As `kind_of`, or networks differ in what they take.
     """
-    first = networks[0]
-    wanted = [tuple(each.shape) for each in first.form.inputs]
-    for other in networks[1:]:
-        got = [tuple(each.shape) for each in other.form.inputs]
-        if got != wanted:
-            raise ExportError(f"web: got {other.name} with inputs {got}, expected {wanted}, those of {first.name}")
     return {
         "format": FORMAT,
         "title": contents.title,
-        "input": _input(contents, first),
+        "input": _input(contents, networks[0]),
         "networks": [_network(each, report) for each, report in zip(networks, reports, strict=True)],
         "samples": [{"name": each.name, "file": sample_file(i)} for i, each in enumerate(contents.samples)],
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gancompress.export.generator import export_generator
 from gancompress.export.parity import ExportReport
-from gancompress.export.web.manifest import FORMAT, Contents, PageNetwork, kind_of, manifest_of, sample_file
+from gancompress.export.web.manifest import FORMAT, Contents, PageNetwork, check_networks, manifest_of, sample_file
 from gancompress.export.web.runtime import FILES
 from gancompress.models.weight_files import write_atomically
 
@@ -42,8 +42,7 @@ def write_page(
     Raises:
         ExportError: A network takes what no page can make, two differ in what they take, or as `export_generator`.
     """
-    for network in networks:
-        kind_of(network.form)
+    check_networks(networks)
     reports: list[ExportReport] = []
     for network in networks:
         say(f"{network.name}: exporting to ONNX, and comparing with PyTorch")

@@ -65,7 +65,7 @@ def read_samples(folder: Path, size: Size, classes: Classes | None = None) -> li
     """
     if not folder.is_dir():
         raise DataError(f"--samples: got {folder}, expected a folder of images")
-    storage = open_storage(str(folder))
+    storage = open_storage(folder)
     suffixes = IMAGE_SUFFIXES if classes is None else LOSSLESS_SUFFIXES
     names = [name for name in storage.names() if name.lower().endswith(suffixes)][:_MOST]
     if not names:

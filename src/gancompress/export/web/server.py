@@ -6,7 +6,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Self
+from typing import ClassVar, Self
 
 from gancompress.errors import ExportError
 
@@ -61,7 +61,11 @@ class PageServer:
 class _Handler(SimpleHTTPRequestHandler):
     """Files, isolated from other origins: browsers share memory between threads only then."""
 
-    extensions_map = {**SimpleHTTPRequestHandler.extensions_map, ".mjs": "text/javascript", ".wasm": "application/wasm"}
+    extensions_map: ClassVar[dict[str, str]] = {
+        **SimpleHTTPRequestHandler.extensions_map,
+        ".mjs": "text/javascript",
+        ".wasm": "application/wasm",
+    }
     protocol_version = "HTTP/1.1"
 
     def end_headers(self) -> None:

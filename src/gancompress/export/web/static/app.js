@@ -27,8 +27,8 @@ function element(tag, properties = {}, ...children) {
 const few = (number, digits = 3) => Number(number.toPrecision(digits)).toLocaleString("en");
 
 function compact(number) {
-  const unit = [[1e9, " G"], [1e6, " M"], [1e3, " k"]].find(([size]) => number >= size) ?? [1, " "];
-  return `${few(number / unit[0])}${unit[1]}`;
+  const [size, unit] = [[1e9, " G"], [1e6, " M"], [1e3, " k"]].find(([size]) => number >= size) ?? [1, ""];
+  return `${few(number / size)}${unit}`;
 }
 
 function duration(ms) {
@@ -67,18 +67,20 @@ function makeCards() {
     Object.assign(canvas, { role: "img", ariaLabel: `${title}: the image it draws` });
     const [ms, rate, badge, bar] = [element("strong", { textContent: "…" }), element("span"), element("span"), element("i")];
     Object.assign(badge, { className: "badge", hidden: true });
-    const facts = `${compact(network.parameters)}parameters, ${compact(network.macs)}MACs, ${few(network.file_bytes / 1e6)} MB`;
+    const facts = `${compact(network.parameters)} parameters, ${compact(network.macs)} MACs, ${few(network.file_bytes / 1e6)} MB`;
     const save = element("button", { type: "button", textContent: "Save", ariaLabel: `Save the image of ${title}` });
     save.onclick = () => download(canvas, `${manifest.title}-${network.name}.png`);
     const buttons = element("span", { className: "row" }, save);
     if (networks.length > 1 && network.name === "original") buttons.prepend(pauseButton(network));
     const card = element(
       "article", { className: `card ${network.name}`, id: `card-${network.name}` },
-      element("div", { className: "head" }, element("h2", { textContent: title }), badge, buttons),
+      element("h2", { textContent: title }),
       element("div", { className: "surface" }, canvas),
-      element("p", { className: "ms" }, ms, element("span", { textContent: "ms" }), rate),
+      element("p", { className: "ms" }, ms, element("span", { textContent: "ms" }), ...(network.name === "compressed" ? [badge] : [])),
       element("div", { className: "bar", ariaHidden: "true" }, bar),
+      element("p", { className: "facts" }, rate),
       element("p", { className: "facts", textContent: facts }),
+      buttons,
     );
     cards.set(network.name, { card, canvas, ms, rate, badge, bar });
     at("outputs").append(card);
@@ -202,6 +204,7 @@ function pictures() {
   const camera = new Camera(at("video"));
   offerSizes();
   picture.resize(size.width, size.height);
+  at("pad").classList.toggle("map", !isSketch);
   at("pad").ariaLabel =
     (isSketch ? "Sketch pad. " : "Label map. ") + "Arrow keys move the pen, Space puts it down and lifts it, with Shift farther.";
   at("hint").textContent = isSketch
@@ -362,6 +365,7 @@ async function showSamples(load) {
 
 function thumbnail(image) {
   const context = blank(64, 64);
+  context.canvas.ariaHidden = "true";
   if (input.kind === "image") cover(context, image);
   else new LabelMap(context.canvas, input).load(image);
   return context.canvas;
