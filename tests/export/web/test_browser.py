@@ -202,7 +202,7 @@ def test_keys_alone_draw_undo_and_reach_everything(browser, pages):
             style = tab.evaluate(
                 """(() => { const at = document.activeElement;
                 const around = [at, at.closest('label, .surface')].filter(Boolean);
-                return at === document.body || around.some((each) => getComputedStyle(each).outlineStyle !== 'none'); })()"""
+                return at === document.body || around.some((e) => getComputedStyle(e).outlineStyle !== 'none'); })()"""
             )
             assert style, "the focus does not show"
         assert {

@@ -69,7 +69,7 @@ def unpack(archive: Path, folder: Path) -> None:
     if found != SHA512:
         raise ExportError(
             f"{archive.name}: got a file with SHA-512 {found[:16]}..., expected {SHA512[:16]}...; nothing was kept: "
-            f"check the connection for a proxy that answers in its place, or {_BY_HAND}, and name the folder with --runtime"
+            f"check the connection for a proxy that answers in its place, or {_BY_HAND}, and name it with --runtime"
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as partial, tarfile.open(archive) as packed:
