@@ -105,7 +105,7 @@ def opened(browser, address: str, **how: Any) -> Iterator[Any]:
     context.close()
 
 
-def until(tab, condition: str, seconds: float = 30) -> None:
+def until(tab, condition: str, seconds: float = 120) -> None:
     """Wait; asked from outside, for the page lets nobody evaluate text inside."""
     end = time.monotonic() + seconds
     while not tab.evaluate(f"!!({condition})"):
