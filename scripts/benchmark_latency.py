@@ -91,7 +91,7 @@ def main() -> None:
         of_macs = rank_correlation([macs.macs(plan).true for plan in held_out], measured)
         print(
             f"| {runtime} | {np.median(errors):.1f} % | {np.quantile(errors, 0.9):.1f} % | "
-            f"{rank_correlation(predicted, measured):.3f} | {of_macs:.3f} | {model.error} |"
+            f"{rank_correlation(predicted, measured):.3f} | {of_macs:.3f} | {model} |"
         )
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from gancompress.channels import trace
+from gancompress.cost import CostModel
 from gancompress.errors import CheckpointError
 from gancompress.latency import (
     LatencyModel,
@@ -97,7 +98,7 @@ def test_the_sum_is_scaled_and_shifted_to_whole_networks(graph):
     times = {"a": {(4,): 1.0, (8,): 2.0}, "b": {(4,): 1.0, (8,): 3.0, (16,): 6.0}}
     sums = [2.0, 4.0, 7.0, 3.0, 5.0, 8.0]
     model = model_of(graph, times, {key_of(p): 0.5 * s + 3.0 for p, s in zip(plans(graph), sums, strict=True)})
-    assert (model.scale, model.shift) == pytest.approx((0.5, 3.0))
+    assert model.basis == "the sum of parts"
     assert [model.at(plan) for plan in plans(graph)] == pytest.approx([0.5 * s + 3.0 for s in sums])
     assert (model.error.median, model.error.rank_correlation) == pytest.approx((0.0, 1.0), abs=1e-9)
     assert model.at(graph.plan({list(graph.groups)[1]: 12})) == pytest.approx(
@@ -116,12 +117,29 @@ def test_the_error_is_of_networks_that_were_left_out(graph):
     assert model.error.num_networks == 6
 
 
-def test_a_layer_never_becomes_faster_as_it_grows(graph):
+def test_a_part_never_becomes_faster_as_it_grows(graph):
     times = {"a": {(4,): 1.0, (8,): 1.0}, "b": {(4,): 3.0, (8,): 2.0, (16,): 6.0}}
-    model = model_of(graph, times, {key_of(plans(graph)[0]): 4.0})
-    assert model.scale * 2.5 == pytest.approx(model.at(plans(graph)[0]) - model.scale * 1.0)
-    latencies = [model.at(plan) for plan in plans(graph)[:3]]
-    assert latencies[0] == latencies[1] < latencies[2]
+    model = model_of(graph, times, {key_of(plans(graph)[0]): 7.0})
+    # The envelopes of 3, 2, 6 are 3, 3, 6 and 2, 2, 6: a plan of the first costs 1 + 2.5 parts, which took 7 ms.
+    assert [model.at(plan) for plan in plans(graph)[:3]] == pytest.approx([7.0, 7.0, 14.0])
+
+
+def test_networks_that_macs_explain_are_predicted_by_macs(graph):
+    cost = CostModel(graph)
+    rng = torch.Generator().manual_seed(0)
+    space = SearchSpace.from_graph(graph, max_choices=2)
+    drawn = {space.plan(space.sample(rng)): None for _ in range(12)}
+    names = list(graph.groups)[:2]
+    times = {
+        "a": {(width,): 1.0 for width in sorted({plan.widths[names[0]] for plan in drawn})},
+        "b": {(width,): 2.0 for width in sorted({plan.widths[names[1]] for plan in drawn})},
+    }
+    told = {key_of(plan): 2.0 + cost.macs(plan).true / 1e5 for plan in drawn}
+    model = model_of(graph, times, told)
+    other = space.plan(space.smallest)
+    assert model.basis.startswith("MACs")
+    assert model.at(other) == pytest.approx(2.0 + cost.macs(other).true / 1e5)
+    assert str(model).endswith(f"rank correlation 1.000 on {len(drawn)} networks")
 
 
 def test_rank_correlation():

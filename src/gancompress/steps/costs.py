@@ -45,7 +45,7 @@ def cost_of_plans(
     context.accelerator.wait_for_everyone()
     model = learn_latency(*given, keep_at=table)
     if main:
-        context.log.said(f"latency on {budget.target}: {model.error}")
+        context.log.said(f"latency on {budget.target}: {model}")
     return model.at
 
 
