@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gancompress.data.kinds.procedural import ProceduralSet
-from gancompress.errors import BudgetError, ConfigError, Interrupted
+from gancompress.errors import BudgetError, ConfigError, ExportError, Interrupted
 from gancompress.latency import Target
 from gancompress.search import SearchOptions
 from gancompress.steps import Budget, Search
@@ -155,3 +155,14 @@ def test_a_budget_in_milliseconds_out_of_reach_says_what_is_in_reach(tmp_path, m
     message = r"got 0\.50 ms \(eager, 1 threads\), but the smallest reachable cost is \d+\.\d\d ms \(eager, 1 threads\)"
     with pytest.raises(BudgetError, match=message):
         step().run(make_work(), make_context(tmp_path / "search", budget))
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_ctrl_c_while_layers_are_timed_is_no_error(tmp_path, monkeypatch, stopped):
+    def ended(*_):
+        raise ExportError("bench: eager on 7.pt2 ended with status -2 before it had an answer")
+
+    monkeypatch.setenv("GANCOMPRESS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("gancompress.latency.learn.times_of", ended)
+    with pytest.raises(Interrupted if stopped else ExportError):
+        step().run(make_work(), make_context(tmp_path / "search", LATENCY, stop=lambda: stopped))

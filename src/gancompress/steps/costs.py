@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from gancompress.channels import ChannelGraph, ChannelPlan
+from gancompress.errors import ExportError
 from gancompress.latency import Variants, learn_latency, measure_network
 from gancompress.models.generator import Generator
 from gancompress.quantization import FLOAT, QuantizationOptions
@@ -41,7 +43,8 @@ def cost_of_plans(
     given = wide, graph, context.example(), budget.target, variants()
     table, main = context.directory / TABLE_FILE, context.accelerator.is_main_process
     if main:
-        learn_latency(*given, keep_at=table, say=context.log.said)
+        with _stopping(context):
+            learn_latency(*given, keep_at=table, say=context.log.said)
     context.accelerator.wait_for_everyone()
     model = learn_latency(*given, keep_at=table)
     if main:
@@ -56,7 +59,8 @@ def measured_latency(budget: Budget | None, chosen: Generator, predicted: float,
     """
     if budget is None or budget.target is None or not context.accelerator.is_main_process:
         return {}
-    ms = measure_network(chosen, context.example(), budget.target)
+    with _stopping(context):
+        ms = measure_network(chosen, context.example(), budget.target)
     found = {
         **budget.target.device(),
         "budget_ms": budget.limit,
@@ -68,3 +72,14 @@ def measured_latency(budget: Budget | None, chosen: Generator, predicted: float,
         "latency": found,
         "note": f"{ms:.2f} ms measured on {budget.target}, {predicted:.2f} predicted, budget {budget.limit:.2f}",
     }
+
+
+@contextmanager
+def _stopping(context: Context) -> Iterator[None]:
+    """Ctrl-C reaches the process that measures, too: its end is no error then. Raises Interrupted."""
+    try:
+        yield
+    except ExportError:
+        if context.stop():
+            context.interrupt()
+        raise
