@@ -7,7 +7,6 @@ import os
 import re
 import sys
 import time
-from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any
@@ -29,23 +28,36 @@ def main() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a runtime prints is no answer
     before = _resident("VmRSS")
-    for line in chain([json.dumps({"task": json.loads(sys.argv[1])})], sys.stdin):
+    task = json.loads(sys.argv[1])
+    while True:
+        try:
+            runner, inputs = _ready(task)
+        except Exception as error:
+            known = isinstance(error, GanCompressError)
+            _say(answers, {"error": str(error) if known else in_a_line(error)})
+            return
+        _say(answers, {"is": "ready"})
+        following = _answer_questions(answers, task, runner, inputs, before)
+        if following is None:
+            return
+        task = following
+
+
+def _answer_questions(
+    answers: IO[str], task: dict[str, Any], runner: Runner, inputs: tuple[Tensor, ...], before: int | None
+) -> dict[str, Any] | None:
+    """Answer about one network; returns the task to turn to, None where there are no more questions."""
+    for line in sys.stdin:
         question = json.loads(line)
         if "task" in question:
-            task = question["task"]
-            try:
-                runner, inputs = _ready(task)
-            except Exception as error:
-                known = isinstance(error, GanCompressError)
-                _say(answers, {"error": str(error) if known else in_a_line(error)})
-                return
-            _say(answers, {"is": "ready"})
-        elif "times" in question:
+            return question["task"]
+        if "times" in question:
             _say(answers, {"is": _times(runner, inputs, question["times"])})
         elif "memory" in question:
             _say(answers, {"is": _memory(task["runtime"], before)})
         else:
             _say(answers, {"is": _profile(task, inputs, question["profile"])})
+    return None
 
 
 def _ready(task: dict[str, Any]) -> tuple[Runner, tuple[Tensor, ...]]:
