@@ -115,7 +115,9 @@ def test_what_a_loaded_network_refuses(files):
     loaded, fixed = gancompress.load(paths["onnx"]), gancompress.load(paths["onnx_fixed"])
     with pytest.raises(InputSizeError, match=r"got images of 66x64 .*divisible by 4 and at least 8 px; resize them"):
         loaded(torch.zeros(1, 3, 66, 64))
-    with pytest.raises(InputSizeError, match=r"got values of 1x3x32x64, expected 1x3x64x64, the size that the file"):
+    with pytest.raises(
+        InputSizeError, match=r"got values of 1x3x32x64 for input, expected 1x3x64x64, the size that the file"
+    ):
         fixed(torch.zeros(1, 3, 32, 64))
     with pytest.raises(ConfigError, match=r"shape \[1, 4, 64, 64\], expected 3 channels in layout NCHW"):
         loaded(np.zeros((64, 64, 4), np.uint8))

@@ -12,9 +12,25 @@ from gancompress.models.config_strings import plan_string
 from gancompress.models.families import find_family
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
+from gancompress.tasks import FileForm
 
 _OUTPUT = {"layout": "NCHW", "range": [-1, 1], "color_order": "RGB"}
 _TEXTS = {"family", "plan"}
+_OF_CHANNELS = ("channels", "range", "encoding")
+
+
+def metadata_of(generator: Generator, form: FileForm, changes: Sequence[Change] = ()) -> dict[str, str]:
+    """The metadata of a file: the contract, and what its form adds; of label maps not what the network makes of them.
+
+    Args:
+        generator: The generator.
+        form: How the file takes its inputs.
+        changes: What the rewrites did.
+    """
+    contract = contract_of(generator, changes)
+    if "labels" in form.facts:
+        contract = {name: value for name, value in contract.items() if name not in _OF_CHANNELS}
+    return {**to_text(contract), **form.facts}
 
 
 def contract_of(generator: Generator, changes: Sequence[Change] = ()) -> dict[str, Any]:

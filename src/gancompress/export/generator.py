@@ -9,7 +9,7 @@ from typing import Any
 
 from gancompress.errors import ExportError, nearest
 from gancompress.export.axes import Axes
-from gancompress.export.contract import contract_of, to_text
+from gancompress.export.contract import metadata_of
 from gancompress.export.formats import FORMATS
 from gancompress.export.parity import ExportReport
 from gancompress.export.quantized import export_quantized
@@ -51,7 +51,7 @@ def export_generator(
         return _export_integers(generator, form, path, format, rewrites, how)
     names = default_rewrites(generator, format) if rewrites is None else rewrites
     changed, changes = rewritten(form.module, names)
-    metadata = {**to_text(contract_of(generator, changes)), **form.facts}
+    metadata = metadata_of(generator, form, changes)
     report = FORMATS[format].write(changed, form.inputs, path, metadata=metadata, reference=form.module, **how)
     return replace(report, rewrites=changes)
 
@@ -65,7 +65,7 @@ def _export_integers(
             f"export: got {got} for a quantized network, expected the format 'onnx' without rewrites, which holds its "
             "integers"
         )
-    metadata = {**to_text(contract_of(generator)), **form.facts}
+    metadata = metadata_of(generator, form)
     return export_quantized(form.module, form.inputs, path, metadata=metadata, **how).onnx
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,13 +17,16 @@ from gancompress.export.runtimes import onnx_runtime, openvino_runtime, torch_ru
 from gancompress.export.runtimes.openvino_runtime import Precision
 from gancompress.export.runtimes.runner import Runner
 from gancompress.models.importers import load_generator
+from gancompress.models.label_input import one_hot
 from gancompress.quantization import Quantization
 
 Images = TypeVar("Images", Tensor, np.ndarray, Image.Image)
 
+_ROLES = {"NCHW": "images", "NHW": "label maps", "NC": "noise"}
+
 
 class Loaded:
-    """A network as a function on images.
+    """A network as a function on images, label maps or noise.
 
     Attributes:
         contract: What the file says about itself: layout, range, channels, colour order, sizes; empty where it says
@@ -35,39 +38,76 @@ class Loaded:
         self.contract = contract
         self._path, self._runner = path, runner
 
-    def __call__(self, images: Images) -> Images:
+    def __call__(self, images: Images, *others: Tensor | np.ndarray | Image.Image) -> Images:
         """Run the network.
 
         Args:
-            images: One of three kinds. A float tensor or array, in layout and range of the contract, such as
-                [b, 3, h, w] in [-1, 1], RGB; or noise [b, c]. A uint8 array [h, w, 3] or [b, h, w, 3], RGB ([h, w]
-                for a network of one channel). A `PIL.Image.Image`.
+            images: What comes in first. For a network of images, one of three kinds: a float tensor or array, in layout
+                and range of the contract, such as [b, 3, h, w] in [-1, 1], RGB; a uint8 array [h, w, 3] or
+                [b, h, w, 3], RGB ([h, w] for a network of one channel); a `PIL.Image.Image`. For a network of label
+                maps: integers [b, h, w], in an array [h, w] too, or a `PIL.Image.Image` whose pixels are labels. Noise:
+                floats [b, c].
+            others: What else the network takes, in its order: where instances meet ([b, h, w], like the labels, 0 or
+                not), noise maps, or the like.
 
         Returns:
-            The image or images of the network, of the same kind.
+            The image or images of the network, of the same kind: tensors and float arrays as the network has them,
+            channels first, for integer arrays bytes, channels last.
 
         Raises:
-            ConfigError: The images are of another kind, or have other channels than the network takes.
+            ConfigError: The inputs are of another kind or number, or have other channels than the network takes.
             InputSizeError: The network cannot take images of this size.
         """
-        if isinstance(images, Image.Image):
+        if self._reads_labels(images):
+            return self._of_labels(images, others)
+        if isinstance(images, Image.Image) and not others:
             mode = "L" if self.contract.get("channels") == 1 else "RGB"
             return Image.fromarray(self._pixels(np.asarray(images.convert(mode))))
-        if isinstance(images, np.ndarray):
-            if images.dtype == np.uint8:
-                return self._pixels(images)
-            return self._run(torch.from_numpy(np.ascontiguousarray(images, np.float32))).numpy()
-        if not isinstance(images, Tensor) or not images.is_floating_point():
-            kind = f"a tensor of {images.dtype}" if isinstance(images, Tensor) else f"a {type(images).__name__}"
-            raise ConfigError(
-                f"{self._path}: got {kind}, expected a float tensor or array, a uint8 array [h, w, 3], or a PIL image"
-            )
-        return self._run(images.float())
+        if isinstance(images, np.ndarray) and images.dtype == np.uint8 and not others:
+            return self._pixels(images)
+        result = self._run(tuple(self._floats(each) for each in (images, *others)))
+        return result.numpy() if isinstance(images, np.ndarray) else result
+
+    def _reads_labels(self, images: object) -> bool:
+        """Whether what came first are labels: the file takes them, or the network takes their channels."""
+        if isinstance(images, Image.Image):
+            whole = True
+        elif isinstance(images, np.ndarray):
+            whole = np.issubdtype(images.dtype, np.integer)
+        else:
+            whole = isinstance(images, Tensor) and not images.is_floating_point()
+        return whole and ("labels" in self.contract or "encoding" in self.contract)
+
+    def _of_labels(self, labels: Images, others: Sequence[Tensor | np.ndarray | Image.Image]) -> Images:
+        maps = [_as_map(each) for each in (labels, *others)]
+        batch = [each[None] if each.dim() == 2 else each for each in maps]
+        if "labels" not in self.contract:  # the network takes channels
+            num_labels = self.contract["channels"] - len(others)
+            batch = [
+                torch.cat([one_hot(batch[0], num_labels), *((each[:, None] != 0).float() for each in batch[1:])], 1)
+            ]
+        result = self._run(tuple(batch))
+        if isinstance(labels, Tensor):
+            return result
+        pixels = _bytes(result if maps[0].dim() == 3 else result[0])
+        return Image.fromarray(pixels) if isinstance(labels, Image.Image) else pixels
+
+    def _floats(self, values: object) -> Tensor:
+        if isinstance(values, np.ndarray) and values.dtype != np.uint8:
+            return torch.from_numpy(np.ascontiguousarray(values, np.float32))
+        if isinstance(values, Tensor) and values.is_floating_point():
+            return values.float()
+        kind = type(values).__name__
+        if isinstance(values, Tensor | np.ndarray):
+            kind = f"{'tensor' if isinstance(values, Tensor) else 'array'} of {values.dtype}"
+        raise ConfigError(
+            f"{self._path}: got a {kind}, expected a float tensor or array, a uint8 array [h, w, 3], or a PIL image"
+        )
 
     def _pixels(self, pixels: np.ndarray) -> np.ndarray:
         """Images of bytes, channels last, in and out."""
         contract = self.contract
-        if contract.get("layout") != "NCHW" or contract.get("range") != [-1, 1] or contract.get("encoding"):
+        if contract.get("layout") != "NCHW" or contract.get("range") != [-1, 1]:
             raise ConfigError(
                 f"{self._path}: got an image of bytes, but the network takes {_described(contract)}; give floats"
             )
@@ -75,37 +115,64 @@ class Loaded:
         batch = pixels[..., None] if gray else pixels
         batch = batch[None] if batch.ndim == 3 else batch
         values = torch.from_numpy(np.array(batch)).permute(0, 3, 1, 2).float() / 127.5 - 1
-        result = ((self._run(values) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
+        result = _bytes(self._run((values,)))
         result = result[0] if pixels.ndim < 4 else result
         return result[..., 0] if result.shape[-1] == 1 and gray else result
 
-    def _run(self, values: Tensor) -> Tensor:
-        self._check(tuple(values.shape))
-        return self._runner.run((values,))[0]
+    def _run(self, values: tuple[Tensor, ...]) -> Tensor:
+        inputs = self._runner.inputs
+        if inputs and len(values) != len(inputs):
+            names = ", ".join(each.name for each in inputs)
+            raise ConfigError(f"{self._path}: got {len(values)} inputs, expected {len(inputs)}: {names}")
+        self._check(tuple(values[0].shape))
+        for tensor, known in zip(values, inputs, strict=bool(inputs)):
+            if any(size not in (None, got) for size, got in zip(known.shape, tensor.shape, strict=False)):
+                wanted = "x".join("any" if size is None else str(size) for size in known.shape)
+                raise InputSizeError(
+                    f"{self._path}: got values of {'x'.join(map(str, tensor.shape))} for {known.name}, expected "
+                    f"{wanted}, the size that the file was exported for; export it with free sizes, or for this one"
+                )
+        typed = (
+            tuple(tensor.to(known.dtype) for tensor, known in zip(values, inputs, strict=True)) if inputs else values
+        )
+        return self._runner.run(typed)[0].float()
 
     def _check(self, shape: tuple[int, ...]) -> None:
-        """What a runtime would refuse in words of its own."""
-        contract, dims = self.contract, {"NCHW": 4, "NC": 2}.get(self.contract.get("layout", ""))
+        """What a runtime would refuse in words of its own, of the first input."""
+        contract, layout = self.contract, self.contract.get("layout", "")
+        if layout not in _ROLES:
+            return
         channels = contract.get("channels", contract.get("latent_size", 0) + contract.get("num_classes", 0))
-        if dims is not None and (len(shape) != dims or shape[1] != channels):
+        if layout == "NHW" and len(shape) != 3:
+            raise ConfigError(f"{self._path}: got values of shape {list(shape)}, expected label maps [b, h, w]")
+        if layout == "NCHW" and (len(shape) != 4 or shape[1] != channels):
             raise ConfigError(
-                f"{self._path}: got values of shape {list(shape)}, expected {channels} channels in layout "
-                f"{contract['layout']} (bytes: channels last)"
+                f"{self._path}: got values of shape {list(shape)}, expected {channels} channels in layout NCHW "
+                "(bytes: channels last)"
             )
-        if dims == 4:
+        if layout == "NC" and shape[-1:] != (channels,):
+            raise ConfigError(
+                f"{self._path}: got values of shape {list(shape)}, expected {channels} channels in layout NC"
+            )
+        if layout != "NC":
             multiple, smallest = contract.get("size_multiple_px", 1), contract.get("min_size_px", 1)
-            if any(side % multiple or side < smallest for side in shape[2:]):
+            if any(side % multiple or side < smallest for side in shape[-2:]):
                 raise InputSizeError(
-                    f"{self._path}: got images of {shape[2]}x{shape[3]} (height x width), expected both divisible by "
-                    f"{multiple} and at least {smallest} px; resize them"
+                    f"{self._path}: got {_ROLES[layout]} of {shape[-2]}x{shape[-1]} (height x width), expected both "
+                    f"divisible by {multiple} and at least {smallest} px; resize them"
                 )
-        for fixed in self._runner.input_shapes[:1]:
-            if any(size not in (None, got) for size, got in zip(fixed, shape, strict=False)):
-                wanted = "x".join("any" if size is None else str(size) for size in fixed)
-                raise InputSizeError(
-                    f"{self._path}: got values of {'x'.join(map(str, shape))}, expected {wanted}, the size that the "
-                    "file was exported for; export it with free sizes, or for this one"
-                )
+
+
+def _as_map(values: Tensor | np.ndarray | Image.Image) -> Tensor:
+    """Integers or truth values, one for each pixel."""
+    if isinstance(values, Tensor):
+        return values
+    return torch.from_numpy(np.array(values))
+
+
+def _bytes(images: Tensor) -> np.ndarray:
+    """From [..., c, h, w] in [-1, 1] to bytes [..., h, w, c]."""
+    return ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).movedim(-3, -1).numpy()
 
 
 def _described(contract: Mapping[str, Any]) -> str:

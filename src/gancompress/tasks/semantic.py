@@ -138,4 +138,4 @@ def label_map_form(generator: nn.Module, num_labels: int, channels: Tensor) -> F
     labels = channels[:, :num_labels].argmax(1).to(torch.int32)
     inputs = (labels, *(channels[:, num_labels:] > 0.5).unbind(1))
     module, names = LabelInput(generator, num_labels), ("labels", "edges")[: len(inputs)]
-    return FileForm(module, inputs, names, (MAP_AXES,) * len(inputs), {"labels": str(num_labels)})
+    return FileForm(module, inputs, names, (MAP_AXES,) * len(inputs), {"labels": str(num_labels), "layout": "NHW"})

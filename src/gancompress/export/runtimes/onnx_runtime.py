@@ -10,7 +10,16 @@ from torch import Tensor
 
 from gancompress.errors import ExportError
 from gancompress.export.runtimes.packages import in_a_line, optional
-from gancompress.export.runtimes.runner import Runner
+from gancompress.export.runtimes.runner import Input, Runner
+
+_DTYPES = {
+    "tensor(float)": torch.float32,
+    "tensor(float16)": torch.float16,
+    "tensor(int32)": torch.int32,
+    "tensor(int64)": torch.int64,
+    "tensor(uint8)": torch.uint8,
+    "tensor(bool)": torch.bool,
+}
 
 
 def open_file(path: Path, threads: int | None = None) -> Runner:
@@ -52,12 +61,13 @@ def session(path: Path, threads: int | None = None, profile: Path | None = None)
 
 def runner(opened: Any) -> Runner:
     """A session as a function."""
-    inputs = opened.get_inputs()
-    names = [each.name for each in inputs]
-    shapes = tuple(tuple(size if isinstance(size, int) else None for size in each.shape) for each in inputs)
+    inputs = tuple(
+        Input(each.name, tuple(size if isinstance(size, int) else None for size in each.shape), _DTYPES[each.type])
+        for each in opened.get_inputs()
+    )
 
     def run(values: tuple[Tensor, ...]) -> list[Tensor]:
-        arrays = [tensor.detach().cpu().numpy() for tensor in values]
-        return [torch.from_numpy(array) for array in opened.run(None, dict(zip(names, arrays, strict=True)))]
+        arrays = {given.name: tensor.detach().cpu().numpy() for given, tensor in zip(inputs, values, strict=True)}
+        return [torch.from_numpy(array) for array in opened.run(None, arrays)]
 
-    return Runner(run, opened.get_modelmeta().custom_metadata_map, shapes)
+    return Runner(run, opened.get_modelmeta().custom_metadata_map, inputs)

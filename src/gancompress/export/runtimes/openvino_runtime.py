@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gancompress.errors import ExportError
 from gancompress.export.runtimes.packages import in_a_line, optional
-from gancompress.export.runtimes.runner import Runner
+from gancompress.export.runtimes.runner import Input, Runner
 
 METADATA = ["gancompress", "metadata"]
 """Where in the file's runtime information the metadata is: one JSON object."""
@@ -44,12 +45,17 @@ def open_file(path: Path, threads: int | None = None, precision: Precision = "fp
         raise ExportError(f"{path}: OpenVINO cannot run the file: {in_a_line(error)}") from error
     request = compiled.create_infer_request()
     metadata = json.loads(model.get_rt_info(METADATA).astype(str)) if model.has_rt_info(METADATA) else {}
-    shapes = tuple(
-        tuple(size.get_length() if size.is_static else None for size in each.partial_shape) for each in model.inputs
+    inputs = tuple(
+        Input(
+            each.get_any_name(),
+            tuple(size.get_length() if size.is_static else None for size in each.partial_shape),
+            torch.from_numpy(np.empty(0, each.element_type.to_dtype())).dtype,
+        )
+        for each in model.inputs
     )
 
     def run(values: tuple[Tensor, ...]) -> list[Tensor]:
         results = request.infer([tensor.detach().cpu().numpy() for tensor in values], share_inputs=True)
         return [torch.from_numpy(results[output]) for output in compiled.outputs]
 
-    return Runner(run, metadata, shapes)
+    return Runner(run, metadata, inputs)

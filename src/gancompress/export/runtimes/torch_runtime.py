@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from gancompress.errors import ExportError
 from gancompress.export.runtimes.packages import in_a_line
-from gancompress.export.runtimes.runner import Runner
+from gancompress.export.runtimes.runner import Input, Runner
 
 METADATA_FILE = "gancompress.json"
 """The metadata inside a torch.export program: one JSON object."""
@@ -82,7 +82,8 @@ def open_program(path: Path) -> Runner:
     """
     extra = {METADATA_FILE: ""}
     try:
-        module = torch.export.load(path, extra_files=extra).module()
+        program = torch.export.load(path, extra_files=extra)
+        module = program.module()
     except Exception as error:
         raise ExportError(f"{path}: PyTorch cannot read the program: {in_a_line(error)}") from error
 
@@ -90,4 +91,10 @@ def open_program(path: Path) -> Runner:
     def run(values: tuple[Tensor, ...]) -> list[Tensor]:
         return [output for output in tree_leaves(module(*values)) if isinstance(output, Tensor)]
 
-    return Runner(run, json.loads(extra[METADATA_FILE] or "{}"))
+    values = {node.name: node.meta["val"] for node in program.graph.nodes if node.op == "placeholder"}
+    inputs = tuple(
+        Input(name, tuple(size if isinstance(size, int) else None for size in values[name].shape), values[name].dtype)
+        for name in program.graph_signature.user_inputs
+        if isinstance(name, str)
+    )
+    return Runner(run, json.loads(extra[METADATA_FILE] or "{}"), inputs)
