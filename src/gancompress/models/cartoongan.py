@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
 from gancompress.models.config import Count, FamilyConfig
-from gancompress.models.layers import init_weights, named_layers, taps_of_residual_stages
+from gancompress.models.layers import init_weights, named_layers, norm_layer, taps_of_residual_stages
 
 
 class CartoonGanConfig(FamilyConfig):
@@ -21,6 +21,7 @@ class CartoonGanConfig(FamilyConfig):
         out_channels: Channels of the output image.
         ngf: Base width: stem ngf, residual stream and block middles 4 ngf.
         num_blocks: Number of residual blocks.
+        norm: Kind of norm.
     """
 
     reference_group: ClassVar[str] = "down.1.conv2"
@@ -28,6 +29,7 @@ class CartoonGanConfig(FamilyConfig):
     out_channels: Count = 3
     ngf: Count = 64
     num_blocks: Count = 8
+    norm: Literal["instance", "frozen"] = "instance"
 
     @property
     def distillation_taps(self) -> tuple[str, ...]:
@@ -61,14 +63,14 @@ class CartoonGanConfig(FamilyConfig):
 class ResidualBlock(nn.Module):
     """``x + norm2(conv2(relu(norm1(conv1(x)))))``, no activation after the sum."""
 
-    def __init__(self, stream: int, middle: int) -> None:
+    def __init__(self, stream: int, middle: int, config: CartoonGanConfig) -> None:
         """Maps [b, stream, h, w] to the same shape through ``middle`` channels."""
         super().__init__()
         self.conv1 = nn.Conv2d(stream, middle, 3, padding=1, padding_mode="reflect")
-        self.norm1 = _norm(middle)
+        self.norm1 = _norm(config, middle)
         self.act = nn.ReLU()
         self.conv2 = nn.Conv2d(middle, stream, 3, padding=1, padding_mode="reflect")
-        self.norm2 = _norm(stream)
+        self.norm2 = _norm(config, stream)
 
     def forward(self, stream: Tensor) -> Tensor:
         """Maps [b, stream, h, w] to the same shape."""
@@ -93,18 +95,18 @@ class CartoonGanGenerator(nn.Module):
         def down_stage(name: str, cin: int) -> nn.Sequential:
             middle, cout = width[f"{name}.conv1"], width[f"{name}.conv2"]
             halve = nn.Conv2d(cin, middle, 3, stride=2, padding=1)
-            return _resampling(halve, nn.Conv2d(middle, cout, 3, padding=1))
+            return _resampling(config, halve, nn.Conv2d(middle, cout, 3, padding=1))
 
         def up_stage(name: str, cin: int) -> nn.Sequential:
             middle, cout = width[f"{name}.conv1"], width[f"{name}.conv2"]
             double = nn.ConvTranspose2d(cin, middle, 3, stride=2, padding=1, output_padding=1)
-            return _resampling(double, nn.Conv2d(middle, cout, 3, padding=1))
+            return _resampling(config, double, nn.Conv2d(middle, cout, 3, padding=1))
 
         wide = nn.Conv2d(config.in_channels, stem, 7, padding=3, padding_mode="reflect")
-        self.stem = named_layers(conv=wide, norm=_norm(stem), act=nn.ReLU())
+        self.stem = named_layers(conv=wide, norm=_norm(config, stem), act=nn.ReLU())
         self.down = nn.Sequential(down_stage("down.0", stem), down_stage("down.1", width["down.0.conv2"]))
         self.blocks = nn.Sequential(
-            *(ResidualBlock(stream, width[f"blocks.{i}.conv1"]) for i in range(config.num_blocks))
+            *(ResidualBlock(stream, width[f"blocks.{i}.conv1"], config) for i in range(config.num_blocks))
         )
         self.up = nn.Sequential(up_stage("up.0", stream), up_stage("up.1", width["up.0.conv2"]))
         wide = nn.Conv2d(last, config.out_channels, 7, padding=3, padding_mode="reflect")
@@ -116,9 +118,9 @@ class CartoonGanGenerator(nn.Module):
         return self.head(self.up(self.blocks(self.down(self.stem(image)))))
 
 
-def _norm(num_channels: int) -> nn.InstanceNorm2d:
-    return nn.InstanceNorm2d(num_channels, affine=True, eps=1e-9)
+def _norm(config: CartoonGanConfig, num_channels: int) -> nn.Module:
+    return norm_layer(config.norm, num_channels, affine=True, eps=1e-9)
 
 
-def _resampling(resample: nn.Module, conv: nn.Conv2d) -> nn.Sequential:
-    return named_layers(conv1=resample, conv2=conv, norm=_norm(conv.out_channels), act=nn.ReLU())
+def _resampling(config: CartoonGanConfig, resample: nn.Module, conv: nn.Conv2d) -> nn.Sequential:
+    return named_layers(conv1=resample, conv2=conv, norm=_norm(config, conv.out_channels), act=nn.ReLU())

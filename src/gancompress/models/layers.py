@@ -6,8 +6,9 @@ from collections import OrderedDict
 from typing import Literal
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-NormKind = Literal["instance", "batch"]
+NormKind = Literal["instance", "batch", "frozen"]
 Padding = Literal["reflect", "zeros"]
 
 
@@ -16,22 +17,40 @@ def named_layers(**layers: nn.Module) -> nn.Sequential:
     return nn.Sequential(OrderedDict(layers))
 
 
-def norm_layer(kind: NormKind, num_channels: int, affine: bool = False) -> nn.Module:
-    """Instance norm without running statistics, or batch norm, which is always affine.
+class FrozenNorm(nn.BatchNorm2d):
+    """A norm whose statistics are constants, in training too: what is left of an instance norm is a scale and a shift.
+
+    It folds into the convolution before it.
+    """
+
+    def __init__(self, num_channels: int, eps: float = 1e-5) -> None:
+        """Mean 0 and variance 1, scale 1 and shift 0."""
+        super().__init__(num_channels, eps=eps, momentum=0.0)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Maps [b, c, h, w] to the same shape."""
+        return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
+
+
+def norm_layer(kind: NormKind, num_channels: int, affine: bool = False, eps: float = 1e-5) -> nn.Module:
+    """Instance norm without running statistics; batch norm or frozen norm, which are always affine.
 
     Args:
-        kind: Which of the two.
+        kind: Which of them.
         num_channels: Width of its input [b, num_channels, h, w].
         affine: Whether an instance norm has a scale and a shift.
+        eps: What is added to the variance.
     """
     if kind == "batch":
-        return nn.BatchNorm2d(num_channels)
-    return nn.InstanceNorm2d(num_channels, affine=affine)
+        return nn.BatchNorm2d(num_channels, eps=eps)
+    if kind == "frozen":
+        return FrozenNorm(num_channels, eps)
+    return nn.InstanceNorm2d(num_channels, affine=affine, eps=eps)
 
 
 def bias_before(kind: NormKind) -> bool:
-    """Whether a convolution followed by this norm has a bias: only before an instance norm, by convention."""
-    return kind == "instance"
+    """Whether a convolution followed by this norm has a bias: not before a batch norm, by convention."""
+    return kind != "batch"
 
 
 class SeparableConv(nn.Module):

@@ -33,7 +33,7 @@ class ResnetConfig(FamilyConfig):
         separable: Whether the convolutions of the residual blocks are separable.
         norm: Kind of norm. Convolutions before an instance norm have a bias, those before a batch norm have none.
         affine_norms: Which instance norms have a scale and a shift: those of the channels that GAN Slimming
-            prunes (all but the residual stream's), all, or none. Batch norms always have them.
+            prunes (all but the residual stream's), all, or none. Batch norms and frozen ones always have them.
         dropout: Dropout rate inside the residual blocks while training, in [0, 1).
         separable_norm: Kind of norm between the two convolutions of a separable one. A batch norm folds away.
         padding: What stands around an image in convolutions of stride 1.

@@ -2,6 +2,7 @@
 
 from gancompress.steps.coevolution import CoEvolve
 from gancompress.steps.distill import Distill, Finetune
+from gancompress.steps.freeze_norms import FreezeNorms
 from gancompress.steps.prune import Prune, cut, prune, sort
 from gancompress.steps.quantize import Quantize
 from gancompress.steps.scratch import Scratch
@@ -12,7 +13,8 @@ from gancompress.steps.supernet import Supernet
 from gancompress.steps.teacher import NetworkOptions, TrainTeacher
 
 STEPS: dict[str, type[Step]] = {
-    step.kind: step for step in (Prune, Distill, Supernet, Search, Slim, Finetune, Quantize, Scratch, CoEvolve)
+    step.kind: step
+    for step in (Prune, Distill, Supernet, Search, Slim, Finetune, FreezeNorms, Quantize, Scratch, CoEvolve)
 }
 """Every kind of step that a recipe may name."""
 
@@ -21,6 +23,7 @@ __all__ = [
     "Budget",
     "CoEvolve",
     "Context",
+    "FreezeNorms",
     "NetworkOptions",
     "Prune",
     "Quantize",

@@ -89,13 +89,13 @@ def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
     A norm gets the mean and the variance of all that it was given, as if that had come in one batch.
 
     Args:
-        network: Any network, its norms over several processes included; one without running statistics is left alone,
-            and no batch is looked at.
+        network: Any network, its norms over several processes included; one without running statistics, or with
+            frozen ones (momentum 0), is left alone, and where there is no other no batch is looked at.
         batches: Inputs of the network, [b, c, h, w] each.
 
     Source: Yu and Huang, Universally Slimmable Networks, ICCV 2019, section 3.3.
     """
-    norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats and m.momentum != 0]
     if not norms:
         return
     device = norms[0].get_buffer("running_mean").device

@@ -9,6 +9,7 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from gancompress.export.rewrites.rewrite import Change
+from gancompress.models.layers import FrozenNorm
 
 
 def folded_spectral_norms(network: nn.Module) -> Change:
@@ -35,7 +36,7 @@ def _plain(layer: nn.Module) -> nn.Module:
 
 
 def folded_batch_norms(network: nn.Module) -> Change:
-    """Batch norms directly behind a convolution, alone on its output -> that convolution's weight and bias.
+    """Batch norms and frozen norms directly behind a convolution, alone on its output -> its weight and bias.
 
     Which runs behind which is found by tracing the code symbolically; a network whose code cannot be traced so stays as
     it is, and the note says why.
@@ -65,13 +66,15 @@ def folded_batch_norms(network: nn.Module) -> Change:
 
 
 def _foldable(conv: nn.Module, norm: nn.Module) -> bool:
-    constant = type(norm) is nn.BatchNorm2d and not norm.training and norm.track_running_stats
+    constant = isinstance(norm, nn.BatchNorm2d) and not norm.training and norm.track_running_stats
+    constant = constant and type(norm) in (nn.BatchNorm2d, FrozenNorm)
     dense = type(conv) is nn.Conv2d or (type(conv) is nn.ConvTranspose2d and conv.groups == 1)
     return constant and dense and not parametrize.is_parametrized(conv)
 
 
 class _Layers(fx.Tracer):
-    """Sees the layers of PyTorch as they are, and through everything else."""
+    """Sees the layers of PyTorch, and frozen norms, as they are, and through everything else."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return m.__module__.startswith("torch.") and not isinstance(m, nn.Sequential)
+        plain = m.__module__.startswith("torch.") and not isinstance(m, nn.Sequential)
+        return plain or isinstance(m, FrozenNorm)
