@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from torch import nn
 
 from gancompress.errors import ConfigError, nearest
+from gancompress.export.rewrites.aligned import aligned_channels
 from gancompress.export.rewrites.folding import folded_batch_norms, folded_spectral_norms
 from gancompress.export.rewrites.norms import decomposed_norms, float32_norms
 from gancompress.export.rewrites.padding import sliced_reflection
 from gancompress.export.rewrites.rewrite import Change, Rewrite
+from gancompress.export.rewrites.shuffles import row_shuffles
 from gancompress.export.rewrites.strided import strided_last_convolution
 from gancompress.export.rewrites.transposed import even_transposed_convolutions, odd_transposed_convolutions
 
@@ -25,6 +27,8 @@ REWRITES: dict[str, Rewrite] = {
         even_transposed_convolutions,
         odd_transposed_convolutions,
         strided_last_convolution,
+        row_shuffles,
+        aligned_channels,
         sliced_reflection,
         float32_norms,
         decomposed_norms,

@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from gancompress.export.rewrites.rewrite import Change, replace_layers, same_on_both_axes
+from gancompress.export.rewrites.shuffles import ShuffledConv
 
 _FEW_CHANNELS = 4
 _SMALLEST_KERNEL = 5
@@ -37,7 +37,7 @@ def strided_last_convolution(network: nn.Module) -> Change:
     return Change("strided_last_convolution", replace_layers(network, nn.Conv2d, strided))
 
 
-class StridedConv2d(nn.Module):
+class StridedConv2d(ShuffledConv):
     """A convolution of stride 1 that keeps the size, computed for 2x2 pixels at a time."""
 
     @staticmethod
@@ -54,7 +54,7 @@ class StridedConv2d(nn.Module):
         Args:
             layer: One that `replaces` accepts; its weights are copied.
         """
-        super().__init__()
+        super().__init__(_BLOCK)
         weight = layer.weight.detach()
         (cout, cin, kernel), grown = weight.shape[:3], layer.kernel_size[0] + _BLOCK - 1
         moved = weight.new_zeros(cout, _BLOCK, _BLOCK, cin, grown, grown)
@@ -78,4 +78,4 @@ class StridedConv2d(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Maps [b, c, h, w] to [b, d, h, w], height and width even."""
-        return F.pixel_shuffle(self.conv(self.pad(features)), _BLOCK)
+        return self.shuffle(self.conv(self.pad(features)))

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.export.rewrites.rewrite import Change, replace_layers, same_on_both_axes
+from gancompress.export.rewrites.shuffles import ShuffledConv
 
 
 def even_transposed_convolutions(network: nn.Module) -> Change:
@@ -36,7 +37,7 @@ def _shuffled(network: nn.Module, wanted: Callable[[int, int], bool]) -> tuple[s
     return replace_layers(network, nn.ConvTranspose2d, shuffled)
 
 
-class ShuffledConvTranspose2d(nn.Module):
+class ShuffledConvTranspose2d(ShuffledConv):
     """A transposed convolution of stride s that makes an image s times as high and wide, without being one."""
 
     @staticmethod
@@ -54,14 +55,13 @@ class ShuffledConvTranspose2d(nn.Module):
         Args:
             layer: One that `replaces` accepts; its weights are copied.
         """
-        super().__init__()
+        super().__init__(layer.stride[0])
         kernel, stride, padding = layer.kernel_size[0], layer.stride[0], int(layer.padding[0])
         # Zeros before the kernel move the image to a multiple of the stride, so that nothing is cut off behind the
         # shuffle: worth it where the kernel needs zeros anyway.
         before = -padding % stride if kernel % stride else 0
         taps = -(-(kernel + before) // stride)
         skipped, self._cut = divmod(padding + before, stride)
-        self._stride = stride
         self._padding = (taps - 1 - skipped, skipped + (1 if self._cut else 0))
         weight = layer.weight.detach()
         cin, cout = weight.shape[:2]
@@ -88,8 +88,8 @@ class ShuffledConvTranspose2d(nn.Module):
         """Maps [b, c, h, w] to [b, d, s h, s w]."""
         if self._padding[0] != self._padding[1]:
             features = F.pad(features, self._padding * 2)
-        image = F.pixel_shuffle(self.conv(features), self._stride)
+        image = self.shuffle(self.conv(features))
         if self._cut:
-            inside = slice(self._cut, self._cut - self._stride)
+            inside = slice(self._cut, self._cut - self.block)
             image = image[..., inside, inside]
         return image

@@ -1,0 +1,80 @@
+"""Convolutions whose channels are no multiples of what integer kernels take -> with channels of zeros beside them.
+
+onnxruntime convolves 8-bit integers fast where a layer reads a multiple of 4 channels and writes a multiple of 16, and
+otherwise ten times slower: that is the first layer of a generator (3 channels) and the last one. Where a large kernel
+reads few channels it is slow in any case, because it looks up every position of the kernel for 4 bytes; such a layer
+computes faster in float.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gancompress.export.rewrites.rewrite import Change, replace_layers
+
+_READ, _WRITTEN = 4, 16
+_LARGE_KERNEL = 25
+
+
+def aligned_channels(network: nn.Module) -> Change:
+    """Dense convolutions of other numbers of channels; more MACs, for integers alone."""
+
+    def aligned(layer: nn.Conv2d) -> nn.Module | None:
+        wanted = not AlignedConv2d.is_aligned(layer) and not _reads_little(layer)
+        return AlignedConv2d(layer) if wanted else None
+
+    return Change("aligned_channels", replace_layers(network, nn.Conv2d, aligned))
+
+
+def slow_in_integers(network: nn.Module) -> tuple[str, ...]:
+    """Paths of the convolutions that onnxruntime computes faster in float."""
+    convolutions = ((path, layer) for path, layer in network.named_modules() if isinstance(layer, nn.Conv2d))
+    return tuple(path for path, layer in convolutions if not AlignedConv2d.is_aligned(layer) or _reads_little(layer))
+
+
+def _reads_little(layer: nn.Conv2d) -> bool:
+    few = layer.groups == 1 and layer.in_channels <= _READ
+    return few and layer.kernel_size[0] * layer.kernel_size[1] >= _LARGE_KERNEL
+
+
+class AlignedConv2d(nn.Module):
+    """A convolution with channels of zeros before it, and channels behind it that are cut off."""
+
+    @staticmethod
+    def is_aligned(layer: nn.Conv2d) -> bool:
+        """Whether integer kernels take the layer as it is."""
+        return layer.groups > 1 or not (layer.in_channels % _READ or layer.out_channels % _WRITTEN)
+
+    def __init__(self, layer: nn.Conv2d) -> None:
+        """The same function.
+
+        Args:
+            layer: A dense one; its weights are copied.
+        """
+        super().__init__()
+        self._read, self._written = -layer.in_channels % _READ, layer.out_channels
+        weight = layer.weight.detach()
+        self.conv = nn.Conv2d(
+            layer.in_channels + self._read,
+            self._written + -self._written % _WRITTEN,
+            layer.kernel_size,  # type: ignore[arg-type]
+            stride=layer.stride,  # type: ignore[arg-type]
+            padding=layer.padding,  # type: ignore[arg-type]
+            dilation=layer.dilation,  # type: ignore[arg-type]
+            bias=layer.bias is not None,
+            padding_mode=layer.padding_mode,
+            device=weight.device,
+            dtype=weight.dtype,
+        )
+        with torch.no_grad():
+            self.conv.weight.zero_()[: self._written, : layer.in_channels].copy_(weight)
+            if layer.bias is not None and self.conv.bias is not None:
+                self.conv.bias.zero_()[: self._written].copy_(layer.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Maps [b, c, h, w] to what the layer makes of it."""
+        if self._read:
+            features = F.pad(features, (0, 0, 0, 0, 0, self._read))
+        return self.conv(features)[:, : self._written]
