@@ -5,7 +5,10 @@ import torch
 
 from gancompress.errors import BudgetError, ConfigError, DataError
 from gancompress.quantization import (
+    Distance,
     QuantizationOptions,
+    Sensitivity,
+    by_time,
     calibrate,
     distance_to_float,
     mixed_precision,
@@ -53,10 +56,10 @@ def test_a_layer_alone_is_the_network_with_only_it_quantized(quantized):
 def test_layers_are_spared_until_the_image_is_close_enough(quantized, spared):
     net, photos = quantized
     ranked = sensitivities(net, [photos])
-    budget = distance_to_float(net, [photos]).l1 / 2
+    budget = distance_to_float(net, [photos]).psnr_db + 6
     mixed = mixed_precision(net, OPTIONS, ranked, [photos], budget, spared=spared)
 
-    assert mixed.distance.l1 <= budget
+    assert mixed.distance.psnr_db >= budget
     assert mixed.spared == tuple(each.layer for each in ranked[: len(mixed.spared)])
     assert 0 < len(mixed.spared) < len(ranked)
     assert distance_to_float(net, [photos]) == mixed.distance
@@ -76,8 +79,10 @@ def test_no_layer_is_spared_where_all_is_well(quantized):
 
 def test_what_cannot_be_reached_is_said(quantized):
     net, photos = quantized
-    with pytest.raises(BudgetError, match=r"with all 6 layers spared \(16\).*expected at most 0; allow more"):
-        mixed_precision(net, OPTIONS, sensitivities(net, [photos]), [photos], 0.0, spared=16)
+    with pytest.raises(
+        BudgetError, match=r"with all 6 layers spared \(16\) the output has .* dB to float, expected 300; ask"
+    ):
+        mixed_precision(net, OPTIONS, sensitivities(net, [photos]), [photos], 300, spared=16)
     with pytest.raises(DataError, match="got no images"):
         distance_to_float(net, [])
     paper = QuantizationOptions(scheme="gan_slimming")
@@ -87,7 +92,15 @@ def test_what_cannot_be_reached_is_said(quantized):
 
 def test_all_layers_float_is_no_distance(quantized):
     net, photos = quantized
-    mixed = mixed_precision(net, OPTIONS, sensitivities(net, [photos]), [photos], 0.0)
+    mixed = mixed_precision(net, OPTIONS, sensitivities(net, [photos]), [photos], math.inf)
     assert mixed.distance.l1 == 0
     assert mixed.distance.psnr_db == math.inf
     assert torch.equal(net(photos), remove_quantization(net)(photos))
+
+
+def test_the_error_that_goes_for_each_millisecond_decides():
+    one, other, free = (
+        Sensitivity(layer, Distance(0.1, psnr)) for layer, psnr in [("one", 30.0), ("other", 27.0), ("free", 50.0)]
+    )
+    assert [each.layer for each in by_time([one, other, free], {"one": 1.0, "other": 1.0})] == ["free", "other", "one"]
+    assert [each.layer for each in by_time([one, other], {"one": 1.0, "other": 3.0})] == ["one", "other"]

@@ -1,9 +1,11 @@
 """Quantization: weights and activations rounded to a few bits, while training, after it, and in the exported file."""
 
 from gancompress.quantization.attach import (
+    carry_quantization,
     narrow_quantized,
     quantizable_layers,
     quantize,
+    quantize_outputs,
     quantized_layers,
     remove_quantization,
 )
@@ -16,6 +18,8 @@ from gancompress.quantization.sensitivity import (
     Distance,
     MixedPrecision,
     Sensitivity,
+    by_time,
+    distance_between,
     distance_to_float,
     mixed_precision,
     sensitivities,
@@ -33,7 +37,10 @@ __all__ = [
     "QuantizedSize",
     "Sensitivity",
     "affine_grid",
+    "by_time",
     "calibrate",
+    "carry_quantization",
+    "distance_between",
     "distance_to_float",
     "fake_quantize",
     "integers",
@@ -41,6 +48,7 @@ __all__ = [
     "narrow_quantized",
     "quantizable_layers",
     "quantize",
+    "quantize_outputs",
     "quantized_layers",
     "ranges_of",
     "remove_quantization",

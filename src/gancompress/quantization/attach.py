@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import cast
 
 from torch import nn
@@ -116,6 +117,43 @@ def narrow_quantized(network: nn.Module, graph: ChannelGraph, plan: ChannelPlan)
         added = {name: copy.deepcopy(layer._modules[name]) for name in _ADDED_MODULES}
         _become_quantized(narrow.get_submodule(path), **added)
     return narrow
+
+
+def carry_quantization(quantized: nn.Module, network: nn.Module, place: Callable[[str], str]) -> nn.Module:
+    """Quantize a float network as another one that computes the same, in place, with its ranges.
+
+    Args:
+        quantized: A quantized network; it is not changed.
+        network: The float one.
+        place: From a layer's path in the one to its path in the other.
+
+    Returns:
+        The float network, quantized now. Its scales of weights follow from its own weights.
+    """
+    for path, layer in quantized_layers(quantized).items():
+        new = network.get_submodule(place(path))
+        added = {name: copy.deepcopy(layer._modules[name]) for name in _ADDED_MODULES}
+        bits, axis = layer.weight_quantizer.bits, layer.weight_quantizer.axis
+        added["weight_quantizer"] = WeightQuantizer(bits, None if axis is None else output_axis(new))
+        _become_quantized(new, **added)
+    return network
+
+
+def quantize_outputs(network: nn.Module, options: QuantizationOptions) -> nn.Module:
+    """Give the layers of a quantized network that leave their outputs float quantizers of them, in place.
+
+    Args:
+        network: A quantized network.
+        options: How to find their ranges, which are not known yet.
+
+    Returns:
+        The same network.
+    """
+    for path, layer in quantized_layers(network).items():
+        if layer.output_quantizer is None and layer.input_quantizer is not None:
+            made = activation_quantizer(f"{path}, output", layer.input_quantizer.bits, options)
+            cast(nn.Module, layer).register_module("output_quantizer", made.train(cast(nn.Module, layer).training))
+    return network
 
 
 def _become_quantized(layer: nn.Module, **quantizers: nn.Module | None) -> None:

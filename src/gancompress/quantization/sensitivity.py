@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gancompress.cost.measured import evaluation_mode
 from gancompress.errors import BudgetError, ConfigError, DataError
@@ -50,7 +50,7 @@ class MixedPrecision:
 
     Attributes:
         options: Those of the network, with the spared layers among the exceptions.
-        spared: Paths of the spared layers, most sensitive first.
+        spared: Paths of the spared layers, in the order in which they were.
         distance: What is left, as measured.
     """
 
@@ -69,20 +69,35 @@ def distance_to_float(network: nn.Module, batches: Iterable[Batch]) -> Distance:
     Raises:
         DataError: There is no batch.
     """
-    absolute, squared, number = 0.0, 0.0, 0
-    with evaluation_mode(network), torch.no_grad():
-        for batch in batches:
-            inputs = as_inputs(batch)
-            with in_mode(network, "float"):
-                expected = network(*inputs)
-            difference = (network(*inputs) - expected).double()
-            absolute += float(difference.abs().sum())
-            squared += float(difference.square().sum())
-            number += difference.numel()
-    if not number:
+    given = [as_inputs(batch) for batch in batches]
+    return _distance(network, given, _float_outputs(network, given))
+
+
+def _float_outputs(network: nn.Module, given: Sequence[tuple[Tensor, ...]]) -> list[Tensor]:
+    with evaluation_mode(network), torch.no_grad(), in_mode(network, "float"):
+        return [network(*inputs) for inputs in given]
+
+
+def _distance(network: nn.Module, given: Sequence[tuple[Tensor, ...]], expected: Sequence[Tensor]) -> Distance:
+    if not given:
         raise DataError("quantization: got no images to measure the distance on, expected at least one")
+    with evaluation_mode(network), torch.no_grad():
+        got = [network(*inputs) for inputs in given]
+    return distance_between(got, expected)
+
+
+def distance_between(got: Sequence[Tensor], expected: Sequence[Tensor]) -> Distance:
+    """How far images are from others.
+
+    Args:
+        got: Batches of images in [-1, 1].
+        expected: Of the same shapes.
+    """
+    differences = [(a - b).double() for a, b in zip(got, expected, strict=True)]
+    number = sum(difference.numel() for difference in differences)
+    squared = sum(float(difference.square().sum()) for difference in differences)
     psnr = 10 * math.log10(4 * number / squared) if squared else math.inf
-    return Distance(absolute / number, psnr)
+    return Distance(sum(float(difference.abs().sum()) for difference in differences) / number, psnr)
 
 
 def sensitivities(network: nn.Module, batches: Sequence[Batch]) -> list[Sensitivity]:
@@ -95,13 +110,28 @@ def sensitivities(network: nn.Module, batches: Sequence[Batch]) -> list[Sensitiv
     Raises:
         DataError: There is no batch.
     """
-    result = []
+    result, given = [], [as_inputs(batch) for batch in batches]
+    expected = _float_outputs(network, given)
     with in_mode(network, "float"):
         for path, layer in quantized_layers(network).items():
             layer.mode = "quantize"
-            result.append(Sensitivity(path, distance_to_float(network, batches)))
+            result.append(Sensitivity(path, _distance(network, given, expected)))
             layer.mode = "float"
     return sorted(result, key=lambda each: -each.distance.l1)
+
+
+def by_time(order: Iterable[Sensitivity], milliseconds: Mapping[str, float]) -> list[Sensitivity]:
+    """Layers in the order of the squared error that sparing them takes away for each millisecond that it costs.
+
+    Args:
+        order: The layers.
+        milliseconds: What sparing each of them costs; those that cost nothing come first.
+    """
+
+    def worth(each: Sensitivity) -> float:
+        return 10 ** (-each.distance.psnr_db / 10) / max(milliseconds.get(each.layer, 0.0), 1e-6)
+
+    return sorted(order, key=worth, reverse=True)
 
 
 def mixed_precision(
@@ -109,7 +139,7 @@ def mixed_precision(
     options: QuantizationOptions,
     order: Sequence[Sensitivity],
     batches: Sequence[Batch],
-    max_l1: float,
+    min_psnr_db: float,
     *,
     spared: Literal["float", 16] = "float",
 ) -> MixedPrecision:
@@ -120,9 +150,9 @@ def mixed_precision(
     Args:
         network: A quantized network with ranges.
         options: The options that it was quantized with.
-        order: The layers, most sensitive first (`sensitivities`).
+        order: The layers, first to be spared first (`sensitivities`, `by_time`).
         batches: Inputs to measure on.
-        max_l1: The largest mean absolute difference allowed, in units of the output.
+        min_psnr_db: The smallest peak signal-to-noise ratio allowed.
         spared: What a spared layer becomes: ``float``, or 16 bits in weights and activations.
 
     Raises:
@@ -133,11 +163,11 @@ def mixed_precision(
         raise ConfigError("mixed_precision: scheme gan_slimming knows 8 bits only; spare layers as float")
     chosen: list[str] = []
     rest = [each.layer for each in order]
-    while (distance := distance_to_float(network, batches)).l1 > max_l1:
+    while (distance := distance_to_float(network, batches)).psnr_db < min_psnr_db:
         if not rest:
             raise BudgetError(
-                f"mixed_precision: with all {len(chosen)} layers spared ({spared}) the distance is {distance.l1:.3g}, "
-                f"expected at most {max_l1:.3g}; allow more, or spare layers as float"
+                f"mixed_precision: with all {len(chosen)} layers spared ({spared}) the output has "
+                f"{distance.psnr_db:.1f} dB to float, expected {min_psnr_db:g}; ask for less, or spare layers as float"
             )
         chosen.append(rest.pop(0))
         _spare(quantized_layers(network)[chosen[-1]], spared)
