@@ -17,7 +17,7 @@ from gancompress.cost import Convention
 from gancompress.data import Classes, DataConfig, parse_data
 from gancompress.data.kinds.images import ImagesConfig
 from gancompress.errors import ConfigError, MetricError, nearest
-from gancompress.export import FormatName
+from gancompress.export import FORMATS, MIN_IMAGES, FormatName, PrecisionName
 from gancompress.export.rewrites import REWRITES
 from gancompress.latency import RUNTIMES, LatencyRuntime, Target
 from gancompress.metrics import LatentMetric, PairMetric, SetMetric, find_metric
@@ -131,10 +131,26 @@ class ExportOptions(Options):
     Attributes:
         format: Its format.
         rewrites: What is rewritten for its runtime, all of it exact; what was measured to help where left out.
+        precision: What it computes in; where left out float32, or for a quantized network integers, as it was trained.
+            ``int8`` is in the form that its runtime computes fastest, its ranges from training images.
+        min_psnr_db: For ``int8``: layers stay float until the images are so close to those of the float network.
+        num_images: For ``int8``: training images to find ranges and layers with.
     """
 
     format: FormatName = "onnx"
     rewrites: Annotated[tuple[str, ...] | None, BeforeValidator(as_tuple)] = None
+    precision: PrecisionName | None = None
+    min_psnr_db: Annotated[float, Field(gt=0)] | None = None
+    num_images: Annotated[int, Field(ge=MIN_IMAGES)] = 64
+
+    @model_validator(mode="after")
+    def _precision_fits(self) -> ExportOptions:
+        known = FORMATS[self.format].precisions
+        if self.precision is not None and self.precision not in known:
+            raise ValueError(f"precision: got {self.precision} for {self.format}, expected {' or '.join(known)}")
+        if self.min_psnr_db is not None and self.precision != "int8":
+            raise ValueError("min_psnr_db: got it without precision int8, which alone keeps to it")
+        return self
 
     @model_validator(mode="after")
     def _rewrites_exist(self) -> ExportOptions:
@@ -227,10 +243,10 @@ class Job(Options):
                 )
             quantized = quantized or step.quantizes
         for number, export in enumerate(self.exports):
-            if quantized and (export.format != "onnx" or export.rewrites):
+            if quantized and export.precision != "int8" and (export.format != "onnx" or export.rewrites):
                 raise ValueError(
                     f"exports.{number}: got {export.format} with rewrites {list(export.rewrites or ())}, expected onnx "
-                    "without rewrites, the one file that holds the integers of a quantized network"
+                    "without rewrites, which holds the integers of a quantized network, or precision int8"
                 )
         return self
 

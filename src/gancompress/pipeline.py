@@ -18,7 +18,7 @@ from torch import Tensor
 
 from gancompress.cost import Cost, CostModel
 from gancompress.errors import CheckpointError
-from gancompress.export import FORMATS, ExportReport, export_generator
+from gancompress.export import ExportReport, Precision, export_generator, file_name
 from gancompress.job import Job
 from gancompress.metrics import MetricResult
 from gancompress.models.generator import CONFIG_FILE, WEIGHTS_FILE, Generator
@@ -362,12 +362,18 @@ class Pipeline:
         return Measured(generator, CostModel(graph).at(plan), size, options, metrics)
 
     def _export(self, work: Work) -> tuple[ExportReport, ...]:
-        context, exports = self._measuring(), self._directory / "exports"
-        form = context.task.file_form(work.build(), context.first_images("test", 1)["input"])
-        return tuple(
-            export_generator(work.generator, form, exports / FORMATS[each.format].file_name, each.format, each.rewrites)
-            for each in self._job.exports
-        )
+        context, exports, network = self._measuring(), self._directory / "exports", work.build()
+        form = context.task.file_form(network, context.first_images("test", 1)["input"])
+        reports = []
+        for each in self._job.exports:
+            precision = None
+            if each.precision is not None:
+                batches = context.images("train", 4, each.num_images) if each.precision == "int8" else ()
+                images = [context.task.file_form(network, batch["input"]).inputs for batch in batches]
+                precision = Precision(each.precision, images, each.min_psnr_db)
+            path = exports / file_name(each.format, each.precision)
+            reports.append(export_generator(work.generator, form, path, each.format, each.rewrites, precision))
+        return tuple(reports)
 
     def _samples(self, work: Work) -> None:
         context = self._measuring()

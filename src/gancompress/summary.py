@@ -16,6 +16,7 @@ import torch
 
 from gancompress.cost.latency import in_turns
 from gancompress.errors import DataError
+from gancompress.export import ExportReport, usage
 from gancompress.metrics import MetricResult
 from gancompress.models.config_strings import plan_string
 from gancompress.models.generator import Generator
@@ -37,6 +38,8 @@ from gancompress.report import (
     StepFacts,
 )
 from gancompress.run_log import read_losses
+
+_FORMAT_NAMES = {".onnx": "onnx", ".xml": "openvino", ".pt2": "torch"}
 
 RUNTIME = "PyTorch eager, CPU"
 """What latencies are measured in."""
@@ -66,7 +69,7 @@ def summarise(outcome: Outcome, example: torch.Tensor, rounds: int = 20) -> Repo
         search=next((_search(record["search"]) for record in records if record.get("search")), None),
         samples=Samples("samples/test.png", "The first images of the test split."),
         pictures=[Samples(path, caption) for path, caption in outcome.pictures.items()],
-        exports=[_export(report, example, directory) for report in outcome.exports],
+        exports=[_export(report, directory) for report in outcome.exports],
         input_size="x".join(map(str, example.shape)),
     )
 
@@ -180,20 +183,13 @@ def _search(facts: Mapping[str, Any]) -> SearchFacts:
     return SearchFacts(**{**facts, "candidates": candidates})
 
 
-def _export(report: Any, example: torch.Tensor, directory: Path) -> ExportFacts:
-    shapes = [", ".join(map(str, shape)) for shape in report.cases[0].input_shapes]
-    session = f'import numpy, onnxruntime\nsession = onnxruntime.InferenceSession("{report.path.name}")\n'
-    if len(report.cases[0].input_shapes[0]) == len(example.shape) - 1:  # label maps, where the network takes channels
-        arrays = [
-            f"labels = numpy.zeros(({shapes[0]}), numpy.int32)  # numbers of classes, any batch and size\n",
-            *(f"edges = numpy.zeros(({shape}), bool)  # where objects meet\n" for shape in shapes[1:]),
-        ]
-        given = ", ".join(f'"{name}": {name}' for name in ("labels", "edges")[: len(shapes)])
-        usage = f"{session}{''.join(arrays)}(result,) = session.run(None, {{{given}}})\n"
-    else:
-        inputs = "RGB in [-1, 1], any batch and size" if example.ndim == 4 else "latents, any batch"
-        usage = (
-            f"{session}images = numpy.zeros(({shapes[0]}), numpy.float32)  # {inputs}\n"
-            "(result,) = session.run(None, {session.get_inputs()[0].name: images})\n"
-        )
-    return ExportFacts("onnx", str(report.path.relative_to(directory)), report.file_bytes, report.max_difference, usage)
+def _export(report: ExportReport, directory: Path) -> ExportFacts:
+    precision = "" if report.precision == "fp32" else f", {report.precision}"
+    return ExportFacts(
+        format=f"{_FORMAT_NAMES[report.path.suffix]}{precision}",
+        path=str(report.path.relative_to(directory)),
+        file_bytes=report.file_bytes,
+        max_difference=report.max_difference,
+        psnr_db=report.quality and report.quality.psnr_db,
+        usage=usage(report.path, report.cases[0].input_shapes),
+    )

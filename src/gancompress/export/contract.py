@@ -15,7 +15,7 @@ from gancompress.models.import_path import is_import_path
 from gancompress.tasks import FileForm
 
 _OUTPUT = {"layout": "NCHW", "range": [-1, 1], "color_order": "RGB"}
-_TEXTS = {"family", "plan"}
+_TEXTS = {"family", "plan", "precision"}
 _OF_CHANNELS = ("channels", "range", "encoding")
 
 

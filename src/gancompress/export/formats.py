@@ -12,8 +12,10 @@ from torch import nn
 from gancompress.export.axes import Inputs
 from gancompress.export.onnx import export_onnx
 from gancompress.export.openvino import export_openvino
-from gancompress.export.parity import ExportReport
+from gancompress.export.parity import ExportReport, PrecisionName
+from gancompress.export.precision import IntegerForm
 from gancompress.export.program import export_program
+from gancompress.export.rewrites.aligned import slow_in_integers
 
 FormatName = Literal["onnx", "onnx_fixed", "openvino", "torch"]
 
@@ -26,11 +28,15 @@ class Format:
         file_name: What a file of it is called by default.
         write: Writes and compares it: module, example inputs, path, then ``metadata`` and ``reference``.
         rewrites: Those that were measured to make a network faster in it (see the table in docs/deploy.md).
+        integers: How its runtime likes a network of 8-bit integers; None where it has no kernels for one.
+        precisions: What a file of it can compute in.
     """
 
     file_name: str
     write: Callable[..., ExportReport]
     rewrites: tuple[str, ...]
+    integers: IntegerForm | None = None
+    precisions: tuple[PrecisionName, ...] = ("fp32",)
 
 
 def _fixed(module: nn.Module, example_inputs: Inputs, path: Path, **options: Any) -> ExportReport:
@@ -40,12 +46,26 @@ def _fixed(module: nn.Module, example_inputs: Inputs, path: Path, **options: Any
 _FOLDED = ("folded_spectral_norms", "folded_batch_norms")
 _FASTER = (*_FOLDED, "even_transposed_convolutions", "strided_last_convolution")
 
+_FOR_ONNX_RUNTIME = IntegerForm(
+    (*_FASTER, "odd_transposed_convolutions", "row_shuffles", "aligned_channels"),
+    outputs=True,
+    moves=True,
+    slow=slow_in_integers,
+)
+_FOR_OPENVINO = IntegerForm(_FASTER, outputs=False, moves=False)
+
 FORMATS: dict[str, Format] = {
-    "onnx": Format("model.onnx", export_onnx, _FASTER),
-    "onnx_fixed": Format("model.fixed.onnx", _fixed, _FASTER),
-    "openvino": Format("model.xml", export_openvino, _FASTER),
+    "onnx": Format("model.onnx", export_onnx, _FASTER, _FOR_ONNX_RUNTIME, ("fp32", "fp16", "int8")),
+    "onnx_fixed": Format("model.fixed.onnx", _fixed, _FASTER, _FOR_ONNX_RUNTIME, ("fp32", "fp16", "int8")),
+    "openvino": Format("model.xml", export_openvino, _FASTER, _FOR_OPENVINO, ("fp32", "bf16", "int8")),
     "torch": Format("model.pt2", export_program, _FASTER),
 }
 """ONNX of any batch and size, ONNX of one, OpenVINO IR and a torch.export program."""
 
 assert set(FORMATS) == set(get_args(FormatName))
+
+
+def file_name(format: str, precision: PrecisionName | None = None) -> str:
+    """What a file is called by default: ``model.onnx``, ``model.int8.onnx``."""
+    name = Path(FORMATS[format].file_name)
+    return str(name if precision in (None, "fp32") else name.with_suffix(f".{precision}{name.suffix}"))

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
+
 from gancompress.errors import ExportError, nearest
-from gancompress.export.axes import Axes
+from gancompress.export.axes import Axes, Inputs
 from gancompress.export.contract import metadata_of
-from gancompress.export.formats import FORMATS
-from gancompress.export.parity import ExportReport
+from gancompress.export.formats import FORMATS, Format
+from gancompress.export.half import HALF_TOLERANCE, Halved
+from gancompress.export.parity import ExportReport, PrecisionName, Quality
+from gancompress.export.precision import Precision, fits_integers, in_integers
 from gancompress.export.quantized import export_quantized
 from gancompress.export.rewrites import rewritten
+from gancompress.export.runtimes.files import open_file
 from gancompress.models.config import LatentConfig
 from gancompress.models.families import find_family
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
-from gancompress.quantization import quantized_layers
+from gancompress.quantization import distance_between, quantized_layers, remove_quantization
 from gancompress.tasks import FileForm
 
 
@@ -28,6 +36,7 @@ def export_generator(
     path: Path,
     format: str = "onnx",
     rewrites: Sequence[str] | None = None,
+    precision: Precision | None = None,
 ) -> ExportReport:
     """Write a generator as a file and compare it with the generator as it was before any rewrite.
 
@@ -38,35 +47,98 @@ def export_generator(
         path: The file to write.
         format: A name in `FORMATS`.
         rewrites: Names in `gancompress.export.rewrites.REWRITES`; those measured to help by default.
+        precision: What it computes in; float32 by default, integers where the network is quantized. With images, a
+            network whose training rounded it takes the form in which its runtime computes in integers.
 
     Raises:
-        ExportError: There is no such format, its package is missing, it holds no integers but the network is
-            quantized, or as `export_onnx` or `export_quantized`.
+        ExportError: There is no such format, its package is missing, it cannot compute in this precision, it holds no
+            integers but the network is quantized, or as `export_onnx` or `export_quantized`.
         ConfigError: There is no such rewrite.
+        DataError: There are too few images.
+        BudgetError: No choice of layers is as close to the float network as wanted.
     """
     if format not in FORMATS:
         raise ExportError(f"export: got the format '{format}', expected a known one; {nearest(format, FORMATS)}")
+    kind, precision = FORMATS[format], precision or Precision()
+    if precision.name not in kind.precisions:
+        able = " or ".join(name for name, other in FORMATS.items() if precision.name in other.precisions)
+        raise ExportError(
+            f"export: got precision '{precision.name}' for the format '{format}', expected "
+            f"{' or '.join(kind.precisions)}; {precision.name} takes the format {able}"
+        )
     how: Any = {"dynamic": form.axes or _free_axes(generator, form), "input_names": form.names}
-    if quantized_layers(form.module):
-        return _export_integers(generator, form, path, format, rewrites, how)
-    names = default_rewrites(generator, format) if rewrites is None else rewrites
+    trained = bool(quantized_layers(form.module))
+    if precision.name == "int8" and (not trained or fits_integers(form.module)):
+        return _export_integers(generator, form, path, kind, rewrites, precision, how)
+    if trained:
+        return _export_as_trained(generator, form, path, format, rewrites, how)
+    names = list(default_rewrites(generator, format) if rewrites is None else rewrites)
+    if precision.name == "fp16":
+        names.append("float32_norms")
     changed, changes = rewritten(form.module, names)
-    metadata = metadata_of(generator, form, changes)
-    report = FORMATS[format].write(changed, form.inputs, path, metadata=metadata, reference=form.module, **how)
-    return replace(report, rewrites=changes)
+    if precision.name == "fp16":
+        changed, how = Halved(changed), {**how, "tolerance": HALF_TOLERANCE}
+    elif precision.name == "bf16":
+        how |= {"tolerance": math.inf, "precision": "bf16"}
+    metadata = {**metadata_of(generator, form, changes), "precision": precision.name}
+    report = kind.write(changed, form.inputs, path, metadata=metadata, reference=form.module, **how)
+    return replace(report, rewrites=changes, precision=precision.name)
 
 
 def _export_integers(
+    generator: Generator,
+    form: FileForm,
+    path: Path,
+    kind: Format,
+    rewrites: Sequence[str] | None,
+    precision: Precision,
+    how: Any,
+) -> ExportReport:
+    assert kind.integers is not None
+    names = suitable(generator, kind.integers.rewrites) if rewrites is None else rewrites
+    made = in_integers(form.module, kind.integers, precision, names)
+    metadata = {**metadata_of(generator, form, made.changes), "precision": "int8"}
+    how = {**how, "write": kind.write, "metadata": metadata, "integers": kind.integers.moves}
+    report = export_quantized(made.network, form.inputs, path, **how).file
+    return replace(
+        report,
+        rewrites=made.changes,
+        precision="int8",
+        quality=quality_of(report.path, form.module, precision.parts()[2]),
+        float_layers=made.float_layers,
+    )
+
+
+def quality_of(path: Path, network: nn.Module, images: Sequence[Inputs], precision: PrecisionName = "fp32") -> Quality:
+    """How far a file is from a network, by its runtime.
+
+    Args:
+        path: The file.
+        network: The network, whose layers are taken as float ones.
+        images: Inputs of both.
+        precision: ``bf16`` where OpenVINO shall compute in that.
+    """
+    run = open_file(path, precision=precision).run
+    network = remove_quantization(copy.deepcopy(network)).eval()
+    singly = [tuple(each[i : i + 1] for each in inputs) for inputs in images for i in range(len(inputs[0]))]
+    with torch.no_grad():
+        expected = [network(*inputs) for inputs in singly]
+    distance = distance_between([run(inputs)[0] for inputs in singly], expected)
+    return Quality(distance.psnr_db, distance.l1, len(singly))
+
+
+def _export_as_trained(
     generator: Generator, form: FileForm, path: Path, format: str, rewrites: Sequence[str] | None, how: Any
 ) -> ExportReport:
     if format != "onnx" or rewrites:
         got = f"the format '{format}'" if format != "onnx" else f"the rewrite '{(rewrites or ['none'])[0]}'"
         raise ExportError(
             f"export: got {got} for a quantized network, expected the format 'onnx' without rewrites, which holds its "
-            "integers"
+            "integers; with calibration images, precision 'int8' takes every format that has it"
         )
-    metadata = metadata_of(generator, form)
-    return export_quantized(form.module, form.inputs, path, metadata=metadata, **how).onnx
+    metadata = {**metadata_of(generator, form), "precision": "int8"}
+    report = export_quantized(form.module, form.inputs, path, metadata=metadata, **how).file
+    return replace(report, precision="int8")
 
 
 def _free_axes(generator: Generator, form: FileForm) -> list[Axes] | None:
@@ -79,8 +151,12 @@ def _free_axes(generator: Generator, form: FileForm) -> list[Axes] | None:
 
 def default_rewrites(generator: Generator, format: str) -> tuple[str, ...]:
     """Those that help in a format and that the generator can take, whatever the size of its images."""
-    names = FORMATS[format].rewrites
+    return suitable(generator, FORMATS[format].rewrites)
+
+
+def suitable(generator: Generator, rewrites: Sequence[str]) -> tuple[str, ...]:
+    """Those of some rewrites that a generator can take, whatever the size of its images."""
     even = not is_import_path(generator.family) and (
         find_family(generator.family).size_multiple(generator.config) % 2 == 0
     )
-    return names if even else tuple(name for name in names if name != "strided_last_convolution")
+    return tuple(name for name in rewrites if even or name != "strided_last_convolution")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -13,8 +13,8 @@ from torch import Tensor
 
 from gancompress.errors import CheckpointError, ConfigError, InputSizeError
 from gancompress.export.contract import contract_of, from_text
-from gancompress.export.runtimes import onnx_runtime, openvino_runtime, torch_runtime
-from gancompress.export.runtimes.openvino_runtime import Precision
+from gancompress.export.runtimes import torch_runtime
+from gancompress.export.runtimes.files import ENDINGS, open_file
 from gancompress.export.runtimes.runner import Runner
 from gancompress.models.importers import load_generator
 from gancompress.models.label_input import one_hot
@@ -65,7 +65,7 @@ class Loaded:
             return Image.fromarray(self._pixels(np.asarray(images.convert(mode))))
         if isinstance(images, np.ndarray) and images.dtype == np.uint8 and not others:
             return self._pixels(images)
-        result = self._run(tuple(self._floats(each) for each in (images, *others)))
+        result: Any = self._run(tuple(self._floats(each) for each in (images, *others)))
         return result.numpy() if isinstance(images, np.ndarray) else result
 
     def _reads_labels(self, images: object) -> bool:
@@ -89,8 +89,10 @@ class Loaded:
         result = self._run(tuple(batch))
         if isinstance(labels, Tensor):
             return result
-        pixels = _bytes(result if maps[0].dim() == 3 else result[0])
-        return Image.fromarray(pixels) if isinstance(labels, Image.Image) else pixels
+        pixels: Any = _bytes(result if maps[0].dim() == 3 else result[0])
+        if isinstance(labels, Image.Image):
+            pixels = Image.fromarray(pixels)
+        return pixels
 
     def _floats(self, values: object) -> Tensor:
         if isinstance(values, np.ndarray) and values.dtype != np.uint8:
@@ -180,7 +182,7 @@ def _described(contract: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in known.items()) or "what its file does not tell"
 
 
-def load(path: Path | str, *, threads: int | None = None, precision: Precision = "fp32") -> Loaded:
+def load(path: Path | str, *, threads: int | None = None, precision: Literal["fp32", "bf16"] | None = None) -> Loaded:
     """A network that is ready to run: ``gancompress.load("model.onnx")(image)``.
 
     Args:
@@ -188,7 +190,7 @@ def load(path: Path | str, *, threads: int | None = None, precision: Precision =
             (OpenVINO), or ``.pt2`` (a torch.export program). Only weights of checkpoints are read, nothing in them is
             run; the other files are programs, which their runtimes run.
         threads: Threads of onnxruntime or OpenVINO; PyTorch has `torch.set_num_threads`.
-        precision: What OpenVINO computes in.
+        precision: What OpenVINO computes float layers in; by default what the file was exported for.
 
     Raises:
         CheckpointError: There is no such file, or it fits no network.
@@ -198,18 +200,13 @@ def load(path: Path | str, *, threads: int | None = None, precision: Precision =
     path = Path(path)
     if not path.exists():
         raise CheckpointError(f"{path}: no such file or directory, expected a network to load")
-    if precision != "fp32" and path.suffix != ".xml":
-        raise ConfigError(f"{path}: got precision '{precision}', which is for OpenVINO's .xml files; leave it out")
-    if path.suffix == ".onnx":
-        runner = onnx_runtime.open_file(path, threads)
-    elif path.suffix == ".xml":
-        runner = openvino_runtime.open_file(path, threads, precision)
-    elif path.suffix == ".pt2":
-        runner = torch_runtime.open_program(path)
-    else:
-        generator, quantization = load_generator(path), Quantization.load(path)
-        network = generator.build()
-        if quantization is not None:
-            quantization.attach(network)
-        return Loaded(path, torch_runtime.eager(network), contract_of(generator))
-    return Loaded(path, runner, from_text(runner.metadata))
+    if path.suffix in ENDINGS:
+        runner = open_file(path, threads, precision)
+        return Loaded(path, runner, from_text(runner.metadata))
+    if precision == "bf16":
+        raise ConfigError(f"{path}: got precision 'bf16', which is for OpenVINO's .xml files; leave it out")
+    generator, quantization = load_generator(path), Quantization.load(path)
+    network = generator.build()
+    if quantization is not None:
+        quantization.attach(network)
+    return Loaded(path, torch_runtime.eager(network), contract_of(generator))

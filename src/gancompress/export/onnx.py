@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from gancompress.cost.measured import evaluation_mode
 from gancompress.errors import ExportError
 from gancompress.export.axes import Axes, Inputs, names_and_axes, one_larger_axis_each, to_trace
 from gancompress.export.files import draft_of
+from gancompress.export.integers import move_integers
 from gancompress.export.parity import DEFAULT_TOLERANCE, ExportReport, compare
 from gancompress.export.runtimes import onnx_runtime
 from gancompress.export.runtimes.packages import in_a_line, optional, quiet
@@ -42,6 +44,8 @@ def export_onnx(
     other_inputs: Sequence[Inputs] | None = None,
     tolerance: float = DEFAULT_TOLERANCE,
     reference: nn.Module | None = None,
+    integers: bool = False,
+    mean_tolerance: float = math.inf,
 ) -> OnnxReport:
     """Write the module as one ONNX file with its weights inside, once onnxruntime on the CPU agrees with eager.
 
@@ -59,6 +63,8 @@ def export_onnx(
             larger: a batch by one, any other size twice, filled with values of the example.
         tolerance: The largest absolute difference allowed for any element of any output in any case.
         reference: What the file is compared with; the module itself by default.
+        integers: Let what only moves values move integers, where the module rounds them.
+        mean_tolerance: The largest mean absolute difference allowed on the example.
 
     Returns:
         The file and the difference in each case.
@@ -82,9 +88,10 @@ def export_onnx(
     path, reference = Path(path), reference or module
     what = f"ONNX export of {type(reference).__name__}"
     with evaluation_mode(module), evaluation_mode(reference), torch.no_grad(), draft_of(path, "ONNX export") as draft:
-        opset = _write(module, example_inputs, draft, dynamic, input_names, output_names, metadata or {})
+        opset = _write(module, example_inputs, draft, dynamic, input_names, output_names, metadata or {}, integers)
         run = onnx_runtime.open_file(draft).run
-        cases = tuple(compare(reference, run, case, tolerance, what) for case in (example_inputs, *other_inputs))
+        first = compare(reference, run, example_inputs, tolerance, what, mean_tolerance)
+        cases = (first, *(compare(reference, run, case, tolerance, what) for case in other_inputs))
     return OnnxReport(path=path, file_bytes=path.stat().st_size, cases=cases, opset=opset)
 
 
@@ -96,6 +103,7 @@ def _write(
     input_names: Sequence[str],
     output_names: Sequence[str] | None,
     metadata: Mapping[str, str],
+    integers: bool,
 ) -> int:
     """Write and check the file; returns its opset."""
     try:
@@ -111,6 +119,8 @@ def _write(
             )
             assert program is not None  # it is None only where the exporter itself writes the file
             program.model.metadata_props.update(metadata)
+            if integers:
+                move_integers(program.model)
             for node in program.model.graph.all_nodes():
                 node.metadata_props.clear()  # names files of this machine, and may outweigh a small network
             program.save(path, external_data=False)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +16,8 @@ from gancompress.errors import ExportError
 from gancompress.export.axes import Inputs
 from gancompress.export.rewrites import Change
 from gancompress.export.runtimes.packages import in_a_line
+
+PrecisionName = Literal["fp32", "bf16", "fp16", "int8"]
 
 DEFAULT_TOLERANCE = 1e-3
 """An eighth of the step of an 8-bit image in [-1, 1]."""
@@ -34,6 +38,21 @@ class ParityCase:
     mean_abs: float
 
 
+@dataclass(frozen=True)
+class Quality:
+    """How far a file in fewer bits is from the float network, on images that nothing was chosen by.
+
+    Attributes:
+        psnr_db: Peak signal-to-noise ratio of its images in [-1, 1].
+        mean_abs: Mean absolute difference.
+        num_images: Images that it was measured on.
+    """
+
+    psnr_db: float
+    mean_abs: float
+    num_images: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class ExportReport:
     """An exported file and how far it is from eager.
@@ -41,14 +60,21 @@ class ExportReport:
     Attributes:
         path: The file.
         file_bytes: Its size, with that of a file of weights beside it.
-        cases: The example first, then one case for each other size.
+        cases: The example first, then one case for each other size. A file of integers is compared with the network
+            that rounds as it does.
         rewrites: What was changed for the runtime.
+        precision: What it computes in.
+        quality: How far it is from the float network, where it computes in less.
+        float_layers: Layers that stayed float in a file of integers.
     """
 
     path: Path
     file_bytes: int
     cases: tuple[ParityCase, ...]
     rewrites: tuple[Change, ...] = field(default=())
+    precision: PrecisionName = "fp32"
+    quality: Quality | None = None
+    float_layers: tuple[str, ...] = ()
 
     @property
     def max_difference(self) -> float:
@@ -57,7 +83,12 @@ class ExportReport:
 
 
 def compare(
-    module: nn.Module, run: Callable[[Inputs], list[Tensor]], inputs: Inputs, tolerance: float, what: str
+    module: nn.Module,
+    run: Callable[[Inputs], list[Tensor]],
+    inputs: Inputs,
+    tolerance: float,
+    what: str,
+    mean_tolerance: float = math.inf,
 ) -> ParityCase:
     """Run both.
 
@@ -67,9 +98,10 @@ def compare(
         inputs: What both get.
         tolerance: The largest absolute difference allowed for any element of any output.
         what: How messages begin, such as "ONNX export of Net".
+        mean_tolerance: The largest mean absolute difference allowed, where both round.
 
     Raises:
-        ExportError: One of them does not run, or they differ by more than the tolerance.
+        ExportError: One of them does not run, or they differ by more than a tolerance.
     """
     shapes = tuple(tuple(tensor.shape) for tensor in inputs)
     where = f"with inputs {', '.join(map(str, shapes))}"
@@ -102,4 +134,10 @@ def compare(
                 f"(eager {expected[index][place]:.6g}, file {got[index][place]:.6g}); the tolerance is {tolerance:.2g}"
             )
     total = torch.cat([difference.flatten() for difference in differences])
+    if float(total.mean()) > mean_tolerance:
+        raise ExportError(
+            f"{what}: the file is {float(total.mean()):.2g} from eager in the mean {where}, expected at most "
+            f"{mean_tolerance:.2g}, as far as rounding moves the image; the example may lie outside the ranges: give "
+            "one like those that the network was calibrated on"
+        )
     return ParityCase(shapes, float(total.max()), float(total.mean()))

@@ -1,12 +1,12 @@
-"""A quantized network as an ONNX file with integer weights (QuantizeLinear and DequantizeLinear, "QDQ")."""
+"""A quantized network as a file with integer weights (QuantizeLinear and DequantizeLinear, "QDQ")."""
 
 from __future__ import annotations
 
 import copy
 import math
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from torch.onnx.ops import symbolic
 
 from gancompress.errors import ExportError
-from gancompress.export.onnx import Axes, Inputs, OnnxReport, export_onnx
+from gancompress.export.axes import Inputs
+from gancompress.export.onnx import export_onnx
+from gancompress.export.parity import ExportReport
 from gancompress.quantization import (
     Distance,
     Grid,
@@ -34,33 +36,33 @@ _SLACK_STEPS = 0.05
 
 
 @dataclass(frozen=True)
-class QuantizedOnnxReport:
+class QuantizedReport:
     """An exported file, how far it is from the quantized network in eager, and how far that is from the float network.
 
     Attributes:
-        onnx: The file and the differences of onnxruntime from the quantized network in eager.
+        file: The file and the differences of its runtime from the quantized network in eager.
         from_float: How far that is from the float network, on the example.
         stored_bits: Bits that a weight of each layer takes in the file, by path; 32 for layers that stayed float.
     """
 
-    onnx: OnnxReport
+    file: ExportReport
     from_float: Distance
     stored_bits: Mapping[str, int]
 
     @property
     def bytes_on_disk(self) -> int:
         """Size of the file."""
-        return self.onnx.file_bytes
+        return self.file.file_bytes
 
     @property
     def max_difference_steps(self) -> float:
         """The largest difference from eager over all cases, in steps of an 8-bit image."""
-        return self.onnx.max_difference / IMAGE_STEP
+        return self.file.max_difference / IMAGE_STEP
 
     @property
     def mean_difference_steps(self) -> float:
         """The mean difference from eager on the example, in steps of an 8-bit image."""
-        return self.onnx.cases[0].mean_abs / IMAGE_STEP
+        return self.file.cases[0].mean_abs / IMAGE_STEP
 
 
 def export_quantized(
@@ -68,34 +70,32 @@ def export_quantized(
     example_inputs: Inputs,
     path: str | os.PathLike[str],
     *,
-    dynamic: Sequence[Axes] | None = None,
-    input_names: Sequence[str] | None = None,
-    metadata: Mapping[str, str] | None = None,
+    write: Callable[..., ExportReport] = export_onnx,
     tolerance_steps: float = math.inf,
-) -> QuantizedOnnxReport:
-    """Write a quantized network as one ONNX file, once onnxruntime on the CPU agrees with it.
+    **how: Any,
+) -> QuantizedReport:
+    """Write a quantized network as one file with integer weights, once its runtime on the CPU agrees with it.
 
     Weights of 2 to 8 bits are stored as 8-bit integers, wider ones as 16-bit integers. Activations of up to 8 bits are
     rounded by QuantizeLinear; on finer grids, which no runtime computes on in integers, by float arithmetic.
 
     Two correct programs differ: where a value lies halfway between two integers, the last bit of a sum decides, and in
-    a network with instance norms such decisions spread until the two images are as far apart as rounding is from float.
-    So on the example the mean difference may be as large as the mean distance of the quantized network from the float
-    one, and a twentieth of a step more.
+    a network with instance norms such decisions spread until the two images are as far apart as two independent
+    roundings of the float network. So on the example the mean difference may be as large as the square root of two
+    times the mean distance of the quantized network from the float one, and a twentieth of a step more.
 
     Args:
         network: A quantized network whose ranges are known and that returns an image; left as it was found.
         example_inputs: As for `export_onnx`, with values as the ranges expect them.
         path: The file to write. It is replaced at once, when every comparison has passed.
-        dynamic: As `export_onnx`.
-        input_names: As `export_onnx`.
-        metadata: Stored in the file.
+        write: Writes and compares it: `export_onnx`, or `export_openvino`.
         tolerance_steps: The largest difference allowed for any value in any case, in steps of an 8-bit image in
             [-1, 1]; by default only the mean is limited.
+        how: Further arguments of ``write``, such as ``dynamic``, ``input_names`` and ``metadata``.
 
     Raises:
         ExportError: The network is not quantized, the file is further from it than rounding explains, or as
-            `export_onnx`.
+            ``write``.
         ConfigError: A range is not known yet.
     """
     layers = quantized_layers(network)
@@ -103,29 +103,11 @@ def export_quantized(
         raise ExportError(f"quantized export: got a float {type(network).__name__}; quantize it, or use export_onnx")
     stored, tolerance = with_stored_integers(network), tolerance_steps * IMAGE_STEP
     from_float = distance_to_float(network, [example_inputs])
-    path = Path(path)
-    draft = path.with_name(f".{path.stem}.{os.getpid()}.quantized.onnx")
-    try:
-        onnx = export_onnx(
-            *(stored, example_inputs, draft),
-            dynamic=dynamic,
-            input_names=input_names,
-            metadata=metadata,
-            tolerance=tolerance,
-        )
-        allowed = from_float.l1 + _SLACK_STEPS * IMAGE_STEP
-        if onnx.cases[0].mean_abs > allowed:
-            raise ExportError(
-                f"quantized export of {type(network).__name__}: the file is {onnx.cases[0].mean_abs:.2g} from eager in "
-                f"the mean, expected at most {allowed:.2g}, as far as rounding moves the image; the example may lie "
-                "outside the ranges: give one like those that the network was calibrated on"
-            )
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+    allowed = math.sqrt(2) * from_float.l1 + _SLACK_STEPS * IMAGE_STEP
+    file = write(stored, example_inputs, Path(path), tolerance=tolerance, mean_tolerance=allowed, **how)
     stored_bits = {layer: _stored_bits(each.weight_quantizer.bits) for layer, each in layers.items()}
     float_bits = dict.fromkeys(quantizable_layers(network), 32)
-    return QuantizedOnnxReport(replace(onnx, path=path), from_float, {**stored_bits, **float_bits})
+    return QuantizedReport(file, from_float, {**stored_bits, **float_bits})
 
 
 def with_stored_integers(network: nn.Module) -> nn.Module:

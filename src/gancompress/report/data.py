@@ -173,6 +173,7 @@ class ExportFacts(_Facts):
         file_bytes: Its size.
         max_difference: Largest absolute difference of its output from eager PyTorch, where it was compared.
         usage: Python that runs the file.
+        psnr_db: Peak signal-to-noise ratio to the float network, of a file in fewer bits.
     """
 
     format: str
@@ -180,6 +181,7 @@ class ExportFacts(_Facts):
     file_bytes: int
     max_difference: float | None
     usage: str
+    psnr_db: float | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,34 +17,33 @@ from gancompress.export.runtimes.runner import Input, Runner
 METADATA = ["gancompress", "metadata"]
 """Where in the file's runtime information the metadata is: one JSON object."""
 
-Precision = Literal["fp32", "bf16"]
+_HINTS = {"bf16": "bf16"}
 
 
-def open_file(path: Path, threads: int | None = None, precision: Precision = "fp32") -> Runner:
+def open_file(path: Path, threads: int | None = None, precision: str | None = None) -> Runner:
     """A file that OpenVINO reads.
 
     Args:
         path: ``.xml`` or ``.onnx``.
         threads: Threads to run on; OpenVINO's own choice by default.
-        precision: What it computes in. bf16 takes a processor with instructions for it; elsewhere it gains nothing.
+        precision: What it computes float layers in: bf16, or float32 for every other name; by default what the file was
+            exported for. bf16 takes a processor with instructions for it; elsewhere it gains nothing.
 
     Raises:
         ExportError: OpenVINO is missing, or refuses the file.
     """
     openvino = optional("openvino", "openvino", f"{path}: running it")
-    options: dict[str, Any] = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
-    }
+    options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
     if threads is not None:
         options["INFERENCE_NUM_THREADS"] = threads
     try:
         model = openvino.Core().read_model(path)
+        metadata = json.loads(model.get_rt_info(METADATA).astype(str)) if model.has_rt_info(METADATA) else {}
+        options["INFERENCE_PRECISION_HINT"] = _HINTS.get(precision or metadata.get("precision", ""), "f32")
         compiled = openvino.Core().compile_model(model, "CPU", options)
     except Exception as error:
         raise ExportError(f"{path}: OpenVINO cannot run the file: {in_a_line(error)}") from error
     request = compiled.create_infer_request()
-    metadata = json.loads(model.get_rt_info(METADATA).astype(str)) if model.has_rt_info(METADATA) else {}
     inputs = tuple(
         Input(
             each.get_any_name(),

@@ -1,0 +1,25 @@
+"""A network in half precision, for GPUs: float32 images in and out, everything between in float16."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from gancompress.export.parity import DEFAULT_TOLERANCE
+
+HALF_TOLERANCE = 64 * DEFAULT_TOLERANCE
+"""Eight steps of an 8-bit image, at the worst pixel of an image."""
+
+
+class Halved(nn.Module):
+    """A network whose weights and activations are float16; modules that ask for float32 compute in that."""
+
+    def __init__(self, network: nn.Module) -> None:
+        """Takes the network, whose weights it changes."""
+        super().__init__()
+        self.network = network.half()
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Maps what the network takes to what it returns; floats are float32 on both sides."""
+        given = (each.half() if each.is_floating_point() else each for each in inputs)
+        return self.network(*given).to(torch.float32)

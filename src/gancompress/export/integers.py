@@ -1,0 +1,171 @@
+"""Moving where a file rounds: what only moves values then moves bytes, and the convolutions compute in integers.
+
+A runtime computes a convolution in integers where DequantizeLinear stands directly before it and QuantizeLinear
+directly behind it. Padding, slices and shuffles between them would keep it, and themselves, in float. Each commutes
+with rounding: QuantizeLinear goes up before them and DequantizeLinear down behind them, and not a bit changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from gancompress.export.runtimes.packages import optional
+
+_MOVING = ("Pad", "Slice", "Transpose", "Reshape", "DepthToSpace", "SpaceToDepth", "Squeeze", "Unsqueeze", "Concat")
+
+
+def move_integers(model: Any) -> None:
+    """Let operators that only move values move integers, in place.
+
+    Args:
+        model: An `onnx_ir.Model` with QuantizeLinear and DequantizeLinear.
+    """
+    for node in list(model.graph):
+        if node.op_type in _MOVING:
+            _dequantize_behind(model.graph, node)
+    for node in reversed(list(model.graph)):
+        if node.op_type in _MOVING:
+            _quantize_before(model.graph, node)
+
+
+def _dequantize_behind(graph: Any, node: Any) -> None:
+    """values -> DequantizeLinear -> node becomes values -> node -> DequantizeLinear."""
+    sources = [value.producer() for value in _moved(node)]
+    if any(each is None or each.op_type != "DequantizeLinear" for each in sources):
+        return
+    if len({_grid(each) for each in sources}) != 1 or node.outputs[0].is_graph_output():
+        return
+    scale, zero_point = sources[0].inputs[1:]
+    if not _pads_with(node, zero_point):
+        return
+    for index, source in enumerate(sources):
+        node.replace_input_with(index, source.inputs[0])
+        if not source.outputs[0].uses() and not source.outputs[0].is_graph_output():
+            graph.remove(source, safe=True)
+    moved = node.outputs[0]
+    floats, moved.dtype = moved.dtype, node.inputs[0].dtype
+    later = list(moved.uses())
+    behind = _node("DequantizeLinear", [moved, scale, zero_point], floats, moved.shape)
+    graph.insert_after(node, behind)
+    for user, index in later:
+        user.replace_input_with(index, behind.outputs[0])
+
+
+def _quantize_before(graph: Any, node: Any) -> None:
+    """Values -> node -> QuantizeLinear becomes values -> QuantizeLinear -> node."""
+    users = [user for user, _ in node.outputs[0].uses()]
+    if len(users) != 1 or users[0].op_type != "QuantizeLinear" or node.outputs[0].is_graph_output():
+        return
+    (rounding,) = users
+    scale, zero_point = rounding.inputs[1:]
+    if not _pads_with(node, zero_point):
+        return
+    integers = rounding.outputs[0].dtype
+    for index, value in enumerate(_moved(node)):
+        before = _node("QuantizeLinear", [value, scale, zero_point], integers, value.shape)
+        graph.insert_before(node, before)
+        node.replace_input_with(index, before.outputs[0])
+    node.outputs[0].dtype = integers
+    for user, index in list(rounding.outputs[0].uses()):
+        user.replace_input_with(index, node.outputs[0])
+    graph.remove(rounding, safe=True)
+
+
+def _moved(node: Any) -> Sequence[Any]:
+    """The values that an operator moves; its other inputs say how."""
+    return node.inputs if node.op_type == "Concat" else node.inputs[:1]
+
+
+def _grid(node: Any) -> tuple[str, ...]:
+    return tuple(value.name for value in node.inputs[1:])
+
+
+def _pads_with(node: Any, zero: Any) -> bool:
+    """Whether the operator makes no values of its own but zeros, which become the integer that stands for 0."""
+    if node.op_type != "Pad":
+        return True
+    mode = node.attributes.get("mode")
+    if mode is not None and mode.as_string() != "constant":
+        return True
+    filled = node.inputs[2] if len(node.inputs) > 2 else None
+    if filled is not None and (filled.const_value is None or filled.const_value.numpy().item() != 0):
+        return False
+    if len(node.inputs) < 3:
+        node.resize_inputs(3)
+    node.replace_input_with(2, zero)
+    return True
+
+
+def _node(operator: str, inputs: Sequence[Any], dtype: Any, shape: Any) -> Any:
+    import onnx_ir
+
+    node = onnx_ir.node(operator, inputs)
+    node.outputs[0].dtype, node.outputs[0].shape = dtype, shape
+    return node
+
+
+def kinds_of_layers(path: Path) -> list[tuple[str, ...]]:
+    """The layers of a file of integers, those together that a runtime computes alike: equal weights, strides, groups.
+
+    Args:
+        path: A file that `gancompress.export.export_quantized` wrote for onnxruntime.
+    """
+    kinds: dict[str, list[str]] = {}
+    for node in _load(path).graph:
+        layer = _layer_of(node.inputs[1]) if node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul") else None
+        if layer is not None:
+            alike = f"{node.op_type} {node.inputs[1].shape} {sorted(map(str, node.attributes.values()))}"
+            kinds.setdefault(alike, []).append(layer)
+    return [tuple(layers) for layers in kinds.values()]
+
+
+def without_rounding(path: Path, layers: Collection[str], to: Path) -> None:
+    """Write a file of integers again with some layers in float: their rounded weights, and activations as they are.
+
+    Args:
+        path: A file that `gancompress.export.export_quantized` wrote for onnxruntime.
+        layers: Their paths.
+        to: The file to write, for timing: its images are those of rounded weights.
+    """
+    import onnx_ir
+
+    model = _load(path)
+    for node in list(model.graph):
+        if node.op_type == "DequantizeLinear" and _layer_of(node.outputs[0]) in layers:
+            integers, scale = node.inputs[0].const_value.numpy(), node.inputs[1].const_value.numpy()
+            axis = node.attributes.get_int("axis", 1)
+            shape = [-1 if scale.ndim and i == axis else 1 for i in range(integers.ndim)]
+            weight = onnx_ir.tensor((integers * scale.reshape(shape)).astype(scale.dtype), name=f"{node.name}.float")
+            constant = onnx_ir.Value(name=weight.name, shape=node.outputs[0].shape, const_value=weight)
+            constant.dtype = weight.dtype
+            model.graph.register_initializer(constant)
+            _bypass(model.graph, node, constant)
+        elif node.op_type in ("QuantizeLinear", "DequantizeLinear") and _layer_in(node.inputs[1].name) in layers:
+            _bypass(model.graph, node, node.inputs[0])
+    onnx_ir.save(model, to)
+
+
+def _bypass(graph: Any, node: Any, value: Any) -> None:
+    for user, index in list(node.outputs[0].uses()):
+        user.replace_input_with(index, value)
+    graph.remove(node, safe=True)
+
+
+def _load(path: Path) -> Any:
+    return optional("onnx_ir", "onnx", f"{path}: reading it").load(path)
+
+
+def _layer_of(weight: Any) -> str | None:
+    """Path of the layer whose weight a value is."""
+    producer = weight.producer()
+    if producer is None or producer.op_type != "DequantizeLinear":
+        return None
+    name, _, rest = (producer.inputs[0].name or "").partition(".weight_quantizer.")
+    return name if rest == "integers" else None
+
+
+def _layer_in(name: str) -> str:
+    """Path of the layer that a scale of activations belongs to."""
+    return name.partition(".input_quantizer.")[0].partition(".output_quantizer.")[0]

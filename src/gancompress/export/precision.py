@@ -1,0 +1,167 @@
+"""What a file computes in, and the way from a float network and a few images to 8-bit integers.
+
+Images are needed for three things, each for its own: a half of them for the ranges of activations, a quarter to find
+the layers that must stay float, and a quarter to say how far the file is from the float network.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from gancompress.errors import ConfigError, DataError
+from gancompress.export.axes import Inputs
+from gancompress.export.parity import PrecisionName
+from gancompress.export.rewrites import Change, rewritten
+from gancompress.quantization import (
+    QuantizationOptions,
+    by_time,
+    calibrate,
+    carry_quantization,
+    distance_to_float,
+    mixed_precision,
+    quantizable_layers,
+    quantize,
+    quantize_outputs,
+    quantized_layers,
+    ranges_of,
+    remove_quantization,
+    sensitivities,
+)
+
+MIN_IMAGES = 32
+"""Fewer images than these are too few to calibrate on and to judge by."""
+_INTEGER_BITS = 8
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What a file is to compute in.
+
+    Attributes:
+        name: ``int8``: activations and weights of the layers that gain by it; ``fp16`` for GPUs; ``bf16``: what
+            OpenVINO computes in; the file stays float.
+        images: Inputs like those that the network will see, a few images in each, for ``int8``.
+        min_psnr_db: Layers stay float until the output is so close to that of the float network; None takes it as it
+            comes.
+        float_layers: Layers, as the format's rewrites name them, that stay float in any case; where left out, those
+            that are slower in integers.
+        milliseconds: What it costs to keep a layer float, where that was measured; all cost the same otherwise.
+    """
+
+    name: PrecisionName = "fp32"
+    images: Sequence[Inputs] = ()
+    min_psnr_db: float | None = None
+    float_layers: Sequence[str] | None = None
+    milliseconds: Mapping[str, float] = field(default_factory=dict)
+
+    def parts(self) -> tuple[Sequence[Inputs], Sequence[Inputs], Sequence[Inputs]]:
+        """The images for the ranges, for the choice of layers, and for the last word.
+
+        Raises:
+            DataError: There are too few.
+        """
+        number = sum(len(inputs[0]) for inputs in self.images)
+        if number < MIN_IMAGES or len(self.images) < 4:
+            raise DataError(
+                f"calibration: got {number} images, expected at least {MIN_IMAGES} like those that the network will "
+                "see; give more (they need no labels)"
+            )
+        half, quarter = len(self.images) // 2, len(self.images) // 4
+        return self.images[:half], self.images[half : half + quarter], self.images[half + quarter :]
+
+
+@dataclass(frozen=True)
+class IntegerForm:
+    """How a runtime likes a network of 8-bit integers.
+
+    Attributes:
+        rewrites: What is rewritten before rounding.
+        outputs: Whether it wants to know how a layer's output is rounded to compute in integers.
+        moves: Whether it wants what only moves values to move integers.
+        slow: Paths of the layers that it computes faster in float.
+    """
+
+    rewrites: tuple[str, ...]
+    outputs: bool
+    moves: bool
+    slow: Callable[[nn.Module], Sequence[str]] = lambda network: ()
+
+
+@dataclass(frozen=True)
+class InIntegers:
+    """A network made ready for a file of integers.
+
+    Attributes:
+        network: The rewritten network, quantized, its ranges known.
+        changes: What the rewrites did.
+        float_layers: Paths of the layers that stay float.
+    """
+
+    network: nn.Module
+    changes: tuple[Change, ...]
+    float_layers: tuple[str, ...]
+
+
+def in_integers(module: nn.Module, form: IntegerForm, precision: Precision, rewrites: Sequence[str]) -> InIntegers:
+    """Bring a network to integers after training.
+
+    Args:
+        module: A float network, or a quantized one, whose trained ranges and float layers it keeps.
+        form: How the runtime likes it.
+        precision: Images and budget.
+        rewrites: Those to do; ``form.rewrites`` as a rule.
+
+    Raises:
+        DataError: There are too few images.
+        BudgetError: The budget cannot be met.
+    """
+    ranges, chosen, _ = precision.parts()
+    trained = bool(quantized_layers(module))
+    plain = remove_quantization(copy.deepcopy(module)) if trained else module
+    network, changes = rewritten(plain, rewrites)
+    stay = form.slow(network) if precision.float_layers is None else precision.float_layers
+    options = QuantizationOptions(
+        image=True, outputs=form.outputs, ranges="minmax", layer_bits=dict.fromkeys(stay, "float")
+    )
+    if trained:
+        network = _with_trained_ranges(module, network, options, ranges)
+    else:
+        if set(quantizable_layers(network)) <= set(stay):
+            raise ConfigError("int8: got a network all of whose layers stay float, expected one that gains by integers")
+        network = calibrate(quantize(network, options), ranges, min_images=1)
+    if precision.min_psnr_db is not None and distance_to_float(network, chosen).psnr_db < precision.min_psnr_db:
+        order = by_time(sensitivities(network, chosen[:1]), precision.milliseconds)
+        mixed_precision(network, options, order, chosen, precision.min_psnr_db)
+    return InIntegers(network.eval(), changes, tuple(quantizable_layers(network)))
+
+
+def fits_integers(module: nn.Module) -> bool:
+    """Whether the grids of a quantized network are those of 8-bit integers, so that it can take a runtime's form."""
+    layers = quantized_layers(module).values()
+    grids = [
+        quantizer for layer in layers for quantizer in (layer.input_quantizer, layer.output_quantizer) if quantizer
+    ]
+    return bool(grids) and all(each.bits == _INTEGER_BITS and each.grid().highest < 2**_INTEGER_BITS for each in grids)
+
+
+def _with_trained_ranges(
+    module: nn.Module, network: nn.Module, options: QuantizationOptions, images: Sequence[Inputs]
+) -> nn.Module:
+    """The rewritten network quantized as the trained one; ranges that training did not need are found with images."""
+
+    layers = quantizable_layers(network)
+
+    def place(path: str) -> str:
+        """Of the layer, or of the one convolution in what a rewrite put in its place."""
+        return path if path in layers else next(name for name in layers if name.startswith(f"{path}."))
+
+    carry_quantization(module, network, place)
+    if options.outputs:
+        known = {name: tensor.clone() for name, tensor in ranges_of(network).items()}
+        calibrate(quantize_outputs(network, options), images, min_images=1)
+        network.load_state_dict(known, strict=False)
+    return network

@@ -1,0 +1,35 @@
+"""Any exported file, by what its name ends in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from gancompress.errors import ConfigError
+from gancompress.export.runtimes import onnx_runtime, openvino_runtime, torch_runtime
+from gancompress.export.runtimes.runner import Runner
+
+ENDINGS = (".onnx", ".xml", ".pt2")
+
+
+def open_file(
+    path: Path, threads: int | None = None, precision: Literal["fp32", "bf16", "fp16", "int8"] | None = None
+) -> Runner:
+    """A file of onnxruntime (``.onnx``), OpenVINO (``.xml``) or torch.export (``.pt2``).
+
+    Args:
+        path: The file.
+        threads: Threads of onnxruntime or OpenVINO; their own choice by default.
+        precision: ``bf16``: what OpenVINO computes the float layers in; by default what the file was exported for.
+
+    Raises:
+        ConfigError: An option that this kind of file has not.
+        ExportError: The runtime is missing, or refuses the file.
+    """
+    if precision == "bf16" and path.suffix != ".xml":
+        raise ConfigError(f"{path}: got precision 'bf16', which is for OpenVINO's .xml files; leave it out")
+    if path.suffix == ".onnx":
+        return onnx_runtime.open_file(path, threads)
+    if path.suffix == ".xml":
+        return openvino_runtime.open_file(path, threads, precision)
+    return torch_runtime.open_program(path)
