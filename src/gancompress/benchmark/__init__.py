@@ -2,7 +2,22 @@
 
 from gancompress.benchmark.bench import Bench, Network, bench
 from gancompress.benchmark.contestants import RUNTIMES, Contestant, Task, available_runtimes
+from gancompress.benchmark.fastest import Fastest, Variant, export_fastest
 from gancompress.benchmark.plot import draw
-from gancompress.benchmark.statistics import Timing
+from gancompress.benchmark.statistics import Timing, ratio
 
-__all__ = ["RUNTIMES", "Bench", "Contestant", "Network", "Task", "Timing", "available_runtimes", "bench", "draw"]
+__all__ = [
+    "RUNTIMES",
+    "Bench",
+    "Contestant",
+    "Fastest",
+    "Network",
+    "Task",
+    "Timing",
+    "Variant",
+    "available_runtimes",
+    "bench",
+    "draw",
+    "export_fastest",
+    "ratio",
+]

@@ -24,6 +24,7 @@ from gancompress.cli.options import (
     Source,
     StartOption,
     console,
+    notices,
 )
 
 if TYPE_CHECKING:
@@ -146,6 +147,21 @@ def export(
         list[str] | None,
         typer.Option("--rewrite", help="A rewrite for the runtime, or none; repeatable. Those that help if left out."),
     ] = None,
+    precision: Annotated[
+        Literal["fp32", "bf16", "fp16", "int8"] | None,
+        typer.Option(help="What the file computes in; float32, or integers as trained, if left out."),
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option("--calibration", metavar="FOLDER", help="Images like those that the network will see, for int8."),
+    ] = None,
+    min_psnr: Annotated[
+        float | None,
+        typer.Option(metavar="DB", help="Keep layers float until the output is so close to the float network's."),
+    ] = None,
+    fastest: Annotated[
+        bool, typer.Option("--fastest", help="Time every precision, and write the fastest one within --min-psnr.")
+    ] = False,
     family: FamilyOption = None,
     size: RunSizeOption = None,
     inputs: InputOption = [],  # noqa: B006
@@ -156,10 +172,12 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write a network to a file in the form that its runtime likes, and check it against PyTorch."""
+    from gancompress.benchmark import export_fastest
     from gancompress.cli.pages import PageChoices, write_page_of
-    from gancompress.cli.parsing import example_inputs, open_generator
-    from gancompress.errors import CheckpointError, ExportError
-    from gancompress.export import FORMATS, OnnxReport, export_generator
+    from gancompress.cli.parsing import calibration_inputs, example_inputs, open_generator
+    from gancompress.cli.tables import export_lines, fastest_table
+    from gancompress.errors import CheckpointError, ConfigError, ExportError
+    from gancompress.export import OnnxReport, Precision, export_generator, file_name
     from gancompress.quantization import Quantization
     from gancompress.tasks import FileForm, label_map_form
 
@@ -173,22 +191,41 @@ def export(
         choices = PageChoices(samples, start, labels, size, runtime, family)
         _show_page(write_page_of(str(directory), None, folder, choices), folder, as_json)
         return
+    if fastest and (precision or rewrites):
+        raise ConfigError("--fastest: got a --precision or a --rewrite, which it chooses itself; leave them out")
+    if min_psnr is not None and not (fastest or precision == "int8"):
+        raise ConfigError("--min-psnr: got no --precision int8 and no --fastest, expected one: what else keeps to it?")
     generator = open_generator(str(directory), family, [])
-    path = out or (directory if directory.is_dir() else directory.parent) / FORMATS[format].file_name
+    home = directory if directory.is_dir() else directory.parent
+    path = out or home / file_name(format, None if fastest else precision)
     chosen = None if rewrites is None else [name for name in rewrites if name != "none"]
     network, quantization = generator.build(), Quantization.load(directory)
     if quantization is not None:
         quantization.attach(network)
     examples = example_inputs(generator, size or "256x256", inputs)
+    images = calibration_inputs(generator, examples, calibration) if fastest or precision == "int8" else []
+    if images:
+        examples = tuple(each[:1] for each in images[0])
     form = FileForm(network, examples) if labels is None else label_map_form(network, labels, examples[0])
-    report = export_generator(generator, form, path, format, chosen)
+    result = None
+    if fastest:
+        if quantization is not None:
+            raise ConfigError(f"{directory}: got a quantized network, expected a float one; leave --fastest out")
+        if min_psnr is None:
+            raise ConfigError("--fastest: expected --min-psnr, how close the images must stay, such as 35 (dB)")
+        result = export_fastest(generator, form, path, format, images, min_psnr, say=notices.print)
+        report = result.chosen.report
+    else:
+        wanted = None if precision is None else Precision(precision, images, min_psnr)
+        report = export_generator(generator, form, path, format, chosen, wanted)
     if as_json:
         print(json.dumps(_facts(report), indent=2))
         return
+    if result is not None:
+        console.print(fastest_table(result))
     _show_cases(report)
-    for change in report.rewrites:
-        told = f"{len(change.layers)} layers" if change.layers else change.note or "nothing to change"
-        console.print(f"{change.rewrite}: {told}", highlight=False)
+    for line in export_lines(report):
+        console.print(line, highlight=False, soft_wrap=True)
     sizes = "this batch and size" if format == "onnx_fixed" else "any batch and size"
     opset = f"opset {report.opset}, " if isinstance(report, OnnxReport) else ""
     console.print(f"written to {path}: {report.file_bytes:,} bytes, {opset}{sizes}", soft_wrap=True)

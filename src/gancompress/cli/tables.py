@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -14,6 +15,8 @@ from gancompress.models.config_strings import plan_string
 from gancompress.models.generator import Generator
 
 if TYPE_CHECKING:
+    from gancompress.benchmark import Fastest
+    from gancompress.export import ExportReport
     from gancompress.metrics import MetricResult
     from gancompress.report import Latency
 
@@ -93,3 +96,29 @@ def _table(head: str, columns: Sequence[str], comparison: str) -> Table:
 
 def _ratio(values: Sequence[float]) -> list[str]:
     return [f"{values[0] / values[1]:.2f}x"] if len(values) == 2 else []
+
+
+def export_lines(report: ExportReport) -> Iterator[str]:
+    """What was rewritten, what stayed float, and how close a file in fewer bits is to the float network."""
+    for change in report.rewrites:
+        told = f"{len(change.layers)} layers" if change.layers else change.note or "nothing to change"
+        yield f"{change.rewrite}: {told}"
+    if report.float_layers:
+        yield f"in float: {', '.join(report.float_layers)}"
+    if report.quality is not None:
+        quality = report.quality
+        yield (
+            f"{report.precision} against float32, {quality.num_images} images that nothing was chosen by: "
+            f"PSNR {quality.psnr_db:.1f} dB, mean difference {quality.mean_abs:.1e}"
+        )
+
+
+def fastest_table(result: Fastest) -> Table:
+    """What was tried for the fastest file."""
+    table = Table("tried", "times faster (quartiles)", "ms", "PSNR to float32, dB", "", box=None)
+    for each in result.variants:
+        ratios = "{:.2f}x ({:.2f} to {:.2f})".format(*each.faster)
+        close = "same" if math.isinf(each.psnr_db) else f"{each.psnr_db:.1f}"
+        chosen = "written" if each.name == result.chosen.name else ""
+        table.add_row(each.name, ratios, f"{each.latency_ms.median:.2f}", close, chosen)
+    return table

@@ -1,0 +1,226 @@
+"""Files in fewer bits: what computes in integers, how close the images are, and what is chosen by measuring."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import gancompress
+from gancompress.benchmark import export_fastest, fastest
+from gancompress.errors import DataError, ExportError
+from gancompress.export import Precision, export_generator, file_name, usage
+from gancompress.export.integers import kinds_of_layers, without_rounding
+from gancompress.models.families import build
+from gancompress.models.generator import Generator
+from gancompress.quantization import QuantizationOptions, calibrate, quantize, quantized_layers, ranges_of
+from gancompress.tasks import FileForm
+
+pytest.importorskip("onnxscript")
+onnx = pytest.importorskip("onnx")
+ort = pytest.importorskip("onnxruntime")
+
+CONFIGS = {
+    "unet": {"ngf": 16, "num_downs": 2},
+    "resnet": {"ngf": 8, "num_blocks": 1},
+    "mobile": {"ngf": 4, "num_blocks": 1, "separable": True},
+}
+DRAWN = torch.rand(32, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
+IMAGES = [(batch,) for batch in DRAWN.split(4)]
+
+
+def generator(name: str) -> Generator:
+    torch.manual_seed(0)
+    family = "resnet" if name == "mobile" else name
+    net = build(family, CONFIGS[name])
+    with torch.no_grad():
+        for tensor in net.parameters():
+            if tensor.dim() > 1:
+                tensor.normal_(0, (2 / tensor[0].numel()) ** 0.5)
+    return Generator.from_module(net, family, CONFIGS[name])
+
+
+def form(net: Generator, module: nn.Module | None = None) -> FileForm:
+    return FileForm(module or net.build(), (IMAGES[0][0][:1],), axes=({},))
+
+
+def optimized(path: Path) -> Counter[str]:
+    """Operators that onnxruntime runs."""
+    settings = ort.SessionOptions()
+    settings.optimized_model_filepath = str(path.with_suffix(".optimized"))
+    settings.log_severity_level = 4
+    ort.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
+    return Counter(node.op_type for node in onnx.load(path.with_suffix(".optimized")).graph.node)
+
+
+@pytest.fixture(scope="module")
+def unet(tmp_path_factory):
+    net, path = generator("unet"), tmp_path_factory.mktemp("unet") / "net.onnx"
+    return net, export_generator(net, form(net), path, precision=Precision("int8", IMAGES))
+
+
+def test_a_network_without_instance_norms_computes_in_integers_from_end_to_end(unet):
+    _, report = unet
+    run = optimized(report.path)
+    assert run["QLinearConv"] == 4
+    assert run["QuantizeLinear"] == run["DequantizeLinear"] == 2  # the image, and once between two grids
+    assert not {"Conv", "ConvTranspose", "LeakyRelu", "Relu", "FusedConv"} & set(run)
+    assert report.float_layers == ()
+
+
+def test_the_quality_is_that_of_the_runtime_on_the_last_quarter(unet):
+    net, report = unet
+    eager, session = net.build(), ort.InferenceSession(report.path, providers=["CPUExecutionProvider"])
+    held_out = torch.cat([batch for (batch,) in IMAGES[6:]])
+    got = np.concatenate([session.run(None, {"input": each[None].numpy()})[0] for each in held_out])
+    with torch.no_grad():
+        squared = float((torch.from_numpy(got) - eager(held_out)).double().square().mean())
+    assert report.quality is not None
+    assert report.quality.num_images == 8
+    assert report.quality.psnr_db == pytest.approx(10 * math.log10(4 / squared), abs=1e-3)
+    assert report.quality.psnr_db > 30
+    assert gancompress.load(report.path).contract["precision"] == "int8"
+
+
+def test_where_integers_are_slow_or_too_far_layers_stay_float(tmp_path):
+    net = generator("resnet")
+    loose = export_generator(net, form(net), tmp_path / "a.onnx", precision=Precision("int8", IMAGES))
+    assert loose.float_layers == ("stem.conv",)  # 7x7 over three channels
+    run = optimized(loose.path)
+    assert (run["QLinearConv"], run["ConvTranspose"]) == (7, 0)
+    assert loose.quality is not None
+    wanted = loose.quality.psnr_db + 6
+    close = export_generator(net, form(net), tmp_path / "b.onnx", precision=Precision("int8", IMAGES, wanted))
+    assert close.quality is not None
+    assert set(close.float_layers) > set(loose.float_layers)
+    assert close.quality.psnr_db > wanted - 2  # it was reached on other images
+
+
+def test_trained_ranges_and_float_layers_are_kept(tmp_path):
+    net = generator("unet")
+    options = QuantizationOptions(layer_bits={"down.1.conv": "float"})
+    module = calibrate(quantize(net.build(), options), [IMAGES[0][0] * 0.5], min_images=1).eval()
+    trained = {name: float(tensor) for name, tensor in ranges_of(module).items()}
+    report = export_generator(net, form(net, module), tmp_path / "net.onnx", precision=Precision("int8", IMAGES))
+    assert report.float_layers == ("down.1.conv",)
+    scales = {
+        tensor.name: float(onnx.numpy_helper.to_array(tensor))
+        for tensor in onnx.load(report.path).graph.initializer
+        if tensor.name.endswith("input_quantizer.scale")
+    }
+    assert len(scales) == len(quantized_layers(module)) - 1  # the image stays float, as it was trained
+    for name, scale in scales.items():
+        layer = name.split(".conv.")[0] + ".conv"
+        lower, upper = (trained[f"{layer}.input_quantizer.{end}"] for end in ("lower", "upper"))
+        assert scale == pytest.approx((max(upper, 0) - min(lower, 0)) / 255, rel=1e-5)
+
+
+def test_half_precision_takes_and_gives_floats(tmp_path):
+    net = generator("resnet")
+    report = export_generator(net, form(net), tmp_path / "net.onnx", precision=Precision("fp16"))
+    assert 1e-6 < report.max_difference < 0.064
+    graph = onnx.load(report.path).graph
+    weights = {tensor.data_type for tensor in graph.initializer if len(tensor.dims) > 1}
+    assert weights == {onnx.TensorProto.FLOAT16}
+    assert graph.input[0].type.tensor_type.elem_type == graph.output[0].type.tensor_type.elem_type == 1
+
+
+def test_openvino_takes_integers_and_bf16(tmp_path):
+    pytest.importorskip("openvino")
+    net, image = generator("unet"), IMAGES[7][0][:1]
+    with torch.no_grad():
+        expected = net.build()(image)
+    for precision in ("int8", "bf16"):
+        path = tmp_path / file_name("openvino", precision)
+        images = IMAGES if precision == "int8" else ()
+        export_generator(net, form(net), path, "openvino", precision=Precision(precision, images))
+        loaded = gancompress.load(path)
+        assert loaded.contract["precision"] == precision
+        assert (loaded(image) - expected).abs().mean() < 0.05
+    assert (tmp_path / "model.int8.bin").stat().st_size < 0.5 * (tmp_path / "model.bf16.bin").stat().st_size
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.xml", "model.pt2"])
+def test_the_usage_example_runs(name, tmp_path, monkeypatch):
+    if name.endswith("xml"):
+        pytest.importorskip("openvino")
+    net, path = generator("unet"), tmp_path / name
+    format = {".onnx": "onnx", ".xml": "openvino", ".pt2": "torch"}[path.suffix]
+    report = export_generator(net, form(net), path, format)
+    monkeypatch.chdir(tmp_path)
+    text = usage(path, report.cases[0].input_shapes)
+    assert "# images, RGB in [-1, 1], this batch and size" in text
+    assert len(text.splitlines()) <= 10
+    scope: dict = {}
+    exec(text, scope)
+    with torch.no_grad():
+        expected = net.build()(torch.zeros(1, 3, 16, 16))
+    np.testing.assert_allclose(np.asarray(scope["result"]), expected.numpy(), atol=1e-4)
+
+
+def test_a_layer_out_of_integers_computes_with_rounded_weights(tmp_path):
+    net = generator("mobile")
+    everything = Precision("int8", IMAGES, float_layers=())
+    report = export_generator(net, form(net), tmp_path / "all.onnx", precision=everything)
+    kinds = kinds_of_layers(report.path)
+    assert sorted(map(len, kinds)) == [1, 1, 1, 1, 1, 1, 2, 2]
+    (depthwise,) = [layers for layers in kinds if layers[0].endswith("depthwise")]
+    assert depthwise == ("blocks.0.conv1.depthwise", "blocks.0.conv2.depthwise")
+    every = [layer for layers in kinds for layer in layers]
+    without_rounding(report.path, every, tmp_path / "float.onnx")
+    run = optimized(tmp_path / "float.onnx")
+    assert not {"QuantizeLinear", "DequantizeLinear", "QLinearConv"} & set(run)
+    without_rounding(report.path, depthwise, tmp_path / "some.onnx")
+    assert optimized(tmp_path / "some.onnx")["QLinearConv"] == len(every) - 2
+    image = IMAGES[0][0][:1]
+    with torch.no_grad():
+        expected = net.build()(image)
+    assert (gancompress.load(tmp_path / "float.onnx")(image) - expected).abs().mean() < 0.05
+
+
+class _Timer:
+    """Takes the time that a file would take where depthwise layers are slow in integers, and all others fast."""
+
+    def __init__(self, task) -> None:
+        graph = onnx.load(task.path).graph
+        rounded = {node.input[1] for node in graph.node if node.op_type == "QuantizeLinear"}
+        weights = [tensor.name for tensor in graph.initializer if ".weight" in tensor.name or ".float" in tensor.name]
+        inputs = {name.partition(".input_quantizer")[0] for name in rounded if ".input_quantizer" in name}
+        slow = sum(name.endswith("depthwise") for name in inputs)
+        self.ms = 20.0 + 2 * slow - (len(inputs) - slow) if weights else 20.0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+    def times(self, num_runs):
+        return [self.ms] * num_runs
+
+
+def test_the_fastest_file_keeps_layers_float_that_do_not_pay(tmp_path, monkeypatch):
+    monkeypatch.setattr(fastest, "Contestant", _Timer)
+    net = generator("mobile")
+    result = export_fastest(net, form(net), tmp_path / "net.onnx", "onnx", IMAGES, 10, rounds=2)
+    assert [each.name for each in result.variants] == ["fp32", "int8, all layers", "int8 where it pays"]
+    assert result.chosen.name == "int8 where it pays"
+    assert result.chosen.report.float_layers == ("blocks.0.conv1.depthwise", "blocks.0.conv2.depthwise")
+    assert result.chosen.faster[0] > result.variants[1].faster[0] > 1
+    assert gancompress.load(tmp_path / "net.onnx")(IMAGES[0][0][:1]).shape == (1, 3, 16, 16)
+    strict = export_fastest(net, form(net), tmp_path / "strict.onnx", "onnx", IMAGES, 500, rounds=2)
+    assert strict.chosen.name == "fp32"
+
+
+def test_what_does_not_fit_is_said(tmp_path):
+    net = generator("unet")
+    with pytest.raises(DataError, match=r"calibration: got 8 images, expected at least 32 like those"):
+        export_generator(net, form(net), tmp_path / "a.onnx", precision=Precision("int8", IMAGES[:2]))
+    with pytest.raises(ExportError, match=r"got precision 'int8' for the format 'torch', expected fp32; int8 takes"):
+        export_generator(net, form(net), tmp_path / "a.pt2", "torch", precision=Precision("int8", IMAGES))
+    assert list(tmp_path.iterdir()) == []
