@@ -19,7 +19,7 @@ class Halved(nn.Module):
         super().__init__()
         self.network = network.half()
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Maps what the network takes to what it returns; floats are float32 on both sides."""
-        given = (each.half() if each.is_floating_point() else each for each in inputs)
-        return self.network(*given).to(torch.float32)
+    def forward(self, first: Tensor, second: Tensor | None = None) -> Tensor:
+        """Maps the one or two inputs of the network to what it returns; floats are float32 on both sides."""
+        inputs = [first] if second is None else [first, second]
+        return self.network(*(each.half() if each.is_floating_point() else each for each in inputs)).to(torch.float32)

@@ -144,6 +144,11 @@ def without_rounding(path: Path, layers: Collection[str], to: Path) -> None:
             _bypass(model.graph, node, constant)
         elif node.op_type in ("QuantizeLinear", "DequantizeLinear") and _layer_in(node.inputs[1].name) in layers:
             _bypass(model.graph, node, node.inputs[0])
+    for node in model.graph:
+        if node.op_type in _MOVING:
+            if len(node.inputs) > 2 and node.inputs[2] is not None and _layer_in(node.inputs[2].name) in layers:
+                node.replace_input_with(2, None)  # zeros again
+            node.outputs[0].dtype = node.inputs[0].dtype
     onnx_ir.save(model, to)
 
 

@@ -25,7 +25,7 @@ _RUN = {
     ".pt2": (
         "import numpy\nimport torch\n\n",
         'network = torch.export.load("{file}").module()\n',
-        "result = network({tensors})\n",
+        "result = network({tensors}).detach()\n",
     ),
 }
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from gancompress.errors import ExportError
-from gancompress.export.runtimes.packages import in_a_line, optional
+from gancompress.export.runtimes.lacking import refusal
+from gancompress.export.runtimes.packages import optional
 from gancompress.export.runtimes.runner import Input, Runner
 
 _DTYPES = {
@@ -56,7 +57,7 @@ def session(path: Path, threads: int | None = None, profile: Path | None = None)
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise ExportError(f"{path}: onnxruntime cannot run the file: {in_a_line(error)}") from error
+        raise ExportError(f"{path}: onnxruntime cannot run the file: {refusal(error)}") from error
 
 
 def runner(opened: Any) -> Runner:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from gancompress.errors import ExportError
-from gancompress.export.runtimes.packages import in_a_line, optional
+from gancompress.export.runtimes.lacking import refusal
+from gancompress.export.runtimes.packages import optional
 from gancompress.export.runtimes.runner import Input, Runner
 
 METADATA = ["gancompress", "metadata"]
@@ -42,7 +43,7 @@ def open_file(path: Path, threads: int | None = None, precision: str | None = No
         options["INFERENCE_PRECISION_HINT"] = _HINTS.get(precision or metadata.get("precision", ""), "f32")
         compiled = openvino.Core().compile_model(model, "CPU", options)
     except Exception as error:
-        raise ExportError(f"{path}: OpenVINO cannot run the file: {in_a_line(error)}") from error
+        raise ExportError(f"{path}: OpenVINO cannot run the file: {refusal(error)}") from error
     request = compiled.create_infer_request()
     inputs = tuple(
         Input(

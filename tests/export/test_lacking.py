@@ -1,0 +1,35 @@
+"""An operator that a runtime lacks is named, with the rewrite that does without it."""
+
+import pytest
+
+import gancompress
+from gancompress.errors import ExportError
+from gancompress.export.rewrites import REWRITES
+from gancompress.export.runtimes import lacking
+
+pytest.importorskip("onnxruntime")
+onnx = pytest.importorskip("onnx")
+
+
+@pytest.mark.parametrize(
+    ("operator", "inputs", "advice"),
+    [
+        ("InstanceNormalization", 3, "export with the rewrite decomposed_norms, which does without"),
+        ("Hardmax", 1, "take another format or runtime"),
+    ],
+)
+def test_an_operator_without_a_kernel(operator, inputs, advice, tmp_path):
+    kind = onnx.TensorProto.DOUBLE
+    shapes = [[1, 2, 4, 4], [2], [2]][:inputs]
+    given = [onnx.helper.make_tensor_value_info(f"x{i}", kind, shape) for i, shape in enumerate(shapes)]
+    node = onnx.helper.make_node(operator, [each.name for each in given], ["y"])
+    result = onnx.helper.make_tensor_value_info("y", kind, shapes[0])
+    graph = onnx.helper.make_graph([node], "net", given, [result])
+    opset = [onnx.helper.make_opsetid("", 20)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=10), tmp_path / "net.onnx")
+    with pytest.raises(ExportError, match=rf"it lacks the operator {operator}; {advice}$"):
+        gancompress.load(tmp_path / "net.onnx")
+
+
+def test_every_rewrite_that_is_advised_exists():
+    assert {name for advice in lacking._WITHOUT.values() for name in advice.split(" and ")} <= set(REWRITES)
