@@ -3,7 +3,7 @@
 onnxruntime convolves 8-bit integers fast where a layer reads a multiple of 4 channels and writes a multiple of 16, and
 otherwise ten times slower: that is the first layer of a generator (3 channels) and the last one. Where a large kernel
 reads few channels it is slow in any case, because it looks up every position of the kernel for 4 bytes; such a layer
-computes faster in float.
+computes faster in float. So do depthwise convolutions: float kernels do as little as they have to do as fast.
 """
 
 from __future__ import annotations
@@ -31,7 +31,11 @@ def aligned_channels(network: nn.Module) -> Change:
 def slow_in_integers(network: nn.Module) -> tuple[str, ...]:
     """Paths of the convolutions that onnxruntime computes faster in float."""
     convolutions = ((path, layer) for path, layer in network.named_modules() if isinstance(layer, nn.Conv2d))
-    return tuple(path for path, layer in convolutions if not AlignedConv2d.is_aligned(layer) or _reads_little(layer))
+    return tuple(
+        path
+        for path, layer in convolutions
+        if layer.groups > 1 or not AlignedConv2d.is_aligned(layer) or _reads_little(layer)
+    )
 
 
 def _reads_little(layer: nn.Conv2d) -> bool:
