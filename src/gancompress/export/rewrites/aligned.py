@@ -3,7 +3,7 @@
 onnxruntime convolves 8-bit integers fast where a layer reads a multiple of 4 channels and writes a multiple of 16, and
 otherwise ten times slower: that is the first layer of a generator (3 channels) and the last one. Where a large kernel
 reads few channels it is slow in any case, because it looks up every position of the kernel for 4 bytes; such a layer
-computes faster in float. So do depthwise convolutions: float kernels do as little as they have to do as fast.
+computes faster in float. So do depthwise convolutions, which do less than the conversions around them cost.
 """
 
 from __future__ import annotations
