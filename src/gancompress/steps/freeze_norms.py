@@ -103,7 +103,8 @@ def frozen_generator(generator: Generator, statistics: dict[str, tuple[Tensor, T
     Raises:
         ConfigError: It has no instance norms, or it is of another family.
     """
-    config = {} if is_import_path(generator.family) else find_family(generator.family).parse(generator.config).model_dump()
+    known = not is_import_path(generator.family)
+    config = find_family(generator.family).parse(generator.config).model_dump() if known else {}
     frozen = {name: "frozen" for name in ("norm", "separable_norm") if config.get(name) == "instance"}
     if not statistics or not frozen:
         reason = "no instance norms" if not statistics else "a family without frozen norms"
