@@ -13,7 +13,7 @@ from torch import nn
 
 import gancompress
 from gancompress.benchmark import export_fastest, fastest
-from gancompress.errors import DataError, ExportError
+from gancompress.errors import BudgetError, DataError, ExportError
 from gancompress.export import Precision, export_generator, file_name, usage
 from gancompress.export.integers import kinds_of_layers, without_rounding
 from gancompress.models.families import build
@@ -223,4 +223,6 @@ def test_what_does_not_fit_is_said(tmp_path):
         export_generator(net, form(net), tmp_path / "a.onnx", precision=Precision("int8", IMAGES[:2]))
     with pytest.raises(ExportError, match=r"got precision 'int8' for the format 'torch', expected fp32; int8 takes"):
         export_generator(net, form(net), tmp_path / "a.pt2", "torch", precision=Precision("int8", IMAGES))
+    with pytest.raises(BudgetError, match="int8: only with all layers in float the output has 500 dB"):
+        export_generator(net, form(net), tmp_path / "a.onnx", precision=Precision("int8", IMAGES, 500))
     assert list(tmp_path.iterdir()) == []

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from gancompress.errors import ConfigError, DataError
+from gancompress.errors import BudgetError, ConfigError, DataError
 from gancompress.export.axes import Inputs
 from gancompress.export.parity import PrecisionName
 from gancompress.export.rewrites import Change, rewritten
@@ -136,6 +136,11 @@ def in_integers(module: nn.Module, form: IntegerForm, precision: Precision, rewr
     if precision.min_psnr_db is not None and distance_to_float(network, chosen).psnr_db < precision.min_psnr_db:
         order = by_time(sensitivities(network, chosen[:1]), precision.milliseconds)
         mixed_precision(network, options, order, chosen, precision.min_psnr_db)
+        if not quantized_layers(network):
+            raise BudgetError(
+                f"int8: only with all layers in float the output has {precision.min_psnr_db:g} dB to the float network; "
+                "ask for less, or export fp32"
+            )
     return InIntegers(network.eval(), changes, tuple(quantizable_layers(network)))
 
 
