@@ -138,8 +138,8 @@ def in_integers(module: nn.Module, form: IntegerForm, precision: Precision, rewr
         mixed_precision(network, options, order, chosen, precision.min_psnr_db)
         if not quantized_layers(network):
             raise BudgetError(
-                f"int8: only with all layers in float the output has {precision.min_psnr_db:g} dB to the float network; "
-                "ask for less, or export fp32"
+                f"int8: only with all layers in float the output has {precision.min_psnr_db:g} dB to the float "
+                "network; ask for less, or export fp32"
             )
     return InIntegers(network.eval(), changes, tuple(quantizable_layers(network)))
 
