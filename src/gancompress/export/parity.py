@@ -137,7 +137,7 @@ def compare(
     if float(total.mean()) > mean_tolerance:
         raise ExportError(
             f"{what}: the file is {float(total.mean()):.2g} from eager in the mean, expected at most "
-            f"{mean_tolerance:.2g}, as far as rounding moves the image, {where}; the example may lie outside the ranges: "
-            "give one like those that the network was calibrated on"
+            f"{mean_tolerance:.2g}, as far as rounding moves the image, {where}; the example may lie outside the "
+            "ranges: give one like those that the network was calibrated on"
         )
     return ParityCase(shapes, float(total.max()), float(total.mean()))
