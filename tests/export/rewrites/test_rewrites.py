@@ -230,7 +230,7 @@ def test_an_unknown_rewrite():
 @pytest.mark.parametrize("block", [2, 3])
 @torch.no_grad()
 def test_rows_of_pixels_are_the_pixel_shuffle(block):
-    net = nn.Sequential(nn.ConvTranspose2d(5, 3, 2 * block, block, block // 2, block - 2 * block + 2 * (block // 2)))
+    net = nn.Sequential(nn.ConvTranspose2d(5, 3, 2 * block, block, (block + 1) // 2, block % 2))
     names, values = ["even_transposed_convolutions", "row_shuffles"], torch.randn(2, 5, 6, 7)
     assert net(values).shape == (2, 3, 6 * block, 7 * block)
     changed, changes = rewritten(net, names)
