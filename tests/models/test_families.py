@@ -100,7 +100,7 @@ class TestEveryFamily:
         ("resnet_9blocks", {"nfg": 3}, "nfg: unknown option, did you mean 'ngf'"),
         ("resnet_9blocks", {"ngf": "64"}, "ngf: got '64', expected a valid integer"),
         ("resnet_9blocks", {"ngf": 0}, "ngf: got 0, expected greater than or equal to 1"),
-        ("resnet_9blocks", {"norm": "layer"}, "norm: got 'layer', expected 'instance' or 'batch'"),
+        ("resnet_9blocks", {"norm": "layer"}, "norm: got 'layer', expected 'instance', 'batch' or 'frozen'"),
         ("resnet_9blocks", {"dropout": 1.0}, "dropout: got 1.0, expected less than 1"),
         ("resnet_9blocks", {"num_blocks": 6}, "num_blocks: got 6, expected 9, .*; use resnet_6blocks or .* or resnet$"),
         ("resnet_9blocks", {"separable": True}, "separable: got True, .*; use mobile_resnet_6blocks or "),

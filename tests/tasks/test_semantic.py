@@ -107,7 +107,12 @@ class TestFileForm:
             (torch.bool, (1, 64, 64)),
         ]
         assert form.names == ("labels", "edges")
-        assert dict(form.facts) == {"labels": "4", "classes": "road, tree, sky", "dont_care": "3"}
+        assert dict(form.facts) == {
+            "layout": "NHW",
+            "labels": "4",
+            "classes": "road, tree, sky",
+            "dont_care": "3",
+        }
         assert form.module(*form.inputs).equal(network(found.encode(held)))
 
     def test_of_channels_alone(self):

@@ -56,7 +56,7 @@ def test_terms():
     painter, judge, given = Painter(), Judge(), batch(12)
     objective = SnganObjective(TASK, painter, judge, SnganOptions(num_critic=NUM_CRITIC))
     images = objective.forward(given, 0)
-    assert torch.equal(images, painter(given["input"]))
+    torch.testing.assert_close(images, painter(given["input"]))  # drawn in parts, which may round otherwise
     *critics, generator = objective.phases
     assert [phase.name for phase in critics] == ["discriminator"] * NUM_CRITIC
     for part, phase in enumerate(critics):
