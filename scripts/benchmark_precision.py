@@ -132,7 +132,7 @@ def time_network(home: Path, facts: dict[str, Any], rounds: int, threads: int | 
         told = facts[f"{format} {precision}"]
         psnr = "" if told["psnr_db"] is None else f"{told['psnr_db']:.1f}"
         milliseconds = statistics.median(each for times in own for each in times)
-        stay = ", ".join(told.get("float_layers", ())) if precision == "int8" else ""
+        stay = str(len(told.get("float_layers", ()))) if precision == "int8" else ""
         cells = (facts["name"], name, precision, f"{middle:.2f} ({low:.2f} to {high:.2f})", f"{milliseconds:.1f}")
         print(f"| {' | '.join(cells)} | {psnr} | {stay} |", flush=True)
 
