@@ -10,20 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
-from gancompress.cli import app
 from gancompress.errors import GanCompressError
 from gancompress.models.generator import Generator
-
-
-def run(*arguments: object) -> str:
-    """Standard output of a verb; raises what it raises."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.stdout
+from tests.cli.verbs import run
 
 
 def test_inspect_json_of_the_published_generator():

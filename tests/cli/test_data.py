@@ -7,21 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from gancompress.cli import app
 from gancompress.errors import ConfigError, DataError
 from gancompress.models.families import build
 from gancompress.models.generator import Generator
 from tests.data.pictures import save
 
-
-def run(*arguments: object) -> str:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.stdout
+from .verbs import run
 
 
 @pytest.fixture

@@ -9,12 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from gancompress.cli import app, main
+from gancompress.cli import main
 from gancompress.errors import CheckpointError, ConfigError, DataError
 from gancompress.models.families import build
 from gancompress.models.generator import Generator
+
+from .verbs import run
 
 TRAINING = {"num_images": 8, "batch_size": 4, "checkpoint_every": 4, "log_every": 4}
 SMALL = {"family": "patchgan", "config": {"ndf": 4, "n_layers": 1}}
@@ -25,14 +26,6 @@ RECIPE = {
     "steps": [{"kind": "distill", "keep": 0.5, "multiple": 2, "training": TRAINING, "discriminator": SMALL}],
     "exports": [],
 }
-
-
-def run(*arguments: object) -> str:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.stdout
 
 
 @pytest.fixture(scope="module")

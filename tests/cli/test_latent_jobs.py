@@ -10,14 +10,14 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
-from typer.testing import CliRunner
 
-from gancompress.cli import app
 from gancompress.errors import ConfigError, DataError, MetricError
 from gancompress.models.families import build
 from gancompress.models.generator import Generator
 from gancompress.report import Report
 from tests.metrics.latent.spaces import small_stylegan2
+
+from .verbs import run
 
 CONFIG = {"resolution": 16, "channel_max": 8, "latent_size": 6, "num_mapping_layers": 2}
 METRICS = ["ppl_w_maps", "projection_psnr_maps", "fd_pool_content", "morph_jump_maps"]
@@ -29,14 +29,6 @@ class Maps(nn.Module):
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
         return [x]
-
-
-def run(*arguments: object) -> str:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.stdout
 
 
 @pytest.fixture(scope="module")

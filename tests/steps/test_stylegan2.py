@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -18,13 +17,11 @@ from gancompress.steps import Finetune
 from gancompress.steps.distillation import DistillationOptions
 from gancompress.steps.students import FixedStudent
 from gancompress.steps.stylegan2 import StyleGan2Distillation
-from gancompress.tasks import LatentTask, StyleGan2Options
-from gancompress.training import Checkpoints, OptimizerOptions, TrainingOptions, fit
-from tests.steps.small_work import Lines
+from gancompress.tasks import StyleGan2Options
+from gancompress.training import OptimizerOptions, TrainingOptions
+from tests.tasks.game import BATCH, SIZE, TASK, batch, trained
+from tests.training.toy import Log
 
-TASK = LatentTask(latent_size=6)
-SIZE = {"resolution": 8, "channel_max": 4}
-BATCH = 4
 PLAIN = {"gan": "vanilla", "lambda_reconstruction": 3, "lambda_features": 0, "real": "target"}
 
 
@@ -33,12 +30,6 @@ def generator(seed: int) -> StyleGan2Generator:
     network = build("stylegan2", {**SIZE, "latent_size": 6})
     assert isinstance(network, StyleGan2Generator)
     return network
-
-
-def batch(start: int = 0, size: int = BATCH) -> dict:
-    draw = torch.Generator().manual_seed(start)
-    images = torch.randn(size, 3, 8, 8, generator=draw).tanh()
-    return dict(TASK.prepare({"input": images, "name": [""] * size}, "train", range(start, start + size)))
 
 
 def objective(student: nn.Module | None = None, game: dict | None = None, **options) -> StyleGan2Distillation:
@@ -127,31 +118,13 @@ def test_without_a_discriminator_the_path_length_is_left():
     assert set(made_of.phases[0].loss(batch(), made_of.forward(batch(), 0))) == {"reconstruction"}
 
 
-def train(directory: Path, log: Lines | None = None, **others) -> dict[str, Tensor]:
-    made_of = objective(game={"r1_every": 2, "path_length_every": 3, "augmentation": {"images_to_full": 64}})
-    options = TrainingOptions(
-        num_images=32,
-        batch_size=BATCH,
-        ema_half_life=16,
-        checkpoint_every=4,
-        log_every=16,
-        optimizer=OptimizerOptions(learning_rate=0.01, betas=(0.0, 0.99)),
-    )
-
-    def loader(start: int, size: int):
-        while True:
-            yield batch(start, size)
-            start += size
-
-    fit(made_of, options, loader, Checkpoints(directory), Accelerator(cpu=True), log or Lines(), seed=3, **others)
-    state = {}
-    for name, module in made_of.modules.items():
-        state |= {f"{name}.{key}": value.clone() for key, value in module.state_dict().items()}
-    return state | made_of.memory()
+def train(directory: Path, log: Log | None = None, **others) -> dict[str, Tensor]:
+    game = {"r1_every": 2, "path_length_every": 3, "augmentation": {"images_to_full": 64}}
+    return trained(objective(game=game), directory, log, **others)
 
 
 def test_stopping_and_resuming_changes_no_bit(tmp_path):
-    log = Lines()
+    log = Log()
     straight = train(tmp_path / "a", log)
     assert {"discriminator_r1/r1", "generator_path/path_length", "generator/reconstruction"} <= log.lines[0][1].keys()
     steps = iter(range(1, 100))

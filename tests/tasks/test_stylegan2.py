@@ -6,21 +6,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.errors import InputSizeError
 from gancompress.models.families import build
 from gancompress.models.stylegan2 import Mixing, StyleGan2Generator
-from gancompress.tasks import LatentTask, StyleGan2Game, StyleGan2Objective, StyleGan2Options
+from gancompress.tasks import StyleGan2Game, StyleGan2Objective, StyleGan2Options
 from gancompress.tasks.augmentation import AdaptiveAugmentation, AugmentationOptions
-from gancompress.training import Checkpoints, OptimizerOptions, TrainingOptions, fit
+from gancompress.training import OptimizerOptions, TrainingOptions
+from tests.tasks.game import BATCH, SIZE, TASK, batch, trained
 from tests.training.toy import Log
-
-TASK = LatentTask(latent_size=6)
-SIZE = {"resolution": 8, "channel_max": 4}
-BATCH = 4
 
 
 def networks(**options) -> StyleGan2Objective:
@@ -29,18 +25,6 @@ def networks(**options) -> StyleGan2Objective:
     assert isinstance(generator, StyleGan2Generator)
     judge = build("stylegan2_discriminator", SIZE)
     return StyleGan2Objective(TASK, generator, judge, StyleGan2Options(**options), BATCH)
-
-
-def batch(start: int = 0, size: int = BATCH) -> dict:
-    draw = torch.Generator().manual_seed(start)
-    images = torch.randn(size, 3, 8, 8, generator=draw).tanh()
-    return dict(TASK.prepare({"input": images, "name": [""] * size}, "train", range(start, start + size)))
-
-
-def loader(start: int, batch_size: int):
-    while True:
-        yield batch(start, batch_size)
-        start += batch_size
 
 
 class Slope(nn.Module):
@@ -126,24 +110,9 @@ def test_style_mixing(share):
     assert len(drawn) == {0.0: 0, 0.9: pytest.approx(90, abs=9), 1.0: 100}[share]
 
 
-def options() -> TrainingOptions:
-    return TrainingOptions(
-        num_images=32,
-        batch_size=BATCH,
-        ema_half_life=16,
-        checkpoint_every=4,
-        log_every=16,
-        optimizer=OptimizerOptions(learning_rate=0.01, betas=(0.0, 0.99)),
-    )
-
-
 def train(directory: Path, log: Log | None = None, **others) -> dict[str, Tensor]:
-    objective = networks(r1_every=2, path_length_every=3, augmentation=AugmentationOptions(images_to_full=64, every=2))
-    fit(objective, options(), loader, Checkpoints(directory), Accelerator(cpu=True), log or Log(), seed=3, **others)
-    state = {}
-    for name, module in objective.modules.items():
-        state |= {f"{name}.{key}": value.clone() for key, value in module.state_dict().items()}
-    return state | objective.memory()
+    augmentation = AugmentationOptions(images_to_full=64, every=2)
+    return trained(networks(r1_every=2, path_length_every=3, augmentation=augmentation), directory, log, **others)
 
 
 def test_stopping_and_resuming_changes_no_bit(tmp_path):
