@@ -17,7 +17,7 @@ from gancompress.cost import Convention
 from gancompress.data import Classes, DataConfig, parse_data
 from gancompress.data.kinds.images import ImagesConfig
 from gancompress.errors import ConfigError, MetricError, nearest
-from gancompress.export import FORMATS, MIN_IMAGES, FormatName, PrecisionName
+from gancompress.export import DEFAULT_MIN_PSNR_DB, FORMATS, MIN_IMAGES, FormatName, PrecisionName
 from gancompress.export.rewrites import REWRITES
 from gancompress.latency import RUNTIMES, LatencyRuntime, Target
 from gancompress.metrics import LatentMetric, PairMetric, SetMetric, find_metric
@@ -133,14 +133,16 @@ class ExportOptions(Options):
         rewrites: What is rewritten for its runtime, all of it exact; what was measured to help where left out.
         precision: What it computes in; where left out float32, or for a quantized network integers, as it was trained.
             ``int8`` is in the form that its runtime computes fastest, its ranges from training images.
-        min_psnr_db: For ``int8``: layers stay float until the images are so close to those of the float network.
-        num_images: For ``int8``: training images to find ranges and layers with.
+        min_psnr_db: For ``int8``: layers stay float until the images are so close to those of the float network; 0
+            takes them as they come.
+        num_images: Training images: ``int8`` is calibrated on three quarters of them; on the others, files of every
+            precision are compared with the float network.
     """
 
     format: FormatName = "onnx"
     rewrites: Annotated[tuple[str, ...] | None, BeforeValidator(as_tuple)] = None
     precision: PrecisionName | None = None
-    min_psnr_db: Annotated[float, Field(gt=0)] | None = None
+    min_psnr_db: Annotated[float, Field(ge=0)] = DEFAULT_MIN_PSNR_DB
     num_images: Annotated[int, Field(ge=MIN_IMAGES)] = 64
 
     @model_validator(mode="after")
@@ -148,7 +150,7 @@ class ExportOptions(Options):
         known = FORMATS[self.format].precisions
         if self.precision is not None and self.precision not in known:
             raise ValueError(f"precision: got {self.precision} for {self.format}, expected {' or '.join(known)}")
-        if self.min_psnr_db is not None and self.precision != "int8":
+        if "min_psnr_db" in self.model_fields_set and self.precision != "int8":
             raise ValueError("min_psnr_db: got it without precision int8, which alone keeps to it")
         return self
 

@@ -20,7 +20,7 @@ from gancompress.cost import Cost, CostModel
 from gancompress.errors import CheckpointError
 from gancompress.export import ExportReport, Precision, export_generator, file_name
 from gancompress.job import Job
-from gancompress.metrics import MetricResult
+from gancompress.metrics import MetricResult, find_perceptual
 from gancompress.models.generator import CONFIG_FILE, WEIGHTS_FILE, Generator
 from gancompress.models.importers import load_generator
 from gancompress.models.noise import kept_noise
@@ -364,15 +364,18 @@ class Pipeline:
     def _export(self, work: Work) -> tuple[ExportReport, ...]:
         context, exports, network = self._measuring(), self._directory / "exports", work.build()
         form = context.task.file_form(network, context.first_images("test", 1)["input"])
+        measured = self._job.metrics
+        names = (*measured.against_teacher, *measured.against_real)
+        perceptual = find_perceptual(names, measured.specs(), "cpu")  # where files run
         reports = []
         for each in self._job.exports:
-            precision = None
-            if each.precision is not None:
-                batches = context.images("train", 4, each.num_images) if each.precision == "int8" else ()
-                images = [context.task.file_form(network, batch["input"]).inputs for batch in batches]
-                precision = Precision(each.precision, images, each.min_psnr_db)
+            number = each.num_images if each.precision == "int8" else each.num_images // 4
+            batches = context.images("train", 4, number)
+            images = [context.task.file_form(network, batch["input"]).inputs for batch in batches]
+            precision = Precision(each.precision or "fp32", images, each.min_psnr_db)
             path = exports / file_name(each.format, each.precision)
-            reports.append(export_generator(work.generator, form, path, each.format, each.rewrites, precision))
+            how = each.format, each.rewrites, precision, perceptual
+            reports.append(export_generator(work.generator, form, path, *how))
         return tuple(reports)
 
     def _samples(self, work: Work) -> None:

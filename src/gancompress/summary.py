@@ -191,5 +191,6 @@ def _export(report: ExportReport, directory: Path) -> ExportFacts:
         file_bytes=report.file_bytes,
         max_difference=report.max_difference,
         psnr_db=report.quality and report.quality.psnr_db,
+        perceptual=report.quality and report.quality.perceptual,
         usage=usage(report.path, report.cases[0].input_shapes),
     )

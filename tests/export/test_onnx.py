@@ -237,3 +237,8 @@ def test_a_path_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ExportError, match=r"cannot write .*file/net.onnx: (File exists|Not a directory)"):
         export_onnx(nn.Tanh(), (torch.rand(2, 3),), tmp_path / "file" / "net.onnx")
+
+
+def test_a_name_without_a_suffix(tmp_path):
+    export_onnx(nn.Tanh(), (torch.rand(2, 3),), tmp_path / "net")
+    assert [path.name for path in tmp_path.iterdir()] == ["net"]

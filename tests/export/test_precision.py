@@ -28,6 +28,7 @@ ort = pytest.importorskip("onnxruntime")
 CONFIGS = {
     "unet": {"ngf": 16, "num_downs": 2},
     "resnet": {"ngf": 8, "num_blocks": 1},
+    "steep": {"ngf": 4, "num_blocks": 1},  # with weights so large that rounding shows
     "mobile": {"ngf": 4, "num_blocks": 1, "separable": True},
 }
 DRAWN = torch.rand(32, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
@@ -36,12 +37,13 @@ IMAGES = [(batch,) for batch in DRAWN.split(4)]
 
 def generator(name: str) -> Generator:
     torch.manual_seed(0)
-    family = "resnet" if name == "mobile" else name
+    family = "unet" if name == "unet" else "resnet"
+    gain = 16.0 if name == "steep" else 1.0
     net = build(family, CONFIGS[name])
     with torch.no_grad():
         for tensor in net.parameters():
             if tensor.dim() > 1:
-                tensor.normal_(0, (2 / tensor[0].numel()) ** 0.5)
+                tensor.normal_(0, gain * (2 / tensor[0].numel()) ** 0.5)
     return Generator.from_module(net, family, CONFIGS[name])
 
 
@@ -89,7 +91,7 @@ def test_the_quality_is_that_of_the_runtime_on_the_last_quarter(unet):
 
 def test_where_integers_are_slow_or_too_far_layers_stay_float(tmp_path):
     net = generator("resnet")
-    loose = export_generator(net, form(net), tmp_path / "a.onnx", precision=Precision("int8", IMAGES))
+    loose = export_generator(net, form(net), tmp_path / "a.onnx", precision=Precision("int8", IMAGES, 0))
     assert loose.float_layers == ("stem.conv",)  # 7x7 over three channels
     run = optimized(loose.path)
     assert (run["QLinearConv"], run["ConvTranspose"]) == (7, 0)
@@ -99,6 +101,37 @@ def test_where_integers_are_slow_or_too_far_layers_stay_float(tmp_path):
     assert close.quality is not None
     assert set(close.float_layers) > set(loose.float_layers)
     assert close.quality.psnr_db > wanted - 2  # it was reached on other images
+
+
+def test_integers_stay_close_unless_asked_otherwise(tmp_path):
+    net = generator("steep")
+    reports = [
+        export_generator(net, form(net), tmp_path / "a.onnx", precision=each)
+        for each in (Precision("int8", IMAGES), Precision("int8", IMAGES, 0))
+    ]
+    close, loose = (report.quality.psnr_db for report in reports if report.quality is not None)
+    assert close > max(28, loose + 1)  # 30 was reached on other images
+    assert set(reports[0].float_layers) > set(reports[1].float_layers)
+
+
+def test_files_of_every_precision_are_compared_on_images(tmp_path):
+    net = generator("resnet")
+    seen = []
+
+    def distance(got, expected):
+        seen.append((got, expected))
+        return (got - expected).square().mean((1, 2, 3)).sqrt()
+
+    for name, low, high in (("fp32", 90, 200), ("fp16", 35, 90)):
+        seen.clear()
+        precision = Precision(name, IMAGES[:2])
+        quality = export_generator(net, form(net), tmp_path / f"{name}.onnx", precision=precision, perceptual=distance)
+        assert quality.quality is not None
+        assert quality.quality.num_images == len(seen) == 8
+        assert low < quality.quality.psnr_db < high
+        root_mean_square = 2 * 10 ** (-quality.quality.psnr_db / 20)
+        assert quality.quality.perceptual == pytest.approx(root_mean_square, rel=0.2)
+    assert export_generator(net, form(net), tmp_path / "a.onnx", perceptual=distance).quality is None
 
 
 def test_trained_ranges_and_float_layers_are_kept(tmp_path):
@@ -165,7 +198,7 @@ def test_the_usage_example_runs(name, tmp_path, monkeypatch):
 
 def test_a_layer_out_of_integers_computes_with_rounded_weights(tmp_path):
     net = generator("mobile")
-    everything = Precision("int8", IMAGES, float_layers=())
+    everything = Precision("int8", IMAGES, 0, float_layers=())
     report = export_generator(net, form(net), tmp_path / "all.onnx", precision=everything)
     kinds = kinds_of_layers(report.path)
     assert sorted(map(len, kinds)) == [1, 1, 1, 1, 1, 1, 2, 2]

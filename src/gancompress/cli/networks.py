@@ -153,15 +153,28 @@ def export(
     ] = None,
     calibration: Annotated[
         Path | None,
-        typer.Option("--calibration", metavar="FOLDER", help="Images like those that the network will see, for int8."),
+        typer.Option(
+            "--calibration",
+            metavar="FOLDER",
+            help="Images like those that the network will see: for int8, and to compare the file on.",
+        ),
     ] = None,
     min_psnr: Annotated[
         float | None,
-        typer.Option(metavar="DB", help="Keep layers float until the output is so close to the float network's."),
+        typer.Option(
+            metavar="DB",
+            help="For int8: layers stay float until the output is so close to the float network's; 30 if left out.",
+        ),
     ] = None,
     fastest: Annotated[
         bool, typer.Option("--fastest", help="Time every precision, and write the fastest one within --min-psnr.")
     ] = False,
+    perceptual: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="A network as TorchScript or ONNX: say how far the file's images are in its eyes, too."
+        ),
+    ] = None,
     family: FamilyOption = None,
     size: RunSizeOption = None,
     inputs: InputOption = [],  # noqa: B006
@@ -177,7 +190,8 @@ def export(
     from gancompress.cli.parsing import calibration_inputs, example_inputs, open_generator
     from gancompress.cli.tables import export_lines, fastest_table
     from gancompress.errors import CheckpointError, ConfigError, ExportError
-    from gancompress.export import OnnxReport, Precision, export_generator, file_name
+    from gancompress.export import DEFAULT_MIN_PSNR_DB, OnnxReport, Precision, export_generator, file_name
+    from gancompress.metrics import NetworkSpec, find_perceptual
     from gancompress.quantization import Quantization
     from gancompress.tasks import FileForm, label_map_form
 
@@ -203,21 +217,24 @@ def export(
     if quantization is not None:
         quantization.attach(network)
     examples = example_inputs(generator, size or "256x256", inputs)
-    images = calibration_inputs(generator, examples, calibration) if fastest or precision == "int8" else []
+    compared = fastest or precision == "int8" or calibration is not None
+    images = calibration_inputs(generator, examples, calibration) if compared else []
+    if perceptual is not None and not images:
+        raise ConfigError("--perceptual: got no --calibration, expected a folder of images to compare the file on")
+    seen = find_perceptual(["perceptual_given"], {"given": NetworkSpec(perceptual)}, "cpu") if perceptual else None
     if images:
         examples = tuple(each[:1] for each in images[0])
     form = FileForm(network, examples) if labels is None else label_map_form(network, labels, examples[0])
     result = None
+    wanted_psnr = DEFAULT_MIN_PSNR_DB if min_psnr is None else min_psnr
     if fastest:
         if quantization is not None:
             raise ConfigError(f"{directory}: got a quantized network, expected a float one; leave --fastest out")
-        if min_psnr is None:
-            raise ConfigError("--fastest: expected --min-psnr, how close the images must stay, such as 35 (dB)")
-        result = export_fastest(generator, form, path, format, images, min_psnr, say=notices.print)
+        result = export_fastest(generator, form, path, format, images, wanted_psnr, perceptual=seen, say=notices.print)
         report = result.chosen.report
     else:
-        wanted = None if precision is None else Precision(precision, images, min_psnr)
-        report = export_generator(generator, form, path, format, chosen, wanted)
+        wanted = Precision(precision or "fp32", images, wanted_psnr)
+        report = export_generator(generator, form, path, format, chosen, wanted, seen)
     if as_json:
         print(json.dumps(_facts(report), indent=2))
         return

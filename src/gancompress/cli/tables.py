@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -107,10 +106,11 @@ def export_lines(report: ExportReport) -> Iterator[str]:
         yield f"in float: {', '.join(report.float_layers)}"
     if report.quality is not None:
         quality = report.quality
-        yield (
-            f"{report.precision} against float32, {quality.num_images} images that nothing was chosen by: "
+        line = (
+            f"{report.precision} against PyTorch in float32, {quality.num_images} images that nothing was chosen by: "
             f"PSNR {quality.psnr_db:.1f} dB, mean difference {quality.mean_abs:.1e}"
         )
+        yield line + ("" if quality.perceptual is None else f", perceptual distance {quality.perceptual:.2g}")
 
 
 def fastest_table(result: Fastest) -> Table:
@@ -118,7 +118,6 @@ def fastest_table(result: Fastest) -> Table:
     table = Table("tried", "times faster (quartiles)", "ms", "PSNR to float32, dB", "", box=None)
     for each in result.variants:
         ratios = "{:.2f}x ({:.2f} to {:.2f})".format(*each.faster)
-        close = "same" if math.isinf(each.psnr_db) else f"{each.psnr_db:.1f}"
         chosen = "written" if each.name == result.chosen.name else ""
-        table.add_row(each.name, ratios, f"{each.latency_ms.median:.2f}", close, chosen)
+        table.add_row(each.name, ratios, f"{each.latency_ms.median:.2f}", f"{each.psnr_db:.1f}", chosen)
     return table

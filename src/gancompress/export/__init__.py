@@ -5,12 +5,13 @@ from gancompress.export.generator import default_rewrites, export_generator, qua
 from gancompress.export.load import Loaded, load
 from gancompress.export.onnx import OnnxReport, export_onnx
 from gancompress.export.openvino import export_openvino
-from gancompress.export.parity import ExportReport, ParityCase, PrecisionName, Quality
-from gancompress.export.precision import MIN_IMAGES, Precision
+from gancompress.export.parity import ExportReport, ParityCase, PerceptualDistance, PrecisionName, Quality
+from gancompress.export.precision import DEFAULT_MIN_PSNR_DB, MIN_IMAGES, Precision
 from gancompress.export.program import export_program
 from gancompress.export.usage import usage
 
 __all__ = [
+    "DEFAULT_MIN_PSNR_DB",
     "FORMATS",
     "MIN_IMAGES",
     "ExportReport",
@@ -18,6 +19,7 @@ __all__ = [
     "Loaded",
     "OnnxReport",
     "ParityCase",
+    "PerceptualDistance",
     "Precision",
     "PrecisionName",
     "Quality",

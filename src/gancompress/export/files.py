@@ -24,7 +24,7 @@ def draft_of(path: Path, what: str, beside: str | None = None) -> Iterator[Path]
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+        draft = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")  # the suffix may be none
         endings = [each for each in (beside, path.suffix) if each is not None]  # what names the other comes last
         try:
             yield draft

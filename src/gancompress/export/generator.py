@@ -17,7 +17,7 @@ from gancompress.export.axes import Axes, Inputs
 from gancompress.export.contract import metadata_of
 from gancompress.export.formats import FORMATS, Format
 from gancompress.export.half import HALF_TOLERANCE, Halved
-from gancompress.export.parity import ExportReport, PrecisionName, Quality
+from gancompress.export.parity import ExportReport, PerceptualDistance, PrecisionName, Quality
 from gancompress.export.precision import Precision, fits_integers, in_integers
 from gancompress.export.quantized import export_quantized
 from gancompress.export.rewrites import rewritten
@@ -37,6 +37,7 @@ def export_generator(
     format: str = "onnx",
     rewrites: Sequence[str] | None = None,
     precision: Precision | None = None,
+    perceptual: PerceptualDistance | None = None,
 ) -> ExportReport:
     """Write a generator as a file and compare it with the generator as it was before any rewrite.
 
@@ -49,6 +50,7 @@ def export_generator(
         rewrites: Names in `gancompress.export.rewrites.REWRITES`; those measured to help by default.
         precision: What it computes in; float32 by default, integers where the network is quantized. With images, a
             network whose training rounded it takes the form in which its runtime computes in integers.
+        perceptual: Tells, beside PSNR, how far the file's images are, where ``precision`` brings any to make them from.
 
     Raises:
         ExportError: There is no such format, its package is missing, it cannot compute in this precision, it holds no
@@ -69,9 +71,27 @@ def export_generator(
     how: Any = {"dynamic": form.axes or _free_axes(generator, form), "input_names": form.names}
     trained = bool(quantized_layers(form.module))
     if precision.name == "int8" and (not trained or fits_integers(form.module)):
-        return _export_integers(generator, form, path, kind, rewrites, precision, how)
-    if trained:
-        return _export_as_trained(generator, form, path, format, rewrites, how)
+        report = _export_integers(generator, form, path, kind, rewrites, precision, how)
+    elif trained:
+        report = _export_as_trained(generator, form, path, format, rewrites, how)
+    else:
+        report = _export_floats(generator, form, path, format, rewrites, precision, how)
+    held_out = precision.held_out()
+    if not held_out:
+        return report
+    computed_in = "bf16" if precision.name == "bf16" else "fp32"
+    return replace(report, quality=quality_of(report.path, form.module, held_out, computed_in, perceptual))
+
+
+def _export_floats(
+    generator: Generator,
+    form: FileForm,
+    path: Path,
+    format: str,
+    rewrites: Sequence[str] | None,
+    precision: Precision,
+    how: Any,
+) -> ExportReport:
     names = list(default_rewrites(generator, format) if rewrites is None else rewrites)
     if precision.name == "fp16":
         names.append("float32_norms")
@@ -81,7 +101,7 @@ def export_generator(
     elif precision.name == "bf16":
         how |= {"tolerance": math.inf, "precision": "bf16"}
     metadata = {**metadata_of(generator, form, changes), "precision": precision.name}
-    report = kind.write(changed, form.inputs, path, metadata=metadata, reference=form.module, **how)
+    report = FORMATS[format].write(changed, form.inputs, path, metadata=metadata, reference=form.module, **how)
     return replace(report, rewrites=changes, precision=precision.name)
 
 
@@ -104,12 +124,17 @@ def _export_integers(
         report,
         rewrites=made.changes,
         precision="int8",
-        quality=quality_of(report.path, form.module, precision.parts()[2]),
         float_layers=made.float_layers,
     )
 
 
-def quality_of(path: Path, network: nn.Module, images: Sequence[Inputs], precision: PrecisionName = "fp32") -> Quality:
+def quality_of(
+    path: Path,
+    network: nn.Module,
+    images: Sequence[Inputs],
+    precision: PrecisionName = "fp32",
+    perceptual: PerceptualDistance | None = None,
+) -> Quality:
     """How far a file is from a network, by its runtime.
 
     Args:
@@ -117,14 +142,17 @@ def quality_of(path: Path, network: nn.Module, images: Sequence[Inputs], precisi
         network: The network, whose layers are taken as float ones.
         images: Inputs of both.
         precision: ``bf16`` where OpenVINO shall compute in that.
+        perceptual: A perceptual distance, to be told beside PSNR.
     """
     run = open_file(path, precision=precision).run
     network = remove_quantization(copy.deepcopy(network)).eval()
     singly = [tuple(each[i : i + 1] for each in inputs) for inputs in images for i in range(len(inputs[0]))]
     with torch.no_grad():
         expected = [network(*inputs) for inputs in singly]
-    distance = distance_between([run(inputs)[0] for inputs in singly], expected)
-    return Quality(distance.psnr_db, distance.l1, len(singly))
+        got = [run(inputs)[0] for inputs in singly]
+        far = None if perceptual is None else [float(perceptual(a, b)) for a, b in zip(got, expected, strict=True)]
+    distance = distance_between(got, expected)
+    return Quality(distance.psnr_db, distance.l1, len(singly), None if far is None else sum(far) / len(far))
 
 
 def _export_as_trained(

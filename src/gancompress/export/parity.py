@@ -19,6 +19,9 @@ from gancompress.export.runtimes.packages import in_a_line
 
 PrecisionName = Literal["fp32", "bf16", "fp16", "int8"]
 
+PerceptualDistance = Callable[[Tensor, Tensor], Tensor]
+"""From two batches of images [b, c, h, w] in [-1, 1] to a distance for each, [b]."""
+
 DEFAULT_TOLERANCE = 1e-3
 """An eighth of the step of an 8-bit image in [-1, 1]."""
 
@@ -40,17 +43,19 @@ class ParityCase:
 
 @dataclass(frozen=True)
 class Quality:
-    """How far a file in fewer bits is from the float network, on images that nothing was chosen by.
+    """How far a file is from the float network, on images that nothing was chosen by.
 
     Attributes:
-        psnr_db: Peak signal-to-noise ratio of its images in [-1, 1].
+        psnr_db: Peak signal-to-noise ratio of its images in [-1, 1]; infinite where there is no difference.
         mean_abs: Mean absolute difference.
         num_images: Images that it was measured on.
+        perceptual: Perceptual distance, mean over the images; None where there was no network to take it with.
     """
 
     psnr_db: float
     mean_abs: float
     num_images: int
+    perceptual: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +69,7 @@ class ExportReport:
             that rounds as it does.
         rewrites: What was changed for the runtime.
         precision: What it computes in.
-        quality: How far it is from the float network, where it computes in less.
+        quality: How far it is from the float network on images like those that it will see, where any were given.
         float_layers: Layers that stayed float in a file of integers.
     """
 

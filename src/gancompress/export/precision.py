@@ -34,6 +34,8 @@ from gancompress.quantization import (
 
 MIN_IMAGES = 32
 """Fewer images than these are too few to calibrate on and to judge by."""
+DEFAULT_MIN_PSNR_DB = 30.0
+"""How close integers stay to the float network unless asked otherwise: a root mean square of 8 of 255 levels."""
 _INTEGER_BITS = 8
 
 
@@ -44,9 +46,10 @@ class Precision:
     Attributes:
         name: ``int8``: activations and weights of the layers that gain by it; ``fp16`` for GPUs; ``bf16``: what
             OpenVINO computes in; the file stays float.
-        images: Inputs like those that the network will see, a few images in each, for ``int8``.
-        min_psnr_db: Layers stay float until the output is so close to that of the float network; None takes it as it
-            comes.
+        images: Inputs like those that the network will see, a few images in each: what ``int8`` is calibrated on, and
+            what a file of any precision is compared with the float network on.
+        min_psnr_db: For ``int8``: layers stay float until the output is so close to that of the float network; 0 takes
+            it as it comes.
         float_layers: Layers, as the format's rewrites name them, that stay float in any case; where left out, those
             that are slower in integers.
         milliseconds: What it costs to keep a layer float, where that was measured; all cost the same otherwise.
@@ -54,9 +57,17 @@ class Precision:
 
     name: PrecisionName = "fp32"
     images: Sequence[Inputs] = ()
-    min_psnr_db: float | None = None
+    min_psnr_db: float = DEFAULT_MIN_PSNR_DB
     float_layers: Sequence[str] | None = None
     milliseconds: Mapping[str, float] = field(default_factory=dict)
+
+    def held_out(self) -> Sequence[Inputs]:
+        """The images for the last word; none where there are no images.
+
+        Raises:
+            DataError: There are too few to calibrate on.
+        """
+        return self.parts()[2] if self.name == "int8" else self.images
 
     def parts(self) -> tuple[Sequence[Inputs], Sequence[Inputs], Sequence[Inputs]]:
         """The images for the ranges, for the choice of layers, and for the last word.
@@ -133,13 +144,13 @@ def in_integers(module: nn.Module, form: IntegerForm, precision: Precision, rewr
         if set(quantizable_layers(network)) <= set(stay):
             raise ConfigError("int8: got a network all of whose layers stay float, expected one that gains by integers")
         network = calibrate(quantize(network, options), ranges, min_images=1)
-    if precision.min_psnr_db is not None and distance_to_float(network, chosen).psnr_db < precision.min_psnr_db:
+    if precision.min_psnr_db and distance_to_float(network, chosen).psnr_db < precision.min_psnr_db:
         order = by_time(sensitivities(network, chosen[:1]), precision.milliseconds)
         mixed_precision(network, options, order, chosen, precision.min_psnr_db)
         if not quantized_layers(network):
             raise BudgetError(
                 f"int8: only with all layers in float the output has {precision.min_psnr_db:g} dB to the float "
-                "network; ask for less, or export fp32"
+                "network; ask for less (0 takes it as it comes), or export fp32"
             )
     return InIntegers(network.eval(), changes, tuple(quantizable_layers(network)))
 

@@ -19,6 +19,7 @@ from gancompress.metrics.registry import (
     PairMetric,
     SetMetric,
     find_metric,
+    find_perceptual,
 )
 from gancompress.metrics.result import MetricResult
 from gancompress.metrics.segmentation import LabelScores, SegmentationNetwork
@@ -49,6 +50,7 @@ __all__ = [
     "bootstrap_interval",
     "content_digest",
     "find_metric",
+    "find_perceptual",
     "frechet_distance",
     "kernel_distance",
     "load_classifier",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -80,11 +80,13 @@ class PairMetric:
         make: Builds the measure from the network's spec, where the name has one, and the device.
         better: Which way is better.
         words: The comparison in words.
+        perceptual: Whether it is taken of what a trained network makes of the images.
     """
 
     make: Callable[[NetworkSpec | None, Device], PairMeasure]
     better: Literal["lower", "higher"]
     words: str
+    perceptual: bool = False
 
 
 @dataclass(frozen=True)
@@ -227,15 +229,16 @@ METRICS: dict[str, Metric] = {
     ),
     "psnr": PairMetric(lambda *_: psnr, "higher", "8-bit images, mean of each image's dB"),
     "ssim": PairMetric(lambda *_: structural_similarity, "higher", "8-bit images, Gaussian window 11, sigma 1.5, RGB"),
-    "lpips_alex": PairMetric(_lpips("alex"), "lower", _LPIPS_WORDS.format("AlexNet")),
-    "lpips_vgg": PairMetric(_lpips("vgg"), "lower", _LPIPS_WORDS.format("VGG-16")),
-    "lpips_squeeze": PairMetric(_lpips("squeeze"), "lower", _LPIPS_WORDS.format("SqueezeNet 1.1")),
+    "lpips_alex": PairMetric(_lpips("alex"), "lower", _LPIPS_WORDS.format("AlexNet"), perceptual=True),
+    "lpips_vgg": PairMetric(_lpips("vgg"), "lower", _LPIPS_WORDS.format("VGG-16"), perceptual=True),
+    "lpips_squeeze": PairMetric(_lpips("squeeze"), "lower", _LPIPS_WORDS.format("SqueezeNet 1.1"), perceptual=True),
     **{name: replace(metric, lpips="vgg") for name, metric in _LATENT.items()},
     **{f"{name}_{SLOT}": metric for name, metric in _LATENT.items()},
     "perceptual_{network}": PairMetric(
         _perceptual,
         "lower",
         "LPIPS without learned weights over the maps of the network, 8-bit images, mean over images",
+        perceptual=True,
     ),
 }
 
@@ -268,6 +271,25 @@ def find_metric(name: str, networks: Iterable[str] = ()) -> tuple[Metric, str | 
         )
     possible = [key.replace(SLOT, network) for key in METRICS for network in given or [SLOT]]
     raise MetricError(f"metric: got '{name}', expected a known one; {nearest(name, dict.fromkeys(possible))}")
+
+
+def find_perceptual(names: Iterable[str], networks: Mapping[str, NetworkSpec], device: Device) -> PairMeasure | None:
+    """The first perceptual distance among metrics; None where there is none.
+
+    Args:
+        names: Metrics.
+        networks: The networks that they speak of.
+        device: Where it shall run.
+
+    Raises:
+        MetricError: There is no such metric, or no such network.
+        CheckpointError: A network's file cannot be had or read.
+    """
+    for name in names:
+        metric, network = find_metric(name, networks)
+        if isinstance(metric, PairMetric) and metric.perceptual:
+            return metric.make(networks[network] if network else None, device)
+    return None
 
 
 def _in_slot(key: str, name: str) -> str | None:

@@ -173,7 +173,8 @@ class ExportFacts(_Facts):
         file_bytes: Its size.
         max_difference: Largest absolute difference of its output from eager PyTorch, where it was compared.
         usage: Python that runs the file.
-        psnr_db: Peak signal-to-noise ratio to the float network, of a file in fewer bits.
+        psnr_db: Peak signal-to-noise ratio to the float network on images like those that the file will see.
+        perceptual: Perceptual distance to the float network on the same.
     """
 
     format: str
@@ -182,6 +183,7 @@ class ExportFacts(_Facts):
     max_difference: float | None
     usage: str
     psnr_db: float | None = None
+    perceptual: float | None = None
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,8 @@ def _export(export: ExportFacts) -> list[str]:
         compared = f"largest difference from PyTorch {significant(export.max_difference, 2)}"
     if export.psnr_db is not None:
         compared += f"; PSNR to float32 {significant(export.psnr_db)} dB"
+    if export.perceptual is not None:
+        compared += f"; perceptual distance {significant(export.perceptual, 2)}"
     facts = f"{_text(export.path)}, {compact(export.file_bytes, 'B')}; {compared}"
     return [f"### {_text(export.format)}", facts, _fenced(export.usage.strip(), "python")]
 
