@@ -10,7 +10,7 @@ demo: $(STAMP)
 	$(BIN)/gancompress quickstart
 
 test: lint
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -5,8 +5,10 @@ Two commands, so that a quiet machine is needed for the second one only:
     python scripts/benchmark_precision.py prepare FOLDER [--photos FOLDER] [--checkpoint NAME=FILE ...]
     python scripts/benchmark_precision.py time FOLDER [--rounds N] [--threads N]
 
-Small generators with random weights, and whatever checkpoints are named. Files of each network on each runtime take
-turns, each in a process of its own; ratios are medians over the turns.
+Small generators with random weights, whose integers are taken as they come, and whatever checkpoints are named, whose
+integers keep to the default quality. Where NNCF is installed, what its `quantize` makes of the OpenVINO file with the
+same calibration images runs beside them. Files of each network on each runtime take turns, each in a process of its
+own; ratios are medians over the turns.
 """
 
 from __future__ import annotations
@@ -14,8 +16,10 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+from collections.abc import Sequence
 from contextlib import ExitStack
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +28,7 @@ from PIL import Image
 from torch import nn
 
 from gancompress.benchmark import Contestant, Task, ratio
-from gancompress.export import FORMATS, Precision, export_generator, quality_of
+from gancompress.export import DEFAULT_MIN_PSNR_DB, FORMATS, Precision, export_generator, quality_of
 from gancompress.models.families import build
 from gancompress.models.generator import Generator
 from gancompress.models.importers import load_generator
@@ -81,9 +85,9 @@ def prepare(arguments: argparse.Namespace) -> None:
         for format in ("onnx_fixed", "openvino"):
             for precision in ("fp32", "int8"):
                 path = home / format / precision / FORMATS[format].file_name
-                report = export_generator(
-                    generator, form, path, format, precision=Precision(precision, images if precision == "int8" else ())
-                )
+                wanted = 0 if name in NETWORKS else DEFAULT_MIN_PSNR_DB
+                how = Precision(precision, images if precision == "int8" else (), wanted)
+                report = export_generator(generator, form, path, format, precision=how)
                 quality = report.quality
                 facts[f"{format} {precision}"] = {
                     "psnr_db": quality and quality.psnr_db,
@@ -91,10 +95,22 @@ def prepare(arguments: argparse.Namespace) -> None:
                     "float_layers": report.float_layers,
                 }
                 print(name, format, precision, quality, report.float_layers, flush=True)
-        held_out = Precision("int8", images).parts()[2]
+        ranges, _, held_out = Precision("int8", images).parts()
+        if find_spec("nncf"):
+            path = home / "openvino" / "int8 by NNCF" / "model.xml"
+            quantize_by_nncf(home / "openvino" / "fp32" / "model.xml", path, ranges)
+            facts["openvino int8 by NNCF"] = {"psnr_db": quality_of(path, network, held_out).psnr_db}
         bf16 = quality_of(home / "openvino" / "fp32" / "model.xml", network, held_out, "bf16")
         facts["openvino bf16"] = {"psnr_db": bf16.psnr_db}
         (home / "facts.json").write_text(json.dumps(facts, indent=2))
+
+
+def quantize_by_nncf(file: Path, path: Path, images: Sequence[tuple[torch.Tensor]]) -> None:
+    import nncf
+    import openvino
+
+    each = [image[None].numpy() for (batch,) in images for image in batch]
+    openvino.save_model(nncf.quantize(openvino.Core().read_model(file), nncf.Dataset(each)), path)
 
 
 ENTRIES = {
@@ -103,6 +119,7 @@ ENTRIES = {
     ("OpenVINO", "fp32"): ("openvino", "openvino", "fp32"),
     ("OpenVINO", "bf16"): ("openvino_bf16", "openvino", "fp32"),
     ("OpenVINO", "int8"): ("openvino", "openvino", "int8"),
+    ("OpenVINO", "int8 by NNCF"): ("openvino", "openvino", "int8 by NNCF"),
 }
 """How bench runs what, the format of its file, and the precision that it was exported in."""
 
@@ -119,14 +136,15 @@ def time(arguments: argparse.Namespace) -> None:
 
 
 def time_network(home: Path, facts: dict[str, Any], rounds: int, threads: int | None) -> None:
+    entries = {key: entry for key, entry in ENTRIES.items() if f"{entry[1]} {key[1]}" in facts}
     with ExitStack() as stack:
         contestants = {}
-        for key, (runtime, format, precision) in ENTRIES.items():
+        for key, (runtime, format, precision) in entries.items():
             path = home / format / precision / FORMATS[format].file_name
             task = Task(runtime, str(path), (1, 3, SIZE_PX, SIZE_PX), threads)
             contestants[key] = stack.enter_context(Contestant(task))
         turns = [{key: each.times(3) for key, each in contestants.items()} for _ in range(rounds)]
-    for (name, precision), (_, format, _) in ENTRIES.items():
+    for (name, precision), (_, format, _) in entries.items():
         own = [turn[name, precision] for turn in turns]
         middle, low, high = ratio([turn[name, "fp32"] for turn in turns], own)
         told = facts[f"{format} {precision}"]

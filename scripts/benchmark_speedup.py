@@ -1,7 +1,7 @@
 """How many times faster than PyTorch eager: the original, its compressed network, and students that a runtime likes.
 
 ``--folder F --prepare`` writes the files; the same without ``--prepare`` times them in turns, each in a process of its
-own, and prints the table. Weights are random: this is about speed alone.
+own, and prints the table. Weights are random and integers are taken as they come: this is about speed alone.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ import torch
 
 from gancompress.benchmark import Contestant, Task
 from gancompress.benchmark.statistics import ratio
+from gancompress.export import FORMATS, Precision, export_generator
 from gancompress.export.many import export_many
 from gancompress.export.rewrites import rewritten
 from gancompress.models.config_strings import config_from_string
 from gancompress.models.families import build
 from gancompress.models.generator import Generator
+from gancompress.tasks import FileForm
 
 FAMILY = "mobile_resnet_9blocks"
 PLAN = config_from_string(FAMILY, "16_16_32_16_32_32_16_16")
@@ -43,6 +45,10 @@ ROWS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "dense, ngf 16": ({"ngf": 16, **HALF, "stem_kernel": 3, **ZERO, **BATCH, "separable": False}, STRIDED),
 }
 
+# Rows whose files are written in integers, too, and the formats that runtimes take for them.
+INTEGERS = ("+ strided last convolution", "+ batch norm, folded", "+ aligned: ngf 16", "dense, ngf 16")
+INTEGER_FORMATS = {"onnxruntime int8": "onnx_fixed", "openvino int8": "openvino"}
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -59,11 +65,14 @@ def main() -> None:
         _prepare(given.folder, shape)
         return
 
-    runtimes = given.runtime or ["onnxruntime", "openvino", "openvino_bf16"]
+    runtimes = given.runtime or ["onnxruntime", "openvino", "openvino_bf16", *INTEGER_FORMATS]
     tasks = {("original", "eager"): Task("eager", str(given.folder / "original"), shape, given.threads)}
     for number, name in enumerate(ROWS):
-        path = str(given.folder / f"{number}.onnx")
-        tasks |= {(name, runtime): Task(runtime, path, shape, given.threads) for runtime in runtimes}
+        for column in runtimes:
+            if column in INTEGER_FORMATS and name not in INTEGERS:
+                continue
+            path, (runtime, *_) = _file(given.folder, number, column), column.split()
+            tasks[name, column] = Task(runtime, str(path), shape, given.threads)
     with ExitStack() as stack:
         each = {key: stack.enter_context(Contestant(task)) for key, task in tasks.items()}
         turns = [
@@ -76,23 +85,40 @@ def main() -> None:
     print("|---" * (1 + len(runtimes)) + "|")
     for name in ROWS:
         cells = []
-        for runtime in runtimes:
-            own = [turn[name, runtime] for turn in turns]
+        for column in runtimes:
+            if (name, column) not in tasks:
+                cells.append("")
+                continue
+            own = [turn[name, column] for turn in turns]
             faster, low, high = ratio(eager, own)
             ms = statistics.median(ms for turn in own for ms in turn)
             cells.append(f"{ms:.1f} ({faster:.1f}x, {low:.1f} to {high:.1f})")
         print(f"| {name} | " + " | ".join(cells) + " |")
 
 
+def _file(folder: Path, number: int, column: str) -> Path:
+    if column not in INTEGER_FORMATS:
+        return folder / f"{number}.onnx"
+    return folder / f"{number} {column}" / FORMATS[INTEGER_FORMATS[column]].file_name
+
+
 def _prepare(folder: Path, shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     original = build("resnet_9blocks", {})
     Generator.from_module(original, "resnet_9blocks", {}).save(folder / "original")
-    modules = []
-    for config, rewrites in ROWS.values():
+    generators = {}
+    for name, (config, _) in ROWS.items():
         family = "resnet" if config.get("separable") is False else FAMILY
-        modules.append(rewritten(build(family, config).eval(), rewrites)[0])
+        generators[name] = Generator.from_module(build(family, config), family, config)
+    modules = [rewritten(generators[name].build(), rewrites)[0] for name, (_, rewrites) in ROWS.items()]
     export_many(modules, [torch.zeros(shape)] * len(modules), folder, "onnx_fixed")
+    images = [(torch.rand(4, *shape[1:]) * 2 - 1,) for _ in range(8)]
+    for number, (name, generator) in enumerate(generators.items()):
+        form = FileForm(generator.build(), (images[0][0][:1],), axes=({},))
+        for column, format in INTEGER_FORMATS.items() if name in INTEGERS else ():
+            path = _file(folder, number, column)
+            export_generator(generator, form, path, format, precision=Precision("int8", images, 0))
+            print(f"{name}: {column}", flush=True)
 
 
 if __name__ == "__main__":
