@@ -79,10 +79,23 @@ def test_path_length_of_a_known_slope():
     StyleGan2Game(StyleGan2Options(), BATCH).mixing(batch()["input"][:2], 4)
     direction = torch.randn(2, 3, 8, 8).sum((1, 2, 3)) / 8
     lengths = (6 * direction.square()).sqrt()  # the squares of 6 numbers, as a mean over the layers
-    mean = 0.01 * lengths.mean()
+    mean = lengths.mean()
     torch.testing.assert_close(objective.memory()["mean_path_length"], mean)
     torch.testing.assert_close(loss, 2 * 4 * (lengths - mean).square().mean())
     assert path.loss(batch(), objective.forward(batch(), BATCH)) == {}
+
+
+def test_the_mean_path_length_is_that_of_all_lengths_until_there_are_a_hundred():
+    game = StyleGan2Game(StyleGan2Options(path_length_every=4), BATCH)
+    generator = networks().modules["generator"]
+    generator.__class__ = Painter
+    newest = {}
+    for number in (0, 1, 9, 200):
+        torch.manual_seed(0)
+        game.remember({"mean_path_length": torch.zeros(())})
+        game.path_loss(generator, batch()["input"], 4 * BATCH * number)
+        newest[number] = game.memory()["mean_path_length"].item()  # as far as it went from 0 to the same lengths
+    assert [newest[number] / newest[0] for number in (1, 9, 200)] == pytest.approx([0.5, 0.1, 0.01])
 
 
 def test_regularisers_share_optimizers_whose_memory_is_as_long_as_without_them():

@@ -131,8 +131,13 @@ class StyleGan2Game:
         return {"r1": self.options.r1 / 2 * self.options.r1_every * penalty}
 
     def path_loss(self, generator: StyleGan2Generator, latent: Tensor, num_images: int) -> Losses:
-        """The regulariser of the generator, at some of the steps. Source: Karras et al., CVPR 2020, equation 4."""
-        if self._step(num_images) % self.options.path_length_every:
+        """The regulariser of the generator, at some of the steps. Source: Karras et al., CVPR 2020, equation 4.
+
+        The mean is that of all lengths until there are a hundred. One that begins at 0, as in the authors' code, pulls
+        all slopes there for the first thousand steps, and a short training ends with images that hardly know styles.
+        """
+        number, rest = divmod(self._step(num_images), self.options.path_length_every)
+        if rest:
             return {}
         latent = latent[: max(1, int(len(latent) * self.options.path_length_share))]
         styles = generator.styles(latent, self.mixing(latent, generator.num_styles))
@@ -141,7 +146,7 @@ class StyleGan2Game:
         (slopes,) = torch.autograd.grad((images * direction).sum(), styles, create_graph=True)
         lengths = slopes.float().square().sum(2).mean(1).sqrt()
         mean = self._mean_length.to(lengths.device)
-        mean = mean + 0.01 * (lengths.detach().mean() - mean)
+        mean = mean + max(0.01, 1 / (number + 1)) * (lengths.detach().mean() - mean)
         self._mean_length = mean
         penalty = (lengths - mean).square().mean()
         return {"path_length": self.options.path_length * self.options.path_length_every * penalty}
