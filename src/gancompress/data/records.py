@@ -132,6 +132,19 @@ class Split(Options):
         return chosen
 
 
+def trained_and_held_out(share: float) -> dict[str, Split]:
+    """Splits of a data set that comes with ``train`` and ``val``: a part of the one for the search, the other as test.
+
+    Args:
+        share: Of ``train`` that is trained on.
+    """
+    return {
+        "train": Split(folder="train", fraction=(0.0, share)),
+        "search": Split(folder="train", fraction=(share, 1.0)),
+        "test": Split(folder="val"),
+    }
+
+
 def place_of(name: str) -> float:
     """Where a name lies in [0, 1): a hash, so that it never depends on the other names."""
     return zlib.crc32(name.encode()) / 2**32

@@ -5,6 +5,7 @@ Source: Cordts et al., The Cityscapes Dataset, CVPR 2016; classes and colours as
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 from pydantic import Field
@@ -12,7 +13,7 @@ from pydantic import Field
 from gancompress.data.kinds.labels import LabelledConfig
 from gancompress.data.label_maps import Classes
 from gancompress.data.palette import Rgb
-from gancompress.data.records import Split
+from gancompress.data.records import Split, trained_and_held_out
 
 CLASSES: tuple[tuple[str, Rgb], ...] = (
     ("unlabeled", (0, 0, 0)),
@@ -59,14 +60,6 @@ def _classes() -> Classes:
     return Classes(num_classes=len(CLASSES), ignore=(255,), names=names, colours=colours)
 
 
-def _splits() -> dict[str, Split]:
-    return {
-        "train": Split(folder="train", fraction=(0.0, 0.933)),
-        "search": Split(folder="train", fraction=(0.933, 1.0)),
-        "test": Split(folder="val"),
-    }
-
-
 class CityscapesConfig(LabelledConfig):
     """Items with "label" (the 35 label ids), "image" and "instance" from ``leftImg8bit`` and ``gtFine``.
 
@@ -82,4 +75,4 @@ class CityscapesConfig(LabelledConfig):
     label_ending: str = "_gtFine_labelIds"
     instance_ending: str = "_gtFine_instanceIds"
     classes: Classes = Field(default_factory=_classes)
-    splits: dict[str, Split] = Field(default_factory=_splits, min_length=1)
+    splits: dict[str, Split] = Field(default_factory=partial(trained_and_held_out, 0.933), min_length=1)

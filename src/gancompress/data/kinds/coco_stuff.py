@@ -5,13 +5,14 @@ Source: Caesar et al., COCO-Stuff, CVPR 2018; class names as published with it.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 from pydantic import Field
 
 from gancompress.data.kinds.labels import LabelledConfig
 from gancompress.data.label_maps import Classes
-from gancompress.data.records import Split
+from gancompress.data.records import Split, trained_and_held_out
 
 _THINGS_AND_STUFF = """
 person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant, street sign,
@@ -38,14 +39,6 @@ def _classes() -> Classes:
     return Classes(num_classes=len(NAMES), ignore=(255,), names=NAMES)
 
 
-def _splits() -> dict[str, Split]:
-    return {
-        "train": Split(folder="train", fraction=(0.0, 0.996)),
-        "search": Split(folder="train", fraction=(0.996, 1.0)),
-        "test": Split(folder="val"),
-    }
-
-
 class CocoStuffConfig(LabelledConfig):
     """Items with "label" (182 classes), "image" and "instance" from ``train_img``, ``train_label``, ``train_inst``.
 
@@ -58,4 +51,4 @@ class CocoStuffConfig(LabelledConfig):
     labels: str = "{folder}_label"
     instances: str | None = "{folder}_inst"
     classes: Classes = Field(default_factory=_classes)
-    splits: dict[str, Split] = Field(default_factory=_splits, min_length=1)
+    splits: dict[str, Split] = Field(default_factory=partial(trained_and_held_out, 0.996), min_length=1)
