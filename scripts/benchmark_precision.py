@@ -29,6 +29,7 @@ from torch import nn
 
 from gancompress.benchmark import Contestant, Task, ratio
 from gancompress.export import DEFAULT_MIN_PSNR_DB, FORMATS, Precision, export_generator, quality_of
+from gancompress.models.example_values import example_values
 from gancompress.models.families import build
 from gancompress.models.generator import Generator
 from gancompress.models.importers import load_generator
@@ -141,7 +142,7 @@ def time_network(home: Path, facts: dict[str, Any], rounds: int, threads: int | 
         contestants = {}
         for key, (runtime, format, precision) in entries.items():
             path = home / format / precision / FORMATS[format].file_name
-            task = Task(runtime, str(path), (1, 3, SIZE_PX, SIZE_PX), threads)
+            task = Task(runtime, path, (example_values((1, 3, SIZE_PX, SIZE_PX)),), threads)
             contestants[key] = stack.enter_context(Contestant(task))
         turns = [{key: each.times(3) for key, each in contestants.items()} for _ in range(rounds)]
     for (name, precision), (_, format, _) in entries.items():

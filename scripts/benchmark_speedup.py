@@ -20,6 +20,7 @@ from gancompress.export import FORMATS, Precision, export_generator
 from gancompress.export.many import export_many
 from gancompress.export.rewrites import rewritten
 from gancompress.models.config_strings import config_from_string
+from gancompress.models.example_values import example_values
 from gancompress.models.families import build
 from gancompress.models.generator import Generator
 from gancompress.tasks import FileForm
@@ -66,13 +67,14 @@ def main() -> None:
         return
 
     runtimes = given.runtime or ["onnxruntime", "openvino", "openvino_bf16", *INTEGER_FORMATS]
-    tasks = {("original", "eager"): Task("eager", str(given.folder / "original"), shape, given.threads)}
+    inputs = (example_values(shape),)
+    tasks = {("original", "eager"): Task("eager", given.folder / "original", inputs, given.threads)}
     for number, name in enumerate(ROWS):
         for column in runtimes:
             if column in INTEGER_FORMATS and name not in INTEGERS:
                 continue
             path, (runtime, *_) = _file(given.folder, number, column), column.split()
-            tasks[name, column] = Task(runtime, str(path), shape, given.threads)
+            tasks[name, column] = Task(runtime, path, inputs, given.threads)
     with ExitStack() as stack:
         each = {key: stack.enter_context(Contestant(task)) for key, task in tasks.items()}
         turns = [

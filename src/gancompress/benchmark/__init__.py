@@ -1,17 +1,18 @@
 """How fast networks are on real runtimes, measured so that ratios hold on a noisy machine."""
 
-from gancompress.benchmark.bench import Bench, Network, bench
-from gancompress.benchmark.contestants import RUNTIMES, Contestant, Task, available_runtimes
+from gancompress.benchmark.bench import Bench, bench
+from gancompress.benchmark.contestants import Contestant, Task
 from gancompress.benchmark.fastest import Fastest, Variant, export_fastest
 from gancompress.benchmark.plot import draw
+from gancompress.benchmark.runtimes import RUNTIMES, Candidate, available_runtimes
 from gancompress.benchmark.statistics import Timing, ratio
 
 __all__ = [
     "RUNTIMES",
     "Bench",
+    "Candidate",
     "Contestant",
     "Fastest",
-    "Network",
     "Task",
     "Timing",
     "Variant",

@@ -1,4 +1,4 @@
-"""The runtimes that networks are timed on, each in a process of its own."""
+"""Processes that time a network each, and what they are told."""
 
 from __future__ import annotations
 
@@ -6,54 +6,57 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from importlib.util import find_spec
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import torch
+from safetensors.torch import load, save
 
 from gancompress.errors import ExportError
-
-RUNTIMES: Mapping[str, str | None] = {
-    "eager": None,
-    "compiled": None,
-    "onnxruntime": "onnx",
-    "openvino": "openvino",
-    "openvino_bf16": "openvino",
-    "cuda": None,
-    "cuda_graph": None,
-}
-"""Every runtime with the format of the file that it runs; PyTorch's own run the network itself."""
+from gancompress.export.axes import Inputs
 
 
-def available_runtimes() -> list[str]:
-    """Those whose package or device is there; compiling takes up to minutes and is left to whoever asks for it."""
-    here = {
-        "eager": True,
-        "compiled": False,
-        "cuda": torch.cuda.is_available(),
-        "cuda_graph": torch.cuda.is_available(),
-    }
-    packages = {"onnxruntime": "onnxruntime", "openvino": "openvino", "openvino_bf16": "openvino"}
-    return [name for name in RUNTIMES if here.get(name) or (name in packages and find_spec(packages[name]))]
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Task:
     """What a process times.
 
     Attributes:
         runtime: A name in `RUNTIMES`.
-        path: A saved generator or a program (``.pt2``) for PyTorch's runtimes, else a file.
-        shape: Of the input.
+        path: A file; a saved generator or a program (``.pt2``) for PyTorch's runtimes; a network's file in the folder
+            of its page for ``browser``.
+        inputs: What it runs on, in the network's order; a page has its own.
         threads: Threads to run on; the runtime's own choice where it is None.
     """
 
     runtime: str
-    path: str
-    shape: tuple[int, ...]
+    path: Path
+    inputs: Inputs
     threads: int | None
+
+    def sent(self) -> bytes:
+        """A line of JSON, and the inputs behind it as safetensors."""
+        tensors = save(
+            {
+                str(number): each.detach().cpu().clone(memory_format=torch.contiguous_format)
+                for number, each in enumerate(self.inputs)
+            }
+        )
+        facts = {"runtime": self.runtime, "path": str(self.path), "threads": self.threads, "num_bytes": len(tensors)}
+        return json.dumps({"task": facts}).encode() + b"\n" + tensors
+
+    @classmethod
+    def received(cls, facts: Mapping[str, Any], stream: IO[bytes]) -> Self:
+        """What was sent.
+
+        Args:
+            facts: The ``task`` of the line.
+            stream: Where the inputs follow.
+        """
+        tensors = load(stream.read(facts["num_bytes"]))
+        inputs = tuple(tensors[str(number)] for number in range(len(tensors)))
+        return cls(facts["runtime"], Path(facts["path"]), inputs, facts["threads"])
 
 
 class Contestant:
@@ -72,15 +75,10 @@ class Contestant:
         Raises:
             ExportError: The runtime is missing, or refuses the network.
         """
-        self._name = f"{task.runtime} on {Path(task.path).name}"
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "gancompress.benchmark.worker", json.dumps(asdict(task))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        command = [sys.executable, "-m", "gancompress.benchmark.worker"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         try:
-            self._answer()
+            self.turn_to(task)
         except BaseException:
             self.__exit__()
             raise
@@ -91,30 +89,29 @@ class Contestant:
         Raises:
             ExportError: The runtime refuses it.
         """
-        self._name = f"{task.runtime} on {Path(task.path).name}"
-        self._ask({"task": asdict(task)})
+        self._name = f"{task.runtime} on {task.path.name}"
+        self._ask(task.sent())
 
     def times(self, num_runs: int) -> list[float]:
         """Milliseconds of runs behind one another, after one that is not counted."""
-        return self._ask({"times": num_runs})
+        return self._ask(_line({"times": num_runs}))
 
     def peak_bytes(self) -> int | None:
         """Memory at its highest, above that of the process before it opened the network; None where unknown."""
-        return self._ask({"memory": True})
+        return self._ask(_line({"memory": True}))
 
     def profile(self, num_runs: int) -> dict[str, float] | None:
         """Milliseconds of a run by kind of operator; None where the runtime does not tell."""
-        return self._ask({"profile": num_runs})
+        return self._ask(_line({"profile": num_runs}))
 
-    def _ask(self, question: Any) -> Any:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(question) + "\n")
-        self._process.stdin.flush()
-        return self._answer()
-
-    def _answer(self) -> Any:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+    def _ask(self, question: bytes) -> Any:
+        pipe, answers = self._process.stdin, self._process.stdout
+        assert pipe is not None
+        assert answers is not None
+        with suppress(BrokenPipeError):  # it has ended, which the missing answer tells
+            pipe.write(question)
+            pipe.flush()
+        line = answers.readline()
         if not line:
             raise ExportError(f"bench: {self._name} ended with status {self._process.wait()} before it had an answer")
         answer = json.loads(line)
@@ -130,5 +127,10 @@ class Contestant:
         """End the process."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                pipe.close()
+                with suppress(BrokenPipeError):
+                    pipe.close()
         self._process.wait()
+
+
+def _line(question: Mapping[str, Any]) -> bytes:
+    return json.dumps(question).encode() + b"\n"

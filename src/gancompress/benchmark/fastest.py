@@ -20,7 +20,7 @@ from gancompress.export import (
     Precision,
     export_generator,
 )
-from gancompress.export.axes import Inputs
+from gancompress.export.axes import Inputs, at_batch
 from gancompress.export.integers import kinds_of_layers, without_rounding
 from gancompress.models.generator import Generator
 from gancompress.report import Latency
@@ -199,10 +199,10 @@ class _Trial:
 
     def times(self, files: Mapping[str, tuple[str, Path]]) -> dict[str, list[list[float]]]:
         """Milliseconds of the runs of each turn, by name."""
-        shape = (1, *self.form.inputs[0].shape[1:])
+        inputs = at_batch(self.form.inputs, 1)
         with ExitStack() as stack:
             contestants = {
-                name: stack.enter_context(Contestant(Task(runtime, str(path), shape, self.threads)))
+                name: stack.enter_context(Contestant(Task(runtime, path, inputs, self.threads)))
                 for name, (runtime, path) in files.items()
             }
             turns = [{name: each.times(self.runs) for name, each in contestants.items()} for _ in range(self.rounds)]

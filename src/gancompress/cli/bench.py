@@ -10,51 +10,68 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from gancompress.cli.options import InputOption, JsonOption, SizeOption, Source, console, notices
+from gancompress.cli.options import (
+    FamilyOption,
+    InputOption,
+    JsonOption,
+    LabelsOption,
+    RunSizeOption,
+    console,
+    notices,
+)
 
 if TYPE_CHECKING:
     from gancompress.benchmark import Bench, Timing
 
 
 def bench(
-    original: Source,
+    original: Annotated[
+        str,
+        typer.Argument(
+            help="A directory written by gancompress, a checkpoint, a family's name, package.module:Class, or an "
+            "exported file (.onnx, .xml, .pt2)."
+        ),
+    ],
     compressed: Annotated[
         str | None,
         typer.Argument(help="Another one. Left out for a run directory: its teacher is the original."),
     ] = None,
     runtimes: Annotated[
         list[str] | None,
-        typer.Option("--runtime", help="eager, compiled, onnxruntime, openvino, openvino_bf16, cuda, cuda_graph."),
+        typer.Option(
+            "--runtime", help="eager, compiled, onnxruntime, openvino, openvino_bf16, browser, cuda, cuda_graph."
+        ),
     ] = None,
     batches: Annotated[list[int], typer.Option("--batch", min=1, help="Images at once; repeatable.")] = [1],  # noqa: B006
     rounds: Annotated[int, typer.Option(min=1, help="Turns of each network on each runtime.")] = 10,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of each runtime.")] = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the latencies to a PNG.")] = None,
-    size: SizeOption = "256x256",
+    size: RunSizeOption = None,
     inputs: InputOption = [],  # noqa: B006
+    labels: LabelsOption = None,
+    family: FamilyOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Time networks on real runtimes, in turns: latency, throughput, memory, size, and where the time goes."""
-    from gancompress.benchmark import Network, available_runtimes, draw
+    from gancompress.benchmark import available_runtimes, draw
     from gancompress.benchmark import bench as measured
-    from gancompress.cli.parsing import example_inputs, open_generator
-    from gancompress.errors import ConfigError
-    from gancompress.quantization import Quantization
+    from gancompress.cli.sources import (
+        InputChoices,
+        is_file_to_run,
+        job_of,
+        open_exported,
+        open_network,
+        sources_of,
+    )
 
-    if compressed is None and (Path(original) / "teacher").is_dir():
-        original, compressed = str(Path(original) / "teacher"), original
-    sources = {"original": original} | ({} if compressed is None else {"compressed": compressed})
-    networks = [Network(name, open_generator(source, None, [])) for name, source in sources.items()]
-    for source in sources.values():
-        if Quantization.load(source) is not None:
-            raise ConfigError(
-                f"{source}: got a quantized network, expected a float one; bench cannot time integers yet"
-            )
-    example, *more = example_inputs(networks[0].generator, size, inputs)
-    if more:
-        raise ConfigError(f"--input: got {1 + len(more)} inputs, expected one; bench cannot time more yet")
-    chosen = available_runtimes() if runtimes is None else runtimes
-    result = measured(networks, example, chosen, batches, rounds=rounds, threads=threads, say=notices.print)
+    sources, choices = sources_of(original, compressed), InputChoices(size, inputs, labels, family)
+    job = job_of(sources.values())
+    candidates = [
+        (open_exported if is_file_to_run(source) else open_network)(name, source, job, choices)
+        for name, source in sources.items()
+    ]
+    chosen = available_runtimes(candidates) if runtimes is None else runtimes
+    result = measured(candidates, chosen, batches, rounds=rounds, threads=threads, say=notices.print)
     if plot is not None:
         draw(result, plot)
     if as_json:

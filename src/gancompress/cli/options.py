@@ -38,7 +38,11 @@ RunSizeOption = Annotated[
 ]
 InputOption = Annotated[
     list[str],
-    typer.Option("--input", metavar="NxCx...", help="Shape of an input of package.module:Class; repeatable."),
+    typer.Option(
+        "--input",
+        metavar="NxCx...",
+        help="Shape of an input, where --size does not tell it: of package.module:Class, noise, a file; repeatable.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 

@@ -8,27 +8,22 @@ from pathlib import Path
 import torch
 
 from gancompress.cli.options import notices
-from gancompress.cli.parsing import example_inputs, open_generator
+from gancompress.cli.sources import InputChoices, job_of, open_network, sources_of
 from gancompress.data import Classes
-from gancompress.data.transform import Transform
 from gancompress.export import ExportReport
+from gancompress.export.named import NamedNetwork
 from gancompress.export.web import (
     Contents,
-    PageNetwork,
     Start,
-    drawn_label_maps,
-    drawn_scenes,
+    drawn_inputs,
     kind_of,
     principal_directions,
     read_samples,
     runtime_folder,
     write_page,
 )
-from gancompress.job import Job, load_job
-from gancompress.quantization import Quantization
-from gancompress.tasks import FileForm, LatentTask, SemanticTask, Task, find_task, label_map_form
-
-_SIZE = "256x256"
+from gancompress.job import Job
+from gancompress.tasks import LatentTask, SemanticTask, Task, find_task
 
 
 @dataclass(frozen=True)
@@ -68,58 +63,30 @@ def write_page_of(original: str, compressed: str | None, folder: Path, choices: 
         GanCompressError: In one of its kinds, where the user can mend it.
     """
     runtime = runtime_folder(choices.runtime)
-    description = Path(original) / "job.yaml"
-    job = load_job(str(description)) if description.is_file() else None
+    sources = sources_of(original, compressed)
+    job = job_of(sources.values())
     title = Path(original).resolve().name if job is None else job.name
-    if compressed is None and (Path(original) / "teacher").is_dir():
-        original, compressed = str(Path(original) / "teacher"), original
-    sources = {"original": original} if compressed is None else {"original": original, "compressed": compressed}
-    networks = [_network(name, source, job, choices) for name, source in sources.items()]
+    inputs = InputChoices(choices.size, labels=choices.labels, family=choices.family)
+    networks = [open_network(name, source, job, inputs) for name, source in sources.items()]
     return write_page(folder, _contents(title, networks[0], job, choices), networks, runtime, notices.print)
 
 
-def _network(name: str, source: str, job: Job | None, choices: PageChoices) -> PageNetwork:
-    generator = open_generator(source, choices.family, [])
-    module, quantization = generator.build(), Quantization.load(source)
-    if quantization is not None:
-        quantization.attach(module)
-    example = example_inputs(generator, choices.size or _usual_size(job), [])
-    if job is not None:
-        form = find_task(job.task, job.data).file_form(module, example[0])
-    elif choices.labels is not None:
-        form = label_map_form(module, choices.labels, example[0])
-    else:
-        form = FileForm(module, example)
-    return PageNetwork(name, generator, form, example)
-
-
-def _usual_size(job: Job | None) -> str:
-    """The size of the run's images, where they have one."""
-    if job is None:
-        return _SIZE
-    side, transform = getattr(job.data, "image_size", None), getattr(job.data, "transform", None)
-    size = (side, side) if side else transform.view_size if isinstance(transform, Transform) else None
-    return _SIZE if size is None else f"{size[0]}x{size[1]}"
-
-
-def _contents(title: str, network: PageNetwork, job: Job | None, choices: PageChoices) -> Contents:
+def _contents(title: str, network: NamedNetwork, job: Job | None, choices: PageChoices) -> Contents:
     task = Task("unpaired", paired=False) if job is None else find_task(job.task, job.data)
-    kind = kind_of(network.form)
+    kind, form = kind_of(network.form), network.form
     if kind == "latent":
         return _latent_contents(title, network, task)
-    size = (int(network.form.inputs[0].shape[-2]), int(network.form.inputs[0].shape[-1]))
+    start = choices.start or ("sketch" if task.paired else "photo")
+    size = (int(form.inputs[0].shape[-2]), int(form.inputs[0].shape[-1]))
     if kind == "image":
-        start = choices.start or ("sketch" if task.paired else "photo")
-        samples = read_samples(choices.samples, size) if choices.samples else drawn_scenes(start, size)
+        samples = read_samples(choices.samples, size) if choices.samples else drawn_inputs(form, start)
         return Contents(title, start, samples=samples)
-    classes = task.classes if isinstance(task, SemanticTask) else Classes(num_classes=int(network.form.facts["labels"]))
-    samples = (
-        read_samples(choices.samples, size, classes) if choices.samples else drawn_label_maps(classes.num_classes, size)
-    )
+    classes = task.classes if isinstance(task, SemanticTask) else Classes(num_classes=int(form.facts["labels"]))
+    samples = read_samples(choices.samples, size, classes) if choices.samples else drawn_inputs(form)
     return Contents(title, names=classes.shown_names, colours=classes.shown_colours, samples=samples)
 
 
-def _latent_contents(title: str, network: PageNetwork, task: Task) -> Contents:
+def _latent_contents(title: str, network: NamedNetwork, task: Task) -> Contents:
     notices.print("looking for directions that change the image most")
     names = task.classes if isinstance(task, LatentTask) else ()
     contents = Contents(title, names=names)

@@ -19,6 +19,7 @@ from gancompress.errors import ConfigError, PlanError, nearest
 from gancompress.importance import Probe
 from gancompress.models.config import LatentConfig
 from gancompress.models.config_strings import widths_from_string
+from gancompress.models.example_values import example_values
 from gancompress.models.families import FAMILIES, build, find_family
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
@@ -59,7 +60,7 @@ def example_inputs(generator: Generator, size: str, inputs: Sequence[str]) -> tu
     """Inputs to trace and measure a generator with."""
     if is_import_path(generator.family) or (inputs and _from_noise(generator)):
         shapes = [parse_sizes("--input", shape, None) for shape in inputs] or [(1, 3, *parse_sizes("--size", size, 2))]
-        return tuple(torch.arange(math.prod(shape), dtype=torch.float32).sin().view(shape) for shape in shapes)
+        return tuple(example_values(shape) for shape in shapes)
     if inputs:
         raise ConfigError(f"--input: {generator.family} takes an image; say its size with --size HxW")
     height, width = parse_sizes("--size", size, 2)

@@ -10,11 +10,12 @@ from torch import Tensor
 Inputs = tuple[Tensor, ...]
 Axes = Mapping[int, str]
 
-_AXES_BY_RANK: Mapping[int, Axes] = {
+AXES_BY_RANK: Mapping[int, Axes] = {
     0: {},
     3: {0: "batch", 2: "length"},
     4: {0: "batch", 2: "height", 3: "width"},
 }
+"""The axes of an input by their number; of all others the first is the batch."""
 
 
 def input_names(inputs: Inputs) -> list[str]:
@@ -32,7 +33,7 @@ def default_axes(inputs: Inputs, names: Sequence[str]) -> list[Axes]:
         like = next(each for each in inputs if each.dim() == tensor.dim())
         return {
             axis: size if axis == 0 or tensor.shape[axis] == like.shape[axis] else f"{name}_{size}"
-            for axis, size in _AXES_BY_RANK.get(tensor.dim(), {0: "batch"}).items()
+            for axis, size in AXES_BY_RANK.get(tensor.dim(), {0: "batch"}).items()
         }
 
     return [axes(tensor, name) for tensor, name in zip(inputs, names, strict=True)]
@@ -76,3 +77,21 @@ def to_trace(inputs: Inputs, dynamic: Sequence[Axes]) -> Inputs:
         [max(n, 2) if i in axes else n for i, n in enumerate(x.shape)] for x, axes in zip(inputs, dynamic, strict=True)
     ]
     return tuple(of_shape(tensor, shape) for tensor, shape in zip(inputs, sizes, strict=True))
+
+
+def at_batch(inputs: Inputs, batch: int) -> Inputs:
+    """The inputs with so many of everything along their first axis, drawn from the examples.
+
+    Args:
+        inputs: Examples, of any batch; a number alone belongs to no batch.
+        batch: How many.
+    """
+    return tuple(of_shape(each, (batch, *each.shape[1:])) if each.dim() else each for each in inputs)
+
+
+def image_size(inputs: Inputs) -> tuple[int, int] | None:
+    """Height and width of what comes in first, images [b, c, h, w] or label maps [b, h, w]; None of anything else."""
+    first = inputs[0]
+    if first.dim() == 4 or (first.dim() == 3 and not first.is_floating_point()):
+        return int(first.shape[-2]), int(first.shape[-1])
+    return None

@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gancompress.errors import CheckpointError, ConfigError, InputSizeError
+from gancompress.errors import CheckpointError, ConfigError
 from gancompress.export.contract import contract_of, from_text
+from gancompress.export.input_contract import InputContract
 from gancompress.export.runtimes import torch_runtime
 from gancompress.export.runtimes.files import ENDINGS, open_file
 from gancompress.export.runtimes.runner import Runner
@@ -21,8 +22,6 @@ from gancompress.models.label_input import one_hot
 from gancompress.quantization import Quantization
 
 Images = TypeVar("Images", Tensor, np.ndarray, Image.Image)
-
-_ROLES = {"NCHW": "images", "NHW": "label maps", "NC": "noise"}
 
 
 class Loaded:
@@ -37,6 +36,7 @@ class Loaded:
         """Made by `load`."""
         self.contract = contract
         self._path, self._runner = path, runner
+        self._takes = InputContract(path, contract, runner.inputs)
 
     def __call__(self, images: Images, *others: Tensor | np.ndarray | Image.Image) -> Images:
         """Run the network.
@@ -122,47 +122,12 @@ class Loaded:
         return result[..., 0] if result.shape[-1] == 1 and gray else result
 
     def _run(self, values: tuple[Tensor, ...]) -> Tensor:
+        self._takes.check(values)
         inputs = self._runner.inputs
-        if inputs and len(values) != len(inputs):
-            names = ", ".join(each.name for each in inputs)
-            raise ConfigError(f"{self._path}: got {len(values)} inputs, expected {len(inputs)}: {names}")
-        self._check(tuple(values[0].shape))
-        for tensor, known in zip(values, inputs, strict=bool(inputs)):
-            if any(size not in (None, got) for size, got in zip(known.shape, tensor.shape, strict=False)):
-                wanted = "x".join("any" if size is None else str(size) for size in known.shape)
-                raise InputSizeError(
-                    f"{self._path}: got values of {'x'.join(map(str, tensor.shape))} for {known.name}, expected "
-                    f"{wanted}, the size that the file was exported for; export it with free sizes, or for this one"
-                )
         typed = (
             tuple(tensor.to(known.dtype) for tensor, known in zip(values, inputs, strict=True)) if inputs else values
         )
         return self._runner.run(typed)[0].float()
-
-    def _check(self, shape: tuple[int, ...]) -> None:
-        """What a runtime would refuse in words of its own, of the first input."""
-        contract, layout = self.contract, self.contract.get("layout", "")
-        if layout not in _ROLES:
-            return
-        channels = contract.get("channels", contract.get("latent_size", 0) + contract.get("num_classes", 0))
-        if layout == "NHW" and len(shape) != 3:
-            raise ConfigError(f"{self._path}: got values of shape {list(shape)}, expected label maps [b, h, w]")
-        if layout == "NCHW" and (len(shape) != 4 or shape[1] != channels):
-            raise ConfigError(
-                f"{self._path}: got values of shape {list(shape)}, expected {channels} channels in layout NCHW "
-                "(bytes: channels last)"
-            )
-        if layout == "NC" and shape[-1:] != (channels,):
-            raise ConfigError(
-                f"{self._path}: got values of shape {list(shape)}, expected {channels} channels in layout NC"
-            )
-        if layout != "NC":
-            multiple, smallest = contract.get("size_multiple_px", 1), contract.get("min_size_px", 1)
-            if any(side % multiple or side < smallest for side in shape[-2:]):
-                raise InputSizeError(
-                    f"{self._path}: got {_ROLES[layout]} of {shape[-2]}x{shape[-1]} (height x width), expected both "
-                    f"divisible by {multiple} and at least {smallest} px; resize them"
-                )
 
 
 def _as_map(values: Tensor | np.ndarray | Image.Image) -> Tensor:

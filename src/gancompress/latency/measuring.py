@@ -14,6 +14,7 @@ from gancompress.benchmark import Contestant, Task
 from gancompress.export import FORMATS, export_generator
 from gancompress.export.many import export_many
 from gancompress.latency.device import Target
+from gancompress.models.example_values import example_values
 from gancompress.models.generator import Generator
 from gancompress.tasks import FileForm
 
@@ -65,12 +66,15 @@ def time_files(
         target: The runtime.
         rounds: Turns of each file.
     """
-    tasks = [Task(target.runtime, str(path), shape, target.threads) for path, shape in zip(paths, shapes, strict=True)]
-    runs: list[list[float]] = [[] for _ in tasks]
-    with Contestant(tasks[0]) as contestant:
+
+    def task(number: int) -> Task:
+        return Task(target.runtime, paths[number], (example_values(shapes[number]),), target.threads)
+
+    runs: list[list[float]] = [[] for _ in paths]
+    with Contestant(task(0)) as contestant:
         for _ in range(rounds):
-            for task, own in zip(tasks, runs, strict=True):
-                contestant.turn_to(task)
+            for number, own in enumerate(runs):
+                contestant.turn_to(task(number))
                 first = contestant.times(2)
                 own += first
                 own += contestant.times(max(1, min(_MOST_RUNS, round(_TURN_MS / min(first)))))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from gancompress.errors import ConfigError, InputSizeError, nearest
 from gancompress.models.cartoongan import CartoonGanConfig, CartoonGanGenerator
 from gancompress.models.config import FamilyConfig
+from gancompress.models.example_values import example_values
 from gancompress.models.import_path import build_network, is_import_path
 from gancompress.models.multiscale import MultiscalePatchGan, MultiscalePatchGanConfig
 from gancompress.models.patchgan import PatchGan, PatchGanConfig, PixelGan, PixelGanConfig
@@ -92,8 +92,7 @@ class Family:
             InputSizeError: The network cannot take this size.
         """
         check_size(self.name, config, size)
-        shape = (1, *self.parse(config).input_shape(size))
-        return (torch.arange(math.prod(shape), dtype=torch.float32, device=device).sin().view(shape),)
+        return (example_values((1, *self.parse(config).input_shape(size)), device=device),)
 
     def input_contract(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """What an input must be like, and the colour order of the images, as it is written next to the weights."""

@@ -45,8 +45,10 @@ class LabelInput(nn.Module):
             labels: Labels from 0 to ``num_labels - 1``.
             edges: Where instances meet [b, h, w], numbers 0 and 1 or truth values; only for a network that uses them.
         """
+        return self.network(self.channels(labels, edges))
+
+    def channels(self, labels: Tensor, edges: Tensor | None = None) -> Tensor:
+        """What the network takes, [b, channels, h, w] of 0 and 1; arguments as those of `forward`."""
         dtype = next(self.network.parameters()).dtype
         channels = one_hot(labels, self.num_labels, dtype)
-        if edges is not None:
-            channels = torch.cat([channels, edges[:, None].to(dtype)], dim=1)
-        return self.network(channels)
+        return channels if edges is None else torch.cat([channels, edges[:, None].to(dtype)], dim=1)

@@ -21,7 +21,8 @@ from PIL import Image
 from torch import Tensor
 
 from gancompress.data import instance_edges
-from gancompress.export.web import Contents, PageNetwork, PageServer, drawn_label_maps, drawn_scenes, write_page
+from gancompress.export.named import NamedNetwork
+from gancompress.export.web import Contents, PageServer, drawn_label_maps, drawn_scenes, write_page
 from gancompress.models.families import FAMILIES, build
 from gancompress.models.generator import Generator
 from gancompress.tasks import FileForm, label_map_form
@@ -38,7 +39,7 @@ FLAT_TOLERANCE = 4e-3
 """Half a level: instance norms enlarge the rounding of pictures that are nearly flat."""
 
 
-def network(name: str, family: str, config: dict[str, Any]) -> PageNetwork:
+def network(name: str, family: str, config: dict[str, Any]) -> NamedNetwork:
     module = build(family, config)
     with torch.no_grad():
         for tensor in module.parameters():
@@ -49,7 +50,7 @@ def network(name: str, family: str, config: dict[str, Any]) -> PageNetwork:
     form = FileForm(generator.build(), example)
     if config.get("in_channels") == LABELS + 1:
         form = label_map_form(generator.build(), LABELS, example[0])
-    return PageNetwork(name, generator, form, example)
+    return NamedNetwork(name, generator, form, example)
 
 
 @dataclass
@@ -57,7 +58,7 @@ class Page:
     """A page on the disk, and what it shows."""
 
     folder: Path
-    networks: list[PageNetwork]
+    networks: list[NamedNetwork]
 
 
 @pytest.fixture(scope="session")

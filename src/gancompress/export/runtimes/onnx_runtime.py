@@ -15,7 +15,9 @@ from gancompress.export.runtimes.runner import Input, Runner
 
 _DTYPES = {
     "tensor(float)": torch.float32,
+    "tensor(double)": torch.float64,
     "tensor(float16)": torch.float16,
+    "tensor(int8)": torch.int8,
     "tensor(int32)": torch.int32,
     "tensor(int64)": torch.int64,
     "tensor(uint8)": torch.uint8,
@@ -61,9 +63,13 @@ def session(path: Path, threads: int | None = None, profile: Path | None = None)
 
 
 def runner(opened: Any) -> Runner:
-    """A session as a function."""
+    """A session as a function.
+
+    Raises:
+        ExportError: An input is no tensor of numbers.
+    """
     inputs = tuple(
-        Input(each.name, tuple(size if isinstance(size, int) else None for size in each.shape), _DTYPES[each.type])
+        Input(each.name, tuple(size if isinstance(size, int) else None for size in each.shape), _dtype(each))
         for each in opened.get_inputs()
     )
 
@@ -72,3 +78,9 @@ def runner(opened: Any) -> Runner:
         return [torch.from_numpy(array) for array in opened.run(None, arrays)]
 
     return Runner(run, opened.get_modelmeta().custom_metadata_map, inputs)
+
+
+def _dtype(given: Any) -> torch.dtype:
+    if given.type not in _DTYPES:
+        raise ExportError(f"input {given.name}: got {given.type}, expected one of {', '.join(_DTYPES)}")
+    return _DTYPES[given.type]

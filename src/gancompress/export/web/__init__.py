@@ -1,17 +1,17 @@
 """A page that runs generators on the device of whoever looks at it: a folder of static files, and a server for it."""
 
 from gancompress.export.web.directions import principal_directions
-from gancompress.export.web.manifest import Contents, PageNetwork, Start, kind_of
+from gancompress.export.web.manifest import Contents, Start, kind_of
 from gancompress.export.web.page import is_page, write_page
 from gancompress.export.web.runtime import runtime_folder
-from gancompress.export.web.samples import drawn_label_maps, drawn_scenes, read_samples
+from gancompress.export.web.samples import drawn_inputs, drawn_label_maps, drawn_scenes, read_samples
 from gancompress.export.web.server import PageServer
 
 __all__ = [
     "Contents",
-    "PageNetwork",
     "PageServer",
     "Start",
+    "drawn_inputs",
     "drawn_label_maps",
     "drawn_scenes",
     "is_page",

@@ -8,14 +8,14 @@ from typing import Any, Literal
 
 import torch
 from PIL import Image
-from torch import Tensor
 
 from gancompress.cost.measured import measure
 from gancompress.data.palette import DONT_CARE, Rgb, distinct_colour
 from gancompress.errors import ExportError
 from gancompress.export.contract import contract_of
+from gancompress.export.named import NamedNetwork
 from gancompress.export.parity import ExportReport
-from gancompress.models.generator import Generator, skeleton
+from gancompress.models.generator import skeleton
 from gancompress.models.import_path import is_import_path
 from gancompress.tasks import FileForm
 
@@ -23,23 +23,6 @@ FORMAT = "gancompress-page"
 
 Start = Literal["sketch", "photo"]
 """What the page of a network of images begins with: a pad to draw on, or a photograph."""
-
-
-@dataclass(frozen=True)
-class PageNetwork:
-    """A generator on a page.
-
-    Attributes:
-        name: How the page calls it; also its file's name.
-        generator: The generator.
-        form: How its file takes its inputs, with examples of the size that the page begins with.
-        example: What the generator itself takes, of the same size.
-    """
-
-    name: str
-    generator: Generator
-    form: FileForm
-    example: tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -96,7 +79,7 @@ def kind_of(form: FileForm) -> Literal["image", "labels", "latent"]:
     )
 
 
-def check_networks(networks: Sequence[PageNetwork]) -> None:
+def check_networks(networks: Sequence[NamedNetwork]) -> None:
     """Refuse what no page can show, before anything is exported.
 
     Raises:
@@ -111,7 +94,9 @@ def check_networks(networks: Sequence[PageNetwork]) -> None:
             raise ExportError(f"web: got {other.name} with inputs {got}, expected {wanted}, those of {first.name}")
 
 
-def manifest_of(contents: Contents, networks: Sequence[PageNetwork], reports: Sequence[ExportReport]) -> dict[str, Any]:
+def manifest_of(
+    contents: Contents, networks: Sequence[NamedNetwork], reports: Sequence[ExportReport]
+) -> dict[str, Any]:
     """All that the page's program must know.
 
     Args:
@@ -133,7 +118,7 @@ def sample_file(index: int) -> str:
     return f"samples/{index}.png"
 
 
-def _input(contents: Contents, network: PageNetwork) -> dict[str, Any]:
+def _input(contents: Contents, network: NamedNetwork) -> dict[str, Any]:
     form, kind = network.form, kind_of(network.form)
     names = list(form.names or ("input",))
     if kind == "latent":
@@ -170,7 +155,7 @@ def _labels(contents: Contents, form: FileForm) -> list[dict[str, Any]]:
     ]
 
 
-def _network(network: PageNetwork, report: ExportReport) -> dict[str, Any]:
+def _network(network: NamedNetwork, report: ExportReport) -> dict[str, Any]:
     generator, example = network.generator, network.example
     if is_import_path(generator.family):
         cost = measure(generator.build(), example)

@@ -9,8 +9,9 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from gancompress.export.generator import export_generator
+from gancompress.export.named import NamedNetwork
 from gancompress.export.parity import ExportReport
-from gancompress.export.web.manifest import FORMAT, Contents, PageNetwork, check_networks, manifest_of, sample_file
+from gancompress.export.web.manifest import FORMAT, Contents, check_networks, manifest_of, sample_file
 from gancompress.export.web.runtime import FILES
 from gancompress.models.weight_files import write_atomically
 
@@ -21,7 +22,7 @@ RUNTIME_FOLDER = "runtime"
 def write_page(
     folder: Path,
     contents: Contents,
-    networks: Sequence[PageNetwork],
+    networks: Sequence[NamedNetwork],
     runtime: Path,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[ExportReport]:

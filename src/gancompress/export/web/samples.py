@@ -13,12 +13,31 @@ from gancompress.data.label_maps import decode_label
 from gancompress.data.scene import random_scene, render
 from gancompress.data.storage import File, open_storage
 from gancompress.errors import DataError
-from gancompress.export.web.manifest import Sample, Start
+from gancompress.export.web.manifest import Sample, Start, kind_of
+from gancompress.tasks import FileForm
 
 Size = tuple[int, int]
 """Height and width in pixels."""
 
 _MOST = 12
+
+
+def drawn_inputs(form: FileForm, start: Start = "photo", count: int = 6) -> list[Sample]:
+    """Some inputs of a network of images or label maps; none of one that draws from noise.
+
+    Args:
+        form: How its file takes its inputs.
+        start: Whether images are sketches or photos.
+        count: How many.
+
+    Raises:
+        ExportError: As `kind_of`.
+    """
+    kind, first = kind_of(form), form.inputs[0]
+    if kind == "latent":
+        return []
+    size = (int(first.shape[-2]), int(first.shape[-1]))
+    return drawn_scenes(start, size, count) if kind == "image" else drawn_label_maps(_labels(form), size, count)
 
 
 def drawn_scenes(start: Start, size: Size, count: int = 6) -> list[Sample]:
@@ -79,6 +98,11 @@ def read_samples(folder: Path, size: Size, classes: Classes | None = None) -> li
             image = _cut(decode_label(file, classes, Decoding()).image, size, Image.Resampling.NEAREST)
         samples.append(Sample(Path(name).stem, image))
     return samples
+
+
+def _labels(form: FileForm) -> int:
+    """Labels that label maps are drawn of: all but "don't care"."""
+    return int(form.facts.get("dont_care", form.facts["labels"]))
 
 
 def _cut(image: Image.Image, size: Size, filter: Image.Resampling) -> Image.Image:

@@ -120,22 +120,25 @@ turns.addEventListener("image", ({ detail: { name, values, dims, version } }) =>
 turns.addEventListener("change", () => {
   const medians = turns.networks.map(({ times }) => (times.length ? median(times) : null));
   const slowest = Math.max(...medians.filter((ms) => ms !== null), 1e-9);
-  turns.networks.forEach(({ name, ready, share, times, wanted }, index) => {
+  turns.networks.forEach(({ name, ready, share, times, runs, wanted }, index) => {
     const { card, ms, rate, bar } = cards.get(name);
     const middle = medians[index];
     card.classList.toggle("unwanted", !wanted);
     ms.textContent = middle === null ? "…" : duration(middle);
     const loading = ready ? "" : share > 0 ? `loading, ${Math.round(100 * share)} %` : "loading";
-    rate.textContent = middle === null ? loading : `${few(1000 / middle)} images/s, median of ${times.length}`;
+    const measured = runs > 1 ? `median of ${times.length}` : "first run";
+    rate.textContent = middle === null ? loading : `${few(1000 / middle)} images/s, ${measured}`;
     bar.style.width = middle === null ? 0 : `${(100 * middle) / slowest}%`;
   });
-  if (medians.length === 2 && medians.every((ms) => ms !== null)) showFaster(medians[0] / medians[1]);
+  if (medians.length === 2) showFaster(turns.networks.every(({ runs }) => runs > 1) ? medians[0] / medians[1] : null);
   if (turns.networks.every(({ ready }) => ready) && !at("status").classList.contains("failed")) say("Ready.");
 });
 
+/** How many times faster the compressed network is; null before both have run more than once. */
 function showFaster(ratio) {
   const { badge } = cards.get("compressed");
-  badge.hidden = false;
+  badge.hidden = ratio === null;
+  if (ratio === null) return;
   badge.textContent = ratio >= 1 ? `${few(ratio, 2)}x faster` : `${few(1 / ratio, 2)}x slower`;
 }
 

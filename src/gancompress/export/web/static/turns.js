@@ -109,8 +109,8 @@ export class Turns extends EventTarget {
     const network = this._named(name);
     this.busy = false;
     network.shown = version;
-    // The first run on a size makes room and, on a GPU, compiles.
-    if (network.runs++ > 0) network.times = [...network.times, ms].slice(-KEPT);
+    // The first run on a size makes room and, on a GPU, compiles: its time counts until there is another.
+    network.times = (network.runs++ > 1 ? [...network.times, ms] : [ms]).slice(-KEPT);
     if (this.series) {
       if (this.series.skipped.has(name)) this.series.times[name].push(ms);
       else this.series.skipped.add(name);

@@ -1,0 +1,107 @@
+"""A network that the page of `gancompress demo` runs, in Chromium without a window."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+from gancompress.benchmark.contestants import Task
+from gancompress.errors import ExportError
+from gancompress.export.runtimes.packages import optional
+from gancompress.export.web import PageServer
+
+_LOOK_AGAIN_S = 0.05
+_OPENED = "window.demo && demo.turns.worker"
+_READY = "demo.turns.idle && demo.turns.networks.every((each) => each.ready && each.shown)"
+
+
+class InBrowser:
+    """The one network of a page, run by the page's own program (onnxruntime-web, WebAssembly) on the page's input.
+
+    Its times are those that the page takes: from the numbers that go in to the numbers that come out.
+    """
+
+    def __init__(self, task: Task) -> None:
+        """Serve the page, open it, and wait until the network has drawn its first image.
+
+        Raises:
+            ExportError: Playwright or Chromium is missing, or the page does not run there.
+        """
+        self._complaints: list[str] = []
+        with ExitStack() as stack:
+            server = stack.enter_context(PageServer(task.path.parent))
+            playwright = stack.enter_context(playwright_api().sync_playwright())
+            browser = playwright.chromium.launch(executable_path=chromium(playwright))
+            stack.callback(browser.close)
+            self._page = browser.new_page()
+            self._page.on("pageerror", lambda error: self._complaints.append(str(error)))
+            self._page.goto(server.address, timeout=0)
+            self._wait_until(_OPENED)
+            if task.threads is not None:
+                self._page.evaluate(f"demo.turns.open('wasm', {task.threads})")
+            self._wait_until(_READY)
+            self._stack = stack.pop_all()
+
+    def times(self, num_runs: int) -> list[float]:
+        """Milliseconds of runs behind one another, after one that is not counted."""
+        (times,) = self._page.evaluate(f"demo.time({num_runs}).then(Object.values)")
+        return times
+
+    def peak_bytes(self, before: int | None) -> int | None:
+        """None: memory is the browser's."""
+        return None
+
+    def profile(self, num_runs: int) -> dict[str, float] | None:
+        """None: the page does not tell."""
+        return None
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the browser."""
+        self._stack.close()
+
+    def _wait_until(self, condition: str) -> None:
+        """Asked from outside again and again: the page lets nobody evaluate text inside."""
+        while not self._page.evaluate(f"!!({condition})"):
+            status = self._page.locator("#status.failed")
+            if status.count():
+                self._complaints.append(status.inner_text())
+            if self._complaints:
+                raise ExportError(f"the page says: {self._complaints[0]}")
+            time.sleep(_LOOK_AGAIN_S)
+
+
+def playwright_api() -> Any:
+    """Playwright's `sync_api`.
+
+    Raises:
+        ExportError: It is missing.
+    """
+    return optional("playwright.sync_api", "browser", "browser: opening a page")
+
+
+def chromium(playwright: Any) -> str:
+    """The Chromium of this machine, or else Playwright's own.
+
+    Args:
+        playwright: Playwright, started.
+
+    Raises:
+        ExportError: There is neither.
+    """
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if (path := shutil.which(name)) is not None:
+            return path
+    path = playwright.chromium.executable_path
+    if not Path(path).is_file():
+        raise ExportError(
+            "browser: found no Chromium, expected chromium or google-chrome among the programs of this machine, or "
+            "Playwright's own: pip install 'gancompress[browser]' and playwright install chromium"
+        )
+    return path

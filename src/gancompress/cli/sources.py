@@ -1,0 +1,116 @@
+"""From what a user names to networks and files, how they take their inputs, and examples of those."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gancompress.cli.parsing import example_inputs, open_generator, parse_sizes
+from gancompress.data.transform import Transform
+from gancompress.errors import InputSizeError
+from gancompress.export.axes import image_size
+from gancompress.export.contract import from_text
+from gancompress.export.input_contract import InputContract
+from gancompress.export.named import NamedFile, NamedNetwork
+from gancompress.export.runtimes.files import ENDINGS, open_file
+from gancompress.job import Job, load_job
+from gancompress.models.label_input import LabelInput
+from gancompress.quantization import Quantization
+from gancompress.tasks import FileForm, find_task, label_map_form
+
+_SIZE = "256x256"
+
+
+@dataclass(frozen=True)
+class InputChoices:
+    """What a user may choose about inputs; None leaves it to the run, or to what is usual.
+
+    Attributes:
+        size: Height and width, such as "256x256".
+        shapes: Of every input, such as "1x512", where a size does not tell them.
+        labels: Labels of networks that take label maps, where no run tells.
+        family: What checkpoints hold, where their tensors do not tell.
+    """
+
+    size: str | None = None
+    shapes: Sequence[str] = ()
+    labels: int | None = None
+    family: str | None = None
+
+
+def sources_of(original: str, compressed: str | None) -> dict[str, str]:
+    """One network or two, by the name that they get; of a run directory its teacher is the original."""
+    if compressed is None and (Path(original) / "teacher").is_dir():
+        original, compressed = str(Path(original) / "teacher"), original
+    return {"original": original} | ({} if compressed is None else {"compressed": compressed})
+
+
+def job_of(sources: Iterable[str]) -> Job | None:
+    """The job of the first run directory among them."""
+    descriptions = (Path(source) / "job.yaml" for source in sources)
+    return next((load_job(str(each)) for each in descriptions if each.is_file()), None)
+
+
+def is_file_to_run(source: str) -> bool:
+    """Whether it is an exported file."""
+    return Path(source).suffix in ENDINGS and Path(source).is_file()
+
+
+def open_network(name: str, source: str, job: Job | None, choices: InputChoices) -> NamedNetwork:
+    """A network that an argument of the command line names.
+
+    Args:
+        name: Its name from now on.
+        source: What the user named.
+        job: Of the run that it belongs to, which tells how its files take inputs.
+        choices: What the user chose.
+
+    Raises:
+        GanCompressError: In one of its kinds, where the user can mend it.
+    """
+    generator = open_generator(source, choices.family, [])
+    module, quantization = generator.build(), Quantization.load(source)
+    if quantization is not None:
+        quantization.attach(module)
+    example = example_inputs(generator, choices.size or _usual_size(job), choices.shapes)
+    if job is not None and len(example) == 1:
+        form = find_task(job.task, job.data).file_form(module, example[0])
+    elif choices.labels is not None:
+        form = label_map_form(module, choices.labels, example[0])
+    else:
+        form = FileForm(module, example)
+    if isinstance(form.module, LabelInput):
+        example = (form.module.channels(*form.inputs),)
+    return NamedNetwork(name, generator, form, example)
+
+
+def open_exported(name: str, source: str, job: Job | None, choices: InputChoices) -> NamedFile:
+    """An exported file that an argument of the command line names; arguments as those of `open_network`.
+
+    Raises:
+        ConfigError: The file does not tell the sizes of its inputs.
+        InputSizeError: It does not take images of this size.
+        ExportError: Its runtime is missing, or refuses it.
+    """
+    path = Path(source)
+    runner = open_file(path)
+    takes = InputContract(path, from_text(runner.metadata), runner.inputs)
+    height, width = parse_sizes("--size", choices.size or _usual_size(job), 2)
+    inputs = takes.examples((height, width), [parse_sizes("--input", shape, None) for shape in choices.shapes])
+    found = image_size(inputs)
+    if choices.size is not None and not choices.shapes and found not in (None, (height, width)):
+        raise InputSizeError(
+            f"{path}: got --size {choices.size}, expected {found[0]}x{found[1]}, the size that the file was exported "
+            "for; leave --size out, or export it with free sizes"
+        )
+    return NamedFile(name, path, takes, inputs)
+
+
+def _usual_size(job: Job | None) -> str:
+    """The size of the run's images, where they have one."""
+    if job is None:
+        return _SIZE
+    side, transform = getattr(job.data, "image_size", None), getattr(job.data, "transform", None)
+    size = (side, side) if side else transform.view_size if isinstance(transform, Transform) else None
+    return _SIZE if size is None else f"{size[0]}x{size[1]}"

@@ -1,0 +1,122 @@
+"""What a network takes, by what its file says and what its runtime knows: values that fit, and what does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gancompress.errors import ConfigError, InputSizeError
+from gancompress.export.axes import AXES_BY_RANK, Inputs
+from gancompress.export.runtimes.runner import Input
+from gancompress.models.example_values import example_values
+from gancompress.tasks import MAP_AXES
+
+_ROLES = {"NCHW": "images", "NHW": "label maps", "NC": "noise"}
+
+
+@dataclass(frozen=True)
+class InputContract:
+    """What a network takes.
+
+    Attributes:
+        path: Where it is, for messages.
+        facts: What its file says: layout, channels, sizes; empty where it says nothing.
+        inputs: What its runtime knows, in order; empty where only the network's code tells.
+    """
+
+    path: Path
+    facts: Mapping[str, Any]
+    inputs: tuple[Input, ...]
+
+    def check(self, values: Inputs) -> None:
+        """Refuse what a runtime would refuse in words of its own.
+
+        Args:
+            values: What is to come in, in order.
+
+        Raises:
+            ConfigError: Other inputs than the network takes: their number, their layout or their channels.
+            InputSizeError: The network cannot take this size, or this batch.
+        """
+        inputs = self.inputs
+        if inputs and len(values) != len(inputs):
+            raise ConfigError(f"{self.path}: got {len(values)} inputs, expected {len(inputs)}: {self._names}")
+        self._check_first(tuple(values[0].shape))
+        for tensor, known in zip(values, inputs, strict=bool(inputs)):
+            fits = len(known.shape) == tensor.dim() and all(
+                size in (None, got) for size, got in zip(known.shape, tensor.shape, strict=True)
+            )
+            if not fits:
+                wanted = "x".join("any" if size is None else str(size) for size in known.shape)
+                raise InputSizeError(
+                    f"{self.path}: got values of {'x'.join(map(str, tensor.shape))} for {known.name}, expected "
+                    f"{wanted}, the size that the file was exported for; export it with free sizes, or for this one"
+                )
+
+    def examples(self, size: tuple[int, int], shapes: Sequence[tuple[int, ...]] = ()) -> Inputs:
+        """Values that the network takes, the same every time, batch 1 where it is free.
+
+        Args:
+            size: Height and width in pixels, where they are free.
+            shapes: Of every input, where neither the file nor the size tells them.
+
+        Raises:
+            ConfigError: Of an input more is free than batch, height and width, and there are no shapes; or as `check`.
+            InputSizeError: As `check`.
+        """
+        if shapes and len(shapes) != len(self.inputs):
+            raise ConfigError(
+                f"{self.path}: got {len(shapes)} shapes, expected {len(self.inputs)}, one for each of {self._names}"
+            )
+        chosen = shapes or [self._shape(each, size) for each in self.inputs]
+        labels = int(self.facts.get("labels", 1))
+        values = tuple(
+            example_values(shape, known.dtype, num_integers=labels)
+            for shape, known in zip(chosen, self.inputs, strict=True)
+        )
+        self.check(values)
+        return values
+
+    @property
+    def _names(self) -> str:
+        return ", ".join(each.name for each in self.inputs)
+
+    def _shape(self, known: Input, size: tuple[int, int]) -> tuple[int, ...]:
+        is_map = len(known.shape) == 3 and not known.dtype.is_floating_point
+        axes = MAP_AXES if is_map else AXES_BY_RANK.get(len(known.shape), {0: "batch"})
+        free = {"batch": 1, "height": size[0], "width": size[1]}
+        shape = [free.get(axes.get(axis, "")) if fixed is None else fixed for axis, fixed in enumerate(known.shape)]
+        if None in shape:
+            wanted = "x".join("any" if fixed is None else str(fixed) for fixed in known.shape)
+            raise ConfigError(
+                f"{self.path}: got an input {known.name} of {wanted}, expected one of which only batch, height and "
+                "width are free; say the shape of every input with --input"
+            )
+        return tuple(each for each in shape if each is not None)
+
+    def _check_first(self, shape: tuple[int, ...]) -> None:
+        """The first input against what the file says."""
+        facts, layout = self.facts, self.facts.get("layout", "")
+        if layout not in _ROLES:
+            return
+        channels = facts.get("channels", facts.get("latent_size", 0) + facts.get("num_classes", 0))
+        if layout == "NHW" and len(shape) != 3:
+            raise ConfigError(f"{self.path}: got values of shape {list(shape)}, expected label maps [b, h, w]")
+        if layout == "NCHW" and (len(shape) != 4 or shape[1] != channels):
+            raise ConfigError(
+                f"{self.path}: got values of shape {list(shape)}, expected {channels} channels in layout NCHW "
+                "(bytes: channels last)"
+            )
+        if layout == "NC" and shape[-1:] != (channels,):
+            raise ConfigError(
+                f"{self.path}: got values of shape {list(shape)}, expected {channels} channels in layout NC"
+            )
+        if layout != "NC":
+            multiple, smallest = facts.get("size_multiple_px", 1), facts.get("min_size_px", 1)
+            if any(side % multiple or side < smallest for side in shape[-2:]):
+                raise InputSizeError(
+                    f"{self.path}: got {_ROLES[layout]} of {shape[-2]}x{shape[-1]} (height x width), expected both "
+                    f"divisible by {multiple} and at least {smallest} px; resize them"
+                )
