@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+
+from gancompress.errors import ExportError
+from gancompress.export.web import runtime_folder
 
 torch.manual_seed(0)  # for what test modules draw when they are imported
 
@@ -20,4 +24,22 @@ def shared_data() -> Path:
     path = Path(__file__).parents[2] / "shared" / "data"
     if not path.is_dir():
         pytest.skip(f"needs the shared data in {path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def runtime() -> Path:
+    """The files of onnxruntime-web, in the cache or got by npm."""
+    try:
+        return runtime_folder()
+    except ExportError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    """Chromium's program."""
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("needs Chromium (apt-get install chromium)")
     return path

@@ -55,7 +55,7 @@ def bench(
         runtimes: Names in `RUNTIMES`.
         batches: Images at once.
         rounds: Turns of each.
-        runs: Runs that are timed in a turn.
+        runs: Runs that are timed in a turn; at least two over all rounds.
         threads: Threads of each runtime; its own choice by default.
         say: Where to tell what goes on.
 

@@ -33,7 +33,7 @@ def prepared(candidate: Candidate, runtime: str, folder: Path, say: Callable[[st
         return candidate.path
     kind = RUNTIMES[runtime].format
     quantized = bool(quantized_layers(candidate.form.module))
-    home = folder / f"{candidate.name.replace('/', '_')}-{kind}"
+    home = folder / candidate.name.replace("/", "_")
     if kind is None:
         if quantized:
             say(f"{candidate.name}: {runtime} runs it in float, for rounding is only imitated there, not deployed")
@@ -41,9 +41,9 @@ def prepared(candidate: Candidate, runtime: str, folder: Path, say: Callable[[st
             candidate.generator.save(home)
         return home
     if kind == "web":
-        return _page(candidate, home, say)
+        return _page(candidate, home.with_name(f"{home.name}-page"), say)
     kind = "onnx" if quantized else kind
-    path = home.with_name(f"{candidate.name.replace('/', '_')}-{kind}") / FORMATS[kind].file_name
+    path = home.with_name(f"{home.name}-{kind}") / FORMATS[kind].file_name
     if not path.exists():
         say(f"{candidate.name}: exporting to {kind}")
         export_generator(candidate.generator, candidate.form, path, kind)

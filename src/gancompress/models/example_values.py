@@ -25,6 +25,6 @@ def example_values(
     """
     count = math.prod(shape)
     if not dtype.is_floating_point and dtype != torch.bool:
-        return (torch.arange(count, device=device) % num_integers).to(dtype).view(*shape)
-    wave = torch.arange(count, dtype=torch.float32, device=device).sin().view(*shape)
+        return (torch.arange(count, device=device) % num_integers).to(dtype).view(tuple(shape))
+    wave = torch.arange(count, dtype=torch.float32, device=device).sin().view(tuple(shape))
     return wave > 0 if dtype == torch.bool else wave.to(dtype)

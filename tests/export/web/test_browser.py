@@ -244,6 +244,16 @@ def test_a_photo_a_camera_and_another_size(browser, pages, tmp_path):
 
 def test_times_are_of_both_in_turns(browser, pages):
     with PageServer(pages["image"].folder) as server, opened(browser, server.address) as tab:
+        for name in ("original", "compressed"):
+            assert float(tab.inner_text(f"#card-{name} .ms strong")) > 0  # each has run once
+            assert tab.inner_text(f"#card-{name} .facts >> nth=0").endswith(" images/s, first run")
+        assert tab.is_hidden("#card-compressed .badge")  # first runs make room: no ratio of those
+        first = tab.evaluate("demo.turns.networks.map(({times}) => [...times])")
+        settled(tab, lambda: tab.click("#clear"))
+        again = tab.evaluate("demo.turns.networks.map(({times}) => [...times])")
+        assert [len(times) for times in first] == [len(times) for times in again] == [1, 1]
+        assert first != again  # the second run takes the place of the first
+        assert tab.is_visible("#card-compressed .badge")
         times = tab.evaluate("demo.time(4)")
         assert {name: len(each) for name, each in times.items()} == {"original": 4, "compressed": 4}
         assert all(ms > 0 for each in times.values() for ms in each)
