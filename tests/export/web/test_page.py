@@ -6,9 +6,12 @@ import json
 import re
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import tarfile
+import threading
 import urllib.request
 from pathlib import Path
 
@@ -202,6 +205,22 @@ def test_a_taken_port_is_one_line(tmp_path):
         port = int(server.address.rsplit(":")[-1].strip("/"))
         with pytest.raises(ExportError, match=rf"--port: cannot serve on {port} .*; leave it out to take a free one"):
             PageServer(tmp_path, port)
+
+
+def test_a_browser_that_goes_is_no_error(tmp_path, capfd):
+    (tmp_path / "large").write_bytes(bytes(2**25))
+    with PageServer(tmp_path) as server:
+        host, port = server.address.removeprefix("http://").strip("/").split(":")
+        with socket.create_connection((host, int(port))) as asking:
+            asking.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closes by a reset
+            asking.sendall(b"GET /large HTTP/1.1\r\nHost: here\r\n\r\n")
+            asking.recv(1024)
+        with urllib.request.urlopen(f"{server.address}large", timeout=10) as answer:
+            assert len(answer.read()) == 2**25
+        for thread in threading.enumerate():
+            if "process_request" in thread.name:
+                thread.join(10)
+    assert capfd.readouterr().err == ""
 
 
 def test_the_verb_serves_a_page_until_it_is_interrupted(tmp_path):

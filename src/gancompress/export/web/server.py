@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from gancompress.errors import ExportError
 
@@ -31,7 +32,7 @@ class PageServer:
             ExportError: The port is taken, or not allowed.
         """
         try:
-            self._server = ThreadingHTTPServer((HOST, port), partial(_Handler, directory=str(folder)))
+            self._server = _Server((HOST, port), partial(_Handler, directory=str(folder)))
         except (OSError, OverflowError) as error:
             raise ExportError(f"--port: cannot serve on {port} ({error}); leave it out to take a free one") from None
         self.address = f"http://{HOST}:{self._server.server_port}/"
@@ -56,6 +57,13 @@ class PageServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing where the browser has gone, as it does when it is closed while a network comes."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(SimpleHTTPRequestHandler):
