@@ -131,6 +131,14 @@ def test_files_take_label_maps_and_eager_takes_their_channels():
     assert inputs_of(net, "eager", 2)[0].shape == (2, 4, SIZE_PX, SIZE_PX)
 
 
+def test_what_lies_on_the_disk(tmp_path):
+    for name, size in (("model.xml", 3), ("model.bin", 50), ("model.onnx", 7), ("other.onnx", 900)):
+        (tmp_path / name).write_bytes(bytes(size))
+    assert disk_bytes(tmp_path / "model.xml") == 53  # its weights lie beside it
+    assert disk_bytes(tmp_path / "model.onnx") == 7
+    assert disk_bytes(tmp_path) == 960
+
+
 def test_a_task_arrives_as_it_was_sent():
     inputs = (torch.randn(2, 3).T, torch.tensor([[1, -5]], dtype=torch.int32), torch.ones(1, 2) > 0, torch.tensor(2.5))
     stream = io.BytesIO(Task("eager", Path("net"), inputs, 3).sent() + b"next")
