@@ -139,7 +139,8 @@ def test_trained_ranges_and_float_layers_are_kept(tmp_path):
     options = QuantizationOptions(layer_bits={"down.1.conv": "float"})
     module = calibrate(quantize(net.build(), options), [IMAGES[0][0] * 0.5], min_images=1).eval()
     trained = {name: float(tensor) for name, tensor in ranges_of(module).items()}
-    report = export_generator(net, form(net, module), tmp_path / "net.onnx", precision=Precision("int8", IMAGES))
+    as_they_come = Precision("int8", IMAGES, 0)
+    report = export_generator(net, form(net, module), tmp_path / "net.onnx", precision=as_they_come)
     assert report.float_layers == ("down.1.conv",)
     scales = {
         tensor.name: float(onnx.numpy_helper.to_array(tensor))
