@@ -150,7 +150,7 @@ class ExportOptions(Options):
         known = FORMATS[self.format].precisions
         if self.precision is not None and self.precision not in known:
             raise ValueError(f"precision: got {self.precision} for {self.format}, expected {' or '.join(known)}")
-        if "min_psnr_db" in self.model_fields_set and self.precision != "int8":
+        if self.min_psnr_db != DEFAULT_MIN_PSNR_DB and self.precision != "int8":
             raise ValueError("min_psnr_db: got it without precision int8, which alone keeps to it")
         return self
 
