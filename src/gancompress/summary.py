@@ -39,7 +39,13 @@ from gancompress.report import (
 )
 from gancompress.run_log import read_losses
 
-_FORMAT_NAMES = {".onnx": "onnx", ".xml": "openvino", ".pt2": "torch"}
+_FORMAT_NAMES = {
+    ".onnx": "onnx",
+    ".xml": "openvino",
+    ".pt2": "torch",
+    ".mlpackage": "coreml",
+    ".tflite": "litert",
+}
 
 RUNTIME = "PyTorch eager, CPU"
 """What latencies are measured in."""
@@ -192,5 +198,6 @@ def _export(report: ExportReport, directory: Path) -> ExportFacts:
         max_difference=report.max_difference,
         psnr_db=report.quality and report.quality.psnr_db,
         perceptual=report.quality and report.quality.perceptual,
-        usage=usage(report.path, report.cases[0].input_shapes),
+        usage=usage(report.path, report.cases[0].input_shapes if report.cases else None),
+        not_compared=report.not_compared,
     )

@@ -31,5 +31,16 @@ def test_an_operator_without_a_kernel(operator, inputs, advice, tmp_path):
         gancompress.load(tmp_path / "net.onnx")
 
 
+def test_a_transposed_convolution_that_litert_cannot_take():
+    said = ValueError(
+        "Failed to run converter passes: conv.py:1198:0: error: failed to legalize operation 'mhlo.convolution' that "
+        'was explicitly marked illegal: %4 = "mhlo.convolution"(%1, %3) <{batch_group_count = 1 : i64}>'
+    )
+    assert lacking.refusal(said) == (
+        "it lacks the operator ConvTranspose; export with the rewrite even_transposed_convolutions and "
+        "odd_transposed_convolutions, which does without"
+    )
+
+
 def test_every_rewrite_that_is_advised_exists():
     assert {name for advice in lacking._WITHOUT.values() for name in advice.split(" and ")} <= set(REWRITES)

@@ -179,12 +179,12 @@ def test_openvino_takes_integers_and_bf16(tmp_path):
     assert (tmp_path / "model.int8.bin").stat().st_size < 0.5 * (tmp_path / "model.bf16.bin").stat().st_size
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "model.xml", "model.pt2"])
+@pytest.mark.parametrize("name", ["model.onnx", "model.xml", "model.pt2", "model.tflite"])
 def test_the_usage_example_runs(name, tmp_path, monkeypatch):
-    if name.endswith("xml"):
-        pytest.importorskip("openvino")
     net, path = generator("unet"), tmp_path / name
-    format = {".onnx": "onnx", ".xml": "openvino", ".pt2": "torch"}[path.suffix]
+    format = {".onnx": "onnx", ".xml": "openvino", ".pt2": "torch", ".tflite": "litert"}[path.suffix]
+    if format in ("openvino", "litert"):
+        pytest.importorskip({"openvino": "openvino", "litert": "litert_torch"}[format])
     report = export_generator(net, form(net), path, format)
     monkeypatch.chdir(tmp_path)
     text = usage(path, report.cases[0].input_shapes)

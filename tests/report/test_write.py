@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from gancompress.report import Report, sample_grid, write_report
+from gancompress.report import ExportFacts, Report, sample_grid, write_report
 from tests.report.example import BARE, FULL
 
 VOID = {"meta", "img", "wbr", "br"}
@@ -195,3 +195,11 @@ def test_hostile_text_stays_text(directory: Path):
     columns = [len(re.findall(r"(?<!\\)\|", line)) for line in outside_code.splitlines() if line.startswith("| ")]
     assert set(columns) <= {3, 4, 5, 7}  # the tables' own bars only
     assert [path.name for path in directory.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_file_that_was_not_compared_says_why(directory):
+    file = ExportFacts("coreml", "exports/model.mlpackage", 4_600_000, None, "", not_compared="it runs elsewhere")
+    page, markdown = written(replace(FULL, exports=[file]), directory)
+    for text in (" ".join(Page(page).words.split()), markdown):
+        assert "not compared with PyTorch: it runs elsewhere" in text
+        assert "largest difference from PyTorch" not in text

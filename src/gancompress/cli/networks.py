@@ -136,7 +136,7 @@ def prune(
 def export(
     directory: Annotated[Path, typer.Argument(help="A directory written by gancompress, or a checkpoint.")],
     format: Annotated[
-        Literal["onnx", "onnx_fixed", "openvino", "torch", "web"],
+        Literal["onnx", "onnx_fixed", "openvino", "torch", "coreml", "litert", "web"],
         typer.Option("--format", help="Format of the file; web writes a folder with a page."),
     ] = "onnx",
     out: Annotated[
@@ -190,7 +190,7 @@ def export(
     from gancompress.cli.parsing import calibration_inputs, example_inputs, open_generator
     from gancompress.cli.tables import export_lines, fastest_table
     from gancompress.errors import CheckpointError, ConfigError, ExportError
-    from gancompress.export import DEFAULT_MIN_PSNR_DB, OnnxReport, Precision, export_generator, file_name
+    from gancompress.export import DEFAULT_MIN_PSNR_DB, FORMATS, OnnxReport, Precision, export_generator, file_name
     from gancompress.metrics import NetworkSpec, find_perceptual
     from gancompress.quantization import Quantization
     from gancompress.tasks import FileForm, label_map_form
@@ -243,7 +243,7 @@ def export(
     _show_cases(report)
     for line in export_lines(report):
         console.print(line, highlight=False, soft_wrap=True)
-    sizes = "this batch and size" if format == "onnx_fixed" else "any batch and size"
+    sizes = "any batch and size" if FORMATS[format].free else "this batch and size"
     opset = f"opset {report.opset}, " if isinstance(report, OnnxReport) else ""
     console.print(f"written to {path}: {report.file_bytes:,} bytes, {opset}{sizes}", soft_wrap=True)
 
@@ -258,6 +258,9 @@ def _show_page(reports: Sequence[ExportReport], folder: Path, as_json: bool) -> 
 
 
 def _show_cases(report: ExportReport, name: str = "input") -> None:
+    if report.not_compared is not None:
+        console.print(f"not compared: {report.not_compared}", highlight=False)
+        return
     table = Table(name, "largest difference from PyTorch", "mean", box=None)
     for case in report.cases:
         shapes = ", ".join("x".join(map(str, shape)) for shape in case.input_shapes)

@@ -1,8 +1,9 @@
-"""Writing a file so that there is either all of it or none."""
+"""Writing a file, or a folder, so that there is either all of it or none."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +34,39 @@ def draft_of(path: Path, what: str, beside: str | None = None) -> Iterator[Path]
         finally:
             for ending in endings:
                 draft.with_suffix(ending).unlink(missing_ok=True)
+    except OSError as error:
+        raise ExportError(
+            f"{what}: cannot write {path}: {error.strerror}; make room there, and run it again"
+        ) from error
+
+
+@contextmanager
+def draft_folder_of(path: Path, what: str) -> Iterator[Path]:
+    """A folder beside the path that takes its place when all has gone well, and is gone otherwise.
+
+    A folder that lay there before is moved aside first, and moved back where the new one cannot come.
+
+    Args:
+        path: The folder to write, whose parents are made.
+        what: As for `draft_of`.
+
+    Raises:
+        ExportError: It cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
+        before = draft.with_suffix(f"{path.suffix}.before")
+        try:
+            yield draft
+            if path.is_dir():
+                os.rename(path, before)
+            os.rename(draft, path)
+        finally:
+            if before.exists() and not path.exists():
+                os.rename(before, path)
+            for folder in (draft, before):
+                shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
         raise ExportError(
             f"{what}: cannot write {path}: {error.strerror}; make room there, and run it again"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from torch import nn
 
-from gancompress.export.axes import Inputs
+from gancompress.export.axes import Axes, Inputs
+from gancompress.export.coreml import export_coreml
+from gancompress.export.litert import export_litert
 from gancompress.export.onnx import export_onnx
 from gancompress.export.openvino import export_openvino
 from gancompress.export.parity import ExportReport, PrecisionName
@@ -17,7 +19,7 @@ from gancompress.export.precision import IntegerForm
 from gancompress.export.program import export_program
 from gancompress.export.rewrites.aligned import slow_in_integers
 
-FormatName = Literal["onnx", "onnx_fixed", "openvino", "torch"]
+FormatName = Literal["onnx", "onnx_fixed", "openvino", "torch", "coreml", "litert"]
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,12 @@ class Format:
     Attributes:
         file_name: What a file of it is called by default.
         write: Writes and compares it: module, example inputs, path, then ``metadata`` and ``reference``.
-        rewrites: Those that were measured to make a network faster in it (see the table in docs/deploy.md).
+        rewrites: Those that were measured to make a network faster in it (see the tables in docs/deploy.md), or without
+            which its converter refuses one.
         integers: How its runtime likes a network of 8-bit integers; None where it has no kernels for one.
         precisions: What a file of it can compute in.
+        free: Whether a file of it runs on any batch and size, or on those of the example alone.
+        halves: Whether ``write`` makes the network of half precision itself.
     """
 
     file_name: str
@@ -37,14 +42,31 @@ class Format:
     rewrites: tuple[str, ...]
     integers: IntegerForm | None = None
     precisions: tuple[PrecisionName, ...] = ("fp32",)
+    free: bool = True
+    halves: bool = False
 
 
 def _fixed(module: nn.Module, example_inputs: Inputs, path: Path, **options: Any) -> ExportReport:
     return export_onnx(module, example_inputs, path, **{**options, "dynamic": [{} for _ in example_inputs]})
 
 
+def _of_one_size(write: Callable[..., ExportReport]) -> Callable[..., ExportReport]:
+    """A writer that knows no free sizes, called as those are that do."""
+
+    def write_fixed(*args: Any, dynamic: Sequence[Axes] | None = None, **options: Any) -> ExportReport:
+        return write(*args, **options)
+
+    return write_fixed
+
+
 _FOLDED = ("folded_spectral_norms", "folded_batch_norms")
 _FASTER = (*_FOLDED, "even_transposed_convolutions", "strided_last_convolution")
+_FOR_LITERT = (
+    *_FOLDED,
+    "even_transposed_convolutions",
+    "odd_transposed_convolutions",
+    "strided_last_convolution",
+)
 
 _FOR_ONNX_RUNTIME = IntegerForm(
     (*_FASTER, "odd_transposed_convolutions", "row_shuffles", "aligned_channels"),
@@ -56,11 +78,15 @@ _FOR_OPENVINO = IntegerForm(_FASTER, outputs=False, moves=False)
 
 FORMATS: dict[str, Format] = {
     "onnx": Format("model.onnx", export_onnx, _FASTER, _FOR_ONNX_RUNTIME, ("fp32", "fp16", "int8")),
-    "onnx_fixed": Format("model.fixed.onnx", _fixed, _FASTER, _FOR_ONNX_RUNTIME, ("fp32", "fp16", "int8")),
+    "onnx_fixed": Format("model.fixed.onnx", _fixed, _FASTER, _FOR_ONNX_RUNTIME, ("fp32", "fp16", "int8"), free=False),
     "openvino": Format("model.xml", export_openvino, _FASTER, _FOR_OPENVINO, ("fp32", "bf16", "int8")),
     "torch": Format("model.pt2", export_program, _FASTER),
+    "coreml": Format(
+        "model.mlpackage", _of_one_size(export_coreml), _FOLDED, None, ("fp32", "fp16"), free=False, halves=True
+    ),
+    "litert": Format("model.tflite", _of_one_size(export_litert), _FOR_LITERT, free=False),
 }
-"""ONNX of any batch and size, ONNX of one, OpenVINO IR and a torch.export program."""
+"""ONNX of any batch and size, ONNX of one, OpenVINO IR, a torch.export program, Core ML and LiteRT."""
 
 assert set(FORMATS) == set(get_args(FormatName))
 

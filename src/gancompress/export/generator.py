@@ -77,7 +77,7 @@ def export_generator(
     else:
         report = _export_floats(generator, form, path, format, rewrites, precision, how)
     held_out = precision.held_out()
-    if not held_out:
+    if not held_out or report.not_compared:
         return report
     computed_in = "bf16" if precision.name == "bf16" else "fp32"
     return replace(report, quality=quality_of(report.path, form.module, held_out, computed_in, perceptual))
@@ -92,16 +92,19 @@ def _export_floats(
     precision: Precision,
     how: Any,
 ) -> ExportReport:
+    kind = FORMATS[format]
     names = list(default_rewrites(generator, format) if rewrites is None else rewrites)
     if precision.name == "fp16":
         names.append("float32_norms")
     changed, changes = rewritten(form.module, names)
-    if precision.name == "fp16":
+    if precision.name == "fp16" and kind.halves:
+        how |= {"tolerance": HALF_TOLERANCE, "precision": "fp16"}
+    elif precision.name == "fp16":
         changed, how = Halved(changed), {**how, "tolerance": HALF_TOLERANCE}
     elif precision.name == "bf16":
         how |= {"tolerance": math.inf, "precision": "bf16"}
     metadata = {**metadata_of(generator, form, changes), "precision": precision.name}
-    report = FORMATS[format].write(changed, form.inputs, path, metadata=metadata, reference=form.module, **how)
+    report = kind.write(changed, form.inputs, path, metadata=metadata, reference=form.module, **how)
     return replace(report, rewrites=changes, precision=precision.name)
 
 

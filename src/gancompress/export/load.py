@@ -152,9 +152,10 @@ def load(path: Path | str, *, threads: int | None = None, precision: Literal["fp
 
     Args:
         path: A run directory, a directory or checkpoint of weights (PyTorch eager), ``.onnx`` (onnxruntime), ``.xml``
-            (OpenVINO), or ``.pt2`` (a torch.export program). Only weights of checkpoints are read, nothing in them is
-            run; the other files are programs, which their runtimes run.
-        threads: Threads of onnxruntime or OpenVINO; PyTorch has `torch.set_num_threads`.
+            (OpenVINO), ``.mlpackage`` (Core ML), ``.tflite`` (LiteRT), or ``.pt2`` (a torch.export program). Only
+            weights of checkpoints are read, nothing in them is run; the other files are programs, which their runtimes
+            run. A Core ML package tells its contract anywhere, and runs on macOS.
+        threads: Threads of onnxruntime, OpenVINO or LiteRT; PyTorch has `torch.set_num_threads`.
         precision: What OpenVINO computes float layers in; by default what the file was exported for.
 
     Raises:

@@ -66,11 +66,12 @@ class ExportReport:
         path: The file.
         file_bytes: Its size, with that of a file of weights beside it.
         cases: The example first, then one case for each other size. A file of integers is compared with the network
-            that rounds as it does.
+            that rounds as it does. None where nothing was compared.
         rewrites: What was changed for the runtime.
         precision: What it computes in.
         quality: How far it is from the float network on images like those that it will see, where any were given.
         float_layers: Layers that stayed float in a file of integers.
+        not_compared: Why the file was not compared; None where it was.
     """
 
     path: Path
@@ -80,11 +81,12 @@ class ExportReport:
     precision: PrecisionName = "fp32"
     quality: Quality | None = None
     float_layers: tuple[str, ...] = ()
+    not_compared: str | None = None
 
     @property
-    def max_difference(self) -> float:
-        """The largest absolute difference over all cases."""
-        return max(case.max_abs for case in self.cases)
+    def max_difference(self) -> float | None:
+        """The largest absolute difference over all cases; None where nothing was compared."""
+        return max((case.max_abs for case in self.cases), default=None)
 
 
 def compare(

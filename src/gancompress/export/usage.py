@@ -27,15 +27,25 @@ _RUN = {
         'network = torch.export.load("{file}").module()\n',
         "result = network({tensors}).detach()\n",
     ),
+    ".mlpackage": (
+        "import coremltools\nimport numpy\n\n",
+        'network = coremltools.models.MLModel("{file}")\n',
+        "(result,) = network.predict({{{named}}}).values()  # on macOS\n",
+    ),
+    ".tflite": (
+        "import numpy\nfrom ai_edge_litert.interpreter import Interpreter\n\n",
+        'network = Interpreter("{file}").get_signature_runner()\n',
+        "(result,) = network(**{{{named}}}).values()\n",
+    ),
 }
 
 
-def usage(path: Path, shapes: Sequence[tuple[int, ...]]) -> str:
+def usage(path: Path, shapes: Sequence[tuple[int | None, ...]] | None = None) -> str:
     """Python that runs a file in the folder where it lies, by its runtime alone.
 
     Args:
         path: The file.
-        shapes: Of an example of each input.
+        shapes: Of an example of each input; those in the file, where it fixes them, by default.
 
     Raises:
         ExportError: The runtime is missing, or refuses the file.
@@ -44,6 +54,7 @@ def usage(path: Path, shapes: Sequence[tuple[int, ...]]) -> str:
     contract = from_text(runner.metadata)
     imports, opened, run = _RUN[path.suffix]
     variables = _variables(runner.inputs)
+    shapes = [each.shape for each in runner.inputs] if shapes is None else shapes
     arrays = "".join(
         f"{variable} = numpy.zeros({tuple(shape)}, numpy.{str(known.dtype).removeprefix('torch.')})"
         f"  # {_comment(known, place, contract.get('layout', ''))}\n"

@@ -175,6 +175,7 @@ class ExportFacts(_Facts):
         usage: Python that runs the file.
         psnr_db: Peak signal-to-noise ratio to the float network on images like those that the file will see.
         perceptual: Perceptual distance to the float network on the same.
+        not_compared: Why it was not compared; None where it was.
     """
 
     format: str
@@ -184,6 +185,7 @@ class ExportFacts(_Facts):
     usage: str
     psnr_db: float | None = None
     perceptual: float | None = None
+    not_compared: str | None = None
 
 
 @dataclass(frozen=True)

@@ -76,8 +76,9 @@ def _notes(notes: Sequence[str]) -> list[str]:
 
 
 def _export(export: ExportFacts) -> list[str]:
-    compared = "not compared with PyTorch"
-    if export.max_difference is not None:
+    if export.max_difference is None:
+        compared = ": ".join(filter(None, ("not compared with PyTorch", export.not_compared)))
+    else:
         compared = f"largest difference from PyTorch {significant(export.max_difference, 2)}"
     if export.psnr_db is not None:
         compared += f"; PSNR to float32 {significant(export.psnr_db)} dB"

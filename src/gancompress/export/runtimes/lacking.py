@@ -10,7 +10,10 @@ _SAYS = (
     r"Could not find an implementation for (?:the node \S+:)?(?P<operator>\w+)\(",  # onnxruntime
     r"does not support the following ONNX operations: (?:[\w.]+\.)?(?P<operator>\w+)",  # OpenVINO
     r"No conversion rule found for operations: (?:[\w.]+\.)?(?P<operator>\w+)",
+    r"failed to legalize operation '\w+\.(?P<operator>\w+)'",  # LiteRT
 )
+
+_OTHER_NAMES = {"convolution": "ConvTranspose"}  # it takes all convolutions but those
 
 _WITHOUT = {
     "InstanceNormalization": "decomposed_norms",
@@ -26,7 +29,7 @@ def refusal(error: BaseException) -> str:
     found = next((match for says in _SAYS if (match := re.search(says, said))), None)
     if found is None:
         return said
-    operator = found["operator"]
+    operator = _OTHER_NAMES.get(found["operator"], found["operator"])
     if operator not in _WITHOUT:
         return f"it lacks the operator {operator}; take another format or runtime"
     return f"it lacks the operator {operator}; export with the rewrite {_WITHOUT[operator]}, which does without"
