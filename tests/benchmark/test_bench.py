@@ -16,6 +16,7 @@ from gancompress.benchmark.candidates import disk_bytes, inputs_of, prepared
 from gancompress.benchmark.operators import by_class
 from gancompress.benchmark.statistics import ratio
 from gancompress.cli import app
+from gancompress.cli.options import console
 from gancompress.cli.sources import InputChoices, job_of, open_exported, open_network, sources_of
 from gancompress.errors import ConfigError, ExportError, InputSizeError
 from gancompress.export import export_generator
@@ -295,7 +296,8 @@ def test_the_verb(tmp_path, monkeypatch):
     network("", 4).generator.save(folder)
     network("", 8).generator.save(folder / "teacher")
     arguments = ["bench", str(folder), "--size", "64x64", "--runtime", "eager", "--batch", "1", "--batch", "4"]
-    shown = CliRunner().invoke(app, [*arguments, "--plot", str(tmp_path / "bench.png")], env={"COLUMNS": "120"})
+    monkeypatch.setattr(console, "width", 120)
+    shown = CliRunner().invoke(app, [*arguments, "--plot", str(tmp_path / "bench.png")])
     assert shown.exit_code == 0, shown.output
     assert asked == [(["original", "compressed"], (1, 3, 64, 64), ["eager"], [1, 4])]
     assert "5.00x (4.00 to 6.00)" in shown.stdout
