@@ -362,6 +362,8 @@ class Pipeline:
         return Measured(generator, CostModel(graph).at(plan), size, options, metrics)
 
     def _export(self, work: Work) -> tuple[ExportReport, ...]:
+        if not self._job.exports:
+            return ()
         context, exports, network = self._measuring(), self._directory / "exports", work.build()
         form = context.task.file_form(network, context.first_images("test", 1)["input"])
         measured = self._job.metrics

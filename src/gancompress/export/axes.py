@@ -39,6 +39,11 @@ def default_axes(inputs: Inputs, names: Sequence[str]) -> list[Axes]:
     return [axes(tensor, name) for tensor, name in zip(inputs, names, strict=True)]
 
 
+def output_names(number: int) -> list[str]:
+    """What the outputs of a file are called: "output", or "output_0", "output_1", ..."""
+    return ["output"] if number == 1 else [f"output_{index}" for index in range(number)]
+
+
 def names_and_axes(
     inputs: Inputs, names: Sequence[str] | None, axes: Sequence[Axes] | None
 ) -> tuple[Sequence[str], Sequence[Axes]]:

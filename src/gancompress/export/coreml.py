@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from gancompress.cost.measured import evaluation_mode
 from gancompress.errors import ExportError
-from gancompress.export.axes import Inputs, names_and_axes
+from gancompress.export.axes import Inputs, names_and_axes, output_names
 from gancompress.export.decomposed import SLICED_NEAREST
 from gancompress.export.files import draft_folder_of
 from gancompress.export.parity import DEFAULT_TOLERANCE, ExportReport, ParityCase, PrecisionName, compare
@@ -112,7 +112,7 @@ def _convert(
             coremltools.TensorType(name=name, shape=tensor.shape, dtype=_dtype(tensor))
             for name, tensor in zip(names, inputs, strict=True)
         ],
-        outputs=[coremltools.TensorType(name=name, dtype=np.float32) for name in _output_names(num_outputs)],
+        outputs=[coremltools.TensorType(name=name, dtype=np.float32) for name in output_names(num_outputs)],
         compute_precision=half if precision == "fp16" else coremltools.precision.FLOAT32,
         minimum_deployment_target=coremltools.target.iOS16,
         skip_model_load=True,
@@ -124,10 +124,6 @@ def _dtype(tensor: Tensor) -> type:
     return np.float32 if tensor.is_floating_point() else np.int32
 
 
-def _output_names(number: int) -> list[str]:
-    return ["output"] if number == 1 else [f"output_{index}" for index in range(number)]
-
-
 def _check_description(
     coremltools: Any, path: Path, names: Sequence[str], inputs: Inputs, outputs: Sequence[Tensor], what: str
 ) -> None:
@@ -135,7 +131,7 @@ def _check_description(
     kinds = coremltools.proto.FeatureTypes_pb2.ArrayFeatureType
     wanted = [
         (name, tuple(tensor.shape), kinds.INT32 if _dtype(tensor) is np.int32 else kinds.FLOAT32)
-        for name, tensor in zip((*names, *_output_names(len(outputs))), (*inputs, *outputs), strict=True)
+        for name, tensor in zip((*names, *output_names(len(outputs))), (*inputs, *outputs), strict=True)
     ]
     description = coremltools.utils.load_spec(str(path)).description
     got = [

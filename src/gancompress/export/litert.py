@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 from gancompress.cost.measured import evaluation_mode
 from gancompress.errors import ExportError
-from gancompress.export.axes import Inputs, names_and_axes
+from gancompress.export.axes import Inputs, names_and_axes, output_names
 from gancompress.export.decomposed import SLICED_NEAREST
 from gancompress.export.files import draft_of
 from gancompress.export.parity import DEFAULT_TOLERANCE, ExportReport, compare
@@ -32,7 +32,7 @@ class _Named(nn.Module):
     def forward(self, **inputs: Tensor) -> dict[str, Tensor]:
         """From inputs in their order to the outputs."""
         outputs = [each for each in tree_leaves(self.network(*inputs.values())) if isinstance(each, Tensor)]
-        return {"output" if len(outputs) == 1 else f"output_{i}": each for i, each in enumerate(outputs)}
+        return dict(zip(output_names(len(outputs)), outputs, strict=True))
 
 
 def export_litert(
