@@ -10,7 +10,7 @@ demo: $(STAMP)
 	$(BIN)/gancompress quickstart
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile --max-worker-restart 0
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

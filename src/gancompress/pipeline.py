@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -369,12 +370,12 @@ class Pipeline:
         measured = self._job.metrics
         names = (*measured.against_teacher, *measured.against_real)
         perceptual = find_perceptual(names, measured.specs(), "cpu")  # where files run
+        numbers = [each.num_images if each.precision == "int8" else each.num_images // 4 for each in self._job.exports]
+        batches = context.images("train", 4, max(numbers))
+        images = [context.task.file_form(network, batch["input"]).inputs for batch in batches]
         reports = []
-        for each in self._job.exports:
-            number = each.num_images if each.precision == "int8" else each.num_images // 4
-            batches = context.images("train", 4, number)
-            images = [context.task.file_form(network, batch["input"]).inputs for batch in batches]
-            precision = Precision(each.precision or "fp32", images, each.min_psnr_db)
+        for each, number in zip(self._job.exports, numbers, strict=True):
+            precision = Precision(each.precision or "fp32", images[: math.ceil(number / 4)], each.min_psnr_db)
             path = exports / file_name(each.format, each.precision)
             how = each.format, each.rewrites, precision, perceptual
             reports.append(export_generator(work.generator, form, path, *how))

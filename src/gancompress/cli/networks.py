@@ -191,7 +191,7 @@ def export(
     from gancompress.cli.tables import export_lines, fastest_table
     from gancompress.errors import CheckpointError, ConfigError, ExportError
     from gancompress.export import DEFAULT_MIN_PSNR_DB, FORMATS, OnnxReport, Precision, export_generator, file_name
-    from gancompress.metrics import NetworkSpec, find_perceptual
+    from gancompress.metrics import perceptual_distance
     from gancompress.quantization import Quantization
     from gancompress.tasks import FileForm, label_map_form
 
@@ -221,7 +221,7 @@ def export(
     images = calibration_inputs(generator, examples, calibration) if compared else []
     if perceptual is not None and not images:
         raise ConfigError("--perceptual: got no --calibration, expected a folder of images to compare the file on")
-    seen = find_perceptual(["perceptual_given"], {"given": NetworkSpec(perceptual)}, "cpu") if perceptual else None
+    seen = perceptual_distance(perceptual, "cpu") if perceptual else None
     if images:
         examples = tuple(each[:1] for each in images[0])
     form = FileForm(network, examples) if labels is None else label_map_form(network, labels, examples[0])

@@ -20,6 +20,7 @@ from gancompress.metrics.registry import (
     SetMetric,
     find_metric,
     find_perceptual,
+    perceptual_distance,
 )
 from gancompress.metrics.result import MetricResult
 from gancompress.metrics.segmentation import LabelScores, SegmentationNetwork
@@ -55,6 +56,7 @@ __all__ = [
     "kernel_distance",
     "load_classifier",
     "load_feature_network",
+    "perceptual_distance",
     "precision_recall",
     "psnr",
     "quantize",

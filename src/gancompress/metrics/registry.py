@@ -167,9 +167,25 @@ def _lpips(name: str) -> Callable[[NetworkSpec | None, Device], PairMeasure]:
     return lambda spec, device: _through(load_lpips(name).to(device), device)
 
 
+def perceptual_distance(path: str | Path, device: Device) -> PairMeasure:
+    """LPIPS without learned weights over the maps of a network (Zhang et al., CVPR 2018).
+
+    Args:
+        path: TorchScript or ONNX file of a network that takes images [b, 3, h, w], RGB in [0, 1], and gives its maps.
+        device: Where it shall run.
+
+    Returns:
+        A function of two batches of images in [-1, 1] that gives the distance of each pair.
+
+    Raises:
+        CheckpointError: The file cannot be had or read.
+    """
+    return _through(LpipsDistance(NetworkFile(path, device)), device)
+
+
 def _perceptual(spec: NetworkSpec | None, device: Device) -> PairMeasure:
     assert spec is not None
-    return _through(LpipsDistance(NetworkFile(spec.path, device)), device)
+    return perceptual_distance(spec.path, device)
 
 
 def _through(distance: LpipsDistance, device: Device) -> PairMeasure:
