@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +35,15 @@ def open_file(path: Path, threads: int | None = None, precision: str | None = No
     Raises:
         ExportError: OpenVINO is missing, or refuses the file.
     """
-    openvino = optional("openvino", "openvino", f"{path}: running it")
+    optional("openvino", "openvino", f"{path}: running it")
     options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
     if threads is not None:
         options["INFERENCE_NUM_THREADS"] = threads
     try:
-        model = openvino.Core().read_model(path)
+        model = _core().read_model(path)
         metadata = json.loads(model.get_rt_info(METADATA).astype(str)) if model.has_rt_info(METADATA) else {}
         options["INFERENCE_PRECISION_HINT"] = _HINTS.get(precision or metadata.get("precision", ""), "f32")
-        compiled = openvino.Core().compile_model(model, "CPU", options)
+        compiled = _core().compile_model(model, "CPU", options)
     except Exception as error:
         raise ExportError(f"{path}: OpenVINO cannot run the file: {refusal(error)}") from error
     request = compiled.create_infer_request()
@@ -59,3 +61,14 @@ def open_file(path: Path, threads: int | None = None, precision: str | None = No
         return [torch.from_numpy(results[output]) for output in compiled.outputs]
 
     return Runner(run, metadata, inputs)
+
+
+@cache
+def _core() -> Any:
+    """OpenVINO's entrance, one for the whole process.
+
+    Its plugin for the CPU gives the thread a stack of its own for signals and puts back, when it goes, the one that it
+    found. Of two that go in the order in which they came the second puts back the memory that the first has freed; the
+    next signal, such as the end of a child process, then kills the process without a word (OpenVINO 2026.4).
+    """
+    return importlib.import_module("openvino").Core()
