@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -371,11 +370,13 @@ class Pipeline:
         names = (*measured.against_teacher, *measured.against_real)
         perceptual = find_perceptual(names, measured.specs(), "cpu")  # where files run
         numbers = [each.num_images if each.precision == "int8" else each.num_images // 4 for each in self._job.exports]
-        batches = context.images("train", 4, max(numbers))
-        images = [context.task.file_form(network, batch["input"]).inputs for batch in batches]
+        images = {
+            number: [context.task.file_form(network, b["input"]).inputs for b in context.images("train", 4, number)]
+            for number in set(numbers)
+        }
         reports = []
         for each, number in zip(self._job.exports, numbers, strict=True):
-            precision = Precision(each.precision or "fp32", images[: math.ceil(number / 4)], each.min_psnr_db)
+            precision = Precision(each.precision or "fp32", images[number], each.min_psnr_db)
             path = exports / file_name(each.format, each.precision)
             how = each.format, each.rewrites, precision, perceptual
             reports.append(export_generator(work.generator, form, path, *how))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from functools import cache
 from pathlib import Path
@@ -35,15 +34,16 @@ def open_file(path: Path, threads: int | None = None, precision: str | None = No
     Raises:
         ExportError: OpenVINO is missing, or refuses the file.
     """
-    optional("openvino", "openvino", f"{path}: running it")
+    openvino = optional("openvino", "openvino", f"{path}: running it")
     options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
     if threads is not None:
         options["INFERENCE_NUM_THREADS"] = threads
     try:
-        model = _core().read_model(path)
+        core = _core(openvino)
+        model = core.read_model(path)
         metadata = json.loads(model.get_rt_info(METADATA).astype(str)) if model.has_rt_info(METADATA) else {}
         options["INFERENCE_PRECISION_HINT"] = _HINTS.get(precision or metadata.get("precision", ""), "f32")
-        compiled = _core().compile_model(model, "CPU", options)
+        compiled = core.compile_model(model, "CPU", options)
     except Exception as error:
         raise ExportError(f"{path}: OpenVINO cannot run the file: {refusal(error)}") from error
     request = compiled.create_infer_request()
@@ -64,11 +64,11 @@ def open_file(path: Path, threads: int | None = None, precision: str | None = No
 
 
 @cache
-def _core() -> Any:
+def _core(openvino: Any) -> Any:
     """OpenVINO's entrance, one for the whole process.
 
     Its plugin for the CPU gives the thread a stack of its own for signals and puts back, when it goes, the one that it
     found. Of two that go in the order in which they came the second puts back the memory that the first has freed; the
     next signal, such as the end of a child process, then kills the process without a word (OpenVINO 2026.4).
     """
-    return importlib.import_module("openvino").Core()
+    return openvino.Core()
