@@ -36,6 +36,7 @@ BATCH = {"norm": "batch", "separable_norm": "batch"}
 ROWS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "16_16_32_16_32_32_16_16": (PLAN, ()),
     "+ strided last convolution": (PLAN, STRIDED),
+    "+ frozen norms, folded": ({**PLAN, **BATCH}, STRIDED),
     "ngf 24, as published": ({"ngf": 24}, STRIDED),
     "+ half-size tail": ({"ngf": 24, **HALF}, STRIDED),
     "+ 3x3 stem": ({"ngf": 24, **HALF, "stem_kernel": 3}, STRIDED),
@@ -47,7 +48,13 @@ ROWS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 }
 
 # Rows whose files are written in integers, too, and the formats that runtimes take for them.
-INTEGERS = ("+ strided last convolution", "+ batch norm, folded", "+ aligned: ngf 16", "dense, ngf 16")
+INTEGERS = (
+    "+ strided last convolution",
+    "+ frozen norms, folded",
+    "+ batch norm, folded",
+    "+ aligned: ngf 16",
+    "dense, ngf 16",
+)
 INTEGER_FORMATS = {"onnxruntime int8": "onnx_fixed", "openvino int8": "openvino"}
 
 

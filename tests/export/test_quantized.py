@@ -11,7 +11,7 @@ import gancompress.export.quantized as quantized_export
 from gancompress.errors import ConfigError, ExportError
 from gancompress.export.onnx import export_onnx
 from gancompress.export.quantized import IMAGE_STEP, export_quantized, with_stored_integers
-from gancompress.quantization import QuantizationOptions, calibrate, quantize, quantized_layers
+from gancompress.quantization import QuantizationOptions, calibrate, quantize, quantized_layers, round_once
 from tests.quantization.networks import FAMILIES, images, network
 from tests.quantization.test_attach import LAYERS
 
@@ -123,6 +123,21 @@ def test_with_outputs_onnxruntime_convolves_in_integers(tmp_path):
     assert operators(optimized)["QLinearConv"] == 2  # the first convolution reads the image as it is
 
 
+def test_a_relu_before_a_rounding_is_left_to_its_range(tmp_path):
+    values = torch.randn(1, 3, 8, 8)
+    net = nn.Sequential(nn.Conv2d(3, 16, 3), nn.PixelShuffle(2), nn.ReLU(), nn.Conv2d(4, 16, 3), nn.ReLU())
+    net = round_once(calibrated(net, values, image=True, outputs=True), values)
+    plain, moved = tmp_path / "plain.onnx", tmp_path / "moved.onnx"
+    export_quantized(net, (values,), plain)
+    export_quantized(net, (values,), moved, integers=True)
+    assert (operators(plain)["Relu"], operators(moved)["Relu"]) == (2, 1)  # the last one is not rounded
+    first, second = (
+        ort.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, {"input": values.numpy()})[0]
+        for path in (plain, moved)
+    )
+    assert (first == second).all()
+
+
 def test_what_cannot_be_exported_is_said(tmp_path):
     photos = images("unet")
     with pytest.raises(ExportError, match="got a float UnetGenerator; quantize it, or use export_onnx"):
@@ -138,10 +153,10 @@ def test_a_file_that_computes_something_else_is_not_left(tmp_path, monkeypatch):
     symbolic = quantized_export.symbolic
 
     def wrong(operator, inputs, *args, **kwargs):
-        quantized, scale, zero_point = inputs
+        quantized, scale, *rest = inputs
         if operator == "DequantizeLinear" and quantized.dtype == torch.int8:
             scale = scale * 2
-        return symbolic(operator, (quantized, scale, zero_point), *args, **kwargs)
+        return symbolic(operator, (quantized, scale, *rest), *args, **kwargs)
 
     monkeypatch.setattr(quantized_export, "symbolic", wrong)
     with pytest.raises(ExportError, match=r"the file is .* from eager in the mean, expected at most"):

@@ -3,7 +3,14 @@ import torch
 from torch import nn
 
 from gancompress.errors import ConfigError, DataError
-from gancompress.quantization import QuantizationOptions, calibrate, quantize, quantized_layers, ranges_of
+from gancompress.quantization import (
+    QuantizationOptions,
+    calibrate,
+    centre_ranges,
+    quantize,
+    quantized_layers,
+    ranges_of,
+)
 from tests.quantization.networks import images, network
 
 MINMAX = QuantizationOptions(ranges="minmax", image=True)
@@ -50,6 +57,21 @@ def test_too_few_images_are_refused_and_the_ranges_stay():
     with pytest.raises(DataError, match="calibrate: got 3 images, expected at least 16; give more"):
         calibrate(net, [photos[:2] / 2, photos[2:3] / 2])
     assert all(torch.equal(tensor, before[name]) for name, tensor in ranges_of(net).items())
+
+
+def test_centred_ranges_have_0_in_the_middle_unless_they_begin_there():
+    net = nn.Sequential(nn.ConvTranspose2d(3, 4, 2), nn.Conv2d(4, 4, 2), nn.ReLU(), nn.ConvTranspose2d(4, 3, 2))
+    quantize(net, MINMAX)
+    calibrate(net, [torch.rand(16, 3, 8, 8) * 3 - 1])
+    before = {path: layer.input_quantizer.grid() for path, layer in quantized_layers(net).items()}
+    centre_ranges(net, (nn.ConvTranspose2d,))
+    after = {path: layer.input_quantizer.grid() for path, layer in quantized_layers(net).items()}
+    assert after["1"] == before["1"]
+    assert after["3"] == before["3"]
+    assert (int(before["3"].zero_point), int(after["0"].zero_point)) == (0, 128)
+    lower, upper = quantized_layers(net)["0"].input_quantizer.bounds()
+    assert float(upper) == pytest.approx(2, abs=0.01)  # the farther end, as it was
+    assert float(lower) == pytest.approx(-2 * 128 / 127, abs=0.01)
 
 
 def test_a_float_network_is_refused():

@@ -17,6 +17,9 @@ from safetensors.torch import load, save
 from gancompress.errors import ExportError
 from gancompress.export.axes import Inputs
 
+SETTLE_MS = 100.0
+"""onnxruntime's threads spin for about 40 ms, in which a network on two cores takes up to twice its time."""
+
 
 @dataclass(frozen=True, eq=False)
 class Task:
@@ -62,8 +65,7 @@ class Task:
 class Contestant:
     """A process that runs a network whenever it is asked to, and sleeps in between.
 
-    Threads of one runtime, which spin for a while after each run, do not disturb the next runtime so, and memory is
-    counted for each alone.
+    Runtimes do not share settings or a pool of threads so, and memory is counted for each alone.
     """
 
     def __init__(self, task: Task) -> None:
@@ -92,9 +94,15 @@ class Contestant:
         self._name = f"{task.runtime} on {task.path.name}"
         self._ask(task.sent())
 
-    def times(self, num_runs: int) -> list[float]:
-        """Milliseconds of runs behind one another, after one that is not counted."""
-        return self._ask(_line({"times": num_runs}))
+    def times(self, num_runs: int, settle_ms: float = SETTLE_MS) -> list[float]:
+        """Milliseconds of runs behind one another.
+
+        Args:
+            num_runs: How many.
+            settle_ms: As long as this it runs before any run counts, at least once: meanwhile the threads of the
+                process whose turn was before, which spin for a while after its last run, give the cores free.
+        """
+        return self._ask(_line({"times": num_runs, "settle_ms": settle_ms}))
 
     def peak_bytes(self) -> int | None:
         """Memory at its highest, above that of the process before it opened the network; None where unknown."""

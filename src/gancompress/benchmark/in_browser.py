@@ -45,8 +45,9 @@ class InBrowser:
             self._wait_until(_READY)
             self._stack = stack.pop_all()
 
-    def times(self, num_runs: int) -> list[float]:
-        """Milliseconds of runs behind one another, after one that is not counted."""
+    def times(self, num_runs: int, settle_ms: float) -> list[float]:
+        """Milliseconds of runs behind one another, after one that is not counted, which takes long enough here."""
+        del settle_ms
         (times,) = self._page.evaluate(f"demo.time({num_runs}).then(Object.values)")
         return times
 

@@ -36,16 +36,17 @@ class InProcess:
         for _ in range(_WARM_UP_RUNS):
             self._runner.run(task.inputs)
 
-    def times(self, num_runs: int) -> list[float]:
-        """Milliseconds of runs behind one another, after one that is not counted."""
-        run, inputs = self._runner.run, self._task.inputs
-        run(inputs)
-        times = []
-        for _ in range(num_runs):
-            start = time.perf_counter()
-            run(inputs)
-            times.append(1e3 * (time.perf_counter() - start))
-        return times
+    def times(self, num_runs: int, settle_ms: float) -> list[float]:
+        """Milliseconds of runs behind one another, after some that are not counted: as `Contestant.times`."""
+        passed = self._run_ms()
+        while passed < settle_ms:
+            passed += self._run_ms()
+        return [self._run_ms() for _ in range(num_runs)]
+
+    def _run_ms(self) -> float:
+        start = time.perf_counter()
+        self._runner.run(self._task.inputs)
+        return 1e3 * (time.perf_counter() - start)
 
     def peak_bytes(self, before: int | None) -> int | None:
         """Memory at its highest: of the GPU, or of the process above what it had before; None where unknown."""

@@ -17,8 +17,8 @@ from gancompress.export.runtimes.packages import in_a_line
 class Subject(Protocol):
     """A network that is ready to run."""
 
-    def times(self, num_runs: int) -> list[float]:
-        """Milliseconds of runs behind one another, after one that is not counted."""
+    def times(self, num_runs: int, settle_ms: float) -> list[float]:
+        """Milliseconds of runs behind one another, after some that are not counted: as `Contestant.times`."""
         ...
 
     def peak_bytes(self, before: int | None) -> int | None:
@@ -54,7 +54,7 @@ def _answer_all(questions: IO[bytes], answers: IO[str], stack: ExitStack) -> Non
             continue
         assert subject is not None
         if "times" in question:
-            _say(answers, {"is": subject.times(question["times"])})
+            _say(answers, {"is": subject.times(question["times"], question["settle_ms"])})
         elif "memory" in question:
             _say(answers, {"is": subject.peak_bytes(before)})
         else:

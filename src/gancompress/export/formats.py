@@ -74,7 +74,7 @@ _FOR_ONNX_RUNTIME = IntegerForm(
     moves=True,
     slow=slow_in_integers,
 )
-_FOR_OPENVINO = IntegerForm(_FASTER, outputs=False, moves=False)
+_FOR_OPENVINO = IntegerForm(_FASTER, outputs=False, moves=True, centred=(nn.ConvTranspose1d, nn.ConvTranspose2d))
 
 FORMATS: dict[str, Format] = {
     "onnx": Format("model.onnx", export_onnx, _FASTER, _FOR_ONNX_RUNTIME, ("fp32", "fp16", "int8")),

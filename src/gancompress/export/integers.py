@@ -28,13 +28,15 @@ def move_integers(model: Any) -> None:
     for node in reversed(list(model.graph)):
         if node.op_type in _MOVING:
             _quantize_before(model.graph, node)
+        elif node.op_type == "Relu":
+            _cut_by_rounding(model.graph, node)
 
 
 def _dequantize_behind(graph: Any, node: Any) -> None:
     """values -> DequantizeLinear -> node becomes values -> node -> DequantizeLinear."""
     sources = [value.producer() for value in _moved(node)]
-    if any(each is None or each.op_type != "DequantizeLinear" for each in sources):
-        return
+    if any(each is None or each.op_type != "DequantizeLinear" or len(each.inputs) < 3 for each in sources):
+        return  # weights have no zero point
     if len({_grid(each) for each in sources}) != 1 or node.outputs[0].is_graph_output():
         return
     scale, zero_point = sources[0].inputs[1:]
@@ -71,6 +73,20 @@ def _quantize_before(graph: Any, node: Any) -> None:
     for user, index in list(rounding.outputs[0].uses()):
         user.replace_input_with(index, node.outputs[0])
     graph.remove(rounding, safe=True)
+
+
+def _cut_by_rounding(graph: Any, node: Any) -> None:
+    """Values -> Relu -> QuantizeLinear becomes values -> QuantizeLinear where its range begins at 0: it cuts there."""
+    users = [user for user, _ in node.outputs[0].uses()]
+    cut = all(user.op_type == "QuantizeLinear" and _starts_at_zero(user) for user in users)
+    if cut and not node.outputs[0].is_graph_output():
+        _bypass(graph, node, node.inputs[0])
+
+
+def _starts_at_zero(rounding: Any) -> bool:
+    """Whether the range of QuantizeLinear, whose integers are unsigned here, holds no negative values."""
+    zero_point = rounding.inputs[2].const_value
+    return zero_point is not None and not zero_point.numpy().any()
 
 
 def _moved(node: Any) -> Sequence[Any]:
@@ -143,7 +159,12 @@ def without_rounding(path: Path, layers: Collection[str], to: Path) -> None:
             model.graph.register_initializer(constant)
             _bypass(model.graph, node, constant)
         elif node.op_type in ("QuantizeLinear", "DequantizeLinear") and _layer_in(node.inputs[1].name) in layers:
-            _bypass(model.graph, node, node.inputs[0])
+            cut = node.inputs[0]
+            if node.op_type == "QuantizeLinear" and _starts_at_zero(node):
+                again = _node("Relu", [cut], cut.dtype, cut.shape)  # what `move_integers` took away, or nothing
+                model.graph.insert_before(node, again)
+                cut = again.outputs[0]
+            _bypass(model.graph, node, cut)
     for node in model.graph:
         if node.op_type in _MOVING:
             if len(node.inputs) > 2 and node.inputs[2] is not None and _layer_in(node.inputs[2].name) in layers:

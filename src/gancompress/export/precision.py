@@ -21,6 +21,7 @@ from gancompress.quantization import (
     by_time,
     calibrate,
     carry_quantization,
+    centre_ranges,
     distance_to_float,
     mixed_precision,
     quantizable_layers,
@@ -29,6 +30,7 @@ from gancompress.quantization import (
     quantized_layers,
     ranges_of,
     remove_quantization,
+    round_once,
     sensitivities,
 )
 
@@ -94,12 +96,14 @@ class IntegerForm:
         outputs: Whether it wants to know how a layer's output is rounded to compute in integers.
         moves: Whether it wants what only moves values to move integers.
         slow: Paths of the layers that it computes faster in float.
+        centred: Classes of layers that it computes in integers only where the integer of 0 is the middle one, or 0.
     """
 
     rewrites: tuple[str, ...]
     outputs: bool
     moves: bool
     slow: Callable[[nn.Module], Sequence[str]] = lambda network: ()
+    centred: tuple[type[nn.Module], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,8 @@ def in_integers(module: nn.Module, form: IntegerForm, precision: Precision, rewr
     else:
         if set(quantizable_layers(network)) <= set(stay):
             raise ConfigError("int8: got a network all of whose layers stay float, expected one that gains by integers")
-        network = calibrate(quantize(network, options), ranges, min_images=1)
+        network = centre_ranges(calibrate(quantize(network, options), ranges, min_images=1), form.centred)
+        network = round_once(network, ranges[0])
     if precision.min_psnr_db and distance_to_float(network, chosen).psnr_db < precision.min_psnr_db:
         order = by_time(sensitivities(network, chosen[:1]), precision.milliseconds)
         mixed_precision(network, options, order, chosen, precision.min_psnr_db)

@@ -139,11 +139,14 @@ def _stored_bits(bits: int) -> int:
 
 
 class _StoredWeight(nn.Module):
-    """A weight as integers. In the file: an initializer and DequantizeLinear."""
+    """A weight as integers. In the file: an initializer and DequantizeLinear.
+
+    The grid is symmetric, so that its zero point is left out: where it is an input, be it of zeros, OpenVINO does not
+    see through it for every layer, and computes those in float.
+    """
 
     integers: Tensor
     scale: Tensor
-    zero_point: Tensor
 
     def __init__(self, weight: Tensor, grid: Grid) -> None:
         super().__init__()
@@ -152,12 +155,11 @@ class _StoredWeight(nn.Module):
         dtype = torch.int8 if grid.highest <= torch.iinfo(torch.int8).max else torch.int16
         self.register_buffer("integers", integers(fake_quantize(weight, grid), grid).to(dtype))
         self.register_buffer("scale", grid.scale)
-        self.register_buffer("zero_point", grid.zero_point.to(dtype))
 
     def forward(self, weight: None) -> Tensor:
         del weight
         if torch.compiler.is_exporting() and self.integers.dtype == torch.int8:
-            inputs = (self.integers, self.scale, self.zero_point)
+            inputs = (self.integers, self.scale)
             attributes: dict[str, Any] = {} if self._axis is None else {"axis": self._axis}
             return symbolic("DequantizeLinear", inputs, attributes, dtype=torch.float32, shape=self.integers.shape)
         scale = self.scale if self._axis is None else self.scale.reshape(self._shape)

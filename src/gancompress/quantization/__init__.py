@@ -9,7 +9,7 @@ from gancompress.quantization.attach import (
     quantized_layers,
     remove_quantization,
 )
-from gancompress.quantization.calibration import calibrate
+from gancompress.quantization.calibration import calibrate, centre_ranges
 from gancompress.quantization.grid import Grid, affine_grid, fake_quantize, integers, symmetric_grid
 from gancompress.quantization.layers import QuantizedLayer
 from gancompress.quantization.options import FLOAT, QuantizationOptions
@@ -25,6 +25,7 @@ from gancompress.quantization.sensitivity import (
     sensitivities,
 )
 from gancompress.quantization.size import QuantizedSize, weight_bytes
+from gancompress.quantization.twice import round_once
 
 __all__ = [
     "FLOAT",
@@ -40,6 +41,7 @@ __all__ = [
     "by_time",
     "calibrate",
     "carry_quantization",
+    "centre_ranges",
     "distance_between",
     "distance_to_float",
     "fake_quantize",
@@ -52,6 +54,7 @@ __all__ = [
     "quantized_layers",
     "ranges_of",
     "remove_quantization",
+    "round_once",
     "sensitivities",
     "symmetric_grid",
     "weight_bytes",

@@ -59,6 +59,27 @@ def calibrate(network: nn.Module, batches: Iterable[Batch], *, min_images: int =
     return network
 
 
+def centre_ranges(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> nn.Module:
+    """Widen the ranges of what layers of some kinds take in until the integer of 0 is the middle one, in place.
+
+    For kernels that compute in integers without a zero point only. A range without negative values stays: there the
+    integer of 0 is 0.
+
+    Args:
+        network: A quantized network whose ranges are known.
+        kinds: Classes of layers.
+    """
+    for layer in quantized_layers(network).values():
+        quantizer = layer.input_quantizer
+        if isinstance(layer, kinds) and quantizer is not None:
+            lower, upper = quantizer.bounds()
+            if lower < 0:
+                below = 2 ** (quantizer.bits - 1)
+                reach = torch.maximum(-lower / below, upper / (below - 1))
+                quantizer.set_bounds(-below * reach, (below - 1) * reach)
+    return network
+
+
 @contextmanager
 def in_mode(network: nn.Module, mode: Mode) -> Iterator[None]:
     """All quantized layers in one mode, and afterwards each in the mode that it had."""

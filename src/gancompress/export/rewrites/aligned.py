@@ -3,7 +3,7 @@
 onnxruntime convolves 8-bit integers fast where a layer reads a multiple of 4 channels and writes a multiple of 16, and
 otherwise ten times slower: that is the first layer of a generator (3 channels) and the last one. Where a large kernel
 reads few channels it is slow in any case, because it looks up every position of the kernel for 4 bytes; such a layer
-computes faster in float. So do depthwise convolutions, which do less than the conversions around them cost.
+computes faster in float. So do depthwise convolutions among norms, which do less than the conversions around them cost.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _NormBase
 
 from gancompress.export.rewrites.rewrite import Change, replace_layers
 
@@ -29,12 +30,17 @@ def aligned_channels(network: nn.Module) -> Change:
 
 
 def slow_in_integers(network: nn.Module) -> tuple[str, ...]:
-    """Paths of the convolutions that onnxruntime computes faster in float."""
+    """Paths of the convolutions that onnxruntime computes faster in float.
+
+    Among norms, which are float, a depthwise convolution has too little to do for the conversions before and behind it;
+    without norms there would be none, and keeping it float would bring them.
+    """
+    norms = any(isinstance(layer, _NormBase | nn.GroupNorm) for layer in network.modules())
     convolutions = ((path, layer) for path, layer in network.named_modules() if isinstance(layer, nn.Conv2d))
     return tuple(
         path
         for path, layer in convolutions
-        if layer.groups > 1 or not AlignedConv2d.is_aligned(layer) or _reads_little(layer)
+        if (layer.groups > 1 and norms) or not AlignedConv2d.is_aligned(layer) or _reads_little(layer)
     )
 
 
