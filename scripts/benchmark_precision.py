@@ -17,7 +17,6 @@ import argparse
 import json
 import statistics
 from collections.abc import Sequence
-from contextlib import ExitStack
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,7 +26,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from gancompress.benchmark import Contestant, Task, ratio
+from gancompress.benchmark import Task, contestants, ratio
 from gancompress.export import DEFAULT_MIN_PSNR_DB, FORMATS, Precision, export_generator, quality_of
 from gancompress.models.example_values import example_values
 from gancompress.models.families import build
@@ -138,13 +137,13 @@ def time(arguments: argparse.Namespace) -> None:
 
 def time_network(home: Path, facts: dict[str, Any], rounds: int, threads: int | None) -> None:
     entries = {key: entry for key, entry in ENTRIES.items() if f"{entry[1]} {key[1]}" in facts}
-    with ExitStack() as stack:
-        contestants = {}
-        for key, (runtime, format, precision) in entries.items():
-            path = home / format / precision / FORMATS[format].file_name
-            task = Task(runtime, path, (example_values((1, 3, SIZE_PX, SIZE_PX)),), threads)
-            contestants[key] = stack.enter_context(Contestant(task))
-        turns = [{key: each.times(3) for key, each in contestants.items()} for _ in range(rounds)]
+    inputs = (example_values((1, 3, SIZE_PX, SIZE_PX)),)
+    tasks = {
+        key: Task(runtime, home / format / precision / FORMATS[format].file_name, inputs, threads)
+        for key, (runtime, format, precision) in entries.items()
+    }
+    with contestants(tasks) as processes:
+        turns = [{key: each.times(3) for key, each in processes.items()} for _ in range(rounds)]
     for (name, precision), (_, format, _) in entries.items():
         own = [turn[name, precision] for turn in turns]
         middle, low, high = ratio([turn[name, "fp32"] for turn in turns], own)

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from gancompress.benchmark import Contestant, Task
+from gancompress.benchmark import Task, contestants
 from gancompress.benchmark.statistics import ratio
 from gancompress.export import FORMATS, Precision, export_generator
 from gancompress.export.many import export_many
@@ -82,8 +81,7 @@ def main() -> None:
                 continue
             path, (runtime, *_) = _file(given.folder, number, column), column.split()
             tasks[name, column] = Task(runtime, path, inputs, given.threads)
-    with ExitStack() as stack:
-        each = {key: stack.enter_context(Contestant(task)) for key, task in tasks.items()}
+    with contestants(tasks) as each:
         turns = [
             {key: one.times(1 if key[1] == "eager" else given.runs) for key, one in each.items()}
             for _ in range(given.rounds)

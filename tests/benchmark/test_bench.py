@@ -11,7 +11,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from gancompress.benchmark import Bench, Contestant, Task, Timing, available_runtimes, bench, draw
+from gancompress.benchmark import Bench, Task, Timing, available_runtimes, bench, contestants, draw, in_process
 from gancompress.benchmark.candidates import disk_bytes, inputs_of, prepared
 from gancompress.benchmark.operators import by_class
 from gancompress.benchmark.statistics import ratio
@@ -21,6 +21,7 @@ from gancompress.cli.sources import InputChoices, job_of, open_exported, open_ne
 from gancompress.errors import ConfigError, ExportError, InputSizeError
 from gancompress.export import export_generator
 from gancompress.export.named import NamedFile
+from gancompress.export.runtimes.runner import Runner
 from gancompress.quantization import Quantization, QuantizationOptions
 from gancompress.report import Latency
 from tests.benchmark.networks import NUM_NOISE, SIZE_PX, SPADE, network, quantized, saved, spade, stylegan2
@@ -233,13 +234,36 @@ def test_files_that_do_not_fit(files, tmp_path):
         run("bench", tmp_path / "nowhere.onnx")
 
 
+def test_runs_count_once_the_machine_has_settled(monkeypatch, tmp_path):
+    now_s = 0.0
+    took_ms = [9.0] * 3 + [20.0, 20.0, 10.0, 5.0, 5.0] + [5.0] * 3  # warming up; settling, two that count; again
+
+    def run(inputs):
+        nonlocal now_s
+        now_s += took_ms.pop(0) / 1e3
+        return list(inputs)
+
+    monkeypatch.setattr(in_process, "_open", lambda task: Runner(run))
+    monkeypatch.setattr(in_process.time, "perf_counter", lambda: now_s)
+    subject = in_process.InProcess(Task("eager", tmp_path, (torch.zeros(1),), None))
+    assert subject.times(2, settle_ms=45) == pytest.approx([5.0, 5.0])
+    assert len(took_ms) == 3
+    assert subject.times(2, settle_ms=0) == pytest.approx([5.0, 5.0])
+    assert not took_ms
+
+
 def test_a_process_that_fails_says_why(tmp_path):
-    with pytest.raises(ExportError, match=r"bench: eager on nothing: .*nothing: found no config.json, expected"):
-        Contestant(Task("eager", tmp_path / "nothing", (torch.zeros(1, 3, 16, 16),), 1))
     net = network("net", 4)
     net.generator.save(tmp_path / "net")
     task = Task("eager", tmp_path / "net", net.example, 1)
-    with Contestant(task) as contestant:
+    missing = Task("eager", tmp_path / "nothing", net.example, 1)
+    with (
+        pytest.raises(ExportError, match=r"bench: eager on nothing: .*nothing: found no config.json, expected"),
+        contestants({"there": task, "missing": missing}),
+    ):
+        pass
+    with contestants({"there": task}) as processes:
+        contestant = processes["there"]
         assert len(contestant.times(2)) == 2
         assert contestant.profile(1) is None
         with pytest.raises(ExportError, match=r"bench: eager on net: .* to have 3 channels, but got 2"):

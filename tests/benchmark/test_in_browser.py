@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from gancompress.benchmark import Contestant, Task, bench, in_browser
+from gancompress.benchmark import Task, bench, contestants, in_browser
 from gancompress.benchmark.in_browser import chromium
 from gancompress.errors import ConfigError, ExportError
 from tests.benchmark.networks import network, spade, stylegan2
@@ -40,8 +40,11 @@ def test_a_network_of_label_maps(runtime, chromium_path):
 def test_what_the_page_says_is_told(tmp_path, chromium_path):
     pytest.importorskip("playwright")
     (tmp_path / "index.html").write_text("<script>throw new Error('out of tea')</script>")
-    with pytest.raises(ExportError, match=r"bench: browser on original.onnx: the page says: out of tea"):
-        Contestant(Task("browser", tmp_path / "original.onnx", (), None))
+    with (
+        pytest.raises(ExportError, match=r"bench: browser on original.onnx: the page says: out of tea"),
+        contestants({"page": Task("browser", tmp_path / "original.onnx", (), None)}),
+    ):
+        pass
 
 
 def test_what_a_page_cannot_do(runtime):

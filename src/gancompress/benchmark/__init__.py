@@ -1,7 +1,7 @@
 """How fast networks are on real runtimes, measured so that ratios hold on a noisy machine."""
 
 from gancompress.benchmark.bench import Bench, bench
-from gancompress.benchmark.contestants import Contestant, Task
+from gancompress.benchmark.contestants import Contestant, Task, contestants
 from gancompress.benchmark.fastest import Fastest, Variant, export_fastest
 from gancompress.benchmark.plot import draw
 from gancompress.benchmark.runtimes import RUNTIMES, Candidate, available_runtimes
@@ -18,6 +18,7 @@ __all__ = [
     "Variant",
     "available_runtimes",
     "bench",
+    "contestants",
     "draw",
     "export_fastest",
     "ratio",

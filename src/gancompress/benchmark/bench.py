@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from gancompress.benchmark.candidates import disk_bytes, inputs_of, prepared
-from gancompress.benchmark.contestants import Contestant, Task
+from gancompress.benchmark.contestants import Task, contestants
 from gancompress.benchmark.runtimes import Candidate, check_runtimes
 from gancompress.benchmark.statistics import Timing, ratio
 from gancompress.errors import ConfigError
@@ -109,13 +108,12 @@ def _timed(
     runs: int,
     say: Callable[[str], None],
 ) -> list[Timing]:
-    with ExitStack() as stack:
-        say(f"batch {batch}: {len(tasks)} candidates, {rounds} rounds")
-        contestants = {key: stack.enter_context(Contestant(task)) for key, task in tasks.items()}
-        turns = [{key: each.times(runs) for key, each in contestants.items()} for _ in range(rounds)]
-        times = {key: [turn[key] for turn in turns] for key in contestants}
+    say(f"batch {batch}: {len(tasks)} candidates, {rounds} rounds")
+    with contestants(tasks) as processes:
+        turns = [{key: each.times(runs) for key, each in processes.items()} for _ in range(rounds)]
+        times = {key: [turn[key] for turn in turns] for key in processes}
         timings = []
-        for (runtime, name), each in contestants.items():
+        for (runtime, name), each in processes.items():
             own, eager = times[runtime, name], times.get(("eager", first))
             latency = Latency.of([time for turn in own for time in turn])
             timings.append(

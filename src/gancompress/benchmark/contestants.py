@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any, Self, TypeVar
 
 import torch
 from safetensors.torch import load, save
 
 from gancompress.errors import ExportError
 from gancompress.export.axes import Inputs
+
+Key = TypeVar("Key", bound=Hashable)
 
 SETTLE_MS = 100.0
 """onnxruntime's threads spin for about 40 ms, in which a network on two cores takes up to twice its time."""
@@ -68,28 +70,19 @@ class Contestant:
     Runtimes do not share settings or a pool of threads so, and memory is counted for each alone.
     """
 
-    def __init__(self, task: Task) -> None:
-        """Start it and open the network.
+    def __init__(self) -> None:
+        """Start it; it has no network yet."""
+        command = [sys.executable, "-m", "gancompress.benchmark.worker"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def turn_to(self, task: Task) -> None:
+        """Open a network, in the place of the one it has.
 
         Args:
-            task: What it times.
+            task: What it times from now on.
 
         Raises:
             ExportError: The runtime is missing, or refuses the network.
-        """
-        command = [sys.executable, "-m", "gancompress.benchmark.worker"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        try:
-            self.turn_to(task)
-        except BaseException:
-            self.__exit__()
-            raise
-
-    def turn_to(self, task: Task) -> None:
-        """Put another network in the place of the one it has.
-
-        Raises:
-            ExportError: The runtime refuses it.
         """
         self._name = f"{task.runtime} on {task.path.name}"
         self._ask(task.sent())
@@ -138,6 +131,20 @@ class Contestant:
                 with suppress(BrokenPipeError):
                     pipe.close()
         self._process.wait()
+
+
+@contextmanager
+def contestants(tasks: Mapping[Key, Task]) -> Iterator[dict[Key, Contestant]]:
+    """A process for each task, its network open; all start at once, since each takes a while to.
+
+    Raises:
+        ExportError: As `Contestant.turn_to`.
+    """
+    with ExitStack() as stack:
+        each = {key: stack.enter_context(Contestant()) for key in tasks}
+        for key, task in tasks.items():
+            each[key].turn_to(task)
+        yield each
 
 
 def _line(question: Mapping[str, Any]) -> bytes:

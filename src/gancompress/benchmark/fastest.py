@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from gancompress.benchmark.contestants import Contestant, Task
+from gancompress.benchmark.contestants import Task, contestants
 from gancompress.benchmark.statistics import ratio
 from gancompress.errors import BudgetError, ConfigError
 from gancompress.export import (
@@ -200,12 +199,9 @@ class _Trial:
     def times(self, files: Mapping[str, tuple[str, Path]]) -> dict[str, list[list[float]]]:
         """Milliseconds of the runs of each turn, by name."""
         inputs = at_batch(self.form.inputs, 1)
-        with ExitStack() as stack:
-            contestants = {
-                name: stack.enter_context(Contestant(Task(runtime, path, inputs, self.threads)))
-                for name, (runtime, path) in files.items()
-            }
-            turns = [{name: each.times(self.runs) for name, each in contestants.items()} for _ in range(self.rounds)]
+        tasks = {name: Task(runtime, path, inputs, self.threads) for name, (runtime, path) in files.items()}
+        with contestants(tasks) as processes:
+            turns = [{name: each.times(self.runs) for name, each in processes.items()} for _ in range(self.rounds)]
         return {name: [turn[name] for turn in turns] for name in files}
 
 

@@ -71,7 +71,7 @@ def time_files(
         return Task(target.runtime, paths[number], (example_values(shapes[number]),), target.threads)
 
     runs: list[list[float]] = [[] for _ in paths]
-    with Contestant(task(0)) as contestant:
+    with Contestant() as contestant:
         for _ in range(rounds):
             for number, own in enumerate(runs):
                 contestant.turn_to(task(number))
