@@ -17,6 +17,7 @@ from gancompress.benchmark import export_fastest, fastest
 from gancompress.errors import BudgetError, DataError, ExportError
 from gancompress.export import Precision, export_generator, file_name, usage
 from gancompress.export.integers import kinds_of_layers, without_rounding
+from gancompress.export.quantized import export_quantized
 from gancompress.export.rewrites import rewritten
 from gancompress.export.rewrites.aligned import slow_in_integers
 from gancompress.export.runtimes import openvino_runtime
@@ -243,6 +244,21 @@ def test_a_layer_out_of_integers_computes_with_rounded_weights(tmp_path):
     with torch.no_grad():
         expected = net.build()(image)
     assert (gancompress.load(tmp_path / "float.onnx")(image) - expected).abs().mean() < 0.05
+
+
+def test_layers_whose_padding_shares_a_zero_come_out_of_integers_alone(tmp_path):
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 16, 3), nn.ReLU(), nn.ZeroPad2d(1), nn.Conv2d(16, 16, 3), nn.ReLU(), nn.ZeroPad2d(1)]
+    net, image = nn.Sequential(*layers, nn.Conv2d(16, 16, 3)), IMAGES[0][0]
+    made = calibrate(quantize(net, QuantizationOptions(image=True, outputs=True)), [image], min_images=1)
+    with torch.no_grad():
+        expected = made.eval()(image[:1])
+    export_quantized(made, (image[:1],), tmp_path / "all.onnx", integers=True)
+    for layer in ("0", "3", "6"):
+        without_rounding(tmp_path / "all.onnx", (layer,), tmp_path / "some.onnx")
+        session = ort.InferenceSession(tmp_path / "some.onnx", providers=["CPUExecutionProvider"])
+        (got,) = session.run(None, {"input": image[:1].numpy()})
+        assert np.abs(got - expected.numpy()).mean() < 0.02
 
 
 class _Timer:

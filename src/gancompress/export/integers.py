@@ -167,16 +167,21 @@ def without_rounding(path: Path, layers: Collection[str], to: Path) -> None:
             _bypass(model.graph, node, cut)
     for node in model.graph:
         if node.op_type in _MOVING:
-            if len(node.inputs) > 2 and node.inputs[2] is not None and _layer_in(node.inputs[2].name) in layers:
+            values, *_ = node.inputs
+            if node.op_type == "Pad" and len(node.inputs) > 2 and node.inputs[2].dtype != values.dtype:
                 node.replace_input_with(2, None)  # zeros again
-            node.outputs[0].dtype = node.inputs[0].dtype
+            node.outputs[0].dtype = values.dtype
     onnx_ir.save(model, to)
 
 
 def _bypass(graph: Any, node: Any, value: Any) -> None:
-    for user, index in list(node.outputs[0].uses()):
-        user.replace_input_with(index, value)
+    import onnx_ir
+
+    (gone,) = node.outputs
+    name = gone.name if gone.is_graph_output() else value.name
+    onnx_ir.convenience.replace_all_uses_with(gone, value, replace_graph_outputs=True)
     graph.remove(node, safe=True)
+    value.name = name
 
 
 def _load(path: Path) -> Any:
