@@ -50,9 +50,8 @@ def round_once(network: nn.Module, inputs: Batch) -> nn.Module:
     layers = quantized_layers(network)
     with torch.no_grad(), evaluation_mode(network), _Followed(list(layers.values())) as followed:
         network(*as_inputs(inputs))
-    for layer in layers.values():
-        if layer in followed.rounded_again():
-            layer.register_module("output_quantizer", None)
+    for layer in followed.rounded_again():
+        layer.register_module("output_quantizer", None)
     return network
 
 
