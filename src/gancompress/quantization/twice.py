@@ -49,7 +49,7 @@ def round_once(network: nn.Module, inputs: Batch) -> nn.Module:
     """
     layers = quantized_layers(network)
     with torch.no_grad(), evaluation_mode(network), _Followed(list(layers.values())) as followed:
-        network(*as_inputs(inputs))
+        followed.see(network(*as_inputs(inputs)))
     for layer in followed.rounded_again():
         layer.register_module("output_quantizer", None)
     return network
@@ -80,6 +80,11 @@ class _Followed(TorchFunctionMode):
         again = {each.layer for each in self._outputs}
         return again - {each.layer for each in self._outputs if each.seen or each.takers != 1}
 
+    def see(self, *values: Any) -> None:
+        """Something that does not round takes values: tensors, or lists or tuples of them."""
+        for output in self._among(values):
+            output.seen = True
+
     def __enter__(self) -> _Followed:
         for layer in self._layers:
             self._hooks.callback(layer.register_forward_pre_hook(self._taken).remove)
@@ -104,11 +109,12 @@ class _Followed(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         if not self._inside:
-            for output in self._among((*args, *(kwargs or {}).values())):
-                if func in _PASSING:
+            taken = (*args, *(kwargs or {}).values())
+            if func in _PASSING:
+                for output in self._among(taken):
                     self._follow(result, output)
-                elif not _asks(func):
-                    output.seen = True
+            elif not _asks(func):
+                self.see(*taken)
         return result
 
     def _among(self, values: Sequence[Any]) -> Iterator[_Output]:
