@@ -76,7 +76,13 @@ def _quantize_before(graph: Any, node: Any) -> None:
 
 
 def _cut_by_rounding(graph: Any, node: Any) -> None:
-    """Values -> Relu -> QuantizeLinear becomes values -> QuantizeLinear where its range begins at 0: it cuts there."""
+    """Values -> Relu -> QuantizeLinear becomes values -> QuantizeLinear where its range begins at 0: it cuts there.
+
+    What Concat joins is rounded behind it, once, not in each of its parts.
+    """
+    source = node.inputs[0].producer()
+    if source is not None and source.op_type == "Concat":
+        return
     users = [user for user, _ in node.outputs[0].uses()]
     cut = all(user.op_type == "QuantizeLinear" and _starts_at_zero(user) for user in users)
     if cut and not node.outputs[0].is_graph_output():
