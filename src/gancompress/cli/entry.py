@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import sys
 
 import typer
@@ -47,6 +48,7 @@ def _leave_process_group() -> None:
     distributed = sys.modules.get("torch.distributed")  # not imported by verbs that need no PyTorch
     if distributed is not None and distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()
+        gc.collect()  # the group's threads end with the last network that holds it
 
 
 def _complain(message: str, status: int = 2) -> int:
