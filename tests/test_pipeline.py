@@ -43,6 +43,8 @@ TINY = [
     f"steps.3.training={TRAINING}",
 ]
 
+NO_EXPORT = "exports=[]"
+
 
 def tiny(*changes: str) -> Job:
     return load_job("quickstart", [*TINY, *changes])
@@ -102,14 +104,14 @@ def test_a_finished_job_is_not_done_again(straight):
 def test_stopping_anywhere_and_going_on_changes_no_bit(straight, tmp_path, after):
     asked = iter(range(1000))
     with pytest.raises(Interrupted, match="everything is saved"):
-        run(tiny(), tmp_path, stop=lambda: next(asked) + 1 >= after)
-    outcome, _ = run(tiny(), tmp_path)
+        run(tiny(NO_EXPORT), tmp_path, stop=lambda: next(asked) + 1 >= after)
+    outcome, _ = run(tiny(NO_EXPORT), tmp_path)
     assert same_weights(outcome.compressed.generator, straight.compressed.generator)
 
 
 def test_a_changed_recipe_repeats_only_what_it_changes(straight, tmp_path):
-    run(tiny(), tmp_path)
-    again, said = run(tiny("steps.3.distillation.lambda_reconstruction=5"), tmp_path)
+    run(tiny(NO_EXPORT), tmp_path)
+    again, said = run(tiny(NO_EXPORT, "steps.3.distillation.lambda_reconstruction=5"), tmp_path)
     assert [record["step"] for record in again.records] == [
         "teacher",
         "1-distill",
@@ -150,6 +152,7 @@ def test_an_infeasible_budget_is_refused_before_the_search_evaluates(tmp_path):
 
 def test_unpaired_jobs_run_too(tmp_path):
     job = tiny(
+        NO_EXPORT,
         "task=unpaired",
         "metrics.against_real=[]",
         "steps.2.against=teacher",
@@ -201,7 +204,6 @@ def test_a_signal_to_all_its_processes_stops_the_command(tmp_path):
 
 
 LONGER = f"teacher.train.training={ {**TRAINING, 'num_images': 24, 'checkpoint_every': 12} }"
-NO_EXPORT = "exports=[]"
 
 KILLED = """
 import os, signal, sys

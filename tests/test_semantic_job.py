@@ -11,6 +11,7 @@ import torch
 import yaml
 from PIL import Image
 
+from gancompress.cli.sources import InputChoices, job_of, open_network
 from gancompress.errors import ConfigError, DataError, InputSizeError
 from gancompress.job import Job
 from gancompress.models.families import build
@@ -19,6 +20,7 @@ from gancompress.pipeline import Outcome, Pipeline
 from gancompress.steps.recalibration import recalibrate
 from gancompress.summary import summarise
 from gancompress.tasks import find_task
+from tests.cli.verbs import run
 from tests.data.pictures import save
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="exports to ONNX, which is not installed")
@@ -88,6 +90,7 @@ def job(root: Path, **changes) -> Job:
             },
         ],
         "metrics": {"against_real": ["ssim"], "against_teacher": ["ssim"], "batch_size": 4},
+        "exports": ["onnx_fixed"],
     }
     return Job(**{**options, **changes})
 
@@ -162,13 +165,22 @@ def test_the_file_takes_integer_label_maps_and_equals_the_network(outcome: Outco
     assert (facts["labels"], facts["classes"], facts["dont_care"]) == ("3", "road, car", "2")
 
 
+def test_a_file_that_is_exported_later_takes_label_maps_too(outcome: Outcome, tmp_path):
+    directory = str(outcome.directory)
+    form = open_network("later", directory, job_of([directory]), InputChoices()).form
+    assert form.names == ("labels", "edges")
+    assert [each.dtype for each in form.inputs] == [torch.int32, torch.bool]
+    with pytest.raises(DataError, match="calibration: got 8 images, expected at least 32"):  # its training split
+        run("export", outcome.directory, "--precision", "int8", "--out", tmp_path / "b.onnx")
+
+
 def test_the_report_tells_how_to_use_the_file(outcome: Outcome):
     _, channels = example(outcome)
     (export,) = summarise(outcome, channels, rounds=2).exports
     assert "labels = numpy.zeros((1, 64, 96), numpy.int32)" in export.usage
     assert '{"labels": labels, "edges": edges}' in export.usage
     scope: dict = {}
-    exec(export.usage.replace("model.onnx", str(outcome.exports[0].path)), scope)
+    exec(export.usage.replace("model.fixed.onnx", str(outcome.exports[0].path)), scope)
     assert scope["result"].shape == (1, 3, 64, 96)
 
 

@@ -12,12 +12,13 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
+from gancompress.benchmark import RUNTIME_OF
 from gancompress.channels import ChannelGraph
 from gancompress.cost import Convention
 from gancompress.data import Classes, DataConfig, parse_data
 from gancompress.data.kinds.images import ImagesConfig
 from gancompress.errors import ConfigError, MetricError, nearest
-from gancompress.export import DEFAULT_MIN_PSNR_DB, FORMATS, MIN_IMAGES, FormatName, PrecisionName
+from gancompress.export import DEFAULT_MIN_PSNR_DB, FORMATS, MIN_IMAGES, FormatName, PrecisionName, file_name
 from gancompress.export.rewrites import REWRITES
 from gancompress.latency import RUNTIMES, LatencyRuntime, Target
 from gancompress.metrics import LatentMetric, PairMetric, SetMetric, find_metric
@@ -132,27 +133,39 @@ class ExportOptions(Options):
         format: Its format.
         rewrites: What is rewritten for its runtime, all of it exact; what was measured to help where left out.
         precision: What it computes in; where left out float32, or for a quantized network integers, as it was trained.
-            ``int8`` is in the form that its runtime computes fastest, its ranges from training images.
+            ``int8`` is in the form that its runtime computes fastest, its ranges from training images; ``fastest`` is
+            what its runtime computes fastest on this machine, found by timing.
         min_psnr_db: For ``int8``: layers stay float until the images are so close to those of the float network; 0
-            takes them as they come.
+            takes them as they come. For ``fastest``: how close a file must be.
+        threads: For ``fastest``: those of the runtime; its own choice where left out.
         num_images: Training images: ``int8`` is calibrated on three quarters of them; on the others, files of every
             precision are compared with the float network.
     """
 
     format: FormatName = "onnx"
     rewrites: Annotated[tuple[str, ...] | None, BeforeValidator(as_tuple)] = None
-    precision: PrecisionName | None = None
+    precision: PrecisionName | Literal["fastest"] | None = None
     min_psnr_db: Annotated[float, Field(ge=0)] = DEFAULT_MIN_PSNR_DB
+    threads: Annotated[int, Field(ge=1)] | None = None
     num_images: Annotated[int, Field(ge=MIN_IMAGES)] = 64
 
     @model_validator(mode="after")
     def _precision_fits(self) -> ExportOptions:
-        known = FORMATS[self.format].precisions
+        known = (*FORMATS[self.format].precisions, *(["fastest"] if self.format in RUNTIME_OF else []))
         if self.precision is not None and self.precision not in known:
             raise ValueError(f"precision: got {self.precision} for {self.format}, expected {' or '.join(known)}")
-        if self.min_psnr_db != DEFAULT_MIN_PSNR_DB and self.precision != "int8":
-            raise ValueError("min_psnr_db: got it without precision int8, which alone keeps to it")
+        if self.min_psnr_db != DEFAULT_MIN_PSNR_DB and self.precision not in ("int8", "fastest"):
+            raise ValueError("min_psnr_db: got it without precision int8 or fastest, which alone keep to it")
+        if self.threads is not None and self.precision != "fastest":
+            raise ValueError("threads: got it without precision fastest, which alone is timed")
+        if self.rewrites is not None and self.precision == "fastest":
+            raise ValueError("rewrites: got some with precision fastest, which chooses itself; leave them out")
         return self
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether its images are for ranges and choices, too, not for the last word alone."""
+        return self.precision in ("int8", "fastest")
 
     @model_validator(mode="after")
     def _rewrites_exist(self) -> ExportOptions:
@@ -245,10 +258,26 @@ class Job(Options):
                 )
             quantized = quantized or step.quantizes
         for number, export in enumerate(self.exports):
+            if quantized and export.precision == "fastest":
+                raise ValueError(
+                    f"exports.{number}: got precision fastest behind a step that quantizes, expected a float network; "
+                    "take precision int8, which keeps what was trained"
+                )
             if quantized and export.precision != "int8" and (export.format != "onnx" or export.rewrites):
                 raise ValueError(
                     f"exports.{number}: got {export.format} with rewrites {list(export.rewrites or ())}, expected onnx "
                     "without rewrites, which holds the integers of a quantized network, or precision int8"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _exports_are_files_of_their_own(self) -> Job:
+        names = [file_name(each.format, each.precision) for each in self.exports]
+        for number, name in enumerate(names):
+            if name in names[:number]:
+                raise ValueError(
+                    f"exports.{number}: got a second {name}, expected files of different formats or precisions; "
+                    "leave one out"
                 )
         return self
 

@@ -14,8 +14,9 @@ from typing import Any, Literal
 import torch
 import yaml
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 
+from gancompress.benchmark import export_fastest
 from gancompress.cost import Cost, CostModel
 from gancompress.errors import CheckpointError
 from gancompress.export import ExportReport, Precision, export_generator, file_name
@@ -27,7 +28,7 @@ from gancompress.models.noise import kept_noise
 from gancompress.models.trunks.weights import file_sha256
 from gancompress.models.weight_files import write_atomically
 from gancompress.quantization import FLOAT, Quantization, QuantizationOptions, QuantizedSize
-from gancompress.report import TensorBoard, sample_grid
+from gancompress.report import TensorBoard, TriedFile, sample_grid
 from gancompress.report.wording import duration
 from gancompress.run_log import RunLog, Show
 from gancompress.steps import Step, Work
@@ -76,6 +77,7 @@ class Outcome:
         exports: The files that were written, each with how far it is from eager.
         records: What each step noted when it was done, in their order.
         pictures: Captions of pictures by their path in the run directory; the sample grid is not among them.
+        tried: What a file was chosen from by timing, by its path.
     """
 
     job: Job
@@ -85,6 +87,7 @@ class Outcome:
     exports: tuple[ExportReport, ...]
     records: tuple[Mapping[str, Any], ...]
     pictures: Mapping[str, str] = field(default_factory=dict)
+    tried: Mapping[Path, Sequence[TriedFile]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -198,11 +201,12 @@ class Pipeline:
         self._do("measuring teacher and compressed network on test")
         teacher, compressed = self._measure(Work(work.teacher, work.teacher)), self._measure(work)
         self._do("exporting")
-        exports = self._export(work)
+        exports, tried = self._export(work)
         self._samples(work)
         pictures = self._pictures(work)
         self._do("timing both networks")
-        return Outcome(self._job, self._directory, teacher, compressed, exports, tuple(self._records), pictures)
+        records = tuple(self._records)
+        return Outcome(self._job, self._directory, teacher, compressed, exports, records, pictures, tried)
 
     def outlook(self) -> list[Stage]:
         """What `run` would meet, in order: the teacher, where it is to be trained, and the steps. Writes nothing.
@@ -232,6 +236,20 @@ class Pipeline:
 
     def _finished(self) -> Work:
         return _load_network(self._directory, Generator.load(self._directory / "teacher"))
+
+    def file_inputs(self, network: nn.Module, num_images: int, split: str = "train") -> list[tuple[Tensor, ...]]:
+        """The first images of a split as files of a network take them, four in each.
+
+        Args:
+            network: The network.
+            num_images: How many.
+            split: Name of the split.
+
+        Raises:
+            DataError: There is no such data.
+        """
+        context = self._measuring()
+        return [context.task.file_form(network, b["input"]).inputs for b in context.images(split, 4, num_images)]
 
     def example(self) -> Tensor:
         """An input of the generators, [1, c, h, w]."""
@@ -361,26 +379,30 @@ class Pipeline:
         size = QuantizedSize(graph, options or FLOAT).at(plan)
         return Measured(generator, CostModel(graph).at(plan), size, options, metrics)
 
-    def _export(self, work: Work) -> tuple[ExportReport, ...]:
+    def _export(self, work: Work) -> tuple[tuple[ExportReport, ...], Mapping[Path, Sequence[TriedFile]]]:
+        """The files, and for those that were found by timing what they were chosen from."""
         if not self._job.exports:
-            return ()
+            return (), {}
         context, exports, network = self._measuring(), self._directory / "exports", work.build()
         form = context.task.file_form(network, context.first_images("test", 1)["input"])
         measured = self._job.metrics
         names = (*measured.against_teacher, *measured.against_real)
         perceptual = find_perceptual(names, measured.specs(), "cpu")  # where files run
-        numbers = [each.num_images if each.precision == "int8" else each.num_images // 4 for each in self._job.exports]
-        images = {
-            number: [context.task.file_form(network, b["input"]).inputs for b in context.images("train", 4, number)]
-            for number in set(numbers)
-        }
-        reports = []
+        numbers = [each.num_images if each.calibrates else each.num_images // 4 for each in self._job.exports]
+        images = {number: self.file_inputs(network, number) for number in set(numbers)}
+        reports, tried = [], {}
         for each, number in zip(self._job.exports, numbers, strict=True):
-            precision = Precision(each.precision or "fp32", images[number], each.min_psnr_db)
             path = exports / file_name(each.format, each.precision)
+            if each.precision == "fastest":
+                what = work.generator, form, path, each.format, images[number], each.min_psnr_db
+                found = export_fastest(*what, perceptual=perceptual, threads=each.threads, say=self._do)
+                reports.append(found.report)
+                tried[path] = found.tried
+                continue
+            precision = Precision(each.precision or "fp32", images[number], each.min_psnr_db)
             how = each.format, each.rewrites, precision, perceptual
             reports.append(export_generator(work.generator, form, path, *how))
-        return tuple(reports)
+        return tuple(reports), tried
 
     def _samples(self, work: Work) -> None:
         context = self._measuring()

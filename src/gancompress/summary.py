@@ -36,6 +36,7 @@ from gancompress.report import (
     Samples,
     SearchFacts,
     StepFacts,
+    TriedFile,
 )
 from gancompress.run_log import read_losses
 
@@ -75,7 +76,7 @@ def summarise(outcome: Outcome, example: torch.Tensor, rounds: int = 20) -> Repo
         search=next((_search(record["search"]) for record in records if record.get("search")), None),
         samples=Samples("samples/test.png", "The first images of the test split."),
         pictures=[Samples(path, caption) for path, caption in outcome.pictures.items()],
-        exports=[_export(report, directory) for report in outcome.exports],
+        exports=[_export(report, directory, outcome.tried.get(report.path, ())) for report in outcome.exports],
         input_size="x".join(map(str, example.shape)),
     )
 
@@ -189,7 +190,7 @@ def _search(facts: Mapping[str, Any]) -> SearchFacts:
     return SearchFacts(**{**facts, "candidates": candidates})
 
 
-def _export(report: ExportReport, directory: Path) -> ExportFacts:
+def _export(report: ExportReport, directory: Path, tried: Sequence[TriedFile]) -> ExportFacts:
     precision = "" if report.precision == "fp32" else f", {report.precision}"
     return ExportFacts(
         format=f"{_FORMAT_NAMES[report.path.suffix]}{precision}",
@@ -200,4 +201,5 @@ def _export(report: ExportReport, directory: Path) -> ExportFacts:
         perceptual=report.quality and report.quality.perceptual,
         usage=usage(report.path, report.cases[0].input_shapes if report.cases else None),
         not_compared=report.not_compared,
+        tried=list(tried),
     )

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
+from gancompress.cli.calibration import calibration_inputs
+from gancompress.cli.sources import InputChoices, open_network
 from gancompress.errors import ConfigError
+from gancompress.models.families import build
+from gancompress.models.generator import Generator
 from tests.cli.verbs import run
 from tests.data.pictures import save_many
 
@@ -36,3 +43,82 @@ def test_a_file_is_compared_on_images_where_there_are_any(tmp_path):
     assert "perceptual distance" in text
     with pytest.raises(ConfigError, match=r"--perceptual: got no --calibration, expected a folder of images"):
         run("export", small, *size, "--perceptual", tmp_path / "edges.pt")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A run that narrowed a network and wrote the fastest file."""
+    pytest.importorskip("openvino", reason="exports to OpenVINO, which is not installed")
+    folder = tmp_path_factory.mktemp("fastest")
+    net = ("--set", "ngf=8", "--set", "num_blocks=1", "--size", "32x32")
+    run("prune", "resnet", *net, "--keep", "1", "--out", folder / "given")
+    recipe = {
+        "name": "small",
+        "task": "paired",
+        "data": {"kind": "procedural", "image_size": 32, "num_images": {"train": 32, "search": 4, "test": 8}},
+        "teacher": {"checkpoint": str(folder / "given")},
+        "steps": [{"kind": "prune", "keep": 0.5}],
+        "metrics": {"against_real": [], "against_teacher": []},
+        "exports": [{"format": "openvino", "precision": "fastest", "min_psnr_db": 0, "num_images": 32, "threads": 1}],
+    }
+    (folder / "small.yaml").write_text(json.dumps(recipe))
+    run("compress", folder / "small.yaml", "--out", folder / "run")
+    return folder / "run"
+
+
+def test_a_job_writes_the_fastest_file_and_reports_what_was_tried(finished):
+    (facts,) = json.loads((finished / "report.json").read_text())["exports"]
+    assert facts["path"] == "exports/model.fastest.xml"
+    assert sum(each.stat().st_size for each in (finished / "exports").iterdir()) == facts["file_bytes"]
+    assert [each["name"] for each in facts["tried"]] == ["fp32", "bf16", "int8, all layers"]
+    (written,) = [each for each in facts["tried"] if each["written"]]
+    assert written["faster"] == max(each["faster"] for each in facts["tried"]) >= 1
+    assert all(each["latency_ms"]["median"] > 0 for each in facts["tried"])
+    assert facts["psnr_db"] == written["psnr_db"]
+    page, text = (finished / "report.html").read_text(), (finished / "report.md").read_text()
+    assert "times faster (quartiles)" in page
+    assert f"| {written['name']} | {written['faster']:.2f} (" in text
+
+
+def test_a_run_is_calibrated_on_its_own_images(finished, tmp_path):
+    file = tmp_path / "model.onnx"
+    facts = json.loads(run("export", finished, "--precision", "int8", "--min-psnr", "0", "--out", file, "--json"))
+    assert facts["cases"][0]["input_shapes"] == [[1, 3, 32, 32]]
+    assert facts["quality"]["num_images"] == 8  # a quarter of the 32 in its training split
+    with pytest.raises(ConfigError, match="--size: got 64x64 with the run's own images, expected theirs"):
+        run("export", finished, "--precision", "int8", "--size", "64x64")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--precision", "fastest", "--rewrite", "none"), "--rewrite: got some with --precision fastest"),
+        (("--min-psnr", "20"), "--min-psnr: got no --precision int8 or fastest"),
+        (("--precision", "int8", "--threads", "1"), "--threads: got no --precision fastest"),
+    ],
+)
+def test_options_that_do_not_go_together(finished, arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        run("export", finished, *arguments)
+
+
+def test_label_maps_of_a_folder_calibrate(tmp_path):
+    config = {"ngf": 2, "in_channels": 3, "upsampling": "normal"}
+    Generator.from_module(build("mobile_spade", config), "mobile_spade", config).save(tmp_path / "net")
+    maps = torch.randint(3, (6, 64, 64), generator=torch.Generator().manual_seed(0), dtype=torch.int32)
+    (tmp_path / "maps").mkdir()
+    for number, labels in enumerate(maps):
+        Image.fromarray(labels.numpy().astype(np.uint8)).save(tmp_path / "maps" / f"{number}.png")
+
+    def inputs(labels, folder=tmp_path / "maps"):
+        network = open_network("net", str(tmp_path / "net"), None, InputChoices("64x64", labels=labels))
+        return calibration_inputs(network, folder, tmp_path / "net", None)
+
+    assert [len(labels) for (labels,) in inputs(3)] == [4, 2]
+    assert torch.cat([labels for (labels,) in inputs(3)]).equal(maps)
+    with pytest.raises(ConfigError, match=r"network of label maps without --labels; say how many"):
+        inputs(None)
+    with pytest.raises(ConfigError, match=r"expected a folder of label maps like those that the network will see"):
+        inputs(3, None)
+    with pytest.raises(ConfigError, match=r"got a network of 2 inputs, expected one of images, label maps or noise"):
+        inputs(2)

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import gancompress
 from gancompress.benchmark import export_fastest, fastest
-from gancompress.errors import BudgetError, DataError, ExportError
+from gancompress.errors import BudgetError, ConfigError, DataError, ExportError
 from gancompress.export import Precision, export_generator, file_name, usage
 from gancompress.export.integers import kinds_of_layers, without_rounding
 from gancompress.export.quantized import export_quantized
@@ -270,23 +270,79 @@ class _Timer:
         weights = [tensor.name for tensor in graph.initializer if ".weight" in tensor.name or ".float" in tensor.name]
         inputs = {name.partition(".input_quantizer")[0] for name in rounded if ".input_quantizer" in name}
         slow = sum(name.endswith("depthwise") for name in inputs)
-        self.ms = 20.0 + 2 * slow - (len(inputs) - slow) if weights else 20.0
+        self.ms = 99.0 + 2 * slow - (len(inputs) - slow) if weights else 99.0
 
     def times(self, num_runs):
         return [self.ms] * num_runs
 
 
-def test_the_fastest_file_keeps_layers_float_that_do_not_pay(tmp_path, monkeypatch):
-    monkeypatch.setattr(fastest, "contestants", lambda tasks: nullcontext({n: _Timer(t) for n, t in tasks.items()}))
+@pytest.fixture
+def told(monkeypatch):
+    """Files are not timed; `_Timer` tells what they would take. How many were open at once."""
+    at_once: list[int] = []
+
+    def timers(tasks):
+        at_once.append(len(tasks))
+        return nullcontext({name: _Timer(task) for name, task in tasks.items()})
+
+    monkeypatch.setattr(fastest, "contestants", timers)
+    return at_once
+
+
+def test_the_fastest_file_keeps_layers_float_that_do_not_pay(tmp_path, told, monkeypatch):
+    monkeypatch.setattr(fastest, "_AT_ONCE", 4)
+    judge, judged_on = fastest.quality_of, []
+    monkeypatch.setattr(fastest, "quality_of", lambda *args: judged_on.append(args[2]) or judge(*args))
     net = generator("mobile")
     result = export_fastest(net, form(net), tmp_path / "net.onnx", "onnx", IMAGES, 10, rounds=2)
-    assert [each.name for each in result.variants] == ["fp32", "int8, all layers", "int8 where it pays"]
-    assert result.chosen.name == "int8 where it pays"
-    assert result.chosen.report.float_layers == ("blocks.0.conv1.depthwise", "blocks.0.conv2.depthwise")
-    assert result.chosen.faster[0] > result.variants[1].faster[0] > 1
+    fp32, whole, mixed = result.tried
+    assert [fp32.name, whole.name, mixed.name] == ["fp32", "int8, all layers", "int8 where it pays"]
+    assert [each.written for each in result.tried] == [False, False, True]
+    assert mixed.faster > whole.faster > fp32.faster == 1
+    assert mixed.faster_low <= mixed.faster <= mixed.faster_high
+    assert mixed.psnr_db == result.report.quality.psnr_db
+    assert judged_on == [IMAGES[4:6]] * 2  # and reported of the rest, by which nothing is chosen
+    assert result.report.quality.num_images == 8
+    assert result.report.float_layers == ("blocks.0.conv1.depthwise", "blocks.0.conv2.depthwise")
+    assert max(told) == 4
+    assert len(told) > 2  # kinds of layers are timed a few at once, then the files
     assert gancompress.load(tmp_path / "net.onnx")(IMAGES[0][0][:1]).shape == (1, 3, 16, 16)
     strict = export_fastest(net, form(net), tmp_path / "strict.onnx", "onnx", IMAGES, 500, rounds=2)
-    assert strict.chosen.name == "fp32"
+    assert [each.name for each in strict.tried if each.written] == ["fp32"]
+    assert strict.report.path == tmp_path / "strict.onnx"
+
+
+class Blend(nn.Module):
+    """Of a photo and where to keep it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(4, 16, 3, padding=1), nn.Conv2d(16, 3, 3, padding=1)
+
+    def forward(self, photo: Tensor, kept: Tensor) -> Tensor:
+        made = self.last(torch.relu(self.first(torch.cat([photo, kept], 1))))
+        return kept * photo + (1 - kept) * made.tanh()
+
+
+def test_the_fastest_file_of_several_inputs(tmp_path, told):
+    torch.manual_seed(0)
+    module = Blend()
+    net = Generator.from_module(module, f"{__name__}:Blend", {})
+    pairs = [(photo, (photo[:, :1] > 0).float()) for (photo,) in IMAGES]
+    inputs = tuple(each[:1] for each in pairs[0])
+    taken = FileForm(module, inputs, axes=({}, {}))
+    result = export_fastest(net, taken, tmp_path / "net.onnx", "onnx", pairs, 0, rounds=2)
+    assert [each.name for each in result.tried if each.written] == ["int8, all layers"]
+    network = gancompress.load(tmp_path / "net.onnx")
+    with torch.no_grad():
+        torch.testing.assert_close(network(*inputs), module(*inputs), rtol=0, atol=0.03)
+
+
+def test_a_quantized_network_is_not_timed_against_itself(tmp_path):
+    net = generator("unet")
+    made = quantize(net.build(), QuantizationOptions(image=True))
+    with pytest.raises(ConfigError, match="fastest: got a quantized network, expected a float one"):
+        export_fastest(net, form(net, made), tmp_path / "net.onnx", "onnx", IMAGES)
 
 
 def test_what_does_not_fit_is_said(tmp_path):

@@ -2,20 +2,20 @@
 
 from gancompress.benchmark.bench import Bench, bench
 from gancompress.benchmark.contestants import Contestant, Task, contestants
-from gancompress.benchmark.fastest import Fastest, Variant, export_fastest
+from gancompress.benchmark.fastest import RUNTIME_OF, Fastest, export_fastest
 from gancompress.benchmark.plot import draw
 from gancompress.benchmark.runtimes import RUNTIMES, Candidate, available_runtimes
 from gancompress.benchmark.statistics import Timing, ratio
 
 __all__ = [
     "RUNTIMES",
+    "RUNTIME_OF",
     "Bench",
     "Candidate",
     "Contestant",
     "Fastest",
     "Task",
     "Timing",
-    "Variant",
     "available_runtimes",
     "bench",
     "contestants",

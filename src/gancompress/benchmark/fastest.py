@@ -18,40 +18,22 @@ from gancompress.export import (
     PerceptualDistance,
     Precision,
     export_generator,
+    quality_of,
 )
 from gancompress.export.axes import Inputs, at_batch
 from gancompress.export.integers import kinds_of_layers, without_rounding
 from gancompress.models.generator import Generator
-from gancompress.report import Latency
+from gancompress.quantization import quantized_layers
+from gancompress.report import Latency, TriedFile
 from gancompress.tasks import FileForm
 
 RUNTIME_OF = {"onnx": "onnxruntime", "onnx_fixed": "onnxruntime", "openvino": "openvino"}
 """What times a format's files."""
 
+_AT_ONCE = 8
+"""Files that are timed side by side: each has a process of its own, of some 300 MB."""
+
 Times = Mapping[str, list[list[float]]]
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A file that was tried.
-
-    Attributes:
-        name: Its precision, in words.
-        report: What was exported.
-        latency_ms: Of one run.
-        faster: How many times faster than float32: median over rounds, and the quartiles.
-    """
-
-    name: str
-    report: ExportReport
-    latency_ms: Latency
-    faster: tuple[float, float, float]
-
-    @property
-    def psnr_db(self) -> float:
-        """Of its images, to those of the float network."""
-        assert self.report.quality is not None  # every trial had images
-        return self.report.quality.psnr_db
 
 
 @dataclass(frozen=True)
@@ -59,12 +41,12 @@ class Fastest:
     """What was chosen, and from what.
 
     Attributes:
-        chosen: The variant that was written.
-        variants: All of them, float32 first.
+        report: Of the file that was written.
+        tried: All that were timed, float32 first.
     """
 
-    chosen: Variant
-    variants: tuple[Variant, ...]
+    report: ExportReport
+    tried: tuple[TriedFile, ...]
 
 
 def export_fastest(
@@ -85,11 +67,12 @@ def export_fastest(
 
     Tried are float32, what else the runtime computes in, all layers in integers, and integers where they pay: layers
     of one kind stay float where the file is faster so. Where integers are not close enough, more layers stay float,
-    those first whose error goes for the least time. All are timed in turns, each in a process of its own.
+    those first whose error goes for the least time. All are timed in turns, each in a process of its own. How close a
+    file must be is judged on a quarter of the images, and reported of another.
 
     Args:
         generator: A generator in float.
-        form: How the file takes its one input.
+        form: How the file takes its inputs.
         path: The file to write.
         format: A name in `RUNTIME_OF`.
         images: Inputs like those that the network will see, a few in each.
@@ -101,7 +84,7 @@ def export_fastest(
         say: Where to tell what goes on.
 
     Raises:
-        ConfigError: Files of this format are not timed, or the network takes several inputs.
+        ConfigError: Files of this format are not timed, or the network is quantized already.
         ExportError: As `export_generator`.
         DataError: There are too few images.
     """
@@ -109,26 +92,44 @@ def export_fastest(
         raise ConfigError(
             f"fastest: got the format '{format}', expected {' or '.join(RUNTIME_OF)}, whose files are timed"
         )
-    if len(form.inputs) != 1:
-        raise ConfigError(f"fastest: got a network of {len(form.inputs)} inputs, expected one; give its --precision")
+    if quantized_layers(form.module):
+        raise ConfigError("fastest: got a quantized network, expected a float one; export it in precision int8")
     with TemporaryDirectory() as folder:
-        trial = _Trial(generator, form, format, images, Path(folder), perceptual, rounds, runs, threads, say)
-        reports = trial.candidates(min_psnr_db)
-        runtimes = {name: "openvino_bf16" if name == "bf16" else trial.runtime for name in reports}
-        times = trial.times({name: (runtimes[name], report.path) for name, report in reports.items()})
-        variants = tuple(_variant(name, report, times) for name, report in reports.items())
-        within = [each for each in variants if each.name == "fp32" or each.psnr_db >= min_psnr_db]
-        chosen = max(within, key=lambda each: each.faster[0])
-        for file in chosen.report.path.parent.glob(f"{chosen.report.path.stem}.*"):
-            path.parent.mkdir(parents=True, exist_ok=True)
+        trial = _Trial(
+            generator, form, format, images, min_psnr_db, Path(folder), perceptual, rounds, runs, threads, say
+        )
+        candidates = trial.candidates()
+        times = trial.times({name: (each.runtime, each.report.path) for name, each in candidates.items()})
+        tried = {name: _tried(name, each, times) for name, each in candidates.items()}
+        within = [name for name, each in candidates.items() if each.close_enough]
+        fastest = max(within, key=lambda name: tried[name].faster)
+        report = candidates[fastest].report
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for file in report.path.parent.glob(f"{report.path.stem}.*"):
             shutil.move(file, path.with_suffix(file.suffix))
-    chosen = replace(chosen, report=replace(chosen.report, path=path))
-    return Fastest(chosen, variants)
+    tried[fastest] = replace(tried[fastest], written=True)
+    return Fastest(replace(report, path=path), tuple(tried.values()))
 
 
-def _variant(name: str, report: ExportReport, times: Times) -> Variant:
-    latency = Latency.of([time for turn in times[name] for time in turn])
-    return Variant(name, report, latency, ratio(times["fp32"], times[name]))
+@dataclass(frozen=True)
+class _Candidate:
+    """A file.
+
+    Attributes:
+        report: What was exported.
+        runtime: A name in `gancompress.benchmark.RUNTIMES`.
+        close_enough: Whether its images are close enough to those of the float network.
+    """
+
+    report: ExportReport
+    runtime: str
+    close_enough: bool
+
+
+def _tried(name: str, candidate: _Candidate, times: Times) -> TriedFile:
+    quality = candidate.report.quality
+    assert quality is not None  # every trial had images
+    return TriedFile(name, Latency.of(_flat(times[name])), *ratio(times["fp32"], times[name]), quality.psnr_db)
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,7 @@ class _Trial:
     form: FileForm
     format: str
     images: Sequence[Inputs]
+    min_psnr_db: float
     folder: Path
     perceptual: PerceptualDistance | None
     rounds: int
@@ -148,27 +150,29 @@ class _Trial:
     def runtime(self) -> str:
         return RUNTIME_OF[self.format]
 
-    def candidates(self, min_psnr_db: float) -> dict[str, ExportReport]:
-        held_out = Precision("int8", self.images).held_out()
-        reports = {"fp32": self._export("fp32", Precision("fp32", held_out))}
-        if "bf16" in FORMATS[self.format].precisions:
-            reports["bf16"] = self._export("bf16", Precision("bf16", held_out))
+    def candidates(self) -> dict[str, _Candidate]:
         everything = Precision("int8", self.images, min_psnr_db=0, float_layers=())
-        reports["int8, all layers"] = whole = self._export("int8", everything)
+        held_out = everything.held_out()
+        found = {"fp32": self._candidate(self._export("fp32", Precision("fp32", held_out)), True)}
+        if "bf16" in FORMATS[self.format].precisions:
+            found["bf16"] = self._candidate(self._export("bf16", Precision("bf16", held_out)))
+        whole = self._export("int8", everything)
+        found["int8, all layers"] = rounded = self._candidate(whole)
         stay: tuple[str, ...] = ()
         costs: dict[str, float] = {}
         if self.runtime == "onnxruntime":
             stay, costs = self._faster_in_float(whole.path)
             if stay:
-                reports["int8 where it pays"] = self._export("mixed", replace(everything, float_layers=stay))
-        if all(each.quality and each.quality.psnr_db < min_psnr_db for name, each in reports.items() if "int8" in name):
+                mixed = self._export("mixed", replace(everything, float_layers=stay))
+                found["int8 where it pays"] = rounded = self._candidate(mixed)
+        if not rounded.close_enough:
             self.say("integers are not close enough: finding the layers to keep in float")
-            within = replace(everything, float_layers=stay, min_psnr_db=min_psnr_db, milliseconds=costs)
+            budget = replace(everything, float_layers=stay, min_psnr_db=self.min_psnr_db, milliseconds=costs)
             try:
-                reports["int8 within the budget"] = self._export("within", within)
+                found["int8 within the budget"] = self._candidate(self._export("within", budget), True)
             except BudgetError as error:
                 self.say(str(error))
-        return reports
+        return found
 
     def _export(self, name: str, precision: Precision) -> ExportReport:
         self.say(f"exporting {name}")
@@ -177,23 +181,32 @@ class _Trial:
             self.generator, self.form, path, self.format, precision=precision, perceptual=self.perceptual
         )
 
+    def _candidate(self, report: ExportReport, close_enough: bool | None = None) -> _Candidate:
+        """With a judgement on the images for choices, where none is made yet."""
+        if close_enough is None:
+            _, choice, _ = Precision("int8", self.images).parts()
+            computed_in = "bf16" if report.precision == "bf16" else "fp32"
+            close_enough = quality_of(report.path, self.form.module, choice, computed_in).psnr_db >= self.min_psnr_db
+        return _Candidate(report, "openvino_bf16" if report.precision == "bf16" else self.runtime, close_enough)
+
     def _faster_in_float(self, whole: Path) -> tuple[tuple[str, ...], dict[str, float]]:
         """The layers of a file of integers that are faster in float, and what it costs to keep each other one float."""
         kinds = kinds_of_layers(whole)
-        files = {"whole": (self.runtime, whole)}
-        for number, layers in enumerate(kinds):
-            files[str(number)] = (self.runtime, self.folder / f"without-{number}.onnx")
-            without_rounding(whole, layers, files[str(number)][1])
         self.say(f"timing {len(kinds)} kinds of layers in float, one at a time")
-        times = self.times(files)
         stay: list[str] = []
         costs: dict[str, float] = {}
-        for number, layers in enumerate(kinds):
-            low = ratio(times["whole"], times[str(number)])[1]  # the lower quartile: three of four rounds agree
-            extra = Latency.of(_flat(times[str(number)])).median - Latency.of(_flat(times["whole"])).median
-            if low > 1:
-                stay.extend(layers)
-            costs |= dict.fromkeys(layers, max(0.0, extra) / len(layers))
+        for start in range(0, len(kinds), _AT_ONCE - 1):
+            some = dict(enumerate(kinds[start : start + _AT_ONCE - 1], start))
+            files = {str(number): self.folder / f"without-{number}.onnx" for number in some}
+            for number, layers in some.items():
+                without_rounding(whole, layers, files[str(number)])
+            times = self.times({name: (self.runtime, path) for name, path in [("whole", whole), *files.items()]})
+            for number, layers in some.items():
+                low = ratio(times["whole"], times[str(number)])[1]  # the lower quartile: three of four rounds agree
+                extra = Latency.of(_flat(times[str(number)])).median - Latency.of(_flat(times["whole"])).median
+                if low > 1:
+                    stay.extend(layers)
+                costs |= dict.fromkeys(layers, max(0.0, extra) / len(layers))
         return tuple(stay), costs
 
     def times(self, files: Mapping[str, tuple[str, Path]]) -> dict[str, list[list[float]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -29,6 +29,7 @@ from gancompress.cli.options import (
 
 if TYPE_CHECKING:
     from gancompress.export import ExportReport
+    from gancompress.report import TriedFile
 
 
 def inspect(
@@ -148,27 +149,31 @@ def export(
         typer.Option("--rewrite", help="A rewrite for the runtime, or none; repeatable. Those that help if left out."),
     ] = None,
     precision: Annotated[
-        Literal["fp32", "bf16", "fp16", "int8"] | None,
-        typer.Option(help="What the file computes in; float32, or integers as trained, if left out."),
+        Literal["fp32", "bf16", "fp16", "int8", "fastest"] | None,
+        typer.Option(
+            help="What the file computes in; fastest times every precision and writes the fastest within --min-psnr. "
+            "Float32, or integers as trained, if left out."
+        ),
     ] = None,
     calibration: Annotated[
         Path | None,
         typer.Option(
             "--calibration",
             metavar="FOLDER",
-            help="Images like those that the network will see: for int8, and to compare the file on.",
+            help="Images, or label maps, like those that the network will see: for int8 and fastest, and to compare "
+            "the file on. Of a run directory its training images if left out.",
         ),
     ] = None,
     min_psnr: Annotated[
         float | None,
         typer.Option(
             metavar="DB",
-            help="For int8: layers stay float until the output is so close to the float network's; 30 if left out.",
+            help="For int8 and fastest: how close the output must be to the float network's; 30 if left out.",
         ),
     ] = None,
-    fastest: Annotated[
-        bool, typer.Option("--fastest", help="Time every precision, and write the fastest one within --min-psnr.")
-    ] = False,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="For fastest: threads of the runtime; its own choice if left out.")
+    ] = None,
     perceptual: Annotated[
         Path | None,
         typer.Option(
@@ -186,14 +191,13 @@ def export(
 ) -> None:
     """Write a network to a file in the form that its runtime likes, and check it against PyTorch."""
     from gancompress.benchmark import export_fastest
+    from gancompress.cli.calibration import calibration_inputs
     from gancompress.cli.pages import PageChoices, write_page_of
-    from gancompress.cli.parsing import calibration_inputs, example_inputs, open_generator
-    from gancompress.cli.tables import export_lines, fastest_table
+    from gancompress.cli.sources import InputChoices, job_of, open_network
+    from gancompress.cli.tables import export_lines, tried_table
     from gancompress.errors import CheckpointError, ConfigError, ExportError
     from gancompress.export import DEFAULT_MIN_PSNR_DB, FORMATS, OnnxReport, Precision, export_generator, file_name
     from gancompress.metrics import perceptual_distance
-    from gancompress.quantization import Quantization
-    from gancompress.tasks import FileForm, label_map_form
 
     if not directory.exists():
         raise CheckpointError(f"{directory}: no such file or directory; expected one that prune or training wrote")
@@ -205,41 +209,41 @@ def export(
         choices = PageChoices(samples, start, labels, size, runtime, family)
         _show_page(write_page_of(str(directory), None, folder, choices), folder, as_json)
         return
-    if fastest and (precision or rewrites):
-        raise ConfigError("--fastest: got a --precision or a --rewrite, which it chooses itself; leave them out")
-    if min_psnr is not None and not (fastest or precision == "int8"):
-        raise ConfigError("--min-psnr: got no --precision int8 and no --fastest, expected one: what else keeps to it?")
-    generator = open_generator(str(directory), family, [])
+    calibrates = precision in ("int8", "fastest")
+    if rewrites and precision == "fastest":
+        raise ConfigError("--rewrite: got some with --precision fastest, which chooses itself; leave them out")
+    if min_psnr is not None and not calibrates:
+        raise ConfigError("--min-psnr: got no --precision int8 or fastest, expected one: what else keeps to it?")
+    if threads is not None and precision != "fastest":
+        raise ConfigError("--threads: got no --precision fastest, expected it: nothing else is timed")
+    job = job_of([str(directory)])
+    if calibrates and job is not None and calibration is None and size is not None:
+        raise ConfigError(
+            f"--size: got {size} with the run's own images, expected theirs; leave it out, or give --calibration"
+        )
+    network = open_network(directory.name, str(directory), job, InputChoices(size, inputs, labels, family))
     home = directory if directory.is_dir() else directory.parent
-    path = out or home / file_name(format, None if fastest else precision)
+    path = out or home / file_name(format, precision)
     chosen = None if rewrites is None else [name for name in rewrites if name != "none"]
-    network, quantization = generator.build(), Quantization.load(directory)
-    if quantization is not None:
-        quantization.attach(network)
-    examples = example_inputs(generator, size or "256x256", inputs)
-    compared = fastest or precision == "int8" or calibration is not None
-    images = calibration_inputs(generator, examples, calibration) if compared else []
+    images = calibration_inputs(network, calibration, directory, job) if calibrates or calibration else []
     if perceptual is not None and not images:
         raise ConfigError("--perceptual: got no --calibration, expected a folder of images to compare the file on")
     seen = perceptual_distance(perceptual, "cpu") if perceptual else None
-    if images:
-        examples = tuple(each[:1] for each in images[0])
-    form = FileForm(network, examples) if labels is None else label_map_form(network, labels, examples[0])
-    result = None
+    form = replace(network.form, inputs=tuple(each[:1] for each in images[0])) if images else network.form
     wanted_psnr = DEFAULT_MIN_PSNR_DB if min_psnr is None else min_psnr
-    if fastest:
-        if quantization is not None:
-            raise ConfigError(f"{directory}: got a quantized network, expected a float one; leave --fastest out")
-        result = export_fastest(generator, form, path, format, images, wanted_psnr, perceptual=seen, say=notices.print)
-        report = result.chosen.report
+    tried: tuple[TriedFile, ...] = ()
+    if precision == "fastest":
+        how = {"perceptual": seen, "threads": threads, "say": notices.print}
+        found = export_fastest(network.generator, form, path, format, images, wanted_psnr, **how)
+        report, tried = found.report, found.tried
     else:
         wanted = Precision(precision or "fp32", images, wanted_psnr)
-        report = export_generator(generator, form, path, format, chosen, wanted, seen)
+        report = export_generator(network.generator, form, path, format, chosen, wanted, seen)
     if as_json:
-        print(json.dumps(_facts(report), indent=2))
+        print(json.dumps(_facts(report) | ({"tried": [asdict(each) for each in tried]} if tried else {}), indent=2))
         return
-    if result is not None:
-        console.print(fastest_table(result))
+    if tried:
+        console.print(tried_table(tried))
     _show_cases(report)
     for line in export_lines(report):
         console.print(line, highlight=False, soft_wrap=True)

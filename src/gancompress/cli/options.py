@@ -33,7 +33,9 @@ SizeOption = Annotated[
 RunSizeOption = Annotated[
     str | None,
     typer.Option(
-        "--size", metavar="HxW", help="Size of the images, height x width, in pixels; 256x256, or on a page the run's."
+        "--size",
+        metavar="HxW",
+        help="Size of the images, height x width, in pixels; the run's, or 256x256, if left out.",
     ),
 ]
 InputOption = Annotated[

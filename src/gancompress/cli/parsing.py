@@ -58,7 +58,7 @@ def parse_options(options: Sequence[str]) -> dict[str, Any]:
 
 def example_inputs(generator: Generator, size: str, inputs: Sequence[str]) -> tuple[Tensor, ...]:
     """Inputs to trace and measure a generator with."""
-    if is_import_path(generator.family) or (inputs and _from_noise(generator)):
+    if is_import_path(generator.family) or (inputs and is_from_noise(generator)):
         shapes = [parse_sizes("--input", shape, None) for shape in inputs] or [(1, 3, *parse_sizes("--size", size, 2))]
         return tuple(example_values(shape) for shape in shapes)
     if inputs:
@@ -67,7 +67,8 @@ def example_inputs(generator: Generator, size: str, inputs: Sequence[str]) -> tu
     return find_family(generator.family).example_inputs(generator.config, (height, width))
 
 
-def _from_noise(generator: Generator) -> bool:
+def is_from_noise(generator: Generator) -> bool:
+    """Whether a generator makes images of noise."""
     if is_import_path(generator.family):
         return False
     return isinstance(find_family(generator.family).parse(generator.config), LatentConfig)
@@ -93,39 +94,15 @@ def probe_of(generator: Generator, shapes: Sequence[Tensor], images: str | None)
             yield {"input": torch.randn(size, *shapes[0].shape[1:], generator=draw)}
 
     def pictures(num_images: int, batch_size: int) -> Iterator[Mapping[str, Any]]:
-        yield from _pictures(str(images), shapes[0], num_images, batch_size)
+        yield from folder_images(str(images), shapes[0], num_images, batch_size)
 
-    if _from_noise(generator):
+    if is_from_noise(generator):
         return Probe(generator.build(), noise)
     return None if images is None else Probe(generator.build(), pictures)
 
 
-def calibration_inputs(
-    generator: Generator, shapes: Sequence[Tensor], folder: Path | None, num_images: int = 64
-) -> list[tuple[Tensor, ...]]:
-    """Inputs like those that a generator will see, four in each: images of a folder, at the examples' size, or noise.
-
-    Raises:
-        ConfigError: It takes images, and there is no folder; or it takes label maps or several inputs.
-    """
-    contract = (
-        {} if is_import_path(generator.family) else find_family(generator.family).input_contract(generator.config)
-    )
-    if len(shapes) > 1 or "encoding" in contract:
-        raise ConfigError(
-            "--precision int8: got a network of label maps or several inputs, expected one image or noise; in a job, "
-            "'exports: [{format: onnx, precision: int8}]' calibrates on the training data"
-        )
-    if _from_noise(generator):
-        draw = torch.Generator().manual_seed(0)
-        return [(torch.randn(4, *shapes[0].shape[1:], generator=draw),) for _ in range(num_images // 4)]
-    if folder is None:
-        raise ConfigError("--calibration: expected a folder of images like those that the network will see, for int8")
-    return [(batch["input"],) for batch in _pictures(str(folder), shapes[0], num_images, 4)]
-
-
-def _pictures(folder: str, like: Tensor, num_images: int, batch_size: int) -> Iterator[Mapping[str, Any]]:
-    """The first images of a folder, at the size of an example."""
+def folder_images(folder: str, like: Tensor, num_images: int, batch_size: int) -> Iterator[Mapping[str, Any]]:
+    """The first images of a folder, at the size of an example, as batches of ``input``."""
     size = {"load_size": list(like.shape[2:]), "flip": False}
     data = {"kind": "images", "root": folder, "images": ".", "splits": {"train": {}}, "transform": size}
     yield from make_ordered_loader(parse_data(data).open("train"), batch_size, max_images=num_images)

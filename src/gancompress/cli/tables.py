@@ -14,10 +14,9 @@ from gancompress.models.config_strings import plan_string
 from gancompress.models.generator import Generator
 
 if TYPE_CHECKING:
-    from gancompress.benchmark import Fastest
     from gancompress.export import ExportReport
     from gancompress.metrics import MetricResult
-    from gancompress.report import Latency
+    from gancompress.report import Latency, TriedFile
 
 
 def cost_json(cost: Cost) -> dict[str, Any]:
@@ -113,11 +112,14 @@ def export_lines(report: ExportReport) -> Iterator[str]:
         yield line + ("" if quality.perceptual is None else f", perceptual distance {quality.perceptual:.2g}")
 
 
-def fastest_table(result: Fastest) -> Table:
-    """What was tried for the fastest file."""
-    table = Table("tried", "times faster (quartiles)", "ms", "PSNR to float32, dB", "", box=None)
-    for each in result.variants:
-        ratios = "{:.2f}x ({:.2f} to {:.2f})".format(*each.faster)
-        chosen = "written" if each.name == result.chosen.name else ""
-        table.add_row(each.name, ratios, f"{each.latency_ms.median:.2f}", f"{each.psnr_db:.1f}", chosen)
+def tried_table(tried: Sequence[TriedFile]) -> Table:
+    """What was timed to find the fastest file."""
+    from gancompress.report import (
+        TRIED_HEAD,
+        tried_rows,
+    )  # matplotlib comes along, which other tables need not wait for
+
+    table = Table(*TRIED_HEAD, box=None)
+    for row in tried_rows(tried):
+        table.add_row(*row)
     return table

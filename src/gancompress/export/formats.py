@@ -91,7 +91,7 @@ FORMATS: dict[str, Format] = {
 assert set(FORMATS) == set(get_args(FormatName))
 
 
-def file_name(format: str, precision: PrecisionName | None = None) -> str:
-    """What a file is called by default: ``model.onnx``, ``model.int8.onnx``."""
+def file_name(format: str, precision: PrecisionName | Literal["fastest"] | None = None) -> str:
+    """What a file is called by default: ``model.onnx``, ``model.int8.onnx``, ``model.fastest.onnx``."""
     name = Path(FORMATS[format].file_name)
     return str(name if precision in (None, "fp32") else name.with_suffix(f".{precision}{name.suffix}"))

@@ -7,6 +7,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrizations import _SpectralNorm
+from torch.nn.utils.parametrize import register_parametrization
 
 NormKind = Literal["instance", "batch", "frozen"]
 Padding = Literal["reflect", "zeros"]
@@ -79,6 +81,26 @@ class SeparableConv(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Maps [b, in_channels, h, w] to [b, out_channels, h, w]."""
         return self.pointwise(self.norm(self.depthwise(features)))
+
+
+class _SpectralNormOfAnyDevice(_SpectralNorm):
+    """PyTorch's spectral norm, which on the meta device leaves out the power method: there are no numbers to iterate.
+
+    A network without weights is built to read a checkpoint, and would take longer for these than for all else.
+    """
+
+    def _power_method(self, weight_mat: Tensor, n_power_iterations: int) -> None:
+        if not weight_mat.is_meta:
+            super()._power_method(weight_mat, n_power_iterations)
+
+
+def spectrally_normed(layer: nn.Conv2d | nn.Linear) -> nn.Module:
+    """Divides a layer's weight by its largest singular value, estimated by the power method, in place.
+
+    Source: Miyato et al., Spectral Normalization, ICLR 2018, algorithm 1.
+    """
+    register_parametrization(layer, "weight", _SpectralNormOfAnyDevice(layer.weight))
+    return layer
 
 
 def init_weights(network: nn.Module) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 from torch import Tensor, nn
-from torch.nn.utils import parametrizations
 
 from gancompress.models.config import Count, FamilyConfig
-from gancompress.models.layers import init_weights, named_layers
+from gancompress.models.layers import init_weights, named_layers, spectrally_normed
 
 
 class MultiscalePatchGanConfig(FamilyConfig):
@@ -69,8 +68,8 @@ class PatchScale(nn.Module):
         self.head = named_layers(conv=nn.Conv2d(widths[-1], 1, 4, 1, 2))
         init_weights(self)
         if spectral_norm:
-            for i in range(1, len(widths)):
-                parametrizations.spectral_norm(self.get_submodule(f"layers.{i}.conv"))
+            for layer in self.layers[1:]:
+                spectrally_normed(layer.conv)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """The feature map of every layer [b, c, h', w'], the logits [b, 1, h', w'] last."""

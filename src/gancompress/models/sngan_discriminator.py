@@ -6,9 +6,9 @@ from typing import ClassVar, Self
 
 from pydantic import model_validator
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
 from gancompress.models.config import Count, FamilyConfig, NotNegative
+from gancompress.models.layers import spectrally_normed
 from gancompress.models.sngan import BRANCH_GAIN, LARGEST_MULTIPLE, glorot
 
 
@@ -129,8 +129,8 @@ class SnganDiscriminator(nn.Module):
 
 def _conv(in_channels: int, out_channels: int, kernel_size: int) -> nn.Module:
     conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
-    return spectral_norm(glorot(conv, BRANCH_GAIN if kernel_size > 1 else 1.0))
+    return spectrally_normed(glorot(conv, BRANCH_GAIN if kernel_size > 1 else 1.0))
 
 
 def _linear(in_features: int, out_features: int) -> nn.Module:
-    return spectral_norm(glorot(nn.Linear(in_features, out_features, bias=False)))
+    return spectrally_normed(glorot(nn.Linear(in_features, out_features, bias=False)))

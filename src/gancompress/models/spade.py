@@ -6,10 +6,9 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils import parametrizations
 
 from gancompress.models.config import Count, FamilyConfig
-from gancompress.models.layers import init_weights, named_layers, norm_layer
+from gancompress.models.layers import init_weights, named_layers, norm_layer, spectrally_normed
 
 FreeNormKind = Literal["instance", "batch", "sync_batch"]
 InnerNormKind = Literal["none", "instance", "batch"]
@@ -232,10 +231,9 @@ def _modulation(hidden: int, num_channels: int, config: SpadeConfig) -> nn.Modul
 
 
 def _add_spectral_norm(block: SpadeBlock) -> None:
-    """Source: Miyato et al., Spectral Normalization, ICLR 2018, algorithm 1."""
     for conv in block.children():
         if isinstance(conv, nn.Conv2d):
-            parametrizations.spectral_norm(conv)
+            spectrally_normed(conv)
 
 
 def _resized(labels: Tensor, height: int, width: int) -> Tensor:

@@ -1,5 +1,6 @@
 """The report of a job: records in, one page that a person likes to look at out, with Markdown and JSON beside it."""
 
+from gancompress.report.comparison import TRIED_HEAD, tried_rows
 from gancompress.report.data import (
     COMPRESSED,
     FLOAT32,
@@ -15,6 +16,7 @@ from gancompress.report.data import (
     Samples,
     SearchFacts,
     StepFacts,
+    TriedFile,
 )
 from gancompress.report.front import pareto_front
 from gancompress.report.grid import sample_grid
@@ -26,6 +28,7 @@ __all__ = [
     "COMPRESSED",
     "FLOAT32",
     "TEACHER",
+    "TRIED_HEAD",
     "Better",
     "Candidate",
     "ExportFacts",
@@ -38,8 +41,10 @@ __all__ = [
     "SearchFacts",
     "StepFacts",
     "TensorBoard",
+    "TriedFile",
     "losses_png",
     "pareto_front",
     "sample_grid",
+    "tried_rows",
     "write_report",
 ]

@@ -164,6 +164,29 @@ class Samples(_Facts):
 
 
 @dataclass(frozen=True)
+class TriedFile(_Facts):
+    """A file that was timed to find the fastest one.
+
+    Attributes:
+        name: What it computes in, in words.
+        latency_ms: Of one run.
+        faster: How many times faster than the file in float32: median over rounds.
+        faster_low: The lower quartile of that.
+        faster_high: The upper quartile.
+        psnr_db: Peak signal-to-noise ratio to the float network, on images that nothing was chosen by.
+        written: Whether it is the one that was kept.
+    """
+
+    name: str
+    latency_ms: Latency
+    faster: float
+    faster_low: float
+    faster_high: float
+    psnr_db: float
+    written: bool = False
+
+
+@dataclass(frozen=True)
 class ExportFacts(_Facts):
     """An exported file.
 
@@ -176,6 +199,7 @@ class ExportFacts(_Facts):
         psnr_db: Peak signal-to-noise ratio to the float network on images like those that the file will see.
         perceptual: Perceptual distance to the float network on the same.
         not_compared: Why it was not compared; None where it was.
+        tried: What it was chosen from by timing, where it was.
     """
 
     format: str
@@ -186,6 +210,7 @@ class ExportFacts(_Facts):
     psnr_db: float | None = None
     perceptual: float | None = None
     not_compared: str | None = None
+    tried: list[TriedFile] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,11 @@ _TEMPLATES = Environment(
     lstrip_blocks=True,
 )
 _TEMPLATES.filters.update(
-    breakable=_breakable, compact=wording.compact, significant=wording.significant, duration=wording.duration
+    breakable=_breakable,
+    compact=wording.compact,
+    significant=wording.significant,
+    duration=wording.duration,
+    tried_rows=comparison.tried_rows,
 )
 
 
@@ -51,6 +55,7 @@ def render_html(report: Report, directory: Path) -> str:
         samples_uri=_data_uri(report.samples, directory),
         picture_uris=[_data_uri(picture, directory) for picture in report.pictures],
         missing=wording.MISSING,
+        tried_head=comparison.TRIED_HEAD,
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NoReturn, Protocol
 
+import torch
 from accelerate import Accelerator
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 from torch import Tensor, nn
@@ -218,15 +220,34 @@ class Context:
         """End the run because the user asked to. Raises Interrupted."""
         raise Interrupted("stopped; everything is saved: the same command goes on from here")
 
-    def graph(self, generator: Generator, **constraints: Any) -> ChannelGraph:
+    def graph(self, generator: Generator, *, multiple: int = 8, minimum: int = 8) -> ChannelGraph:
         """The channel graph of a generator at the size of the data.
+
+        Args:
+            generator: The generator.
+            multiple: Legal widths are multiples of this, or the full width.
+            minimum: The narrowest legal width.
 
         Raises:
             InputSizeError: It does not take that size.
         """
         example = self.example()
         check_image(generator, example)
-        return trace(generator.build(), (example,), **constraints)
+        return _traced(generator, example).constrain(multiple=multiple, minimum=minimum)
+
+
+_TRACED: dict[Hashable, ChannelGraph] = {}
+"""Graphs by the structure of the generator and the size of the example: each is traced once in a process."""
+
+
+def _traced(generator: Generator, example: Tensor) -> ChannelGraph:
+    described = json.dumps([generator.family, generator.config, generator.resized], sort_keys=True, default=str)
+    widths = tuple((name, tuple(tensor.shape), tensor.dtype) for name, tensor in generator.state.items())
+    structure = described, widths, tuple(example.shape), example.dtype
+    if structure not in _TRACED:
+        with torch.random.fork_rng(devices=[]):  # whether it was traced before decides nothing that is drawn later
+            _TRACED[structure] = trace(generator.build(), (example,))
+    return _TRACED[structure]
 
 
 def check_image(generator: Generator, example: Tensor) -> None:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import torch
-import torch.distributed.nn  # now: its default arguments keep a process group that already is, and its threads, for good
+import torch.distributed.nn  # before any process group is: its default arguments would keep one, and its threads
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import _SpectralNorm

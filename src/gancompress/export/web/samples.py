@@ -71,24 +71,28 @@ def drawn_label_maps(num_labels: int, size: Size, count: int = 6) -> list[Sample
     return samples
 
 
-def read_samples(folder: Path, size: Size, classes: Classes | None = None) -> list[Sample]:
+def read_samples(
+    folder: Path, size: Size, classes: Classes | None = None, *, most: int = _MOST, option: str = "--samples"
+) -> list[Sample]:
     """The first images of a folder, cut to a size around their centre.
 
     Args:
         folder: Where they are.
         size: Height and width in pixels.
         classes: What the values of label maps mean; None for images.
+        most: How many are enough.
+        option: What the user named the folder by.
 
     Raises:
         DataError: There are none, or one cannot be read or is no label map.
     """
     if not folder.is_dir():
-        raise DataError(f"--samples: got {folder}, expected a folder of images")
+        raise DataError(f"{option}: got {folder}, expected a folder of images")
     storage = open_storage(folder)
     suffixes = IMAGE_SUFFIXES if classes is None else LOSSLESS_SUFFIXES
-    names = [name for name in storage.names() if name.lower().endswith(suffixes)][:_MOST]
+    names = [name for name in storage.names() if name.lower().endswith(suffixes)][:most]
     if not names:
-        raise DataError(f"--samples: {folder} holds no images, expected some of {', '.join(suffixes)}")
+        raise DataError(f"{option}: {folder} holds no images, expected some of {', '.join(suffixes)}")
     samples = []
     for name in names:
         file = File(storage, name)

@@ -1,0 +1,72 @@
+"""The images that a file is calibrated on and compared with: of a folder, of a run's own data, or drawn from noise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from gancompress.cli.options import notices
+from gancompress.cli.parsing import folder_images, is_from_noise
+from gancompress.data import Classes
+from gancompress.errors import ConfigError
+from gancompress.export.axes import Inputs
+from gancompress.export.named import NamedNetwork
+from gancompress.export.web import read_samples
+from gancompress.job import Job
+from gancompress.models.families import find_family
+from gancompress.models.import_path import is_import_path
+from gancompress.models.label_input import LabelInput
+from gancompress.pipeline import Pipeline
+
+_NUM_IMAGES = 64
+_BATCH = 4  # a few at once: a quarter of them, and a half, are whole batches
+
+
+def calibration_inputs(network: NamedNetwork, folder: Path | None, run: Path, job: Job | None) -> list[Inputs]:
+    """Inputs like those that a network's file will see, four in each.
+
+    Args:
+        network: The network, with how its file takes inputs.
+        folder: Images, or label maps where its file takes those; None takes a run's own training split, or noise.
+        run: What the user named.
+        job: Of the run directory, where it is one.
+
+    Raises:
+        ConfigError: There is nothing to take them from, or a folder does not hold all that the network takes.
+        DataError: There are no images, or one cannot be read.
+    """
+    if folder is None and job is not None:
+        return Pipeline(job, run, notices.print).file_inputs(network.generator.build(), _NUM_IMAGES)
+    shapes = network.form.inputs
+    if is_from_noise(network.generator) and len(shapes) == 1:
+        draw = torch.Generator().manual_seed(0)
+        return [(torch.randn(_BATCH, *shapes[0].shape[1:], generator=draw),) for _ in range(_NUM_IMAGES // _BATCH)]
+    if len(shapes) > 1:
+        raise ConfigError(
+            f"--calibration: got a network of {len(shapes)} inputs, expected one of images, label maps or noise, or a "
+            "run directory, whose own data has all"
+        )
+    takes_labels = isinstance(network.form.module, LabelInput)
+    if not takes_labels and _wants_labels(network):
+        raise ConfigError("--calibration: got a network of label maps without --labels; say how many labels it knows")
+    if folder is None:
+        raise ConfigError(
+            f"--calibration: expected a folder of {'label maps' if takes_labels else 'images'} like those that the "
+            "network will see, or a run directory, whose own data is taken"
+        )
+    if not takes_labels:
+        return [(batch["input"],) for batch in folder_images(str(folder), shapes[0], _NUM_IMAGES, _BATCH)]
+    size = (int(shapes[0].shape[-2]), int(shapes[0].shape[-1]))
+    classes = Classes(num_classes=int(network.form.facts["labels"]))
+    maps = read_samples(folder, size, classes, most=_NUM_IMAGES, option="--calibration")
+    labels = torch.from_numpy(np.stack([np.asarray(each.image) for each in maps])).to(torch.int32)
+    return [(some,) for some in labels.split(_BATCH)]
+
+
+def _wants_labels(network: NamedNetwork) -> bool:
+    generator = network.generator
+    if is_import_path(generator.family):
+        return False
+    return "encoding" in find_family(generator.family).input_contract(generator.config)
