@@ -122,3 +122,15 @@ def test_label_maps_of_a_folder_calibrate(tmp_path):
         inputs(3, None)
     with pytest.raises(ConfigError, match=r"got a network of 2 inputs, expected one of images, label maps or noise"):
         inputs(2)
+
+
+def test_noise_and_classes_are_drawn_for_generators_from_noise(tmp_path):
+    config = {"ngf": 4, "latent_size": 6, "num_classes": 3}
+    Generator.from_module(build("sngan_32", config), "sngan_32", config).save(tmp_path / "net")
+    network = open_network("net", str(tmp_path / "net"), None, InputChoices())
+    latents = torch.cat([latents for (latents,) in calibration_inputs(network, None, tmp_path / "net", None)])
+    assert latents.shape == (64, 9)
+    assert 0.8 < latents[:, :6].std() < 1.2
+    assert set(latents[:, 6:].flatten().tolist()) == {0, 1}
+    assert latents[:, 6:].sum(1).eq(1).all()
+    assert (latents[:, 6:].sum(0) > 0).all()

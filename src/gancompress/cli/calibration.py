@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from gancompress.cli.options import notices
-from gancompress.cli.parsing import folder_images, is_from_noise
+from gancompress.cli.parsing import drawn_latents, folder_images, is_from_noise
 from gancompress.data import Classes
 from gancompress.errors import ConfigError
 from gancompress.export.axes import Inputs
@@ -39,14 +39,14 @@ def calibration_inputs(network: NamedNetwork, folder: Path | None, run: Path, jo
     """
     if folder is None and job is not None:
         return Pipeline(job, run, notices.print).file_inputs(network.generator.build(), _NUM_IMAGES)
-    shapes = network.form.inputs
-    if is_from_noise(network.generator) and len(shapes) == 1:
+    first, *others = network.form.inputs
+    if is_from_noise(network.generator) and not others:
         draw = torch.Generator().manual_seed(0)
-        return [(torch.randn(_BATCH, *shapes[0].shape[1:], generator=draw),) for _ in range(_NUM_IMAGES // _BATCH)]
-    if len(shapes) > 1:
+        return [(drawn_latents(network.generator, _BATCH, draw),) for _ in range(_NUM_IMAGES // _BATCH)]
+    if others:
         raise ConfigError(
-            f"--calibration: got a network of {len(shapes)} inputs, expected one of images, label maps or noise, or a "
-            "run directory, whose own data has all"
+            f"--calibration: got a network of {1 + len(others)} inputs, expected one of images, label maps or noise, "
+            "or a run directory, whose own data has all"
         )
     takes_labels = isinstance(network.form.module, LabelInput)
     if not takes_labels and _wants_labels(network):
@@ -57,8 +57,8 @@ def calibration_inputs(network: NamedNetwork, folder: Path | None, run: Path, jo
             "network will see, or a run directory, whose own data is taken"
         )
     if not takes_labels:
-        return [(batch["input"],) for batch in folder_images(str(folder), shapes[0], _NUM_IMAGES, _BATCH)]
-    size = (int(shapes[0].shape[-2]), int(shapes[0].shape[-1]))
+        return [(batch["input"],) for batch in folder_images(str(folder), first, _NUM_IMAGES, _BATCH)]
+    size = (int(first.shape[-2]), int(first.shape[-1]))
     classes = Classes(num_classes=int(network.form.facts["labels"]))
     maps = read_samples(folder, size, classes, most=_NUM_IMAGES, option="--calibration")
     labels = torch.from_numpy(np.stack([np.asarray(each.image) for each in maps])).to(torch.int32)

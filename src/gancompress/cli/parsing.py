@@ -10,6 +10,7 @@ from typing import Any, cast
 import torch
 import yaml
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from gancompress.channels import ChannelGraph, ChannelPlan
 from gancompress.cli.options import notices
@@ -74,6 +75,17 @@ def is_from_noise(generator: Generator) -> bool:
     return isinstance(find_family(generator.family).parse(generator.config), LatentConfig)
 
 
+def drawn_latents(generator: Generator, count: int, draw: torch.Generator) -> Tensor:
+    """What a generator from noise takes, [count, latent_size + num_classes]: noise, and a class where it has any."""
+    config = find_family(generator.family).parse(generator.config)
+    assert isinstance(config, LatentConfig)
+    noise = torch.randn(count, config.latent_size, generator=draw)
+    if not config.num_classes:
+        return noise
+    classes = torch.randint(config.num_classes, (count,), generator=draw)
+    return torch.cat([noise, one_hot(classes, config.num_classes).float()], 1)
+
+
 def parse_score_text(text: str) -> Any:
     """A score's name, or its kind and options as YAML."""
     try:
@@ -91,7 +103,7 @@ def probe_of(generator: Generator, shapes: Sequence[Tensor], images: str | None)
         draw = torch.Generator().manual_seed(0)
         for start in range(0, num_images, batch_size):
             size = min(batch_size, num_images - start)
-            yield {"input": torch.randn(size, *shapes[0].shape[1:], generator=draw)}
+            yield {"input": drawn_latents(generator, size, draw)}
 
     def pictures(num_images: int, batch_size: int) -> Iterator[Mapping[str, Any]]:
         yield from folder_images(str(images), shapes[0], num_images, batch_size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from torch import Tensor, nn
 
@@ -68,8 +68,8 @@ class PatchScale(nn.Module):
         self.head = named_layers(conv=nn.Conv2d(widths[-1], 1, 4, 1, 2))
         init_weights(self)
         if spectral_norm:
-            for layer in self.layers[1:]:
-                spectrally_normed(layer.conv)
+            for i in range(1, len(widths)):
+                spectrally_normed(cast(nn.Conv2d, self.get_submodule(f"layers.{i}.conv")))
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """The feature map of every layer [b, c, h', w'], the logits [b, 1, h', w'] last."""
