@@ -269,7 +269,7 @@ def tried_rows(tried: Iterable[TriedFile]) -> list[tuple[str, ...]]:
         (
             each.name,
             f"{each.faster:.2f} ({each.faster_low:.2f} to {each.faster_high:.2f})",
-            f"{each.latency_ms.median:.2f}",
+            f"{each.time_ms.median:.2f}",
             f"{each.psnr_db:.1f}",
             "written" if each.written else "",
         )

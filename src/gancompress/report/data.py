@@ -169,7 +169,7 @@ class TriedFile(_Facts):
 
     Attributes:
         name: What it computes in, in words.
-        latency_ms: Of one run.
+        time_ms: Of one run.
         faster: How many times faster than the file in float32: median over rounds.
         faster_low: The lower quartile of that.
         faster_high: The upper quartile.
@@ -178,7 +178,7 @@ class TriedFile(_Facts):
     """
 
     name: str
-    latency_ms: Latency
+    time_ms: Latency
     faster: float
     faster_low: float
     faster_high: float
