@@ -80,6 +80,20 @@ def test_a_network_without_instance_norms_computes_in_integers_from_end_to_end(u
     assert report.float_layers == ()
 
 
+@pytest.mark.parametrize("padding", ["reflect", "zeros"])
+def test_residual_sums_and_upsampling_are_integers_too(padding, tmp_path):
+    config = {"ngf": 16, "num_blocks": 2, "separable": True, "padding": padding, "stem_kernel": 3}
+    config |= {"norm": "batch", "separable_norm": "batch"}
+    torch.manual_seed(0)
+    net = Generator.from_module(build("resnet", config), "resnet", config)
+    report = export_generator(net, form(net), tmp_path / "net.onnx", precision=Precision("int8", IMAGES, 0))
+    run = optimized(report.path)
+    assert run["QLinearAdd"] == 2
+    assert run["QLinearConv"] + run["Conv"] == 5 + 2 * 4 + 1
+    assert run["QuantizeLinear"] == run["DequantizeLinear"] == 1
+    assert not {"Add", "Relu"} & set(run)
+
+
 def test_the_quality_is_that_of_the_runtime_on_the_last_quarter(unet):
     net, report = unet
     eager, session = net.build(), ort.InferenceSession(report.path, providers=["CPUExecutionProvider"])

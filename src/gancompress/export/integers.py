@@ -30,6 +30,9 @@ def move_integers(model: Any) -> None:
             _quantize_before(model.graph, node)
         elif node.op_type == "Relu":
             _cut_by_rounding(model.graph, node)
+    for node in list(model.graph):
+        if node.op_type == "QuantizeLinear":
+            _round_once(model.graph, node)
 
 
 def _dequantize_behind(graph: Any, node: Any) -> None:
@@ -57,13 +60,21 @@ def _dequantize_behind(graph: Any, node: Any) -> None:
 
 def _quantize_before(graph: Any, node: Any) -> None:
     """Values -> node -> QuantizeLinear becomes values -> QuantizeLinear -> node."""
-    users = [user for user, _ in node.outputs[0].uses()]
-    if len(users) != 1 or users[0].op_type != "QuantizeLinear" or node.outputs[0].is_graph_output():
+    roundings = [user for user, _ in node.outputs[0].uses()]
+    if (
+        not roundings
+        or any(user.op_type != "QuantizeLinear" for user in roundings)
+        or node.outputs[0].is_graph_output()
+    ):
         return
-    (rounding,) = users
+    if len({_grid(each) for each in roundings}) != 1:
+        return
+    rounding, *alike = roundings
     scale, zero_point = rounding.inputs[1:]
     if not _pads_with(node, zero_point):
         return
+    for other in alike:  # of the parts that a slice each takes
+        _bypass(graph, other, rounding.outputs[0])
     integers = rounding.outputs[0].dtype
     for index, value in enumerate(_moved(node)):
         before = _node("QuantizeLinear", [value, scale, zero_point], integers, value.shape)
@@ -87,6 +98,16 @@ def _cut_by_rounding(graph: Any, node: Any) -> None:
     cut = all(user.op_type == "QuantizeLinear" and _starts_at_zero(user) for user in users)
     if cut and not node.outputs[0].is_graph_output():
         _bypass(graph, node, node.inputs[0])
+
+
+def _round_once(graph: Any, node: Any) -> None:
+    """Integers -> DequantizeLinear -> QuantizeLinear of the same grid become the integers."""
+    before = node.inputs[0].producer()
+    if before is None or before.op_type != "DequantizeLinear" or _grid(before) != _grid(node):
+        return
+    _bypass(graph, node, before.inputs[0])
+    if not before.outputs[0].uses() and not before.outputs[0].is_graph_output():
+        graph.remove(before, safe=True)
 
 
 def _starts_at_zero(rounding: Any) -> bool:

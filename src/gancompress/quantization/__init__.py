@@ -12,6 +12,7 @@ from gancompress.quantization.attach import (
 from gancompress.quantization.calibration import calibrate, centre_ranges
 from gancompress.quantization.grid import Grid, affine_grid, fake_quantize, integers, symmetric_grid
 from gancompress.quantization.layers import QuantizedLayer
+from gancompress.quantization.once import round_once
 from gancompress.quantization.options import FLOAT, QuantizationOptions
 from gancompress.quantization.quantization import Quantization, ranges_of
 from gancompress.quantization.sensitivity import (
@@ -25,7 +26,6 @@ from gancompress.quantization.sensitivity import (
     sensitivities,
 )
 from gancompress.quantization.size import QuantizedSize, weight_bytes
-from gancompress.quantization.twice import round_once
 
 __all__ = [
     "FLOAT",

@@ -1,0 +1,167 @@
+"""Where values go in a pass of a network: which layer returns them, and which layers and sums take them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from gancompress.cost.measured import evaluation_mode
+from gancompress.quantization.layers import QuantizedLayer
+
+_MOVING: frozenset[Callable[..., Any]] = frozenset(
+    (
+        F.dropout,  # nothing in evaluation mode
+        F.pad,
+        F.pixel_shuffle,
+        torch.pixel_shuffle,
+        Tensor.__getitem__,
+        Tensor.contiguous,
+        Tensor.permute,
+        Tensor.reshape,
+        Tensor.view,
+    )
+)
+_JOINING: frozenset[Callable[..., Any]] = frozenset((torch.cat, torch.concat))
+_CUTTING: frozenset[Callable[..., Any]] = frozenset((F.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_))
+_ADDING: frozenset[Callable[..., Any]] = frozenset((torch.add, Tensor.add, Tensor.__add__))
+
+
+@dataclass(eq=False)
+class Value:
+    """What a layer, a ReLU or a sum returned in one call, whatever moved it since.
+
+    Attributes:
+        layer: The quantized layer that returned it; None where a ReLU or a sum did.
+        parts: Of a sum, what it adds; None for each value of another origin.
+        module: The module whose result it is; None where it is that of no module.
+        takers: Layers that take it and round what comes in, once for each call.
+        cuts: What ReLU made of it.
+        sums: The sums that take it.
+        sliced: Whether a part of it is taken alone, whose range tells nothing of the rest.
+        seen: Whether anything else takes it, or it is what the network returns.
+    """
+
+    layer: QuantizedLayer | None = None
+    parts: tuple[Value | None, ...] = ()
+    module: nn.Module | None = None
+    takers: list[QuantizedLayer] = field(default_factory=list)
+    cuts: list[Value] = field(default_factory=list)
+    sums: list[Value] = field(default_factory=list)
+    sliced: bool = False
+    seen: bool = False
+
+
+def values_of(network: nn.Module, inputs: tuple[Tensor, ...]) -> list[Value]:
+    """The values of a pass in evaluation mode, in the order in which they came to be.
+
+    Args:
+        network: A quantized network whose ranges are known.
+        inputs: What it takes.
+    """
+    with torch.no_grad(), evaluation_mode(network), _Pass(network) as seen:
+        seen.returns(network(*inputs))
+    return seen.values
+
+
+class _Pass(TorchFunctionMode):
+    """Follows values through a pass."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.values: list[Value] = []
+        self._network, self._inside = network, 0
+        self._of: dict[int, Value] = {}
+        self._kept: list[Tensor] = []  # so that no two tensors get one id
+        self._hooks = ExitStack()
+
+    def returns(self, result: Any) -> None:
+        """What the network returned."""
+        self._look_at([result])
+
+    def __enter__(self) -> _Pass:
+        for module in self._network.modules():
+            if isinstance(module, QuantizedLayer):
+                self._hooks.callback(module.register_forward_pre_hook(self._taken).remove)
+                self._hooks.callback(module.register_forward_hook(self._returned).remove)
+            self._hooks.callback(module.register_forward_hook(self._left).remove)
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        self._hooks.close()
+        super().__exit__(*error)
+
+    def _taken(self, layer: Any, args: tuple[Tensor, ...]) -> None:
+        self._inside += 1
+        for value in self._among(args):
+            if layer.input_quantizer is None:
+                value.seen = True
+            else:
+                value.takers.append(layer)
+
+    def _returned(self, layer: Any, args: tuple[Tensor, ...], result: Tensor) -> None:
+        self._inside -= 1
+        self._make(result, Value(layer=layer))
+
+    def _left(self, module: nn.Module, args: Any, result: Any) -> None:
+        """The outermost module has the last word, until the value is taken: what changes in place has done so there."""
+        value = self._of.get(id(result))
+        if value is not None and not value.takers and not value.sums:
+            value.module = module
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = (*args, *(kwargs or {}).values())
+        parts = [self._of.get(id(each)) for each in args[:2]] if func in _ADDING else []
+        result = func(*args, **(kwargs or {}))
+        if self._inside or _asks(func):
+            return result
+        if func in _MOVING or (func in _JOINING and self._is_one(args[0])):
+            for value in self._among(given):
+                value.sliced = value.sliced or func is Tensor.__getitem__
+                self._follow(result, value)
+        elif func in _CUTTING:
+            for value in self._among(given):
+                value.cuts.append(self._make(result, Value()))
+        elif len(parts) == 2 and not (kwargs or {}):
+            total = self._make(result, Value(parts=tuple(parts)))
+            for part in filter(None, parts):
+                part.sums.append(total)
+        else:
+            self._look_at(given)
+            self._of.pop(id(result), None)  # changed in place, it is another value
+        return result
+
+    def _is_one(self, tensors: Sequence[Tensor]) -> bool:
+        """Whether all are of one value, as the rows of a shuffle."""
+        return len({id(self._of.get(id(each))) for each in tensors}) == 1
+
+    def _look_at(self, values: Sequence[Any]) -> None:
+        for value in self._among(values):
+            value.seen = True
+
+    def _among(self, values: Sequence[Any]) -> Iterator[Value]:
+        for value in values:
+            if isinstance(value, list | tuple):
+                yield from self._among(value)
+            elif isinstance(value, Tensor) and id(value) in self._of:
+                yield self._of[id(value)]
+
+    def _make(self, result: Tensor, value: Value) -> Value:
+        self.values.append(value)
+        self._follow(result, value)
+        return value
+
+    def _follow(self, result: Tensor, value: Value) -> None:
+        self._kept.append(result)
+        self._of[id(result)] = value
+
+
+def _asks(func: Any) -> bool:
+    """Whether a function only looks up a property, such as the shape."""
+    return getattr(func, "__name__", "") in ("__get__", "size", "dim")
