@@ -13,6 +13,7 @@ import sys
 import tarfile
 import threading
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -226,7 +227,9 @@ def test_a_browser_that_goes_is_no_error(tmp_path, capfd):
 def test_the_verb_serves_a_page_until_it_is_interrupted(tmp_path):
     (tmp_path / "manifest.json").write_text('{"format": "gancompress-page"}')
     command = [sys.executable, "-u", "-m", "gancompress", "demo", str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a job in the background would not hear it
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, preexec_fn=heard) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         address = re.match(r"(http://127\.0\.0\.1:\d+/)  shows", line)
