@@ -73,6 +73,26 @@ MISTAKES = {
         ["steps.1.space={config_set: resnet-channels-32, min_keep: 0.5}"],
         r"steps\.1\.space: min_keep: expected none beside config_set",
     ),
+    "the fastest file of a format that is not timed": (
+        ["exports=[{format: torch, precision: fastest}]"],
+        r"exports\.0: precision: got fastest for torch, expected fp32",
+    ),
+    "a quality that nothing keeps to": (
+        ["exports=[{format: onnx, min_psnr_db: 20}]"],
+        r"min_psnr_db: got it without precision int8 or fastest, which alone keep to it",
+    ),
+    "threads of what is not timed": (
+        ["exports=[{format: onnx, precision: int8, threads: 1}]"],
+        r"threads: got it without precision fastest, which alone is timed",
+    ),
+    "rewrites of the fastest file": (
+        ["exports=[{format: onnx, precision: fastest, rewrites: [sliced_reflection]}]"],
+        r"rewrites: got some with precision fastest, which chooses itself; leave them out",
+    ),
+    "one file twice": (
+        ["exports=[onnx, {format: onnx, precision: int8}, {format: onnx, precision: fp32}]"],
+        r"exports\.2: got a second model\.onnx, expected files of different formats or precisions; leave one out",
+    ),
     "no value": (["seed"], r"--set: got 'seed', expected OPTION=VALUE"),
     "no place": (["steps.9.keep=1"], r"--set: got 'steps\.9\.keep', but the recipe has no such place"),
 }

@@ -95,11 +95,19 @@ def test_a_run_is_calibrated_on_its_own_images(finished, tmp_path):
         (("--precision", "fastest", "--rewrite", "none"), "--rewrite: got some with --precision fastest"),
         (("--min-psnr", "20"), "--min-psnr: got no --precision int8 or fastest"),
         (("--precision", "int8", "--threads", "1"), "--threads: got no --precision fastest"),
+        (("--precision", "fastest", "--format", "torch"), "fastest: got the format 'torch', expected onnx or"),
     ],
 )
 def test_options_that_do_not_go_together(finished, arguments, message):
     with pytest.raises(ConfigError, match=message):
         run("export", finished, *arguments)
+
+
+def test_images_of_a_network_without_a_run_want_a_folder(finished):
+    with pytest.raises(
+        ConfigError, match=r"--calibration: expected a folder of images .*, or a run directory, whose own"
+    ):
+        run("export", finished / "teacher", "--precision", "int8", "--size", "32x32")
 
 
 def test_label_maps_of_a_folder_calibrate(tmp_path):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable
 
@@ -10,6 +11,7 @@ from torch.nn.utils import parametrizations
 
 from gancompress.models.families import build
 from gancompress.models.generator import Generator
+from gancompress.models.layers import spectrally_normed
 from gancompress.models.spectral_norm import fold_spectral_norm, fold_state, settle_spectral_norm
 
 
@@ -17,6 +19,24 @@ def hook(layer: nn.Module) -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         return nn.utils.spectral_norm(layer)
+
+
+def normed(layer: nn.Module) -> nn.Module:
+    torch.manual_seed(1)
+    return spectrally_normed(layer)
+
+
+def test_it_is_that_of_pytorch_and_without_weights_a_shape_alone():
+    layer = convolution()
+    torch.manual_seed(1)
+    expected, made = parametrizations.spectral_norm(copy.deepcopy(layer)), normed(layer)
+    assert made.state_dict().keys() == expected.state_dict().keys()
+    assert all(made.state_dict()[name].equal(tensor) for name, tensor in expected.state_dict().items())
+    image = torch.rand(1, 3, 8, 8)
+    assert made(image).equal(expected(image))
+    with torch.device("meta"):
+        shapes = {name: tensor.shape for name, tensor in normed(convolution()).state_dict().items()}
+    assert shapes == {name: tensor.shape for name, tensor in expected.state_dict().items()}
 
 
 def convolution() -> nn.Module:

@@ -160,6 +160,11 @@ def test_mistakes(tmp_path):
         job(tmp_path, FAMILIES["affine norms"], {**SLIM, "quantization": {"activation_bits": 17}})
     with pytest.raises(ConfigError, match=r"exports\.0: got openvino .*, expected onnx without rewrites"):
         job(tmp_path, FAMILIES["affine norms"], {"kind": "quantize"}, exports=["openvino"])
+    fastest = {"format": "onnx", "precision": "fastest"}
+    with pytest.raises(
+        ConfigError, match=r"exports\.0: got precision fastest behind a step that quantizes, expected a"
+    ):
+        job(tmp_path, FAMILIES["affine norms"], {"kind": "quantize"}, exports=[fastest])
     message = r"steps\.2: got 'prune' behind a step that quantizes, expected finetune or quantize"
     with pytest.raises(ConfigError, match=message):
         job(tmp_path, FAMILIES["affine norms"], {"kind": "quantize"}, FINETUNE, {"kind": "prune", "keep": 0.5})

@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import torch
-import torch.distributed.nn  # before any process group is: its default arguments would keep one, and its threads
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import _SpectralNorm
@@ -19,6 +18,9 @@ from gancompress.errors import TrainingError
 from gancompress.training.checkpoint import Checkpoints, Snapshot
 from gancompress.training.objective import Batch, Objective, Phase, Reshaped
 from gancompress.training.options import TrainingOptions
+
+if torch.distributed.is_available():
+    import torch.distributed.nn  # before any process group is: default arguments there would keep it, and its threads
 
 Loader = Callable[[int, int], Iterable[Batch]]
 """Takes the position to start from, in images over all processes, and this process's batch size; never ends."""

@@ -167,6 +167,8 @@ def test_samples_of_a_folder_are_cut_around_the_middle(tmp_path):
         read_samples(tmp_path, (4, 4))
     with pytest.raises(DataError, match=r"--samples: got .*nowhere, expected a folder of images"):
         read_samples(tmp_path / "nowhere", (4, 4))
+    with pytest.raises(DataError, match=r"--calibration: got .*nowhere, expected a folder of images"):
+        read_samples(tmp_path / "nowhere", (4, 4), option="--calibration")
 
 
 def test_files_of_the_runtime(tmp_path, files, monkeypatch):
