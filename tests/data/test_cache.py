@@ -4,11 +4,12 @@ import errno
 import logging
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from gancompress.data.cache import Arrays, Cache, ImageCache
+from gancompress.data.cache import Arrays, Cache, MemoryCache
 from gancompress.data.registry import parse_data
 from tests.data.pictures import WHOLE, pixels, save, save_many
 
@@ -26,7 +27,7 @@ def num_bytes(folder: Path) -> int:
 
 def test_what_is_made_once_is_read_by_all(tmp_path: Path) -> None:
     cache, made = Cache(directory=str(tmp_path)), []
-    for one in (ImageCache(cache, "s"), ImageCache(cache, "s"), ImageCache(cache, "s")):
+    for one in (cache.open("s"), cache.open("s"), cache.open("s")):
         for number in range(3):
             arrays = one.get(number, f"key {number}", lambda number=number: counting(number, made))
             np.testing.assert_array_equal(arrays["input"], pixels(number))
@@ -37,15 +38,15 @@ def test_what_is_made_once_is_read_by_all(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("key", "settings"), [("other", "s"), ("key", "other")])
 def test_other_keys_and_settings_are_apart(tmp_path: Path, key: str, settings: str) -> None:
     cache, made = Cache(directory=str(tmp_path)), []
-    ImageCache(cache, "s").get(0, "key", lambda: counting(0, made))
-    ImageCache(cache, settings).get(0, key, lambda: counting(1, made))
+    cache.open("s").get(0, "key", lambda: counting(0, made))
+    cache.open(settings).get(0, key, lambda: counting(1, made))
     assert made == [0, 1]
 
 
 def test_bound(tmp_path: Path) -> None:
     """Images of one size: exactly as many as fit are kept, the same ones in every epoch."""
     made: list[int] = []
-    cache = ImageCache(Cache(directory=str(tmp_path), max_gib=7500 / 2**30), "s")
+    cache = Cache(directory=str(tmp_path), max_gib=7500 / 2**30).open("s")
     for _ in range(2):
         for number in (9, 3, 0, 5, 7, 1, 2, 4, 6, 8):
             cache.get(number, f"{number}", lambda number=number: {"input": counting(number, made)["input"]})
@@ -57,20 +58,20 @@ def test_bound(tmp_path: Path) -> None:
 def test_left_overs_are_removed(tmp_path: Path) -> None:
     options = Cache(directory=str(tmp_path), max_gib=3000 / 2**30)
     for generation in range(3):
-        cache = ImageCache(options, "s")
+        cache = options.open("s")
         assert num_bytes(tmp_path) <= 3000
         for number in range(2):
             cache.get(number, f"{generation} {number}", lambda: {"input": pixels(0)})
         time.sleep(0.01)
     made: list[int] = []
-    ImageCache(options, "s").get(0, "2 0", lambda: counting(0, made))
+    options.open("s").get(0, "2 0", lambda: counting(0, made))
     assert made == []
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK", None])
 def test_a_damaged_file_is_made_again(tmp_path: Path, damage: bytes | None) -> None:
     made: list[int] = []
-    cache = ImageCache(Cache(directory=str(tmp_path)), "s")
+    cache = Cache(directory=str(tmp_path)).open("s")
     cache.get(0, "key", lambda: counting(0, made))
     (path,) = tmp_path.rglob("*.npz")
     path.write_bytes(path.read_bytes()[:-40] if damage is None else damage)
@@ -84,7 +85,7 @@ def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pyte
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(np, "savez", fail)
-    cache = ImageCache(Cache(directory=str(tmp_path)), "s")
+    cache = Cache(directory=str(tmp_path)).open("s")
     with caplog.at_level(logging.WARNING):
         assert set(cache.get(0, "key", lambda: counting(0, []))) == {"input", "label"}
     assert "not cached: [Errno 28] No space left on device" in caplog.text
@@ -103,3 +104,23 @@ def test_items_are_the_same_and_follow_their_files(tmp_path: Path) -> None:
     save(tmp_path / "train/img1.png", pixels(77))
     assert not cached[1]["input"].equal(before)
     assert cached[1]["input"].equal(plain[1]["input"])
+
+
+def test_memory_is_bounded_and_keeps_what_came_first():
+    made: list[int] = []
+    cache = Cache(max_gib=2.5 * pixels(0).nbytes / 2**30).open("s")
+    assert isinstance(cache, MemoryCache)
+    for _ in range(2):
+        for number in range(3):
+            arrays = cache.get(number, f"{number}", lambda number=number: {"input": counting(number, made)["input"]})
+            np.testing.assert_array_equal(arrays["input"], pixels(number))
+    assert made == [0, 1, 2, 2]
+
+
+def test_decoding_workers_share_the_bound(monkeypatch):
+    made: list[int] = []
+    monkeypatch.setattr("gancompress.data.cache.get_worker_info", lambda: SimpleNamespace(num_workers=2))
+    cache = Cache(max_gib=2.5 * pixels(0).nbytes / 2**30).open("s")
+    for number in (0, 1, 0, 1):
+        cache.get(number, f"{number}", lambda number=number: {"input": counting(number, made)["input"]})
+    assert made == [0, 1, 1]

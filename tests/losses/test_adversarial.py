@@ -39,10 +39,15 @@ def test_formulas(name):
 def test_scales(name):
     maps = [FAKE, REAL[..., :1]]
     terms = [float(AdversarialLoss(name).generator(each)) for each in maps]
-    assert float(AdversarialLoss(name, "mean").generator(maps)) == pytest.approx(sum(terms) / 2)
-    assert float(AdversarialLoss(name, "sum").generator(maps)) == pytest.approx(sum(terms))
+    assert float(AdversarialLoss(name).generator(maps)) == pytest.approx(sum(terms) / 2)
     with_features = [[torch.full((1, 8, 4, 4), 9.0), each] for each in maps]
-    assert float(AdversarialLoss(name, "sum").generator(with_features)) == pytest.approx(sum(terms))
+    assert float(AdversarialLoss(name).generator(with_features)) == pytest.approx(sum(terms) / 2)
+
+
+@pytest.mark.parametrize(("name", "expected"), [("hinge", (3 + 2) / 8), ("lsgan", (2 + 3) / 8), ("wgan", None)])
+def test_accuracy_counts_logits_on_the_right_side(name, expected):
+    found = AdversarialLoss(name).accuracy(REAL, FAKE)
+    assert found is None if expected is None else float(found) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("name", ADVERSARIAL)
@@ -55,7 +60,5 @@ def test_batch_is_the_mean_of_its_halves(name):
 def test_errors():
     with pytest.raises(ConfigError, match=r"got 'hing', expected a known one; did you mean 'hinge'\?"):
         AdversarialLoss("hing")
-    with pytest.raises(ConfigError, match="got over_scales 'max'"):
-        AdversarialLoss("hinge", "max")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="got no logits"):
         AdversarialLoss("hinge").generator([])

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 import torch
 
+from gancompress.errors import ConfigError
 from gancompress.latency import Target
+from gancompress.models.families import build
+from gancompress.models.generator import Generator
 from gancompress.steps import Budget, Distill
+from gancompress.steps.distillation import DistillationOptions
 from gancompress.steps.teacher import NetworkOptions
 from gancompress.training import TrainingOptions
 from tests.steps.small_work import make_context, make_work
@@ -44,3 +51,19 @@ def test_a_budget_in_milliseconds_decides_the_width_and_the_student_is_measured(
     assert 0 < latency["predicted_ms"] <= 20.0
     assert (latency["measured_ms"], latency["budget_ms"]) == (7.5, 20.0)
     assert found.generator.num_parameters < work.teacher.num_parameters
+
+
+def test_without_an_adversarial_term_the_discriminator_is_handed_on_as_it_was(tmp_path):
+    work = make_work()
+    step = Distill(keep=0.5, training=TRAINING, distillation=DistillationOptions(lambda_gan=0))
+    assert step.run(work, make_context(tmp_path / "one", None)).discriminator is work.discriminator
+    assert step.run(replace(work, discriminator=None), make_context(tmp_path / "none", None)).discriminator is None
+
+
+def test_a_discriminator_that_does_not_fit_is_refused_before_training(tmp_path):
+    config = {"ndf": 4, "n_layers": 1, "in_channels": 3}
+    wrong = Generator.from_module(build("patchgan", config), "patchgan", config)
+    with pytest.raises(ConfigError, match=r"discriminator: got a patchgan of 3 input channels, expected 6 .* inherit"):
+        Distill(keep=0.5, training=TRAINING).run(
+            replace(make_work(), discriminator=wrong), make_context(tmp_path, None)
+        )

@@ -60,7 +60,9 @@ def objective(networks, options: DistillationOptions, task: str = "paired") -> D
 
 def test_terms(networks, batch):
     teacher, student, discriminator = networks
-    game = objective(networks, DistillationOptions(lambda_gan=2, lambda_reconstruction=10, lambda_features=3))
+    game = objective(
+        networks, DistillationOptions(lambda_gan=2, gan_balance=None, lambda_reconstruction=10, lambda_features=3)
+    )
     made = game.forward(batch, 0)
     terms = game.phases[1].loss(batch, made)
     image = student(batch["input"])
@@ -94,7 +96,9 @@ def test_feature_matching_against_the_real_image(networks, batch):
     """Generated and real images go through the discriminator together; both phases share that pass."""
     teacher, student, _ = networks
     discriminator = build("multiscale_patchgan", {"ndf": 4, "n_layers": 1, "in_channels": 6, "spectral_norm": False})
-    options = DistillationOptions(lambda_reconstruction=0, lambda_features=0, feature_matching={"weight": 10})
+    options = DistillationOptions(
+        lambda_reconstruction=0, lambda_features=0, gan_balance=None, feature_matching={"weight": 10}
+    )
     game = objective((teacher, student, discriminator), options)
     made = game.forward(batch, 0)
     judged, learned = (phase.loss(batch, made) for phase in game.phases)
@@ -429,3 +433,49 @@ def test_the_documented_sets_are_options():
     output = documented["Output distillation"]
     assert list(output.terms) == ["reconstruction"]
     assert (output.lambda_gan, output.reconstruct) == (0, "teacher")
+
+
+def test_the_adversarial_weight_is_lowered_where_the_discriminator_wins(networks, batch):
+    _, student, discriminator = networks
+    weights = {"lambda_gan": 1e3, "lambda_reconstruction": 10, "lambda_features": 0}
+    balanced = objective(networks, DistillationOptions(**weights, gan_balance=0.25))
+    made = balanced.forward(batch, 0)
+    terms = balanced.phases[1].loss(batch, made)
+    gradients = {
+        name: torch.autograd.grad(term, made.student.image, retain_graph=True)[0].norm() for name, term in terms.items()
+    }
+    assert gradients["gan"].item() == pytest.approx(0.25 * gradients["reconstruction"].item(), rel=1e-4)
+    published = objective(networks, DistillationOptions(**weights, gan_balance=None))
+    made = published.forward(batch, 0)
+    logits = discriminator(torch.cat([batch["input"], student(batch["input"])], 1))
+    torch.testing.assert_close(published.phases[1].loss(batch, made)["gan"], -1e3 * logits.mean())
+
+
+def test_a_winning_discriminator_is_reported_once(networks, batch):
+    class Wins(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(()))
+
+        def forward(self, pair: Tensor) -> Tensor:
+            is_real = (pair[:, 3:] == batch["target"]).all().float() * 2 - 1
+            return self.scale * (is_real * 5 + 0 * pair.mean() + 40 * pair[:, 3:].mean() * (is_real < 0))
+
+    options = DistillationOptions(lambda_reconstruction=10, lambda_features=0)
+    for balance, ending in ((0.1, r"so gan_balance multiplies its weight by 0\.\d+"), (None, "undo the other terms")):
+        game = objective((*networks[:2], Wins()), options.model_copy(update={"gan_balance": balance}))
+        game.modules["student"].head.conv.bias.data.fill_(-5)
+        for phase in game.phases:
+            phase.loss(batch, game.forward(batch, 0))
+        (line,) = game.remarks()
+        assert re.search(r"the discriminator wins: it is right about 100 % of its logits; .*" + ending, line)
+        for phase in game.phases:
+            phase.loss(batch, game.forward(batch, 0))
+        assert game.remarks() == []
+
+
+def test_a_discriminator_that_does_not_win_is_not_mentioned(networks, batch):
+    game = objective(networks, DistillationOptions(lambda_reconstruction=10, lambda_features=0))
+    for phase in game.phases:
+        phase.loss(batch, game.forward(batch, 0))
+    assert game.remarks() == []

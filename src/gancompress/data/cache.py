@@ -1,4 +1,4 @@
-"""A cache of decoded and resized images that all workers, epochs and runs share."""
+"""A cache of decoded and resized images: in memory, or in a folder that all workers, epochs and runs share."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import hashlib
 import logging
 import os
 import zipfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
+from torch.utils.data import get_worker_info
 
 from gancompress.options import Options
 
@@ -25,39 +27,84 @@ class Cache(Options):
     """Where decoded images are kept, and how many of them.
 
     Attributes:
-        directory: A folder, made when it is missing. It can be deleted at any time. ``/dev/shm/...`` keeps
-            the images in memory.
-        max_gib: Bound for each split of each data set, in GiB: kept where all images have one size, met on
-            average otherwise. What does not fit is decoded each time.
+        directory: A folder, made when it is missing, which can be deleted at any time. None keeps images in the memory
+            of the process that decodes them.
+        max_gib: Bound for each split of each data set, in GiB. In a folder it is kept where all images have one size
+            and met on average otherwise; in memory it is always kept, and decoding workers share it. What does not fit
+            is decoded each time.
     """
 
-    directory: str
-    max_gib: float = Field(default=4, gt=0)
+    directory: str | None = None
+    max_gib: float = Field(default=1, gt=0)
+
+    def open(self, settings: str) -> ImageCache:
+        """Return the cache of a data set.
+
+        Args:
+            settings: Everything that the content depends on besides the key.
+        """
+        max_bytes = int(self.max_gib * 2**30)
+        if self.directory is None:
+            return MemoryCache(max_bytes)
+        return FolderCache(Path(self.directory).expanduser() / _digest(settings), max_bytes)
 
 
-class ImageCache:
-    """Arrays under keys, one file each. Writers need no lock: a file appears whole, and equal keys mean equal content.
+class ImageCache(ABC):
+    """Arrays under keys."""
+
+    @abstractmethod
+    def get(self, index: int, key: str, make: Callable[[], Arrays]) -> Arrays:
+        """Return the arrays of a key, made and kept when they are missing; they must not be changed.
+
+        Args:
+            index: Number of the item in its data set.
+            key: Changes with the content.
+            make: Makes the arrays.
+        """
+
+
+class MemoryCache(ImageCache):
+    """Arrays in the memory of this process, in the order in which they come, until the bound is reached.
 
     Args:
-        cache: The options.
-        settings: What the content depends on besides the key; other settings have another folder.
+        max_bytes: Bound of this process; each of several decoding workers takes its share of it.
     """
 
-    def __init__(self, cache: Cache, settings: str) -> None:
-        self._max_bytes = int(cache.max_gib * 2**30)
-        self._folder = Path(cache.directory).expanduser() / _digest(settings)
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._num_bytes = 0
+        self._held: dict[str, Arrays] = {}
+
+    def get(self, index: int, key: str, make: Callable[[], Arrays]) -> Arrays:
+        """Return the arrays of a key. See `ImageCache.get`."""
+        if key in self._held:
+            return self._held[key]
+        arrays = make()
+        worker = get_worker_info()
+        num_bytes = sum(array.nbytes for array in arrays.values())
+        if self._num_bytes + num_bytes <= self._max_bytes / (1 if worker is None else worker.num_workers):
+            self._held[key] = arrays
+            self._num_bytes += num_bytes
+        return arrays
+
+
+class FolderCache(ImageCache):
+    """Arrays in one file each. Writers need no lock: a file appears whole, and equal keys mean equal content.
+
+    Args:
+        folder: Where the files are; made when it is missing.
+        max_bytes: Bound of all files. Item i is kept where i + 1 items of its size fit: the choice needs no agreement
+            between processes, and does not change from epoch to epoch.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._folder = folder
         self._folder.mkdir(parents=True, exist_ok=True)
         self._trim()
 
     def get(self, index: int, key: str, make: Callable[[], Arrays]) -> Arrays:
-        """The arrays of a key, made and kept when they are missing.
-
-        Args:
-            index: Number of the item in its data set. Item i is kept where i + 1 items of its size fit: which
-                ones are kept needs no agreement between processes, and does not change from epoch to epoch.
-            key: Changes with the content.
-            make: Makes the arrays.
-        """
+        """Return the arrays of a key. See `ImageCache.get`."""
         path = self._folder / f"{_digest(key)}.npz"
         try:
             with path.open("rb") as file, np.load(file) as stored:

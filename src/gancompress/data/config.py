@@ -38,6 +38,10 @@ class DataConfig(Options):
             DataError: Files are missing or do not belong together.
         """
 
+    def num_views(self) -> int | None:
+        """Different views that augmentation makes of an image; None where there is no end of them, or unknown."""
+        return None
+
     def check_splits(self) -> None:
         """Refuses splits that share files.
 
@@ -75,6 +79,10 @@ class FileDataConfig(DataConfig, FileOptions):
     def split_names(self) -> list[str]:
         """The splits that can be opened."""
         return list(self.splits)
+
+    def num_views(self) -> int | None:
+        """See `DataConfig.num_views`."""
+        return self.transform.num_views
 
     def _path(self, path: str, split: str) -> Path:
         return Path(self.root, path.replace("{folder}", self.splits[self._known_split(split)].folder))

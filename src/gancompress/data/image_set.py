@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from gancompress.data.cache import Cache, ImageCache
+from gancompress.data.cache import Cache
 from gancompress.data.decoding import BrokenImage, Decoded, Decoding
 from gancompress.data.randomness import Purpose, block_permutation, generator, permutation
 from gancompress.data.records import Record
@@ -99,13 +99,13 @@ class FileOptions(Options):
         decoding: From files to RGB.
         transform: Load size, crop, flip.
         max_broken: How many broken images are skipped, for each folder; one more stops the job.
-        cache: Where decoded images are kept; None decodes them each time.
+        cache: Where decoded images are kept: in memory by default. None decodes them each time.
     """
 
     decoding: Decoding = Field(default_factory=Decoding)
     transform: Transform
     max_broken: int = Field(default=0, ge=0)
-    cache: Cache | None = None
+    cache: Cache | None = Cache()
 
 
 class RecordReader:
@@ -131,7 +131,7 @@ class RecordReader:
         self._decode = decode
         self._options = options
         self._augment = augment
-        self._cache = None if options.cache is None else ImageCache(options.cache, f"{settings} augment={augment}")
+        self._cache = None if options.cache is None else options.cache.open(f"{settings} augment={augment}")
         self._broken = torch.zeros(len(self.records), dtype=torch.bool).share_memory_()
 
     def read(self, index: int) -> Images:

@@ -50,6 +50,12 @@ class Transform(Options):
         """Height and width of every view; None where they depend on the image."""
         return self.crop_size or (self.load_size if self.resize == "exact" else None)
 
+    @property
+    def num_views(self) -> int | None:
+        """Different views of an image in training; None where crops are random."""
+        crops = self.crop_size is not None and (self.resize != "exact" or self.crop_size != self.load_size)
+        return None if crops else 1 + self.flip
+
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
         load, crop = self.load_size, self.crop_size

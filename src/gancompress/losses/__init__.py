@@ -1,6 +1,7 @@
 """Losses: small pure pieces, one file per idea. All are means over the batch, so they do not grow with its size."""
 
 from gancompress.losses.adversarial import ADVERSARIAL, AdversarialLoss
+from gancompress.losses.balance import Balance, balance_gradients
 from gancompress.losses.distillation import (
     ChannelDistillation,
     FeatureDistillation,
@@ -30,6 +31,7 @@ __all__ = [
     "PERCEPTUAL",
     "RECONSTRUCTIONS",
     "AdversarialLoss",
+    "Balance",
     "ChannelDistillation",
     "FeatureDistillation",
     "FlowDistillation",
@@ -37,6 +39,7 @@ __all__ = [
     "PerceptualOptions",
     "PerceptualSettings",
     "angle_relation",
+    "balance_gradients",
     "distance_relation",
     "feature_matching",
     "find_reconstruction",

@@ -25,7 +25,14 @@ from gancompress.steps.recalibration import Calibration, recalibrate
 from gancompress.steps.step import Context, Step, Work
 from gancompress.steps.students import FixedStudent, Student
 from gancompress.steps.stylegan2 import StyleGan2Distillation
-from gancompress.steps.teacher import PATCHGAN, NetworkOptions, fresh_discriminator, undivided_batch
+from gancompress.steps.teacher import (
+    PATCHGAN,
+    NetworkOptions,
+    check_discriminator,
+    fresh_discriminator,
+    undivided_batch,
+)
+from gancompress.steps.teacher_cache import TeacherCacheOptions, open_teacher_cache
 from gancompress.tasks import StyleGan2Options
 from gancompress.training import TrainingOptions
 
@@ -38,37 +45,52 @@ class Learning(Step):
         inherit_discriminator: Start from the newest discriminator of the work, not from a fresh one.
         discriminator: The discriminator to begin with where none is inherited.
         training: How long and how.
+        teacher_cache: How much of the teacher's outputs is kept where the same inputs come again.
     """
 
     distillation: DistillationOptions = DistillationOptions()
     inherit_discriminator: bool = True
     discriminator: NetworkOptions = PATCHGAN
     training: TrainingOptions = TrainingOptions()
+    teacher_cache: TeacherCacheOptions = TeacherCacheOptions()
 
-    def judge(self, work: Work, context: Context) -> Generator:
-        """The discriminator to begin with."""
-        inherited = work.discriminator if self.inherit_discriminator else None
-        used = self.distillation.lambda_gan > 0
-        return inherited or fresh_discriminator(self.discriminator, work.teacher, context, used=used)
+    def networks(self, work: Work, context: Context) -> tuple[nn.Module, Generator | None, nn.Module | None]:
+        """Return the teacher, and the discriminator to begin with and its network, if the adversarial term is used.
 
-    def tutor(self, work: Work, context: Context) -> nn.Module:
-        """The teacher at work. Raises as `check_content`."""
+        Raises:
+            ConfigError: The content does not fit the teacher or the data, or the discriminator does not fit the images.
+        """
         teacher = work.teacher.build()
         check_content(self.distillation.content, teacher, context)
-        return teacher
+        if not self.distillation.lambda_gan:
+            return teacher, None, None
+        discriminator = work.discriminator if self.inherit_discriminator else None
+        if discriminator is None:
+            discriminator = fresh_discriminator(self.discriminator, work.teacher, context)
+        check_discriminator(discriminator, work.teacher, context)
+        return teacher, discriminator, discriminator.build()
 
-    def teach(self, student: Student, work: Work, context: Context) -> Generator:
-        """Train a student against the work's teacher; returns the discriminator."""
-        judge = self.judge(work, context)
-        teacher, discriminator = self.tutor(work, context), judge.build()
+    def fit(self, objective: Distillation, context: Context) -> None:
+        """Train the networks of an objective, the teacher's outputs kept as ``teacher_cache`` allows."""
+        cache = None
+        if objective.runs_teacher:
+            halves = 2 if self.training.precision == "bf16" else 1
+            size, folder = objective.teacher_bytes // halves, context.directory / "teacher_outputs"
+            cache = open_teacher_cache(self.teacher_cache, size, context.data, context.task, folder, context.log.said)
+        objective.use_cache(cache)
+        context.train(objective, self.training, with_digests=cache is not None)
+
+    def teach(self, student: Student, work: Work, context: Context) -> Generator | None:
+        """Train a student against the work's teacher; returns the newest discriminator."""
+        teacher, given, discriminator = self.networks(work, context)
         taps, image_taps = _taps(work.teacher)
         torch.manual_seed(context.seed + 4)  # what adapts feature maps starts from fresh weights
         objective = self.objective(
             context.task, teacher, student, discriminator, self.distillation, taps, context.example(), image_taps
         )
-        context.train(objective, self.training)
+        self.fit(objective, context)
         recalibrate(student.module, Calibration(context))
-        return Generator.from_module(discriminator.cpu(), judge.family, judge.config)
+        return trained_discriminator(given, discriminator) or work.discriminator
 
     def objective(self, *networks: Any) -> Distillation:
         """What is trained; arguments as those of `Distillation`."""
@@ -94,9 +116,9 @@ class OneStudent(Learning):
     def improved(self, work: Work, context: Context) -> Work:
         """The work with its network trained, quantized where it is."""
         network, quantization = work.build(), work.quantization
-        judge = self.teach(FixedStudent(network), work, context)
+        discriminator = self.teach(FixedStudent(network), work, context)
         generator, quantization = taken_apart(network, work.generator, quantization and quantization.options)
-        return Work(work.teacher, generator, judge, quantization=quantization)
+        return Work(work.teacher, generator, discriminator, quantization=quantization)
 
 
 class Distill(OneStudent, Narrowing, Quantizing):
@@ -143,6 +165,13 @@ class Finetune(OneStudent, Quantizing):
         """Train the network."""
         begun = self.begun(work.generator, context)
         return self.improved(work if begun is None else replace(work, quantization=begun), context)
+
+
+def trained_discriminator(given: Generator | None, network: nn.Module | None) -> Generator | None:
+    """Return a discriminator with the weights that its network has now; None where there is none."""
+    if given is None or network is None:
+        return None
+    return Generator.from_module(network.cpu(), given.family, given.config)
 
 
 def student_of(

@@ -9,17 +9,19 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor, nn
 
 from gancompress.errors import ConfigError, nearest
-from gancompress.losses import AdversarialLoss
+from gancompress.losses import AdversarialLoss, balance_gradients
 from gancompress.models.content_masks import AnyMask, NoMask
-from gancompress.models.noise import drawn_noise, kept_noise
+from gancompress.models.noise import AddsNoise, drawn_noise, kept_noise
 from gancompress.options import Options, as_tuple
+from gancompress.steps.adversarial_monitor import AdversarialMonitor
 from gancompress.steps.content import Content
 from gancompress.steps.directions import LatentDirections
 from gancompress.steps.students import Running, Student, tapped
+from gancompress.steps.teacher_cache import TeacherCache
 from gancompress.steps.terms import (
     ChannelTerm,
     Comparison,
@@ -52,6 +54,9 @@ class DistillationOptions(Options):
     Attributes:
         gan: Form of the adversarial loss.
         lambda_gan: Its weight.
+        gan_balance: Bound of the adversarial term's gradient at the student's image, as a fraction of the gradient of
+            the terms that compare images; the weight is lowered while the gradient is larger. None leaves the weight
+            as it is: a discriminator that wins then undoes what the other terms build.
         real: What the discriminator takes for real: the data's images (``target``), the teacher's (``teacher``),
             both, half each, or the data's where it has some and else the teacher's (``auto``).
         reconstruction: Form of the reconstruction loss.
@@ -79,6 +84,7 @@ class DistillationOptions(Options):
 
     gan: GanMode = "hinge"
     lambda_gan: Weight = 1.0
+    gan_balance: Annotated[float, Field(gt=0)] | None = 0.1
     real: Literal["auto", "target", "teacher", "both"] = "auto"
     reconstruction: Distance = "l1"
     lambda_reconstruction: Weight = 100.0
@@ -183,7 +189,7 @@ class Distillation(Objective):
         task: Task,
         teacher: nn.Module,
         student: Student,
-        discriminator: nn.Module,
+        discriminator: nn.Module | None,
         options: DistillationOptions,
         taps: tuple[str, ...],
         example: Tensor,
@@ -195,7 +201,7 @@ class Distillation(Objective):
             task: What is learned.
             teacher: Makes the images and maps to learn from; not trained.
             student: What to train.
-            discriminator: Inherited from the teacher, or fresh.
+            discriminator: Inherited from the teacher, or fresh; None where the adversarial term has weight 0.
             options: The terms.
             taps: Modules, by paths that both networks have, whose maps are compared; the options' where they name some.
             example: An input [1, c, h, w] of any values, to find the widths of the maps.
@@ -236,9 +242,26 @@ class Distillation(Objective):
             self.modules |= {name: built.learned} if built.learned else {}
             self.frozen |= {name: built.frozen} if built.frozen else {}
         self.phases = (Phase("generator", tuple(self.modules), self._generator_loss),)
+        self._monitor = AdversarialMonitor()
+        self._cache: TeacherCache | None = None
+        self.teacher_bytes = sum(x.nbytes for x in (teacher_example.image, *teacher_example.maps.values()))
         if options.lambda_gan:
+            assert discriminator is not None
             self.modules["discriminator"] = discriminator
             self.phases = (Phase("discriminator", ("discriminator",), self._discriminator_loss), *self.phases)
+
+    @property
+    def runs_teacher(self) -> bool:
+        """Whether the teacher's outputs depend on the input alone and are wanted."""
+        return self._uses_teacher and self._directions is None and not isinstance(self.frozen["teacher"], AddsNoise)
+
+    def use_cache(self, cache: TeacherCache | None) -> None:
+        """Take the teacher's outputs from a cache where a batch has digests of its inputs."""
+        self._cache = cache
+
+    def remarks(self) -> list[str]:
+        """One line where the discriminator wins."""
+        return self._monitor.remarks()
 
     def forward(self, batch: Batch, num_images: int) -> Pass:
         """The first network of a step."""
@@ -298,7 +321,15 @@ class Distillation(Objective):
         is_taken_for_real = bool(self.options.lambda_gan) and self.options.real in shown
         if not self._uses_teacher and not is_taken_for_real:
             return Outputs(given, {})
-        return self._run(Running(teacher, teacher), given, shared, steps)
+        if self._cache is None or "digest" not in batch:
+            return self._run(Running(teacher, teacher), given, shared, steps)
+
+        def run() -> tuple[Tensor, ...]:
+            made = self._run(Running(teacher, teacher), given, shared, steps)
+            return (made.image, *(made.maps[tap] for tap in self._taps))
+
+        image, *maps = (x.to(given.device) for x in self._cache.get(batch["digest"], run))
+        return Outputs(image, dict(zip(self._taps, maps, strict=True)))
 
     def _run(self, running: Running, given: Tensor, shared: Mapping[str, Any], steps: Tensor | None) -> Outputs:
         with tapped(running.structure, self._taps) as maps:
@@ -328,6 +359,9 @@ class Distillation(Objective):
             judged = [] if made.real_logits is None else [made.real_logits]
             judged += [self.modules["discriminator"](image) for image in real[len(judged) :]]
             loss = torch.stack([self._gan.on_real(logits) for logits in judged]).mean() + loss
+            accuracy = self._gan.accuracy(judged[0], made.logits)
+            if accuracy is not None:
+                self._monitor.observe(accuracy=accuracy)
         return {"gan": 0.5 * loss}
 
     def _real(self, batch: Batch, teacher_image: Tensor) -> list[Tensor]:
@@ -345,15 +379,27 @@ class Distillation(Objective):
 
     def _generator_loss(self, batch: Batch, made: Pass) -> Losses:
         losses = Losses()
-        if made.logits is not None:
-            losses["gan"] = made.share * self.options.lambda_gan * self._gan.generator(made.logits)
         for name, (weight, taps, term) in self._terms.items():
             maps = ({tap: each[tap] for tap in taps} for each in (made.student.maps, made.teacher.maps))
             judged = {"logits": made.logits, "real_logits": made.real_logits}
             moved = {"moved_maps": made.student.moved_maps, "moved_teacher_maps": made.teacher.moved_maps}
             compared = Comparison(made.student.image, made.target, *maps, **judged, **moved, content=made.content)
             losses[name] = made.share * weight * term.loss(compared)
+        if made.logits is not None:
+            losses["gan"] = self._balanced(made, losses)
         return losses
+
+    def _balanced(self, made: Pass, others: Losses) -> Tensor:
+        """The adversarial term, its weight lowered as ``gan_balance`` asks for."""
+        term = made.share * self.options.lambda_gan * self._gan.generator(made.logits)
+        if self.options.gan_balance is None or not others:
+            return term
+        total = torch.stack([other.float() for other in others.values()]).sum()
+        balance = balance_gradients(term, total, made.student.image, self.options.gan_balance)
+        if balance is None:
+            return term
+        self._monitor.observe(ratio=balance.ratio, factor=balance.factor)
+        return balance.factor * term
 
 
 def _with_taps(

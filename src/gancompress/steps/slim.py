@@ -14,7 +14,7 @@ from gancompress.models.families import build, find_family
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
 from gancompress.quantization import FLOAT
-from gancompress.steps.distill import Learning
+from gancompress.steps.distill import Learning, trained_discriminator
 from gancompress.steps.distillation import DistillationOptions
 from gancompress.steps.quantize import Quantizing
 from gancompress.steps.recalibration import recalibrated
@@ -99,8 +99,7 @@ class Slim(Learning, Quantizing):
             remove_every=self.remove_every,
             training=self.training,
         )
-        judge = self.judge(work, context)
-        discriminator = judge.build()
+        teacher, given, discriminator = self.networks(work, context)
         objective = Slimming(
             generator,
             self.begun(generator, context),
@@ -109,17 +108,17 @@ class Slim(Learning, Quantizing):
             self.streams,
             course,
             context.task,
-            self.tutor(work, context),
+            teacher,
             discriminator,
             self.distillation,
             context.example(),
         )
-        context.train(objective, self.training)
+        self.fit(objective, context)
         example = context.task.encode(context.first_images("train", 8)["input"])
         slim, quantization = objective.result(budget.limit, example)
         facts = {"penalty": objective.penalty, "removals": objective.removals, "cut": objective.cut}
-        judge = Generator.from_module(discriminator.cpu(), judge.family, judge.config)
-        return recalibrated(Work(work.teacher, slim, judge, facts, quantization), context)
+        newest = trained_discriminator(given, discriminator) or work.discriminator
+        return recalibrated(Work(work.teacher, slim, newest, facts, quantization), context)
 
 
 def with_affine_norms(generator: Generator) -> Generator:

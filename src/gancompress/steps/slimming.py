@@ -110,7 +110,7 @@ class Slimming(Distillation):
         course: Course,
         task: Task,
         teacher: nn.Module,
-        discriminator: nn.Module,
+        discriminator: nn.Module | None,
         options: DistillationOptions,
         example: Tensor,
     ) -> None:

@@ -27,6 +27,7 @@ from gancompress.models.import_path import is_import_path
 from gancompress.options import Options
 from gancompress.quantization import FLOAT, Quantization, QuantizationOptions, QuantizedSize
 from gancompress.steps.metric_options import MetricOptions
+from gancompress.steps.teacher_cache import digests
 from gancompress.tasks import Task, pair_of_labels
 from gancompress.training import Batch, Checkpoints, Loader, Objective, TrainingLog, TrainingOptions, fit
 
@@ -99,9 +100,6 @@ class Budget:
 class StepLog(TrainingLog, Protocol):
     """Where a step reports to. Only the main process calls it."""
 
-    def said(self, line: str) -> None:
-        """Something that goes on and that the user should know."""
-
     def searched(self, num_candidates: int, total_candidates: int, best: Mapping[str, float]) -> None:
         """How far a search is: candidates finished, the most there will be, and the metrics of the best of them."""
 
@@ -167,8 +165,12 @@ class Context:
             named = {side: batch["input"], "name": batch["name"], "index": batch["index"]}
             yield self.task.prepare(named, split, batch["index"].tolist())
 
-    def loader(self) -> Loader:
-        """The training data as the training loop takes it."""
+    def loader(self, *, with_digests: bool = False) -> Loader:
+        """The training data as the training loop takes it.
+
+        Args:
+            with_digests: Whether each batch holds a digest of each input, as ``digest``.
+        """
         dataset = self.data.open("train", augment=True)
 
         def load(start: int, batch_size: int) -> Iterable[Batch]:
@@ -184,7 +186,8 @@ class Context:
             first = start + self.accelerator.process_index * batch_size
             for batch in loader:
                 numbers = range(first, first + batch_size)
-                yield self.task.prepare(self._paired(batch), "train", numbers, self.seed)
+                prepared = self.task.prepare(self._paired(batch), "train", numbers, self.seed)
+                yield {**prepared, "digest": digests(prepared["input"])} if with_digests else prepared
                 first += batch_size * self.accelerator.num_processes
 
         return load
@@ -195,8 +198,13 @@ class Context:
             return pair_of_labels(batch, self.data.classes.num_classes + 1)
         return batch
 
-    def train(self, objective: Objective, options: TrainingOptions) -> None:
+    def train(self, objective: Objective, options: TrainingOptions, *, with_digests: bool = False) -> None:
         """Train to the end, resuming what an earlier call of the same step left.
+
+        Args:
+            objective: What to train.
+            options: How long and how.
+            with_digests: As `loader` has it.
 
         Raises:
             Interrupted: The user asked to stop.
@@ -205,7 +213,7 @@ class Context:
         finished = fit(
             objective,
             options,
-            self.loader(),
+            self.loader(with_digests=with_digests),
             Checkpoints(self.directory / "checkpoints"),
             self.accelerator,
             self.log,

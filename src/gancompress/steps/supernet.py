@@ -68,6 +68,6 @@ class Supernet(Learning):
         student = SupernetStudent(
             *(module, graph, space, context.seed), self.sampling, self.num_random, self.in_place_distillation
         )
-        judge = self.teach(student, work, context)
+        discriminator = self.teach(student, work, context)
         trained = Generator.from_module(module.cpu(), wide.family, wide.config, wide.resized)
-        return Work(work.teacher, trained, judge)
+        return Work(work.teacher, trained, discriminator)

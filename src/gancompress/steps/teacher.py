@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import nn
 
 from gancompress.errors import ConfigError
-from gancompress.models.families import build, check_size
+from gancompress.models.families import build, check_size, find_family
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
 from gancompress.models.spectral_norm import fold_spectral_norm, settle_spectral_norm
@@ -179,27 +179,46 @@ def undivided_batch(kind: str, training: TrainingOptions) -> int:
     return training.batch_size
 
 
-def fresh_discriminator(
-    options: NetworkOptions, generator: Generator, context: Context, *, used: bool = True
-) -> Generator:
-    """A discriminator with fresh weights for a generator's images.
+def fresh_discriminator(options: NetworkOptions, generator: Generator, context: Context) -> Generator:
+    """Return a discriminator with fresh weights for a generator's images.
 
     Args:
         options: The discriminator.
         generator: Makes the images.
         context: What surrounds the step.
-        used: Whether it will see images, which then must be large enough.
 
     Raises:
         ConfigError: Its options do not fit the task.
+        InputSizeError: The generator does not take the images.
+    """
+    channels, _ = _seen_by_discriminator(generator, context)
+    return options.fresh(context.seed + 2, in_channels=channels)
+
+
+def check_discriminator(discriminator: Generator, generator: Generator, context: Context) -> None:
+    """Refuse a discriminator that cannot see a generator's images.
+
+    Raises:
+        ConfigError: It takes another number of channels.
         InputSizeError: The images are too small for it, or the generator does not take them.
     """
+    if is_import_path(discriminator.family):
+        return
+    channels, size = _seen_by_discriminator(generator, context)
+    taken = find_family(discriminator.family).parse(discriminator.config).in_channels
+    if taken != channels:
+        raise ConfigError(
+            f"discriminator: got a {discriminator.family} of {taken} input channels, expected {channels} for a task "
+            f"'{context.task.name}' with this generator; inherit another one, or set inherit_discriminator: false"
+        )
+    check_size(discriminator.family, discriminator.config, size)
+
+
+def _seen_by_discriminator(generator: Generator, context: Context) -> tuple[int, tuple[int, int]]:
+    """Number of channels and size of what a discriminator of this task sees."""
     with torch.no_grad():
         example = context.example()
         check_image(generator, example)
         image = generator.build()(example)
     channels = context.task.discriminator_channels(example.shape[1], image.shape[1])
-    judge = options.fresh(context.seed + 2, in_channels=channels)
-    if used:
-        check_size(judge.family, judge.config, (image.shape[-2], image.shape[-1]))
-    return judge
+    return channels, (image.shape[-2], image.shape[-1])

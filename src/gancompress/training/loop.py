@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_map_only
 
 from gancompress.errors import TrainingError
 from gancompress.training.checkpoint import Checkpoints, Snapshot
+from gancompress.training.layout import fast_image_convolutions
 from gancompress.training.objective import Batch, Objective, Phase, Reshaped
 from gancompress.training.options import TrainingOptions
 
@@ -37,6 +38,9 @@ class TrainingLog(Protocol):
 
     def preview(self, num_images: int, images: Mapping[str, Tensor]) -> None:
         """Sample images [b, 3, h, w] in [-1, 1] by column."""
+
+    def said(self, line: str) -> None:
+        """Something that the user should know."""
 
 
 def fit(
@@ -84,7 +88,23 @@ def fit(
     if run.num_images >= options.total_images:
         run.keep_averages()
         return True
-    batches = iter(loader(run.num_images, per_process))
+    with fast_image_convolutions((*objective.modules.values(), *objective.frozen.values()), accelerator.device):
+        finished = _train(run, options, loader(run.num_images, per_process), checkpoints, preview_batch, stop)
+    if finished:
+        run.keep_averages()
+    return finished
+
+
+def _train(
+    run: _Run,
+    options: TrainingOptions,
+    batches: Iterable[Batch],
+    checkpoints: Checkpoints,
+    preview_batch: Batch | None,
+    stop: Callable[[], bool],
+) -> bool:
+    """Take steps until the last image, or until asked to stop; return whether the last image was reached."""
+    accelerator, batches = run.accelerator, iter(batches)
     while run.num_images < options.total_images:
         run.step(next(batches))
         run.tell_progress()
@@ -100,7 +120,6 @@ def fit(
             accelerator.wait_for_everyone()
         if stopping and not finished:
             return False
-    run.keep_averages()
     return True
 
 
@@ -340,8 +359,11 @@ class _Run:
         num_images = self._num_summed * self.options.batch_size / self.options.micro_batches
         rate = num_images / max(1e-9, now - self._reported_at)
         self._sums, self._num_summed, self._reported_at = {}, 0, now
+        remarks = self.objective.remarks()
         if self.accelerator.is_main_process:
             self.log.losses(self.num_images, means, rate)
+            for line in remarks:
+                self.log.said(line)
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> None:

@@ -108,6 +108,10 @@ class Objective(ABC):
         """
         return {}
 
+    def remarks(self) -> list[str]:
+        """Lines that the user should read, one for each thing seen since the last call; asked for with each report."""
+        return []
+
     def shape(self) -> Any:
         """What decides the shapes of the modules where steps change them, as JSON."""
         return None

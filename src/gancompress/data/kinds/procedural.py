@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from gancompress.data.cache import Arrays, Cache, ImageCache
+from gancompress.data.cache import Arrays, Cache
 from gancompress.data.config import DataConfig
 from gancompress.data.image_set import ImageSet, Item, Visit
 from gancompress.data.randomness import Purpose, generator
@@ -28,7 +28,7 @@ class ProceduralConfig(DataConfig):
         image_size: Height and width in pixels.
         num_images: Number of scenes of each split. Splits show different scenes.
         seed: Other seeds give other scenes.
-        cache: Where drawn images are kept; None draws them each time, about 6 ms for 64 px.
+        cache: Where drawn images are kept: in memory by default. None draws them each time, about 6 ms for 64 px.
     """
 
     kind: Literal["procedural"] = "procedural"
@@ -37,11 +37,15 @@ class ProceduralConfig(DataConfig):
         default_factory=lambda: {"train": 2000, "search": 200, "test": 200}, min_length=1
     )
     seed: int = Field(default=0, ge=0)
-    cache: Cache | None = None
+    cache: Cache | None = Cache()
 
     def split_names(self) -> list[str]:
         """The splits that can be opened."""
         return list(self.num_images)
+
+    def num_views(self) -> int:
+        """See `DataConfig.num_views`: nothing is augmented."""
+        return 1
 
     def open(self, split: str, augment: bool = False) -> ProceduralSet:
         """The data set of a split; there is nothing to augment. Raises ConfigError as `DataConfig.open`."""
@@ -55,7 +59,7 @@ class ProceduralSet(ImageSet):
         self.augment = augment
         self._config = config
         self._split = split
-        self._cache = None if config.cache is None else ImageCache(config.cache, config.kind)
+        self._cache = None if config.cache is None else config.cache.open(config.kind)
 
     def __len__(self) -> int:
         """Number of scenes."""

@@ -1,0 +1,47 @@
+"""Balancing an adversarial term against the terms beside it, by their gradients at the generated image."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+_SMALLEST_NORM = 1e-12
+
+
+class Balance(NamedTuple):
+    """Gradients at a generated image, and the weight that follows from them.
+
+    Attributes:
+        factor: A scalar in (0, 1] to multiply the adversarial term with; no gradient flows through it.
+        ratio: Norm of the adversarial gradient, before it is multiplied, divided by that of the other terms.
+    """
+
+    factor: Tensor
+    ratio: Tensor
+
+
+def balance_gradients(adversarial: Tensor, others: Tensor, image: Tensor, bound: float) -> Balance | None:
+    """Return the factor that keeps an adversarial gradient below a fraction of the gradient of the other terms.
+
+    Args:
+        adversarial: The weighted adversarial term, a scalar.
+        others: The sum of the other weighted terms, a scalar.
+        image: The generated images [b, c, h, w] that both were computed from, in any range.
+        bound: Upper bound of the adversarial gradient's norm, as a fraction of that of the other terms.
+
+    Returns:
+        The balance; None where no other term depends on the image.
+
+    Source: Esser et al., Taming Transformers for High-Resolution Image Synthesis, CVPR 2021, eq. 7. There the weight
+    equals the ratio of two gradients at the last layer. Here it is taken at the image and only ever lowered.
+    """
+    if not others.requires_grad:
+        return None
+    (other,) = torch.autograd.grad(others, image, retain_graph=True, allow_unused=True)
+    if other is None:
+        return None
+    (gradient,) = torch.autograd.grad(adversarial, image, retain_graph=True)
+    ratio = gradient.float().norm() / other.float().norm().clamp_min(_SMALLEST_NORM)
+    return Balance((bound / ratio.clamp_min(_SMALLEST_NORM)).clamp_max(1.0), ratio)

@@ -1,0 +1,165 @@
+"""The teacher's outputs, kept where the same inputs come again: a teacher at work costs more than a small student.
+
+An output is found by the content of its input, so any augmentation is safe: a crop or a mirrored image that never came
+before is simply not there. A batch that lacks one of its outputs is run whole, as it would be without a cache. Each
+image of a batch is computed alike wherever in the batch it stands, so the cache changes no bit of the training.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from gancompress.data import DataConfig
+from gancompress.errors import ConfigError
+from gancompress.models.weight_files import write_atomically
+from gancompress.options import Options
+from gancompress.tasks import LatentTask, Task
+
+_GIB = 2**30
+
+Tensors = tuple[Tensor, ...]
+"""Outputs of a batch, [b, ...] each: the image and the feature maps."""
+
+
+class TeacherCacheOptions(Options):
+    """How much of the teacher's outputs is kept.
+
+    Attributes:
+        memory_gib: In the memory of each process.
+        disk_gib: In the directory of the step, by all processes together, beside what is kept in memory.
+        required: Whether it is an error that the outputs for all training inputs do not fit, or that inputs do not
+            repeat. Otherwise training then runs without a cache and logs why.
+    """
+
+    memory_gib: Annotated[float, Field(ge=0)] = 1.0
+    disk_gib: Annotated[float, Field(ge=0)] = 0.0
+    required: bool = False
+
+
+class TeacherCache:
+    """Outputs of one teacher by the content of the input, in memory and in a folder.
+
+    Args:
+        options: Bounds.
+        folder: Where the files are; made when the first is written.
+        log: Takes one line when the folder cannot be written: training goes on without what does not fit.
+    """
+
+    def __init__(self, options: TeacherCacheOptions, folder: Path, log: Callable[[str], None]) -> None:
+        self._room = [int(options.memory_gib * _GIB), int(options.disk_gib * _GIB)]
+        self._folder, self._log = folder, log
+        self._held: dict[str, Tensors] = {}
+        self._written = {path.stem for path in folder.glob("*.safetensors")}
+        self._room[1] -= sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+
+    def get(self, inputs: Sequence[str], run: Callable[[], Tensors]) -> Tensors:
+        """Return the outputs of a batch.
+
+        Args:
+            inputs: The digest of each input. See `digests`.
+            run: Computes the outputs of the whole batch, on any device.
+        """
+        entries = [self._find(digest) for digest in inputs]
+        if all(entry is not None for entry in entries):
+            return tuple(torch.stack(tensors) for tensors in zip(*entries, strict=True))  # type: ignore[arg-type]
+        outputs = run()
+        for digest, entry, *tensors in zip(inputs, entries, *outputs, strict=True):
+            if entry is None:
+                self._keep(digest, tuple(tensors))
+        return outputs
+
+    def _find(self, digest: str) -> Tensors | None:
+        if digest in self._held:
+            return self._held[digest]
+        if digest in self._written:
+            return tuple(load_file(self._folder / f"{digest}.safetensors").values())
+        return None
+
+    def _keep(self, digest: str, tensors: Tensors) -> None:
+        num_bytes = sum(tensor.nbytes for tensor in tensors)
+        if num_bytes <= self._room[0]:
+            self._held[digest] = tuple(tensor.detach().to("cpu", copy=True) for tensor in tensors)
+            self._room[0] -= num_bytes
+        elif num_bytes <= self._room[1]:
+            self._write(digest, tensors)
+
+    def _write(self, digest: str, tensors: Tensors) -> None:
+        content = save({f"{i:03d}": tensor.detach().cpu().contiguous() for i, tensor in enumerate(tensors)})
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(self._folder / f"{digest}.safetensors", content)
+        except OSError as error:
+            self._room[1] = 0
+            self._log(f"teacher_cache: {self._folder} cannot be written ({error}); training goes on without more of it")
+            return
+        self._room[1] -= len(content)
+        self._written.add(digest)
+
+
+def digests(inputs: Tensor) -> list[str]:
+    """Return a digest of each input of a batch [b, ...] on the CPU; equal inputs have equal digests."""
+    rows = inputs.contiguous().flatten(1).view(torch.uint8).numpy()
+    return [hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in rows]
+
+
+def open_teacher_cache(
+    options: TeacherCacheOptions,
+    bytes_per_image: int,
+    data: DataConfig,
+    task: Task,
+    folder: Path,
+    log: Callable[[str], None],
+) -> TeacherCache | None:
+    """Return a cache that holds the outputs for all training inputs, or None where there cannot be one.
+
+    Args:
+        options: Bounds.
+        bytes_per_image: Bytes of the outputs for one input.
+        data: The data set; its split ``train`` is counted.
+        task: Tasks that draw their inputs never repeat them.
+        folder: Where outputs on disk are kept.
+        log: Takes one line where outputs are not kept, and later where the folder cannot be written.
+
+    Raises:
+        ConfigError: The folder's disk has less free space than asked for, or the cache is required and the inputs do
+            not repeat or the outputs do not fit.
+    """
+    if not options.memory_gib and not options.disk_gib:
+        return None
+    views = None if isinstance(task, LatentTask) else data.num_views()
+    if views is None:
+        return _without(options, "the training inputs never repeat (random crops or noise)", "no random crop", log)
+    needed = len(data.open("train")) * views * bytes_per_image / _GIB
+    if needed > options.memory_gib + options.disk_gib:
+        got = f"the teacher's outputs need {needed:.2f} GiB, more than memory_gib and disk_gib allow"
+        return _without(options, got, f"disk_gib: {needed:.1f}", log)
+    on_disk = needed - options.memory_gib
+    if on_disk > 0:
+        _check_free_space(folder, on_disk)
+    return TeacherCache(options, folder, log)
+
+
+def _without(options: TeacherCacheOptions, got: str, expected: str, log: Callable[[str], None]) -> None:
+    if options.required:
+        raise ConfigError(f"teacher_cache: {got}; expected {expected}, or required: false")
+    if options != TeacherCacheOptions():
+        log(f"teacher_cache: not used: {got}")
+
+
+def _check_free_space(folder: Path, gib: float) -> None:
+    place = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(place).free / _GIB
+    if free < gib:
+        raise ConfigError(
+            f"teacher_cache: got {free:.2f} GiB free on the disk of {folder}, expected {gib:.2f} GiB for the teacher's "
+            "outputs; free some space or set teacher_cache.disk_gib: 0"
+        )
