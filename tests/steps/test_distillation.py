@@ -467,10 +467,12 @@ def test_a_winning_discriminator_is_reported_once(networks, batch):
         game.modules["student"].head.conv.bias.data.fill_(-5)
         for phase in game.phases:
             phase.loss(batch, game.forward(batch, 0))
+        assert game.statistics()["adversarial/accuracy"] == 1.0
         (line,) = game.remarks()
         assert re.search(r"the discriminator wins: it is right about 100 % of its logits; .*" + ending, line)
         for phase in game.phases:
             phase.loss(batch, game.forward(batch, 0))
+        game.statistics()
         assert game.remarks() == []
 
 
@@ -478,4 +480,5 @@ def test_a_discriminator_that_does_not_win_is_not_mentioned(networks, batch):
     game = objective(networks, DistillationOptions(lambda_reconstruction=10, lambda_features=0))
     for phase in game.phases:
         phase.loss(batch, game.forward(batch, 0))
+    assert 0 < game.statistics()["adversarial/accuracy"] < 0.95
     assert game.remarks() == []

@@ -14,6 +14,7 @@ class AdversarialMonitor:
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
+        self._means: dict[str, float] = {}
         self._was_said = False
 
     def observe(self, **values: Tensor) -> None:
@@ -22,10 +23,15 @@ class AdversarialMonitor:
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value.detach()
             self._counts[name] = self._counts.get(name, 0) + 1
 
-    def remarks(self) -> list[str]:
-        """Return one line when the discriminator wins for the first time, and start the means again."""
-        means = {name: float(value) / self._counts[name] for name, value in self._sums.items()}
+    def statistics(self) -> dict[str, float]:
+        """Return the means since the last call, and start them again."""
+        self._means = {name: float(value) / self._counts[name] for name, value in self._sums.items()}
         self._sums, self._counts = {}, {}
+        return {f"adversarial/{name}": mean for name, mean in self._means.items()}
+
+    def remarks(self) -> list[str]:
+        """Return one line when the discriminator wins, by the last means, for the first time."""
+        means = self._means
         if self._was_said or means.get("accuracy", 0.0) < _WINS_ABOVE:
             return []
         self._was_said = True

@@ -259,6 +259,10 @@ class Distillation(Objective):
         """Take the teacher's outputs from a cache where a batch has digests of its inputs."""
         self._cache = cache
 
+    def statistics(self) -> dict[str, float]:
+        """Accuracy of the discriminator, and how its gradient compares with that of the other terms."""
+        return self._monitor.statistics()
+
     def remarks(self) -> list[str]:
         """One line where the discriminator wins."""
         return self._monitor.remarks()

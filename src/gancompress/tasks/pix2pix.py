@@ -6,10 +6,12 @@ Source: Isola et al., pix2pix, CVPR 2017, section 3.1; hinge loss and weights as
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
+from pydantic import Field
 from torch import Tensor, nn
 
-from gancompress.losses import AdversarialLoss
+from gancompress.losses import AdversarialLoss, balance_gradients
 from gancompress.options import Options
 from gancompress.tasks.task import GanMode, Task, Weight
 from gancompress.training import Batch, Losses, Objective, Phase
@@ -21,11 +23,14 @@ class Pix2PixOptions(Options):
     Attributes:
         gan: Form of the adversarial loss.
         lambda_gan: Its weight.
+        gan_balance: Bound of the adversarial term's gradient at the generated image, as a fraction of the
+            reconstruction's; None, as published, leaves the weight as it is.
         lambda_reconstruction: Weight of the mean absolute difference from the truth.
     """
 
     gan: GanMode = "hinge"
     lambda_gan: Weight = 1.0
+    gan_balance: Annotated[float, Field(gt=0)] | None = None
     lambda_reconstruction: Weight = 100.0
 
 
@@ -67,7 +72,9 @@ class Pix2PixObjective(Objective):
 
     def _generator_loss(self, batch: Batch, image: Tensor) -> Losses:
         logits = self.modules["discriminator"](self.task.seen(batch, image))
-        return {
-            "gan": self.options.lambda_gan * self._gan.generator(logits),
-            "reconstruction": self.options.lambda_reconstruction * (image - batch["target"]).abs().mean(),
-        }
+        adversarial = self.options.lambda_gan * self._gan.generator(logits)
+        reconstruction = self.options.lambda_reconstruction * (image - batch["target"]).abs().mean()
+        if self.options.gan_balance is not None:
+            balance = balance_gradients(adversarial, reconstruction, image, self.options.gan_balance)
+            adversarial = adversarial if balance is None else balance.factor * adversarial
+        return {"gan": adversarial, "reconstruction": reconstruction}

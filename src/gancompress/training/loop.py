@@ -359,6 +359,7 @@ class _Run:
         num_images = self._num_summed * self.options.batch_size / self.options.micro_batches
         rate = num_images / max(1e-9, now - self._reported_at)
         self._sums, self._num_summed, self._reported_at = {}, 0, now
+        means |= self.objective.statistics()
         remarks = self.objective.remarks()
         if self.accelerator.is_main_process:
             self.log.losses(self.num_images, means, rate)

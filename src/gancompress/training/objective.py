@@ -108,8 +108,12 @@ class Objective(ABC):
         """
         return {}
 
+    def statistics(self) -> Mapping[str, float]:
+        """Return what is logged beside the losses, by name, since the last call."""
+        return {}
+
     def remarks(self) -> list[str]:
-        """Lines that the user should read, one for each thing seen since the last call; asked for with each report."""
+        """Return lines that the user should read, after `statistics` was called."""
         return []
 
     def shape(self) -> Any:
