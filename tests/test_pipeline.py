@@ -30,6 +30,7 @@ from gancompress.summary import summarise
 
 TRAINING = {"num_images": 8, "num_decay_images": 0, "batch_size": 4, "checkpoint_every": 4, "log_every": 4}
 TINY = [
+    "teacher.shipped=null",
     "data.image_size=16",
     "data.num_images={train: 12, search: 4, test: 4}",
     "budget={reduction: 3}",
