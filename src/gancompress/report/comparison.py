@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Literal, NamedTuple
 
-from gancompress.report.data import COMPRESSED, TEACHER, TO_TEACHER, ExportFacts, MetricValue, NetworkFacts, Report, TriedFile
+from gancompress.report.data import COMPRESSED, FLOAT32, TEACHER, TO_TEACHER, ExportFacts, FileSpeed, MetricValue, NetworkFacts, Report, TriedFile
 from gancompress.report.wording import MISSING, Change, changed, compact, ratio, significant, times
 
 SMALLER, FEWER = Change("smaller", "larger"), Change("fewer", "more")
@@ -101,10 +101,10 @@ def headline(report: Report) -> list[Headline]:
     teacher, student = report.network(TEACHER), report.network(COMPRESSED)
     if teacher is None or student is None:
         return []
-    file = fastest_file(report)
+    file, speed = fastest_file(report) or (None, None)
     macs = [net.macs and net.macs.true for net in (teacher, student)]
     return [
-        _speed_headline(teacher, student) if file is None else _file_speed_headline(file),
+        _file_speed_headline(file, speed) if file and speed else _speed_headline(teacher, student),
         _cost_headline(macs, Change("fewer MACs", "more MACs"), " true MACs"),
         _size_headline(teacher, student, file),
         _quality_headline(teacher, student),
@@ -117,10 +117,10 @@ def headline_lines(report: Report) -> list[str]:
     return [f"{figure} {label}: {detail}" for figure, label, detail in headline(report)]
 
 
-def fastest_file(report: Report) -> ExportFacts | None:
-    """The file that is fastest beside the original; None where none was timed."""
-    timed = [export for export in report.exports if export.speed is not None]
-    return max(timed, key=lambda export: export.speed.faster if export.speed else 0, default=None)
+def fastest_file(report: Report) -> tuple[ExportFacts, FileSpeed] | None:
+    """The file that is fastest beside the original, and its speed; None where none was timed."""
+    timed = [(export, export.speed) for export in report.exports if export.speed is not None]
+    return max(timed, key=lambda each: each[1].faster, default=None)
 
 
 def comparison(report: Report) -> dict[str, list[Row]]:
@@ -178,17 +178,22 @@ def _speed_headline(teacher: NetworkFacts, student: NetworkFacts) -> Headline:
     return _cost_headline(medians, FASTER, f" median, {runtime}" if runtime else " latency", "ms")
 
 
-def _file_speed_headline(file: ExportFacts) -> Headline:
-    speed = file.speed
-    assert speed is not None  # it is the fastest
-    quartiles = f"quartiles {speed.faster_low:.1f} to {speed.faster_high:.1f}"
+def _file_speed_headline(file: ExportFacts, speed: FileSpeed) -> Headline:
+    word = FASTER.down if speed.faster >= 1 else FASTER.up
     before, after = compact(speed.original_ms.median, "ms"), compact(speed.time_ms.median, "ms")
     threads = f"{speed.threads} thread{'s' if speed.threads > 1 else ''}"
+    precision = file.format.partition(", ")[2] or FLOAT32
     detail = (
-        f"{before} (the original in PyTorch eager) → {after} ({file.path}, {speed.runtime}), {threads}, {quartiles}"
+        f"{before} (the original in PyTorch eager) → {after} ({file.path}, {speed.runtime}, {precision}), "
+        f"{threads} each, quartiles {speed.faster_low:.1f} to {speed.faster_high:.1f}"
     )
-    slower = speed.faster < 1
-    return Headline(times(1 / speed.faster if slower else speed.faster), FASTER.up if slower else FASTER.down, detail)
+    return Headline(times(max(speed.faster, 1 / speed.faster)), word, detail)
+
+
+def times_faster(speed: FileSpeed) -> str:
+    """How fast a file is, in a few words: "19.3 times faster than the original: 0.41 ms, OpenVINO"."""
+    word, factor = ("faster", speed.faster) if speed.faster >= 1 else ("slower", 1 / speed.faster)
+    return f"{factor:.1f} times {word} than the original: {compact(speed.time_ms.median, 'ms')}, {speed.runtime}"
 
 
 def _size_headline(teacher: NetworkFacts, student: NetworkFacts, file: ExportFacts | None) -> Headline:

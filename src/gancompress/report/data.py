@@ -279,13 +279,13 @@ class Report(_Facts):
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Report:
-        """The report that `to_json` wrote.
+        """The report that `to_json` wrote; a headline beside it, as `write_report` adds one, follows from the rest.
 
         Raises:
             DataError: A field is missing, unknown or of a wrong type; all of them are named.
         """
         try:
-            return _REPORT.validate_python(dict(content))
+            return _REPORT.validate_python({name: each for name, each in content.items() if name != "headline"})
         except ValidationError as error:
             reasons = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in error.errors())
             raise DataError(f"report: got {reasons}; expected what `Report.to_json` writes; write it again") from None
