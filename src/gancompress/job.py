@@ -65,12 +65,17 @@ class TeacherOptions(Options):
             raise ValueError(
                 "got both or none of 'checkpoint' and 'train', expected one of them ('train' maybe with 'shipped')"
             )
-        if self.shipped is not None and self.train is not None:
-            if self.train.model_dump(mode="json", exclude_defaults=True) != self.shipped.training:
-                raise ValueError(
-                    f"train: got another training than that of the shipped teacher '{self.shipped.name}', which is "
-                    "used; train with --train-teacher, or leave the training as it is"
-                )
+        return self
+
+    @model_validator(mode="after")
+    def _shipped_was_trained_so(self) -> TeacherOptions:
+        if self.shipped is None or self.train is None:
+            return self
+        if self.train.model_dump(mode="json", exclude_defaults=True) != self.shipped.training:
+            raise ValueError(
+                f"train: got another training than that of the shipped teacher '{self.shipped.name}', which is used; "
+                "train with --train-teacher, or leave the training as it is"
+            )
         return self
 
 

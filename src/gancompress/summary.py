@@ -77,7 +77,9 @@ def summarise(outcome: Outcome, example: torch.Tensor, rounds: int = 20) -> Repo
         ],
         steps=[_step(record, directory) for record in records],
         search=next((_search(record["search"]) for record in records if record.get("search")), None),
-        samples=Samples("samples/test.png", "The first images of the test split: what the networks make of them, side by side."),
+        samples=Samples(
+            "samples/test.png", "The first images of the test split: what the networks make of them, side by side."
+        ),
         pictures=[Samples(path, caption) for path, caption in outcome.pictures.items()],
         exports=[
             _export(report, directory, outcome.tried.get(report.path, ()), speeds.get(report.path))
@@ -196,9 +198,7 @@ def _search(facts: Mapping[str, Any]) -> SearchFacts:
     return SearchFacts(**{**facts, "candidates": candidates})
 
 
-def _export(
-    report: ExportReport, directory: Path, tried: Sequence[TriedFile], speed: FileSpeed | None
-) -> ExportFacts:
+def _export(report: ExportReport, directory: Path, tried: Sequence[TriedFile], speed: FileSpeed | None) -> ExportFacts:
     precision = "" if report.precision == "fp32" else f", {report.precision}"
     return ExportFacts(
         format=f"{_FORMAT_NAMES[report.path.suffix]}{precision}",

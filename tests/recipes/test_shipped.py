@@ -62,7 +62,9 @@ def test_weights_are_written_in_half_precision_and_read_in_float32(folder, own):
     teacher, discriminator = own.load()
     assert {tensor.dtype for tensor in (*teacher.state.values(), *discriminator.state.values())} == {torch.float32}
     for name, tensor in network().state.items():
-        torch.testing.assert_close(teacher.state[name], tensor, rtol=2**-11, atol=2**-25)  # half an ulp of half precision
+        torch.testing.assert_close(
+            teacher.state[name], tensor, rtol=2**-11, atol=2**-25
+        )  # half an ulp of half precision
     assert own.training == {"network": {"family": "resnet_6blocks"}}
 
 
@@ -97,12 +99,16 @@ def test_another_file_is_refused_in_one_line(folder, own, file):
 @pytest.mark.parametrize("file", ["model.safetensors", "discriminator/model.safetensors"])
 def test_a_missing_file_is_refused_in_one_line(folder, own, file):
     (folder / "own" / file).unlink()
-    with pytest.raises(CheckpointError, match=rf"own/{file}: found no such file, expected the shipped teacher's.*train"):
+    with pytest.raises(
+        CheckpointError, match=rf"own/{file}: found no such file, expected the shipped teacher's.*train"
+    ):
         own.load()
 
 
 def test_an_unknown_teacher_is_refused_with_the_nearest_name(own):
-    with pytest.raises(ConfigError, match=r"name: got 'onw', expected a teacher that comes with .*did you mean 'own'\?"):
+    with pytest.raises(
+        ConfigError, match=r"name: got 'onw', expected a teacher that comes with .*did you mean 'own'\?"
+    ):
         ShippedTeacher(name="onw", sha256=own.sha256)
     with pytest.raises(ConfigError, match=r"sha256: got 'abc', expected"):
         ShippedTeacher(name="own", sha256="abc")
@@ -202,7 +208,9 @@ def test_nothing_is_trained_where_the_recipe_has_a_checkpoint(monkeypatch, capsy
     with pytest.raises(SystemExit):
         main()
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.endswith("cartoongan-slimming: got teacher.checkpoint, expected teacher.train: there is nothing to train")
+    assert line.endswith(
+        "cartoongan-slimming: got teacher.checkpoint, expected teacher.train: there is nothing to train"
+    )
 
 
 def test_a_step_does_not_depend_on_a_training_that_is_not_run(tmp_path):

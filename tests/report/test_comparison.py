@@ -9,7 +9,6 @@ from gancompress.report.comparison import compare_metric, comparison, headline, 
 from gancompress.report.wording import MISSING
 from tests.report.example import BARE, COMPRESSED, FULL, TEACHER
 
-
 UNTIMED = replace(FULL, exports=[])
 FASTEST = FULL.exports[0]
 

@@ -11,7 +11,16 @@ import yaml
 from rich.table import Table
 
 from gancompress.cli.display import watching
-from gancompress.cli.options import JsonOption, Recipe, RecipeOption, RunDirectory, TensorBoardOption, TrainTeacherOption, console, notices
+from gancompress.cli.options import (
+    JsonOption,
+    Recipe,
+    RecipeOption,
+    RunDirectory,
+    TensorBoardOption,
+    TrainTeacherOption,
+    console,
+    notices,
+)
 
 if TYPE_CHECKING:
     from gancompress.job import Job

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, field_validator
 
 from gancompress.errors import CheckpointError, nearest
 from gancompress.models.generator import WEIGHTS_FILE, Generator
@@ -22,6 +23,16 @@ FOLDER = Path(__file__).parent / "teachers"
 DISCRIMINATOR, TRAINING_FILE = "discriminator", "training.json"
 
 
+def _check_digits(sha256: str) -> str:
+    if not re.fullmatch("[0-9a-f]{64}", sha256):
+        raise ValueError(f"got '{sha256}', expected the SHA-256 of a file: 64 hexadecimal digits")
+    return sha256
+
+
+Sha256 = Annotated[str, AfterValidator(_check_digits)]
+"""The SHA-256 of a file, in hexadecimal."""
+
+
 class ShippedTeacher(Options):
     """A teacher that comes with this package, in half precision.
 
@@ -32,8 +43,8 @@ class ShippedTeacher(Options):
     """
 
     name: str
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    discriminator_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+    sha256: Sha256
+    discriminator_sha256: Sha256 | None = None
 
     @field_validator("name")
     @classmethod

@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Literal, NamedTuple
 
-from gancompress.report.data import COMPRESSED, FLOAT32, TEACHER, TO_TEACHER, ExportFacts, FileSpeed, MetricValue, NetworkFacts, Report, TriedFile
+from gancompress.report.data import (
+    COMPRESSED,
+    FLOAT32,
+    TEACHER,
+    TO_TEACHER,
+    ExportFacts,
+    FileSpeed,
+    MetricValue,
+    NetworkFacts,
+    Report,
+    TriedFile,
+)
 from gancompress.report.wording import MISSING, Change, changed, compact, ratio, significant, times
 
 SMALLER, FEWER = Change("smaller", "larger"), Change("fewer", "more")
