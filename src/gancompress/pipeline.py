@@ -173,8 +173,8 @@ class Pipeline:
             work = self._step(self._stages()[0], None, None)
         elif options.shipped is not None:
             self._say(f"teacher: '{options.shipped.name}', which comes with gancompress")
-            teacher, judge = options.shipped.load()
-            work = Work(teacher, teacher, judge)
+            teacher, discriminator = options.shipped.load()
+            work = Work(teacher, teacher, discriminator)
         else:
             assert options.checkpoint is not None
             teacher = load_generator(options.checkpoint, options.family)

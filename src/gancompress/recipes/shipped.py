@@ -34,7 +34,7 @@ Sha256 = Annotated[str, AfterValidator(_check_digits)]
 
 
 class ShippedTeacher(Options):
-    """A teacher that comes with this package, in half precision.
+    """A teacher that comes with this package: weights in half precision, read as float32.
 
     Attributes:
         name: Its directory among the shipped teachers.
@@ -77,8 +77,8 @@ class ShippedTeacher(Options):
         if discriminator is not None:
             _halved(discriminator).save(directory / DISCRIMINATOR)
         write_atomically(directory / TRAINING_FILE, f"{json.dumps(training, indent=2)}\n".encode())
-        judge = None if discriminator is None else file_sha256(directory / DISCRIMINATOR / WEIGHTS_FILE)
-        return cls(name=name, sha256=file_sha256(directory / WEIGHTS_FILE), discriminator_sha256=judge)
+        other = None if discriminator is None else file_sha256(directory / DISCRIMINATOR / WEIGHTS_FILE)
+        return cls(name=name, sha256=file_sha256(directory / WEIGHTS_FILE), discriminator_sha256=other)
 
     @property
     def training(self) -> Mapping[str, Any]:
