@@ -28,12 +28,24 @@ def test_changes_reach_into_lists():
     assert job.steps[0].distillation.lambda_gan == 0.01
 
 
+NO_EXPORT = "exports=[]"
+
 MISTAKES = {
     "step option": (["steps.0.kepe=1"], r"steps\.0\.kepe: unknown option, did you mean 'keep'\?"),
     "step kind": (["steps.0.kind=distil"], r"kind: got 'distil', expected a kind of step; did you mean 'distill'\?"),
     "task": (["task=pared"], r"task: got 'pared', expected a task; did you mean 'paired'\?"),
     "data kind": (["data.kind=procedura"], r"data\.kind: got 'procedura'.*did you mean 'procedural'\?"),
     "two teachers": (["teacher.checkpoint=x.pth"], r"teacher: got both or none of 'checkpoint' and 'train'"),
+    "no teacher": (["teacher={family: unet_256}"], r"teacher: got both or none of 'checkpoint' and 'train'"),
+    "a teacher that is not shipped": (
+        ["teacher.shipped.name=quickstrat"],
+        r"teacher\.shipped\.name: got 'quickstrat', expected a teacher that comes.*did you mean 'quickstart'\?",
+    ),
+    "no checksum": (["teacher.shipped.sha256=12ab"], r"shipped\.sha256: got '12ab', expected .* 64 hexadecimal digits"),
+    "another training than that of the shipped teacher": (
+        ["teacher.train.training.batch_size=3"],
+        r"teacher: train: got another training than that of the shipped teacher 'quickstart'.*--train-teacher",
+    ),
     "two budgets": (
         ["budget.macs=1e9"],
         r"budget: expected exactly one of 'reduction', 'macs', .* 'bytes' and 'latency_ms'",
@@ -52,7 +64,7 @@ MISTAKES = {
         r"steps\.3: got 'slim' with a budget in latency_ms, which it cannot count in; .* distill, .*search",
     ),
     "a latency of integers": (
-        ["budget={latency_ms: 12, runtime: openvino}", "steps=[{kind: distill, quantization: {}}]"],
+        ["budget={latency_ms: 12, runtime: openvino}", "steps=[{kind: distill, quantization: {}}]", NO_EXPORT],
         r"steps\.0: got quantization with a budget in latency_ms, expected a float step",
     ),
     "a metric": (["metrics.against_real=[ssm]"], r"metrics\.against_real: metric.*'ssm'.*did you mean 'ssim'"),
@@ -252,6 +264,7 @@ LATENT = [
     "metrics.networks={net: {path: net.pt}}",
     "metrics.against_teacher=[]",
     "steps=[{kind: quantize}]",
+    NO_EXPORT,
 ]
 
 
@@ -286,7 +299,7 @@ def test_metrics_can_be_named_for_a_run_whose_recipe_did_not():
 
 
 def test_setting_the_place_behind_the_last_step_appends_one():
-    job = load_job("quickstart", ["steps.4={kind: quantize}"])
+    job = load_job("quickstart", ["steps.4={kind: quantize}", NO_EXPORT])
     assert [step.kind for step in job.steps][-2:] == ["finetune", "quantize"]
 
 

@@ -20,7 +20,7 @@ import pytest
 import torch
 
 from gancompress.cli import main
-from gancompress.errors import BudgetError, Interrupted
+from gancompress.errors import BudgetError, ExportError, Interrupted
 from gancompress.job import Job, load_job
 from gancompress.models.generator import Generator
 from gancompress.pipeline import Outcome, Pipeline
@@ -30,6 +30,7 @@ from gancompress.summary import summarise
 
 TRAINING = {"num_images": 8, "num_decay_images": 0, "batch_size": 4, "checkpoint_every": 4, "log_every": 4}
 TINY = [
+    "teacher.shipped=null",
     "data.image_size=16",
     "data.num_images={train: 12, search: 4, test: 4}",
     "budget={reduction: 3}",
@@ -41,6 +42,7 @@ TINY = [
     f"steps.1.training={TRAINING}",
     "steps.2.options={num_candidates: 3, method: random}",
     f"steps.3.training={TRAINING}",
+    "exports=[onnx]",
 ]
 
 NO_EXPORT = "exports=[]"
@@ -73,6 +75,9 @@ def test_a_job_leaves_a_smaller_network_its_file_and_its_report(straight):
 
     example = torch.zeros(1, 3, 16, 16)
     report = summarise(straight, example, rounds=2)
+    (speed,) = [export.speed for export in report.exports]
+    assert (speed.runtime, speed.threads) == ("onnxruntime", torch.get_num_threads())
+    assert speed.faster_low <= speed.faster <= speed.faster_high
     write_report(report, directory)
     assert "quickstart" in (directory / "report.html").read_text()
     assert [step.kind for step in report.steps] == ["train_teacher", "distill", "supernet", "search", "finetune"]
@@ -80,6 +85,21 @@ def test_a_job_leaves_a_smaller_network_its_file_and_its_report(straight):
     assert report.search is not None
     assert [candidate.chosen for candidate in report.search.candidates].count(True) == 1
     assert all(candidate.cost <= report.search.budget for candidate in report.search.candidates)
+
+
+def test_a_file_whose_package_is_missing_is_left_out_or_refused_before_anything_is_done(tmp_path, monkeypatch):
+    monkeypatch.setattr("gancompress.export.formats.find_spec", lambda name: None if name == "openvino" else name)
+    with pytest.raises(
+        ExportError, match=r"exports\.1: openvino needs the package openvino: pip install 'gancompress\[openvino\]'"
+    ):
+        run(tiny("exports=[onnx, openvino]"), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    job, said = tiny("exports=[onnx, {format: openvino, if_installed: true}]"), []
+    Pipeline(job, tmp_path, said.append).outlook()
+    (line,) = said
+    assert (
+        line == "exports.1: left out, because openvino needs the package openvino: pip install 'gancompress[openvino]'"
+    )
 
 
 def test_a_finished_run_can_be_measured_again(straight):

@@ -23,6 +23,7 @@ from gancompress.export.rewrites import REWRITES
 from gancompress.latency import RUNTIMES, LatencyRuntime, Target
 from gancompress.metrics import LatentMetric, PairMetric, SetMetric, find_metric
 from gancompress.options import Options, as_tuple
+from gancompress.recipes.shipped import ShippedTeacher
 from gancompress.steps import STEPS, Search, Step
 from gancompress.steps.metric_options import MetricOptions
 from gancompress.steps.step import Budget
@@ -37,24 +38,44 @@ def _without_kind(options: Any) -> Any:
 
 
 class TeacherOptions(Options):
-    """The network to compress: read from a checkpoint, or trained first.
+    """The network to compress: read from a checkpoint, shipped with this package, or trained first.
 
     Attributes:
         checkpoint: A file or directory of weights.
         family: What the checkpoint holds, where its tensors do not tell.
         discriminator: A file or directory of the discriminator that was trained with it, to inherit.
-        train: How to train a teacher, where there is no checkpoint.
+        shipped: A teacher that comes with this package.
+        train: How to train a teacher. Beside ``shipped`` it says how that one was trained, and is not run.
     """
 
     checkpoint: str | None = None
     family: str | None = None
     discriminator: str | None = None
+    shipped: ShippedTeacher | None = None
     train: Annotated[TrainTeacher | None, BeforeValidator(_without_kind)] = None
+
+    @property
+    def training(self) -> TrainTeacher | None:
+        """The training that a run begins with; None where the teacher exists already."""
+        return self.train if self.shipped is None else None
 
     @model_validator(mode="after")
     def _one_source(self) -> TeacherOptions:
-        if (self.checkpoint is None) == (self.train is None):
-            raise ValueError("got both or none of 'checkpoint' and 'train', expected one of them")
+        if (self.checkpoint is None) == (self.train is None and self.shipped is None):
+            raise ValueError(
+                "got both or none of 'checkpoint' and 'train', expected one of them ('train' maybe with 'shipped')"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _shipped_was_trained_so(self) -> TeacherOptions:
+        if self.shipped is None or self.train is None:
+            return self
+        if self.train.model_dump(mode="json", exclude_defaults=True) != self.shipped.training:
+            raise ValueError(
+                f"train: got another training than that of the shipped teacher '{self.shipped.name}', which is used; "
+                "train with --train-teacher, or leave the training as it is"
+            )
         return self
 
 
@@ -140,6 +161,8 @@ class ExportOptions(Options):
         threads: For ``fastest``: those of the runtime; its own choice where left out.
         num_images: Training images: ``int8`` is calibrated on three quarters of them; on the others, files of every
             precision are compared with the float network.
+        if_installed: Leave the file out where a package that its format needs is not installed, instead of refusing
+            the job.
     """
 
     format: FormatName = "onnx"
@@ -148,6 +171,7 @@ class ExportOptions(Options):
     min_psnr_db: Annotated[float, Field(ge=0)] = DEFAULT_MIN_PSNR_DB
     threads: Annotated[int, Field(ge=1)] | None = None
     num_images: Annotated[int, Field(ge=MIN_IMAGES)] = 64
+    if_installed: bool = False
 
     @model_validator(mode="after")
     def _precision_fits(self) -> ExportOptions:
@@ -403,7 +427,7 @@ def _read(name: str, extended_by: tuple[str, ...] = ()) -> dict[str, Any]:
     return recipe
 
 
-def load_job(name: str, changes: Sequence[str] = ()) -> Job:
+def load_job(name: str, changes: Sequence[str] = (), *, train_teacher: bool = False) -> Job:
     """A validated job.
 
     A recipe may build on another one: ``extends`` names it, and ``set`` maps options, as ``a.b``, to new values. Other
@@ -412,9 +436,11 @@ def load_job(name: str, changes: Sequence[str] = ()) -> Job:
     Args:
         name: A recipe's name, or the path of a YAML file.
         changes: Options to set, as ``a.b=value``; numbers index lists (``steps.0.training.num_images=100``).
+        train_teacher: Train the teacher by the recipe, even where one is shipped.
 
     Raises:
-        ConfigError: The recipe does not exist or is no YAML, or options do not fit; all of them in one line.
+        ConfigError: The recipe does not exist or is no YAML, or options do not fit, all of them in one line; or the
+            recipe trains no teacher.
     """
     recipe = _read(name)
     for change in changes:
@@ -425,10 +451,15 @@ def load_job(name: str, changes: Sequence[str] = ()) -> Job:
             _set(recipe, path, yaml.load(text, _Loader), "--set")
         except yaml.YAMLError:
             raise ConfigError(f"--set: got '{change}', expected a YAML value behind '='") from None
+    if train_teacher:
+        _set(recipe, "teacher.shipped", None, "--train-teacher")
     try:
-        return Job(**recipe)
+        job = Job(**recipe)
     except ConfigError as error:
         raise ConfigError(f"{name}: {error}") from None
+    if train_teacher and job.teacher.train is None:
+        raise ConfigError(f"{name}: got teacher.checkpoint, expected teacher.train: there is nothing to train")
+    return job
 
 
 def _unshared(value: Any) -> Any:

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from gancompress.benchmark import export_fastest
 from gancompress.cost import Cost, CostModel
-from gancompress.errors import CheckpointError
-from gancompress.export import ExportReport, Precision, export_generator, file_name
+from gancompress.errors import CheckpointError, ExportError
+from gancompress.export import ExportReport, Precision, export_generator, file_name, missing_package
 from gancompress.job import Job
 from gancompress.metrics import MetricResult, find_perceptual
 from gancompress.models.generator import CONFIG_FILE, WEIGHTS_FILE, Generator
@@ -28,7 +28,7 @@ from gancompress.models.noise import kept_noise
 from gancompress.models.trunks.weights import file_sha256
 from gancompress.models.weight_files import write_atomically
 from gancompress.quantization import FLOAT, Quantization, QuantizationOptions, QuantizedSize
-from gancompress.report import TensorBoard, TriedFile, sample_grid
+from gancompress.report import TO_TEACHER, TensorBoard, TriedFile, sample_grid
 from gancompress.report.wording import duration
 from gancompress.run_log import RunLog, Show
 from gancompress.steps import Step, Work
@@ -36,7 +36,7 @@ from gancompress.steps.evaluation import Evaluation
 from gancompress.steps.latent_evaluation import check_styles, latent_metrics
 from gancompress.steps.latent_pictures import latent_pictures
 from gancompress.steps.step import Budget, Context, StepLog
-from gancompress.tasks import LatentTask, find_task
+from gancompress.tasks import FileForm, LatentTask, find_task
 
 _REPORTING = {"checkpoint_every", "log_every", "preview_every"}
 FORMAT_VERSION = 2
@@ -78,6 +78,7 @@ class Outcome:
         records: What each step noted when it was done, in their order.
         pictures: Captions of pictures by their path in the run directory; the sample grid is not among them.
         tried: What a file was chosen from by timing, by its path.
+        file_inputs: An example of each input that the files take.
     """
 
     job: Job
@@ -88,6 +89,7 @@ class Outcome:
     records: tuple[Mapping[str, Any], ...]
     pictures: Mapping[str, str] = field(default_factory=dict)
     tried: Mapping[Path, Sequence[TriedFile]] = field(default_factory=dict)
+    file_inputs: tuple[Tensor, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -157,14 +159,22 @@ class Pipeline:
         self._digests: dict[Path, list[str]] = {}
 
     def teacher(self) -> Work:
-        """The teacher: read from its checkpoint, or trained. It lies in ``teacher/`` then, its discriminator beneath.
+        """The teacher: read or trained. It lies in ``teacher/`` then, its discriminator beneath, beside ``job.yaml``.
 
         Raises:
             GanCompressError: In one of its kinds, where the user can mend it.
         """
+        self._directory.mkdir(parents=True, exist_ok=True)
+        description = yaml.safe_dump(self._job.model_dump(mode="json"), sort_keys=False)
+        write_atomically(self._directory / "job.yaml", description.encode())
+        self._job.data.check_splits()
         options = self._job.teacher
-        if options.train is not None:
+        if options.training is not None:
             work = self._step(self._stages()[0], None, None)
+        elif options.shipped is not None:
+            self._say(f"teacher: '{options.shipped.name}', which comes with gancompress")
+            teacher, discriminator = options.shipped.load()
+            work = Work(teacher, teacher, discriminator)
         else:
             assert options.checkpoint is not None
             teacher = load_generator(options.checkpoint, options.family)
@@ -185,10 +195,7 @@ class Pipeline:
         Raises:
             GanCompressError: In one of its kinds, where the user can mend it.
         """
-        self._directory.mkdir(parents=True, exist_ok=True)
-        description = yaml.safe_dump(self._job.model_dump(mode="json"), sort_keys=False)
-        write_atomically(self._directory / "job.yaml", description.encode())
-        self._job.data.check_splits()
+        self._check_exports()
         work = self.teacher()
         measured = self._job.metrics
         check_styles(latent_metrics(measured.against_real, measured), work.teacher.build())
@@ -201,20 +208,34 @@ class Pipeline:
         self._do("measuring teacher and compressed network on test")
         teacher, compressed = self._measure(Work(work.teacher, work.teacher)), self._measure(work)
         self._do("exporting")
-        exports, tried = self._export(work)
+        form = self._file_form(work.build())
+        exports, tried = self._export(work, form)
         self._samples(work)
         pictures = self._pictures(work)
-        self._do("timing both networks")
-        records = tuple(self._records)
-        return Outcome(self._job, self._directory, teacher, compressed, exports, records, pictures, tried)
+        self._do("timing networks and files")
+        return Outcome(
+            job=self._job,
+            directory=self._directory,
+            teacher=teacher,
+            compressed=compressed,
+            exports=exports,
+            records=tuple(self._records),
+            pictures=pictures,
+            tried=tried,
+            file_inputs=form.inputs,
+        )
 
     def outlook(self) -> list[Stage]:
         """What `run` would meet, in order: the teacher, where it is to be trained, and the steps. Writes nothing.
 
         Raises:
-            CheckpointError: There is no such checkpoint.
+            CheckpointError: There is no such checkpoint, or the shipped teacher is damaged.
+            ExportError: A package is missing that an export needs.
             DataError: A split cannot be opened, or splits share files.
         """
+        if self._job.teacher.shipped is not None:
+            self._job.teacher.shipped.check()
+        self._check_exports()
         for path in (self._job.teacher.checkpoint, self._job.teacher.discriminator):
             if path is not None and not Path(path).exists():
                 raise CheckpointError(f"{path}: no such file or directory, expected the teacher's weights")
@@ -277,7 +298,7 @@ class Pipeline:
 
     def _stages(self) -> list[Stage]:
         """The teacher, where it is to be trained, and the steps."""
-        steps, train = self._job.steps, self._job.teacher.train
+        steps, train = self._job.steps, self._job.teacher.training
         stages = [self._stage("teacher", f"before {len(steps)} steps", train, [])] if train is not None else []
         for number, step in enumerate(steps, start=1):
             stages.append(self._stage(f"{number}-{step.kind}", f"step {number} of {len(steps)}", step, steps[:number]))
@@ -331,6 +352,8 @@ class Pipeline:
         elif job["budget"] and job["budget"]["latency_ms"] is None:
             for option in ("latency_ms", "runtime", "threads"):  # unused, so that runs from before they existed go on
                 job["budget"].pop(option)
+        shipped = job["teacher"].pop("shipped")
+        job["teacher"] = job["teacher"] if shipped is None else {"shipped": shipped}
         job["weights"] = [self._teacher_digests]
         described = [_without_reporting(step.model_dump(mode="json")) for step in steps]
         job["files"] = [self._digest(path) for path in _paths_in(described)]
@@ -373,25 +396,43 @@ class Pipeline:
         metrics = {result.name: result for result in results}
         if generator is not work.teacher:
             again = Evaluation(measured, measured.against_teacher, context, split, work.teacher.build())
-            metrics |= {f"{r.name}_to_teacher": r for r in again.of(network)}
+            metrics |= {f"{r.name}{TO_TEACHER}": r for r in again.of(network)}
         graph = context.graph(generator)
         plan, options = graph.full_plan(), work.quantization and work.quantization.options
         size = QuantizedSize(graph, options or FLOAT).at(plan)
         return Measured(generator, CostModel(graph).at(plan), size, options, metrics)
 
-    def _export(self, work: Work) -> tuple[tuple[ExportReport, ...], Mapping[Path, Sequence[TriedFile]]]:
+    def _file_form(self, network: nn.Module) -> FileForm:
+        context = self._measuring()
+        return context.task.file_form(network, context.first_images("test", 1)["input"])
+
+    def _check_exports(self) -> None:
+        """Say which files are left out because a package is missing.
+
+        Raises:
+            ExportError: A file must not be left out.
+        """
+        for number, each in enumerate(self._job.exports):
+            if (missing := missing_package(each.format)) is None:
+                continue
+            if not each.if_installed:
+                raise ExportError(f"exports.{number}: {each.format} {missing}")
+            self._say(f"exports.{number}: left out, because {each.format} {missing}")
+
+    def _export(
+        self, work: Work, form: FileForm
+    ) -> tuple[tuple[ExportReport, ...], Mapping[Path, Sequence[TriedFile]]]:
         """The files, and for those that were found by timing what they were chosen from."""
-        if not self._job.exports:
+        wanted = [each for each in self._job.exports if missing_package(each.format) is None]
+        if not wanted:
             return (), {}
-        context, exports, network = self._measuring(), self._directory / "exports", work.build()
-        form = context.task.file_form(network, context.first_images("test", 1)["input"])
-        measured = self._job.metrics
+        exports, network, measured = self._directory / "exports", work.build(), self._job.metrics
         names = (*measured.against_teacher, *measured.against_real)
         perceptual = find_perceptual(names, measured.specs(), "cpu")  # where files run
-        numbers = [each.num_images if each.calibrates else each.num_images // 4 for each in self._job.exports]
+        numbers = [each.num_images if each.calibrates else each.num_images // 4 for each in wanted]
         images = {number: self.file_inputs(network, number) for number in set(numbers)}
         reports, tried = [], {}
-        for each, number in zip(self._job.exports, numbers, strict=True):
+        for each, number in zip(wanted, numbers, strict=True):
             path = exports / file_name(each.format, each.precision)
             if each.precision == "fastest":
                 what = work.generator, form, path, each.format, images[number], each.min_psnr_db
@@ -412,7 +453,7 @@ class Pipeline:
         shared = kept_noise(teacher, compressed)
         with torch.no_grad():
             images: dict[str, Tensor] = {
-                "teacher": teacher(given, **shared),
+                "original (teacher)": teacher(given, **shared),
                 "compressed": compressed(given, **shared),
             }
         (self._directory / "samples").mkdir(exist_ok=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from gancompress.benchmark import time_files
 from gancompress.cost.latency import in_turns
 from gancompress.errors import DataError
 from gancompress.export import ExportReport, usage
@@ -28,6 +29,7 @@ from gancompress.report import (
     TEACHER,
     Candidate,
     ExportFacts,
+    FileSpeed,
     Latency,
     MacFacts,
     MetricValue,
@@ -53,7 +55,7 @@ RUNTIME = "PyTorch eager, CPU"
 
 
 def summarise(outcome: Outcome, example: torch.Tensor, rounds: int = 20) -> Report:
-    """The report of a finished job.
+    """The report of a finished job. Networks are timed beside each other, and files beside the teacher.
 
     Args:
         outcome: What it came to.
@@ -63,6 +65,7 @@ def summarise(outcome: Outcome, example: torch.Tensor, rounds: int = 20) -> Repo
     directory = outcome.directory
     records = outcome.records
     latency = latencies((outcome.teacher.generator, outcome.compressed.generator), example, rounds)
+    speeds = time_files(directory / "teacher", example, outcome.exports, outcome.file_inputs)
     return Report(
         title=outcome.job.name,
         recipe=(directory / "job.yaml").read_text(),
@@ -74,9 +77,14 @@ def summarise(outcome: Outcome, example: torch.Tensor, rounds: int = 20) -> Repo
         ],
         steps=[_step(record, directory) for record in records],
         search=next((_search(record["search"]) for record in records if record.get("search")), None),
-        samples=Samples("samples/test.png", "The first images of the test split."),
+        samples=Samples(
+            "samples/test.png", "The first images of the test split: what the networks make of them, side by side."
+        ),
         pictures=[Samples(path, caption) for path, caption in outcome.pictures.items()],
-        exports=[_export(report, directory, outcome.tried.get(report.path, ())) for report in outcome.exports],
+        exports=[
+            _export(report, directory, outcome.tried.get(report.path, ()), speeds.get(report.path))
+            for report in outcome.exports
+        ],
         input_size="x".join(map(str, example.shape)),
     )
 
@@ -190,7 +198,7 @@ def _search(facts: Mapping[str, Any]) -> SearchFacts:
     return SearchFacts(**{**facts, "candidates": candidates})
 
 
-def _export(report: ExportReport, directory: Path, tried: Sequence[TriedFile]) -> ExportFacts:
+def _export(report: ExportReport, directory: Path, tried: Sequence[TriedFile], speed: FileSpeed | None) -> ExportFacts:
     precision = "" if report.precision == "fp32" else f", {report.precision}"
     return ExportFacts(
         format=f"{_FORMAT_NAMES[report.path.suffix]}{precision}",
@@ -202,4 +210,5 @@ def _export(report: ExportReport, directory: Path, tried: Sequence[TriedFile]) -
         usage=usage(report.path, report.cases[0].input_shapes if report.cases else None),
         not_compared=report.not_compared,
         tried=list(tried),
+        speed=speed,
     )

@@ -5,31 +5,77 @@ from dataclasses import replace
 import pytest
 
 from gancompress.report import Latency, MetricValue, Report
-from gancompress.report.comparison import compare_metric, comparison, headline
+from gancompress.report.comparison import compare_metric, comparison, headline, headline_lines
 from gancompress.report.wording import MISSING
 from tests.report.example import BARE, COMPRESSED, FULL, TEACHER
+
+UNTIMED = replace(FULL, exports=[])
+FASTEST = FULL.exports[0]
 
 
 def test_headline_has_the_figures_that_matter():
     assert [(item.figure, item.label) for item in headline(FULL)] == [
-        ("10.0×", "smaller"),
+        ("25.9×", "faster"),  # the file beside the original in eager
         ("10.0×", "fewer MACs"),
-        ("5.0×", "faster"),  # in onnxruntime, the only runtime of both
+        ("9.9×", "smaller"),
         ("+0.82", "fid"),
     ]
-    assert headline(FULL)[2].detail == "80 ms → 16 ms median, onnxruntime"
-    assert headline(FULL)[3].detail == "24.21 → 25.03: 0.82 worse, intervals overlap"
+    speed, macs, size, quality = (item.detail for item in headline(FULL))
+    assert speed == (
+        "120 ms (the original in PyTorch eager) → 4.62 ms (exports/model.fastest.onnx, onnxruntime, int8), "
+        "2 threads each, quartiles 25.4 to 26.3"
+    )
+    assert macs == "49.6 G → 4.95 G true MACs"
+    assert size == "45.5 MB → 4.60 MB, exports/model.fastest.onnx"
+    assert quality == "24.21 → 25.03: 0.82 worse, intervals overlap"
+    assert headline_lines(FULL)[1] == "10.0× fewer MACs: 49.6 G → 4.95 G true MACs"
+
+
+def test_headline_is_of_the_fastest_file():
+    assert FASTEST.speed is not None
+    slower = replace(FASTEST, path="slow.onnx", speed=replace(FASTEST.speed, faster=2.0))
+    untimed = replace(FASTEST, path="untimed.tflite", file_bytes=1, speed=None)
+    assert headline(replace(FULL, exports=[slower, untimed, FASTEST])) == headline(FULL)
+    faster = replace(FASTEST, path="b.xml", format="openvino", speed=replace(FASTEST.speed, faster=120.4, threads=1))
+    first = headline(replace(FULL, exports=[FASTEST, faster]))[0]
+    assert first.figure == "120×"
+    assert "(b.xml, onnxruntime, float32), 1 thread each" in first.detail
+
+
+def test_headline_says_where_even_the_fastest_file_is_slower():
+    assert FASTEST.speed is not None
+    slow = replace(FASTEST, speed=replace(FASTEST.speed, faster=0.5))
+    assert headline(replace(FULL, exports=[slow]))[0][:2] == ("2.0×", "slower")
+
+
+def test_headline_without_a_timed_file_is_of_the_network():
+    assert [(item.figure, item.label) for item in headline(UNTIMED)[:3]] == [
+        ("5.0×", "faster"),  # in onnxruntime, the only runtime of both
+        ("10.0×", "fewer MACs"),
+        ("10.0×", "smaller"),
+    ]
+    assert headline(UNTIMED)[0].detail == "80 ms → 16 ms median, onnxruntime"
+
+
+def test_headline_has_the_distance_to_the_teacher():
+    metrics = {**COMPRESSED.metrics, "ssim_to_teacher": MetricValue(0.97312, 128, "", "higher")}
+    networks = [TEACHER, replace(COMPRESSED, metrics=metrics)]
+    assert headline(replace(UNTIMED, networks=networks))[-1] == (
+        *("0.973", "ssim to the teacher", "higher is better, 128 images"),
+    )
+    rounded = replace(FULL, networks=networks, exports=[replace(FASTEST, psnr_db=38.06)])
+    assert headline(rounded)[-1].detail.endswith("128 images; the file’s images to the network’s: 38.1 dB")
 
 
 def test_headline_says_what_got_worse():
     slow = replace(COMPRESSED, parameters=2 * TEACHER.parameters, latency_ms={"eager": Latency(240.0, 230.0, 250.0)})
-    items = headline(replace(FULL, networks=[TEACHER, slow]))
-    assert (items[0].figure, items[0].label) == ("2.0×", "larger")
-    assert (items[2].figure, items[2].label) == ("2.0×", "slower")
+    items = headline(replace(UNTIMED, networks=[TEACHER, slow]))
+    assert (items[0].figure, items[0].label) == ("2.0×", "slower")
+    assert (items[2].figure, items[2].label) == ("2.0×", "larger")
 
 
 def test_headline_claims_nothing_that_is_missing():
-    assert [item.figure for item in headline(BARE)] == ["10.0×", "–", "–", "–"]
+    assert [item.figure for item in headline(BARE)] == ["–", "–", "10.0×", "–"]
     assert headline(replace(FULL, networks=[TEACHER])) == []
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from gancompress.report import ExportFacts, Report, sample_grid, write_report
+from gancompress.report import ExportFacts, Report, headline_lines, sample_grid, write_report
 from tests.report.example import BARE, FULL
 
 VOID = {"meta", "img", "wbr", "br"}
@@ -69,7 +69,8 @@ def test_every_fact_is_on_the_page_and_in_markdown(directory: Path):
             "Labels to photos",
             "10.0×",
             "fewer MACs",
-            "5.0×",
+            "25.9×",
+            "25.9 times faster than the original",
             "11.4 M",
             "1.14 M",
             "45.5 MB",
@@ -97,7 +98,7 @@ def test_every_fact_is_on_the_page_and_in_markdown(directory: Path):
             "higher is better",
             "1x3x256x256",
             "One seed.",
-            "exports/model.onnx",
+            "exports/model.fastest.onnx",
             "4.60 MB",
         ),
         *("7.5e-06", 'session = ort.InferenceSession("model.onnx")', "8_8", "31.00", "5.50 G", "distil the student"),
@@ -121,7 +122,10 @@ def test_every_fact_is_on_the_page_and_in_markdown(directory: Path):
     assert "![Input, teacher and compressed](samples.png)" in markdown
     assert {"G_recon", "D"} <= set(words.split())
     assert html.count("<svg") == 2 + 4 + 2  # the front wide and narrow, its legend, two losses
-    assert json.loads((directory / "report.json").read_text()) == FULL.to_json()
+    content = json.loads((directory / "report.json").read_text())
+    assert Report.from_json(content) == FULL
+    assert content.pop("headline") == headline_lines(FULL)
+    assert content == FULL.to_json()
 
 
 def test_the_page_needs_nothing_else(directory: Path):

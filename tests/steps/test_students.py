@@ -258,6 +258,7 @@ STEP = {
     "training": TRAINING,
 }
 JOB = [
+    "teacher.shipped=null",
     "data.image_size=16",
     "data.num_images={train: 12, search: 4, test: 4}",
     "teacher.train.network={family: resnet, config: {ngf: 4, num_blocks: 1}}",

@@ -3,6 +3,7 @@
 from gancompress.benchmark.bench import Bench, bench
 from gancompress.benchmark.contestants import Contestant, Task, contestants
 from gancompress.benchmark.fastest import RUNTIME_OF, Fastest, export_fastest
+from gancompress.benchmark.files import time_files
 from gancompress.benchmark.plot import draw
 from gancompress.benchmark.runtimes import RUNTIMES, Candidate, available_runtimes
 from gancompress.benchmark.statistics import Timing, ratio
@@ -22,4 +23,5 @@ __all__ = [
     "draw",
     "export_fastest",
     "ratio",
+    "time_files",
 ]

@@ -11,7 +11,16 @@ import yaml
 from rich.table import Table
 
 from gancompress.cli.display import watching
-from gancompress.cli.options import JsonOption, Recipe, RecipeOption, RunDirectory, TensorBoardOption, console, notices
+from gancompress.cli.options import (
+    JsonOption,
+    Recipe,
+    RecipeOption,
+    RunDirectory,
+    TensorBoardOption,
+    TrainTeacherOption,
+    console,
+    notices,
+)
 
 if TYPE_CHECKING:
     from gancompress.job import Job
@@ -27,16 +36,17 @@ def compress(
         typer.Option("--dry-run", help="Check the recipe and its data, say what is left to do, and do nothing."),
     ] = False,
     tensorboard: TensorBoardOption = False,
+    train_teacher: TrainTeacherOption = False,
 ) -> None:
     """Run a whole job: teacher, steps, measurements, exports, report. The same command resumes."""
     from gancompress.cli.tables import cost_table, metric_table
     from gancompress.interruption import until_asked_to_stop
     from gancompress.job import load_job
     from gancompress.pipeline import Pipeline
-    from gancompress.report import write_report
+    from gancompress.report import headline_lines, write_report
     from gancompress.summary import summarise
 
-    job = load_job(recipe, options)
+    job = load_job(recipe, options, train_teacher=train_teacher)
     directory = out or Path("runs", job.name)
     if dry_run:
         _show_outlook(job, directory)
@@ -46,9 +56,12 @@ def compress(
         outcome = pipeline.run()
         if outcome is None:
             return
-        write_report(summarise(outcome, pipeline.example()), directory)
+        report = summarise(outcome, pipeline.example())
+        write_report(report, directory)
     console.print(cost_table([("teacher", outcome.teacher.cost), ("compressed", outcome.compressed.cost)]))
     console.print(metric_table(outcome.teacher.metrics, outcome.compressed.metrics))
+    for line in headline_lines(report):
+        console.print(line, soft_wrap=True, markup=False)
     console.print(f"report: {directory / 'report.html'}", soft_wrap=True, markup=False)
 
 
@@ -58,24 +71,24 @@ def train(
     out: RunDirectory = None,
     tensorboard: TensorBoardOption = False,
 ) -> None:
-    """Train a recipe's teacher alone. The same command resumes, and `compress` goes on from it."""
-    from gancompress.errors import ConfigError
+    """Train a recipe's teacher alone. The same command resumes, and `compress` goes on from it.
+
+    Where a teacher is shipped for the recipe, `compress --train-teacher` does.
+    """
     from gancompress.interruption import until_asked_to_stop
     from gancompress.job import load_job
     from gancompress.pipeline import Pipeline
 
-    job = load_job(recipe, options)
-    if job.teacher.train is None:
-        raise ConfigError(f"{recipe}: got teacher.checkpoint, expected teacher.train: there is nothing to train")
+    job = load_job(recipe, options, train_teacher=True)
     directory = out or Path("runs", job.name)
     with watching(console) as watch, until_asked_to_stop(watch.say) as stop:
         Pipeline(job, directory, watch.say, stop, show=watch.show, tensorboard=tensorboard).teacher()
     console.print(f"written to {directory / 'teacher'}", soft_wrap=True, markup=False)
 
 
-def quickstart(out: RunDirectory = None) -> None:
+def quickstart(out: RunDirectory = None, train_teacher: TrainTeacherOption = False) -> None:
     """Compress a small generator on data that is drawn on the spot: minutes on two CPU cores, no download."""
-    compress("quickstart", [], out)
+    compress("quickstart", [], out, train_teacher=train_teacher)
 
 
 def evaluate(
@@ -149,6 +162,8 @@ def _show_outlook(job: Job, directory: Path) -> None:
     sizes = "  ".join(f"{split} {len(job.data.open(split)):,}" for split in job.data.split_names())
     console.print(f"[bold]data[/bold]  {sizes}", highlight=False)
     table = Table("step", f"in {directory}", box=None)
+    if job.teacher.shipped is not None:
+        table.add_row("teacher", f"'{job.teacher.shipped.name}', which comes with gancompress")
     for stage in stages:
         table.add_row(stage.name, _in_words(stage))
     console.print(table)

@@ -59,6 +59,9 @@ RecipeOption = Annotated[
 TensorBoardOption = Annotated[
     bool, typer.Option("--tensorboard", help="Write losses and samples to tensorboard/ in the run directory, too.")
 ]
+TrainTeacherOption = Annotated[
+    bool, typer.Option("--train-teacher", help="Train the teacher by the recipe, even where one is shipped for it.")
+]
 
 LabelsOption = Annotated[
     int | None,

@@ -1,6 +1,6 @@
 """Export: files that run without this package, each compared with eager PyTorch before it gets its name."""
 
-from gancompress.export.formats import FORMATS, FormatName, file_name
+from gancompress.export.formats import FORMATS, FormatName, file_name, missing_package
 from gancompress.export.generator import default_rewrites, export_generator, quality_of
 from gancompress.export.load import Loaded, load
 from gancompress.export.onnx import OnnxReport, export_onnx
@@ -30,6 +30,7 @@ __all__ = [
     "export_program",
     "file_name",
     "load",
+    "missing_package",
     "quality_of",
     "usage",
 ]

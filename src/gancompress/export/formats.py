@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -35,6 +36,8 @@ class Format:
         precisions: What a file of it can compute in.
         free: Whether a file of it runs on any batch and size, or on those of the example alone.
         halves: Whether ``write`` makes the network of half precision itself.
+        packages: What must be installed to write and compare it, beside this package's own requirements.
+        extra: The extra of this package that installs them.
     """
 
     file_name: str
@@ -44,6 +47,8 @@ class Format:
     precisions: tuple[PrecisionName, ...] = ("fp32",)
     free: bool = True
     halves: bool = False
+    packages: tuple[str, ...] = ()
+    extra: str = ""
 
 
 def _fixed(module: nn.Module, example_inputs: Inputs, path: Path, **options: Any) -> ExportReport:
@@ -76,19 +81,67 @@ _FOR_ONNX_RUNTIME = IntegerForm(
 )
 _FOR_OPENVINO = IntegerForm(_FASTER, outputs=False, moves=True, centred=(nn.ConvTranspose1d, nn.ConvTranspose2d))
 
+_ONNX = ("onnx", "onnxscript", "onnxruntime")
+
 FORMATS: dict[str, Format] = {
-    "onnx": Format("model.onnx", export_onnx, _FASTER, _FOR_ONNX_RUNTIME, ("fp32", "fp16", "int8")),
-    "onnx_fixed": Format("model.fixed.onnx", _fixed, _FASTER, _FOR_ONNX_RUNTIME, ("fp32", "fp16", "int8"), free=False),
-    "openvino": Format("model.xml", export_openvino, _FASTER, _FOR_OPENVINO, ("fp32", "bf16", "int8")),
+    "onnx": Format(
+        file_name="model.onnx",
+        write=export_onnx,
+        rewrites=_FASTER,
+        integers=_FOR_ONNX_RUNTIME,
+        precisions=("fp32", "fp16", "int8"),
+        packages=_ONNX,
+        extra="onnx",
+    ),
+    "onnx_fixed": Format(
+        file_name="model.fixed.onnx",
+        write=_fixed,
+        rewrites=_FASTER,
+        integers=_FOR_ONNX_RUNTIME,
+        precisions=("fp32", "fp16", "int8"),
+        free=False,
+        packages=_ONNX,
+        extra="onnx",
+    ),
+    "openvino": Format(
+        file_name="model.xml",
+        write=export_openvino,
+        rewrites=_FASTER,
+        integers=_FOR_OPENVINO,
+        precisions=("fp32", "bf16", "int8"),
+        packages=(*_ONNX, "openvino"),
+        extra="openvino",
+    ),
     "torch": Format("model.pt2", export_program, _FASTER),
     "coreml": Format(
-        "model.mlpackage", _of_one_size(export_coreml), _FOLDED, None, ("fp32", "fp16"), free=False, halves=True
+        file_name="model.mlpackage",
+        write=_of_one_size(export_coreml),
+        rewrites=_FOLDED,
+        precisions=("fp32", "fp16"),
+        free=False,
+        halves=True,
+        packages=("coremltools",),
+        extra="coreml",
     ),
-    "litert": Format("model.tflite", _of_one_size(export_litert), _FOR_LITERT, free=False),
+    "litert": Format(
+        file_name="model.tflite",
+        write=_of_one_size(export_litert),
+        rewrites=_FOR_LITERT,
+        free=False,
+        packages=("litert_torch", "ai_edge_litert"),
+        extra="litert",
+    ),
 }
 """ONNX of any batch and size, ONNX of one, OpenVINO IR, a torch.export program, Core ML and LiteRT."""
 
 assert set(FORMATS) == set(get_args(FormatName))
+
+
+def missing_package(format: str) -> str | None:
+    """What a format needs that is not installed, as the end of a message; None where all is there."""
+    kind = FORMATS[format]
+    missing = [package for package in kind.packages if find_spec(package) is None]
+    return f"needs the package {missing[0]}: pip install 'gancompress[{kind.extra}]'" if missing else None
 
 
 def file_name(format: str, precision: PrecisionName | Literal["fastest"] | None = None) -> str:

@@ -1,13 +1,15 @@
 """The report of a job: records in, one page that a person likes to look at out, with Markdown and JSON beside it."""
 
-from gancompress.report.comparison import TRIED_HEAD, tried_rows
+from gancompress.report.comparison import TRIED_HEAD, headline_lines, tried_rows
 from gancompress.report.data import (
     COMPRESSED,
     FLOAT32,
     TEACHER,
+    TO_TEACHER,
     Better,
     Candidate,
     ExportFacts,
+    FileSpeed,
     Latency,
     MacFacts,
     MetricValue,
@@ -28,10 +30,12 @@ __all__ = [
     "COMPRESSED",
     "FLOAT32",
     "TEACHER",
+    "TO_TEACHER",
     "TRIED_HEAD",
     "Better",
     "Candidate",
     "ExportFacts",
+    "FileSpeed",
     "Latency",
     "MacFacts",
     "MetricValue",
@@ -42,6 +46,7 @@ __all__ = [
     "StepFacts",
     "TensorBoard",
     "TriedFile",
+    "headline_lines",
     "losses_png",
     "pareto_front",
     "sample_grid",

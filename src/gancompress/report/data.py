@@ -19,6 +19,9 @@ Better = Literal["lower", "higher"]
 TEACHER, COMPRESSED = "teacher", "compressed"
 """The names of the two networks that the headline compares."""
 
+TO_TEACHER = "_to_teacher"
+"""The end of the name of a metric that compares a network's images with the teacher's."""
+
 FLOAT32 = "float32"
 """The precision of a network that is not quantized."""
 
@@ -187,6 +190,29 @@ class TriedFile(_Facts):
 
 
 @dataclass(frozen=True)
+class FileSpeed(_Facts):
+    """How fast a file is beside the original network in PyTorch eager, timed in turns on the same threads.
+
+    Attributes:
+        runtime: What runs the file, in words.
+        threads: Threads of both.
+        time_ms: Of one image, of the file.
+        original_ms: The same of the original network.
+        faster: How many times faster than the original: median over rounds.
+        faster_low: The lower quartile of that.
+        faster_high: The upper quartile.
+    """
+
+    runtime: str
+    threads: int
+    time_ms: Latency
+    original_ms: Latency
+    faster: float
+    faster_low: float
+    faster_high: float
+
+
+@dataclass(frozen=True)
 class ExportFacts(_Facts):
     """An exported file.
 
@@ -200,6 +226,7 @@ class ExportFacts(_Facts):
         perceptual: Perceptual distance to the float network on the same.
         not_compared: Why it was not compared; None where it was.
         tried: What it was chosen from by timing, where it was.
+        speed: How fast it is beside the original, where it was timed; the headline takes the fastest file.
     """
 
     format: str
@@ -211,6 +238,7 @@ class ExportFacts(_Facts):
     perceptual: float | None = None
     not_compared: str | None = None
     tried: list[TriedFile] = field(default_factory=list)
+    speed: FileSpeed | None = None
 
 
 @dataclass(frozen=True)
@@ -251,13 +279,13 @@ class Report(_Facts):
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Report:
-        """The report that `to_json` wrote.
+        """The report that `to_json` wrote; a headline beside it, as `write_report` adds one, follows from the rest.
 
         Raises:
             DataError: A field is missing, unknown or of a wrong type; all of them are named.
         """
         try:
-            return _REPORT.validate_python(dict(content))
+            return _REPORT.validate_python({name: each for name, each in content.items() if name != "headline"})
         except ValidationError as error:
             reasons = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in error.errors())
             raise DataError(f"report: got {reasons}; expected what `Report.to_json` writes; write it again") from None

@@ -31,6 +31,7 @@ _TEMPLATES.filters.update(
     compact=wording.compact,
     significant=wording.significant,
     duration=wording.duration,
+    times_faster=comparison.times_faster,
     tried_rows=comparison.tried_rows,
 )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from gancompress.report.comparison import TRIED_HEAD, Cell, comparison, headline, tried_rows
+from gancompress.report.comparison import TRIED_HEAD, Cell, comparison, headline, times_faster, tried_rows
 from gancompress.report.data import ExportFacts, Report, Samples, SearchFacts, StepFacts
 from gancompress.report.front import pareto_front
 from gancompress.report.wording import MISSING, compact, duration, environment_rows, significant
@@ -84,6 +84,8 @@ def _export(export: ExportFacts) -> list[str]:
         compared += f"; PSNR to float32 {significant(export.psnr_db)} dB"
     if export.perceptual is not None:
         compared += f"; perceptual distance {significant(export.perceptual, 2)}"
+    if export.speed is not None:
+        compared += f"; {_text(times_faster(export.speed))}"
     facts = f"{_text(export.path)}, {compact(export.file_bytes, 'B')}; {compared}"
     tried = [_table(TRIED_HEAD, tried_rows(export.tried))] if export.tried else []
     return [f"### {_text(export.format)}", facts, *tried, _fenced(export.usage.strip(), "python")]

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from gancompress.models.weight_files import write_atomically
+from gancompress.report.comparison import headline_lines
 from gancompress.report.data import Report
 from gancompress.report.html import render_html
 from gancompress.report.markdown import render_markdown
@@ -21,7 +22,10 @@ def write_report(report: Report, directory: Path) -> list[Path]:
     contents = {
         "report.html": render_html(report, directory),
         "report.md": render_markdown(report, directory),
-        "report.json": json.dumps(report.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+        "report.json": json.dumps(
+            {"headline": headline_lines(report), **report.to_json()}, indent=2, ensure_ascii=False, allow_nan=False
+        )
+        + "\n",
     }
     for name, content in contents.items():
         write_atomically(directory / name, content.encode())
