@@ -33,6 +33,8 @@ class Solution:
 class NormalEquations:
     """Sums over equations ``design @ change = residual``, in double precision.
 
+    The products of a part are taken in its own precision.
+
     Attributes:
         gram: Sum of the products of unknowns, [groups, unknowns, unknowns].
         moments: Sum of the products of unknowns and residuals, [groups, unknowns, outputs].
@@ -51,10 +53,10 @@ class NormalEquations:
         sums: NormalEquations | None = None
         for design, residual in parts:
             if sums is None:
-                sums = cls(design.new_zeros(()), design.new_zeros(()))
-            sums.gram = sums.gram + design.mT @ design
-            sums.moments = sums.moments + design.mT @ residual
-            sums.squares += residual.square().sum().item()
+                sums = cls(design.new_zeros((), dtype=torch.float64), design.new_zeros((), dtype=torch.float64))
+            sums.gram = sums.gram + (design.mT @ design).double()
+            sums.moments = sums.moments + (design.mT @ residual).double()
+            sums.squares += residual.double().square().sum().item()
             sums.count += design.shape[1]
         assert sums is not None
         return sums

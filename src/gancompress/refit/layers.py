@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import cast
 
@@ -92,6 +93,19 @@ class Matrices:
     def num_unknowns(self) -> int:
         """The unknowns of one output channel."""
         return self.coefficients().shape[1] + self.has_bias
+
+    @property
+    def num_equations_needed(self) -> int:
+        """The fewest equations that can determine all unknowns of one output channel.
+
+        As many as unknowns; more for a transposed convolution, each of whose outputs reads only the taps of its place
+        in the stride.
+        """
+        layer = self.layer
+        if not isinstance(layer, _ConvTransposeNd):
+            return self.num_unknowns
+        taps = (s * math.ceil(k / s) for s, k in zip(layer.stride, layer.kernel_size, strict=True))
+        return layer.in_channels // layer.groups * math.prod(taps) + self.has_bias
 
     def coefficients(self) -> Tensor:
         """Return the weights, without bias, as [groups, reads, outputs of a group]."""

@@ -20,7 +20,7 @@ from gancompress.refit.equations import NormalEquations, Solution, solve_with_he
 from gancompress.refit.layers import Matrices, channel_axis, has_weights, kept_outputs, obstacle, rows
 from gancompress.refit.sums import Point, Sum, Sums
 
-_EQUATIONS_PER_UNKNOWN = 8
+_EQUATIONS_PER_UNKNOWN = 6
 _MIN_EQUATIONS = 4096
 _AT_ONCE = 2048
 """Equations whose matrix is in memory at a time."""
@@ -257,13 +257,13 @@ def _observe(wide: nn.Module, problems: Sequence[_Problem], inputs: Sequence[Ten
 def _positions(problem: _Problem, output: Tensor, num_images: int, draw: torch.Generator) -> Tensor:
     """Draw positions of a layer's output: all of them, or as many as its unknowns need."""
     there = output.numel() // output.shape[channel_axis(problem.layer, output.ndim)]
-    unknowns = Matrices(problem.layer).num_unknowns
-    if there < unknowns:
+    needed = Matrices(problem.layer).num_equations_needed
+    if there < needed:
         raise RefitError(
-            f"refit: got {num_images} inputs, which give '{problem.name}' {there} equations for {unknowns} unknowns of "
-            f"each channel, expected at least {math.ceil(num_images * unknowns / there)} inputs of this size"
+            f"refit: got {num_images} inputs, which give '{problem.name}' {there} equations for each channel where its "
+            f"unknowns need {needed}, expected at least {math.ceil(num_images * needed / there)} inputs of this size"
         )
-    count = min(there, max(_MIN_EQUATIONS, _EQUATIONS_PER_UNKNOWN * unknowns))
+    count = min(there, max(_MIN_EQUATIONS, _EQUATIONS_PER_UNKNOWN * needed))
     return torch.randperm(there, generator=draw)[:count].sort().values.to(output.device)
 
 
@@ -320,10 +320,10 @@ def _solution(problem: _Problem, given: Tensor, residual: Tensor) -> Solution:
     def parts(start: int, end: int) -> Iterator[tuple[Tensor, Tensor]]:
         for first in range(start, end, _AT_ONCE):
             some = slice(first, min(end, first + _AT_ONCE))
-            design = matrices.design(given, problem.shape, positions[some]).double()
+            design = matrices.design(given, problem.shape, positions[some]).float()
             if matrices.has_bias:
                 design = torch.cat([design, design.new_ones(*design.shape[:2], 1)], 2)
-            yield design, grouped[:, some]
+            yield design, grouped[:, some].float()
 
     count = len(positions)
     num_fitted = count - max(1, count // 4)

@@ -119,7 +119,7 @@ class Slim(Learning, Quantizing):
         slim, quantization = objective.result(budget.limit, example)
         facts = {"penalty": objective.penalty, "removals": objective.removals, "cut": objective.cut}
         judge = Generator.from_module(discriminator.cpu(), judge.family, judge.config)
-        return recalibrated(Work(work.teacher, slim, judge, facts, quantization), context)
+        return recalibrated(Work(work.teacher, slim, judge, facts, quantization, objective.uncut), context)
 
 
 def with_affine_norms(generator: Generator) -> Generator:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from gancompress.models.importers.layout import Layout, dimension, num_indexed, own_names
 from gancompress.models.rrdbnet import RrdbNetConfig
 from gancompress.models.state import Shapes
 
-_SCALES = {1: 4, 4: 2, 16: 1}
+_SCALES: dict[int, Literal[1, 2, 4]] = {1: 4, 4: 2, 16: 1}
 """Scale by the pixels that are moved into each channel."""
 
 
