@@ -93,6 +93,11 @@ class _Problem:
     output: Tensor | None = None
     total: Tensor | None = None
 
+    @property
+    def num_places(self) -> int:
+        """Positions that the wide layer's output has."""
+        return math.prod(self.shape) // self.shape[channel_axis(self.layer, len(self.shape))]
+
     def at_positions(self, tensor: Tensor) -> Tensor:
         """Return all channels of a tensor of the output's shape, at the positions."""
         assert self.positions is not None
@@ -236,7 +241,8 @@ def _observe(wide: nn.Module, problems: Sequence[_Problem], inputs: Sequence[Ten
         for problem in problems:
 
             def note_output(output: Tensor, problem: _Problem = problem) -> None:
-                problem.shape, problem.positions = output.shape, _positions(problem, output, len(inputs[0]), draw)
+                problem.shape = output.shape
+                problem.positions = _positions(problem, draw).to(output.device)
                 problem.output = problem.at_positions(output)[:, problem.kept]
                 if not problem.output.isfinite().all():
                     raise RefitError(
@@ -252,19 +258,28 @@ def _observe(wide: nn.Module, problems: Sequence[_Problem], inputs: Sequence[Ten
             if problem.end is not None:
                 stack.callback(_watch(wide, problem.end.total, note_total).remove)
         wide(*inputs)
+    _check_determined(problems, len(inputs[0]))
 
 
-def _positions(problem: _Problem, output: Tensor, num_images: int, draw: torch.Generator) -> Tensor:
-    """Draw positions of a layer's output: all of them, or as many as its unknowns need."""
-    there = output.numel() // output.shape[channel_axis(problem.layer, output.ndim)]
-    needed = Matrices(problem.layer).num_equations_needed
-    if there < needed:
+def _positions(problem: _Problem, draw: torch.Generator) -> Tensor:
+    """Draw positions of a layer's output: all of them, or as many as its unknowns are worth."""
+    wanted = max(_MIN_EQUATIONS, _EQUATIONS_PER_UNKNOWN * Matrices(problem.layer).num_equations_needed)
+    return torch.randperm(problem.num_places, generator=draw)[:wanted].sort().values
+
+
+def _check_determined(problems: Sequence[_Problem], num_images: int) -> None:
+    """Refuse inputs that leave unknowns open. Raises RefitError, about the layer that needs most of them."""
+
+    def images_needed(problem: _Problem) -> int:
+        return math.ceil(num_images * Matrices(problem.layer).num_equations_needed / problem.num_places)
+
+    worst = max(problems, key=images_needed)
+    if (needed := images_needed(worst)) > num_images:
         raise RefitError(
-            f"refit: got {num_images} inputs, which give '{problem.name}' {there} equations for each channel where its "
-            f"unknowns need {needed}, expected at least {math.ceil(num_images * needed / there)} inputs of this size"
+            f"refit: got {num_images} inputs, which give '{worst.name}' {worst.num_places} equations for each channel, "
+            f"expected {Matrices(worst.layer).num_equations_needed}, as its unknowns need; give at least {needed} inputs "
+            "of this size, or larger ones"
         )
-    count = min(there, max(_MIN_EQUATIONS, _EQUATIONS_PER_UNKNOWN * needed))
-    return torch.randperm(there, generator=draw)[:count].sort().values.to(output.device)
 
 
 def _solve(narrow: nn.Module, problems: Sequence[_Problem], inputs: Sequence[Tensor]) -> list[LayerFit]:
