@@ -2,7 +2,8 @@
 
 For each fraction the network is cut by a score, and compared with the teacher on photographs that took no part: as
 cut, refitted on crops of training photographs, and fine-tuned instead (Adam, L1 to the teacher's image, random crops).
-Prints a table of PSNR in dB to the teacher's images. Seconds are those of one run on whatever else the machine does.
+Prints a table of PSNR in dB to the teacher's images. Seconds are of processor time, which
+other programs on the machine do not count in.
 """
 
 from __future__ import annotations
@@ -50,9 +51,9 @@ def psnr(network: nn.Module, images: Tensor, wanted: Tensor) -> float:
 
 
 def timed(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     work()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def finetune(network: nn.Module, teacher: nn.Module, images: Tensor, learning_rate: float) -> None:

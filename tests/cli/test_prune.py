@@ -60,7 +60,7 @@ def test_a_refit_on_a_folder(tmp_path, capsys, prune):
     photos = save_many(tmp_path / "photos", 6, height=20, width=20)
     how = (source, "--keep", "0.5", "--size", "16x16", "--refit", str(photos))
     assert prune(*how, "--out", str(tmp_path / "cut"), "--refit-images", "3") == 2
-    assert "refit: got 3 inputs, which give 'down.1.conv' 48 equations" in " ".join(capsys.readouterr().err.split())
+    assert "refit: got 3 inputs, which give 'blocks.0.conv1' 48 equations" in " ".join(capsys.readouterr().err.split())
     how = (*how[:3], "--size", "48x48", *how[5:], "--out", str(tmp_path / "fitted"))
     assert prune(*how) == 0
     assert "of 8 layers refitted" in capsys.readouterr().out

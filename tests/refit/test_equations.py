@@ -25,7 +25,7 @@ def test_a_solution_is_that_of_the_augmented_system(ridge):
     design, residual = drawn()
     found = NormalEquations.of([(design[:, :7], residual[:, :7]), (design[:, 7:], residual[:, 7:])]).solve(ridge, FREE)
     for group in (0, 1):
-        weight = ridge * float(design[group, :, :4].square().sum(0).mean())
+        weight = ridge * 60 * float(design[group, :, :4].var(0, correction=0).mean())
         rows = np.diag(np.sqrt([weight] * 4 + [0.0]))
         system = np.vstack([design[group].numpy(), rows])
         expected = np.linalg.lstsq(system, np.vstack([residual[group].numpy(), np.zeros((5, 3))]), rcond=None)[0]

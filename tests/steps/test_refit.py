@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -56,7 +57,9 @@ def test_a_network_that_was_not_cut(tmp_path):
 def test_too_few_images(tmp_path):
     work, context = make_work(), larger(tmp_path)
     pruned = Prune(keep=0.5).run(work, context)
-    with pytest.raises(RefitError, match=r"refit: got 2 inputs, which give 'down.1.conv' 128 equations .* at least 3"):
+    with pytest.raises(
+        RefitError, match=r"refit: got 2 inputs, which give 'blocks.0.conv1' 128 equations .* at least 3"
+    ):
         Refit(num_images=2, crop_px=None).run(pruned, context)
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-RIDGES = tuple(10.0**exponent for exponent in range(-4, 3))
-"""Candidates, in units of the mean square of what the unknowns are multiplied with."""
+RIDGES = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+"""Candidates, in units of the variance of what the unknowns are multiplied with."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,6 @@ class Solution:
 class NormalEquations:
     """Sums over equations ``design @ change = residual``, in double precision.
 
-    The products of a part are taken in its own precision.
-
     Attributes:
         gram: Sum of the products of unknowns, [groups, unknowns, unknowns].
         moments: Sum of the products of unknowns and residuals, [groups, unknowns, outputs].
@@ -53,10 +51,10 @@ class NormalEquations:
         sums: NormalEquations | None = None
         for design, residual in parts:
             if sums is None:
-                sums = cls(design.new_zeros((), dtype=torch.float64), design.new_zeros((), dtype=torch.float64))
-            sums.gram = sums.gram + (design.mT @ design).double()
-            sums.moments = sums.moments + (design.mT @ residual).double()
-            sums.squares += residual.double().square().sum().item()
+                sums = cls(design.new_zeros(()), design.new_zeros(()))
+            sums.gram = sums.gram + design.mT @ design
+            sums.moments = sums.moments + design.mT @ residual
+            sums.squares += residual.square().sum().item()
             sums.count += design.shape[1]
         assert sums is not None
         return sums
@@ -74,13 +72,16 @@ class NormalEquations:
         """Return the change with the least squared residual plus ridge times squared change.
 
         Args:
-            ridge: In units of the mean diagonal of the Gram matrix, of each group.
-            free: Unknowns without a penalty, [unknowns], such as a bias.
+            ridge: In units of the mean variance of what the unknowns of a group are multiplied with (where nothing is
+                free: of the mean square).
+            free: Unknowns without a penalty, [unknowns]: none, or the last one, which is multiplied with 1.
 
         Source: Hoerl and Kennard, Ridge Regression, Technometrics 1970, equation 2.1.
         """
-        diagonal = self.gram.diagonal(dim1=1, dim2=2)
-        scale = diagonal[:, ~free].mean(1)
+        squares = self.gram.diagonal(dim1=1, dim2=2)
+        if free.any():
+            squares = squares - self.gram[:, -1].square() / self.count
+        scale = squares[:, ~free].clamp_min(0).mean(1)
         scale = torch.where(scale > 0, scale, 1.0)
         penalty = torch.where(free, 0.0, ridge * scale[:, None])
         factor = torch.linalg.cholesky(self.gram + torch.diag_embed(penalty))

@@ -277,8 +277,8 @@ def _check_determined(problems: Sequence[_Problem], num_images: int) -> None:
     if (needed := images_needed(worst)) > num_images:
         raise RefitError(
             f"refit: got {num_images} inputs, which give '{worst.name}' {worst.num_places} equations for each channel, "
-            f"expected {Matrices(worst.layer).num_equations_needed}, as its unknowns need; give at least {needed} inputs "
-            "of this size, or larger ones"
+            f"expected {Matrices(worst.layer).num_equations_needed}, as its unknowns need; give at least {needed} "
+            "inputs of this size, or larger ones"
         )
 
 
@@ -335,10 +335,10 @@ def _solution(problem: _Problem, given: Tensor, residual: Tensor) -> Solution:
     def parts(start: int, end: int) -> Iterator[tuple[Tensor, Tensor]]:
         for first in range(start, end, _AT_ONCE):
             some = slice(first, min(end, first + _AT_ONCE))
-            design = matrices.design(given, problem.shape, positions[some]).float()
+            design = matrices.design(given, problem.shape, positions[some]).double()
             if matrices.has_bias:
                 design = torch.cat([design, design.new_ones(*design.shape[:2], 1)], 2)
-            yield design, grouped[:, some].float()
+            yield design, grouped[:, some]
 
     count = len(positions)
     num_fitted = count - max(1, count // 4)
