@@ -48,6 +48,10 @@ class Interrupted(GanCompressError):
     """A run that stopped because it was asked to; its state is saved."""
 
 
+class RefitError(GanCompressError):
+    """Inputs that do not determine the weights of a narrow network."""
+
+
 class ExportError(GanCompressError):
     """An export that failed, disagrees with eager, or lacks an optional package."""
 

@@ -523,12 +523,14 @@ def _save_work(work: Work, directory: Path) -> None:
     _save_network(work, directory / "generator")
     if work.discriminator is not None:
         work.discriminator.save(directory / "discriminator")
+    if work.uncut is not None:
+        work.uncut.save(directory / "uncut")
 
 
 def _load_work(directory: Path, before: Work | None) -> Work:
     work = _load_network(directory / "generator", before.teacher if before else None)
-    judge = directory / "discriminator"
-    return replace(work, discriminator=Generator.load(judge) if judge.is_dir() else None)
+    found = {part: directory / part for part in ("discriminator", "uncut")}
+    return replace(work, **{part: Generator.load(each) for part, each in found.items() if each.is_dir()})
 
 
 def _save_network(work: Work, directory: Path) -> None:

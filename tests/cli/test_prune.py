@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from gancompress.cli import main
 from gancompress.models.families import build
@@ -50,3 +53,32 @@ def test_a_network_of_images(tmp_path, capsys, prune):
     save_many(tmp_path / "photos", 3, height=20, width=20)
     assert prune(*how, "--images", str(tmp_path / "photos")) == 0
     assert Generator.load(tmp_path / "small").config["ngf"] == 8
+
+
+def test_a_refit_on_a_folder(tmp_path, capsys, prune):
+    source = saved(tmp_path, "resnet", ngf=16, num_blocks=1)
+    photos = save_many(tmp_path / "photos", 6, height=20, width=20)
+    how = (source, "--keep", "0.5", "--size", "16x16", "--refit", str(photos))
+    assert prune(*how, "--out", str(tmp_path / "cut"), "--refit-images", "3") == 2
+    assert "refit: got 3 inputs, which give 'blocks.0.conv1' 48 equations" in " ".join(capsys.readouterr().err.split())
+    how = (*how[:3], "--size", "48x48", *how[5:], "--out", str(tmp_path / "fitted"))
+    assert prune(*how) == 0
+    assert "of 8 layers refitted" in capsys.readouterr().out
+    fitted = Generator.load(tmp_path / "fitted")
+    assert fitted.config["ngf"] == 8
+    assert prune(*how, "--json") == 0
+    assert [each["name"] for each in json.loads(capsys.readouterr().out)["refit"]["layers"]][:1] == ["stem.conv"]
+
+
+def test_a_refit_on_noise_and_label_maps(tmp_path, capsys, prune):
+    source = saved(tmp_path, "sngan_32", ngf=8, latent_size=4)
+    assert prune(source, "--keep", "0.5", "--multiple", "1", "--refit", "none", "--out", str(tmp_path / "small")) == 0
+    assert "layers refitted" in capsys.readouterr().out
+    source = saved(tmp_path, "resnet", ngf=16, num_blocks=1, in_channels=3)
+    (tmp_path / "maps").mkdir()
+    for number in range(4):
+        labels = np.random.default_rng(number).integers(0, 3, (48, 48), dtype=np.uint8)
+        Image.fromarray(labels).save(tmp_path / "maps" / f"{number}.png")
+    how = (source, "--keep", "0.5", "--size", "48x48", "--labels", "3", "--out", str(tmp_path / "small"))
+    assert prune(*how, "--refit", str(tmp_path / "maps")) == 0
+    assert "layers refitted" in capsys.readouterr().out

@@ -11,6 +11,7 @@ from gancompress.errors import ConfigError, InputSizeError
 from gancompress.models.config import LatentConfig
 from gancompress.models.families import FAMILIES, build, check_size, family_of, find_family
 from gancompress.models.generator import skeleton
+from gancompress.models.rrdbnet import RrdbNetConfig
 from gancompress.models.sngan import SnganConfig
 from gancompress.models.stylegan2 import ConstantInput, StyleGan2Config
 
@@ -33,9 +34,11 @@ class TestEveryFamily:
         if family.role == "generator":
             parsed = family.parse(config)
             (output,) = outputs
-            size = [parsed.image_size] * 2 if isinstance(parsed, LatentConfig) else image.shape[2:]
+            size = [parsed.image_size] * 2 if isinstance(parsed, LatentConfig) else list(image.shape[2:])
+            if isinstance(parsed, RrdbNetConfig):
+                size = [parsed.scale * side for side in size]
             assert output.shape == (1, 3, *size)
-            assert output.abs().max() <= 1 or isinstance(parsed, StyleGan2Config)
+            assert output.abs().max() <= 1 or isinstance(parsed, StyleGan2Config | RrdbNetConfig)
             assert family.size_multiple(config) <= side
 
     def test_below_the_smallest_image(self, name: str) -> None:

@@ -33,6 +33,8 @@ def num_parameters(family: str, config: dict[str, Any]) -> int:
         ("patchgan", {"in_channels": 6, "ndf": 64}, 2_767_809),
         ("patchgan", {"affine": True, "global_average": True}, 2_766_529),
         ("cartoongan", {}, 11_129_667),
+        ("rrdbnet", {}, 16_697_987),
+        ("rrdbnet", {"num_blocks": 6}, 4_467_779),
         ("spade", {"spectral_norm": True}, 93_048_003),
         ("multiscale_patchgan", {}, 5_601_410),
         ("multiscale_patchgan", {"spectral_norm": False}, 5_601_410),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from gancompress.cli.options import notices
 from gancompress.cli.parsing import drawn_latents, folder_images, is_from_noise
@@ -16,15 +17,26 @@ from gancompress.export.named import NamedNetwork
 from gancompress.export.web import read_samples
 from gancompress.job import Job
 from gancompress.models.families import find_family
+from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
 from gancompress.models.label_input import LabelInput
 from gancompress.pipeline import Pipeline
+from gancompress.steps import cropped
+from gancompress.steps.refit import CROP_PX
+from gancompress.tasks import FileForm, label_map_form
 
 _NUM_IMAGES = 64
 _BATCH = 4  # a few at once: a quarter of them, and a half, are whole batches
 
 
-def calibration_inputs(network: NamedNetwork, folder: Path | None, run: Path, job: Job | None) -> list[Inputs]:
+def calibration_inputs(
+    network: NamedNetwork,
+    folder: Path | None,
+    run: Path,
+    job: Job | None,
+    option: str = "--calibration",
+    num_images: int = _NUM_IMAGES,
+) -> list[Inputs]:
     """Inputs like those that a network's file will see, four in each.
 
     Args:
@@ -32,37 +44,65 @@ def calibration_inputs(network: NamedNetwork, folder: Path | None, run: Path, jo
         folder: Images, or label maps where its file takes those; None takes a run's own training split, or noise.
         run: What the user named.
         job: Of the run directory, where it is one.
+        option: What the user named the folder by.
+        num_images: The most images.
 
     Raises:
         ConfigError: There is nothing to take them from, or a folder does not hold all that the network takes.
         DataError: There are no images, or one cannot be read.
     """
     if folder is None and job is not None:
-        return Pipeline(job, run, notices.print).file_inputs(network.generator.build(), _NUM_IMAGES)
+        return Pipeline(job, run, notices.print).file_inputs(network.generator.build(), num_images)
     first, *others = network.form.inputs
     if is_from_noise(network.generator) and not others:
         draw = torch.Generator().manual_seed(0)
-        return [(drawn_latents(network.generator, _BATCH, draw),) for _ in range(_NUM_IMAGES // _BATCH)]
+        return [(drawn_latents(network.generator, _BATCH, draw),) for _ in range(num_images // _BATCH)]
     if others:
         raise ConfigError(
-            f"--calibration: got a network of {1 + len(others)} inputs, expected one of images, label maps or noise, "
+            f"{option}: got a network of {1 + len(others)} inputs, expected one of images, label maps or noise, "
             "or a run directory, whose own data has all"
         )
     takes_labels = isinstance(network.form.module, LabelInput)
     if not takes_labels and _wants_labels(network):
-        raise ConfigError("--calibration: got a network of label maps without --labels; say how many labels it knows")
+        raise ConfigError(f"{option}: got a network of label maps without --labels; say how many labels it knows")
     if folder is None:
         raise ConfigError(
-            f"--calibration: expected a folder of {'label maps' if takes_labels else 'images'} like those that the "
+            f"{option}: expected a folder of {'label maps' if takes_labels else 'images'} like those that the "
             "network will see, or a run directory, whose own data is taken"
         )
     if not takes_labels:
-        return [(batch["input"],) for batch in folder_images(str(folder), first, _NUM_IMAGES, _BATCH)]
+        return [(batch["input"],) for batch in folder_images(str(folder), first, num_images, _BATCH)]
     size = (int(first.shape[-2]), int(first.shape[-1]))
     classes = Classes(num_classes=int(network.form.facts["labels"]))
-    maps = read_samples(folder, size, classes, most=_NUM_IMAGES, option="--calibration")
+    maps = read_samples(folder, size, classes, most=num_images, option=option)
     labels = torch.from_numpy(np.stack([np.asarray(each.image) for each in maps])).to(torch.int32)
     return [(some,) for some in labels.split(_BATCH)]
+
+
+def refit_inputs(
+    generator: Generator, folder: Path, shapes: tuple[Tensor, ...], labels: int | None, num_images: int
+) -> tuple[Tensor, ...]:
+    """Return the inputs that a generator is refitted on, all images in one batch, cropped where it takes crops.
+
+    Args:
+        generator: The generator, at full width.
+        folder: Images or label maps.
+        shapes: Examples of its inputs.
+        labels: Number of labels, for a generator that takes label maps.
+        num_images: The most images.
+
+    Raises:
+        ConfigError: A folder does not hold all that the network takes.
+        DataError: There are no images, or one cannot be read.
+    """
+    module = generator.build()
+    form = FileForm(module, shapes) if labels is None else label_map_form(module, labels, shapes[0])
+    network = NamedNetwork("refit", generator, form, shapes)
+    batches = calibration_inputs(network, folder, folder, None, "--refit", num_images)
+    images = torch.cat([batch for (batch,) in batches])
+    if isinstance(form.module, LabelInput):
+        images = form.module.channels(images)
+    return (cropped(images, generator, CROP_PX),)
 
 
 def _wants_labels(network: NamedNetwork) -> bool:

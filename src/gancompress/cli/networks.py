@@ -84,6 +84,16 @@ def prune(
     ] = None,
     multiple: Annotated[int, typer.Option(help="Widths are multiples of this.")] = 8,
     minimum: Annotated[int, typer.Option(help="The narrowest width.")] = 8,
+    refit: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Solve for the layers that are left by least squares, on images (label maps with --labels) like those "
+            "that the network will see. A network from noise draws its own; name any folder.",
+        ),
+    ] = None,
+    refit_images: Annotated[int, typer.Option(min=2, help="Images for --refit, a 96x96 crop of each.")] = 64,
+    labels: LabelsOption = None,
     fixed: Annotated[list[str], typer.Option(help="A channel group to leave at full width; repeatable.")] = [],  # noqa: B006
     options: SetOption = [],  # noqa: B006
     family: FamilyOption = None,
@@ -124,13 +134,23 @@ def prune(
     else:
         chosen = parse_plan(generator, graph, plan or "")
     running = find_score(parse_score_text(score), probe_of(generator, shapes, images))
-    small = steps.prune(generator, graph, chosen, running)
+    wide = steps.sort(generator, graph, running)
+    small, report = steps.cut(wide, graph, chosen), None
+    if refit is not None:
+        from gancompress.cli.calibration import refit_inputs
+
+        given = refit_inputs(generator, refit, shapes, labels, refit_images)
+        small, report = steps.refitted(small, wide, graph, chosen, given)
     small.save(out)
     before, after = model.at(graph.full_plan()), model.at(chosen)
     if as_json:
-        print(json.dumps({"directory": str(out), "widths": dict(chosen.widths)} | cost_json(after), indent=2))
+        facts = {} if report is None else {"refit": asdict(report)}
+        written = {"directory": str(out), "widths": dict(chosen.widths)}
+        print(json.dumps(written | cost_json(after) | facts, indent=2))
         return
     console.print(cost_table([("before", before), ("after", after)]))
+    if report is not None:
+        console.print(str(report), soft_wrap=True)
     console.print(f"written to {out}")
 
 

@@ -17,6 +17,7 @@ from gancompress.models.import_path import build_network, is_import_path
 from gancompress.models.multiscale import MultiscalePatchGan, MultiscalePatchGanConfig
 from gancompress.models.patchgan import PatchGan, PatchGanConfig, PixelGan, PixelGanConfig
 from gancompress.models.resnet import ResnetConfig, ResnetGenerator
+from gancompress.models.rrdbnet import RrdbNet, RrdbNetConfig
 from gancompress.models.sngan import SnganConfig, SnganGenerator
 from gancompress.models.sngan_discriminator import SnganDiscriminator, SnganDiscriminatorConfig
 from gancompress.models.spade import SpadeConfig, SpadeGenerator
@@ -111,6 +112,7 @@ FAMILIES: dict[str, Family] = {
         Family("unet_256", UnetGenerator, UnetConfig, {"num_downs": 8}),
         Family("unet", UnetGenerator, UnetConfig),
         Family("cartoongan", CartoonGanGenerator, CartoonGanConfig),
+        Family("rrdbnet", RrdbNet, RrdbNetConfig),
         Family("sngan_32", SnganGenerator, SnganConfig, {"num_blocks": 3, "halving": False, "bottom_size": 4}),
         Family("sngan_64", SnganGenerator, SnganConfig, {"num_blocks": 4, "halving": True, "bottom_size": 4}),
         Family("sngan", SnganGenerator, SnganConfig),

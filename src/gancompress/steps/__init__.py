@@ -5,6 +5,7 @@ from gancompress.steps.distill import Distill, Finetune
 from gancompress.steps.freeze_norms import FreezeNorms
 from gancompress.steps.prune import Prune, cut, prune, sort
 from gancompress.steps.quantize import Quantize
+from gancompress.steps.refit import Refit, cropped, refitted
 from gancompress.steps.scratch import Scratch
 from gancompress.steps.search import Search
 from gancompress.steps.slim import Slim
@@ -14,7 +15,7 @@ from gancompress.steps.teacher import NetworkOptions, TrainTeacher
 
 STEPS: dict[str, type[Step]] = {
     step.kind: step
-    for step in (Prune, Distill, Supernet, Search, Slim, Finetune, FreezeNorms, Quantize, Scratch, CoEvolve)
+    for step in (Prune, Refit, Distill, Supernet, Search, Slim, Finetune, FreezeNorms, Quantize, Scratch, CoEvolve)
 }
 """Every kind of step that a recipe may name."""
 
@@ -27,6 +28,7 @@ __all__ = [
     "NetworkOptions",
     "Prune",
     "Quantize",
+    "Refit",
     "Scratch",
     "Search",
     "Slim",
@@ -34,7 +36,9 @@ __all__ = [
     "Supernet",
     "TrainTeacher",
     "Work",
+    "cropped",
     "cut",
     "prune",
+    "refitted",
     "sort",
 ]

@@ -21,6 +21,7 @@ from gancompress.models.import_path import is_import_path
 from gancompress.quantization import FLOAT, QuantizationOptions
 from gancompress.steps.costs import cost_of_plans, measured_latency
 from gancompress.steps.recalibration import recalibrated
+from gancompress.steps.refit import RefitOptions
 from gancompress.steps.step import Budget, Context, Step, Work
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
@@ -111,18 +112,25 @@ class Prune(Narrowing):
 
     Attributes:
         score: What makes a channel important.
+        refit: Where given, the layers that are left are solved for again by least squares.
     """
 
     kind = "prune"
 
     score: AnyScore = "l1_incoming"
+    refit: RefitOptions | None = None
 
     def run(self, work: Work, context: Context) -> Work:
         """Cut the work's generator."""
         graph, plan = self.plan(work.generator, context)
-        narrow = cut(sorted_by(self.score, work.generator, context), graph, plan)
+        wide = sorted_by(self.score, work.generator, context)
+        narrow = cut(wide, graph, plan)
         facts = self.latency(work.generator, graph, plan, narrow, context)
-        return recalibrated(replace(work, generator=narrow, facts=facts), context)
+        if self.refit is not None:
+            narrow, fitted = self.refit.refit(narrow, wide, graph, plan, context)
+            notes = [each["note"] for each in (facts, fitted) if "note" in each]
+            facts = {**facts, **fitted, "note": "; ".join(notes)}
+        return recalibrated(replace(work, generator=narrow, facts=facts, uncut=wide), context)
 
 
 def prune(generator: Generator, graph: ChannelGraph, plan: ChannelPlan, score: Score) -> Generator:

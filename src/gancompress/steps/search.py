@@ -97,7 +97,7 @@ class Search(Step):
         best = _cut(work, graph, chosen.plan, calibration)
         real = measured_latency(context.budget, best, chosen.cost, context)
         notes = "; ".join(found["note"] for found in (facts, real) if found)
-        return Work(work.teacher, best, work.discriminator, {**facts, **real, "note": notes})
+        return Work(work.teacher, best, work.discriminator, {**facts, **real, "note": notes}, uncut=work.generator)
 
     def _tell(self, context: Context, found: SearchResult, total: int) -> None:
         if context.accelerator.is_main_process:

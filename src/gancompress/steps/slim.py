@@ -118,7 +118,7 @@ class Slim(Learning, Quantizing):
         slim, quantization = objective.result(budget.limit, example)
         facts = {"penalty": objective.penalty, "removals": objective.removals, "cut": objective.cut}
         newest = trained_discriminator(given, discriminator) or work.discriminator
-        return recalibrated(Work(work.teacher, slim, newest, facts, quantization), context)
+        return recalibrated(Work(work.teacher, slim, newest, facts, quantization, objective.uncut), context)
 
 
 def with_affine_norms(generator: Generator) -> Generator:

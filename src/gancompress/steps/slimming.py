@@ -230,6 +230,7 @@ class Slimming(Distillation):
             gone = weakest_within(self.graph, magnitudes, self.cost, limit, self._course.unit)
         self._merge(self.graph.groups)
         removal = Removal.of(self.graph, gone)
+        self.uncut, _ = self._sorted(removal)
         self._install(*self._narrowed(removal, set(self.graph.groups), (example,)))
         self._show()
         change = (self._output() - before.cpu()).abs().max().item()
@@ -307,8 +308,12 @@ class Slimming(Distillation):
     ) -> tuple[Generator, ChannelGraph]:
         """The student without the channels that go; what those of some groups emit on the average stays in biases."""
         fold_constants(self._module.eval(), removal, example, folded)
+        whole, self._quantization = self._sorted(removal)
+        return cut(whole, self.graph, removal.plan), self.graph.narrowed(removal.plan)
+
+    def _sorted(self, removal: Removal) -> tuple[Generator, Quantization | None]:
+        """Return the student with the channels that stay in front, and how it is quantized."""
         options = self._quantization and self._quantization.options
-        whole, self._quantization = taken_apart(self._module, self.generator, options)
+        whole, quantization = taken_apart(self._module, self.generator, options)
         state = reorder(whole.state, self.graph, removal.order)
-        narrow = cut(Generator(whole.family, whole.config, state, whole.resized), self.graph, removal.plan)
-        return narrow, self.graph.narrowed(removal.plan)
+        return Generator(whole.family, whole.config, state, whole.resized), quantization

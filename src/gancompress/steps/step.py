@@ -42,6 +42,7 @@ class Work:
         discriminator: The newest discriminator, to inherit; None before any was trained.
         facts: What the last step found out, for the records.
         quantization: How the network is quantized; None where it is not.
+        uncut: What the generator was cut from, with the channels that stay in front; None where it was trained since.
     """
 
     teacher: Generator
@@ -49,6 +50,7 @@ class Work:
     discriminator: Generator | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     quantization: Quantization | None = None
+    uncut: Generator | None = None
 
     def build(self) -> nn.Module:
         """The network as compressed so far, quantized where it is, on the CPU, in evaluation mode."""

@@ -11,7 +11,12 @@ from gancompress.errors import ConfigError
 from gancompress.export.rewrites import REWRITES, rewritten
 from gancompress.models.families import FAMILIES, build
 
-SMALL = {"resnet": {"num_blocks": 1}, "unet": {"num_downs": 5}, "spade": {"upsampling": "normal", "in_channels": 5}}
+SMALL = {
+    "resnet": {"num_blocks": 1},
+    "unet": {"num_downs": 5},
+    "spade": {"upsampling": "normal", "in_channels": 5},
+    "rrdbnet": {"num_blocks": 1, "growth": 5},
+}
 SIZES = {"unet_128": 128, "unet_256": 256}
 
 # How many layers of each family each rewrite changes, where it is not none.
@@ -54,7 +59,7 @@ GENERATORS = sorted(name for name, family in FAMILIES.items() if family.role == 
 def network(family: str) -> tuple[nn.Module, torch.Tensor]:
     """A generator whose norms have seen something, and an input of it."""
     narrow = {"resolution": 32, "channel_max": 5, "latent_size": 8, "num_mapping_layers": 2}
-    base = narrow if family == "stylegan2" else {"ngf": 5}
+    base = narrow if family == "stylegan2" else {FAMILIES[family].config_type.base_width: 5}
     config = {**base, **SMALL.get(family.removeprefix("mobile_"), {})}
     net = build(family, config).eval()
     with torch.no_grad():

@@ -12,7 +12,17 @@ from gancompress.errors import CheckpointError, ConfigError
 from gancompress.models.families import FAMILIES, build, find_family
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
-from gancompress.models.importers import cartoongan, multiscale, patchgan, resnet, sngan, spade, stylegan2, unet
+from gancompress.models.importers import (
+    cartoongan,
+    multiscale,
+    patchgan,
+    resnet,
+    rrdbnet,
+    sngan,
+    spade,
+    stylegan2,
+    unet,
+)
 from gancompress.models.importers.layout import Layout, Reading
 from gancompress.models.state import Mismatch, listed, shapes_of
 from gancompress.models.weight_files import read_safetensors, read_torch_file, without_prefixes
@@ -21,6 +31,7 @@ LAYOUTS: tuple[Layout, ...] = (
     *resnet.LAYOUTS,
     *unet.LAYOUTS,
     *cartoongan.LAYOUTS,
+    *rrdbnet.LAYOUTS,
     *sngan.LAYOUTS,
     *spade.LAYOUTS,
     *stylegan2.LAYOUTS,

@@ -1,0 +1,104 @@
+"""Sums that outputs of layers end in, such as residual streams, found in a recorded pass."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import nn
+
+from gancompress.channels.tape import Ref, Tape, TapeOp, record
+
+
+@dataclass(frozen=True)
+class Point:
+    """A tensor of a pass, as the first tensor that a module is given or returns.
+
+    Attributes:
+        module: Path of the module, which is called once.
+        side: Whether it is given or returned.
+    """
+
+    module: str
+    side: Literal["input", "output"]
+
+
+@dataclass(frozen=True)
+class Sum:
+    """``total = scale * (output of a layer) + sum(factor * term)``.
+
+    Attributes:
+        total: Where the total is found.
+        scale: Of the layer's output.
+        terms: What else is added, with its factor.
+    """
+
+    total: Point
+    scale: float
+    terms: tuple[tuple[Point, float], ...]
+
+
+class Sums:
+    """A recorded pass of a network, and where the outputs of its layers end."""
+
+    def __init__(self, network: nn.Module, inputs: Sequence[Any]) -> None:
+        """Record a pass, in evaluation mode and without values."""
+        self._tape = record(network, inputs)
+        self.calls = Counter(call.path for call in self._tape.calls)
+        """How often each module is called, by path, in the order of the calls."""
+        self._outputs = {call.path: call.output for call in self._tape.calls}
+        self._points = _points(self._tape, self.calls)
+        self._readers: dict[int, list[TapeOp]] = {}
+        for op in self._tape.ops:
+            for ref in set(op.inputs):
+                self._readers.setdefault(ref.index, []).append(op)
+
+    def of(self, layer: str) -> Sum | None:
+        """Return the last sum that the output of a layer reaches by additions and constant factors alone.
+
+        Source: the sum is what He et al. restore in a residual unit, Channel Pruning for Accelerating Very Deep Neural
+        Networks, ICCV 2017, section 3.3.
+        """
+        found = None
+        for ref, scale, terms in self._path(self._outputs[layer]):
+            points = [(self._points.get(term.index), factor) for term, factor in terms.items()]
+            total = self._points.get(ref.index)
+            if terms and total is not None and all(point is not None for point, _ in points):
+                found = Sum(total, scale, tuple(points))  # type: ignore[arg-type]
+        return found
+
+    def _path(self, ref: Ref) -> Iterator[tuple[Ref, float, Mapping[Ref, float]]]:
+        """Follow a tensor while only one operation reads it, which multiplies it with a constant or adds to it."""
+        shape, scale, terms = self._tape.tensors[ref.index].shape, 1.0, dict[Ref, float]()
+        while len(readers := self._readers.get(ref.index, [])) == 1:
+            (op,) = readers
+            match str(op.target):
+                case "aten.mul.Tensor":
+                    factor = op["other"] if op["self"] == ref else op["self"]
+                    if not isinstance(factor, int | float) or not factor:
+                        return
+                    scale, terms = scale * factor, {term: own * factor for term, own in terms.items()}
+                case "aten.add.Tensor":
+                    left, right, alpha = op["self"], op["other"], op["alpha"]
+                    other, factor, own = (right, alpha, 1) if left == ref else (left, 1, alpha)
+                    if left == right or not isinstance(other, Ref) or self._tape.tensors[other.index].shape != shape:
+                        return
+                    scale, terms = scale * own, {term: each * own for term, each in terms.items()}
+                    terms[other] = terms.get(other, 0.0) + factor
+                case _:
+                    return
+            (ref,) = op.outputs
+            yield ref, scale, terms
+
+
+def _points(tape: Tape, calls: Mapping[str, int]) -> dict[int, Point]:
+    """Return where tensors are found, by index: those that nothing writes over."""
+    written = {tape.tensors[ref.index].storage for op in tape.ops for ref in op.writes}
+    points: dict[int, Point] = {}
+    for call in tape.calls:
+        if calls[call.path] == 1:
+            points.setdefault(call.input.index, Point(call.path, "input"))
+            points.setdefault(call.output.index, Point(call.path, "output"))
+    return {index: point for index, point in points.items() if tape.tensors[index].storage not in written}

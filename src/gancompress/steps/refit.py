@@ -1,0 +1,128 @@
+"""Refit: the weights that are left after a cut, by least squares on the activations of the network that was cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from gancompress.channels import ChannelGraph, ChannelPlan
+from gancompress.errors import ConfigError
+from gancompress.models.families import find_family
+from gancompress.models.generator import Generator
+from gancompress.models.import_path import is_import_path
+from gancompress.options import Options
+from gancompress.refit import RefitReport, refit
+from gancompress.steps.recalibration import recalibrated
+from gancompress.steps.step import Context, Step, Work
+
+CROP_PX = 96
+NUM_IMAGES = 64
+_BATCH_SIZE = 16
+
+
+class RefitOptions(Options):
+    """Inputs of a refit.
+
+    Attributes:
+        num_images: Training images, or as many as there are.
+        crop_px: Side of the random crop that is taken of each, as a larger network needs it; None takes whole images.
+    """
+
+    num_images: Annotated[int, Field(ge=2)] = NUM_IMAGES
+    crop_px: Annotated[int, Field(ge=1)] | None = CROP_PX
+
+    def refit(
+        self, narrow: Generator, wide: Generator, graph: ChannelGraph, plan: ChannelPlan, context: Context
+    ) -> tuple[Generator, dict[str, Any]]:
+        """Refit a generator on training images; returns it with facts for the record. Raises as `refitted`."""
+        batches = context.images("train", _BATCH_SIZE, self.num_images)
+        images = torch.cat([context.task.encode(batch["input"]) for batch in batches])
+        if self.crop_px is not None:
+            images = cropped(images, wide, self.crop_px, context.seed)
+        device = context.accelerator.device
+        fitted, report = refitted(narrow, wide, graph, plan, (images,), context.seed, device)
+        return fitted, {"note": str(report), "refit": asdict(report)}
+
+
+class Refit(RefitOptions, Step):
+    """Refit the network that the step before cut, without training."""
+
+    kind = "refit"
+
+    def run(self, work: Work, context: Context) -> Work:
+        """Refit the work's generator to the network that it was cut from.
+
+        Raises:
+            ConfigError: No step has cut it, or another step trained it since.
+            RefitError: As `gancompress.refit.refit`.
+        """
+        wide = work.uncut
+        if wide is None:
+            raise ConfigError(
+                "refit: got a network that was not cut, or was trained since, expected one as it was cut; "
+                "place refit right behind prune, search or slim"
+            )
+        graph = context.graph(wide, multiple=1, minimum=1)
+        narrow = context.graph(work.generator, multiple=1, minimum=1)
+        plan = graph.plan({name: group.size for name, group in narrow.groups.items()})
+        fitted, facts = self.refit(work.generator, wide, graph, plan, context)
+        return recalibrated(replace(work, generator=fitted, facts=facts), context)
+
+
+def refitted(
+    narrow: Generator,
+    wide: Generator,
+    graph: ChannelGraph,
+    plan: ChannelPlan,
+    inputs: Sequence[Tensor],
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> tuple[Generator, RefitReport]:
+    """Return a narrow generator with weights solved for by `gancompress.refit.refit`, and the report.
+
+    Args:
+        narrow: The generator at the plan.
+        wide: The generator that it was cut from, with the channels that stay in front.
+        graph: Graph of the wide network.
+        plan: The plan.
+        inputs: Arguments of the forward pass.
+        seed: Chooses positions.
+        device: Where to run both.
+
+    Raises:
+        RefitError: As `gancompress.refit.refit`.
+    """
+    network = narrow.build().to(device)
+    given = [each.to(device) for each in inputs]
+    report = refit(wide.build().to(device), network, graph, plan, given, seed=seed)
+    return Generator.from_module(network.cpu(), narrow.family, narrow.config, narrow.resized), report
+
+
+def cropped(images: Tensor, generator: Generator, side: int, seed: int = 0) -> Tensor:
+    """Return a random square crop of each image, of a size that the generator takes.
+
+    Args:
+        images: Inputs of the generator, [b, c, h, w]; of any other shape they are returned whole, and so are those of a
+            class from an import path, whose sizes are not known.
+        generator: The generator.
+        side: Wanted height and width in pixels; rounded to what the family takes, and never larger than the images.
+        seed: Places the crops.
+    """
+    if images.ndim != 4 or is_import_path(generator.family):
+        return images
+    config = find_family(generator.family).parse(generator.config)
+    multiple = config.size_multiple
+    side = max(config.min_size, side // multiple * multiple)
+    height, width = (min(side, length) for length in images.shape[2:])
+    draw = torch.Generator().manual_seed(seed)
+    crops = []
+    for image in images:
+        y = int(torch.randint(image.shape[1] - height + 1, (), generator=draw))
+        x = int(torch.randint(image.shape[2] - width + 1, (), generator=draw))
+        crops.append(image[:, y : y + height, x : x + width])
+    return torch.stack(crops)
