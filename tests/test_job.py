@@ -22,7 +22,9 @@ def test_every_recipe_is_valid_and_comes_back_from_its_dump(name):
 
 
 def test_changes_reach_into_lists():
-    job = load_job("quickstart", ["seed=3", "steps.0.training.num_images=7", "steps.0.distillation.lambda_gan=1e-2"])
+    job = load_job(
+        "quickstart-search", ["seed=3", "steps.0.training.num_images=7", "steps.0.distillation.lambda_gan=1e-2"]
+    )
     assert job.seed == 3
     assert job.steps[0].training.num_images == 7
     assert job.steps[0].distillation.lambda_gan == 0.01
@@ -156,32 +158,32 @@ def test_a_semantic_task_has_pairs():
 def test_mistakes(name):
     changes, message = MISTAKES[name]
     with pytest.raises(ConfigError, match=message) as error:
-        load_job("quickstart", changes)
+        load_job("quickstart-search", changes)
     assert "\n" not in str(error.value)
 
 
 def test_a_change_of_one_step_leaves_those_written_with_the_same_anchor():
-    job = load_job("quickstart", ["steps.1.space.multiple=8"])
+    job = load_job("quickstart-search", ["steps.1.space.multiple=8"])
     assert [job.steps[1].space.multiple, job.steps[2].space.multiple] == [8, 4]
 
 
 def test_without_pairs_nothing_is_compared_with_real_images_unasked():
     changes = ["steps.2.against=teacher", "metrics={}"]
-    assert load_job("quickstart", changes).metrics.against_real == ("psnr", "ssim")
-    assert load_job("quickstart", ["task=unpaired", *changes]).metrics.against_real == ()
+    assert load_job("quickstart-search", changes).metrics.against_real == ("psnr", "ssim")
+    assert load_job("quickstart-search", ["task=unpaired", *changes]).metrics.against_real == ()
 
 
 def test_a_recipe_extends_one_in_its_own_folder(tmp_path):
-    (tmp_path / "base.yaml").write_text("extends: quickstart\nseed: 5\n")
+    (tmp_path / "base.yaml").write_text("extends: quickstart-search\nseed: 5\n")
     (tmp_path / "top.yaml").write_text("extends: base.yaml\n")
     assert load_job(str(tmp_path / "top.yaml")).seed == 5
 
 
 def test_a_recipe_extends_another(tmp_path):
     middle, top = tmp_path / "middle.yaml", tmp_path / "top.yaml"
-    middle.write_text("extends: quickstart\nset: {steps.0.keep: 0.5, seed: 3}\nbudget: {parameters: 1e5}\n")
+    middle.write_text("extends: quickstart-search\nset: {steps.0.keep: 0.5, seed: 3}\nbudget: {parameters: 1e5}\n")
     top.write_text(f"# On top.\nextends: {middle}\nname: top\nset: {{seed: 4}}\n")
-    job, base = load_job(str(top)), load_job("quickstart")
+    job, base = load_job(str(top)), load_job("quickstart-search")
     assert (job.name, job.seed, job.budget, job.steps[0].keep) == ("top", 4, BudgetOptions(parameters=1e5), 0.5)
     assert job.steps[1:] == base.steps[1:]
     complete = tmp_path / "complete.yaml"
@@ -194,9 +196,9 @@ def test_a_recipe_extends_another(tmp_path):
 EXTENSIONS = {
     "itself": ("extends: {path}\n", "extends itself"),
     "nothing there": ("extends: quickstar\n", "did you mean 'quickstart'"),
-    "no mapping": ("extends: quickstart\nset: [1]\n", "set: got a list, expected a mapping"),
+    "no mapping": ("extends: quickstart-search\nset: [1]\n", "set: got a list, expected a mapping"),
     "no place": (
-        "extends: quickstart\nset: {{steps.9.keep: 1}}\n",
+        "extends: quickstart-search\nset: {{steps.9.keep: 1}}\n",
         "set: got 'steps.9.keep', but the recipe has no such",
     ),
 }
@@ -213,7 +215,7 @@ def test_extensions_that_cannot_be(tmp_path, name):
 
 def test_all_mistakes_come_at_once():
     with pytest.raises(ConfigError) as error:
-        load_job("quickstart", ["seed=x", "steps.1.training.batch_size=0", "nmae=1"])
+        load_job("quickstart-search", ["seed=x", "steps.1.training.batch_size=0", "nmae=1"])
     for part in ("seed: got 'x'", "steps.1.training.batch_size: got 0", "nmae: unknown option, did you mean 'name'?"):
         assert part in str(error.value)
 
@@ -286,20 +288,20 @@ LATENT = [
 )
 def test_metrics_of_latents_and_of_content_are_checked_beforehand(changes, message):
     with pytest.raises(ConfigError, match=message):
-        load_job("quickstart", changes)
+        load_job("quickstart-search", changes)
 
 
 def test_metrics_can_be_named_for_a_run_whose_recipe_did_not():
     names = ["ppl_w_net", "projection_psnr_net", "fd_net_content"]
     changes = [f"metrics.against_real={names}", "metrics.content_mask={kind: ellipse}", "metrics.latent.num_pairs=9"]
-    job = load_job("quickstart", [*LATENT, *changes])
+    job = load_job("quickstart-search", [*LATENT, *changes])
     assert list(job.metrics.against_real) == names
     assert job.metrics.latent.num_pairs == 9
     assert Job(**job.model_dump(mode="json")) == job
 
 
 def test_setting_the_place_behind_the_last_step_appends_one():
-    job = load_job("quickstart", ["steps.4={kind: quantize}", NO_EXPORT])
+    job = load_job("quickstart-search", ["steps.4={kind: quantize}", NO_EXPORT])
     assert [step.kind for step in job.steps][-2:] == ["finetune", "quantize"]
 
 

@@ -49,7 +49,7 @@ NO_EXPORT = "exports=[]"
 
 
 def tiny(*changes: str) -> Job:
-    return load_job("quickstart", [*TINY, *changes])
+    return load_job("quickstart-search", [*TINY, *changes])
 
 
 def run(job: Job, directory: Path, stop=lambda: False) -> tuple[Outcome, list[str]]:
@@ -208,7 +208,16 @@ def test_a_checkpoint_is_a_teacher(straight, tmp_path):
 def test_a_signal_to_all_its_processes_stops_the_command(tmp_path):
     changes = [argument for change in TINY for argument in ("--set", change)]
     changes += ["--set", "teacher.train.training.num_images=4000", "--set", "num_workers=1"]
-    command = [sys.executable, "-m", "gancompress", "compress", "quickstart", "--out", str(tmp_path / "run"), *changes]
+    command = [
+        sys.executable,
+        "-m",
+        "gancompress",
+        "compress",
+        "quickstart-search",
+        "--out",
+        str(tmp_path / "run"),
+        *changes,
+    ]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment, start_new_session=True)
@@ -321,7 +330,7 @@ def test_a_disk_that_fills_up_anywhere_costs_one_line_and_no_bit(straight, tmp_p
     out = tmp_path / "run"
     disk = FullDisk(out, monkeypatch)
     changes = [argument for change in (*TINY, NO_EXPORT) for argument in ("--set", change)]
-    monkeypatch.setattr(sys, "argv", ["gancompress", "compress", "quickstart", "--out", str(out), *changes])
+    monkeypatch.setattr(sys, "argv", ["gancompress", "compress", "quickstart-search", "--out", str(out), *changes])
     for place in FULL_AT:
         disk.at = place
         with pytest.raises(SystemExit) as exit:
@@ -356,7 +365,7 @@ main()
 def test_what_the_system_refuses_to_write_is_one_line(straight, tmp_path):
     pytest.importorskip("resource")
     changes = [argument for change in TINY for argument in ("--set", change)]
-    command = ["-c", LIMITED, "train", "quickstart", "--out", str(tmp_path), *changes]
+    command = ["-c", LIMITED, "train", "quickstart-search", "--out", str(tmp_path), *changes]
     result = in_a_process_of_its_own(*command)
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()

@@ -271,7 +271,11 @@ JOB = [
 
 def test_jobs_train_sandwiches_and_resume_to_the_bit(tmp_path):
     def run(name: str, stop=lambda: False):
-        return Pipeline(load_job("quickstart", JOB), tmp_path / name, lambda _: None, stop).run().compressed.generator
+        return (
+            Pipeline(load_job("quickstart-search", JOB), tmp_path / name, lambda _: None, stop)
+            .run()
+            .compressed.generator
+        )
 
     straight = run("a").state
     asked = iter(range(99))
