@@ -69,3 +69,14 @@ def test_dead_unknowns_stay():
     assert change.isfinite().all()
     assert not change[:, 2].any()
     torch.testing.assert_close(change[1, 4], residual[1].mean(0))
+
+
+def test_a_ridge_that_rounding_makes_singular_is_no_candidate():
+    """Two equal inputs, far from 0: a small ridge vanishes beside their squares."""
+    same = 1e9 + torch.randn(1, 50, 1, dtype=torch.float64)
+    design = torch.cat([same, same, torch.ones(1, 50, 1)], 2).double()
+    equations = NormalEquations.of([(design, torch.randn(1, 50, 1, dtype=torch.float64))])
+    free = torch.tensor([False, False, True])
+    assert equations.solve(1e-8, free).isnan().all()
+    found = solve_with_held_out(equations, equations, free)
+    assert found.change.isfinite().all()

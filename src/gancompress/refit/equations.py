@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -76,6 +77,9 @@ class NormalEquations:
                 free: of the mean square).
             free: Unknowns without a penalty, [unknowns]: none, or the last one, which is multiplied with 1.
 
+        Returns:
+            [groups, unknowns, outputs]; NaN for a group whose matrix is singular in double precision.
+
         Source: Hoerl and Kennard, Ridge Regression, Technometrics 1970, equation 2.1.
         """
         squares = self.gram.diagonal(dim1=1, dim2=2)
@@ -84,8 +88,8 @@ class NormalEquations:
         scale = squares[:, ~free].clamp_min(0).mean(1)
         scale = torch.where(scale > 0, scale, 1.0)
         penalty = torch.where(free, 0.0, ridge * scale[:, None])
-        factor = torch.linalg.cholesky(self.gram + torch.diag_embed(penalty))
-        return torch.cholesky_solve(self.moments, factor)
+        factor, failed = torch.linalg.cholesky_ex(self.gram + torch.diag_embed(penalty))
+        return torch.cholesky_solve(self.moments, factor).masked_fill((failed != 0)[:, None, None], torch.nan)
 
     def residual_after(self, change: Tensor) -> float:
         """Return the sum of the squared residuals with a change."""
@@ -99,9 +103,13 @@ def solve_with_held_out(fitted: NormalEquations, held_out: NormalEquations, free
     Where every candidate makes that residual larger, nothing changes.
     """
     errors = {ridge: held_out.residual_after(fitted.solve(ridge, free)) for ridge in RIDGES}
+    errors = {ridge: error for ridge, error in errors.items() if math.isfinite(error)} or {RIDGES[-1]: math.inf}
     best = min(errors, key=errors.__getitem__)
     num_numbers = held_out.count * held_out.moments.shape[0] * held_out.moments.shape[2]
     before = held_out.squares / num_numbers
     if not errors[best] < held_out.squares:
         return Solution(torch.zeros_like(fitted.moments), None, before, before)
-    return Solution((fitted + held_out).solve(best, free), best, before, errors[best] / num_numbers)
+    change = (fitted + held_out).solve(best, free)
+    if not change.isfinite().all():
+        change = fitted.solve(best, free)
+    return Solution(change, best, before, errors[best] / num_numbers)
