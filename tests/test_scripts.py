@@ -65,3 +65,31 @@ def test_a_grid_of_what_networks_make_of_photographs(tmp_path):
     with Image.open(tmp_path / "grid.png") as grid:
         assert grid.width == 2 * 240 + 6  # two columns, five times larger
         assert grid.height > 2 * 160
+
+
+def test_three_students_of_a_teacher_from_photographs_alone(tmp_path):
+    for split, count in (("train", 8), ("test", 2)):
+        save_many(tmp_path / "photos" / split, count, height=40, width=48)
+    config = {"ngf": 8, "num_blocks": 1}
+    Generator.from_module(build("resnet", config), "resnet", config).save(tmp_path / "net")
+    small = ["--train", "train", "--test", "test", "--size", 32, "--images", 8, "--refit-images", 8]
+    small += ["--batch", 4, "--reduction", 2, "--workers", 0, "--out", tmp_path / "run"]
+    result = script("compress_cartoongan.py", tmp_path / "net", tmp_path / "photos", *small)
+    assert result.returncode == 0, result.stderr
+    rows = result.stdout.splitlines()[-3:]
+    assert [row.split("|")[1].strip() for row in rows] == [
+        "cut, fine-tuned",
+        "cut, refit, fine-tuned",
+        "cut, refit, fine-tuned with a discriminator",
+    ]
+
+
+def test_student_steps_of_two_source_trees_are_timed_in_turns(tmp_path):
+    config = {"ngf": 4}
+    network = build("resnet_6blocks", config)
+    Generator.from_module(network, "resnet_6blocks", config).save(tmp_path / "teacher")
+    tree, small = SCRIPTS.parent, ["--images", 8, "--passes", 2, "--rounds", 1, "--threads", 1]
+    small += ["--set", "data.image_size=32", "--set", "steps.0.student={family: resnet_6blocks, config: {ngf: 4}}"]
+    result = script("benchmark_training.py", tree, tree, "--teacher", tmp_path / "teacher", *small)
+    assert result.returncode == 0, result.stderr
+    assert [line.split("|")[2].strip() for line in result.stdout.splitlines()[-2:]] == ["first", "later"]
