@@ -215,5 +215,5 @@ def _spent(chosen: Candidate, plan: ChannelPlan, cost: float, budget: Budget) ->
     }
     note = f"{amount(cost, budget.unit)} of {amount(budget.limit, budget.unit)}"
     if wider:
-        note += f", {len(wider)} groups widened"
+        note += f", groups widened: {len(wider)}"
     return {"plan": chosen.text, "widened": wider, "unused_budget": 1 - cost / budget.limit, "note": note}
