@@ -18,11 +18,12 @@ import torch
 from gancompress.channels import trace
 from gancompress.cost import CostModel
 from gancompress.export.many import export_many
-from gancompress.latency import LatencyModel, LatencyTable, Target, rank_correlation, variants_of_space
+from gancompress.latency import LatencyModel, LatencyTable, Target, variants_of_space
 from gancompress.latency.learn import missing_of
 from gancompress.latency.measuring import time_files
 from gancompress.latency.parts import parts_of
 from gancompress.latency.table import key_of
+from gancompress.metrics import rank_correlation
 from gancompress.models.families import build, find_family
 from gancompress.models.generator import Generator
 from gancompress.steps.spaces import SpaceOptions

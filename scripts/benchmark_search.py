@@ -1,7 +1,7 @@
 """Where the time of a search candidate goes, and what the Frechet distance costs beside a general matrix square root.
 
-Prints Markdown tables. The search is that of the quickstart: its network with fresh weights, its drawn images. The two
-ways to the distance are timed turn by turn, so that their ratio holds on a noisy machine.
+Prints Markdown tables. The search is that of quickstart-search: its network with fresh weights, its drawn images. The
+two ways to the distance are timed turn by turn, so that their ratio holds on a noisy machine.
 """
 
 from __future__ import annotations

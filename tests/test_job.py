@@ -78,6 +78,10 @@ MISTAKES = {
         ["task=unpaired", "steps.2.metric=fd_x", "metrics.networks.x.path=x", "metrics.against_real=[psnr]"],
         r"metrics\.against_real: got 'psnr', which compares pairs, but the task has none",
     ),
+    "pairs in a search": (
+        ["task=unpaired", "steps.2.against=real", "metrics={}"],
+        r"steps\.2\.metric: got 'psnr', which compares pairs, but the task has none",
+    ),
     "a kind that is no name": (["steps.0.kind=[distill]"], r"kind: got \['distill'\], expected a kind of step"),
     "no targets": (
         ["data={kind: images, root: x, transform: {load_size: 16}}"],
@@ -168,7 +172,7 @@ def test_a_change_of_one_step_leaves_those_written_with_the_same_anchor():
 
 
 def test_without_pairs_nothing_is_compared_with_real_images_unasked():
-    changes = ["steps.2.against=teacher", "metrics={}"]
+    changes = ["metrics={}"]  # and the search compares with the teacher by default
     assert load_job("quickstart-search", changes).metrics.against_real == ("psnr", "ssim")
     assert load_job("quickstart-search", ["task=unpaired", *changes]).metrics.against_real == ()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from gancompress.metrics import rank_correlation
 from gancompress.models.families import build
 from gancompress.models.generator import Generator
 from tests.data.pictures import save_many
@@ -93,3 +94,67 @@ def test_student_steps_of_two_source_trees_are_timed_in_turns(tmp_path):
     result = script("benchmark_training.py", tree, tree, "--teacher", tmp_path / "teacher", *small)
     assert result.returncode == 0, result.stderr
     assert [line.split("|")[2].strip() for line in result.stdout.splitlines()[-2:]] == ["first", "later"]
+
+
+TINY_LEARNING = {
+    "distillation": {"lambda_gan": 0},
+    "training": {"num_images": 4, "batch_size": 2, "checkpoint_every": 4, "log_every": 4, "preview_every": 0},
+}
+TINY_SEARCH = {
+    "name": "tiny",
+    "task": "paired",
+    "data": {"kind": "procedural", "image_size": 16, "num_images": {"train": 8, "search": 4, "test": 4}},
+    "budget": {"reduction": 4},
+    "steps": [
+        {
+            "kind": "distill",
+            "student": {"family": "mobile_resnet_6blocks", "config": {"ngf": 8}},
+            "keep": 1.0,
+            **TINY_LEARNING,
+        },
+        {"kind": "supernet", "space": {"max_choices": 3, "multiple": 2}, **TINY_LEARNING},
+        {
+            "kind": "search",
+            "space": {"max_choices": 3, "multiple": 2},
+            "options": {"method": "random", "num_candidates": 2},
+        },
+        {"kind": "finetune", **TINY_LEARNING},
+    ],
+}
+
+
+def test_a_search_is_measured_by_correlations_and_over_seeds(tmp_path):
+    config = {"ngf": 8}
+    Generator.from_module(build("resnet_6blocks", config), "resnet_6blocks", config).save(tmp_path / "teacher")
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text(json.dumps({**TINY_SEARCH, "teacher": {"checkpoint": str(tmp_path / "teacher")}}))
+    where = (recipe, "--out", tmp_path / "out")
+
+    result = script("measure_search.py", "correlation", *where, "--num-plans", 4, "--few-images", 2)
+    assert result.returncode == 0, result.stderr
+    assert "| ssim to teacher, 2 images | " in result.stdout
+    found = json.loads((tmp_path / "out" / "correlation.json").read_text())
+    before, after = ([plan[when] for plan in found["plans"]] for when in ("before", "after"))
+    expected = rank_correlation([each["psnr to real"] for each in before], [each[found["truth"]] for each in after])
+    assert len(before) == 4
+    assert found["correlation"]["psnr to real"]["spearman"] == expected
+
+    result = script("measure_search.py", "compare", *where, "--seeds", 1)
+    assert result.returncode == 0, result.stderr
+    found = json.loads((tmp_path / "out" / "compare.json").read_text())["compared"]
+    assert set(found) == {
+        "searched", "random at the budget", "uniform", "uniform, no supernet", "uniform from the start",
+    }  # fmt: skip
+    assert all(0.9 <= results[0]["share of the budget"] <= 1 for results in found.values())
+    assert "searched minus uniform, ssim to teacher: " in result.stdout
+
+
+def test_what_a_search_is_measured_on_must_have_a_teacher_and_the_four_steps(tmp_path):
+    result = script("measure_search.py", "compare", "quickstart-search", "--out", tmp_path / "out")
+    assert result.returncode == 2
+    assert "quickstart-search: got a recipe that trains its teacher, expected a trained one; add --set" in result.stderr
+    checkpoint = f"teacher={{checkpoint: {tmp_path / 'teacher'}}}"
+    Generator.from_module(build("resnet_6blocks", {"ngf": 8}), "resnet_6blocks", {"ngf": 8}).save(tmp_path / "teacher")
+    result = script("measure_search.py", "compare", "quickstart", "--out", tmp_path / "out", "--set", checkpoint)
+    assert result.returncode == 2
+    assert "steps: got distill, expected distill, supernet, search, finetune" in result.stderr

@@ -327,7 +327,7 @@ class Job(Options):
         named = {f"metrics.{place}": getattr(self.metrics, place) for place in ("against_real", "against_teacher")}
         searches = {f"steps.{n}.metric": step for n, step in enumerate(self.steps) if isinstance(step, Search)}
         named |= {place: (step.metric,) for place, step in searches.items()}
-        to_teacher = {place for place, step in searches.items() if step.against == "teacher"}
+        to_teacher = {place for place, step in searches.items() if self._compares_with_teacher(step)}
         wrong = []
         for place, name in ((place, name) for place, names in named.items() for name in names):
             try:
@@ -345,6 +345,13 @@ class Job(Options):
         if wrong:
             raise ValueError("; ".join(wrong))
         return self
+
+    def _compares_with_teacher(self, step: Search) -> bool:
+        try:
+            metric, _ = find_metric(step.metric, self.metrics.networks)
+        except MetricError:
+            return False  # which is reported elsewhere
+        return step.compares_with(metric) == "teacher"
 
     def _misfit_of_latents(self, name: str, place: str, to_teacher: Container[str]) -> Iterator[str]:
         if not isinstance(self.task, LatentOptions) and self.task != "latent":

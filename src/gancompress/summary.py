@@ -34,6 +34,7 @@ from gancompress.report import (
     MacFacts,
     MetricValue,
     NetworkFacts,
+    RankFacts,
     Report,
     Samples,
     SearchFacts,
@@ -195,7 +196,9 @@ def _step(record: Mapping[str, Any], directory: Path) -> StepFacts:
 
 def _search(facts: Mapping[str, Any]) -> SearchFacts:
     candidates = [Candidate(**candidate) for candidate in facts["candidates"]]
-    return SearchFacts(**{**facts, "candidates": candidates})
+    found = facts.get("agreement")
+    agreement = found and RankFacts(**{**found, **{name: tuple(found[name]) for name in found if "interval" in name}})
+    return SearchFacts(**{**facts, "candidates": candidates, "agreement": agreement})
 
 
 def _export(report: ExportReport, directory: Path, tried: Sequence[TriedFile], speed: FileSpeed | None) -> ExportFacts:

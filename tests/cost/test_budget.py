@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random as random_module
+
 import pytest
 
 from gancompress.channels import trace
-from gancompress.cost import CostModel, widest_plan
+from gancompress.cost import CostModel, filled_plan, widest_plan
 from gancompress.errors import BudgetError
 from tests.channels.cases import make
 
@@ -42,3 +44,16 @@ def test_an_infeasible_budget_says_the_smallest_reachable_cost(graph):
     smallest = cost.macs(graph.smallest_plan()).true
     with pytest.raises(BudgetError, match=f"got 1,000 MACs, but the smallest reachable cost is {smallest:,} MACs"):
         widest_plan(graph, lambda plan: cost.macs(plan).true, 1000)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_plan_is_filled_until_nothing_wider_fits(graph, seed):
+    cost, random = CostModel(graph), random_module.Random(seed)
+    plan = graph.plan({name: random.choice(group.choices) for name, group in graph.groups.items()})
+    budget = 1.3 * cost.macs(plan).true
+    filled = filled_plan(graph, lambda plan: cost.macs(plan).true, budget, plan)
+    assert cost.macs(filled).true <= budget
+    for name, group in graph.groups.items():
+        assert filled.widths[name] >= plan.widths[name]
+        wider = [choice for choice in group.choices if choice > filled.widths[name]]
+        assert not wider or cost.macs(graph.plan({**filled.widths, name: wider[0]})).true > budget

@@ -19,7 +19,6 @@ from gancompress.latency import (
     learn_latency,
     measure_network,
     measuring,
-    rank_correlation,
     variants_of_graph,
     variants_of_space,
 )
@@ -140,12 +139,6 @@ def test_networks_that_macs_explain_are_predicted_by_macs(graph):
     assert model.basis.startswith("MACs")
     assert model.at(other) == pytest.approx(2.0 + cost.macs(other).true / 1e5)
     assert str(model).endswith(f"rank correlation 1.000 on {len(drawn)} networks")
-
-
-def test_rank_correlation():
-    assert rank_correlation([1, 2, 3, 4], [10, 20, 30, 25]) == pytest.approx(0.8)  # 1 - 6 * 2 / (4 * 15)
-    assert rank_correlation([1, 2, 2, 3], [1, 2, 2, 3]) == pytest.approx(1)
-    assert rank_correlation([1, 2, 3], [3, 2, 1]) == pytest.approx(-1)
 
 
 def test_what_is_missing_is_measured_once(generator, graph, clock, tmp_path):

@@ -10,6 +10,7 @@ from gancompress.report import (
     MacFacts,
     MetricValue,
     NetworkFacts,
+    RankFacts,
     Report,
     Samples,
     SearchFacts,
@@ -79,6 +80,10 @@ FULL = Report(
         cost_name="MACs (true)",
         candidates=[Candidate("8_8", 2e9, 31.0), Candidate("16_32", 4.95e9, 25.5, True), Candidate("16_16", 5e9, 29.0)],
         budget=5.5e9,
+        final_cost=5.25e9,
+        num_compared=2,
+        num_undecided=1,
+        agreement=RankFacts(0.5, 0.25, (-0.5, 1.0), (-0.25, 0.75), 12),
     ),
     samples=Samples("samples.png", "Input, teacher and compressed"),
     exports=[

@@ -46,7 +46,16 @@ def work(
     options: dict[str, Any], storage: Path | str | None, evaluate: Callable[[ChannelPlan], dict[str, float]] = distance
 ) -> SearchResult:
     """A search of the small space, the same call for every process."""
-    return search(SMALL, cost, 900.0, evaluate, FID, SearchOptions(**options), storage=storage, seed=3)
+    return search(
+        SMALL,
+        cost,
+        900.0,
+        evaluate,
+        FID,
+        SearchOptions(**{"budget_tolerance": 1.0, **options}),
+        storage=storage,
+        seed=3,
+    )
 
 
 def evaluated(log: Path) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from gancompress.errors import BudgetError, ConfigError
-from gancompress.search import Objective, SearchOptions, search
+from gancompress.search import Objective, SearchOptions, plans_at_budget, search
 from gancompress.search.affordable import AffordablePlans
 
 from .problems import (
@@ -34,7 +34,7 @@ AFFORDABLE = {SMALL.text(values) for values in product(*SMALL.choices) if cost(S
 
 
 def options(method: str, **others) -> SearchOptions:
-    return SearchOptions(method=method, **{"population": 8, "num_candidates": 40, **others})
+    return SearchOptions(method=method, **{"population": 8, "num_candidates": 40, "budget_tolerance": 1.0, **others})
 
 
 def texts(result) -> list[str]:
@@ -341,6 +341,51 @@ def test_a_random_plan_at_the_budget_that_does_not_exist_is_refused():
         search(SMALL, cost, budget, distance, FID, options, storage=None)
     with pytest.raises(ConfigError, match="got no budget, expected one for a random plan at the budget"):
         search(SMALL, cost, None, distance, FID, options, storage=None)
+
+
+@pytest.mark.parametrize("method", ["random", "evolutionary"])
+@pytest.mark.parametrize("fraction", [0.12, 0.3, 0.6])
+def test_candidates_are_proposed_close_to_the_budget(method, fraction):
+    budget = fraction * cost(LARGE.plan(LARGE.largest))
+    settings = SearchOptions(method=method, population=8, num_candidates=40)
+    found = search(LARGE, cost, budget, distance, FID, settings, storage=None)
+    assert len(found.candidates) == 40
+    assert all(candidate.cost <= budget for candidate in found.candidates)
+    plans = AffordablePlans(LARGE, cost, budget)
+    below = [candidate for candidate in found.candidates if candidate.cost < 0.98 * budget]
+    assert len(below) <= 4
+    assert not any(plans.fits(wider) for candidate in below for wider in LARGE.wider(candidate.values))
+
+
+def test_a_plan_below_the_budget_is_proposed_only_where_no_choice_is_wider():
+    budget = 900.0
+    settings = SearchOptions(method="random", num_candidates=200)
+    found = search(SMALL, cost, budget, distance, FID, settings, storage=None)
+    plans = AffordablePlans(SMALL, cost, budget)
+    affordable = [values for values in product(*SMALL.choices) if plans.fits(values)]
+    expected = {
+        values
+        for values in affordable
+        if plans.cost(values) >= 0.98 * budget or not any(map(plans.fits, SMALL.wider(values)))
+    }
+    assert {candidate.values for candidate in found.candidates} == expected  # all of them, and nothing else
+    assert 1 < len(expected) < len(affordable)
+
+
+def test_random_plans_at_a_budget_differ_and_spend_it():
+    budget = 0.3 * cost(LARGE.plan(LARGE.largest))
+    found = plans_at_budget(LARGE, cost, budget, 20, tolerance=0.02)
+    assert len(set(found)) == 20
+    assert all(0.98 * budget <= cost(LARGE.plan(values)) <= budget for values in found)
+    assert found == plans_at_budget(LARGE, cost, budget, 20, tolerance=0.02)
+    assert found != plans_at_budget(LARGE, cost, budget, 20, tolerance=0.02, seed=1)
+
+
+def test_too_few_plans_at_a_budget_are_refused():
+    smallest = cost(SMALL.plan(SMALL.smallest))
+    message = r"search: got 1 plans that cost 212 parameters to 216 parameters, expected 2; raise budget_tol"
+    with pytest.raises(BudgetError, match=message):
+        plans_at_budget(SMALL, cost, smallest, 2, tolerance=0.02, unit="parameters")
 
 
 def test_what_candidates_took_is_kept_with_them(tmp_path):

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
+
 import pytest
 import torch
+from scipy import stats
+from torch import nn
 
+from gancompress.cost import CostModel
 from gancompress.data.kinds.procedural import ProceduralSet
 from gancompress.errors import BudgetError, ConfigError, ExportError, Interrupted
 from gancompress.latency import Target
+from gancompress.metrics import NetworkSpec, find_metric, psnr
 from gancompress.search import SearchOptions
-from gancompress.steps import Budget, Search
-from gancompress.steps import search as search_step
+from gancompress.steps import Budget, Search, candidates
+from gancompress.steps.candidates import CandidateNetworks, Proxy
 from gancompress.steps.spaces import SpaceOptions
 from tests.steps.small_work import macs_of, make_context, make_work, same_weights
 
@@ -50,7 +57,7 @@ def test_the_best_candidate_is_cut_out_and_its_time_is_told(tmp_path):
     (chosen,) = [candidate for candidate in candidates if candidate["chosen"]]
     assert chosen["value"] == max(candidate["value"] for candidate in candidates)
     assert chosen["plan"] == facts["plan"]
-    assert macs_of(found, context) == chosen["cost"] <= budget.limit
+    assert chosen["cost"] <= macs_of(found, context) == facts["search"]["final_cost"] <= budget.limit
     parts = {"cost", "materialise", "recalibration", "loading", "generation", "features", "distance"}
     assert set(facts["candidate_seconds"][0]) == {*parts, "reference"}
     assert all(set(seconds) - {"cost"} == parts - {"cost"} for seconds in facts["candidate_seconds"][1:])
@@ -86,14 +93,14 @@ def test_a_stopped_search_goes_on_with_the_times_of_its_candidates(tmp_path):
 def test_a_random_plan_at_the_budget_is_one_option_away_and_measures_nothing(tmp_path, drawn, monkeypatch):
     work = make_work()
     budget = budget_of(work, tmp_path)
-    monkeypatch.setattr(search_step, "Evaluation", None)  # would fail if it were used
+    monkeypatch.setattr(candidates, "Evaluation", None)  # would fail if it were used
     context = make_context(tmp_path / "search", budget)
     drawn.clear()
     found = step(method="random_at_budget", budget_tolerance=0.1).run(work, context)
     assert all(split == "test" for split, _ in drawn)  # examples for tracing
     assert 0.9 * budget.limit <= macs_of(found, context) <= budget.limit
     assert "search" not in found.facts
-    assert found.facts["note"].startswith("a random plan, not judged: ")
+    assert found.facts["note"].startswith("a random plan, not measured; ")
     again = step(method="random_at_budget", budget_tolerance=0.1).run(work, make_context(tmp_path / "again", budget))
     assert again.facts["plan"] == found.facts["plan"]
     assert same_weights(again.generator, found.generator)
@@ -166,3 +173,142 @@ def test_ctrl_c_while_layers_are_timed_is_no_error(tmp_path, monkeypatch, stoppe
     monkeypatch.setattr("gancompress.latency.learn.times_of", ended)
     with pytest.raises(Interrupted if stopped else ExportError):
         step().run(make_work(), make_context(tmp_path / "search", LATENCY, stop=lambda: stopped))
+
+
+def test_the_record_says_how_sure_the_choice_is_and_how_much_of_the_budget_is_left(tmp_path):
+    work = make_work()
+    budget = budget_of(work, tmp_path)
+    context = make_context(tmp_path / "search", budget)
+    found = step(num_candidates=6).run(work, context)
+    facts = found.facts
+    assert facts["unused_budget"] == pytest.approx(1 - macs_of(found, context) / budget.limit)
+    assert 0 <= facts["unused_budget"] < 0.02
+    chosen = next(each for each in facts["search"]["candidates"] if each["chosen"])
+    values = {each["plan"]: each["value"] for each in facts["search"]["candidates"]}
+    assert {each["plan"] for each in facts["differences"]} == set(values) - {chosen["plan"]}
+    for each in facts["differences"]:
+        assert each["value"] == pytest.approx(values[each["plan"]] - chosen["value"])
+        assert each["low"] <= each["value"] <= each["high"]
+    undecided = sum(each["low"] <= 0 <= each["high"] for each in facts["differences"])
+    assert (facts["search"]["num_compared"], facts["search"]["num_undecided"]) == (5, undecided)
+    assert f"{undecided} of the 5 next best cannot be told from the chosen one" in facts["note"]
+
+
+def test_what_the_best_plan_leaves_of_the_budget_widens_single_groups(tmp_path):
+    work = make_work()
+    budget = budget_of(work, tmp_path)
+    context = make_context(tmp_path / "search", budget)
+    found = step(num_candidates=1, budget_tolerance=1.0).run(work, context)
+    graph = context.graph(work.generator, multiple=2, minimum=2)
+    space = SPACE.of(work.generator, graph)
+    plan, cost = space.plan(space.parse(found.facts["plan"])), CostModel(graph)
+    assert cost.macs(plan).true < 0.98 * budget.limit  # a plan as drawn
+    filled = {**plan.widths, **{name: width for name, (_, width) in found.facts["widened"].items()}}
+    assert macs_of(found, context) == cost.macs(graph.plan(filled)).true > 0.98 * budget.limit
+    assert all(plan.widths[name] == before < after for name, (before, after) in found.facts["widened"].items())
+    assert f"groups widened: {len(found.facts['widened'])}" in found.facts["note"]
+
+
+@pytest.mark.parametrize("of", ["parameters", "bytes"])
+def test_other_budgets_are_spent_too(tmp_path, of):
+    work = make_work()
+    graph = make_context(tmp_path / "measuring", None).graph(work.generator)
+    budget = Budget(0.3 * Budget(math.inf, of).cost(graph)(graph.full_plan()), of)
+    found = step(num_candidates=3).run(work, make_context(tmp_path / "search", budget))
+    narrow = make_context(tmp_path / "measuring", None).graph(found.generator)
+    assert 0.95 * budget.limit <= Budget(math.inf, of).cost(narrow)(narrow.full_plan()) <= budget.limit
+
+
+@pytest.mark.parametrize(("against", "used"), [(None, "teacher"), ("teacher", "teacher"), ("real", "real")])
+def test_candidates_are_compared_with_the_teacher_by_default(tmp_path, against, used):
+    work = make_work()
+    budget = budget_of(work, tmp_path)
+    context = make_context(tmp_path / "search", budget)
+    found = step(num_candidates=1).model_copy(update={"against": against}).run(work, context)
+    (candidate,) = found.facts["search"]["candidates"]
+    networks = CandidateNetworks(work, SPACE, budget, 1, context)
+    network = networks.network(networks.space.plan(networks.space.parse(candidate["plan"])))
+    values = []
+    with torch.no_grad():
+        for batch in context.images("search", 4):
+            reference = work.generator.build()(batch["input"]) if used == "teacher" else batch["target"]
+            values.append(psnr(network(batch["input"]), reference))
+    assert candidate["value"] == pytest.approx(float(torch.cat(values).mean()), abs=1e-3)
+
+
+@pytest.mark.parametrize(("metric", "used"), [("psnr", "teacher"), ("fd_x", "teacher"), ("miou_x", "real")])
+def test_metrics_that_compare_nothing_with_a_teacher_take_real_images(metric, used):
+    found, _ = find_metric(metric, {"x": NetworkSpec(Path("x"))})
+    assert Search(metric=metric).compares_with(found) == used
+
+
+class Noisy(nn.Module):
+    """Adds noise of its own to what it is given."""
+
+    def forward(self, x):
+        return x + 0.1 * torch.randn_like(x)
+
+
+def test_every_candidate_gets_the_same_noise(tmp_path):
+    work = make_work()
+    context = make_context(tmp_path / "search", budget_of(work, tmp_path))
+    proxy = Proxy(work, "psnr", "real", None, context)
+    torch.manual_seed(0)
+    first = proxy.of(Noisy())
+    before = torch.get_rng_state()
+    assert proxy.of(Noisy()) == first
+    assert torch.equal(torch.get_rng_state(), before)  # and takes from nobody else's numbers
+
+
+VERIFY = {
+    "num_plans": 4,
+    "distillation": {"lambda_gan": 0, "lambda_features": 0},
+    "training": {"num_images": 2, "batch_size": 1, "checkpoint_every": 1, "log_every": 1, "preview_every": 0},
+}
+
+
+def verified_step() -> Search:
+    return Search(**{**dict(step(num_candidates=2)), "verify": VERIFY})
+
+
+def test_the_proxy_is_checked_by_fine_tuning_random_plans(tmp_path):
+    work = make_work()
+    budget = budget_of(work, tmp_path)
+    found = verified_step().run(work, make_context(tmp_path / "search", budget))
+    verified, agreement = found.facts["verified"], found.facts["agreement"]
+    assert len({each["plan"] for each in verified}) == 4
+    assert all(each["before"]["psnr"] != each["after"]["psnr"] for each in verified)
+    before, after = ([each[when]["psnr"] for each in verified] for when in ("before", "after"))
+    assert agreement["spearman"] == pytest.approx(stats.spearmanr(before, after).statistic)
+    assert agreement["kendall"] == pytest.approx(stats.kendalltau(before, after).statistic)
+    assert found.facts["search"]["agreement"] == agreement
+    assert "psnr before and after fine-tuning 4 plans: Spearman" in found.facts["note"]
+    # the check changes nothing of what the search finds
+    without = step(num_candidates=2).run(work, make_context(tmp_path / "without", budget))
+    assert same_weights(found.generator, without.generator)
+    assert without.facts["search"]["agreement"] is None
+
+
+def test_a_stopped_check_goes_on_with_the_plans_that_are_left(tmp_path):
+    work = make_work()
+    budget = budget_of(work, tmp_path)
+    whole = verified_step().run(work, make_context(tmp_path / "whole", budget))
+    results = tmp_path / "search" / "verify"
+
+    def two_are_finished() -> bool:
+        return len(list(results.glob("*/result.json"))) == 2
+
+    with pytest.raises(Interrupted):
+        verified_step().run(work, make_context(tmp_path / "search", budget, stop=two_are_finished))
+    written = {file: file.stat().st_mtime_ns for file in results.glob("*/result.json")}
+    assert len(written) == 2
+    resumed = verified_step().run(work, make_context(tmp_path / "search", budget))
+    assert resumed.facts["verified"] == whole.facts["verified"]
+    assert all(file.stat().st_mtime_ns == time for file, time in written.items())
+
+
+def test_a_check_without_a_proxy_or_with_too_few_plans_is_refused():
+    with pytest.raises(ConfigError, match=r"verify: got options\.method random_at_budget, which measures no plan"):
+        Search(options={"method": "random_at_budget"}, verify=VERIFY)
+    with pytest.raises(ConfigError, match=r"verify\.num_plans: got 3"):
+        Search(verify={**VERIFY, "num_plans": 3})

@@ -1,6 +1,6 @@
 """Cost: MACs, parameters and memory, by a closed form over the channel graph and by running the network once."""
 
-from gancompress.cost.budget import amount, widest_plan
+from gancompress.cost.budget import amount, filled_plan, widest_plan
 from gancompress.cost.closed_form import Cost, CostModel
 from gancompress.cost.conventions import CONVENTIONS, Convention, Macs
 from gancompress.cost.measured import LayerCost, MeasuredCost, measure
@@ -14,6 +14,7 @@ __all__ = [
     "Macs",
     "MeasuredCost",
     "amount",
+    "filled_plan",
     "measure",
     "widest_plan",
 ]

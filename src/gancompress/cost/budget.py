@@ -33,7 +33,7 @@ def widest_plan(
             "raise the budget, or allow smaller minimum widths"
         )
     plan = _widest_uniform(graph, measure, budget)
-    return plan if graph.slots else _fill(graph, measure, budget, plan)
+    return plan if graph.slots else filled_plan(graph, measure, budget, plan)
 
 
 def amount(cost: float, unit: str) -> str:
@@ -53,9 +53,19 @@ def _widest_uniform(graph: ChannelGraph, measure: Callable[[ChannelPlan], float]
     return graph.uniform_plan(fractions[low])
 
 
-def _fill(
+def filled_plan(
     graph: ChannelGraph, measure: Callable[[ChannelPlan], float], budget: float, plan: ChannelPlan
 ) -> ChannelPlan:
+    """Widen a plan, one group after the other, until no group can be widened within the budget.
+
+    The group that keeps the smallest fraction of its channels comes first, and is widened by one legal width.
+
+    Args:
+        graph: The graph; its legal widths are taken.
+        measure: Cost of a plan, growing with its widths.
+        budget: The cost not to exceed, in the unit of ``measure``.
+        plan: A plan within the budget.
+    """
     open_groups = [group for group in graph.groups.values() if plan.widths[group.name] < group.size]
     while open_groups:
         group = min(open_groups, key=lambda g: plan.widths[g.name] / g.size)

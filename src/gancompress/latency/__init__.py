@@ -3,7 +3,7 @@
 from gancompress.latency.device import RUNTIMES, LatencyRuntime, Target
 from gancompress.latency.learn import learn_latency
 from gancompress.latency.measuring import measure_network
-from gancompress.latency.model import LatencyModel, ModelError, rank_correlation
+from gancompress.latency.model import LatencyModel, ModelError
 from gancompress.latency.ranking import Ranked, rank
 from gancompress.latency.table import LatencyTable
 from gancompress.latency.variants import Variants, variants_of_graph, variants_of_space
@@ -20,7 +20,6 @@ __all__ = [
     "learn_latency",
     "measure_network",
     "rank",
-    "rank_correlation",
     "variants_of_graph",
     "variants_of_space",
 ]

@@ -13,6 +13,7 @@ from gancompress.channels import ChannelGraph, ChannelPlan
 from gancompress.cost import CostModel
 from gancompress.latency.parts import Part
 from gancompress.latency.table import LatencyTable
+from gancompress.metrics import rank_correlation
 
 
 @dataclass(frozen=True)
@@ -126,20 +127,6 @@ class _Grid:
         for axis, width in zip(self._axes, widths, strict=True):
             values = np.apply_along_axis(lambda line, a=axis, w=width: np.interp(w, a, line), 0, values)
         return float(values)
-
-
-def rank_correlation(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray) -> float:
-    """Spearman's rank correlation; equal values share their mean rank. Not a number where one side is constant."""
-    ranks = [_ranks(np.asarray(values, dtype=float)) for values in (a, b)]
-    first, second = (rank - rank.mean() for rank in ranks)
-    norm = float(np.sqrt((first @ first) * (second @ second)))
-    return float(first @ second) / norm if norm else float("nan")
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return (last - (counts - 1) / 2)[inverse]
 
 
 def _fitted(known: np.ndarray, measured: np.ndarray) -> np.ndarray:

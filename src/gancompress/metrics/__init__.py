@@ -10,6 +10,7 @@ from gancompress.metrics.kernel_distance import kernel_distance
 from gancompress.metrics.pairs import psnr, structural_similarity
 from gancompress.metrics.precision_recall import precision_recall
 from gancompress.metrics.protocols import SEGMENTATION_PROTOCOLS, SegmentationProtocol
+from gancompress.metrics.ranks import RankAgreement, kendall_tau, rank_agreement, rank_correlation
 from gancompress.metrics.reference_cache import ReferenceCache, content_digest, read_statistics, reference_key
 from gancompress.metrics.registry import (
     METRICS,
@@ -43,6 +44,7 @@ __all__ = [
     "MetricResult",
     "NetworkSpec",
     "PairMetric",
+    "RankAgreement",
     "ReferenceCache",
     "SegmentationNetwork",
     "SegmentationProtocol",
@@ -53,6 +55,7 @@ __all__ = [
     "find_metric",
     "find_perceptual",
     "frechet_distance",
+    "kendall_tau",
     "kernel_distance",
     "load_classifier",
     "load_feature_network",
@@ -60,6 +63,8 @@ __all__ = [
     "precision_recall",
     "psnr",
     "quantize",
+    "rank_agreement",
+    "rank_correlation",
     "read_statistics",
     "reference_key",
     "resize",

@@ -148,14 +148,49 @@ class Candidate(_Facts):
 
 
 @dataclass(frozen=True)
+class RankFacts(_Facts):
+    """Rank correlation of the search's metric before and after fine-tuning, over plans at the budget.
+
+    Attributes:
+        spearman: Spearman's rho.
+        kendall: Kendall's tau-b.
+        spearman_interval: 95 % interval over the choice of plans.
+        kendall_interval: The same.
+        num_pairs: How many plans.
+    """
+
+    spearman: float
+    kendall: float
+    spearman_interval: tuple[float, float]
+    kendall_interval: tuple[float, float]
+    num_pairs: int
+
+
+@dataclass(frozen=True)
 class SearchFacts(_Facts):
-    """What the search saw: ``metric`` against ``cost_name``, and the largest cost that it could choose."""
+    """What the search saw: ``metric`` against ``cost_name``.
+
+    Attributes:
+        metric: The metric that decided.
+        better: Which direction of it is the good one.
+        cost_name: Unit of the costs.
+        candidates: The plans that were measured.
+        budget: The largest cost that it could choose.
+        final_cost: Cost of the network that was cut, the chosen plan widened up to the budget.
+        num_compared: Next best candidates that were compared with the chosen one, image by image.
+        num_undecided: Those of them whose 95 % interval of the difference holds 0.
+        agreement: How far the metric's order holds after fine-tuning, where that was measured.
+    """
 
     metric: str
     better: Better
     cost_name: str
     candidates: list[Candidate]
     budget: float | None = None
+    final_cost: float | None = None
+    num_compared: int = 0
+    num_undecided: int = 0
+    agreement: RankFacts | None = None
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
-"""The quality-cost front of a search."""
+"""The quality-cost front of a search, and how far its choice can be trusted."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gancompress.report.data import Better, Candidate
+from gancompress.report.data import Better, Candidate, SearchFacts
 
 
 def pareto_front(candidates: Iterable[Candidate], better: Better) -> list[Candidate]:
@@ -20,3 +20,29 @@ def pareto_front(candidates: Iterable[Candidate], better: Better) -> list[Candid
         if not front or sign * candidate.value < sign * front[-1].value:
             front.append(candidate)
     return front
+
+
+def certainty(search: SearchFacts) -> list[str]:
+    """Sentences on what the search left of the budget, on its noise, and on what its metric says of the end."""
+    sentences = []
+    if search.final_cost is not None and search.budget:
+        sentences.append(f"The network spends {100 * search.final_cost / search.budget:.1f} % of the budget.")
+    if search.num_compared:
+        sentences.append(
+            f"{search.num_undecided} of the {search.num_compared} next best plans cannot be told from the chosen one: "
+            f"the 95 % interval of the difference in {search.metric} over the images holds 0."
+        )
+    if search.agreement is not None:
+        found = search.agreement
+        spearman, kendall = (
+            f"{value:.2f} (95 % interval {low:.2f} to {high:.2f})"
+            for value, (low, high) in (
+                (found.spearman, found.spearman_interval),
+                (found.kendall, found.kendall_interval),
+            )
+        )
+        sentences.append(
+            f"Rank correlation of {search.metric} before and after fine-tuning, over {found.num_pairs} random plans at "
+            f"the budget: Spearman {spearman}, Kendall {kendall}."
+        )
+    return sentences

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from gancompress.report import comparison, wording
 from gancompress.report.data import COMPRESSED, TEACHER, Report, Samples
-from gancompress.report.front import pareto_front
+from gancompress.report.front import certainty, pareto_front
 from gancompress.report.plots import front_svg, loss_svgs
 
 
@@ -51,6 +51,7 @@ def render_html(report: Report, directory: Path) -> str:
         groups=comparison.comparison(report),
         environment=wording.environment_rows(report.environment),
         front=pareto_front(report.search.candidates, report.search.better) if report.search else [],
+        certainty=certainty(report.search) if report.search else [],
         front_plots=_front_plots(report),
         curves=[_curves(report, index) for index in range(len(report.steps))],
         samples_uri=_data_uri(report.samples, directory),

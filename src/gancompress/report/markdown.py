@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from gancompress.report.comparison import TRIED_HEAD, Cell, comparison, headline, times_faster, tried_rows
 from gancompress.report.data import ExportFacts, Report, Samples, SearchFacts, StepFacts
-from gancompress.report.front import pareto_front
+from gancompress.report.front import certainty, pareto_front
 from gancompress.report.wording import MISSING, compact, duration, environment_rows, significant
 
 
@@ -102,6 +102,7 @@ def _search(search: SearchFacts | None) -> list[str]:
     ]
     return [
         f"{len(search.candidates)} plans measured, {len(front)} of them on the Pareto front; budget: {budget}.",
+        *([" ".join(map(_text, sentences))] if (sentences := certainty(search)) else []),
         _table(("plan", search.cost_name, f"{search.metric}, {search.better} is better", ""), rows),
     ]
 

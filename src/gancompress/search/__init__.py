@@ -1,5 +1,6 @@
 """Search: which plan of a space is the best within a budget. Evaluates no network itself."""
 
+from gancompress.search.affordable import plans_at_budget
 from gancompress.search.masks import GeneticOptions, MaskSpace, next_generation
 from gancompress.search.options import Objective, SearchOptions
 from gancompress.search.result import Candidate, SearchResult, pareto_front
@@ -20,5 +21,6 @@ __all__ = [
     "Values",
     "next_generation",
     "pareto_front",
+    "plans_at_budget",
     "search",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+import math
+from collections.abc import Callable, Container, Sequence
 from functools import lru_cache
 from itertools import islice
 
@@ -14,7 +15,7 @@ from gancompress.errors import BudgetError, ConfigError
 from gancompress.search.space import SearchSpace, Values
 
 _MOST_PLANS = 1_000_000
-_NARROWED_DRAWS = 20
+_BROUGHT_DRAWS = 30
 _AT_BUDGET_DRAWS = 2_000
 _AT_BUDGET_WALKS = 200
 
@@ -65,22 +66,43 @@ class AffordablePlans:
         return plans
 
     def first_new(
-        self, draw: Callable[[], Values], taken: Container[Values], generator: torch.Generator, num_draws: int = 1_000
+        self,
+        draw: Callable[[], Values],
+        taken: Container[Values],
+        generator: torch.Generator,
+        num_draws: int = 1_000,
+        tolerance: float = 1.0,
     ) -> Values | None:
-        """The first draw that is within the budget and not taken; None where every affordable plan is taken.
+        """The first draw that spends the budget and is not taken; None where every such plan is taken.
 
-        Where num_draws do not bring one, some are narrowed, one random slot after the other, until they are within the
-        budget; where that does not help either, the plans are gone through from the smallest. So it always ends.
+        A plan spends the budget if it costs at most the budget, and less by no more than a fraction of it, or if it
+        has no slot that could be one choice wider. Where num_draws do not bring one, some are brought there: narrowed,
+        one random slot after the other, until they are within the budget, then widened in the same way. Where that
+        does not help either, all plans are gone through from the smallest. So it always ends.
+
+        Args:
+            draw: Draws a plan.
+            taken: Plans to leave out.
+            generator: Decides which slots are narrowed and widened.
+            num_draws: Draws that are taken or rejected as they are.
+            tolerance: How far below the budget the cost may lie, as a fraction of the budget; with 1 every plan
+                within the budget will do.
         """
+        floor = self._floor(tolerance)
         for _ in range(num_draws):
             values = draw()
-            if values not in taken and self.fits(values):
+            if values not in taken and self.fits(values) and self.cost(values) >= floor:
                 return values
-        for _ in range(_NARROWED_DRAWS):
-            values = self._narrowed(draw(), generator)
-            if values not in taken:
+        brought = (self._brought(draw(), floor, generator) for _ in range(_BROUGHT_DRAWS))
+        below = []
+        for values in (values for values in brought if values not in taken):
+            if self.cost(values) >= floor:
                 return values
-        return next((values for values in self.space.within(self.fits) if values not in taken), None)
+            below.append(values)
+        if below:
+            return max(below, key=self.cost)
+        left = (values for values in self.space.within(self.fits) if values not in taken)
+        return next((values for values in left if self._spends(values, floor)), None)
 
     def at_budget(self, draw: Callable[[], Values], tolerance: float, generator: torch.Generator) -> Values:
         """A random plan that costs at most the budget, and less by no more than a fraction of it.
@@ -100,14 +122,14 @@ class AffordablePlans:
         """
         if self.budget is None:
             raise ConfigError("search: got no budget, expected one for a random plan at the budget; give a budget")
-        floor = (1 - tolerance) * self.budget
+        floor = self._floor(tolerance)
         for _ in range(_AT_BUDGET_DRAWS):
             values = draw()
             if floor <= self.cost(values) <= self.budget:
                 return values
         closest = self.space.smallest
         for _ in range(_AT_BUDGET_WALKS):
-            values = self._widened(self._narrowed(draw(), generator), floor, generator)
+            values = self._brought(draw(), floor, generator)
             if self.cost(values) >= floor:
                 return values
             closest = max(closest, values, key=self.cost)
@@ -117,16 +139,57 @@ class AffordablePlans:
             f"costs {closest_cost}: raise budget_tolerance, or allow more choices"
         )
 
-    def _widened(self, values: Values, floor: float, generator: torch.Generator) -> Values:
-        while self.cost(values) < floor:
-            wider = [other for other in self.space.wider(values) if self.fits(other)]
-            if not wider:
-                break
-            values = wider[int(torch.randint(len(wider), (), generator=generator))]
+    def _floor(self, tolerance: float) -> float:
+        return -math.inf if self.budget is None else (1 - tolerance) * self.budget
+
+    def _spends(self, values: Values, floor: float) -> bool:
+        return self.cost(values) >= floor or not any(map(self.fits, self.space.wider(values)))
+
+    def _brought(self, values: Values, floor: float, generator: torch.Generator) -> Values:
+        """A plan narrowed until it is within the budget, then widened until it spends it."""
+        while not self.fits(values):
+            values = self._one_of(self.space.narrower(values), generator)
+        while self.cost(values) < floor and (wider := list(filter(self.fits, self.space.wider(values)))):
+            values = self._one_of(wider, generator)
         return values
 
-    def _narrowed(self, values: Values, generator: torch.Generator) -> Values:
-        while not self.fits(values):
-            narrower = self.space.narrower(values)
-            values = narrower[int(torch.randint(len(narrower), (), generator=generator))]
-        return values
+    def _one_of(self, plans: Sequence[Values], generator: torch.Generator) -> Values:
+        return plans[int(torch.randint(len(plans), (), generator=generator))]
+
+
+def plans_at_budget(
+    space: SearchSpace,
+    cost: Callable[[ChannelPlan], float],
+    budget: float,
+    count: int,
+    *,
+    tolerance: float,
+    seed: int = 0,
+    unit: str = "MACs",
+) -> list[Values]:
+    """Different random plans at a budget.
+
+    Args:
+        space: The space.
+        cost: Cost of a plan, growing with its widths.
+        budget: The cost that none exceeds.
+        count: How many.
+        tolerance: How far below the budget their costs may lie, as a fraction of the budget; a plan that has no slot
+            that could be wider counts, too.
+        seed: Of the drawing.
+        unit: Name of the unit of cost, for messages.
+
+    Raises:
+        BudgetError: There are fewer.
+    """
+    plans, generator = AffordablePlans(space, cost, budget, unit), torch.Generator().manual_seed(seed)
+    found: list[Values] = []
+    while len(found) < count:
+        values = plans.first_new(lambda: space.sample(generator), found, generator, tolerance=tolerance)
+        if values is None:
+            raise BudgetError(
+                f"search: got {len(found)} plans that cost {amount((1 - tolerance) * budget, unit)} to "
+                f"{amount(budget, unit)}, expected {count}; raise budget_tolerance, or allow more choices"
+            )
+        found.append(values)
+    return found

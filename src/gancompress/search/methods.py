@@ -6,7 +6,7 @@ that was interrupted goes on as if it had not been, and several processes can sh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Protocol
 
@@ -63,7 +63,7 @@ class Exhaustive:
 
 
 class Random:
-    """Independent plans, rejected until they are within the budget."""
+    """Independent plans, rejected until they spend the budget."""
 
     def __init__(self, plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> None:
         self._plans, self._options, self._seed = plans, options, seed
@@ -72,7 +72,12 @@ class Random:
     def propose(self, index: int, finished: Sequence[Candidate], taken: AbstractSet[Values]) -> Values | None:
         """As `Method.propose`."""
         generator = _generator(self._seed, index)
-        return self._plans.first_new(lambda: self._sample(generator), taken, generator)
+        return self._first_new(lambda: self._sample(generator), taken, generator)
+
+    def _first_new(
+        self, draw: Callable[[], Values], taken: AbstractSet[Values], generator: torch.Generator
+    ) -> Values | None:
+        return self._plans.first_new(draw, taken, generator, tolerance=self._options.budget_tolerance)
 
     def _sample(self, generator: torch.Generator) -> Values:
         return self._plans.space.sample(generator, self._options.bias, self._options.bias_ratio)
@@ -122,7 +127,7 @@ class Evolutionary(Random):
             crossed = space.crossover(a, b, generator)
             return mutant(crossed) if crossed in taken else crossed
 
-        return self._plans.first_new(draw, taken, generator)
+        return self._first_new(draw, taken, generator)
 
     def _parents(self, finished: Sequence[Candidate], before: int) -> list[Values]:
         earlier = [(self._objective.score(c.metrics), c.index, c.values) for c in finished if c.index < before]

@@ -55,8 +55,10 @@ class SearchOptions(Options):
         mutation_rate: Probability with which mutation draws a slot anew.
         bias: Towards narrow plans, in ``random`` and in the first generation; as `SearchSpace.sample`.
         bias_ratio: Its strength.
-        budget_tolerance: How far below the budget the cost of the plan of ``random_at_budget`` may lie, as a fraction
-            of the budget.
+        budget_tolerance: How far below the budget the cost of a plan may lie, as a fraction of the budget. ``random``
+            and ``evolutionary`` widen narrower plans; one that no choice could widen within the budget is taken as it
+            is, but not by ``random_at_budget``. With 1 they propose every plan within the budget, as
+            ``exhaustive`` and ``nsga2`` do.
         stale_after_s: A candidate whose process has given no sign of life for this many seconds is evaluated again.
             The clocks of all machines must agree more closely than that. A process that died on the same machine is
             noticed at once.

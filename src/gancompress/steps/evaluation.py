@@ -87,6 +87,13 @@ class Evaluation:
                 found |= self._latent.of(generator)
         return [found[name] for name in self._names]
 
+    def per_image(self, name: str) -> Tensor | None:
+        """Values of a metric for each image of the generator measured last, float64 of shape ``(images,)``.
+
+        None for a metric of whole sets of images.
+        """
+        return self._evaluator.gathered().pairs.get(name)
+
     def _of_images(self, generator: nn.Module) -> list[MetricResult]:
         evaluator, watch = self._evaluator, self._watch
         if not self._has_references:

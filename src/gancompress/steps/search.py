@@ -3,39 +3,43 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from gancompress.channels import ChannelGraph, ChannelPlan, materialise
+from gancompress.channels import ChannelPlan
 from gancompress.cost import amount
-from gancompress.errors import BudgetError, ConfigError, NotFiniteError
-from gancompress.latency import variants_of_space
-from gancompress.metrics import find_metric
-from gancompress.models.generator import Generator
+from gancompress.errors import BudgetError, ConfigError
+from gancompress.metrics import Metric, PairMetric, SetMetric, find_metric
 from gancompress.report import Candidate as ReportedCandidate
-from gancompress.search import Candidate, Objective, SearchOptions, SearchResult, search
-from gancompress.steps.costs import cost_of_plans, measured_latency
-from gancompress.steps.evaluation import Evaluation
-from gancompress.steps.prune import cut
-from gancompress.steps.recalibration import NUM_BATCHES, Calibration, recalibrate
+from gancompress.search import Candidate, Objective, SearchOptions, SearchResult, plans_at_budget, search
+from gancompress.steps.candidates import CandidateNetworks, Proxy
+from gancompress.steps.costs import measured_latency
+from gancompress.steps.proxy_noise import NUM_COMPARED, Difference, differences
+from gancompress.steps.recalibration import NUM_BATCHES
 from gancompress.steps.spaces import SpaceOptions
 from gancompress.steps.step import Budget, Context, Step, Work
-from gancompress.steps.stopwatch import Stopwatch, shares
+from gancompress.steps.stopwatch import shares
+from gancompress.steps.verification import VerifyOptions, agreement, fine_tuned
 
 
 class Search(Step):
-    """Find the best plan within the budget, judged on the ``search`` split, and cut the network to it.
+    """Find the best plan within the budget by a proxy on the ``search`` split, and cut the network to it.
+
+    The proxy is the quality of a plan with the supernet's weights. What the best plan leaves of the budget widens
+    single channel groups, those that keep the smallest fraction first.
 
     Attributes:
-        metric: What candidates are judged by.
-        against: What it compares a candidate's images with.
+        metric: The proxy.
+        against: What it compares a candidate's images with; the teacher's by default, real ones for metrics that
+            compare nothing with a teacher.
         space: The plans to choose from; those that the supernet was trained on.
         options: How plans are proposed.
-        max_images: Images of the split that every candidate makes; all where left out.
-        calibration_batches: Batches over which running statistics are averaged before a candidate is judged.
+        max_images: Images of the split that every candidate makes, the same for all; the whole split by default.
+        calibration_batches: Batches over which running statistics are averaged before a candidate is measured.
+        verify: Random plans to fine-tune, so that the record says how far the proxy can be trusted; none by default.
     """
 
     kind = "search"
@@ -43,111 +47,173 @@ class Search(Step):
     takes_latency = True
 
     metric: str = "psnr"
-    against: Literal["real", "teacher"] = "real"
+    against: Literal["real", "teacher"] | None = None
     space: SpaceOptions = SpaceOptions()
     options: SearchOptions = SearchOptions()
     max_images: Annotated[int | None, Field(ge=1)] = None
     calibration_batches: Annotated[int, Field(ge=1)] = NUM_BATCHES
+    verify: VerifyOptions | None = None
+
+    @model_validator(mode="after")
+    def _has_a_proxy(self) -> Self:
+        if self.verify is not None and not self._measures_plans:
+            raise ValueError(
+                "verify: got options.method random_at_budget, which measures no plan, expected another one; leave "
+                "verify out"
+            )
+        return self
 
     @property
     def uses_budget(self) -> bool:
         """Always, where there is one."""
         return True
 
+    def compares_with(self, metric: Metric) -> Literal["real", "teacher"]:
+        """What the metric, as `find_metric` finds it, compares a candidate's images with."""
+        return self.against or ("teacher" if isinstance(metric, PairMetric | SetMetric) else "real")
+
     def run(self, work: Work, context: Context) -> Work:
         """Search; the work's generator becomes the best network, with the supernet's weights.
 
-        Of a random plan at the budget nothing is measured: it is taken as it is drawn.
+        A random plan at the budget is taken as it is drawn, without measuring it.
 
         Raises:
             ConfigError: The job has no budget.
-            BudgetError: No plan of the space meets the budget.
+            BudgetError: No plan of the space meets the budget, or too few for ``verify``.
         """
         if context.budget is None:
             raise ConfigError("search: got no budget, expected one; add budget to the recipe")
-        graph = context.graph(work.generator, multiple=1, minimum=1)
-        watch = Stopwatch(context.accelerator.device)
-        calibration = Calibration(context, self.calibration_batches)
-        space = self.space.of(work.generator, graph)
-        cost = cost_of_plans(context.budget, work.generator, graph, context, lambda: variants_of_space(space))
+        networks = CandidateNetworks(work, self.space, context.budget, self.calibration_batches, context)
+        facts: dict[str, Any]
+        if self._measures_plans:
+            chosen, facts = self._best(networks, context)
+        else:
+            (chosen,) = self._searched(networks, lambda _: {self.metric: math.nan}, context).candidates
+            facts = {"note": "a random plan, not measured"}
+        verified = self._verified(self.verify, networks, work, context) if self.verify else {}
+        plan = networks.filled(chosen.plan)
+        cost, best = networks.cost(plan), networks.cut(plan)
+        spent = _spent(chosen, plan, cost, context.budget)
+        parts = [facts, verified, spent, measured_latency(context.budget, best, cost, context)]
+        joined = {name: value for part in parts for name, value in part.items()}
+        joined["note"] = "; ".join(part["note"] for part in parts if part)
+        if "search" in facts:
+            joined["search"] = {**facts["search"], "final_cost": cost, "agreement": verified.get("agreement")}
+        return Work(work.teacher, best, work.discriminator, joined, uncut=work.generator)
 
-        def timed_cost(plan: ChannelPlan) -> float:
-            with watch.part("cost"):
-                return cost(plan)
+    @property
+    def _measures_plans(self) -> bool:
+        return self.options.method != "random_at_budget"
 
-        judged = self.options.method != "random_at_budget"
-        better = find_metric(self.metric, context.metrics.specs())[0].better
-        result = search(
-            space,
-            timed_cost,
-            context.budget.limit,
-            self._evaluate(work, graph, context, calibration, watch) if judged else lambda _: {self.metric: math.nan},
+    def _searched(
+        self, networks: CandidateNetworks, evaluate: Callable[[ChannelPlan], Mapping[str, float]], context: Context
+    ) -> SearchResult:
+        better = self._better(context)
+        return search(
+            networks.space,
+            networks.cost,
+            networks.budget.limit,
+            evaluate,
             Objective(metric=self.metric, direction="minimize" if better == "lower" else "maximize"),
             self.options,
             storage=context.directory / "search.journal",
             seed=context.seed,
-            unit=context.budget.unit,
-            spent=watch.take,
+            unit=networks.budget.unit,
+            spent=networks.watch.take,
             progress=lambda found, total: self._tell(context, found, total),
         )
-        chosen = result.best if judged else result.candidates[0]
-        if chosen is None:
+
+    def _best(self, networks: CandidateNetworks, context: Context) -> tuple[Candidate, dict[str, Any]]:
+        """The best candidate, and what the record says of all."""
+        proxy = self._proxy(networks, context)
+
+        def evaluate(plan: ChannelPlan) -> Mapping[str, float]:
+            if context.stop():
+                context.interrupt()
+            return proxy.of(networks.network(plan))
+
+        result = self._searched(networks, evaluate, context)
+        if result.best is None:
             raise BudgetError(f"search: no candidate has a finite {self.metric}; train the supernet longer")
-        facts = _facts(result, chosen, better, context.budget.unit) if judged else _unjudged(chosen, context.budget)
-        best = _cut(work, graph, chosen.plan, calibration)
-        real = measured_latency(context.budget, best, chosen.cost, context)
-        notes = "; ".join(found["note"] for found in (facts, real) if found)
-        return Work(work.teacher, best, work.discriminator, {**facts, **real, "note": notes}, uncut=work.generator)
+        near = differences(
+            result.best,
+            _next_best(result, NUM_COMPARED),
+            lambda candidate: proxy.per_image(networks.network(candidate.plan)),
+        )
+        return result.best, _facts(result, self._better(context), networks.budget.unit, near)
+
+    def _verified(
+        self, options: VerifyOptions, networks: CandidateNetworks, work: Work, context: Context
+    ) -> dict[str, Any]:
+        tolerance = self.options.budget_tolerance
+        values = plans_at_budget(
+            networks.space,
+            networks.cost,
+            networks.budget.limit,
+            options.num_plans,
+            tolerance=tolerance,
+            seed=context.seed,
+            unit=networks.budget.unit,
+        )
+        plans = {networks.space.text(each): networks.space.plan(each) for each in values}
+        proxy = self._proxy(networks, context)
+        verified = fine_tuned(plans, networks.cost, networks.cut, proxy.of, options, work, context)
+        found = agreement(verified, self.metric, self.metric)
+        note = f"{self.metric} before and after fine-tuning {len(plans)} plans: {found}"
+        return {"agreement": asdict(found), "verified": [asdict(each) for each in verified], "note": note}
+
+    def _proxy(self, networks: CandidateNetworks, context: Context) -> Proxy:
+        metric, _ = find_metric(self.metric, context.metrics.specs())
+        return networks.proxy(self.metric, self.compares_with(metric), self.max_images)
+
+    def _better(self, context: Context) -> Literal["lower", "higher"]:
+        return find_metric(self.metric, context.metrics.specs())[0].better
 
     def _tell(self, context: Context, found: SearchResult, total: int) -> None:
         if context.accelerator.is_main_process:
             best = {} if found.best is None else {self.metric: found.best.metrics[self.metric]}
             context.log.searched(len(found.candidates), total, best)
 
-    def _evaluate(
-        self, work: Work, graph: ChannelGraph, context: Context, calibration: Calibration, watch: Stopwatch
-    ) -> Callable[[ChannelPlan], Mapping[str, float]]:
-        """What measures a candidate."""
-        module = work.generator.build().to(context.accelerator.device)
-        options = context.metrics.model_copy(update={"max_images": self.max_images})
-        teacher = work.teacher.build() if self.against == "teacher" else None
-        evaluation = Evaluation(options, (self.metric,), context, "search", teacher, watch)
 
-        def evaluate(plan: ChannelPlan) -> Mapping[str, float]:
-            if context.stop():
-                context.interrupt()
-            with watch.part("materialise"):
-                network = materialise(module, graph, plan)
-            with watch.part("recalibration"):
-                recalibrate(network, calibration)
-            try:
-                return {result.name: result.value for result in evaluation.of(network)}
-            except NotFiniteError:
-                return {self.metric: math.nan}  # not bred from, and not the end of the others
-
-        return evaluate
+def _next_best(result: SearchResult, count: int) -> list[Candidate]:
+    """The best candidates but for the chosen one, as many as asked for."""
+    scored = sorted((result.objective.score(each.metrics), each.index, each) for each in result.candidates)
+    finite = [each for score, _, each in scored if math.isfinite(score) and each is not result.best]
+    return finite[:count]
 
 
-def _cut(work: Work, graph: ChannelGraph, plan: ChannelPlan, calibration: Calibration) -> Generator:
-    narrow = cut(work.generator, graph, plan)
-    network = narrow.build()
-    recalibrate(network, calibration)
-    return Generator.from_module(network, narrow.family, narrow.config, narrow.resized)
-
-
-def _facts(result: SearchResult, chosen: Candidate, better: str, unit: str) -> dict[str, Any]:
-    """What a report shows of a search, and how long its candidates took."""
+def _facts(
+    result: SearchResult, better: Literal["lower", "higher"], unit: str, near: Sequence[Difference] | None
+) -> dict[str, Any]:
+    """What a report shows of the candidates, how sure the choice is, and how long they took."""
     metric = result.objective.metric
     candidates = [
-        asdict(ReportedCandidate(c.text, c.cost, c.metrics[metric], chosen=c is chosen)) for c in result.candidates
+        asdict(ReportedCandidate(each.text, each.cost, each.metrics[metric], chosen=each is result.best))
+        for each in result.candidates
     ]
-    found = {"metric": metric, "better": better, "cost_name": unit, "candidates": candidates, "budget": result.budget}
     seconds = [candidate.seconds for candidate in result.candidates]
+    facts = {"metric": metric, "better": better, "cost_name": unit, "candidates": candidates, "budget": result.budget}
     note = f"{len(candidates)} candidates, {shares(seconds)}"
-    return {"search": found, "plan": chosen.text, "candidate_seconds": seconds, "note": note}
+    if near:
+        num_undecided = sum(not each.is_sure for each in near)
+        facts |= {"num_compared": len(near), "num_undecided": num_undecided}
+        note += f"; {num_undecided} of the {len(near)} next best cannot be told from the chosen one on these images"
+    return {
+        "search": facts,
+        "candidate_seconds": seconds,
+        "differences": [asdict(each) for each in near or ()],
+        "note": note,
+    }
 
 
-def _unjudged(chosen: Candidate, budget: Budget) -> dict[str, Any]:
-    """What a report shows of a plan that was drawn, not searched for."""
-    note = f"a random plan, not judged: {amount(chosen.cost, budget.unit)} of {amount(budget.limit, budget.unit)}"
-    return {"plan": chosen.text, "note": note}
+def _spent(chosen: Candidate, plan: ChannelPlan, cost: float, budget: Budget) -> dict[str, Any]:
+    """How much of the budget the network spends, and what was widened for it."""
+    wider = {
+        group: [chosen.plan.widths[group], width]
+        for group, width in plan.widths.items()
+        if width != chosen.plan.widths[group]
+    }
+    note = f"{amount(cost, budget.unit)} of {amount(budget.limit, budget.unit)}"
+    if wider:
+        note += f", groups widened: {len(wider)}"
+    return {"plan": chosen.text, "widened": wider, "unused_budget": 1 - cost / budget.limit, "note": note}

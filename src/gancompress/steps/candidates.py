@@ -1,0 +1,119 @@
+"""The networks of a supernet's plans: what each costs, and how good it is with the supernet's weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from gancompress.channels import ChannelPlan, materialise
+from gancompress.cost import filled_plan
+from gancompress.errors import NotFiniteError
+from gancompress.latency import variants_of_space
+from gancompress.models.generator import Generator
+from gancompress.steps.costs import cost_of_plans
+from gancompress.steps.evaluation import Evaluation
+from gancompress.steps.prune import cut
+from gancompress.steps.recalibration import Calibration, recalibrate
+from gancompress.steps.spaces import SpaceOptions
+from gancompress.steps.step import Budget, Context, Work
+from gancompress.steps.stopwatch import Stopwatch
+
+
+class CandidateNetworks:
+    """The networks of one supernet. Time is counted by part in ``watch``."""
+
+    def __init__(
+        self, work: Work, space: SpaceOptions, budget: Budget, calibration_batches: int, context: Context
+    ) -> None:
+        """Trace the supernet; a latency is measured where the budget is one.
+
+        Args:
+            work: Its generator is the supernet.
+            space: The plans.
+            budget: What a plan may cost.
+            calibration_batches: Batches over which running statistics are averaged before a network is measured.
+            context: What surrounds the step.
+
+        Raises:
+            ExportError: The runtime of a latency is missing, or refuses the network.
+        """
+        self._work, self._context, self.budget = work, context, budget
+        self.watch = Stopwatch(context.accelerator.device)
+        self.graph = context.graph(work.generator, multiple=1, minimum=1)
+        self._legal = self.graph.constrain(multiple=space.multiple, minimum=space.multiple)
+        self.space = space.of(work.generator, self.graph)
+        self._cost = cost_of_plans(budget, work.generator, self.graph, context, lambda: variants_of_space(self.space))
+        self._calibration = Calibration(context, calibration_batches)
+        self._module = work.generator.build().to(context.accelerator.device)
+
+    def cost(self, plan: ChannelPlan) -> float:
+        """The cost of a plan, in the unit of the budget."""
+        with self.watch.part("cost"):
+            return self._cost(plan)
+
+    def filled(self, plan: ChannelPlan) -> ChannelPlan:
+        """The plan with what it leaves of the budget spent: single groups wider, as `filled_plan`."""
+        return filled_plan(self._legal, self.cost, self.budget.limit, plan)
+
+    def cut(self, plan: ChannelPlan) -> Generator:
+        """The network of a plan, with the supernet's weights and running statistics of its own."""
+        narrow = cut(self._work.generator, self.graph, plan)
+        network = narrow.build()
+        recalibrate(network, self._calibration)
+        return Generator.from_module(network, narrow.family, narrow.config, narrow.resized)
+
+    def network(self, plan: ChannelPlan) -> nn.Module:
+        """The same as a module, ready to be measured."""
+        with self.watch.part("materialise"):
+            network = materialise(self._module, self.graph, plan)
+        with self.watch.part("recalibration"):
+            recalibrate(network, self._calibration)
+        return network
+
+    def proxy(self, metric: str, against: Literal["real", "teacher"], max_images: int | None) -> Proxy:
+        """The measure that candidates are compared by, on the ``search`` split.
+
+        Raises:
+            MetricError: As `Evaluation`.
+        """
+        return Proxy(self._work, metric, against, max_images, self._context, self.watch)
+
+
+class Proxy:
+    """One metric of networks of the ``search`` split: the same inputs, in the same order, for all of them."""
+
+    def __init__(
+        self,
+        work: Work,
+        metric: str,
+        against: Literal["real", "teacher"],
+        max_images: int | None,
+        context: Context,
+        watch: Stopwatch | None = None,
+    ) -> None:
+        """Load what the metric needs. Raises MetricError as `Evaluation`."""
+        options = context.metrics.model_copy(update={"max_images": max_images})
+        teacher = work.teacher.build() if against == "teacher" else None
+        self._metric, self._seed = metric, context.seed
+        self._evaluation = Evaluation(options, (metric,), context, "search", teacher, watch)
+
+    def of(self, network: nn.Module) -> Mapping[str, float]:
+        """The metric by its name; not-a-number where the network's images are not finite.
+
+        What networks draw in ``forward``, such as noise maps, is the same for all of them.
+        """
+        with torch.random.fork_rng():
+            torch.manual_seed(self._seed)
+            try:
+                return {result.name: result.value for result in self._evaluation.of(network)}
+            except NotFiniteError:
+                return {self._metric: math.nan}  # not bred from, and not the end of the others
+
+    def per_image(self, network: nn.Module) -> Tensor | None:
+        """The metric of each image, float64 of shape ``(images,)``; None for a metric of whole sets of images."""
+        self.of(network)
+        return self._evaluation.per_image(self._metric)
