@@ -40,7 +40,7 @@ FAMILY_CASES: dict[str, tuple[str, dict]] = {
             "tail": "half_size",
         },
     ),
-    "rrdbnet": ("rrdbnet", {"nf": 8, "growth": 4, "num_blocks": 2}),
+    "rrdbnet": ("rrdbnet", {"nf": 8, "growth": 8, "num_blocks": 2}),
     "unet_instance": ("unet_128", {"ngf": 8, "norm": "instance"}),
 }
 

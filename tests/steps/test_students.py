@@ -23,7 +23,7 @@ from gancompress.tasks import TASKS
 from gancompress.training import Checkpoints, TrainingOptions, fit
 
 TAPS = ("down.1", "blocks.1")
-OPTIONS = DistillationOptions(lambda_gan=2, lambda_reconstruction=10, lambda_features=3)
+OPTIONS = DistillationOptions(lambda_gan=2, gan_balance=None, lambda_reconstruction=10, lambda_features=3)
 
 
 def images(seed: int, size: int = 2) -> dict[str, torch.Tensor]:

@@ -22,7 +22,7 @@ from gancompress.training import OptimizerOptions, TrainingOptions
 from tests.tasks.game import BATCH, SIZE, TASK, batch, trained
 from tests.training.toy import Log
 
-PLAIN = {"gan": "vanilla", "lambda_reconstruction": 3, "lambda_features": 0, "real": "target"}
+PLAIN = {"gan": "vanilla", "gan_balance": None, "lambda_reconstruction": 3, "lambda_features": 0, "real": "target"}
 
 
 def generator(seed: int) -> StyleGan2Generator:

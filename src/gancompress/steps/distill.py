@@ -67,7 +67,8 @@ class Learning(Step):
         discriminator = work.discriminator if self.inherit_discriminator else None
         if discriminator is None:
             discriminator = fresh_discriminator(self.discriminator, work.teacher, context)
-        check_discriminator(discriminator, work.teacher, context)
+        else:
+            check_discriminator(discriminator, work.teacher, context)
         return teacher, discriminator, discriminator.build()
 
     def fit(self, objective: Distillation, context: Context) -> None:

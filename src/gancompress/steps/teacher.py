@@ -189,14 +189,16 @@ def fresh_discriminator(options: NetworkOptions, generator: Generator, context: 
 
     Raises:
         ConfigError: Its options do not fit the task.
-        InputSizeError: The generator does not take the images.
+        InputSizeError: The images are too small for it, or the generator does not take them.
     """
-    channels, _ = _seen_by_discriminator(generator, context)
-    return options.fresh(context.seed + 2, in_channels=channels)
+    channels, size = _seen_by_discriminator(generator, context)
+    discriminator = options.fresh(context.seed + 2, in_channels=channels)
+    check_size(discriminator.family, discriminator.config, size)
+    return discriminator
 
 
 def check_discriminator(discriminator: Generator, generator: Generator, context: Context) -> None:
-    """Refuse a discriminator that cannot see a generator's images.
+    """Refuse an inherited discriminator that cannot see a generator's images.
 
     Raises:
         ConfigError: It takes another number of channels.

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_map_only
 
 from gancompress.errors import TrainingError
 from gancompress.training.checkpoint import Checkpoints, Snapshot
-from gancompress.training.layout import fast_image_convolutions
+from gancompress.training.layout import restore_image_convolutions, speed_up_image_convolutions
 from gancompress.training.objective import Batch, Objective, Phase, Reshaped
 from gancompress.training.options import TrainingOptions
 
@@ -88,8 +88,11 @@ def fit(
     if run.num_images >= options.total_images:
         run.keep_averages()
         return True
-    with fast_image_convolutions((*objective.modules.values(), *objective.frozen.values()), accelerator.device):
+    try:
         finished = _train(run, options, loader(run.num_images, per_process), checkpoints, preview_batch, stop)
+    finally:
+        for module in (*objective.modules.values(), *objective.frozen.values()):
+            restore_image_convolutions(module)
     if finished:
         run.keep_averages()
     return finished
@@ -147,7 +150,7 @@ class _Run:
         self.objective, self.options, self.accelerator, self.log, self.seed = objective, options, accelerator, log, seed
         self.num_images = 0
         for module in (*objective.modules.values(), *objective.frozen.values()):
-            module.to(accelerator.device)
+            speed_up_image_convolutions(module.to(accelerator.device), accelerator.device)
         for module in objective.frozen.values():
             module.eval().requires_grad_(False)
         for module in objective.modules.values():
@@ -213,6 +216,7 @@ class _Run:
         moments = {name: self._moments(optimizer) for name, optimizer in self.optimizers.items()}
         for name, change in changes.items():
             self.objective.modules[name] = change.module.to(self.accelerator.device).train()
+            speed_up_image_convolutions(change.module, self.accelerator.device)
             if name in self.averages:
                 self.averages[name] = copy.deepcopy(change.module).eval()
         self._make_optimizers()
