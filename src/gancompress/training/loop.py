@@ -291,6 +291,7 @@ class _Run:
             strict=True,
         ):
             if gradient is not None:
+                gradient = _as_laid_out(gradient, parameter)
                 parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
 
     @property
@@ -418,6 +419,13 @@ class _Run:
                 state.setdefault(int(index), {})[moment] = tensor
             optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
         self.objective.remember(_under(snapshot.tensors, "memory/"))
+
+
+def _as_laid_out(gradient: Tensor, parameter: Tensor) -> Tensor:
+    """Return a gradient in the memory layout of its parameter: fused optimizers walk both in order of memory."""
+    if gradient.stride() == parameter.stride():
+        return gradient
+    return torch.empty_like(parameter).copy_(gradient)
 
 
 def _seed_of_step(seed: int, num_images: int, process: int) -> int:
