@@ -1,4 +1,4 @@
-"""Compress the public CartoonGAN at full size on a GPU in about a quarter of an hour: 8 times fewer MACs, from photographs.
+"""Compress the public CartoonGAN at full width, from photographs alone: 8 times fewer MACs, sized for one GPU.
 
 Three students of equal cost see as many random crops: the teacher cut by L1 and fine-tuned on the teacher's images, the
 same after a refit, and the same with a discriminator on top, its gradient bounded. The last lines are a table of their

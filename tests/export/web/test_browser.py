@@ -33,8 +33,10 @@ pytest.importorskip("onnxruntime")
 SIDE, LABELS = 32, 3
 RESNET = {"num_blocks": 1, "ngf": 4}
 SNGAN = {"ngf": 4, "latent_size": 16, "num_classes": 2}
-TOLERANCE = 1e-4
-"""Largest difference from eager allowed for a number in [-1, 1]; a level of a pixel is 78 times as much."""
+TOLERANCE = 2e-4
+"""Largest difference from eager allowed for a number in [-1, 1]: rounding differs by processor, 1.4e-4 was seen.
+
+A level of a pixel is 39 times as much."""
 FLAT_TOLERANCE = 4e-3
 """Half a level: instance norms enlarge the rounding of pictures that are nearly flat."""
 
