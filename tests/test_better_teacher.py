@@ -1,4 +1,4 @@
-"""A good teacher and its discriminator must not ruin a student: those of the quickstart win against any small network."""
+"""A good teacher and its discriminator must not ruin a student: those of the quickstart win against any network."""
 
 from __future__ import annotations
 
