@@ -1,4 +1,4 @@
-"""How many images per second the student steps of a recipe train on, in one source tree and in another, in turns.
+"""Measure the images per second of a recipe's student steps in two source trees, in turns.
 
 Every round runs each step of the recipe once with each tree, from the same teacher, for the same few images. The first
 pass over the training images and the passes after it are told apart: the teacher's outputs are kept from the first one

@@ -23,7 +23,7 @@ STUDENTS: dict[str, tuple[bool, float]] = {
     "cut, refit, fine-tuned": (True, 0.0),
     "cut, refit, fine-tuned with a discriminator": (True, 1.0),
 }
-"""Whether the cut network is refit, and the weight of the adversarial term."""
+"""By name: refit the cut network or not, and the weight of the adversarial term."""
 
 
 def recipe(arguments: argparse.Namespace, refit: bool, lambda_gan: float) -> dict[str, Any]:

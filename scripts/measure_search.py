@@ -58,7 +58,7 @@ class Experiment:
         self._measures: dict[tuple, Measure] = {}
 
     def context(self, name: str, seed: int = 0) -> Context:
-        """What surrounds a step, in a directory of its own."""
+        """Return the context of a step, in a directory of its own."""
         directory = self.out / name
         directory.mkdir(parents=True, exist_ok=True)
         return Context(

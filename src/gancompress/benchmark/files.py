@@ -1,4 +1,4 @@
-"""How fast exported files are beside the network that they come from."""
+"""Time exported files beside the network that they come from."""
 
 from __future__ import annotations
 
@@ -75,6 +75,6 @@ def time_files(
 
 
 def _runtime_of(file: ExportReport) -> str | None:
-    """What runs a file, where it is installed."""
+    """Return the runtime of a file, if it is installed."""
     runtime = "openvino_bf16" if file.precision == "bf16" else _RUNTIME_OF_ENDING.get(file.path.suffix)
     return runtime if runtime is not None and find_spec(RUNTIMES[runtime].package) else None

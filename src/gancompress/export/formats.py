@@ -138,7 +138,7 @@ assert set(FORMATS) == set(get_args(FormatName))
 
 
 def missing_package(format: str) -> str | None:
-    """What a format needs that is not installed, as the end of a message; None where all is there."""
+    """Return the end of a message that names a format's missing packages; None if none is missing."""
     kind = FORMATS[format]
     missing = [package for package in kind.packages if find_spec(package) is None]
     return f"needs the package {missing[0]}: pip install 'gancompress[{kind.extra}]'" if missing else None

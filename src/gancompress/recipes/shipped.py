@@ -82,7 +82,7 @@ class ShippedTeacher(Options):
 
     @property
     def training(self) -> Mapping[str, Any]:
-        """How it was trained: ``teacher.train`` of its recipe, as far as it differs from the defaults."""
+        """Return ``teacher.train`` of its recipe, as far as it differs from the defaults."""
         return json.loads((FOLDER / self.name / TRAINING_FILE).read_text())
 
     def check(self) -> None:

@@ -15,7 +15,7 @@ RIDGES = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
 @dataclass(frozen=True)
 class Solution:
-    """What to add to the coefficients.
+    """Return the addition to the coefficients.
 
     Attributes:
         change: [groups, unknowns, outputs].

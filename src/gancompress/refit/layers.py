@@ -21,7 +21,7 @@ SOLVABLE = (nn.Linear, *CONVOLUTIONS, *TRANSPOSED)
 
 
 def has_weights(layer: nn.Module) -> bool:
-    """Whether a module is a linear layer or a convolution, or a kind of them."""
+    """Return True for linear layers, convolutions and their subclasses."""
     return isinstance(layer, nn.Linear | _ConvNd)
 
 
@@ -86,7 +86,7 @@ class Matrices:
 
     @property
     def has_bias(self) -> bool:
-        """Whether a constant is among the unknowns."""
+        """True if a constant is among the unknowns."""
         return getattr(self.layer, "bias", None) is not None
 
     @property

@@ -71,7 +71,7 @@ class RefitReport:
 
 @dataclass
 class _Problem:
-    """What one layer of the narrow network has to return, at some positions of its output.
+    """Target of one layer of the narrow network, at some positions of its output.
 
     Attributes:
         name: Path of the layer.

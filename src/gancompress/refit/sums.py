@@ -47,7 +47,7 @@ class Sums:
         """Record a pass, in evaluation mode and without values."""
         self._tape = record(network, inputs)
         self.calls = Counter(call.path for call in self._tape.calls)
-        """How often each module is called, by path, in the order of the calls."""
+        """Count the calls of each module, by path, in the order of the calls."""
         self._outputs = {call.path: call.output for call in self._tape.calls}
         self._points = _points(self._tape, self.calls)
         self._readers: dict[int, list[TapeOp]] = {}
