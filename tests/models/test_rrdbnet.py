@@ -76,8 +76,9 @@ def test_files_in_half_precision(wrapper, scale, tmp_path, distinct_weights):
 def test_public_weights(file, num_blocks, parameters, shared_data: Path):
     generator = load_generator(shared_data / "teachers" / f"realesrgan_x4plus{file}_fp16.pth")
     assert (generator.config["num_blocks"], generator.num_parameters) == (num_blocks, parameters)
-    image = torch.rand(1, 3, 8, 8)
+    rising = torch.linspace(0.1, 0.9, 8)
+    image = torch.stack([rising.expand(8, 8), rising[:, None].expand(8, 8), 1 - rising.expand(8, 8)])[None]
     expected = plain(generator.state, image, num_blocks, 4)
     torch.testing.assert_close((generator.build()(image * 2 - 1) + 1) / 2, expected, rtol=0, atol=1e-4)
-    low = F.avg_pool2d(expected, 4)
-    assert (low - image).abs().mean() < 0.15, "an enlarged image is the image"
+    both = torch.stack([F.avg_pool2d(expected, 4).flatten(), image.flatten()])
+    assert torch.corrcoef(both)[0, 1] > 0.9, "an enlarged image is the image"
