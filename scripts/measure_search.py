@@ -54,7 +54,7 @@ class Experiment:
                 raise ConfigError(f"steps: got {got}, expected distill, supernet, search, finetune")
         self.accelerator = Accelerator(cpu=not torch.cuda.is_available())
         assert job.budget is not None
-        self.budget = job.budget.budget(self.context("teacher").graph(teacher))
+        self.budget = job.budget.limit(self.context("teacher").graph(teacher))
         self._measures: dict[tuple, Measure] = {}
 
     def context(self, name: str, seed: int = 0) -> Context:

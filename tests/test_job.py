@@ -9,7 +9,8 @@ import yaml
 from gancompress.channels import trace
 from gancompress.cost import CostModel
 from gancompress.errors import ConfigError
-from gancompress.job import BudgetOptions, Job, load_job, recipe_names, recipe_text
+from gancompress.job import Job, load_job, recipe_names, recipe_text
+from gancompress.methods.budget import Budget
 from gancompress.models.families import build
 
 
@@ -188,7 +189,7 @@ def test_a_recipe_extends_another(tmp_path):
     middle.write_text("extends: quickstart-search\nset: {steps.0.keep: 0.5, seed: 3}\nbudget: {parameters: 1e5}\n")
     top.write_text(f"# On top.\nextends: {middle}\nname: top\nset: {{seed: 4}}\n")
     job, base = load_job(str(top)), load_job("quickstart-search")
-    assert (job.name, job.seed, job.budget, job.steps[0].keep) == ("top", 4, BudgetOptions(parameters=1e5), 0.5)
+    assert (job.name, job.seed, job.budget, job.steps[0].keep) == ("top", 4, Budget(parameters=1e5), 0.5)
     assert job.steps[1:] == base.steps[1:]
     complete = tmp_path / "complete.yaml"
     complete.write_text(recipe_text(str(top)))
@@ -258,10 +259,10 @@ def test_budgets():
         (("latency_ms", 12.5), ("runtime", "openvino"), ("threads", 2)): (12.5, "ms (openvino, 2 threads)"),
     }
     for options, (limit, unit) in expected.items():
-        budget = BudgetOptions(**dict(options)).budget(graph)
+        budget = Budget(**dict(options)).limit(graph)
         assert (budget.limit, budget.unit) == (limit, unit)
     with pytest.raises(ConfigError, match="unit: got 'bytes' without 'reduction'"):
-        BudgetOptions(macs=1e9, unit="bytes")
+        Budget(macs=1e9, unit="bytes")
 
 
 LATENT = [

@@ -14,10 +14,10 @@ from PIL import Image
 from gancompress.cli.sources import InputChoices, job_of, open_network
 from gancompress.errors import ConfigError, DataError, InputSizeError
 from gancompress.job import Job
+from gancompress.methods.recalibrate import recalibrate
 from gancompress.models.families import build
 from gancompress.models.generator import Generator
 from gancompress.pipeline import Outcome, Pipeline
-from gancompress.steps.recalibration import recalibrate
 from gancompress.summary import summarise
 from gancompress.tasks import find_task
 from tests.cli.verbs import run

@@ -1,19 +1,105 @@
-"""Compress GAN generators: many times smaller and faster, the same look, as a file that runs on your device."""
+"""Compress GAN generators: many times smaller and faster, the same look, as a file that runs on your device.
+
+Every method is a function on your own `torch.nn.Module` and your own batches::
+
+    import gancompress as gc
+
+    student = gc.prune(network, x, keep=0.5)
+    result = gc.distill(student, network, loader, terms=[gc.losses.L1(100)], images=200_000, out="runs/mine")
+    gc.export(result.module, x, "model.onnx")
+"""
 
 from __future__ import annotations
 
+import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gancompress.export import load
+    from gancompress import losses
+    from gancompress.export import Loaded, load
+    from gancompress.methods.budget import Budget
+    from gancompress.methods.compare import Comparison, compare
+    from gancompress.methods.evaluate import evaluate
+    from gancompress.methods.export import export
+    from gancompress.methods.prune import prune
+    from gancompress.methods.quantize import quantize
+    from gancompress.methods.refit import refit
+    from gancompress.methods.save import load_into, save
+    from gancompress.methods.search import search
+    from gancompress.methods.supernet import Supernet
+    from gancompress.methods.trace import trace
 
-__all__ = ["load"]
+_MODULE_OF = {
+    "Budget": "methods.budget",
+    "Comparison": "methods.compare",
+    "Loaded": "export",
+    "Supernet": "methods.supernet",
+    "compare": "methods.compare",
+    "evaluate": "methods.evaluate",
+    "export": "methods.export",
+    "load": "export",
+    "load_into": "methods.save",
+    "losses": "losses",
+    "prune": "methods.prune",
+    "quantize": "methods.quantize",
+    "refit": "methods.refit",
+    "save": "methods.save",
+    "search": "methods.search",
+    "trace": "methods.trace",
+}
+_PACKAGES = {"losses"}
+
+__all__ = [  # noqa: RUF022 (in the order of a session)
+    "trace",
+    "prune",
+    "refit",
+    "Supernet",
+    "search",
+    "Budget",
+    "quantize",
+    "losses",
+    "export",
+    "load",
+    "Loaded",
+    "save",
+    "load_into",
+    "evaluate",
+    "compare",
+    "Comparison",
+]
+
+
+class _Package(ModuleType):
+    """Keeps ``gancompress.search`` the function when the package ``gancompress/search`` is imported.
+
+    Python sets a submodule as an attribute of its package; three functions share their names with packages.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, ModuleType) and name in _MODULE_OF and name not in _PACKAGES:
+            return
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:
-    """What is imported when it is first asked for: PyTorch takes seconds to load."""
-    if name == "load":
-        from gancompress.export import load
+    """Import a public name when it is first used: PyTorch takes seconds to load."""
+    if name == "__version__":
+        from importlib.metadata import version
 
-        return load
-    raise AttributeError(f"module 'gancompress' has no attribute '{name}'")
+        return version("gancompress")
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'gancompress' has no attribute '{name}'")
+    module = importlib.import_module(f"gancompress.{_MODULE_OF[name]}")
+    found = module if name in _PACKAGES else getattr(module, name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted([*__all__, "__version__"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Container, Iterator, Mapping, Sequence
 from importlib.resources import files
@@ -13,20 +12,17 @@ import yaml
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from gancompress.benchmark import RUNTIME_OF
-from gancompress.channels import ChannelGraph
-from gancompress.cost import Convention
 from gancompress.data import Classes, DataConfig, parse_data
 from gancompress.data.kinds.images import ImagesConfig
 from gancompress.errors import ConfigError, MetricError, nearest
 from gancompress.export import DEFAULT_MIN_PSNR_DB, FORMATS, MIN_IMAGES, FormatName, PrecisionName, file_name
 from gancompress.export.rewrites import REWRITES
-from gancompress.latency import RUNTIMES, LatencyRuntime, Target
+from gancompress.methods.budget import Budget
 from gancompress.metrics import LatentMetric, PairMetric, SetMetric, find_metric
 from gancompress.options import Options, as_tuple
 from gancompress.recipes.shipped import ShippedTeacher
 from gancompress.steps import STEPS, Search, Step
 from gancompress.steps.metric_options import MetricOptions
-from gancompress.steps.step import Budget
 from gancompress.steps.teacher import TrainTeacher
 from gancompress.tasks import TASKS, TaskOptions, find_task, parse_task
 from gancompress.tasks.latent import LatentOptions
@@ -77,61 +73,6 @@ class TeacherOptions(Options):
                 "train with --train-teacher, or leave the training as it is"
             )
         return self
-
-
-_RUNTIMES = f"runtimes are {', '.join(RUNTIMES)}"
-
-
-class BudgetOptions(Options):
-    """What the compressed network may cost; exactly one limit.
-
-    Attributes:
-        reduction: Times less than the teacher, which is not quantized.
-        unit: What ``reduction`` counts.
-        macs: The most MACs.
-        parameters: The most parameters.
-        bytes: The most bytes of weights: each at its bits where the step quantizes, else at 32.
-        convention: Of MACs.
-        latency_ms: The most milliseconds for one image of the data's size, on this machine.
-        runtime: What runs it: PyTorch (eager), or an ONNX file of that size on onnxruntime or OpenVINO.
-        threads: Of the runtime; its own choice where left out.
-    """
-
-    reduction: Annotated[float | None, Field(gt=1)] = None
-    unit: Literal["macs", "parameters", "bytes"] = "macs"
-    macs: Annotated[float | None, Field(gt=0)] = None
-    parameters: Annotated[float | None, Field(gt=0)] = None
-    bytes: Annotated[float | None, Field(gt=0)] = None
-    convention: Convention = "true"
-    latency_ms: Annotated[float | None, Field(gt=0)] = None
-    runtime: LatencyRuntime | None = None
-    threads: Annotated[int | None, Field(ge=1)] = None
-
-    @model_validator(mode="after")
-    def _one_limit(self) -> BudgetOptions:
-        limits = self.reduction, self.macs, self.parameters, self.bytes, self.latency_ms
-        if sum(limit is not None for limit in limits) != 1:
-            raise ValueError("expected exactly one of 'reduction', 'macs', 'parameters', 'bytes' and 'latency_ms'")
-        if (self.latency_ms is None) != (self.runtime is None):
-            raise ValueError(f"got one of 'latency_ms' and 'runtime', expected both or none; {_RUNTIMES}")
-        if self.threads is not None and self.latency_ms is None:
-            raise ValueError("threads: got a number without 'latency_ms', which alone it is for; leave it out")
-        if self.unit != "macs" and self.reduction is None:
-            raise ValueError(f"unit: got '{self.unit}' without 'reduction', which alone it is for; leave it out")
-        return self
-
-    def budget(self, teacher: ChannelGraph) -> Budget:
-        """The budget, given the graph of the teacher."""
-        if self.macs is not None:
-            return Budget(self.macs, self.convention)
-        if self.parameters is not None:
-            return Budget(self.parameters, "parameters")
-        if self.bytes is not None:
-            return Budget(self.bytes, "bytes")
-        if self.latency_ms is not None and self.runtime is not None:
-            return Budget(self.latency_ms, "latency", Target(self.runtime, self.threads))
-        of = self.convention if self.unit == "macs" else self.unit
-        return Budget(Budget(math.inf, of).cost(teacher)(teacher.full_plan()) / (self.reduction or 1.0), of)
 
 
 def _parse_step(options: Any) -> Any:
@@ -233,7 +174,7 @@ class Job(Options):
     ]
     data: Annotated[SerializeAsAny[DataConfig], BeforeValidator(_parse_data)]
     teacher: TeacherOptions
-    budget: BudgetOptions | None = None
+    budget: Budget | None = None
     steps: Annotated[tuple[AnyStep, ...], BeforeValidator(as_tuple), Field(min_length=1)]
     metrics: MetricOptions = MetricOptions()
     exports: Annotated[tuple[ExportOptions, ...], BeforeValidator(_parse_exports)] = (ExportOptions(),)

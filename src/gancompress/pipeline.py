@@ -21,6 +21,7 @@ from gancompress.cost import Cost, CostModel
 from gancompress.errors import CheckpointError, ExportError
 from gancompress.export import ExportReport, Precision, export_generator, file_name, missing_package
 from gancompress.job import Job
+from gancompress.methods.budget import CostLimit
 from gancompress.metrics import MetricResult, find_perceptual
 from gancompress.models.generator import CONFIG_FILE, WEIGHTS_FILE, Generator
 from gancompress.models.importers import load_generator
@@ -35,7 +36,7 @@ from gancompress.steps import Step, Work
 from gancompress.steps.evaluation import Evaluation
 from gancompress.steps.latent_evaluation import check_styles, latent_metrics
 from gancompress.steps.latent_pictures import latent_pictures
-from gancompress.steps.step import Budget, Context, StepLog
+from gancompress.steps.step import Context, StepLog
 from gancompress.tasks import FileForm, LatentTask, find_task
 
 _REPORTING = {"checkpoint_every", "log_every", "preview_every"}
@@ -281,7 +282,7 @@ class Pipeline:
         graph = self._measuring().graph(generator)
         return CostModel(graph).at(graph.full_plan())
 
-    def _context(self, directory: Path, log: StepLog, budget: Budget | None) -> Context:
+    def _context(self, directory: Path, log: StepLog, budget: CostLimit | None) -> Context:
         job = self._job
         return Context(
             task=find_task(job.task, job.data),
@@ -307,7 +308,7 @@ class Pipeline:
     def _stage(self, name: str, place: str, step: Step, until: Sequence[Step]) -> Stage:
         return Stage(name, place, step, self._directory / "steps" / f"{name}-{self._fingerprint(until)[:8]}")
 
-    def _step(self, stage: Stage, work: Work | None, budget: Budget | None) -> Work:
+    def _step(self, stage: Stage, work: Work | None, budget: CostLimit | None) -> Work:
         directory = stage.directory
         self._accelerator.wait_for_everyone()  # so that all find the same
         if stage.state == "done":
@@ -380,11 +381,11 @@ class Pipeline:
     def _network_digests(self) -> list[list[str]]:
         return [self._digest(Path(network.path)) for network in self._job.metrics.networks.values()]
 
-    def _budget(self, teacher: Generator) -> Budget | None:
+    def _budget(self, teacher: Generator) -> CostLimit | None:
         options = self._job.budget
         if options is None:
             return None
-        return options.budget(self._measuring().graph(teacher))
+        return options.limit(self._measuring().graph(teacher))
 
     def _measuring(self) -> Context:
         return self._context(self._directory, RunLog(self._directory, self._say), None)

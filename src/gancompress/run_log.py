@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -14,8 +12,8 @@ from typing import Any, Literal, Self
 from torch import Tensor
 
 from gancompress.errors import GanCompressError, naming
+from gancompress.methods.progress import Clock, Pace, Progress
 from gancompress.report import TensorBoard, losses_png, sample_grid
-from gancompress.report.wording import duration, significant
 
 LOSSES_FILE = "losses.jsonl"
 CURVES_FILE = "losses.png"
@@ -23,87 +21,9 @@ CURVES_FILE = "losses.png"
 _REDRAW_S = 30.0  # the curves are at least this old when they are drawn again
 _DRAWING_SHARE = 50  # and drawing them takes no more than this part of the time, 1 / 50
 _SAY_S = 10.0  # a search says a line at most this often
-_PACE_S = 60.0  # the rate of late is that of this time
 
-Clock = Callable[[], float]
-Show = Callable[["Progress | str | None"], None]
+Show = Callable[[Progress | str | None], None]
 """Takes how far a step is, or in words what else is being done; None when that has come to an end."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a step is.
-
-    Attributes:
-        step: Its name.
-        place: Its place among the steps of the job, in words.
-        done: Images or candidates so far, those before an interruption included.
-        total: How many there will be.
-        unit: What is counted.
-        per_second: The rate of late; None before anything was done.
-        remaining_s: Seconds to the end of the step at this rate.
-        values: Losses by name, or the metrics of the best candidate, as far as they are known.
-    """
-
-    step: str
-    place: str
-    done: int
-    total: int
-    unit: Literal["images", "candidates"]
-    per_second: float | None = None
-    remaining_s: float | None = None
-    values: Mapping[str, float] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        """In one line, without the step's name."""
-        parts = [f"{self.done:,} of {self.total:,} {self.unit}"]
-        if self.per_second is not None:
-            parts.append(f"{self.rate} per second")
-        if self.left:
-            parts.append(f"{self.left} left")
-        return "  ".join([", ".join(parts), *self.figures])
-
-    @property
-    def figures(self) -> list[str]:
-        """Each value behind its name."""
-        return [f"{name} {significant(value)}" for name, value in self.values.items()]
-
-    @property
-    def rate(self) -> str:
-        """The rate per second as a person reads it; empty where it is not known."""
-        if self.per_second is None:
-            return ""
-        return f"{self.per_second:,.0f}" if self.per_second >= 99.95 else significant(self.per_second)
-
-    @property
-    def left(self) -> str:
-        """The time to the end of the step as a person reads it; empty where it is not known, and at the end."""
-        if self.remaining_s is None or self.done >= self.total:
-            return ""
-        return f"{max(1.0, self.remaining_s):.0f} s" if self.remaining_s < 59.5 else duration(self.remaining_s)
-
-
-class Pace:
-    """How fast something goes: its rate over the last minute, from where it began or went on."""
-
-    def __init__(self, clock: Clock = time.monotonic) -> None:
-        """Nothing is known yet.
-
-        Args:
-            clock: Seconds from any moment.
-        """
-        self._clock = clock
-        self._moments: deque[tuple[float, int]] = deque()
-
-    def at(self, done: int) -> float | None:
-        """The rate per second, now that so much is done; None the first time, and while nothing more is done."""
-        now = self._clock()
-        if not self._moments or now - self._moments[-1][0] >= _PACE_S / 60:
-            self._moments.append((now, done))
-        while len(self._moments) > 2 and now - self._moments[1][0] > _PACE_S:
-            self._moments.popleft()
-        then, before = self._moments[0]
-        return (done - before) / (now - then) if now > then and done > before else None
 
 
 class RunLog:

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from gancompress.cli.display import picture, watching
-from gancompress.run_log import Progress
+from gancompress.methods.progress import Progress
 
 TRAINING = Progress(
     "2-supernet", "step 2 of 4", 120_000, 400_000, "images", 41.234, 6720.0, {"generator": 12.3, "discriminator": 0.512}

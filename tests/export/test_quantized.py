@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import gancompress.export.quantized as quantized_export
 from gancompress.errors import ConfigError, ExportError
+from gancompress.export import quantized as quantized_export
 from gancompress.export.onnx import export_onnx
 from gancompress.export.quantized import IMAGE_STEP, export_quantized, with_stored_integers
 from gancompress.quantization import QuantizationOptions, calibrate, quantize, quantized_layers, round_once

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from gancompress.cost import CostModel
 from gancompress.data import parse_data
+from gancompress.methods.budget import CostLimit
 from gancompress.models.families import build
 from gancompress.models.generator import Generator
-from gancompress.steps import Budget, Context, Work
+from gancompress.steps import Context, Work
 from gancompress.steps.metric_options import MetricOptions
 from gancompress.tasks import TASKS
 
@@ -52,7 +53,7 @@ def make_work(norm: str = "instance") -> Work:
 
 def make_context(
     directory: Path,
-    budget: Budget | None,
+    budget: CostLimit | None,
     metrics: MetricOptions | None = None,
     stop: Callable[[], bool] = lambda: False,
     seed: int = 0,

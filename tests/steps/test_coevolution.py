@@ -7,8 +7,9 @@ import torch
 from torch.nn import functional as F
 
 from gancompress.errors import BudgetError, ConfigError, Interrupted, TrainingError
+from gancompress.methods.budget import CostLimit
 from gancompress.search import GeneticOptions
-from gancompress.steps import STEPS, Budget, CoEvolve, Work
+from gancompress.steps import STEPS, CoEvolve, Work
 from gancompress.steps.distill import Finetune
 from gancompress.training import TrainingOptions
 from tests.steps.small_work import Lines, macs_of, make_context, make_work, same_weights
@@ -19,8 +20,8 @@ def step(**options) -> CoEvolve:
     return CoEvolve(**{**defaults, **options})
 
 
-def budget_of(work, tmp_path, fraction: float = 0.3, convention: str = "true") -> Budget:
-    return Budget(fraction * macs_of(work, make_context(tmp_path / "measuring", None)), convention)
+def budget_of(work, tmp_path, fraction: float = 0.3, convention: str = "true") -> CostLimit:
+    return CostLimit(fraction * macs_of(work, make_context(tmp_path / "measuring", None)), convention)
 
 
 def test_the_fittest_network_within_the_budget_is_handed_on(tmp_path):
@@ -101,7 +102,7 @@ def test_seeds_decide(tmp_path):
 
 def test_any_cost_can_be_the_budget_and_gamma_weighs_likeness_against_size(tmp_path):
     work = make_work()
-    context = make_context(tmp_path / "a", Budget(0.5 * work.generator.num_parameters, "parameters"))
+    context = make_context(tmp_path / "a", CostLimit(0.5 * work.generator.num_parameters, "parameters"))
     assert step().run(work, context).generator.num_parameters <= 0.5 * work.generator.num_parameters
     small = step(gamma=1e-6).run(work, make_context(tmp_path / "b", context.budget)).generator.num_parameters
     alike = step(gamma=1e6).run(work, make_context(tmp_path / "c", context.budget)).generator.num_parameters
@@ -120,9 +121,9 @@ def test_what_it_cannot_do_is_said(tmp_path):
     with pytest.raises(ConfigError, match="coevolve: got no budget"):
         step().run(work, make_context(tmp_path, None))
     with pytest.raises(ConfigError, match="coevolve: got no discriminator, expected the teacher's; name it under"):
-        step().run(Work(work.teacher, work.generator), make_context(tmp_path, Budget(1e9)))
+        step().run(Work(work.teacher, work.generator), make_context(tmp_path, CostLimit(1e9)))
     with pytest.raises(BudgetError, match="budget: got 10 true MACs, but the smallest reachable cost is"):
-        step().run(work, make_context(tmp_path, Budget(10)))
+        step().run(work, make_context(tmp_path, CostLimit(10)))
     work.teacher.state["stem.conv.weight"].fill_(torch.nan)
     with pytest.raises(TrainingError, match="coevolve: got images that are not finite from every network"):
-        step().run(work, make_context(tmp_path, Budget(1e9)))
+        step().run(work, make_context(tmp_path, CostLimit(1e9)))

@@ -9,9 +9,10 @@ import torch
 
 from gancompress.errors import ConfigError
 from gancompress.latency import Target
+from gancompress.methods.budget import CostLimit
 from gancompress.models.families import build
 from gancompress.models.generator import Generator
-from gancompress.steps import Budget, Distill
+from gancompress.steps import Distill
 from gancompress.steps.distillation import DistillationOptions
 from gancompress.steps.teacher import NetworkOptions
 from gancompress.training import TrainingOptions
@@ -44,7 +45,7 @@ def test_a_budget_in_milliseconds_decides_the_width_and_the_student_is_measured(
     monkeypatch.setenv("GANCOMPRESS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("gancompress.latency.learn.times_of", weights)
     monkeypatch.setattr("gancompress.steps.costs.measure_network", lambda generator, example, target: 7.5)
-    budget = Budget(20.0, "latency", Target("eager", 1))
+    budget = CostLimit(20.0, "latency", Target("eager", 1))
     work = make_work()
     found = Distill(training=TRAINING).run(work, make_context(tmp_path / "student", budget))
     latency = found.facts["latency"]

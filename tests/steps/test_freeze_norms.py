@@ -11,12 +11,12 @@ from torch import nn
 from gancompress.channels import SubNetwork, materialise, trace
 from gancompress.errors import ConfigError, DataError
 from gancompress.export.rewrites import rewritten
+from gancompress.methods.recalibrate import recalibrate
 from gancompress.models.families import build
 from gancompress.models.generator import Generator
 from gancompress.models.layers import FrozenNorm
 from gancompress.steps import FreezeNorms
 from gancompress.steps.freeze_norms import frozen_generator, norm_statistics
-from gancompress.steps.recalibration import recalibrate
 from tests.steps.small_work import make_context, make_work
 
 FAMILIES = {

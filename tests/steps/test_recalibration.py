@@ -17,11 +17,12 @@ from torch import nn
 from gancompress.channels import SubNetwork, materialise, trace
 from gancompress.data import parse_data
 from gancompress.data.kinds.procedural import ProceduralSet
+from gancompress.methods.recalibrate import recalibrate
 from gancompress.models.families import build
 from gancompress.models.generator import Generator
 from gancompress.steps.metric_options import MetricOptions
 from gancompress.steps.prune import cut
-from gancompress.steps.recalibration import Calibration, recalibrate
+from gancompress.steps.recalibration import Calibration
 from gancompress.steps.step import Context
 from gancompress.tasks import TASKS
 
@@ -97,7 +98,7 @@ def widened(narrow: dict[str, torch.Tensor], wide: Mapping[str, torch.Tensor]) -
 NORMS_OVER_PROCESSES = """
 import torch
 from torch import nn
-from gancompress.steps.recalibration import recalibrate
+from gancompress.methods.recalibrate import recalibrate
 
 torch.distributed.init_process_group("gloo")
 rank = torch.distributed.get_rank()

@@ -10,9 +10,10 @@ import torch
 
 from gancompress.data import parse_data
 from gancompress.errors import ConfigError, RefitError
+from gancompress.methods.budget import CostLimit
 from gancompress.models.generator import Generator
 from gancompress.pipeline import Pipeline
-from gancompress.steps import Budget, Context, Prune, Search, Work, cropped
+from gancompress.steps import Context, Prune, Search, Work, cropped
 from gancompress.steps.refit import Refit
 from tests.steps.small_work import macs_of, make_context, make_work, same_weights
 from tests.steps.test_slim import FAMILIES, SLIM, job
@@ -78,7 +79,7 @@ def test_behind_slimming_and_from_files(tmp_path):
 def test_behind_a_search(tmp_path):
     work, context = make_work(), larger(tmp_path / "refit")
     step = Search(options={"method": "random_at_budget"}, calibration_batches=1)
-    found = step.run(work, replace(context, budget=Budget(0.7 * macs_of(work, context)), directory=tmp_path))
+    found = step.run(work, replace(context, budget=CostLimit(0.7 * macs_of(work, context)), directory=tmp_path))
     fitted = Refit(**ALL).run(found, context)
     assert found.uncut is work.generator
     assert distance(fitted, context) < distance(found, context)

@@ -14,9 +14,10 @@ from gancompress.cost import CostModel
 from gancompress.data.kinds.procedural import ProceduralSet
 from gancompress.errors import BudgetError, ConfigError, ExportError, Interrupted
 from gancompress.latency import Target
+from gancompress.methods.budget import CostLimit
 from gancompress.metrics import NetworkSpec, find_metric, psnr
 from gancompress.search import SearchOptions
-from gancompress.steps import Budget, Search, candidates
+from gancompress.steps import Search, candidates
 from gancompress.steps.candidates import CandidateNetworks, Proxy
 from gancompress.steps.spaces import SpaceOptions
 from tests.steps.small_work import macs_of, make_context, make_work, same_weights
@@ -43,8 +44,8 @@ def drawn(monkeypatch) -> list[tuple[str, int]]:
     return images
 
 
-def budget_of(work, tmp_path, fraction: float = 0.4) -> Budget:
-    return Budget(fraction * macs_of(work, make_context(tmp_path / "measuring", None)))
+def budget_of(work, tmp_path, fraction: float = 0.4) -> CostLimit:
+    return CostLimit(fraction * macs_of(work, make_context(tmp_path / "measuring", None)))
 
 
 def test_the_best_candidate_is_cut_out_and_its_time_is_told(tmp_path):
@@ -133,7 +134,7 @@ def timed(monkeypatch, ms) -> None:
     monkeypatch.setattr("gancompress.steps.costs.measure_network", lambda generator, example, target: 7.5)
 
 
-LATENCY = Budget(20.0, "latency", Target("eager", 1))
+LATENCY = CostLimit(20.0, "latency", Target("eager", 1))
 
 
 def test_a_budget_in_milliseconds_counts_what_was_measured_and_is_measured_in_the_end(tmp_path, monkeypatch):
@@ -158,7 +159,7 @@ def test_a_budget_in_milliseconds_counts_what_was_measured_and_is_measured_in_th
 def test_a_budget_in_milliseconds_out_of_reach_says_what_is_in_reach(tmp_path, monkeypatch):
     monkeypatch.setenv("GANCOMPRESS_CACHE", str(tmp_path / "cache"))
     timed(monkeypatch, lambda weights: 1.0 + weights / 1e3)
-    budget = Budget(0.5, "latency", Target("eager", 1))
+    budget = CostLimit(0.5, "latency", Target("eager", 1))
     message = r"got 0\.50 ms \(eager, 1 threads\), but the smallest reachable cost is \d+\.\d\d ms \(eager, 1 threads\)"
     with pytest.raises(BudgetError, match=message):
         step().run(make_work(), make_context(tmp_path / "search", budget))
@@ -213,10 +214,10 @@ def test_what_the_best_plan_leaves_of_the_budget_widens_single_groups(tmp_path):
 def test_other_budgets_are_spent_too(tmp_path, of):
     work = make_work()
     graph = make_context(tmp_path / "measuring", None).graph(work.generator)
-    budget = Budget(0.3 * Budget(math.inf, of).cost(graph)(graph.full_plan()), of)
+    budget = CostLimit(0.3 * CostLimit(math.inf, of).cost(graph)(graph.full_plan()), of)
     found = step(num_candidates=3).run(work, make_context(tmp_path / "search", budget))
     narrow = make_context(tmp_path / "measuring", None).graph(found.generator)
-    assert 0.95 * budget.limit <= Budget(math.inf, of).cost(narrow)(narrow.full_plan()) <= budget.limit
+    assert 0.95 * budget.limit <= CostLimit(math.inf, of).cost(narrow)(narrow.full_plan()) <= budget.limit
 
 
 @pytest.mark.parametrize(("against", "used"), [(None, "teacher"), ("teacher", "teacher"), ("real", "real")])

@@ -7,7 +7,7 @@ from gancompress.channels.layout import Axis, Extent, Segment
 from gancompress.channels.narrow import check_complete, narrow, reorder
 from gancompress.channels.plan import ChannelPlan
 from gancompress.channels.slots import Slot, slots_from_widths, widths_from_slots
-from gancompress.channels.subnetwork import SubNetwork, materialise, resized_attributes
+from gancompress.channels.subnetwork import SubNetwork, materialise, reordered, resized_attributes
 from gancompress.channels.trace import trace
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "materialise",
     "narrow",
     "reorder",
+    "reordered",
     "resized_attributes",
     "slots_from_widths",
     "trace",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gancompress.channels.graph import ChannelGraph
-from gancompress.channels.narrow import narrow, widen_into
+from gancompress.channels.narrow import narrow, reorder, widen_into
 from gancompress.channels.plan import ChannelPlan
 from gancompress.channels.skeleton import copy_structure, named_tensors, set_attributes
 
@@ -69,6 +70,25 @@ def materialise(module: nn.Module, graph: ChannelGraph, plan: ChannelPlan) -> nn
     structure = copy_structure(module, tensors)
     set_attributes(structure, resized_attributes(graph, plan))
     return structure
+
+
+@torch.no_grad()
+def reordered(module: nn.Module, graph: ChannelGraph, order: Mapping[str, Tensor]) -> nn.Module:
+    """A copy of a module with its channels in another order: the same function.
+
+    Args:
+        module: The module that was traced.
+        graph: Its graph.
+        order: As `gancompress.channels.reorder`.
+
+    Raises:
+        PlanError: A group is unknown, or its order is no permutation of its channels.
+    """
+    copied = materialise(module, graph, graph.full_plan())
+    own = named_tensors(copied)
+    for name, tensor in reorder(named_tensors(module), graph, order).items():
+        own[name].copy_(tensor)
+    return copied
 
 
 def resized_attributes(graph: ChannelGraph, plan: ChannelPlan) -> dict[str, dict[str, int | tuple[int, ...]]]:

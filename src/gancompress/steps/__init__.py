@@ -9,7 +9,7 @@ from gancompress.steps.refit import Refit, cropped, refitted
 from gancompress.steps.scratch import Scratch
 from gancompress.steps.search import Search
 from gancompress.steps.slim import Slim
-from gancompress.steps.step import Budget, Context, Step, Work
+from gancompress.steps.step import Context, Step, Work
 from gancompress.steps.supernet import Supernet
 from gancompress.steps.teacher import NetworkOptions, TrainTeacher
 
@@ -21,7 +21,6 @@ STEPS: dict[str, type[Step]] = {
 
 __all__ = [
     "STEPS",
-    "Budget",
     "CoEvolve",
     "Context",
     "FreezeNorms",

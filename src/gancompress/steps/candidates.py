@@ -13,13 +13,15 @@ from gancompress.channels import ChannelPlan, materialise
 from gancompress.cost import filled_plan
 from gancompress.errors import NotFiniteError
 from gancompress.latency import variants_of_space
+from gancompress.methods.budget import CostLimit
+from gancompress.methods.recalibrate import recalibrate
 from gancompress.models.generator import Generator
 from gancompress.steps.costs import cost_of_plans
 from gancompress.steps.evaluation import Evaluation
 from gancompress.steps.prune import cut
-from gancompress.steps.recalibration import Calibration, recalibrate
+from gancompress.steps.recalibration import Calibration
 from gancompress.steps.spaces import SpaceOptions
-from gancompress.steps.step import Budget, Context, Work
+from gancompress.steps.step import Context, Work
 from gancompress.steps.stopwatch import Stopwatch
 
 
@@ -27,7 +29,7 @@ class CandidateNetworks:
     """The networks of one supernet. Time is counted by part in ``watch``."""
 
     def __init__(
-        self, work: Work, space: SpaceOptions, budget: Budget, calibration_batches: int, context: Context
+        self, work: Work, space: SpaceOptions, budget: CostLimit, calibration_batches: int, context: Context
     ) -> None:
         """Trace the supernet; a latency is measured where the budget is one.
 

@@ -9,16 +9,17 @@ from typing import Any
 from gancompress.channels import ChannelGraph, ChannelPlan
 from gancompress.errors import ExportError
 from gancompress.latency import Variants, learn_latency, measure_network
+from gancompress.methods.budget import CostLimit
 from gancompress.models.generator import Generator
 from gancompress.quantization import FLOAT, QuantizationOptions
-from gancompress.steps.step import Budget, Context
+from gancompress.steps.step import Context
 
 TABLE_FILE = "latency.json"
 """What the latency model of a step was fitted to, in the step's directory: a step that goes on finds the same costs."""
 
 
 def cost_of_plans(
-    budget: Budget,
+    budget: CostLimit,
     wide: Generator,
     graph: ChannelGraph,
     context: Context,
@@ -52,7 +53,7 @@ def cost_of_plans(
     return model.at
 
 
-def measured_latency(budget: Budget | None, chosen: Generator, predicted: float, context: Context) -> dict[str, Any]:
+def measured_latency(budget: CostLimit | None, chosen: Generator, predicted: float, context: Context) -> dict[str, Any]:
     """What the chosen network really takes, beside what was predicted, as facts for the record of the step.
 
     Empty where the budget is no latency, and in processes other than the first.

@@ -12,6 +12,7 @@ from torch import nn
 
 from gancompress.errors import ConfigError, nearest
 from gancompress.importance import AnyScore, ScoreOptions
+from gancompress.methods.recalibrate import recalibrate
 from gancompress.models.families import find_family
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
@@ -21,7 +22,7 @@ from gancompress.steps.content import check_content
 from gancompress.steps.distillation import Distillation, DistillationOptions
 from gancompress.steps.prune import Narrowing, cut, sorted_by
 from gancompress.steps.quantize import Quantizing, taken_apart
-from gancompress.steps.recalibration import Calibration, recalibrate
+from gancompress.steps.recalibration import Calibration
 from gancompress.steps.step import Context, Step, Work
 from gancompress.steps.students import FixedStudent, Student
 from gancompress.steps.stylegan2 import StyleGan2Distillation

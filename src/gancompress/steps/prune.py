@@ -14,6 +14,7 @@ from gancompress.cost import widest_plan
 from gancompress.errors import ConfigError, PlanError
 from gancompress.importance import AnyScore, Probe, Score, ScoreOptions, by_importance, find_score
 from gancompress.latency import variants_of_graph
+from gancompress.methods.budget import CostLimit
 from gancompress.models.config_strings import widths_from_string
 from gancompress.models.families import find_family
 from gancompress.models.generator import Generator
@@ -22,7 +23,7 @@ from gancompress.quantization import FLOAT, QuantizationOptions
 from gancompress.steps.costs import cost_of_plans, measured_latency
 from gancompress.steps.recalibration import recalibrated
 from gancompress.steps.refit import RefitOptions
-from gancompress.steps.step import Budget, Context, Step, Work
+from gancompress.steps.step import Context, Step, Work
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 """Of every group's channels."""
@@ -98,7 +99,7 @@ class Narrowing(Step, ABC):
 
     def _cost(
         self,
-        budget: Budget,
+        budget: CostLimit,
         wide: Generator,
         graph: ChannelGraph,
         context: Context,

@@ -12,14 +12,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from gancompress.errors import DataError
+from gancompress.methods.quantize import quantize
 from gancompress.models.generator import Generator
-from gancompress.quantization import (
-    Quantization,
-    QuantizationOptions,
-    calibrate,
-    quantize,
-    remove_quantization,
-)
+from gancompress.quantization import Quantization, QuantizationOptions, remove_quantization
 from gancompress.steps.step import Context, Step, Work
 
 _BATCH_SIZE = 8
@@ -86,13 +81,13 @@ def calibrated(generator: Generator, options: QuantizationOptions, context: Cont
     Raises:
         ConfigError: The options do not fit the generator.
     """
-    network = quantize(generator.build(), options).to(context.accelerator.device)
 
     def inputs() -> Iterator[Tensor]:
         for batch in context.images("train", _BATCH_SIZE, num_images):
-            yield context.task.encode(batch["input"].to(context.accelerator.device))
+            yield context.task.encode(batch["input"])
 
-    return Quantization.of(calibrate(network, inputs(), min_images=1), options)
+    network = generator.build().to(context.accelerator.device)
+    return Quantization.of(quantize(network, inputs, options, num_images=num_images), options)
 
 
 def taken_apart(

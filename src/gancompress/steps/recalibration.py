@@ -1,21 +1,20 @@
-"""Running statistics of batch norms, computed anew: those of all that a norm is given, nothing of the past."""
+"""Running statistics of batch norms over the first images of the training data."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
-import torch
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import Tensor
 
+from gancompress.methods.recalibrate import recalibrate
 from gancompress.steps.batches import HeldBatches
 from gancompress.steps.quantize import taken_apart
 from gancompress.steps.step import Context, Work
 from gancompress.training import Batch
 
 NUM_BATCHES = 32
-"""Batches of calibration where nothing else is said: 512 images in batches of 16, as GAN Compression takes."""
+"""Default batches of calibration: 512 images in batches of 16, as in GAN Compression."""
 
 
 _BATCH_SIZE = 16
@@ -39,41 +38,6 @@ class Calibration:
         return (self._task.encode(batch["input"]) for batch in self._batches)
 
 
-class _Pooled:
-    """Mean and variance of all that one batch norm is given, which it normalises batch by batch, as in training.
-
-    The norm stays in evaluation and finds the statistics of the batch in the place of the running ones: so it never
-    waits for another process, as a norm over several of them would.
-    """
-
-    def __init__(self, norm: _BatchNorm) -> None:
-        self.norm, self._count = norm, 0
-        self._mean, self._squares = (torch.zeros_like(norm.get_buffer("running_mean"), dtype=torch.float64),) * 2
-
-    def __call__(self, norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        """Before the norm runs.
-
-        Source: Chan et al., Updating Formulae and a Pairwise Algorithm for Computing Sample Variances, 1979, eq. 2.1.
-        """
-        values = inputs[0].double().transpose(0, 1).flatten(1)
-        count = values.shape[1]
-        variance, mean = torch.var_mean(values, 1, correction=0)
-        self._set(mean, variance)
-        total, difference = self._count + count, mean - self._mean
-        self._squares = self._squares + variance * count + difference.square() * (self._count * count / total)
-        self._mean, self._count = self._mean + difference * (count / total), total
-
-    def finish(self) -> None:
-        """Write the statistics down, the variance unbiased, as training does."""
-        if self._count:
-            self._set(self._mean, self._squares / max(1, self._count - 1))
-            self.norm.get_buffer("num_batches_tracked").fill_(1)
-
-    def _set(self, mean: Tensor, variance: Tensor) -> None:
-        self.norm.get_buffer("running_mean").copy_(mean)
-        self.norm.get_buffer("running_var").copy_(variance)
-
-
 def recalibrated(work: Work, context: Context) -> Work:
     """The work with the running statistics of its network computed anew."""
     network = work.build().to(context.accelerator.device)
@@ -81,33 +45,3 @@ def recalibrated(work: Work, context: Context) -> Work:
     options = work.quantization and work.quantization.options
     generator, quantization = taken_apart(network, work.generator, options)
     return replace(work, generator=generator, quantization=quantization)
-
-
-def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Replace the running statistics of all batch norms by those of all batches, in place; weights stay as they are.
-
-    A norm gets the mean and the variance of all that it was given, as if that had come in one batch.
-
-    Args:
-        network: Any network, its norms over several processes included; one without running statistics, or with
-            frozen ones (momentum 0), is left alone, and where there is no other no batch is looked at.
-        batches: Inputs of the network, [b, c, h, w] each.
-
-    Source: Yu and Huang, Universally Slimmable Networks, ICCV 2019, section 3.3.
-    """
-    norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats and m.momentum != 0]
-    if not norms:
-        return
-    device = norms[0].get_buffer("running_mean").device
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
-    pooled = [_Pooled(norm) for norm in norms]
-    handles = [each.norm.register_forward_pre_hook(each) for each in pooled]
-    with torch.no_grad():
-        for batch in batches:
-            network(batch.to(device))
-    for handle, each in zip(handles, pooled, strict=True):
-        handle.remove()
-        each.finish()
-    for module, mode in modes.items():
-        module.training = mode

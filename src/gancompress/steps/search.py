@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from gancompress.channels import ChannelPlan
 from gancompress.cost import amount
 from gancompress.errors import BudgetError, ConfigError
+from gancompress.methods.budget import CostLimit
 from gancompress.metrics import Metric, PairMetric, SetMetric, find_metric
 from gancompress.report import Candidate as ReportedCandidate
 from gancompress.search import Candidate, Objective, SearchOptions, SearchResult, plans_at_budget, search
@@ -20,7 +21,7 @@ from gancompress.steps.costs import measured_latency
 from gancompress.steps.proxy_noise import NUM_COMPARED, Difference, differences
 from gancompress.steps.recalibration import NUM_BATCHES
 from gancompress.steps.spaces import SpaceOptions
-from gancompress.steps.step import Budget, Context, Step, Work
+from gancompress.steps.step import Context, Step, Work
 from gancompress.steps.stopwatch import shares
 from gancompress.steps.verification import VerifyOptions, agreement, fine_tuned
 
@@ -206,7 +207,7 @@ def _facts(
     }
 
 
-def _spent(chosen: Candidate, plan: ChannelPlan, cost: float, budget: Budget) -> dict[str, Any]:
+def _spent(chosen: Candidate, plan: ChannelPlan, cost: float, budget: CostLimit) -> dict[str, Any]:
     """How much of the budget the network spends, and what was widened for it."""
     wider = {
         group: [chosen.plan.widths[group], width]

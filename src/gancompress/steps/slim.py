@@ -10,6 +10,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from gancompress.methods.budget import CostLimit
 from gancompress.models.families import build, find_family
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
@@ -19,7 +20,7 @@ from gancompress.steps.distillation import DistillationOptions
 from gancompress.steps.quantize import Quantizing
 from gancompress.steps.recalibration import recalibrated
 from gancompress.steps.slimming import Course, Slimming
-from gancompress.steps.step import Budget, Context, Work
+from gancompress.steps.step import Context, Work
 from gancompress.steps.terms import PerceptualTerm
 from gancompress.tasks.task import Weight
 
@@ -87,7 +88,7 @@ class Slim(Learning, Quantizing):
     def run(self, work: Work, context: Context) -> Work:
         """Slim the work's generator."""
         generator = with_affine_norms(work.generator)
-        budget, total = context.budget or Budget(math.inf, "parameters"), self.training.total_images
+        budget, total = context.budget or CostLimit(math.inf, "parameters"), self.training.total_images
         course = Course(
             learning_rate=self.scale_learning_rate,
             momentum=self.scale_momentum,

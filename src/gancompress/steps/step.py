@@ -14,18 +14,17 @@ from accelerate import Accelerator
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 from torch import Tensor, nn
 
-from gancompress.channels import ChannelGraph, ChannelPlan, trace
-from gancompress.cost import Convention, CostModel
+from gancompress.channels import ChannelGraph, trace
 from gancompress.data import DataConfig, make_loader, make_ordered_loader
 from gancompress.data.kinds.labels import LabelledConfig
 from gancompress.data.kinds.unaligned import UnalignedConfig
 from gancompress.errors import ConfigError, Interrupted
-from gancompress.latency import Target
+from gancompress.methods.budget import CostLimit
 from gancompress.models.families import check_size, find_family
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
 from gancompress.options import Options
-from gancompress.quantization import FLOAT, Quantization, QuantizationOptions, QuantizedSize
+from gancompress.quantization import Quantization
 from gancompress.steps.metric_options import MetricOptions
 from gancompress.steps.teacher_cache import digests
 from gancompress.tasks import Task, pair_of_labels
@@ -58,47 +57,6 @@ class Work:
         return network if self.quantization is None else self.quantization.attach(network).eval()
 
 
-@dataclass(frozen=True)
-class Budget:
-    """What the compressed network may cost.
-
-    Attributes:
-        limit: The most.
-        of: A convention of MACs, ``parameters``, ``bytes`` of the weights, or ``latency`` in milliseconds.
-        target: Where the latency counts.
-    """
-
-    limit: float
-    of: Convention | Literal["parameters", "bytes", "latency"] = "true"
-    target: Target | None = None
-
-    def cost(self, graph: ChannelGraph, quantization: QuantizationOptions = FLOAT) -> Callable[[ChannelPlan], float]:
-        """The cost of a plan of this graph, in the unit of the limit.
-
-        Args:
-            graph: Of the float network.
-            quantization: How many bits its weights will have; only bytes depend on it.
-
-        Raises:
-            ConfigError: It is a latency, which no graph alone tells.
-        """
-        if self.of == "latency":
-            raise ConfigError("budget: got latency_ms, expected macs, parameters or bytes, which this step counts in")
-        if self.of == "bytes":
-            return QuantizedSize(graph, quantization).at
-        model, of = CostModel(graph), self.of
-        if of == "parameters":
-            return lambda plan: model.at(plan).parameters
-        return lambda plan: model.macs(plan).count(of)
-
-    @property
-    def unit(self) -> str:
-        """Name of the unit."""
-        if self.of == "latency":
-            return f"ms ({self.target})"
-        return self.of if self.of in ("parameters", "bytes") else f"{self.of} MACs"
-
-
 class StepLog(TrainingLog, Protocol):
     """Where a step reports to. Only the main process calls it."""
 
@@ -125,7 +83,7 @@ class Context:
 
     task: Task
     data: DataConfig
-    budget: Budget | None
+    budget: CostLimit | None
     directory: Path
     accelerator: Accelerator
     log: StepLog

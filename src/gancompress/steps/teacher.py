@@ -10,13 +10,14 @@ from pydantic import Field
 from torch import nn
 
 from gancompress.errors import ConfigError
+from gancompress.methods.recalibrate import recalibrate
 from gancompress.models.families import build, check_size, find_family
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
 from gancompress.models.spectral_norm import fold_spectral_norm, settle_spectral_norm
 from gancompress.models.stylegan2 import StyleGan2Generator
 from gancompress.options import Options
-from gancompress.steps.recalibration import Calibration, recalibrate
+from gancompress.steps.recalibration import Calibration
 from gancompress.steps.step import Context, Step, Work, check_image
 from gancompress.tasks import (
     CycleGanObjective,

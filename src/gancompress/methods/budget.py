@@ -1,0 +1,112 @@
+"""The budget of a compressed network: one limit, and the cost of a plan in its unit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from gancompress.channels import ChannelGraph, ChannelPlan
+from gancompress.cost import Convention, CostModel
+from gancompress.errors import ConfigError
+from gancompress.latency import RUNTIMES, LatencyRuntime, Target
+from gancompress.options import Options
+from gancompress.quantization import FLOAT, QuantizationOptions, QuantizedSize
+
+
+@dataclass(frozen=True)
+class CostLimit:
+    """What the compressed network may cost.
+
+    Attributes:
+        limit: The most.
+        of: A convention of MACs, ``parameters``, ``bytes`` of the weights, or ``latency`` in milliseconds.
+        target: Where the latency counts.
+    """
+
+    limit: float
+    of: Convention | Literal["parameters", "bytes", "latency"] = "true"
+    target: Target | None = None
+
+    def cost(self, graph: ChannelGraph, quantization: QuantizationOptions = FLOAT) -> Callable[[ChannelPlan], float]:
+        """The cost of a plan of this graph, in the unit of the limit.
+
+        Args:
+            graph: Of the float network.
+            quantization: How many bits its weights will have; only bytes depend on it.
+
+        Raises:
+            ConfigError: It is a latency, which no graph alone tells.
+        """
+        if self.of == "latency":
+            raise ConfigError("budget: got latency_ms, expected macs, parameters or bytes, which this step counts in")
+        if self.of == "bytes":
+            return QuantizedSize(graph, quantization).at
+        model, of = CostModel(graph), self.of
+        if of == "parameters":
+            return lambda plan: model.at(plan).parameters
+        return lambda plan: model.macs(plan).count(of)
+
+    @property
+    def unit(self) -> str:
+        """Name of the unit."""
+        if self.of == "latency":
+            return f"ms ({self.target})"
+        return self.of if self.of in ("parameters", "bytes") else f"{self.of} MACs"
+
+
+class Budget(Options):
+    """What the compressed network may cost; exactly one limit.
+
+    Attributes:
+        reduction: Times less than the teacher, which is not quantized.
+        unit: What ``reduction`` counts.
+        macs: The most MACs.
+        parameters: The most parameters.
+        bytes: The most bytes of weights: each at its bits where the step quantizes, else at 32.
+        convention: Of MACs.
+        latency_ms: The most milliseconds for one image of the data's size, on this machine.
+        runtime: What runs it: PyTorch (eager), or an ONNX file of that size on onnxruntime or OpenVINO.
+        threads: Of the runtime; its own choice where left out.
+    """
+
+    reduction: Annotated[float | None, Field(gt=1)] = None
+    unit: Literal["macs", "parameters", "bytes"] = "macs"
+    macs: Annotated[float | None, Field(gt=0)] = None
+    parameters: Annotated[float | None, Field(gt=0)] = None
+    bytes: Annotated[float | None, Field(gt=0)] = None
+    convention: Convention = "true"
+    latency_ms: Annotated[float | None, Field(gt=0)] = None
+    runtime: LatencyRuntime | None = None
+    threads: Annotated[int | None, Field(ge=1)] = None
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Budget:
+        limits = self.reduction, self.macs, self.parameters, self.bytes, self.latency_ms
+        if sum(limit is not None for limit in limits) != 1:
+            raise ValueError("expected exactly one of 'reduction', 'macs', 'parameters', 'bytes' and 'latency_ms'")
+        if (self.latency_ms is None) != (self.runtime is None):
+            raise ValueError(
+                f"got one of 'latency_ms' and 'runtime', expected both or none; runtimes are {', '.join(RUNTIMES)}"
+            )
+        if self.threads is not None and self.latency_ms is None:
+            raise ValueError("threads: got a number without 'latency_ms', which alone it is for; leave it out")
+        if self.unit != "macs" and self.reduction is None:
+            raise ValueError(f"unit: got '{self.unit}' without 'reduction', which alone it is for; leave it out")
+        return self
+
+    def limit(self, teacher: ChannelGraph) -> CostLimit:
+        """The budget, given the graph of the teacher."""
+        if self.macs is not None:
+            return CostLimit(self.macs, self.convention)
+        if self.parameters is not None:
+            return CostLimit(self.parameters, "parameters")
+        if self.bytes is not None:
+            return CostLimit(self.bytes, "bytes")
+        if self.latency_ms is not None and self.runtime is not None:
+            return CostLimit(self.latency_ms, "latency", Target(self.runtime, self.threads))
+        of = self.convention if self.unit == "macs" else self.unit
+        return CostLimit(CostLimit(math.inf, of).cost(teacher)(teacher.full_plan()) / (self.reduction or 1.0), of)

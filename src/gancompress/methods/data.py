@@ -1,0 +1,234 @@
+"""Batches of any kind as the training loop and the methods take them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from contextlib import contextmanager
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gancompress.errors import DataError
+from gancompress.training import Batch
+
+Data = Iterable[Any] | Callable[[], Iterable[Any]]
+"""Batches: a `torch.utils.data.DataLoader`, a list, any other iterable, or a function that returns one.
+
+A batch is a tensor of inputs [b, ...], a tuple (input, target), or a dict with ``input`` and, where there is one,
+``target``. NumPy arrays count as tensors.
+"""
+
+
+class Batches:
+    """Batches as dicts with ``input`` [b, ...] and, where the data has one, ``target``."""
+
+    def __init__(self, data: Data, name: str = "loader") -> None:
+        """Read the first batch.
+
+        Args:
+            data: The batches.
+            name: Name of the argument, for messages.
+
+        Raises:
+            DataError: There is no batch, or one of an unknown kind.
+        """
+        self._name = name
+        if isinstance(data, Tensor | np.ndarray | Mapping):
+            data = [data]
+        if not callable(data) and not isinstance(data, Iterable):
+            raise DataError(
+                f"{name}: got {type(data).__name__}, expected batches: a DataLoader, a list, or a function that "
+                "returns an iterable"
+            )
+        self._data = data
+        self._once = isinstance(data, Iterator)
+        passing = self._pass()
+        first = next(passing, None)
+        if first is None:
+            raise DataError(f"{name}: got no batch, expected at least one; check the data set and its batch size")
+        self.first: Batch = first
+        self._rest = chain([first], passing) if self._once else None
+
+    def __iter__(self) -> Iterator[Batch]:
+        """All batches, once.
+
+        Raises:
+            DataError: A batch is of an unknown kind, or the iterator was used before.
+        """
+        if self._rest is not None:
+            given, self._rest = self._rest, iter(())
+            return given
+        return self._pass()
+
+    def inputs(self, max_images: int | None = None) -> Iterator[Tensor]:
+        """The inputs of the first images, batch by batch; of all images where no number is given."""
+        left = max_images
+        for batch in self:
+            if left is not None and left <= 0:
+                return
+            yield batch["input"][:left]
+            left = None if left is None else left - len(batch["input"])
+
+    def stream(self, start: int, batch_size: int, seed: int) -> Iterator[Batch]:
+        """Batches of a size without end, from a position: the same ones for the same seed, whatever was read before.
+
+        Random numbers that the data draws (shuffling, augmentation) follow from the seed, the pass and the batch.
+
+        Args:
+            start: Images to skip.
+            batch_size: Images of a batch; passes follow each other without a smaller batch at their end.
+            seed: Of shuffling and augmentation.
+
+        Raises:
+            DataError: The data ended and cannot be read again, or images of different sizes met in one batch.
+        """
+        held: list[Batch] = []
+        num_held = 0
+        for batch in self._from(start, seed):
+            if not held and _size(batch) == batch_size:
+                yield batch
+                continue
+            held.append(batch)
+            num_held += _size(batch)
+            while num_held >= batch_size:
+                together = _joined(held, self._name)
+                yield _part(together, 0, batch_size)
+                num_held -= batch_size
+                held = [_part(together, batch_size, None)] if num_held else []
+
+    def _from(self, start: int, seed: int) -> Iterator[Batch]:
+        """Batches from a position on, pass after pass."""
+        number, skip, per_pass = 0, start, 0
+        while True:
+            if per_pass and isinstance(self._data, Sized) and skip >= per_pass:
+                number, skip = number + skip // per_pass, skip % per_pass
+            count = 0
+            passing = iter(self) if self._once else self._pass((seed, number))
+            for batch in passing:
+                size = _size(batch)
+                count += size
+                if skip >= size:
+                    skip -= size
+                    continue
+                yield _part(batch, skip, None) if skip else batch
+                skip = 0
+            if not count and number:
+                raise DataError(
+                    f"{self._name}: got an iterator that ended after {per_pass:,} images, expected data that can be "
+                    "read again; give a list, a DataLoader, or the function that makes the iterator"
+                )
+            number, per_pass = number + 1, count
+
+    def _pass(self, seed: tuple[int, int] | None = None) -> Iterator[Batch]:
+        """One pass over the data; with a seed, what it draws at random follows from it."""
+        with _seeded(seed, 0):
+            if seed is not None:
+                _seed_own_generators(self._data)
+            batches = iter(self._data() if callable(self._data) else self._data)
+        index = 0
+        while True:
+            index += 1
+            with _seeded(seed, index):
+                given = next(batches, _END)
+            if given is _END:
+                return
+            yield _as_batch(given, index, self._name)
+
+
+_END = object()
+
+
+def as_arguments(x: Any) -> tuple[Any, ...]:
+    """Return the arguments of a forward pass: a tuple or list as it is, anything else alone."""
+    return tuple(x) if isinstance(x, tuple | list) else (x,)
+
+
+def batch_size_of(batches: Batches) -> int:
+    """Return the number of images of the first batch."""
+    return _size(batches.first)
+
+
+def _as_batch(given: Any, index: int, name: str) -> Batch:
+    if isinstance(given, Tensor | np.ndarray):
+        given = {"input": given}
+    elif isinstance(given, Sequence) and not isinstance(given, str) and 1 <= len(given) <= 2:
+        given = dict(zip(("input", "target"), given, strict=False))
+    if not isinstance(given, Mapping) or "input" not in given:
+        got = f"a dict with {', '.join(map(repr, given))}" if isinstance(given, Mapping) else _described(given)
+        raise DataError(
+            f"{name}: batch {index} is {got}, expected a tensor, a tuple (input, target), or a dict with 'input'; "
+            "give a function that yields such batches"
+        )
+    batch = {key: torch.as_tensor(value) if isinstance(value, np.ndarray) else value for key, value in given.items()}
+    for key in ("input", "target"):
+        if key in batch and not (isinstance(batch[key], Tensor) and batch[key].ndim):
+            raise DataError(f"{name}: '{key}' of batch {index} is {_described(batch[key])}, expected a tensor [b, ...]")
+    sizes = {key: len(value) for key, value in batch.items() if isinstance(value, Tensor | list | tuple)}
+    if len(set(sizes.values())) > 1:
+        raise DataError(f"{name}: batch {index} has parts of different lengths {sizes}, expected the same for all")
+    return batch
+
+
+def _described(value: Any) -> str:
+    length = f" of {len(value)} elements" if isinstance(value, Sequence) and not isinstance(value, str) else ""
+    return f"{type(value).__name__}{length}"
+
+
+def _size(batch: Batch) -> int:
+    return len(batch["input"])
+
+
+def _part(batch: Batch, start: int, end: int | None) -> Batch:
+    return {
+        key: value[start:end] if isinstance(value, Tensor | list | tuple) else value for key, value in batch.items()
+    }
+
+
+def _joined(batches: Sequence[Batch], name: str) -> Batch:
+    if len(batches) == 1:
+        return batches[0]
+    joined: dict[str, Any] = {}
+    for key, value in batches[0].items():
+        parts = [batch[key] for batch in batches]
+        if isinstance(value, Tensor):
+            if len({part.shape[1:] for part in parts}) > 1:
+                raise DataError(
+                    f"{name}: got images of shapes {tuple(parts[0].shape[1:])} and {tuple(parts[-1].shape[1:])}, "
+                    "expected one shape; crop them, or set batch_size to the size of the loader's batches"
+                )
+            joined[key] = torch.cat(parts)
+        else:
+            joined[key] = [each for part in parts for each in part] if isinstance(value, list | tuple) else value
+    return joined
+
+
+def _seed_own_generators(loader: Any) -> None:
+    """Seed the generators that a DataLoader and its samplers were given, from the global one."""
+    parts = (loader, getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None))
+    number = int(torch.randint(2**31, ()))
+    for part in parts:
+        if isinstance(generator := getattr(part, "generator", None), torch.Generator):
+            generator.manual_seed(number)
+
+
+@contextmanager
+def _seeded(seed: tuple[int, int] | None, index: int) -> Iterator[None]:
+    """Seed every random number generator that a data set may use, and put its state back afterwards."""
+    if seed is None:
+        yield
+        return
+    number = (seed[0] * 1_000_003 + seed[1] * 7_919 + index * 104_729) % 2**32
+    states = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        random.seed(number)
+        np.random.seed(number)
+        torch.manual_seed(number)
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])

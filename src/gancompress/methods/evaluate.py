@@ -1,0 +1,145 @@
+"""Metrics of networks on batches."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gancompress.cost.measured import evaluation_mode
+from gancompress.errors import ConfigError, nearest
+from gancompress.methods.data import Batches, Data
+from gancompress.training import Batch
+
+Metric = str | Callable[..., Any]
+"""``psnr``, a function of (network, batches), or a function of the network's outputs."""
+
+
+def evaluate(
+    network: nn.Module,
+    batches: Data,
+    metrics: Mapping[str, Metric] | Metric = "psnr",
+    *,
+    teacher: nn.Module | None = None,
+    max_images: int | None = None,
+) -> dict[str, float]:
+    """Measure a network.
+
+    Args:
+        network: Any module; it is left as it was found.
+        batches: The data.
+        metrics: One metric, or several by name. A function of two arguments gets (network, batches), the network in
+            evaluation mode and the batches as dicts with ``input``; a function of one argument gets the outputs of a
+            batch, and its values are averaged over the images. ``psnr`` compares the outputs with ``target``, or with
+            those of the teacher.
+        teacher: Network to compare with in ``psnr``.
+        max_images: Images to measure; all by default.
+
+    Returns:
+        The value of each metric, under its name.
+
+    Raises:
+        ConfigError: There is no such metric, it returns no number, or ``psnr`` has nothing to compare with.
+        DataError: There are no batches, or some are of an unknown kind.
+    """
+    given = Batches(batches, "batches")
+    held = list(_first_images(given, max_images))
+    named = metrics if isinstance(metrics, Mapping) else {_name_of(metrics): metrics}
+    with evaluation_mode(network), torch.no_grad():
+        return {name: _value(name, metric, network, held, teacher) for name, metric in named.items()}
+
+
+def run(network: nn.Module, inputs: Tensor) -> Tensor:
+    """Return the outputs of a network for a batch, on the CPU.
+
+    Raises:
+        ConfigError: It returns something other than a tensor.
+    """
+    device = next(network.parameters(), inputs).device
+    outputs = network(inputs.to(device))
+    if not isinstance(outputs, Tensor):
+        raise ConfigError(
+            f"got a network that returns {type(outputs).__name__}, expected one that returns a tensor; wrap it in a "
+            "module that picks the output"
+        )
+    return outputs.cpu()
+
+
+def psnr_db(got: Iterable[Tensor], expected: Iterable[Tensor]) -> float:
+    """Peak signal-to-noise ratio over all elements, in dB; the peak is the range of the expected values."""
+    squares, count, low, high = 0.0, 0, math.inf, -math.inf
+    for a, b in zip(got, expected, strict=True):
+        squares += float((a.double() - b.double()).square().sum())
+        count += b.numel()
+        low, high = min(low, float(b.min())), max(high, float(b.max()))
+    if not squares:
+        return math.inf
+    return 10 * math.log10(max(high - low, 1e-12) ** 2 * count / squares)
+
+
+def _first_images(batches: Batches, max_images: int | None) -> Iterable[Batch]:
+    left = math.inf if max_images is None else max_images
+    for batch in batches:
+        if left <= 0:
+            return
+        size = len(batch["input"])
+        yield batch if size <= left else {key: value[: int(left)] for key, value in batch.items()}
+        left -= size
+
+
+def _value(name: str, metric: Metric, network: nn.Module, held: list[Batch], teacher: nn.Module | None) -> float:
+    if isinstance(metric, str):
+        if metric != "psnr":
+            raise ConfigError(f"metric: got '{metric}', expected 'psnr' or a function; {nearest(metric, ['psnr'])}")
+        return psnr_db([run(network, batch["input"]) for batch in held], _expected(held, teacher))
+    if num_arguments(metric) == 2:
+        return _number(name, metric(network, held))
+    total, count = 0.0, 0
+    for batch in held:
+        value = metric(run(network, batch["input"]))
+        size = len(batch["input"])
+        total += size * _number(name, value.mean() if isinstance(value, Tensor) else value)
+        count += size
+    return total / count
+
+
+def _expected(held: list[Batch], teacher: nn.Module | None) -> list[Tensor]:
+    if teacher is not None:
+        with evaluation_mode(teacher):
+            return [run(teacher, batch["input"]) for batch in held]
+    if any("target" not in batch for batch in held):
+        raise ConfigError("psnr: got batches without 'target' and no teacher, expected one of them to compare with")
+    return [batch["target"] for batch in held]
+
+
+def num_arguments(metric: Callable[..., Any]) -> int:
+    """Return how many arguments a metric takes: 2 for (network, batches), 1 for outputs.
+
+    Raises:
+        ConfigError: It takes another number.
+    """
+    try:
+        parameters = inspect.signature(metric).parameters.values()
+    except (TypeError, ValueError):
+        return 1
+    plain = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    required = [p for p in plain if p.default is p.empty]
+    number = len(required) or min(1, len(plain))
+    if number not in (1, 2):
+        raise ConfigError(f"metric: got a function of {number} arguments, expected (network, batches) or (outputs)")
+    return number
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise ConfigError(f"metric: '{name}' returned {type(value).__name__}, expected a number") from None
+
+
+def _name_of(metric: Metric) -> str:
+    return metric if isinstance(metric, str) else getattr(metric, "__name__", "metric").strip("<>")

@@ -1,0 +1,92 @@
+"""Any network as a file that runs without PyTorch, compared with the network before the file gets its name."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from gancompress.errors import DataError, ExportError, nearest
+from gancompress.export import DEFAULT_MIN_PSNR_DB, FORMATS, ExportReport, Precision, PrecisionName, export_generator
+from gancompress.methods.data import Batches, Data, as_arguments
+from gancompress.models.generator import Generator
+from gancompress.tasks import FileForm
+
+_CALIBRATION_BATCHES = 64
+
+
+def export(
+    network: nn.Module,
+    x: Any,
+    path: str | Path,
+    *,
+    format: str | None = None,
+    precision: PrecisionName = "fp32",
+    calibration: Data | None = None,
+    min_psnr_db: float = DEFAULT_MIN_PSNR_DB,
+    input_names: Sequence[str] | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> ExportReport:
+    """Write a network as one file, and compare the file with the network.
+
+    Args:
+        network: Any module; it is left as it was found.
+        x: An input, or a tuple of all arguments of the forward pass.
+        path: The file to write; by its ending ``.onnx``, ``.xml`` (OpenVINO), ``.pt2``, ``.mlpackage`` or ``.tflite``.
+        format: A name of `gancompress.export.FORMATS`, where the ending does not tell.
+        precision: ``int8`` takes calibration images; ``fp16`` and ``bf16`` where the format has them.
+        calibration: Inputs like those that the network will see: for ``int8`` at least 32, a quarter of which tells how
+            far the file is from the network.
+        min_psnr_db: For ``int8``: layers stay float until the output is so close to that of the network.
+        input_names: Names of the inputs in the file.
+        metadata: Text to store in the file, such as the range of its inputs.
+
+    Returns:
+        The file, and how far it is from the network.
+
+    Raises:
+        ExportError: There is no such format or ending, a package is missing, or the file disagrees with the network.
+        DataError: ``int8`` got too few calibration images.
+        BudgetError: No choice of float layers is as close as ``min_psnr_db``.
+    """
+    path = Path(path)
+    kind = _format_of(path) if format is None else format
+    arguments = tuple(each.cpu() if isinstance(each, Tensor) else each for each in as_arguments(x))
+    if precision == "int8" and calibration is None:
+        raise DataError(
+            "export: got precision 'int8' without calibration, expected inputs like those that the network will see; "
+            "give calibration=batches"
+        )
+    images = [] if calibration is None else _in_parts(calibration, len(arguments))
+    names = None if input_names is None else tuple(input_names)
+    form = FileForm(copy.deepcopy(network).cpu().eval(), arguments, names, facts=metadata or {})
+    return export_generator(_described(network), form, path, kind, precision=Precision(precision, images, min_psnr_db))
+
+
+def _described(network: nn.Module) -> Generator:
+    """Return the value that stands for a network of which only its class is known."""
+    return Generator(f"{type(network).__module__}:{type(network).__qualname__}", {}, {})
+
+
+def _format_of(path: Path) -> str:
+    endings = {Path(each.file_name).suffix: name for name, each in reversed(FORMATS.items())}
+    if path.suffix not in endings:
+        raise ExportError(
+            f"export: got the ending '{path.suffix}', expected one of {', '.join(sorted(endings))}; "
+            f"{nearest(path.suffix, endings)}"
+        )
+    return endings[path.suffix]
+
+
+def _in_parts(data: Data, num_arguments: int) -> list[tuple[Tensor, ...]]:
+    """Return calibration inputs in small batches: they are divided into images for ranges, for choices and held out."""
+    if num_arguments > 1:
+        raise DataError(
+            f"export: got a network of {num_arguments} inputs and batches of one, expected a network of one input; "
+            "wrap it in a module that makes the others"
+        )
+    whole = [part for batch in Batches(data, "calibration").inputs() for part in batch.cpu().split(4)]
+    return [(part,) for part in whole[:_CALIBRATION_BATCHES]]

@@ -1,0 +1,44 @@
+"""Quantization after training: ranges of activations from a few batches."""
+
+from __future__ import annotations
+
+import copy
+
+from torch import nn
+
+from gancompress.methods.data import Batches, Data
+from gancompress.quantization import QuantizationOptions, calibrate
+from gancompress.quantization import quantize as attach
+
+NUM_IMAGES = 64
+
+
+def quantize(
+    network: nn.Module,
+    batches: Data,
+    options: QuantizationOptions | None = None,
+    *,
+    num_images: int = NUM_IMAGES,
+    min_images: int = 1,
+) -> nn.Module:
+    """Quantize the weights and activations of a network, without training.
+
+    Args:
+        network: A float network; it is not changed.
+        batches: Inputs like those that the network will see; they need no labels.
+        options: What is quantized, and to how many bits: 8 by default.
+        num_images: Images to find the ranges with, or as many as there are.
+        min_images: Fewer than these are refused.
+
+    Returns:
+        A copy in evaluation mode that rounds as integers would, on the device of the network.
+
+    Raises:
+        ConfigError: The network is quantized already, or has no layer that can be quantized.
+        DataError: There are too few images.
+    """
+    given = Batches(batches, "batches")
+    quantized = attach(copy.deepcopy(network), options or QuantizationOptions())
+    device = next(network.parameters()).device
+    inputs = (each.to(device) for each in given.inputs(num_images))
+    return calibrate(quantized, inputs, min_images=min_images).eval()

@@ -1,0 +1,129 @@
+"""Refit: the weights that are left after a cut, by least squares on the activations of the network that was cut."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gancompress.channels import ChannelGraph, ChannelPlan, reordered
+from gancompress.channels.skeleton import named_tensors
+from gancompress.errors import RefitError
+from gancompress.methods.data import Batches, Data
+from gancompress.methods.trace import trace
+from gancompress.refit import RefitReport
+from gancompress.refit import refit as solve
+
+NUM_IMAGES = 64
+
+
+def refit(
+    student: nn.Module, network: nn.Module, batches: Data, *, num_images: int = NUM_IMAGES, seed: int = 0
+) -> RefitReport:
+    """Solve again for the weights of a pruned network, in place, without training.
+
+    Args:
+        student: A network that was cut from ``network`` and not trained since.
+        network: The network that was cut.
+        batches: Inputs like those that the network will see.
+        num_images: Images to use, or as many as there are. All are run at once; give crops to save memory.
+        seed: Chooses the positions that make equations.
+
+    Returns:
+        The layers that were refitted, and those that kept their weights with the reason.
+
+    Raises:
+        RefitError: The student was not cut from the network or trained since, the batches do not determine the weights,
+            or an activation is not finite.
+        DataError: The batches are missing or of an unknown kind.
+
+    Source: He et al., Channel Pruning for Accelerating Very Deep Neural Networks, ICCV 2017, equation 1.
+    """
+    given = Batches(batches, "batches")
+    graph = trace(network, given.first["input"][:1], multiple=1, minimum=1)
+    narrow = trace(student, given.first["input"][:1], multiple=1, minimum=1)
+    plan = graph.plan({name: group.size for name, group in narrow.groups.items()})
+    wide = _sorted_as(student, network, graph)
+    return refit_pair(student, wide, graph, plan, given, num_images=num_images, seed=seed)
+
+
+def refit_pair(
+    narrow: nn.Module,
+    wide: nn.Module,
+    graph: ChannelGraph,
+    plan: ChannelPlan,
+    batches: Batches,
+    *,
+    num_images: int = NUM_IMAGES,
+    seed: int = 0,
+) -> RefitReport:
+    """Refit a narrow network, in place, to the wide one whose leading channels it has. Raises as `refit`."""
+    device = next(narrow.parameters()).device
+    inputs = torch.cat([each.to(device) for each in batches.inputs(num_images)])
+    return solve(wide, narrow, graph, plan, (inputs,), seed=seed)
+
+
+def _sorted_as(student: nn.Module, network: nn.Module, graph: ChannelGraph) -> nn.Module:
+    """Return a copy of a network with the channels first that its pruned copy kept, in their order.
+
+    Groups are gone through in the order of the pass: where a layer reads groups whose kept channels are known already,
+    the filters that stayed are found by their values.
+
+    Raises:
+        RefitError: The weights of the student are not among those of the network.
+    """
+    narrow, tensors = named_tensors(student), named_tensors(network)
+    kept: dict[str, np.ndarray] = {}
+    for name in graph.groups:
+        found = _kept_channels(name, kept, narrow, tensors, graph)
+        if found is None:
+            raise RefitError(
+                f"refit: found no layer of the network whose filters are those of '{name}' in the student, expected "
+                "a student as it was cut from this network; refit it before it is trained"
+            )
+        kept[name] = found
+    order = {}
+    for name, channels in kept.items():
+        rest = np.setdiff1d(np.arange(graph.groups[name].size), channels)
+        order[name] = torch.from_numpy(np.concatenate([channels, rest]))
+    return reordered(network, graph, order)
+
+
+def _kept_channels(
+    group: str,
+    known: Mapping[str, np.ndarray],
+    narrow: Mapping[str, Tensor],
+    tensors: Mapping[str, Tensor],
+    graph: ChannelGraph,
+) -> np.ndarray | None:
+    """Return the numbers of the channels that a group kept; None where no layer tells."""
+    for name, number, axis in graph.members(group, ("out", "scale", "in", "depthwise")):
+        axes = graph.axes(name)
+        others = {g for i, other in enumerate(axes) if i != number for g in other.groups}
+        segments = axis.segments
+        if len(segments) != 1 or segments[0].repeat != 1 or not others <= known.keys() or name not in narrow:
+            continue
+        wide = tensors[name].detach().cpu()
+        for i, other in enumerate(axes):
+            if i != number and other.groups:
+                wide = wide.index_select(i, torch.from_numpy(other.kept(dict(known))))
+        rows = wide.movedim(number, 0).flatten(1) if wide.ndim > 1 else wide[:, None]
+        wanted = narrow[name].detach().cpu()
+        wanted = wanted.movedim(number, 0).flatten(1) if wanted.ndim > 1 else wanted[:, None]
+        found = _places(wanted, rows)
+        if found is not None:
+            return found
+    return None
+
+
+def _places(wanted: Tensor, rows: Tensor) -> np.ndarray | None:
+    """Return the number of each wanted row among all rows; None where one is missing or stands there twice."""
+    if wanted.shape[1:] != rows.shape[1:]:
+        return None
+    numbers: dict[bytes, Sequence[int]] = {}
+    for i, row in enumerate(rows.numpy()):
+        numbers[row.tobytes()] = [*numbers.get(row.tobytes(), ()), i]
+    found = [numbers.get(row.tobytes(), ()) for row in wanted.numpy()]
+    return np.array([each[0] for each in found]) if all(len(each) == 1 for each in found) else None

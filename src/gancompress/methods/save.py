@@ -1,0 +1,138 @@
+"""Saving a narrow network of any class: its weights and its sizes, to be put into the network it was made from."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from gancompress.channels.skeleton import copy_structure, named_tensors, set_attributes, set_tensor
+from gancompress.errors import CheckpointError
+from gancompress.models.weight_files import read_safetensors, write_atomically, write_safetensors
+from gancompress.quantization import quantized_layers
+
+WEIGHTS_FILE = "model.safetensors"
+SIZES_FILE = "plan.json"
+FORMAT = "gancompress-module"
+FORMAT_VERSION = 1
+
+
+def save(network: nn.Module, directory: Path | str) -> str:
+    """Write the weights of a network, and the sizes of its layers.
+
+    The class of the network needs no name: the files are read back into the network that it was made from.
+
+    Args:
+        network: Any module, narrow or not, in float.
+        directory: Made when it does not exist; ``model.safetensors`` and ``plan.json`` are written there.
+
+    Returns:
+        One line of Python that reads them back.
+
+    Raises:
+        CheckpointError: The network is quantized.
+    """
+    if quantized_layers(network):
+        raise CheckpointError(
+            f"{directory}: got a quantized network, expected a float one; save it before quantize, or export it"
+        )
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    tensors = named_tensors(network)
+    how = f'network = gancompress.load_into(original, "{directory}")'
+    description = {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "class": f"{type(network).__module__}.{type(network).__qualname__}",
+        "read_back": how,
+        "num_parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "sizes": _sizes(network),
+    }
+    write_safetensors(directory / WEIGHTS_FILE, tensors)
+    write_atomically(directory / SIZES_FILE, f"{json.dumps(description, indent=1)}\n".encode())
+    return how
+
+
+def load_into(original: nn.Module, directory: Path | str) -> nn.Module:
+    """Read what `save` wrote.
+
+    Args:
+        original: The network that the saved one was made from, such as a new instance of its class; it is not changed.
+        directory: The directory.
+
+    Returns:
+        A copy of the original with the saved sizes and weights, in evaluation mode.
+
+    Raises:
+        CheckpointError: The directory lacks a file, a file is not what `save` writes, or the original is another
+            network.
+    """
+    directory = Path(directory)
+    sizes = _read_sizes(directory / SIZES_FILE)
+    state = read_safetensors(directory / WEIGHTS_FILE)
+    own = named_tensors(original)
+    if own.keys() != state.keys():
+        differing = sorted(own.keys() ^ state.keys())[0]
+        there = "the file" if differing in state else "the network"
+        raise CheckpointError(
+            f"{directory}: '{differing}' is only in {there}, expected the network that the saved one was made from "
+            "(the same class and arguments)"
+        )
+    try:
+        network = copy_structure(original, {name: tensor.detach().clone() for name, tensor in own.items()})
+        for name, tensor in own.items():
+            made = set_tensor(
+                network, name, nn.Parameter(state[name]) if isinstance(tensor, nn.Parameter) else state[name]
+            )
+            made.requires_grad_(tensor.requires_grad)
+        set_attributes(network, _differing(network, sizes))
+    except AttributeError as error:
+        raise CheckpointError(f"{directory}: {error}; expected the network that the saved one was made from") from None
+    return network.eval()
+
+
+def _sizes(network: nn.Module) -> dict[str, dict[str, Any]]:
+    """Return every whole number, and every tuple of them, that a module holds as an attribute, by path."""
+    found = {
+        path: {name: value for name, value in vars(module).items() if _is_size(value)}
+        for path, module in network.named_modules()
+    }
+    return {path: values for path, values in found.items() if values}
+
+
+def _is_size(value: Any) -> bool:
+    return type(value) is int or (isinstance(value, tuple) and bool(value) and all(type(each) is int for each in value))
+
+
+def _differing(network: nn.Module, sizes: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the saved sizes that differ from those of a network."""
+    changes: dict[str, dict[str, Any]] = {}
+    for path, values in sizes.items():
+        module = network.get_submodule(path)
+        for name, value in values.items():
+            value = tuple(value) if isinstance(value, list) else value
+            if getattr(module, name) != value:
+                changes.setdefault(path, {})[name] = value
+    return changes
+
+
+def _read_sizes(path: Path) -> dict[str, dict[str, Any]]:
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path.parent}: found no {path.name}, expected a directory written by gancompress.save; gancompress.load "
+            "reads the other kinds"
+        )
+    try:
+        description = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise CheckpointError(f"{path}: got invalid JSON ({error}), expected what gancompress.save wrote") from None
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        raise CheckpointError(f'{path}: found no \'"format": "{FORMAT}"\', expected what gancompress.save wrote')
+    if description.get("version") != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path}: got format version {description.get('version')}, expected {FORMAT_VERSION}; update gancompress"
+        )
+    return copy.deepcopy(description["sizes"])

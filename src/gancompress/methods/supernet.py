@@ -1,0 +1,85 @@
+"""A supernet: a wide network of which every plan is a network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from gancompress.channels import ChannelPlan, materialise
+from gancompress.methods.data import Batches, Data
+from gancompress.methods.prune import Score, as_score, sorted_network
+from gancompress.methods.trace import trace
+from gancompress.search import SearchSpace
+
+
+class Supernet:
+    """A wide network whose plans share its weights; train it with `gancompress.distill`, then `gancompress.search`.
+
+    Attributes:
+        module: The wide network, a copy with the most important channels of every group first.
+        graph: Its channel graph.
+        space: The plans.
+        original: The network that it was made from.
+        x: The example input.
+
+    Source: Li et al., GAN Compression, CVPR 2020, section 3.3; Cai et al., Once-for-All, ICLR 2020.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        x: Any,
+        *,
+        choices: int = 5,
+        min_keep: float = 0.25,
+        multiple: int = 8,
+        fixed: tuple[str, ...] = (),
+        score: Score = "l1_incoming",
+        batches: Data | None = None,
+        seed: int = 0,
+    ) -> None:
+        """Sort the channels of a network by importance, and lay out its plans.
+
+        Args:
+            network: Any module instance; it is not changed.
+            x: An input, or a tuple of all arguments of the forward pass.
+            choices: Widths that each group may take, at most.
+            min_keep: The narrowest width as a fraction of the widest.
+            multiple: Widths are multiples of this, or full.
+            fixed: Names of groups that stay at full width; ``*`` stands for any text.
+            score: Importance of channels, as for `gancompress.prune`.
+            batches: Batches for scores that run the network.
+            seed: Of random numbers that the score draws.
+
+        Raises:
+            PlanError: No group has a choice.
+            TraceError: The forward pass cannot be followed.
+            ConfigError: The score does not fit.
+        """
+        legal = trace(network, x, multiple=multiple, minimum=multiple, fixed=fixed)
+        self.space = SearchSpace.from_graph(legal, choices, min_keep)
+        self.graph = legal.constrain(multiple=1, minimum=1)
+        self.legal = legal
+        given = None if batches is None else Batches(batches, "batches")
+        self.module = sorted_network(network, self.graph, as_score(score, network, given, seed))
+        self.original, self.x = network, x
+
+    def network(self, plan: ChannelPlan | str | float) -> nn.Module:
+        """Return the narrow network of a plan, with the weights that the supernet has now.
+
+        Args:
+            plan: A plan; its text, as search results print it; or a fraction of every group's channels.
+
+        Raises:
+            PlanError: The plan is not one of this network.
+        """
+        if isinstance(plan, str):
+            plan = self.space.plan(self.space.parse(plan))
+        elif isinstance(plan, float | int):
+            plan = self.legal.uniform_plan(plan)
+        return materialise(self.module, self.graph, plan).eval()
+
+    def __repr__(self) -> str:
+        text = " x ".join(str(len(choices)) for choices in self.space.choices)
+        return f"Supernet({type(self.module).__name__}: {text} plans)"
