@@ -33,7 +33,7 @@ def main() -> None:
     torch.manual_seed(0)
     family = find_family(arguments.family)
     wide = family.build({}).eval()
-    inputs = family.example_inputs({}, (arguments.size, arguments.size))
+    inputs = family.architecture({}).example_inputs((arguments.size, arguments.size))
     print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     print(f"{arguments.family} at {arguments.size}x{arguments.size}, keep {arguments.keep}, {arguments.rounds} rounds")
 

@@ -18,14 +18,13 @@ from gancompress.benchmark.statistics import ratio
 from gancompress.export import FORMATS, Precision, export_generator
 from gancompress.export.many import export_many
 from gancompress.export.rewrites import rewritten
-from gancompress.models.config_strings import config_from_string
 from gancompress.models.example_values import example_values
-from gancompress.models.families import build
+from gancompress.models.families import build, find_family
 from gancompress.models.generator import Generator
 from gancompress.tasks import FileForm
 
 FAMILY = "mobile_resnet_9blocks"
-PLAN = config_from_string(FAMILY, "16_16_32_16_32_32_16_16")
+PLAN = find_family(FAMILY).architecture({}).at_string("16_16_32_16_32_32_16_16").config
 STRIDED = ("folded_batch_norms", "strided_last_convolution")
 ZERO = {"padding": "zeros"}
 HALF = {"tail": "half_size"}

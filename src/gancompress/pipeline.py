@@ -36,7 +36,7 @@ from gancompress.steps import Step, Work
 from gancompress.steps.evaluation import Evaluation
 from gancompress.steps.latent_evaluation import check_styles, latent_metrics
 from gancompress.steps.latent_pictures import latent_pictures
-from gancompress.steps.step import Context, StepLog
+from gancompress.steps.step import Context, GraphCache, StepLog
 from gancompress.tasks import FileForm, LatentTask, find_task
 
 _REPORTING = {"checkpoint_every", "log_every", "preview_every"}
@@ -158,6 +158,7 @@ class Pipeline:
         self._accelerator = accelerator or Accelerator()
         self._records: list[Mapping[str, Any]] = []
         self._digests: dict[Path, list[str]] = {}
+        self._graphs: GraphCache = {}
 
     def teacher(self) -> Work:
         """The teacher: read or trained. It lies in ``teacher/`` then, its discriminator beneath, beside ``job.yaml``.
@@ -295,6 +296,7 @@ class Pipeline:
             num_workers=job.num_workers,
             stop=self._stop,
             metrics=job.metrics,
+            graphs=self._graphs,
         )
 
     def _stages(self) -> list[Stage]:

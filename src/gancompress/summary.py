@@ -19,7 +19,6 @@ from gancompress.cost.latency import in_turns
 from gancompress.errors import DataError
 from gancompress.export import ExportReport, usage
 from gancompress.metrics import MetricResult
-from gancompress.models.config_strings import plan_string
 from gancompress.models.generator import Generator
 from gancompress.pipeline import Measured, Outcome
 from gancompress.quantization import QuantizationOptions
@@ -148,7 +147,7 @@ def _network(name: str, measured: Measured, latency: Latency, file: Path) -> Net
     return NetworkFacts(
         name=name,
         family=generator.family,
-        plan=plan_string(generator.family, generator.config),
+        plan=generator.architecture.plan_string(),
         parameters=cost.parameters,
         weight_bytes=measured.weight_bytes,
         file_bytes=file.stat().st_size,

@@ -25,7 +25,7 @@ def saved(family: str, config: dict[str, Any]) -> Generator:
 
 def network(name: str, ngf: int, side: int = 16) -> NamedNetwork:
     generator = saved("resnet", {"ngf": ngf, "num_blocks": 1})
-    example = find_family("resnet").example_inputs(generator.config, (side, side))
+    example = find_family("resnet").architecture(generator.config).example_inputs((side, side))
     return NamedNetwork(name, generator, FileForm(generator.build(), example), example)
 
 
@@ -37,7 +37,7 @@ def stylegan2(*inputs: Tensor) -> NamedNetwork:
 def spade() -> NamedNetwork:
     """Of three labels, and where objects meet."""
     generator = saved("mobile_spade", SPADE)
-    example = find_family("mobile_spade").example_inputs(generator.config, (SIZE_PX, SIZE_PX))
+    example = find_family("mobile_spade").architecture(generator.config).example_inputs((SIZE_PX, SIZE_PX))
     form = label_map_form(generator.build(), 3, example[0])
     assert isinstance(form.module, LabelInput)
     return NamedNetwork("spade", generator, form, (form.module.channels(*form.inputs),))

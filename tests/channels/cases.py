@@ -54,7 +54,7 @@ def make(name: str) -> tuple[nn.Module, tuple[Tensor, ...]]:
         family, config = find_family(FAMILY_CASES[name][0]), FAMILY_CASES[name][1]
         module = family.build(config)
         side = max(32, family.parse(config).min_size)
-        inputs = family.example_inputs(config, (side, side))
+        inputs = family.architecture(config).example_inputs((side, side))
     else:
         module, inputs = STRANGERS[name]()
     with torch.no_grad():

@@ -11,7 +11,7 @@ from torch import nn
 
 from gancompress.channels import ChannelGraph, ChannelPlan, trace
 from gancompress.cost import CostModel, Macs, measure
-from gancompress.models.config_strings import config_from_string, widths_from_string
+from gancompress.models.config_strings import widths_from_string
 from gancompress.models.families import find_family
 
 SIZE = (256, 256)
@@ -76,7 +76,7 @@ def check(parameters: int, macs: Macs, expected: tuple) -> None:
 @pytest.mark.parametrize(("family", "config", "parameters", "true", "outsize", "gc"), FULL)
 def test_full_networks(family, config, parameters, true, outsize, gc):
     expected = (parameters, outsize, gc, true)
-    inputs = find_family(family).example_inputs(config, SIZE, device="meta")
+    inputs = find_family(family).architecture(config).example_inputs(SIZE, device="meta")
     with torch.device("meta"):
         module = find_family(family).build(config)
     graph = trace(module, inputs)
@@ -106,7 +106,7 @@ STYLEGAN2 = [
 def test_stylegan2(size):
     """Mapping and modulation count, filters of blurs do not; from a plan of the wide network, and as built."""
     family = find_family("stylegan2")
-    inputs = family.example_inputs({}, SIZE, device="meta")
+    inputs = family.architecture({}).example_inputs(SIZE, device="meta")
     with torch.device("meta"):
         module = family.build({"resolution": size})
     graph = trace(module, inputs, multiple=1, minimum=1)
@@ -135,7 +135,7 @@ def wide() -> tuple[nn.Module, ChannelGraph, CostModel]:
     family = find_family("mobile_resnet_9blocks")
     with torch.device("meta"):
         module = family.build({})
-    graph = trace(module, family.example_inputs({}, SIZE, device="meta"), multiple=1, minimum=1)
+    graph = trace(module, family.architecture({}).example_inputs(SIZE, device="meta"), multiple=1, minimum=1)
     return module, graph, CostModel(graph)
 
 
@@ -149,10 +149,10 @@ def test_sub_networks_as_plans_of_the_wide_network(row, wide):
 
 @pytest.mark.parametrize("row", SUB_NETWORKS, ids=[row[0] for row in SUB_NETWORKS])
 def test_sub_networks_built_at_their_widths(row):
-    config = config_from_string("mobile_resnet_9blocks", row[0])
+    config = find_family("mobile_resnet_9blocks").architecture({}).at_string(row[0]).config
     family = find_family("mobile_resnet_9blocks")
     with torch.device("meta"):
-        measured = measure(family.build(config), family.example_inputs(config, SIZE, device="meta"))
+        measured = measure(family.build(config), family.architecture(config).example_inputs(SIZE, device="meta"))
     check(measured.parameters, measured.macs, row[1:])
 
 
@@ -160,8 +160,8 @@ def test_sub_networks_built_at_their_widths(row):
 def test_spade_as_built(row):
     name, options, text, parameters, true, without, gc = row
     family = find_family(name)
-    config = config_from_string(name, text, options) if text else options
-    inputs = family.example_inputs(config, (256, 256 if options == COCO else 512), device="meta")
+    config = find_family(name).architecture(options).at_string(text).config if text else options
+    inputs = family.architecture(config).example_inputs((256, 256 if options == COCO else 512), device="meta")
     for inner, published in (("instance", gc), ("none", without)):
         with torch.device("meta"):
             measured = measure(family.build({**config, "inner_norm": inner}), inputs)
@@ -173,7 +173,7 @@ def test_spade_as_plans_of_the_wide_network():
     family = find_family("mobile_spade")
     with torch.device("meta"):
         wide = family.build({})
-    graph = trace(wide, family.example_inputs({}, (256, 512), device="meta"), multiple=1, minimum=1)
+    graph = trace(wide, family.architecture({}).example_inputs((256, 512), device="meta"), multiple=1, minimum=1)
     model = CostModel(graph)
     for name, options, text, parameters, true, _, gc in SPADE:
         if name == "mobile_spade" and options != COCO:
@@ -216,7 +216,7 @@ def test_gan_slimming_prunes_thirteen_groups_of_2688_scales():
     config = {"affine_norms": "prunable"}
     family = find_family("resnet_9blocks")
     with torch.device("meta"):
-        graph = trace(family.build(config), family.example_inputs(config, (64, 64), device="meta"))
+        graph = trace(family.build(config), family.architecture(config).example_inputs((64, 64), device="meta"))
     scaled = [name for name in graph.groups if any(graph.members(name, ["scale"]))]
     assert [graph.groups[name].size for name in scaled] == [64, 128, *[256] * 9, 128, 64]
     assert sum(graph.groups[name].size for name in scaled) == 2688

@@ -42,7 +42,7 @@ def generator(family: str) -> Generator:
 
 
 def example(family: str) -> tuple[Tensor, ...]:
-    return FAMILIES[family].example_inputs(CONFIGS[family], (32, 32))
+    return FAMILIES[family].architecture(CONFIGS[family]).example_inputs((32, 32))
 
 
 class Tiny(nn.Module):

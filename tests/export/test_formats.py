@@ -45,7 +45,7 @@ def exported(net: Generator, inputs: tuple[Tensor, ...], *where: Any, **how: Any
 
 
 def example(family: str) -> tuple[torch.Tensor]:
-    (fixed,) = FAMILIES[family].example_inputs(CONFIGS[family], (64, 64))
+    (fixed,) = FAMILIES[family].architecture(CONFIGS[family]).example_inputs((64, 64))
     return (torch.rand(fixed.shape) * 2 - 1,)
 
 

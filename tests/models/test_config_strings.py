@@ -6,14 +6,10 @@ import pytest
 
 from gancompress.errors import ConfigError, PlanError
 from gancompress.models.config_strings import (
-    Form,
-    config_from_string,
-    plan_string,
-    slots,
     string_from_widths,
     widths_from_string,
 )
-from gancompress.models.families import find_family
+from gancompress.models.families import architecture_of, find_family
 
 MOBILE = find_family("mobile_resnet_9blocks").parse({})
 DENSE = find_family("resnet_9blocks").parse({})
@@ -30,7 +26,7 @@ DENSE = find_family("resnet_9blocks").parse({})
     ],
 )
 @pytest.mark.parametrize("config", [MOBILE, DENSE], ids=["mobile", "dense"])
-def test_round_trip(config, text: str, form: Form) -> None:
+def test_round_trip(config, text: str, form: str) -> None:
     widths = widths_from_string(config, text)
     assert list(widths) == list(config.default_widths())
     assert string_from_widths(config, widths, form) == text
@@ -60,16 +56,21 @@ def test_slimming_keeps_the_stream() -> None:
 
 def test_six_blocks_in_three_pairs() -> None:
     config = find_family("resnet_6blocks").parse({})
-    groups = [slot.groups for slot in slots(config, "slots8")[3:6]]
+    groups = [slot.groups for slot in config.slots("slots8")[3:6]]
     assert groups == [tuple(f"blocks.{i}.conv1" for i in pair) for pair in ((0, 1), (2, 3), (4, 5))]
-    assert len(slots(config, "slimming")) == 10
+    assert len(config.slots("slimming")) == 10
 
 
 def test_config_from_string() -> None:
-    config = config_from_string("mobile_resnet_9blocks", "16_16_16_16_16_16_16_16")
+    config = find_family("mobile_resnet_9blocks").architecture({}).at_string("16_16_16_16_16_16_16_16").config
     assert config["ngf"] == 16
     assert config["widths"] == {}
-    config = config_from_string("resnet_9blocks", "8_" * 12 + "8", {"ngf": 32, "affine_norms": "prunable"})
+    config = (
+        find_family("resnet_9blocks")
+        .architecture({"ngf": 32, "affine_norms": "prunable"})
+        .at_string("8_" * 12 + "8")
+        .config
+    )
     assert (config["ngf"], config["affine_norms"], "down.1.conv" in config["widths"]) == (32, "prunable", False)
 
 
@@ -84,19 +85,19 @@ def test_config_from_string() -> None:
             "unet_256",
             "1_1_1_1_1_1",
             PlanError,
-            "got UnetConfig and slimming, expected a ResNet family, a SPADE .* by group name",
+            "got '1_1_1_1_1_1' for UnetConfig, whose widths have no such strings; give widths by group name",
         ),
         ("resnet_nine", "1_1_1_1_1_1", ConfigError, "family: got 'resnet_nine'"),
     ],
 )
 def test_errors(family: str, text: str, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        config_from_string(family, text)
+        find_family(family).architecture({}).at_string(text)
 
 
 def test_too_few_blocks_for_thirds() -> None:
     with pytest.raises(PlanError, match="got a network of 2 blocks, expected at least 3"):
-        config_from_string("resnet", "1_1_1_1_1_1_1_1", {"num_blocks": 2})
+        find_family("resnet").architecture({"num_blocks": 2}).at_string("1_1_1_1_1_1_1_1")
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,7 @@ def test_too_few_blocks_for_thirds() -> None:
         ({"down.1.conv": 128}, "slimming", "got down.1.conv of width 128, expected 256; use another form"),
     ],
 )
-def test_widths_that_a_form_cannot_write(widths: dict[str, int], form: Form, message: str) -> None:
+def test_widths_that_a_form_cannot_write(widths: dict[str, int], form: str, message: str) -> None:
     with pytest.raises(PlanError, match=message):
         string_from_widths(DENSE, widths, form)
 
@@ -123,4 +124,4 @@ def test_widths_that_a_form_cannot_write(widths: dict[str, int], form: Form, mes
     ],
 )
 def test_plan_string(family: str, config: dict[str, Any], expected: str | None) -> None:
-    assert plan_string(family, config) == expected
+    assert architecture_of(family, config).plan_string() == expected

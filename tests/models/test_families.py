@@ -9,8 +9,7 @@ from torch.utils._pytree import tree_leaves
 
 from gancompress.errors import ConfigError, InputSizeError
 from gancompress.models.config import LatentConfig
-from gancompress.models.families import FAMILIES, build, check_size, family_of, find_family
-from gancompress.models.generator import skeleton
+from gancompress.models.families import FAMILIES, architecture_of, build, family_of, find_family
 from gancompress.models.rrdbnet import RrdbNetConfig
 from gancompress.models.sngan import SnganConfig
 from gancompress.models.stylegan2 import ConstantInput, StyleGan2Config
@@ -26,7 +25,7 @@ class TestEveryFamily:
     def test_smallest_image(self, name: str) -> None:
         family, config = FAMILIES[name], small(name)
         side = family.parse(config).min_size
-        (image,) = family.example_inputs(config, (side, side))
+        (image,) = family.architecture(config).example_inputs((side, side))
         with torch.no_grad():
             outputs = tree_leaves(build(name, config).eval()(image))
         assert image.abs().max() <= 1
@@ -39,7 +38,7 @@ class TestEveryFamily:
                 size = [parsed.scale * side for side in size]
             assert output.shape == (1, 3, *size)
             assert output.abs().max() <= 1 or isinstance(parsed, StyleGan2Config | RrdbNetConfig)
-            assert family.size_multiple(config) <= side
+            assert family.architecture(config).size_multiple <= side
 
     def test_below_the_smallest_image(self, name: str) -> None:
         """The stated limit is the real one: the next smaller size fails in the network itself or changes the size."""
@@ -47,7 +46,7 @@ class TestEveryFamily:
         parsed = family.parse(config)
         side = parsed.min_size - parsed.size_multiple
         with pytest.raises(InputSizeError):
-            check_size(name, config, (side, side))
+            architecture_of(name, config).check_size((side, side))
         if side > 0:
             with pytest.raises((RuntimeError, ValueError)):
                 build(name, config)(torch.zeros(1, parsed.in_channels, side, side))
@@ -55,7 +54,7 @@ class TestEveryFamily:
     def test_every_group_is_a_convolution_of_that_width(self, name: str) -> None:
         config = FAMILIES[name].parse(small(name))
         widths = {group: 3 + i for i, group in enumerate(config.default_widths())}
-        network = skeleton(name, {**small(name), "widths": widths})
+        network = architecture_of(name, {**small(name), "widths": widths}).skeleton()
         for group, width in widths.items():
             layer = network.get_submodule(group)
             if isinstance(config, SnganConfig) and group == "stem":
@@ -76,7 +75,11 @@ class TestEveryFamily:
         widths = {group: 3 + i for i, group in enumerate(family.parse({}).default_widths())}
         config = {"widths": widths}
         side = max(family.parse(config).min_size, 16)
-        outputs = tree_leaves(skeleton(name, config)(*family.example_inputs(config, (side, side), device="meta")))
+        outputs = tree_leaves(
+            architecture_of(name, config).skeleton()(
+                *family.architecture(config).example_inputs((side, side), device="meta")
+            )
+        )
         assert all(output.shape[0] == 1 for output in outputs)
 
     def test_at_widths_rebuilds_the_same_network(self, name: str) -> None:
@@ -151,17 +154,17 @@ def test_preset_may_be_repeated() -> None:
 )
 def test_size_errors(family: str, size: tuple[int, int], message: str) -> None:
     with pytest.raises(InputSizeError, match=message):
-        check_size(family, {}, size)
+        architecture_of(family, {}).check_size(size)
 
 
 def test_fitting_sizes() -> None:
-    check_size("resnet_9blocks", {}, (256, 512))
-    check_size("unet", {"num_downs": 5}, (96, 32))
-    check_size("torch.nn:Conv2d", {}, (1, 1))
+    architecture_of("resnet_9blocks", {}).check_size((256, 512))
+    architecture_of("unet", {"num_downs": 5}).check_size((96, 32))
+    architecture_of("torch.nn:Conv2d", {}).check_size((1, 1))
 
 
 def test_patch_map_of_the_published_size() -> None:
-    logits = skeleton("patchgan", {})(torch.zeros(1, 3, 256, 256, device="meta"))
+    logits = architecture_of("patchgan", {}).skeleton()(torch.zeros(1, 3, 256, 256, device="meta"))
     assert logits.shape == (1, 1, 30, 30)
 
 
@@ -176,7 +179,7 @@ def test_averaged_logit() -> None:
 
 def test_affine_norms() -> None:
     def affine(choice: str) -> set[str]:
-        network = skeleton("resnet_6blocks", {"affine_norms": choice})
+        network = architecture_of("resnet_6blocks", {"affine_norms": choice}).skeleton()
         return {path for path, m in network.named_modules() if isinstance(m, nn.InstanceNorm2d) and m.affine}
 
     stages = {"stem.norm", "down.0.norm", "up.0.norm", "up.1.norm"}
@@ -189,7 +192,7 @@ def test_affine_norms() -> None:
 @pytest.mark.parametrize(("family", "config"), [("resnet_6blocks", {"dropout": 0.5}), ("unet_256", {"dropout": 0.5})])
 def test_dropout_acts_only_in_training(family: str, config: dict[str, Any]) -> None:
     network = build(family, {**config, "ngf": 4, "norm": "instance"})
-    (image,) = FAMILIES[family].example_inputs(config, (256, 256) if family == "unet_256" else (16, 16))
+    (image,) = FAMILIES[family].architecture(config).example_inputs((256, 256) if family == "unet_256" else (16, 16))
     with torch.no_grad():
         assert not torch.equal(network(image), network(image))
         network.eval()
@@ -197,7 +200,7 @@ def test_dropout_acts_only_in_training(family: str, config: dict[str, Any]) -> N
 
 
 def test_unet_drops_out_in_the_inner_stages_only() -> None:
-    network = skeleton("unet_256", {"dropout": 0.5})
+    network = architecture_of("unet_256", {"dropout": 0.5}).skeleton()
     rates = [network.get_submodule(f"up.{j}.dropout").p for j in range(7)]
     assert rates == [0.0, 0.5, 0.5, 0.5, 0.0, 0.0, 0.0]
 

@@ -10,8 +10,8 @@ from torch.nn.utils import parametrize
 
 from gancompress.losses.adversarial import AdversarialLoss
 from gancompress.losses.feature_matching import feature_matching
-from gancompress.models.families import build
-from gancompress.models.generator import Generator, skeleton
+from gancompress.models.families import architecture_of, build
+from gancompress.models.generator import Generator
 
 CONFIG = {"ndf": 4, "in_channels": 5}
 
@@ -23,7 +23,7 @@ def images() -> tuple[Tensor, Tensor]:
 
 
 def test_feature_maps_of_the_published_sizes() -> None:
-    scales = skeleton("multiscale_patchgan", {})(torch.zeros(1, 39, 256, 512, device="meta"))
+    scales = architecture_of("multiscale_patchgan", {}).skeleton()(torch.zeros(1, 39, 256, 512, device="meta"))
     assert [tuple(features.shape[1:]) for features in scales[0]] == [
         (64, 129, 257),
         (128, 65, 129),
@@ -51,11 +51,11 @@ def test_the_second_scale_sees_the_averaged_image() -> None:
 
 
 def test_spectral_norm_before_every_instance_norm() -> None:
-    network = skeleton("multiscale_patchgan", CONFIG)
+    network = architecture_of("multiscale_patchgan", CONFIG).skeleton()
     normed = {path for path, m in network.named_modules() if parametrize.is_parametrized(m)}
     assert normed == {f"scales.{s}.layers.{i}.conv" for s in (0, 1) for i in (1, 2, 3)}
     assert all(getattr(network.get_submodule(path), "bias", 0) is None for path in normed)
-    plain = skeleton("multiscale_patchgan", {**CONFIG, "spectral_norm": False})
+    plain = architecture_of("multiscale_patchgan", {**CONFIG, "spectral_norm": False}).skeleton()
     assert not any(parametrize.is_parametrized(m) for m in plain.modules())
 
 

@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from gancompress.models.config_strings import config_from_string
-from gancompress.models.generator import skeleton
+from gancompress.models.families import architecture_of, find_family
 
 
 def num_parameters(family: str, config: dict[str, Any]) -> int:
-    return sum(parameter.numel() for parameter in skeleton(family, config).parameters())
+    return sum(parameter.numel() for parameter in architecture_of(family, config).skeleton().parameters())
 
 
 @pytest.mark.parametrize(
@@ -66,7 +65,7 @@ def test_dense_networks(family: str, config: dict[str, Any], expected: int) -> N
 )
 def test_sub_networks(text: str, expected: int) -> None:
     family = "mobile_resnet_9blocks"
-    assert num_parameters(family, config_from_string(family, text)) == expected
+    assert num_parameters(family, find_family(family).architecture({}).at_string(text).config) == expected
 
 
 @pytest.mark.parametrize(("family", "num_downs"), [("unet_128", 7), ("unet_256", 8), ("unet", 5)])

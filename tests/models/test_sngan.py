@@ -10,8 +10,8 @@ from torch import nn
 
 from gancompress.channels import materialise, trace
 from gancompress.errors import ConfigError
-from gancompress.models.families import FAMILIES, build, find_family
-from gancompress.models.generator import Generator, skeleton
+from gancompress.models.families import FAMILIES, architecture_of, build, find_family
+from gancompress.models.generator import Generator
 from gancompress.models.sngan import ClassBatchNorm, SnganGenerator
 from gancompress.models.sngan_discriminator import SnganDiscriminator
 
@@ -32,7 +32,7 @@ def test_the_graph_follows_all_of_it_and_knows_the_groups_of_the_config(family, 
     known = find_family(family)
     with torch.device("meta"):
         network = known.build(config)
-    graph = trace(network, known.example_inputs(config, (64, 64), device="meta"), multiple=1, minimum=1)
+    graph = trace(network, known.architecture(config).example_inputs((64, 64), device="meta"), multiple=1, minimum=1)
     assert graph.unfollowed == ()
     assert {name: group.size for name, group in graph.groups.items()} == known.parse(config).default_widths()
     assert [fixed.layer for fixed in graph.fixed] == (["head.conv"] if known.role == "generator" else [])
@@ -54,7 +54,7 @@ def test_published_widths_and_sizes(family, config, widths, side):
     streams = [groups["stem"], *(groups[f"blocks.{i}.conv2"] for i in range(len(widths) - 1))]
     assert streams == widths
     assert parsed.image_size == side
-    image = skeleton(family, config)(torch.zeros(2, 128, device="meta"))
+    image = architecture_of(family, config).skeleton()(torch.zeros(2, 128, device="meta"))
     assert image.shape == (2, 3, side, side)
 
 
@@ -143,7 +143,7 @@ def test_initial_weights():
 def test_input_contract():
     config = {"ngf": 2, "num_classes": 4}
     value = Generator.from_module(build("sngan_32", config), "sngan_32", config)
-    assert find_family("sngan_32").input_contract(value.config) == {
+    assert find_family("sngan_32").architecture(value.config).input_contract() == {
         "layout": "NC",
         "distribution": "standard normal, then one-hot classes",
         "latent_size": 128,
@@ -151,7 +151,7 @@ def test_input_contract():
         "image_size_px": 32,
         "color_order": "RGB",
     }
-    (latent,) = FAMILIES["sngan_32"].example_inputs(value.config, (7, 9))
+    (latent,) = FAMILIES["sngan_32"].architecture(value.config).example_inputs((7, 9))
     assert latent.shape == (1, 132)
 
 

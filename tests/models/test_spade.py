@@ -12,9 +12,9 @@ from torch.nn.utils import parametrize
 from gancompress.channels import ChannelGraph, SubNetwork, materialise, narrow, trace
 from gancompress.channels.skeleton import named_tensors
 from gancompress.errors import PlanError
-from gancompress.models.config_strings import config_from_string, slots, widths_from_string
-from gancompress.models.families import build, find_family
-from gancompress.models.generator import Generator, skeleton
+from gancompress.models.config_strings import widths_from_string
+from gancompress.models.families import architecture_of, build, find_family
+from gancompress.models.generator import Generator
 from gancompress.models.spade import Spade, SpadeConfig
 from gancompress.models.spectral_norm import fold_spectral_norm
 from gancompress.search import SearchSpace
@@ -51,7 +51,7 @@ def step(network: nn.Module) -> Tensor:
     ],
 )
 def test_sizes_on_the_way(upsampling: str, size: tuple[int, int], start: tuple[int, int], sides: list[int]) -> None:
-    network = skeleton("spade", {"ngf": 2, "upsampling": upsampling})
+    network = architecture_of("spade", {"ngf": 2, "upsampling": upsampling}).skeleton()
     seen: dict[str, torch.Size] = {}
     for name, part in network.named_children():
         part.register_forward_hook(lambda *call, name=name: seen.update({name: call[2].shape}))
@@ -66,7 +66,7 @@ def test_sizes_on_the_way(upsampling: str, size: tuple[int, int], start: tuple[i
 def test_distillation_taps_are_blocks() -> None:
     config = find_family("mobile_spade").parse({})
     assert config.distillation_taps == ("head_0", "G_middle_1", "up_1")
-    network = skeleton("mobile_spade", {})
+    network = architecture_of("mobile_spade", {}).skeleton()
     assert all(network.get_submodule(tap) is not None for tap in config.distillation_taps)
 
 
@@ -96,7 +96,7 @@ def test_the_norm_by_its_formula(norm: str) -> None:
 
 
 def test_only_scales_and_shifts_are_separable() -> None:
-    network = skeleton("mobile_spade", TINY)
+    network = architecture_of("mobile_spade", TINY).skeleton()
     depthwise = {path for path, m in network.named_modules() if isinstance(m, nn.Conv2d) and m.groups > 1}
     norms = [path for path, m in network.named_modules() if isinstance(m, Spade)]
     assert depthwise == {f"{norm}.{made}.depthwise" for norm in norms for made in ("gamma", "beta")}
@@ -106,7 +106,7 @@ def test_only_scales_and_shifts_are_separable() -> None:
     ("kind", "layer"), [("none", None), ("instance", nn.InstanceNorm2d), ("batch", nn.BatchNorm2d)]
 )
 def test_norm_inside_separable_convolutions(kind: str, layer: type[nn.Module] | None) -> None:
-    gamma = skeleton("mobile_spade", {**TINY, "inner_norm": kind}).get_submodule("up_0.norm_s.gamma")
+    gamma = architecture_of("mobile_spade", {**TINY, "inner_norm": kind}).skeleton().get_submodule("up_0.norm_s.gamma")
     assert [type(part) for part in gamma.children() if not isinstance(part, nn.Conv2d)] == ([layer] if layer else [])
 
 
@@ -116,7 +116,7 @@ def supernet() -> ChannelGraph:
     config = {**TINY, "ngf": 64}
     with torch.device("meta"):
         network = build("mobile_spade", config)
-    tied = slots(find_family("mobile_spade").parse(config), "slots8")
+    tied = find_family("mobile_spade").parse(config).slots("slots8")
     return trace(network, [torch.zeros(1, 5, 64, 64, device="meta")], slots=tied)
 
 
@@ -132,20 +132,24 @@ class TestPlanStrings:
         assert hidden == [4, 4, 6, 6, 8, 8, 10, 10, 10, 12, 12, 12, 14, 14, 14, 16, 16, 16]
 
     def test_built_at_a_string(self) -> None:
-        config = config_from_string("mobile_spade", "32_32_32_32_32_32_32_32")
+        config = find_family("mobile_spade").architecture({}).at_string("32_32_32_32_32_32_32_32").config
         assert (config["ngf"], config["widths"]) == (32, {})
 
     @pytest.mark.parametrize(
         ("text", "config", "message"),
         [
             ("16_16", {}, r"got 2 numbers in '16_16', expected one of 8 \(slots8\)"),
-            ("legacy:1_2_3_4_5_6_7_8", {}, "got SpadeConfig and legacy8, expected a ResNet family, a SPADE family"),
+            (
+                "legacy:1_2_3_4_5_6_7_8",
+                {},
+                "got 'legacy:.*' for SpadeConfig, expected a string of slots8",
+            ),
             ("1_2_3_4_5_6_7_8", {"upsampling": "most"}, "got a SPADE generator with eight blocks, expected seven"),
         ],
     )
     def test_errors(self, text: str, config: dict[str, Any], message: str) -> None:
         with pytest.raises(PlanError, match=message):
-            config_from_string("spade", text, config)
+            find_family("spade").architecture(config).at_string(text)
 
     @pytest.mark.parametrize(
         ("name", "size"),
@@ -196,7 +200,7 @@ def test_supernet_with_spectral_norm_equals_the_narrow_network() -> None:
 
 class TestSpectralNorm:
     def test_on_the_convolutions_of_the_blocks(self) -> None:
-        network = skeleton("spade", NORMED)
+        network = architecture_of("spade", NORMED).skeleton()
         normed = {path for path, m in network.named_modules() if parametrize.is_parametrized(m)}
         blocks = find_family("spade").parse(NORMED).blocks
         expected = {f"{block}.conv_{i}" for block in blocks for i in (0, 1)}

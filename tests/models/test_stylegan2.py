@@ -11,10 +11,10 @@ from torch.nn import functional as F
 
 from gancompress.channels import ChannelGraph, SubNetwork, materialise, trace
 from gancompress.errors import PlanError
-from gancompress.models.config_strings import config_from_string, plan_string, widths_from_string
+from gancompress.models.config_strings import widths_from_string
 from gancompress.models.equalized import EqualizedLinear, blur, upsample
-from gancompress.models.families import build, find_family
-from gancompress.models.generator import Generator, skeleton
+from gancompress.models.families import architecture_of, build, find_family
+from gancompress.models.generator import Generator
 from gancompress.models.stylegan2 import Mixing, StyleGan2Generator, mixed, truncated
 from gancompress.models.stylegan2_discriminator import deviation
 
@@ -39,13 +39,14 @@ def graph_of(network: StyleGan2Generator) -> ChannelGraph:
     "config", [{}, {"resolution": 1024}, {"channel_multiplier": 1}, {"channel_multiplier": 0.125}, SMALL]
 )
 def test_the_graph_follows_all_of_it_and_the_mapping_network_keeps_its_width(config):
-    family = find_family("stylegan2")
-    graph = trace(skeleton("stylegan2", config), family.example_inputs(config, (1, 1), device="meta"))
+    architecture = architecture_of("stylegan2", config)
+    parsed = find_family("stylegan2").parse(config)
+    graph = trace(architecture.skeleton(), architecture.example_inputs((1, 1), device="meta"))
     assert graph.unfollowed == ()
-    assert {name: group.size for name, group in graph.groups.items()} == family.parse(config).default_widths()
+    assert {name: group.size for name, group in graph.groups.items()} == parsed.default_widths()
     assert {fixed.layer for fixed in graph.fixed} == {
         *(f"mapping.layers.{i}" for i in range(8)),
-        *(f"to_rgb.{k}.conv" for k in range(family.parse(config).num_layers // 2 + 1)),
+        *(f"to_rgb.{k}.conv" for k in range(parsed.num_layers // 2 + 1)),
     }
     roles = {(name, axis.role) for name, _, axis in graph.members("layers.0.conv", ("in", "out"))}
     assert {("layers.0.conv.weight", "out"), ("layers.1.conv.weight", "in"), ("to_rgb.0.conv.weight", "in")} < roles
@@ -79,7 +80,7 @@ def test_channels_that_nothing_reads_are_cut_off_exactly():
             wide.get_parameter(tensor).narrow(axis, plan.widths[name], group.size - plan.widths[name]).zero_()
     cut = materialise(wide, graph, plan)
     torch.testing.assert_close(cut(latent), wide(latent), rtol=1e-5, atol=1e-5)
-    value = Generator("stylegan2", {**SMALL, "widths": dict(plan.widths), "narrow_scale": "paper"}, cut.state_dict())
+    value = Generator.from_module(cut, "stylegan2", {**SMALL, "widths": dict(plan.widths), "narrow_scale": "paper"})
     papers = value.build()
     assert isinstance(papers, StyleGan2Generator)
     drawn, theirs = (
@@ -91,13 +92,13 @@ def test_channels_that_nothing_reads_are_cut_off_exactly():
 
 def test_net_shape_is_the_plan_string():
     text = "_".join(["154"] * 10 + ["77"] * 2 + ["39"] * 2)
-    config = config_from_string("stylegan2", text)
-    assert plan_string("stylegan2", config) == text
-    assert plan_string("stylegan2", {}) == "_".join(["512"] * 10 + ["256"] * 2 + ["128"] * 2)
+    config = find_family("stylegan2").architecture({}).at_string(text).config
+    assert architecture_of("stylegan2", config).plan_string() == text
+    assert architecture_of("stylegan2", {}).plan_string() == "_".join(["512"] * 10 + ["256"] * 2 + ["128"] * 2)
     assert list(widths_from_string(find_family("stylegan2").parse({}), text))[:2] == ["input", "layers.0.conv"]
     assert config["channel_max"] == 154
     with pytest.raises(PlanError, match=r"got 8 numbers in .*, expected one of 14 \(net_shape\)"):
-        config_from_string("stylegan2", "8_8_8_8_8_8_8_8")
+        find_family("stylegan2").architecture({}).at_string("8_8_8_8_8_8_8_8")
 
 
 @torch.no_grad()

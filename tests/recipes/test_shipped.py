@@ -117,7 +117,7 @@ def test_an_unknown_teacher_is_refused_with_the_nearest_name(own):
 def test_weights_beyond_half_precision_are_not_written(folder):
     teacher = network()
     name, tensor = next(iter(teacher.state.items()))
-    large = Generator(teacher.family, teacher.config, {**teacher.state, name: tensor + 1e5})
+    large = teacher.with_state({**teacher.state, name: tensor + 1e5})
     with pytest.raises(CheckpointError, match=rf"'{re.escape(name)}': got weights beyond the range of half precision"):
         ShippedTeacher.write("large", large, None, {})
     assert not folder.exists()

@@ -10,7 +10,6 @@ import torch
 
 from gancompress.channels import Slot, trace
 from gancompress.errors import ConfigError, PlanError
-from gancompress.models.config_strings import slots
 from gancompress.models.families import find_family
 from gancompress.search import CONFIG_SETS, SearchSpace
 
@@ -24,7 +23,7 @@ def graph():
     family = find_family("mobile_resnet_9blocks")
     config = {"ngf": 64}
     network = family.build(config)
-    return trace(network, [torch.zeros(1, 3, 32, 32)], slots=slots(family.parse(config), "slots8"))
+    return trace(network, [torch.zeros(1, 3, 32, 32)], slots=family.parse(config).slots("slots8"))
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -103,7 +103,9 @@ def test_what_cannot_be_frozen_is_said(tmp_path):
     context = make_context(tmp_path, None)
     with pytest.raises(DataError, match="num_images: got 9, but the training data has 8; lower it"):
         FreezeNorms(num_images=9).run(make_work(), context)
-    with pytest.raises(ConfigError, match="got resnet, no instance norms; expected instance norms of a family"):
+    with pytest.raises(
+        ConfigError, match="got resnet, no instance norms; expected instance norms of one of resnet_6blocks, "
+    ):
         FreezeNorms(num_images=8).run(make_work("batch"), context)
     work = make_work()
     strange = replace(work.generator, family="sngan_32", config={})

@@ -13,7 +13,6 @@ from tests.steps.small_work import make_context, make_work
 def test_one_structure_is_traced_once_and_nothing_is_drawn(tmp_path, monkeypatch):
     traced, trace = [], step.trace
     monkeypatch.setattr(step, "trace", lambda *args: traced.append(args) or trace(*args))
-    monkeypatch.setattr(step, "_TRACED", {})
     context, generator = make_context(tmp_path, None), make_work().generator
     fine, coarse = context.graph(generator, multiple=1, minimum=1), context.graph(make_work().generator)
     assert len(traced) == 1

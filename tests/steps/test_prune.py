@@ -50,5 +50,5 @@ def test_pruning_twice():
         graph = trace(generator.build(), inputs, multiple=1, minimum=1)
         generator = prune(generator, graph, graph.plan({"enter": width}), SCORES["l1_outgoing"])
     assert generator.build()(*inputs).shape == module(*inputs).shape
-    assert generator.resized["enter"] == {"out_channels": 5}
-    assert generator.resized["up"] == {"in_channels": 5, "out_channels": 10}
+    assert generator.architecture.resized["enter"] == {"out_channels": 5}
+    assert generator.architecture.resized["up"] == {"in_channels": 5, "out_channels": 10}

@@ -19,7 +19,7 @@ def run(directory: Path, name: str, fill: float, **changes) -> Outcome:
     """A job whose teacher has the same number in every weight."""
     teacher = Generator.from_module(build("resnet_6blocks", {"ngf": 8}), "resnet_6blocks", {"ngf": 8})
     filled = {key: torch.full_like(tensor, fill) for key, tensor in teacher.state.items()}
-    Generator(teacher.family, teacher.config, filled).save(directory / name / "given")
+    teacher.with_state(filled).save(directory / name / "given")
     step = {
         "kind": "scratch",
         "multiple": 2,

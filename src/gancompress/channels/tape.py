@@ -85,12 +85,13 @@ class TapeOp:
 
 @dataclass(frozen=True)
 class ModuleCall:
-    """A call of a submodule: its path, itself, and its first tensor input and output."""
+    """A call of a submodule: path, module, its first tensor input and output, and whether it returned one tensor."""
 
     path: str
     module: nn.Module
     input: Ref
     output: Ref
+    returns_tensor: bool
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,9 @@ class _Recorder(TorchDispatchMode):
                 inputs = entered.pop()
                 outputs = [self.ref(t, "op") for t in tree_leaves(result) if isinstance(t, Tensor)]
                 if inputs and outputs:
-                    self.tape.calls.append(ModuleCall(path, submodule, inputs[0], outputs[0]))
+                    self.tape.calls.append(
+                        ModuleCall(path, submodule, inputs[0], outputs[0], isinstance(result, Tensor))
+                    )
 
             return hook
 

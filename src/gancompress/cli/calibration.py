@@ -9,16 +9,14 @@ import torch
 from torch import Tensor
 
 from gancompress.cli.options import notices
-from gancompress.cli.parsing import drawn_latents, folder_images, is_from_noise
+from gancompress.cli.parsing import folder_images
 from gancompress.data import Classes
 from gancompress.errors import ConfigError
 from gancompress.export.axes import Inputs
 from gancompress.export.named import NamedNetwork
 from gancompress.export.web import read_samples
 from gancompress.job import Job
-from gancompress.models.families import find_family
 from gancompress.models.generator import Generator
-from gancompress.models.import_path import is_import_path
 from gancompress.models.label_input import LabelInput
 from gancompress.pipeline import Pipeline
 from gancompress.steps import cropped
@@ -54,16 +52,16 @@ def calibration_inputs(
     if folder is None and job is not None:
         return Pipeline(job, run, notices.print).file_inputs(network.generator.build(), num_images)
     first, *others = network.form.inputs
-    if is_from_noise(network.generator) and not others:
+    if network.generator.architecture.is_latent and not others:
         draw = torch.Generator().manual_seed(0)
-        return [(drawn_latents(network.generator, _BATCH, draw),) for _ in range(num_images // _BATCH)]
+        return [(network.generator.architecture.draw_latents(_BATCH, draw),) for _ in range(num_images // _BATCH)]
     if others:
         raise ConfigError(
             f"{option}: got a network of {1 + len(others)} inputs, expected one of images, label maps or noise, "
             "or a run directory, whose own data has all"
         )
     takes_labels = isinstance(network.form.module, LabelInput)
-    if not takes_labels and _wants_labels(network):
+    if not takes_labels and "encoding" in network.generator.architecture.input_contract():
         raise ConfigError(f"{option}: got a network of label maps without --labels; say how many labels it knows")
     if folder is None:
         raise ConfigError(
@@ -103,10 +101,3 @@ def refit_inputs(
     if isinstance(form.module, LabelInput):
         images = form.module.channels(images)
     return (cropped(images, generator, CROP_PX),)
-
-
-def _wants_labels(network: NamedNetwork) -> bool:
-    generator = network.generator
-    if is_import_path(generator.family):
-        return False
-    return "encoding" in find_family(generator.family).input_contract(generator.config)

@@ -32,18 +32,17 @@ def latency(
     from gancompress.cli.parsing import parse_options
     from gancompress.errors import ConfigError, nearest
     from gancompress.latency import RUNTIMES, Target, rank
-    from gancompress.models.families import build, find_family
+    from gancompress.models.families import build
     from gancompress.models.generator import Generator
 
     if runtime not in RUNTIMES:
         raise ConfigError(f"--runtime: got '{runtime}', expected a known one; {nearest(runtime, RUNTIMES)}")
-    kind = find_family(family)
     networks = []
     for name, config in _combinations(vary):
         config = {**parse_options(options), **config}
         networks.append((name, Generator.from_module(build(family, config), family, config)))
     height, width = _size(size)
-    (example,) = kind.example_inputs(networks[0][1].config, (height, width))
+    (example,) = networks[0][1].architecture.example_inputs((height, width))
     target = Target(runtime, threads)  # type: ignore[arg-type]
     ranked = rank(networks, example, target, budget, say=notices.print)
     if as_json:

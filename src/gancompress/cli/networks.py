@@ -45,7 +45,6 @@ def inspect(
     from gancompress.cli.parsing import example_inputs, open_generator
     from gancompress.cli.tables import cost_table, description
     from gancompress.cost import CostModel
-    from gancompress.models.config_strings import plan_string
 
     generator = open_generator(source, family, options)
     shapes = example_inputs(generator, size, inputs)
@@ -54,7 +53,7 @@ def inspect(
     if as_json:
         print(json.dumps(description(generator, graph, cost, shapes), indent=2))
         return
-    plan = plan_string(generator.family, generator.config)
+    plan = generator.architecture.plan_string()
     console.print(f"[bold]{generator.family}[/bold]" + (f"  plan {plan}" if plan else ""))
     console.print(cost_table([("", cost)]))
     table = Table("channel group", "channels", "layers that write it", "layers that read it", box=None)

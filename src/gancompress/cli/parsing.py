@@ -10,7 +10,6 @@ from typing import Any, cast
 import torch
 import yaml
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from gancompress.channels import ChannelGraph, ChannelPlan
 from gancompress.cli.options import notices
@@ -18,12 +17,8 @@ from gancompress.cost import CONVENTIONS, Convention
 from gancompress.data import make_ordered_loader, parse_data
 from gancompress.errors import ConfigError, PlanError, nearest
 from gancompress.importance import Probe
-from gancompress.models.config import LatentConfig
-from gancompress.models.config_strings import widths_from_string
-from gancompress.models.example_values import example_values
-from gancompress.models.families import FAMILIES, build, find_family
+from gancompress.models.families import all_families, build
 from gancompress.models.generator import Generator
-from gancompress.models.import_path import is_import_path
 from gancompress.models.importers import load_generator
 
 
@@ -32,8 +27,9 @@ def open_generator(source: str, family: str | None, options: Sequence[str]) -> G
     config = parse_options(options)
     if Path(source).exists():
         return load_generator(Path(source), family, config or None)
-    if source not in FAMILIES and not is_import_path(source):
-        known = ", ".join(FAMILIES)
+    names = [each.name for each in all_families()]
+    if source not in names and ":" not in source:
+        known = ", ".join(names)
         raise ConfigError(
             f"'{source}': no such file, and no family of this name; "
             f"expected a path, one of {known}, or package.module:Class"
@@ -59,31 +55,9 @@ def parse_options(options: Sequence[str]) -> dict[str, Any]:
 
 def example_inputs(generator: Generator, size: str, inputs: Sequence[str]) -> tuple[Tensor, ...]:
     """Inputs to trace and measure a generator with."""
-    if is_import_path(generator.family) or (inputs and is_from_noise(generator)):
-        shapes = [parse_sizes("--input", shape, None) for shape in inputs] or [(1, 3, *parse_sizes("--size", size, 2))]
-        return tuple(example_values(shape) for shape in shapes)
-    if inputs:
-        raise ConfigError(f"--input: {generator.family} takes an image; say its size with --size HxW")
-    height, width = parse_sizes("--size", size, 2)
-    return find_family(generator.family).example_inputs(generator.config, (height, width))
-
-
-def is_from_noise(generator: Generator) -> bool:
-    """Whether a generator makes images of noise."""
-    if is_import_path(generator.family):
-        return False
-    return isinstance(find_family(generator.family).parse(generator.config), LatentConfig)
-
-
-def drawn_latents(generator: Generator, count: int, draw: torch.Generator) -> Tensor:
-    """What a generator from noise takes, [count, latent_size + num_classes]: noise, and a class where it has any."""
-    config = find_family(generator.family).parse(generator.config)
-    assert isinstance(config, LatentConfig)
-    noise = torch.randn(count, config.latent_size, generator=draw)
-    if not config.num_classes:
-        return noise
-    classes = torch.randint(config.num_classes, (count,), generator=draw)
-    return torch.cat([noise, one_hot(classes, config.num_classes).float()], 1)
+    sides = parse_sizes("--size", size, 2)
+    shapes = [parse_sizes("--input", shape, None) for shape in inputs]
+    return generator.architecture.example_inputs((sides[0], sides[1]), shapes)
 
 
 def parse_score_text(text: str) -> Any:
@@ -103,12 +77,12 @@ def probe_of(generator: Generator, shapes: Sequence[Tensor], images: str | None)
         draw = torch.Generator().manual_seed(0)
         for start in range(0, num_images, batch_size):
             size = min(batch_size, num_images - start)
-            yield {"input": drawn_latents(generator, size, draw)}
+            yield {"input": generator.architecture.draw_latents(size, draw)}
 
     def pictures(num_images: int, batch_size: int) -> Iterator[Mapping[str, Any]]:
         yield from folder_images(str(images), shapes[0], num_images, batch_size)
 
-    if is_from_noise(generator):
+    if generator.architecture.is_latent:
         return Probe(generator.build(), noise)
     return None if images is None else Probe(generator.build(), pictures)
 
@@ -153,6 +127,4 @@ def parse_plan(generator: Generator, graph: ChannelGraph, text: str) -> ChannelP
     """A plan as the papers write it, or as a JSON object by channel group."""
     if text.lstrip().startswith("{"):
         return graph.plan(ChannelPlan.from_json(text).widths)
-    if is_import_path(generator.family):
-        raise PlanError(f"--plan: got '{text}', expected a JSON object by channel group for {generator.family}")
-    return graph.plan(widths_from_string(find_family(generator.family).parse(generator.config), text))
+    return graph.plan(generator.architecture.widths_from_string(text))

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from gancompress.channels import ChannelGraph
 from gancompress.cost import Cost
-from gancompress.models.config_strings import plan_string
 from gancompress.models.generator import Generator
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def description(generator: Generator, graph: ChannelGraph, cost: Cost, shapes: S
     return {
         "family": generator.family,
         "config": dict(generator.config),
-        "plan": plan_string(generator.family, generator.config),
+        "plan": generator.architecture.plan_string(),
         "inputs": [list(tensor.shape) for tensor in shapes],
         **cost_json(cost),
         "groups": {name: group.size for name, group in graph.groups.items()},

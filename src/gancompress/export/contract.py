@@ -8,13 +8,9 @@ from dataclasses import asdict
 from typing import Any
 
 from gancompress.export.rewrites import Change
-from gancompress.models.config_strings import plan_string
-from gancompress.models.families import find_family
 from gancompress.models.generator import Generator
-from gancompress.models.import_path import is_import_path
 from gancompress.tasks import FileForm
 
-_OUTPUT = {"layout": "NCHW", "range": [-1, 1], "color_order": "RGB"}
 _TEXTS = {"family", "plan", "precision"}
 _OF_CHANNELS = ("channels", "range", "encoding")
 
@@ -37,17 +33,16 @@ def contract_of(generator: Generator, changes: Sequence[Change] = ()) -> dict[st
     """Family, plan, what an input must be like, what an output is like, and the rewrites that changed something.
 
     Args:
-        generator: The generator. Of a class from an import path nothing is known but its name.
+        generator: The generator; of one that nobody described nothing is known but its name.
         changes: What the rewrites did.
     """
     contract: dict[str, Any] = {
         "family": generator.family,
-        "plan": plan_string(generator.family, generator.config) or "",
+        "plan": generator.architecture.plan_string() or "",
         "rewrites": [asdict(change) for change in changes if change.layers],
     }
-    if is_import_path(generator.family):
-        return contract
-    return {**contract, **find_family(generator.family).input_contract(generator.config), "output": _OUTPUT}
+    output = generator.architecture.output_contract()
+    return {**contract, **generator.architecture.input_contract(), **({"output": output} if output else {})}
 
 
 def to_text(contract: Mapping[str, Any]) -> dict[str, str]:

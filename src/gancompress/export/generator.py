@@ -22,10 +22,7 @@ from gancompress.export.precision import Precision, fits_integers, in_integers
 from gancompress.export.quantized import export_quantized
 from gancompress.export.rewrites import rewritten
 from gancompress.export.runtimes.files import open_file
-from gancompress.models.config import LatentConfig
-from gancompress.models.families import find_family
 from gancompress.models.generator import Generator
-from gancompress.models.import_path import is_import_path
 from gancompress.quantization import distance_between, quantized_layers, remove_quantization
 from gancompress.tasks import FileForm
 
@@ -174,10 +171,7 @@ def _export_as_trained(
 
 def _free_axes(generator: Generator, form: FileForm) -> list[Axes] | None:
     """The batch alone where images come from noise, whose size is the family's; else the format's own."""
-    if is_import_path(generator.family):
-        return None
-    latent = isinstance(find_family(generator.family).parse(generator.config), LatentConfig)
-    return [{0: "batch"} for _ in form.inputs] if latent else None
+    return [{0: "batch"} for _ in form.inputs] if generator.architecture.is_latent else None
 
 
 def default_rewrites(generator: Generator, format: str) -> tuple[str, ...]:
@@ -187,7 +181,5 @@ def default_rewrites(generator: Generator, format: str) -> tuple[str, ...]:
 
 def suitable(generator: Generator, rewrites: Sequence[str]) -> tuple[str, ...]:
     """Those of some rewrites that a generator can take, whatever the size of its images."""
-    even = not is_import_path(generator.family) and (
-        find_family(generator.family).size_multiple(generator.config) % 2 == 0
-    )
+    even = generator.architecture.size_multiple % 2 == 0
     return tuple(name for name in rewrites if even or name != "strided_last_convolution")

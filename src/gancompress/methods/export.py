@@ -62,13 +62,10 @@ def export(
         )
     images = [] if calibration is None else _in_parts(calibration, len(arguments))
     names = None if input_names is None else tuple(input_names)
-    form = FileForm(copy.deepcopy(network).cpu().eval(), arguments, names, facts=metadata or {})
-    return export_generator(_described(network), form, path, kind, precision=Precision(precision, images, min_psnr_db))
-
-
-def _described(network: nn.Module) -> Generator:
-    """Return the value that stands for a network of which only its class is known."""
-    return Generator(f"{type(network).__module__}:{type(network).__qualname__}", {}, {})
+    module = copy.deepcopy(network).cpu().eval()
+    generator = Generator.from_module(module)
+    form = FileForm(module, arguments, names, facts=metadata or {})
+    return export_generator(generator, form, path, kind, precision=Precision(precision, images, min_psnr_db))
 
 
 def _format_of(path: Path) -> str:

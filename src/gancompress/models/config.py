@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Self
 
+import torch
 from pydantic import Field, model_validator
+from torch import Tensor
+from torch.nn.functional import one_hot
 
-from gancompress.errors import nearest
+from gancompress.channels.slots import Slot
+from gancompress.errors import PlanError, nearest
 from gancompress.options import Options
 
 Count = Annotated[int, Field(ge=1)]
@@ -33,6 +37,9 @@ class FamilyConfig(Options):
     """Name of the option that all default widths are multiples of."""
     reference_group: ClassVar[str]
     """The group whose width tells the base width of a narrow network."""
+
+    written_forms: ClassVar[tuple[str, ...]] = ()
+    """Forms of plan strings in which widths are written, the first one that can."""
 
     in_channels: Count = 3
     widths: dict[str, Count] = Field(default_factory=dict)
@@ -78,6 +85,28 @@ class FamilyConfig(Options):
     def image_taps(self) -> tuple[str, ...]:
         """Paths of the modules that return images on the way, from coarse to fine, the last one included."""
         return ()
+
+    def slots(self, form: str) -> tuple[Slot, ...]:
+        """Return the channel groups that each number of a plan string stands for.
+
+        Args:
+            form: A form in `gancompress.models.config_strings`, or one of the family's own.
+
+        Raises:
+            PlanError: The family has no strings of this form, or the network is too small for it.
+        """
+        forms = " or ".join(self.written_forms) or "none: its family has no strings"
+        raise PlanError(
+            f"plan: got the form {form} for {type(self).__name__}, expected {forms}; give widths by group name"
+        )
+
+    def string_forms(self, *, legacy: bool) -> dict[int, str]:
+        """Return the form that a plan string is of by how many numbers it has; none for a family without strings.
+
+        Args:
+            legacy: Whether the string starts with ``legacy:``.
+        """
+        return {}
 
     def group_widths(self) -> dict[str, int]:
         """The width of every channel group, in the order of the forward pass."""
@@ -126,6 +155,14 @@ class LatentConfig(FamilyConfig):
     def image_size(self) -> int:
         """Height and width of the generated images, in pixels."""
         raise NotImplementedError
+
+    def draw(self, count: int, draw: torch.Generator) -> Tensor:
+        """Draw inputs [count, latent_size + num_classes]: noise, and a class where there are any."""
+        noise = torch.randn(count, self.latent_size, generator=draw)
+        if not self.num_classes:
+            return noise
+        classes = torch.randint(self.num_classes, (count,), generator=draw)
+        return torch.cat([noise, one_hot(classes, self.num_classes).float()], 1)
 
     def input_shape(self, size: tuple[int, int]) -> tuple[int, ...]:
         """Shape of one input, without the batch, whatever size is asked for."""

@@ -1,139 +1,130 @@
-"""The registry: every network this package can build, by name."""
+"""The registry of families, open to other packages, and the way from a name to an architecture.
+
+A family from outside is one file: a configuration, a network, and `register_family` around the network. It is found by
+its import path (``my_package.nets:MyNet``), or by its name once its package was imported or names the file as an entry
+point of the group ``gancompress.families``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, TypeVar
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from gancompress.errors import ConfigError, InputSizeError, nearest
-from gancompress.models.cartoongan import CartoonGanConfig, CartoonGanGenerator
+from gancompress.errors import ConfigError, nearest
+from gancompress.models import (
+    cartoongan,
+    multiscale,
+    patchgan,
+    resnet,
+    rrdbnet,
+    sngan_families,
+    spade,
+    stylegan2_families,
+    unet,
+)
+from gancompress.models.architecture import Architecture, ClassArchitecture
 from gancompress.models.config import FamilyConfig
-from gancompress.models.example_values import example_values
-from gancompress.models.import_path import build_network, is_import_path
-from gancompress.models.multiscale import MultiscalePatchGan, MultiscalePatchGanConfig
-from gancompress.models.patchgan import PatchGan, PatchGanConfig, PixelGan, PixelGanConfig
-from gancompress.models.resnet import ResnetConfig, ResnetGenerator
-from gancompress.models.rrdbnet import RrdbNet, RrdbNetConfig
-from gancompress.models.sngan import SnganConfig, SnganGenerator
-from gancompress.models.sngan_discriminator import SnganDiscriminator, SnganDiscriminatorConfig
-from gancompress.models.spade import SpadeConfig, SpadeGenerator
-from gancompress.models.stylegan2 import StyleGan2Config, StyleGan2Generator
-from gancompress.models.stylegan2_discriminator import StyleGan2Discriminator, StyleGan2DiscriminatorConfig
-from gancompress.models.unet import UnetConfig, UnetGenerator
+from gancompress.models.family import FAMILIES, Family, Role
+from gancompress.models.image_format import STANDARD, Images
+from gancompress.models.import_path import import_object
+from gancompress.models.layout import Layout
+
+ENTRY_POINTS = "gancompress.families"
+"""Group of the entry points of other packages: each names a module or object whose import registers families."""
+
+Network = TypeVar("Network", bound=type[nn.Module])
+
+for _module in (resnet, unet, cartoongan, rrdbnet, sngan_families, stylegan2_families, spade, patchgan, multiscale):
+    FAMILIES.update({family.name: family for family in _module.FAMILIES})
 
 
 @dataclass(frozen=True)
-class Family:
-    """A network architecture by the name the field gives it. Its images are [-1, 1], RGB, NCHW.
+class UserClass:
+    """A class that belongs to no family.
 
     Attributes:
-        name: Its key in `FAMILIES`.
-        network: Class of the network; its constructor takes a ``config_type``.
-        config_type: Class of its configuration.
-        preset: Options that the name fixes (nine blocks of ``resnet_9blocks``). They cannot be set to
-            something else: the families without a number in their name (``resnet``, ``unet``) leave them
-            free.
-        role: What it is in a GAN. A generator returns an image in [-1, 1] (StyleGAN2: about that), a
-            discriminator logits.
+        name: Its import path.
+        network: The class.
     """
 
     name: str
     network: type[nn.Module]
-    config_type: type[FamilyConfig]
-    preset: Mapping[str, Any] = field(default_factory=dict)
-    role: Literal["generator", "discriminator"] = "generator"
 
-    def parse(self, config: Mapping[str, Any]) -> FamilyConfig:
-        """The validated configuration, preset included.
+    role: Role | None = None
+    layouts: tuple[Layout, ...] = ()
 
-        Raises:
-            ConfigError: Options are unknown, of a wrong type or against the preset; all of them in one line.
-        """
-        against = [
-            f"{option}: got {config[option]!r}, expected {value!r}, which the name fixes; "
-            f"use {self._relatives_with(option, config[option])}"
-            for option, value in self.preset.items()
-            if config.get(option, value) != value
-        ]
-        try:
-            parsed = self.config_type(**{**config, **self.preset})
-        except ConfigError as error:
-            raise ConfigError(f"{self.name}: {'; '.join([*against, str(error)])}") from None
-        if against:
-            raise ConfigError(f"{self.name}: {'; '.join(against)}")
-        return parsed
+    takes_task_options = False
+    """Its arguments may mean anything, so that no task sets any."""
 
-    def _relatives_with(self, option: str, value: object) -> str:
-        relatives = [family for family in FAMILIES.values() if family.config_type is self.config_type]
-        return " or ".join(family.name for family in relatives if family.preset.get(option, value) == value)
-
-    def build(self, config: Mapping[str, Any]) -> nn.Module:
-        """A network with fresh weights. Raises ConfigError as `parse`."""
-        return self.network(self.parse(config))
-
-    def size_multiple(self, config: Mapping[str, Any]) -> int:
-        """Height and width of an image must be divisible by this, in pixels."""
-        return self.parse(config).size_multiple
-
-    def example_inputs(
-        self, config: Mapping[str, Any], size: tuple[int, int], device: torch.device | str = "cpu"
-    ) -> tuple[Tensor]:
-        """What the network's ``forward`` takes: one image [1, c, h, w], or latent [1, c], of fixed values in [-1, 1].
-
-        Args:
-            config: The configuration.
-            size: Height and width of the image in pixels; a generator from noise does not look at it.
-            device: Where to make it; "meta" where only the shape matters.
-
-        Raises:
-            InputSizeError: The network cannot take this size.
-        """
-        check_size(self.name, config, size)
-        return (example_values((1, *self.parse(config).input_shape(size)), device=device),)
-
-    def input_contract(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """What an input must be like, and the colour order of the images, as it is written next to the weights."""
-        return {**self.parse(config).input_contract(), "color_order": "RGB"}
+    def architecture(self, config: Mapping[str, Any], images: Images | None = None) -> ClassArchitecture:
+        """Return the architecture with these keyword arguments, which are checked when it is built."""
+        return ClassArchitecture(self.name, dict(config), images, network=self.network)
 
 
-FAMILIES: dict[str, Family] = {
-    family.name: family
-    for family in (
-        Family("resnet_6blocks", ResnetGenerator, ResnetConfig, {"num_blocks": 6, "separable": False}),
-        Family("resnet_9blocks", ResnetGenerator, ResnetConfig, {"num_blocks": 9, "separable": False}),
-        Family("mobile_resnet_6blocks", ResnetGenerator, ResnetConfig, {"num_blocks": 6, "separable": True}),
-        Family("mobile_resnet_9blocks", ResnetGenerator, ResnetConfig, {"num_blocks": 9, "separable": True}),
-        Family("resnet", ResnetGenerator, ResnetConfig),
-        Family("unet_128", UnetGenerator, UnetConfig, {"num_downs": 7}),
-        Family("unet_256", UnetGenerator, UnetConfig, {"num_downs": 8}),
-        Family("unet", UnetGenerator, UnetConfig),
-        Family("cartoongan", CartoonGanGenerator, CartoonGanConfig),
-        Family("rrdbnet", RrdbNet, RrdbNetConfig),
-        Family("sngan_32", SnganGenerator, SnganConfig, {"num_blocks": 3, "halving": False, "bottom_size": 4}),
-        Family("sngan_64", SnganGenerator, SnganConfig, {"num_blocks": 4, "halving": True, "bottom_size": 4}),
-        Family("sngan", SnganGenerator, SnganConfig),
-        Family("stylegan2", StyleGan2Generator, StyleGan2Config),
-        Family("spade", SpadeGenerator, SpadeConfig, {"separable": False}),
-        Family("mobile_spade", SpadeGenerator, SpadeConfig, {"separable": True}),
-        Family("patchgan", PatchGan, PatchGanConfig, role="discriminator"),
-        Family("pixelgan", PixelGan, PixelGanConfig, role="discriminator"),
-        Family("multiscale_patchgan", MultiscalePatchGan, MultiscalePatchGanConfig, role="discriminator"),
-        Family("sngan_discriminator", SnganDiscriminator, SnganDiscriminatorConfig, role="discriminator"),
-        Family("stylegan2_discriminator", StyleGan2Discriminator, StyleGan2DiscriminatorConfig, role="discriminator"),
-    )
-}
+def register_family(
+    name: str,
+    config_type: type[FamilyConfig],
+    *,
+    preset: Mapping[str, Any] | None = None,
+    role: Role = "generator",
+    layouts: tuple[Layout, ...] = (),
+    images: Images = STANDARD,
+) -> Callable[[Network], Network]:
+    """Decorate a network class to make it a family; several decorators give several presets.
+
+    Args:
+        name: Name of the family.
+        config_type: Its configuration; the network's constructor takes one.
+        preset: Options that the name fixes.
+        role: Its part in a GAN.
+        layouts: Names that programs give its tensors in files.
+        images: Formats of its images.
+
+    Raises:
+        ConfigError: Another class has this name already.
+    """
+
+    def register(network: Network) -> Network:
+        known = FAMILIES.get(name)
+        if known is not None and _path_of(known.network) != _path_of(network):
+            raise ConfigError(
+                f"family: got '{name}' for {_path_of(network)}, but {_path_of(known.network)} has that name; "
+                "take another one"
+            )
+        FAMILIES[name] = Family(name, network, config_type, preset or {}, role, layouts, images)
+        return network
+
+    return register
 
 
 def find_family(name: str) -> Family:
-    """The family of this name.
+    """Return the family of this name, or of the class at this import path.
 
     Raises:
-        ConfigError: There is none; the message ends with the nearest name.
+        ConfigError: As `find_network`, or the class belongs to no family.
     """
+    found = find_network(name)
+    if not isinstance(found, Family):
+        raise ConfigError(f"family: got '{name}', a class without a family, expected one of {', '.join(FAMILIES)}")
+    return found
+
+
+def find_network(name: str) -> Family | UserClass:
+    """Return the family of this name, or the class at this import path, with its family where it has one.
+
+    Raises:
+        ConfigError: There is none; the message ends with the nearest name. Or importing a class failed, or gave
+            something that is no network.
+    """
+    if ":" in name:
+        return _imported(name)
+    if name not in FAMILIES:
+        _load_entry_points()
     if name not in FAMILIES:
         raise ConfigError(
             f"family: got '{name}', expected a known one or an import path 'package.module:Class'; "
@@ -142,8 +133,46 @@ def find_family(name: str) -> Family:
     return FAMILIES[name]
 
 
+def all_families() -> tuple[Family, ...]:
+    """Return every family, those of other packages' entry points included."""
+    _load_entry_points()
+    return tuple(FAMILIES.values())
+
+
+def families_with(**options: Any) -> list[str]:
+    """Return the names of the generators that accept these options."""
+
+    def accepts(family: Family) -> bool:
+        try:
+            family.parse(options)
+        except ConfigError:
+            return False
+        return family.role == "generator"
+
+    return [family.name for family in all_families() if accepts(family)]
+
+
+def architecture_of(family: str, config: Mapping[str, Any], images: Images | None = None) -> Architecture:
+    """Return the architecture of a family, or of a class by import path.
+
+    Args:
+        family: Name of a family, or ``package.module:Class``.
+        config: The family's options, or the keyword arguments of the class.
+        images: Formats of its images, where they are to be declared.
+
+    Raises:
+        ConfigError: The family does not exist, or the config does not fit it.
+    """
+    return find_network(family).architecture(config, images)
+
+
+def build(family: str, config: Mapping[str, Any]) -> nn.Module:
+    """Build a network with fresh weights; arguments and errors as those of `architecture_of`."""
+    return architecture_of(family, config).build()
+
+
 def family_of(config: FamilyConfig) -> Family:
-    """The family with the most specific name that a configuration belongs to."""
+    """Return the family with the most specific name that a configuration belongs to."""
     options = config.model_dump()
     return next(
         family
@@ -152,41 +181,31 @@ def family_of(config: FamilyConfig) -> Family:
     )
 
 
-def build(family: str, config: Mapping[str, Any]) -> nn.Module:
-    """A network with fresh weights.
-
-    Args:
-        family: A name in `FAMILIES`, or the import path ``package.module:Class`` of a `torch.nn.Module`.
-        config: The family's options, or the keyword arguments of the class.
-
-    Raises:
-        ConfigError: The family does not exist, or the config does not fit it.
-    """
-    if is_import_path(family):
-        return build_network(family, config)
-    return find_family(family).build(config)
+def _imported(path: str) -> Family | UserClass:
+    """The family of a registered class, under the path by which it can be found again; or a class without a family."""
+    found = import_object(path)
+    if isinstance(found, Family):
+        return replace(found, name=path)
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise ConfigError(f"{path}: got a {type(found).__name__}, expected a subclass of torch.nn.Module")
+    own = [family for family in FAMILIES.values() if family.network is found]
+    plain = [family for family in own if not family.preset] or own
+    return replace(plain[0], name=path) if plain else UserClass(path, found)
 
 
-def check_size(family: str, config: Mapping[str, Any], size: tuple[int, int]) -> None:
-    """Refuses an image size that the network cannot take; any size passes for a network from an import path.
+@cache
+def _load_entry_points() -> None:
+    for entry in entry_points(group=ENTRY_POINTS):
+        try:
+            found = entry.load()
+        except Exception as error:
+            raise ConfigError(
+                f"{ENTRY_POINTS}: importing the entry point '{entry.name}' ({entry.value}) failed: "
+                f"{type(error).__name__}: {error}; mend or uninstall the package that names it"
+            ) from error
+        if isinstance(found, Family):
+            FAMILIES.setdefault(found.name, found)
 
-    Args:
-        family: As in `build`.
-        config: As in `build`.
-        size: Height and width in pixels.
 
-    Raises:
-        InputSizeError: A side is not divisible by the family's size multiple, or is too small.
-    """
-    if is_import_path(family):
-        return
-    parsed = find_family(family).parse(config)
-    multiple, smallest = parsed.size_multiple, parsed.min_size
-    if all(side >= smallest and side % multiple == 0 for side in size):
-        return
-    fitting = [max(smallest, multiple * round(side / multiple)) for side in size]
-    divisible = f"divisible by {multiple} and " if multiple > 1 else ""
-    raise InputSizeError(
-        f"{family}: got an image of {size[0]}x{size[1]} (height x width), expected "
-        f"both {divisible}at least {smallest} px; resize it, for example to {fitting[0]}x{fitting[1]}"
-    )
+def _path_of(network: type) -> str:
+    return f"{network.__module__}:{network.__qualname__}"

@@ -1,92 +1,105 @@
-"""A generator as a value: a family with its configuration, and a state dict."""
+"""A generator as a value: an architecture, and a state dict."""
 
 from __future__ import annotations
 
 import copy
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
-from gancompress.channels.skeleton import set_attributes, set_tensor
 from gancompress.errors import CheckpointError, ConfigError
-from gancompress.models.families import build, find_family
-from gancompress.models.import_path import is_import_path
-from gancompress.models.state import Mismatch, shapes_of
+from gancompress.models.architecture import Architecture, ModuleArchitecture
+from gancompress.models.families import architecture_of
+from gancompress.models.image_format import Images
 from gancompress.models.weight_files import read_safetensors, write_atomically, write_safetensors
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 FORMAT = "gancompress-generator"
-FORMAT_VERSION = 1
+FORMAT_VERSION_WITHOUT_IMAGES = 1
+FORMAT_VERSION = 2
+"""Version 2 declares formats of images, which a program that knows version 1 only would ignore."""
 
 
 @dataclass(frozen=True, eq=False)
 class Generator:
-    """A network as data: what rebuilds it, and its weights. Training a network built from it changes nothing here.
+    """A network as data: its architecture, and its weights. Training a network built from it changes nothing here.
 
     Attributes:
-        family: A name in `FAMILIES`, or the import path ``package.module:Class`` of a `torch.nn.Module`.
-        config: The family's options (the narrow widths among them), or the keyword arguments of the class.
+        architecture: What builds it, at its widths.
         state: The state dict.
-        resized: For a class from an import path that was narrowed: which attributes of which of its modules
-            changed, as ``{"body.conv": {"out_channels": 24}}``. Its parameters then have the shapes of ``state``.
     """
 
-    family: str
-    config: Mapping[str, Any]
+    architecture: Architecture
     state: Mapping[str, Tensor]
-    resized: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def from_module(
         cls,
         module: nn.Module,
-        family: str,
-        config: Mapping[str, Any],
-        resized: Mapping[str, Mapping[str, Any]] | None = None,
+        family: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        images: Images | None = None,
     ) -> Self:
-        """The value of a network: a copy of its weights, with all options of its config written out.
-
-        Raises:
-            ConfigError: The family does not exist, or the config does not fit it.
-        """
-        if not is_import_path(family):
-            config = find_family(family).parse(config).model_dump()
-        # One deep copy of all tensors together keeps tied ones tied.
-        return cls(family, config, copy.deepcopy(dict(module.state_dict())), resized or {})
-
-    def build(self) -> nn.Module:
-        """The network with a copy of these weights, in the network's own dtype, on the CPU, in evaluation mode.
-
-        Raises:
-            ConfigError: The family does not exist, or the config does not fit it.
-            CheckpointError: The state dict, or ``resized``, does not fit the network.
-        """
-        network = skeleton(self.family, self.config)
-        if self.resized:
-            _resize(network, self.resized, self.state)
-        if mismatch := Mismatch.between(shapes_of(network), shapes_of(self.state)):
-            raise CheckpointError(f"{self.family}: the weights do not fit the config: {mismatch}")
-        if not is_import_path(self.family):
-            network.to_empty(device="cpu")
-        network.load_state_dict(self.state)
-        return network.eval()
-
-    def fresh(self, seed: int) -> Self:
-        """The same network with fresh weights.
+        """Return the value of a network: a copy of its weights, with all options of its config written out.
 
         Args:
-            seed: Of the weights, which are drawn from torch's global generator.
+            module: The network.
+            family: Name of its family, or ``package.module:Class``; None for a module whose class takes any arguments.
+            config: The family's options, or the keyword arguments of the class.
+            images: Formats of its images, where they are to be declared.
+
+        Raises:
+            ConfigError: The family does not exist, or the config does not fit it.
+        """
+        if family is None:
+            return cls(ModuleArchitecture.of(module, images), _copied(module))
+        return cls(architecture_of(family, config or {}, images), _copied(module))
+
+    @property
+    def family(self) -> str:
+        """Name of the family, import path of the class, or name of a module's class."""
+        return self.architecture.name
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The family's options (the narrow widths among them), or the keyword arguments of the class."""
+        return self.architecture.config
+
+    def with_state(self, state: Mapping[str, Tensor]) -> Self:
+        """Return the same network with other weights."""
+        return replace(self, state=state)
+
+    def with_weights_of(self, module: nn.Module) -> Self:
+        """Return the same network with a copy of a module's weights."""
+        return self.with_state(_copied(module))
+
+    def build(self) -> nn.Module:
+        """Build the network with a copy of these weights, in its own dtype, on the CPU, in evaluation mode.
+
+        It takes and returns images in [-1, 1], RGB, NCHW, whatever its architecture computes in.
+
+        Raises:
+            ConfigError: The family does not exist, or the config does not fit it.
+            CheckpointError: The state dict does not fit the network.
+        """
+        return self.architecture.build_with(self.state)
+
+    def fresh(self, seed: int) -> Self:
+        """Return the same network with fresh weights.
+
+        Args:
+            seed: Seed of the weights, which are drawn from torch's global generator.
         """
         torch.manual_seed(seed)
-        wide = build(self.family, self.config).state_dict()
+        wide = self.architecture.build().state_dict()
         state = {name: wide[name][tuple(map(slice, tensor.shape))].clone() for name, tensor in self.state.items()}
-        return type(self)(self.family, self.config, state, self.resized)
+        return self.with_state(state)
 
     @property
     def num_parameters(self) -> int:
@@ -94,20 +107,19 @@ class Generator:
         return sum(parameter.numel() for parameter in self.build().parameters())
 
     def save(self, directory: Path | str) -> None:
-        """Writes ``model.safetensors`` and ``config.json``; the directory is made when it does not exist.
+        """Write ``model.safetensors`` and ``config.json``; the directory is made when it does not exist.
 
         Raises:
             ConfigError: The config cannot be written as JSON.
             CheckpointError: The state dict does not fit the config; nothing is written then.
         """
+        described = self.architecture.describe()
         description = {
             "format": FORMAT,
-            "version": FORMAT_VERSION,
-            "family": self.family,
-            "config": dict(self.config),
-            "resized": {path: dict(attributes) for path, attributes in self.resized.items()},
+            "version": FORMAT_VERSION if "images" in described else FORMAT_VERSION_WITHOUT_IMAGES,
+            **described,
             "num_parameters": self.num_parameters,
-            "input": None if is_import_path(self.family) else find_family(self.family).input_contract(self.config),
+            "input": self.architecture.input_contract() or None,
         }
         try:
             text = json.dumps(description, indent=2)
@@ -119,11 +131,17 @@ class Generator:
         write_atomically(directory / CONFIG_FILE, f"{text}\n".encode())
 
     @classmethod
-    def load(cls, directory: Path | str) -> Self:
-        """Reads what `save` wrote.
+    def load(cls, directory: Path | str, module: nn.Module | None = None) -> Self:
+        """Read what `save` wrote.
+
+        Args:
+            directory: The directory.
+            module: For a network that was saved without a family: a module of the same class and arguments as the one
+                that it was cut from, at full width.
 
         Raises:
-            CheckpointError: The directory lacks a file, or a file is not what `save` writes.
+            CheckpointError: The directory lacks a file, a file is not what `save` writes, or it needs a module.
+            ConfigError: The family does not exist, or the config does not fit it.
         """
         directory = Path(directory)
         for file in (CONFIG_FILE, WEIGHTS_FILE):
@@ -133,40 +151,26 @@ class Generator:
                     f"{WEIGHTS_FILE}; to read a file of weights, give its path"
                 )
         description = _read_description(directory / CONFIG_FILE)
+        images = Images.from_description(description["images"]) if "images" in description else None
         resized = {
             path: {name: tuple(value) if isinstance(value, list) else value for name, value in attributes.items()}
             for path, attributes in description["resized"].items()
         }
-        state = read_safetensors(directory / WEIGHTS_FILE)
-        return cls(description["family"], description["config"], state, resized)
+        if description["family"] is not None:
+            architecture = architecture_of(description["family"], description["config"], images)
+        elif module is not None:
+            architecture = ModuleArchitecture.of(module, images)
+        else:
+            raise CheckpointError(
+                f"{directory}: got weights of a module of class {description.get('class')}, expected that module "
+                "to read them into; call Generator.load(directory, module) with the module at full width"
+            )
+        return cls(replace(architecture, resized=resized), read_safetensors(directory / WEIGHTS_FILE))
 
 
-def skeleton(family: str, config: Mapping[str, Any]) -> nn.Module:
-    """A network whose weights are still to come.
-
-    This package's families are built on the meta device, which costs nothing. A class from an import path is built
-    normally: it may compute buffers in its constructor that no state dict holds.
-    """
-    if is_import_path(family):
-        return build(family, config)
-    with torch.device("meta"):
-        return build(family, config)
-
-
-def _resize(network: nn.Module, resized: Mapping[str, Mapping[str, Any]], state: Mapping[str, Tensor]) -> None:
-    """Set the narrow sizes as attributes, and put empty tensors of the state's shapes in place; tied ones stay tied."""
-    try:
-        set_attributes(network, resized)
-    except AttributeError as error:
-        raise CheckpointError(f"resized: {error}; expected modules and attributes of the network") from None
-    replacements: dict[int, Tensor] = {}
-    for name, old in (
-        *network.named_parameters(remove_duplicate=False),
-        *network.named_buffers(remove_duplicate=False),
-    ):
-        if name in state and state[name].shape != old.shape:
-            new = replacements.get(id(old), old.detach().new_empty(state[name].shape))
-            replacements[id(old)] = set_tensor(network, name, new)
+def _copied(module: nn.Module) -> dict[str, Tensor]:
+    # One deep copy of all tensors together keeps tied ones tied.
+    return copy.deepcopy(dict(module.state_dict()))
 
 
 def _read_description(path: Path) -> dict[str, Any]:
@@ -176,11 +180,13 @@ def _read_description(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: got invalid JSON ({error}), expected a generator's config") from None
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         raise CheckpointError(f'{path}: found no \'"format": "{FORMAT}"\', expected a file written by this program')
-    if description.get("version") != FORMAT_VERSION:
+    if description.get("version") not in (FORMAT_VERSION_WITHOUT_IMAGES, FORMAT_VERSION):
         raise CheckpointError(
-            f"{path}: got format version {description.get('version')}, expected {FORMAT_VERSION}; update gancompress"
+            f"{path}: got format version {description.get('version')}, expected at most {FORMAT_VERSION}; update "
+            "gancompress"
         )
-    expected = {"family": str, "config": dict, "resized": dict}
+    family = (str, type(None)) if "class" in description else str
+    expected = {"family": family, "config": dict, "resized": dict}
     wrong = [f"'{key}'" for key, kind in expected.items() if not isinstance(description.get(key), kind)]
     if wrong:
         raise CheckpointError(f"{path}: {', '.join(wrong)} missing or of a wrong type, expected what save() wrote")

@@ -7,7 +7,10 @@ from typing import ClassVar, cast
 from torch import Tensor, nn
 
 from gancompress.models.config import Count, FamilyConfig
+from gancompress.models.family import Family
 from gancompress.models.layers import init_weights, named_layers, spectrally_normed
+from gancompress.models.layout import Layout, dimension, num_indexed, own_names
+from gancompress.models.state import Shapes
 
 
 class MultiscalePatchGanConfig(FamilyConfig):
@@ -106,3 +109,23 @@ class MultiscalePatchGan(nn.Module):
             image = self.halve(image) if s else image
             results.append(scale(image))
         return results
+
+
+def _infer(shapes: Shapes) -> MultiscalePatchGanConfig:
+    return MultiscalePatchGanConfig(
+        in_channels=dimension(shapes, "scales.0.layers.0.conv.weight", 1, default=3),
+        n_layers=max(1, num_indexed(shapes, "scales.0.layers.") - 1),
+        num_scales=num_indexed(shapes, "scales."),
+        spectral_norm=any(".parametrizations." in name for name in shapes),
+    )
+
+
+FAMILIES = (
+    Family(
+        "multiscale_patchgan",
+        MultiscalePatchGan,
+        MultiscalePatchGanConfig,
+        role="discriminator",
+        layouts=(Layout("gancompress", own_names, _infer),),
+    ),
+)

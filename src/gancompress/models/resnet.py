@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
+from functools import partial
+from itertools import pairwise
 from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
+from gancompress.channels.slots import Slot
+from gancompress.errors import PlanError
 from gancompress.models.config import Count, FamilyConfig, Rate
+from gancompress.models.family import Family
 from gancompress.models.layers import (
     NormKind,
     Padding,
@@ -17,6 +24,8 @@ from gancompress.models.layers import (
     norm_layer,
     taps_of_residual_stages,
 )
+from gancompress.models.layout import Layout, dimension, num_indexed, own_names, tensor_names
+from gancompress.models.state import Shapes
 
 
 class ResnetConfig(FamilyConfig):
@@ -45,6 +54,7 @@ class ResnetConfig(FamilyConfig):
     """
 
     reference_group: ClassVar[str] = "down.1.conv"
+    written_forms: ClassVar[tuple[str, ...]] = ("slots8", "slimming", "legacy8")
 
     out_channels: Count = 3
     ngf: Count = 64
@@ -70,6 +80,42 @@ class ResnetConfig(FamilyConfig):
         """After the encoder and after each third of the blocks. Source: GAN Compression, as released."""
         return taps_of_residual_stages("down.1", self.num_blocks)
 
+    def slots(self, form: str) -> tuple[Slot, ...]:
+        """Return the channel groups that each number of a plan string stands for.
+
+        Source: Li et al., GAN Compression, CVPR 2020 (released networks; ``legacy`` are those of the paper); Wang et
+        al., GAN Slimming, ECCV 2020 (``slimming``, where the stream has no number).
+
+        Raises:
+            PlanError: There is no such form, or it needs three blocks and the network has fewer.
+        """
+        if form == "slimming":
+            return tuple(Slot(group, (group,)) for group in self.default_widths() if group != self.reference_group)
+        if form not in ("slots8", "slots6", "legacy8", "legacy6"):
+            return super().slots(form)
+        blocks = self.block_groups
+        thirds = _thirds(blocks)
+        if form in ("legacy8", "legacy6"):
+            thirds = [third[:1] for third in thirds]
+        own = [block for third in thirds for block in third]
+        middles = thirds if form in ("slots8", "legacy8") else [own]
+        as_wide_as_stream = [block for block in blocks if block not in own]
+        numbers = [
+            (("stem.conv",), 1),
+            (("down.0.conv",), 2),
+            ((self.reference_group, *as_wide_as_stream), 4),
+            *((tuple(middle), 4) for middle in middles),
+            (("up.0.conv",), 2),
+            (("up.1.conv",), 1),
+        ]
+        return tuple(Slot(f"c{i}", groups, multiplier) for i, (groups, multiplier) in enumerate(numbers))
+
+    def string_forms(self, *, legacy: bool) -> dict[int, str]:
+        """Return the form that a plan string is of by how many numbers it has."""
+        if legacy:
+            return {8: "legacy8", 6: "legacy6"}
+        return {len(self.slots("slimming")): "slimming", 8: "slots8", 6: "slots6"}
+
     def default_widths(self) -> dict[str, int]:
         """Widths ngf, 2 ngf, 4 ngf down, 4 ngf in the blocks, 2 ngf, ngf up."""
         down = {"stem.conv": self.ngf, "down.0.conv": 2 * self.ngf, "down.1.conv": 4 * self.ngf}
@@ -85,6 +131,14 @@ class ResnetConfig(FamilyConfig):
     def min_size(self) -> int:
         """Reflection padding in the blocks needs two pixels at a quarter of the size."""
         return 8
+
+
+def _thirds(blocks: list[str]) -> list[list[str]]:
+    """Three runs of blocks, as even as can be."""
+    if len(blocks) < 3:
+        raise PlanError(f"plan: got a network of {len(blocks)} blocks, expected at least 3; give widths by group name")
+    ends = [len(blocks) * i // 3 for i in range(4)]
+    return [blocks[start:end] for start, end in pairwise(ends)]
 
 
 class ResidualBlock(nn.Module):
@@ -167,3 +221,65 @@ def _block_conv(in_channels: int, out_channels: int, config: ResnetConfig) -> nn
     if config.separable:
         return SeparableConv(in_channels, out_channels, config.padding, config.separable_norm)
     return _same_conv(in_channels, out_channels, 3, bias_before(config.norm), config)
+
+
+_BLOCK = re.compile(r"model\.(\d+)\.conv_block\.")
+
+
+def _infer(shapes: Shapes) -> ResnetConfig:
+    batch = "stem.norm.weight" in shapes and "stem.conv.bias" not in shapes
+    every_norm, stem_norm = "down.1.norm.weight" in shapes, "stem.norm.weight" in shapes
+    return ResnetConfig(
+        in_channels=dimension(shapes, "stem.conv.weight", 1, default=3),
+        out_channels=dimension(shapes, "head.conv.weight", 0, default=3),
+        num_blocks=num_indexed(shapes, "blocks."),
+        separable=any(".depthwise." in name for name in shapes),
+        norm="batch" if batch else "instance",
+        affine_norms="none" if batch or not stem_norm else "all" if every_norm else "prunable",
+    )
+
+
+def _sequential_names(names: Collection[str], second_conv: int) -> dict[str, str]:
+    """One flat sequence; ``second_conv`` is the index of a block's second convolution: 6 after a dropout,
+    else 5."""
+    num_blocks = len({found[1] for name in names if (found := _BLOCK.match(name))})
+    if not num_blocks:
+        return {}
+    after = 10 + num_blocks
+    stages = {
+        1: "stem",
+        4: "down.0",
+        7: "down.1",
+        after: "up.0",
+        after + 3: "up.1",
+        after + 7: "head",
+    }
+    modules = {f"model.{index}": f"{stage}.conv" for index, stage in stages.items()}
+    modules |= {f"model.{index + 1}": f"{stage}.norm" for index, stage in stages.items() if stage != "head"}
+    for i in range(num_blocks):
+        for k, index in ((1, 1), (2, second_conv)):
+            theirs = f"model.{10 + i}.conv_block"
+            modules[f"{theirs}.{index}"] = f"blocks.{i}.conv{k}"
+            modules[f"{theirs}.{index}.conv.0"] = f"blocks.{i}.conv{k}.depthwise"
+            modules[f"{theirs}.{index}.conv.2"] = f"blocks.{i}.conv{k}.pointwise"
+            modules[f"{theirs}.{index + 1}"] = f"blocks.{i}.norm{k}"
+    return tensor_names(modules)
+
+
+_LAYOUTS = (
+    Layout("gancompress", own_names, _infer),
+    Layout("CycleGAN or GAN Slimming", partial(_sequential_names, second_conv=5), _infer),
+    Layout("CycleGAN with dropout or GAN Compression", partial(_sequential_names, second_conv=6), _infer),
+)
+"""CycleGAN and pix2pix (junyanz), GAN Compression (dense, mobile, sub, legacy), GAN Slimming."""
+
+FAMILIES = tuple(
+    Family(name, ResnetGenerator, ResnetConfig, preset, layouts=_LAYOUTS)
+    for name, preset in (
+        ("resnet_6blocks", {"num_blocks": 6, "separable": False}),
+        ("resnet_9blocks", {"num_blocks": 9, "separable": False}),
+        ("mobile_resnet_6blocks", {"num_blocks": 6, "separable": True}),
+        ("mobile_resnet_9blocks", {"num_blocks": 9, "separable": True}),
+        ("resnet", {}),
+    )
+)

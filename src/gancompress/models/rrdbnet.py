@@ -9,7 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.models.config import Count, FamilyConfig
+from gancompress.models.family import Family
 from gancompress.models.layers import init_weights
+from gancompress.models.layout import Layout, dimension, num_indexed, own_names
+from gancompress.models.state import Shapes
 
 RESIDUAL_SCALE = 0.2
 SLOPE = 0.2
@@ -139,3 +142,26 @@ class RrdbNet(nn.Module):
 
 def _conv(cin: int, cout: int) -> nn.Conv2d:
     return nn.Conv2d(cin, cout, 3, padding=1)
+
+
+_SCALES: dict[int, Literal[1, 2, 4]] = {1: 4, 4: 2, 16: 1}
+"""Scale by the pixels that are moved into each channel."""
+
+
+def _infer(shapes: Shapes) -> RrdbNetConfig:
+    out_channels = dimension(shapes, "conv_last.weight", 0, default=3)
+    entering = dimension(shapes, "conv_first.weight", 1, default=out_channels)
+    scale = _SCALES.get(entering // out_channels, 4)
+    return RrdbNetConfig(
+        in_channels=max(1, entering * scale**2 // 16),
+        out_channels=out_channels,
+        growth=dimension(shapes, "body.0.rdb1.conv1.weight", 0, default=32),
+        num_blocks=num_indexed(shapes, "body."),
+        scale=scale,
+    )
+
+
+_LAYOUTS = (Layout("BasicSR", own_names, _infer),)
+"""BasicSR and Real-ESRGAN name their tensors as this package does."""
+
+FAMILIES = (Family("rrdbnet", RrdbNet, RrdbNetConfig, layouts=_LAYOUTS),)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gancompress.channels.slots import Slot
+from gancompress.errors import PlanError
 from gancompress.models.config import Count, FamilyConfig
+from gancompress.models.family import Family
 from gancompress.models.layers import init_weights, named_layers, norm_layer, spectrally_normed
+from gancompress.models.layout import Layout, dimension, own_names, tensor_names
+from gancompress.models.spectral_norm import fold_state
+from gancompress.models.state import Shapes
 
 FreeNormKind = Literal["instance", "batch", "sync_batch"]
 InnerNormKind = Literal["none", "instance", "batch"]
@@ -44,6 +52,7 @@ class SpadeConfig(FamilyConfig):
     """
 
     reference_group: ClassVar[str] = "fc"
+    written_forms: ClassVar[tuple[str, ...]] = ("slots8",)
 
     in_channels: Count = 36
     out_channels: Count = 3
@@ -72,6 +81,24 @@ class SpadeConfig(FamilyConfig):
     def input_contract(self) -> dict[str, Any]:
         """What an input must be like, as it is written next to the weights."""
         return {**super().input_contract(), "range": [0, 1], "encoding": "one-hot labels, then instance edges if used"}
+
+    def slots(self, form: str) -> tuple[Slot, ...]:
+        """Return the channel groups that each number of a plan string stands for: fc, then the seven blocks.
+
+        Raises:
+            PlanError: The form is another one than ``slots8``, or the network has eight blocks.
+        """
+        if form != "slots8":
+            return super().slots(form)
+        if self.upsampling == "most":
+            raise PlanError("plan: got a SPADE generator with eight blocks, expected seven; give widths by group name")
+        units = self.model_copy(update={"ngf": 1}).default_widths()
+        groups = {name: [group for group in units if group.split(".")[0] == name] for name in ("fc", *self.blocks)}
+        return tuple(Slot(name, tuple(own), tuple(units[group] for group in own)) for name, own in groups.items())
+
+    def string_forms(self, *, legacy: bool) -> dict[int, str]:
+        """Return ``slots8`` for eight numbers."""
+        return {} if legacy else {8: "slots8"}
 
     def default_widths(self) -> dict[str, int]:
         """Widths 16 ngf in the stream, halved by every up block, 2 ngf inside the norms."""
@@ -242,3 +269,66 @@ def _resized(labels: Tensor, height: int, width: int) -> Tensor:
 
 def _doubled(features: Tensor) -> Tensor:
     return F.interpolate(features, scale_factor=2, mode="nearest")
+
+
+_NORM = re.compile(r"(\w+\.norm_[01s])\.mlp_shared\.0\.weight")
+_STATISTIC = re.compile(r"(\w+\.norm_[01s])\.param_free_norm\.running_(?:mean|var)")
+_CITYSCAPES_CHANNELS = 36
+
+
+def _infer(shapes: Shapes) -> SpadeConfig:
+    in_channels = dimension(shapes, "fc.weight", 1, default=_CITYSCAPES_CHANNELS)
+    usual = "more" if in_channels == _CITYSCAPES_CHANNELS else "normal"
+    return SpadeConfig(
+        in_channels=in_channels,
+        out_channels=dimension(shapes, "conv_img.weight", 0, default=3),
+        upsampling="most" if "up_4.conv_0.weight" in shapes else usual,
+        separable=any(".depthwise." in name for name in shapes),
+        norm="batch" if "head_0.norm_0.norm.running_mean" in shapes else "instance",
+        inner_norm="batch" if "head_0.norm_0.gamma.norm.weight" in shapes else "instance",
+    )
+
+
+def _published_names(names: Collection[str]) -> dict[str, str]:
+    """``fc``, ``conv_img``, and blocks whose norms hold ``param_free_norm``, ``mlp_shared``, ``mlp_gamma``,
+    ``mlp_beta``."""
+    norms = [found[1] for name in names if (found := _NORM.fullmatch(name))]
+    if not norms:
+        return {}
+    modules = {"fc": "fc", "conv_img": "conv_img"}
+    for block in dict.fromkeys(norm.partition(".")[0] for norm in norms):
+        modules |= {f"{block}.{conv}": f"{block}.{conv}" for conv in ("conv_0", "conv_1", "conv_s")}
+    for norm in norms:
+        modules |= {f"{norm}.param_free_norm": f"{norm}.norm", f"{norm}.mlp_shared.0": f"{norm}.shared.conv"}
+        for made in ("gamma", "beta"):
+            parts = {"": "", ".conv.0": ".depthwise", ".conv.1": ".norm", ".conv.2": ".pointwise"}
+            modules |= {f"{norm}.mlp_{made}{theirs}": f"{norm}.{made}{ours}" for theirs, ours in parts.items()}
+    return tensor_names(modules)
+
+
+def _prepare_published(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Folded, and running statistics cut to the channels there are: a sub-network has those of the supernet, of which
+    the leading ones are its own."""
+    folded = fold_state(tensors)
+    for name, tensor in folded.items():
+        if found := _STATISTIC.fullmatch(name):
+            scales = (folded.get(f"{found[1]}.mlp_gamma{part}.weight") for part in ("", ".conv.2"))
+            folded[name] = next((tensor[: scale.shape[0]] for scale in scales if scale is not None), tensor)
+    return folded
+
+
+_LAYOUTS = (
+    Layout("gancompress", own_names, _infer, fold_state),
+    Layout("SPADE or GAN Compression", _published_names, _infer, _prepare_published),
+)
+"""NVlabs' SPADE and GAN Compression (full, mobile, sub, super).
+
+Spectral norm is folded into the weights. A file does not tell how often the start map is doubled where the answer is
+5 or 6 times: Cityscapes, known by its 36 input channels, is taken for 6 (``more``), everything else for 5
+(``normal``). The tensors are the same, so that the option ``upsampling`` can be set to the other afterwards.
+"""
+
+FAMILIES = (
+    Family("spade", SpadeGenerator, SpadeConfig, {"separable": False}, layouts=_LAYOUTS),
+    Family("mobile_spade", SpadeGenerator, SpadeConfig, {"separable": True}, layouts=_LAYOUTS),
+)

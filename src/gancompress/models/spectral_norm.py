@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
-from gancompress.models.generator import Generator
+if TYPE_CHECKING:
+    from gancompress.models.generator import Generator
 
 # The names of weight, left and right singular vector, behind the layer's path: a parametrization, and the hook that
 # PyTorch had before.
@@ -21,14 +23,15 @@ _STYLES = (
 
 
 def fold_spectral_norm(generator: Generator) -> Generator:
-    """The same network, as it is in evaluation, without spectral norm.
+    """Return the same network, as it is in evaluation, without spectral norm.
 
     Args:
         generator: A network of a family with the option ``spectral_norm``; without that norm it stays as it is.
     """
-    if not generator.config.get("spectral_norm"):
+    if not generator.architecture.options.get("spectral_norm"):
         return generator
-    return replace(generator, config={**generator.config, "spectral_norm": False}, state=fold_state(generator.state))
+    plain = generator.architecture.with_options(spectral_norm=False)
+    return replace(generator, architecture=plain, state=fold_state(generator.state))
 
 
 def fold_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from gancompress.channels.slots import Slot
 from gancompress.models.config import Count, LatentConfig, NotNegative
 from gancompress.models.equalized import (
     EqualizedConv2d,
@@ -90,6 +91,7 @@ class StyleGan2Config(LatentConfig):
 
     base_width: ClassVar[str] = "channel_max"
     reference_group: ClassVar[str] = "input"
+    written_forms: ClassVar[tuple[str, ...]] = ("net_shape",)
 
     latent_size: Count = 512
     num_classes: NotNegative = 0
@@ -128,6 +130,16 @@ class StyleGan2Config(LatentConfig):
     def image_taps(self) -> tuple[str, ...]:
         """What is drawn up to each resolution."""
         return tuple(f"to_rgb.{i // 2}" for i in range(0, self.num_layers, 2))
+
+    def slots(self, form: str) -> tuple[Slot, ...]:
+        """Return one channel group for each number of ``net_shape``. Raises PlanError for another form."""
+        if form != "net_shape":
+            return super().slots(form)
+        return tuple(Slot(group, (group,)) for group in self.default_widths())
+
+    def string_forms(self, *, legacy: bool) -> dict[int, str]:
+        """Return ``net_shape`` for as many numbers as there are groups."""
+        return {} if legacy else {len(self.default_widths()): "net_shape"}
 
     def default_widths(self) -> dict[str, int]:
         """The constant, then the layers."""
@@ -170,6 +182,9 @@ class MappingNetwork(nn.Module):
 
 class ConstantInput(nn.Module):
     """The map that every image begins with."""
+
+    channel_axis = 1
+    """Axis of the weight that holds the output channels."""
 
     def __init__(self, num_channels: int) -> None:
         """A map of 4x4 pixels drawn from N(0, 1)."""

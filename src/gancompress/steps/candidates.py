@@ -66,7 +66,7 @@ class CandidateNetworks:
         narrow = cut(self._work.generator, self.graph, plan)
         network = narrow.build()
         recalibrate(network, self._calibration)
-        return Generator.from_module(network, narrow.family, narrow.config, narrow.resized)
+        return narrow.with_weights_of(network)
 
     def network(self, plan: ChannelPlan) -> nn.Module:
         """The same as a module, ready to be measured."""

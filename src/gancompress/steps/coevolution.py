@@ -222,7 +222,7 @@ class _Fitness:
     def generator(self, mask: Tensor) -> Generator:
         """The generator with the channels of a mask."""
         narrow = self._pruned(mask)
-        return Generator.from_module(self._network(narrow).cpu(), narrow.family, narrow.config, narrow.resized)
+        return narrow.with_weights_of(self._network(narrow).cpu())
 
     def of(self, mask: Tensor) -> float:
         """Above 0; more is better; 0 where the images are no finite numbers.

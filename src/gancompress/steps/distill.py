@@ -13,9 +13,7 @@ from torch import nn
 from gancompress.errors import ConfigError, nearest
 from gancompress.importance import AnyScore, ScoreOptions
 from gancompress.methods.recalibrate import recalibrate
-from gancompress.models.families import find_family
 from gancompress.models.generator import Generator
-from gancompress.models.import_path import is_import_path
 from gancompress.options import as_tuple
 from gancompress.quantization import FLOAT
 from gancompress.steps.content import check_content
@@ -85,7 +83,8 @@ class Learning(Step):
     def teach(self, student: Student, work: Work, context: Context) -> Generator | None:
         """Train a student against the work's teacher; returns the newest discriminator."""
         teacher, given, discriminator = self.networks(work, context)
-        taps, image_taps = _taps(work.teacher)
+        taps = self.taps(work.teacher, teacher, student.module, context)
+        image_taps = work.teacher.architecture.image_taps
         torch.manual_seed(context.seed + 4)  # what adapts feature maps starts from fresh weights
         objective = self.objective(
             context.task, teacher, student, discriminator, self.distillation, taps, context.example(), image_taps
@@ -93,6 +92,21 @@ class Learning(Step):
         self.fit(objective, context)
         recalibrate(student.module, Calibration(context))
         return trained_discriminator(given, discriminator) or work.discriminator
+
+    def taps(self, teacher: Generator, network: nn.Module, student: nn.Module, context: Context) -> tuple[str, ...]:
+        """Return the modules whose maps are compared where the options name none: those of the teacher's architecture.
+
+        Automatic ones are logged, and so is that there are none.
+        """
+        architecture = teacher.architecture
+        compares_maps = any(term.compares == "maps" for term in self.distillation.terms.values())
+        if self.distillation.taps or architecture.distillation_taps or not compares_maps:
+            return architecture.distillation_taps
+        known = dict(student.named_modules())
+        shared = tuple(path for path in architecture.taps(network, (context.example(),)) if path in known)
+        chosen = f"{', '.join(shared)}, chosen automatically" if shared else "none, as the networks share no stages"
+        context.log.said(f"{self.kind}: feature maps compared: {chosen}; name others in distillation.taps")
+        return shared
 
     def objective(self, *networks: Any) -> Distillation:
         """What is trained; arguments as those of `Distillation`."""
@@ -173,7 +187,7 @@ def trained_discriminator(given: Generator | None, network: nn.Module | None) ->
     """Return a discriminator with the weights that its network has now; None where there is none."""
     if given is None or network is None:
         return None
-    return Generator.from_module(network.cpu(), given.family, given.config)
+    return given.with_weights_of(network.cpu())
 
 
 def student_of(
@@ -201,7 +215,7 @@ def student_of(
         for name, tensor in teacher.state.items()
         if name in student.state and student.state[name].shape == tensor.shape
     }
-    return Generator(student.family, student.config, {**student.state, **shared}, student.resized)
+    return student.with_state({**student.state, **shared})
 
 
 def inheriting(student: Generator, teacher: Generator, paths: Iterable[str]) -> Generator:
@@ -224,18 +238,10 @@ def inheriting(student: Generator, teacher: Generator, paths: Iterable[str]) -> 
                     "both have alike; leave it out"
                 )
         state |= given
-    return Generator(student.family, student.config, state, student.resized)
+    return student.with_state(state)
 
 
 def _modules(generator: Generator) -> list[str]:
     """Paths of the modules that have weights."""
     names = (name.split(".") for name in generator.state)
     return list(dict.fromkeys(".".join(parts[:i]) for parts in names for i in range(1, len(parts))))
-
-
-def _taps(teacher: Generator) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The modules of a family whose maps are compared, and those that return images on the way."""
-    if is_import_path(teacher.family):
-        return (), ()
-    config = find_family(teacher.family).parse(teacher.config)
-    return config.distillation_taps, config.image_taps

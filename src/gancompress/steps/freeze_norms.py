@@ -15,9 +15,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from gancompress.errors import ConfigError, DataError
-from gancompress.models.families import build, find_family
+from gancompress.models.families import families_with
 from gancompress.models.generator import Generator
-from gancompress.models.import_path import is_import_path
 from gancompress.quantization import distance_between
 from gancompress.steps.step import Context, Step, Work
 
@@ -103,17 +102,16 @@ def frozen_generator(generator: Generator, statistics: dict[str, tuple[Tensor, T
     Raises:
         ConfigError: It has no instance norms, or it is of another family.
     """
-    known = not is_import_path(generator.family)
-    config = find_family(generator.family).parse(generator.config).model_dump() if known else {}
-    frozen = {name: "frozen" for name in ("norm", "separable_norm") if config.get(name) == "instance"}
+    options = generator.architecture.options
+    frozen = {name: "frozen" for name in ("norm", "separable_norm") if options.get(name) == "instance"}
     if not statistics or not frozen:
         reason = "no instance norms" if not statistics else "a family without frozen norms"
         raise ConfigError(
-            f"freeze_norms: got {generator.family}, {reason}; expected instance norms of a family of ResNet, U-Net or "
-            "CartoonGAN generators"
+            f"freeze_norms: got {generator.family}, {reason}; expected instance norms of one of "
+            f"{', '.join(families_with(norm='frozen'))}"
         )
-    config |= frozen
-    state = {**build(generator.family, config).state_dict(), **generator.state}
+    architecture = generator.architecture.with_options(**frozen)
+    state = {**architecture.build().state_dict(), **generator.state}
     for path, (mean, variance) in statistics.items():
         state |= {f"{path}.running_mean": mean, f"{path}.running_var": variance}
-    return Generator(generator.family, config, state, generator.resized)
+    return Generator(architecture, state)

@@ -9,16 +9,13 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from gancompress.channels import ChannelGraph, ChannelPlan, check_complete, narrow, reorder, resized_attributes
+from gancompress.channels import ChannelGraph, ChannelPlan, check_complete, narrow, reorder
 from gancompress.cost import widest_plan
-from gancompress.errors import ConfigError, PlanError
+from gancompress.errors import ConfigError
 from gancompress.importance import AnyScore, Probe, Score, ScoreOptions, by_importance, find_score
 from gancompress.latency import variants_of_graph
 from gancompress.methods.budget import CostLimit
-from gancompress.models.config_strings import widths_from_string
-from gancompress.models.families import find_family
 from gancompress.models.generator import Generator
-from gancompress.models.import_path import is_import_path
 from gancompress.quantization import FLOAT, QuantizationOptions
 from gancompress.steps.costs import cost_of_plans, measured_latency
 from gancompress.steps.recalibration import recalibrated
@@ -160,7 +157,7 @@ def sort(generator: Generator, graph: ChannelGraph, score: Score) -> Generator:
         ConfigError: The score does not apply to some group.
     """
     state = reorder(generator.state, graph, by_importance(score(generator.state, graph)))
-    return Generator(generator.family, generator.config, _tied(state, graph), generator.resized)
+    return generator.with_state(_tied(state, graph))
 
 
 def sorted_by(score: str | ScoreOptions, generator: Generator, context: Context) -> Generator:
@@ -188,22 +185,14 @@ def cut(generator: Generator, graph: ChannelGraph, plan: ChannelPlan) -> Generat
     graph.validate(plan)
     check_complete(generator.state, graph, (g.name for g in graph.groups.values() if plan.widths[g.name] < g.size))
     state = _tied({name: t.clone() for name, t in narrow(generator.state, graph, plan).items()}, graph)
-    if is_import_path(generator.family):
-        resized = {path: dict(attributes) for path, attributes in generator.resized.items()}
-        for path, attributes in resized_attributes(graph, plan).items():
-            resized.setdefault(path, {}).update(attributes)
-        return Generator(generator.family, generator.config, state, resized)
-    config = find_family(generator.family).parse(generator.config).at_widths(plan.widths)
-    return Generator(generator.family, config.model_dump(), state)
+    return Generator(generator.architecture.narrowed(graph, plan), state)
 
 
 def _by_group(widths: str | Mapping[str, int], generator: Generator) -> Mapping[str, int]:
     """The width of every group. Raises PlanError where the family is not written so."""
     if not isinstance(widths, str):
         return widths
-    if is_import_path(generator.family):
-        raise PlanError(f"widths: got '{widths}', expected a mapping by channel group for {generator.family}")
-    return widths_from_string(find_family(generator.family).parse(generator.config), widths)
+    return generator.architecture.widths_from_string(widths)
 
 
 def _tied(state: dict, graph: ChannelGraph) -> dict:

@@ -102,4 +102,4 @@ def taken_apart(
     """
     quantization = None if options is None else Quantization.of(network, options)
     plain = remove_quantization(copy.deepcopy(network)).cpu()
-    return Generator.from_module(plain, like.family, like.config, like.resized), quantization
+    return like.with_weights_of(plain), quantization

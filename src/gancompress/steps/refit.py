@@ -12,9 +12,7 @@ from torch import Tensor
 
 from gancompress.channels import ChannelGraph, ChannelPlan
 from gancompress.errors import ConfigError
-from gancompress.models.families import find_family
 from gancompress.models.generator import Generator
-from gancompress.models.import_path import is_import_path
 from gancompress.options import Options
 from gancompress.refit import RefitReport, refit
 from gancompress.steps.recalibration import recalibrated
@@ -100,7 +98,7 @@ def refitted(
     network = narrow.build().to(device)
     given = [each.to(device) for each in inputs]
     report = refit(wide.build().to(device), network, graph, plan, given, seed=seed)
-    return Generator.from_module(network.cpu(), narrow.family, narrow.config, narrow.resized), report
+    return narrow.with_weights_of(network.cpu()), report
 
 
 def cropped(images: Tensor, generator: Generator, side: int, seed: int = 0) -> Tensor:
@@ -108,17 +106,15 @@ def cropped(images: Tensor, generator: Generator, side: int, seed: int = 0) -> T
 
     Args:
         images: Inputs of the generator, [b, c, h, w]; of any other shape they are returned whole, and so are those of a
-            class from an import path, whose sizes are not known.
+            network that nobody described, whose sizes are not known.
         generator: The generator.
         side: Wanted height and width in pixels; rounded to what the family takes, and never larger than the images.
         seed: Places the crops.
     """
-    if images.ndim != 4 or is_import_path(generator.family):
+    fitting = generator.architecture.crop_side(side)
+    if images.ndim != 4 or fitting is None:
         return images
-    config = find_family(generator.family).parse(generator.config)
-    multiple = config.size_multiple
-    side = max(config.min_size, side // multiple * multiple)
-    height, width = (min(side, length) for length in images.shape[2:])
+    height, width = (min(fitting, length) for length in images.shape[2:])
     draw = torch.Generator().manual_seed(seed)
     crops = []
     for image in images:

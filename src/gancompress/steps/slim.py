@@ -11,9 +11,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from gancompress.methods.budget import CostLimit
-from gancompress.models.families import build, find_family
 from gancompress.models.generator import Generator
-from gancompress.models.import_path import is_import_path
 from gancompress.quantization import FLOAT
 from gancompress.steps.distill import Learning, trained_discriminator
 from gancompress.steps.distillation import DistillationOptions
@@ -127,11 +125,7 @@ def with_affine_norms(generator: Generator) -> Generator:
 
     A network without such an option stays as it is.
     """
-    if is_import_path(generator.family):
+    if generator.architecture.options.get("affine_norms") != "none":
         return generator
-    config = find_family(generator.family).parse(generator.config)
-    if getattr(config, "affine_norms", None) != "none":
-        return generator
-    affine = {**generator.config, "affine_norms": "prunable"}
-    fresh = Generator.from_module(build(generator.family, affine), generator.family, affine)
-    return Generator(generator.family, affine, {**fresh.state, **generator.state}, generator.resized)
+    affine = generator.architecture.with_options(affine_norms="prunable")
+    return Generator(affine, {**affine.build().state_dict(), **generator.state})

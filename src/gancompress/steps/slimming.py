@@ -316,4 +316,4 @@ class Slimming(Distillation):
         options = self._quantization and self._quantization.options
         whole, quantization = taken_apart(self._module, self.generator, options)
         state = reorder(whole.state, self.graph, removal.order)
-        return Generator(whole.family, whole.config, state, whole.resized), quantization
+        return whole.with_state(state), quantization

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from gancompress.channels import ChannelGraph, Slot
-from gancompress.errors import PlanError
-from gancompress.models.config_strings import slots
-from gancompress.models.families import find_family
+from gancompress.channels import ChannelGraph
 from gancompress.models.generator import Generator
-from gancompress.models.import_path import is_import_path
 from gancompress.options import Options
 from gancompress.search import SearchSpace
 
@@ -54,16 +49,8 @@ class SpaceOptions(Options):
             ConfigError: The set does not exist, or does not fit the network.
             PlanError: The network has nothing to choose.
         """
-        tied = _slots(wide)
+        tied = wide.architecture.search_slots()
         if self.config_set is not None:
             return SearchSpace.from_set(self.config_set, graph, tied)
         graph = graph.constrain(multiple=self.multiple, minimum=self.multiple, slots=tied)
         return SearchSpace.from_graph(graph, self.max_choices, self.min_keep)
-
-
-def _slots(wide: Generator) -> tuple[Slot, ...]:
-    """The slots in which the literature writes the plans of a family; none where it does not."""
-    if not is_import_path(wide.family):
-        with suppress(PlanError):
-            return slots(find_family(wide.family).parse(wide.config), "slots8")
-    return ()

@@ -18,11 +18,9 @@ from gancompress.channels import ChannelGraph, trace
 from gancompress.data import DataConfig, make_loader, make_ordered_loader
 from gancompress.data.kinds.labels import LabelledConfig
 from gancompress.data.kinds.unaligned import UnalignedConfig
-from gancompress.errors import ConfigError, Interrupted
+from gancompress.errors import Interrupted
 from gancompress.methods.budget import CostLimit
-from gancompress.models.families import check_size, find_family
 from gancompress.models.generator import Generator
-from gancompress.models.import_path import is_import_path
 from gancompress.options import Options
 from gancompress.quantization import Quantization
 from gancompress.steps.metric_options import MetricOptions
@@ -79,6 +77,7 @@ class Context:
         num_workers: Processes that decode images.
         stop: Whether the user asked to stop.
         metrics: What the job measures.
+        graphs: Graphs that were traced before in this run.
     """
 
     task: Task
@@ -91,6 +90,7 @@ class Context:
     num_workers: int = 0
     stop: Callable[[], bool] = lambda: False
     metrics: MetricOptions = field(default_factory=MetricOptions)
+    graphs: GraphCache = field(default_factory=dict)
 
     def example(self) -> Tensor:
         """One input of the generator, [1, c, h, w]."""
@@ -200,44 +200,22 @@ class Context:
             InputSizeError: It does not take that size.
         """
         example = self.example()
-        check_image(generator, example)
-        return _traced(generator, example).constrain(multiple=multiple, minimum=minimum)
+        generator.architecture.check_input(example)
+        structure = _structure_of(generator, example)
+        if structure not in self.graphs:
+            with torch.random.fork_rng(devices=[]):  # whether it was traced before decides nothing that is drawn later
+                self.graphs[structure] = trace(generator.build(), (example,))
+        return self.graphs[structure].constrain(multiple=multiple, minimum=minimum)
 
 
-_TRACED: dict[Hashable, ChannelGraph] = {}
-"""Graphs by the structure of the generator and the size of the example: each is traced once in a process."""
+GraphCache = dict[Hashable, ChannelGraph]
+"""Graphs by the structure of the generator and the size of the example, within one run."""
 
 
-def _traced(generator: Generator, example: Tensor) -> ChannelGraph:
-    described = json.dumps([generator.family, generator.config, generator.resized], sort_keys=True, default=str)
+def _structure_of(generator: Generator, example: Tensor) -> Hashable:
+    described = json.dumps(generator.architecture.describe(), sort_keys=True, default=str)
     widths = tuple((name, tuple(tensor.shape), tensor.dtype) for name, tensor in generator.state.items())
-    structure = described, widths, tuple(example.shape), example.dtype
-    if structure not in _TRACED:
-        with torch.random.fork_rng(devices=[]):  # whether it was traced before decides nothing that is drawn later
-            _TRACED[structure] = trace(generator.build(), (example,))
-    return _TRACED[structure]
-
-
-def check_image(generator: Generator, example: Tensor) -> None:
-    """Refuse images that a generator cannot take.
-
-    Args:
-        generator: The generator.
-        example: An input [b, c, h, w]; any other, such as noise, has no size.
-
-    Raises:
-        InputSizeError: A side is too small, or does not divide.
-        ConfigError: It has another number of channels.
-    """
-    if example.ndim != 4 or is_import_path(generator.family):
-        return
-    check_size(generator.family, generator.config, (example.shape[2], example.shape[3]))
-    wanted = find_family(generator.family).parse(generator.config).in_channels
-    if wanted != example.shape[1]:
-        raise ConfigError(
-            f"{generator.family}: got inputs of {example.shape[1]} channels for a network that takes {wanted}, "
-            "expected as many; correct in_channels, the number of classes, or the task"
-        )
+    return described, widths, tuple(example.shape), example.dtype
 
 
 class Step(Options, ABC):

@@ -11,7 +11,6 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from gancompress.importance import AnyScore
-from gancompress.models.generator import Generator
 from gancompress.steps.distill import Learning, student_of
 from gancompress.steps.prune import sorted_by
 from gancompress.steps.spaces import SpaceOptions
@@ -69,5 +68,4 @@ class Supernet(Learning):
             *(module, graph, space, context.seed), self.sampling, self.num_random, self.in_place_distillation
         )
         discriminator = self.teach(student, work, context)
-        trained = Generator.from_module(module.cpu(), wide.family, wide.config, wide.resized)
-        return Work(work.teacher, trained, discriminator)
+        return Work(work.teacher, wide.with_weights_of(module.cpu()), discriminator)

@@ -11,14 +11,13 @@ from torch import nn
 
 from gancompress.errors import ConfigError
 from gancompress.methods.recalibrate import recalibrate
-from gancompress.models.families import build, check_size, find_family
+from gancompress.models.families import build, find_network
 from gancompress.models.generator import Generator
-from gancompress.models.import_path import is_import_path
 from gancompress.models.spectral_norm import fold_spectral_norm, settle_spectral_norm
 from gancompress.models.stylegan2 import StyleGan2Generator
 from gancompress.options import Options
 from gancompress.steps.recalibration import Calibration
-from gancompress.steps.step import Context, Step, Work, check_image
+from gancompress.steps.step import Context, Step, Work
 from gancompress.tasks import (
     CycleGanObjective,
     CycleGanOptions,
@@ -48,7 +47,7 @@ class NetworkOptions(Options):
 
     def fixed_by(self, task: Task) -> dict[str, Any]:
         """Options of a generator that follow from the task; a class of the user's own knows its own."""
-        return {} if is_import_path(self.family) else task.generator_options()
+        return task.generator_options() if find_network(self.family).takes_task_options else {}
 
     def fresh(self, seed: int, **fixed: Any) -> Generator:
         """The network with fresh weights.
@@ -118,11 +117,8 @@ class PaperTraining(Step):
         context.train(self._objective(networks, fresh, context), self.training)
         settle_spectral_norm(networks["generator"])
         recalibrate(networks["generator"], Calibration(context))
-        teacher = fold_spectral_norm(
-            Generator.from_module(networks["generator"].cpu(), generator.family, generator.config, generator.resized)
-        )
-        judge = Generator.from_module(networks["discriminator"].cpu(), discriminator.family, discriminator.config)
-        return Work(teacher, teacher, judge)
+        teacher = fold_spectral_norm(generator.with_weights_of(networks["generator"].cpu()))
+        return Work(teacher, teacher, discriminator.with_weights_of(networks["discriminator"].cpu()))
 
     def _objective(
         self, networks: dict[str, nn.Module], fresh: Callable[[int], Generator], context: Context
@@ -194,7 +190,7 @@ def fresh_discriminator(options: NetworkOptions, generator: Generator, context: 
     """
     channels, size = _seen_by_discriminator(generator, context)
     discriminator = options.fresh(context.seed + 2, in_channels=channels)
-    check_size(discriminator.family, discriminator.config, size)
+    discriminator.architecture.check_size(size)
     return discriminator
 
 
@@ -205,23 +201,21 @@ def check_discriminator(discriminator: Generator, generator: Generator, context:
         ConfigError: It takes another number of channels.
         InputSizeError: The images are too small for it, or the generator does not take them.
     """
-    if is_import_path(discriminator.family):
-        return
     channels, size = _seen_by_discriminator(generator, context)
-    taken = find_family(discriminator.family).parse(discriminator.config).in_channels
-    if taken != channels:
+    taken = discriminator.architecture.in_channels
+    if taken not in (None, channels):
         raise ConfigError(
             f"discriminator: got a {discriminator.family} of {taken} input channels, expected {channels} for a task "
             f"'{context.task.name}' with this generator; inherit another one, or set inherit_discriminator: false"
         )
-    check_size(discriminator.family, discriminator.config, size)
+    discriminator.architecture.check_size(size)
 
 
 def _seen_by_discriminator(generator: Generator, context: Context) -> tuple[int, tuple[int, int]]:
     """Number of channels and size of what a discriminator of this task sees."""
     with torch.no_grad():
         example = context.example()
-        check_image(generator, example)
+        generator.architecture.check_input(example)
         image = generator.build()(example)
     channels = context.task.discriminator_channels(example.shape[1], image.shape[1])
     return channels, (image.shape[-2], image.shape[-1])

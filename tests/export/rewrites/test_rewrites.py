@@ -71,7 +71,7 @@ def network(family: str) -> tuple[nn.Module, torch.Tensor]:
             elif tensor.is_floating_point() and tensor.dim() > 1:
                 tensor.normal_(0, (2 / max(1, tensor[0].numel())) ** 0.5)
     size = SIZES.get(family, 64 if "spade" in family else 32)
-    (example,) = FAMILIES[family].example_inputs(config, (size, size))
+    (example,) = FAMILIES[family].architecture(config).example_inputs((size, size))
     return net.double(), torch.rand((2, *example.shape[1:]), dtype=torch.float64) * 2 - 1
 
 

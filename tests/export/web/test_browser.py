@@ -48,7 +48,7 @@ def network(name: str, family: str, config: dict[str, Any]) -> NamedNetwork:
             if tensor.dim() > 1:
                 tensor.normal_(0, (2 / tensor[0].numel()) ** 0.5)
     generator = Generator.from_module(module, family, config)
-    example = FAMILIES[family].example_inputs(config, (SIDE, SIDE))
+    example = FAMILIES[family].architecture(config).example_inputs((SIDE, SIDE))
     form = FileForm(generator.build(), example)
     if config.get("in_channels") == LABELS + 1:
         form = label_map_form(generator.build(), LABELS, example[0])

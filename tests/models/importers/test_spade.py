@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.errors import CheckpointError
-from gancompress.models.config_strings import plan_string
-from gancompress.models.families import build, find_family
+from gancompress.models.families import architecture_of, build, find_family
 from gancompress.models.generator import Generator
 from gancompress.models.importers import load_generator
 
@@ -78,8 +77,8 @@ def test_published_files(name: str, tmp_path: Path, distinct_weights: Fill) -> N
     generator = load_generator(tmp_path / "net.pth")
     assert generator.family == family
     assert options.items() <= generator.config.items()
-    assert plan_string(family, generator.config) == plan
-    side = 2 * find_family(family).size_multiple(generator.config)
+    assert architecture_of(family, generator.config).plan_string() == plan
+    side = 2 * find_family(family).architecture(generator.config).size_multiple
     labels = label_maps(generator.config["in_channels"], side).double()
     with torch.no_grad():
         got, expected = generator.build().double()(labels), foreign.double()(labels)

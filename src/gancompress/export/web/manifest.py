@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-import torch
 from PIL import Image
 
 from gancompress.cost.measured import measure
@@ -15,8 +14,6 @@ from gancompress.errors import ExportError
 from gancompress.export.contract import contract_of
 from gancompress.export.named import NamedNetwork
 from gancompress.export.parity import ExportReport
-from gancompress.models.generator import skeleton
-from gancompress.models.import_path import is_import_path
 from gancompress.tasks import FileForm
 
 FORMAT = "gancompress-page"
@@ -156,12 +153,9 @@ def _labels(contents: Contents, form: FileForm) -> list[dict[str, Any]]:
 
 
 def _network(network: NamedNetwork, report: ExportReport) -> dict[str, Any]:
-    generator, example = network.generator, network.example
-    if is_import_path(generator.family):
-        cost = measure(generator.build(), example)
-    else:
-        on_meta = tuple(torch.empty_like(each, device="meta") for each in example)
-        cost = measure(skeleton(generator.family, generator.config), on_meta)
+    structure = network.generator.architecture.skeleton_with(network.generator.state)
+    device = next(structure.parameters()).device
+    cost = measure(structure, tuple(each.to(device) for each in network.example))
     return {
         "name": network.name,
         "file": f"{network.name}.onnx",

@@ -3,42 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from torch import Tensor
 
 from gancompress.errors import CheckpointError, ConfigError
-from gancompress.models.families import FAMILIES, build, find_family
+from gancompress.models.architecture import Architecture
+from gancompress.models.families import Family, all_families, find_network
 from gancompress.models.generator import Generator
-from gancompress.models.import_path import is_import_path
-from gancompress.models.importers import (
-    cartoongan,
-    multiscale,
-    patchgan,
-    resnet,
-    rrdbnet,
-    sngan,
-    spade,
-    stylegan2,
-    unet,
-)
-from gancompress.models.importers.layout import Layout, Reading
+from gancompress.models.image_format import Images
+from gancompress.models.importers.reading import Reading
 from gancompress.models.state import Mismatch, listed, shapes_of
 from gancompress.models.weight_files import read_safetensors, read_torch_file, without_prefixes
-
-LAYOUTS: tuple[Layout, ...] = (
-    *resnet.LAYOUTS,
-    *unet.LAYOUTS,
-    *cartoongan.LAYOUTS,
-    *rrdbnet.LAYOUTS,
-    *sngan.LAYOUTS,
-    *spade.LAYOUTS,
-    *stylegan2.LAYOUTS,
-    *patchgan.LAYOUTS,
-    *multiscale.LAYOUTS,
-)
-"""Every known layout; of several that fit a file equally well, the first one counts."""
 
 
 def load_generator(
@@ -46,8 +24,9 @@ def load_generator(
     family: str | None = None,
     config: Mapping[str, Any] | None = None,
     role: Literal["generator", "discriminator"] | None = None,
+    images: Images | None = None,
 ) -> Generator:
-    """Reads a network from a directory or a file of weights. Nothing in a file is ever run.
+    """Read a network from a directory or a file of weights. Nothing in a file is ever run.
 
     All floating-point tensors of a foreign file become float32, in which networks are trained and measured; a
     directory that this package saved is read as it is.
@@ -58,6 +37,7 @@ def load_generator(
         config: The family's options or the class's arguments; needs ``family``. None works it out from the tensors.
         role: Which network to take of a file that holds both; None takes the one that ``family`` is, else the
             generator.
+        images: Formats of its images, where they are to be declared.
 
     Raises:
         CheckpointError: The file cannot be read, or fits no known family, or not the one that was named.
@@ -67,17 +47,17 @@ def load_generator(
     if config is not None and family is None:
         raise ConfigError("config: got options without a family, expected both; name the family")
     if path.is_dir():
-        return _load_directory(path, family, config)
-    if role is None and family in FAMILIES:
-        role = FAMILIES[family].role
+        return _load_directory(path, family, config, images)
+    known = None if family is None else find_network(family)
+    role = role or (known.role if known is not None else None)
     found = read_safetensors(path) if path.suffix == ".safetensors" else read_torch_file(path, role or "generator")
     tensors = {name: _in_training_dtype(tensor) for name, tensor in found.items()}
-    if family is not None and is_import_path(family):
-        return _as_class(path, tensors, family, config or {})
-    reading = _best_reading(path, without_prefixes(tensors), family, config)
+    if known is not None and not isinstance(known, Family):
+        return _as_class(path, tensors, known.architecture(config or {}, images))
+    reading = _best_reading(path, without_prefixes(tensors), known, config)
     if not reading.mismatch:
-        return Generator(reading.family.name, reading.config.model_dump(), reading.state)
-    if family is not None:
+        return Generator(reading.family.architecture(reading.config.model_dump(), images), reading.state)
+    if known is not None:
         what = f"{reading.family.name} with this config" if config is not None else reading.family.name
         raise CheckpointError(
             f"{path}: got tensors that do not fit {what}, as named by {reading.layout.name}: "
@@ -89,42 +69,49 @@ def load_generator(
     )
 
 
-def _load_directory(path: Path, family: str | None, config: Mapping[str, Any] | None) -> Generator:
+def _load_directory(
+    path: Path, family: str | None, config: Mapping[str, Any] | None, images: Images | None
+) -> Generator:
     generator = Generator.load(path)
     if config is not None or family not in (None, generator.family):
         raise ConfigError(
             f"{path}: got a family or config for a directory that has its own "
             f"({generator.family}), expected none; leave them out"
         )
-    return generator
+    return replace(generator, architecture=generator.architecture.with_images(images))
 
 
-def _as_class(path: Path, tensors: Mapping[str, Tensor], family: str, config: Mapping[str, Any]) -> Generator:
-    expected = shapes_of(build(family, config))
+def _as_class(path: Path, tensors: Mapping[str, Tensor], architecture: Architecture) -> Generator:
+    expected = shapes_of(architecture.build())
     # A class of the user's may well have a part of its own called "module".
     if Mismatch.between(expected, shapes_of(tensors)):
         tensors = without_prefixes(tensors)
     if mismatch := Mismatch.between(expected, shapes_of(tensors)):
         raise CheckpointError(
-            f"{path}: got tensors that do not fit {family} with this config: {mismatch}; "
+            f"{path}: got tensors that do not fit {architecture.name} with this config: {mismatch}; "
             "give the config that the weights were trained with"
         )
-    return Generator(family, config, tensors)
+    return Generator(architecture, tensors)
 
 
 def _best_reading(
-    path: Path, tensors: Mapping[str, Tensor], family: str | None, config: Mapping[str, Any] | None
+    path: Path, tensors: Mapping[str, Tensor], known: Family | None, config: Mapping[str, Any] | None
 ) -> Reading:
     """The reading that leaves the least unexplained."""
-    known = None if family is None else find_family(family)
     options = None if known is None or config is None else known.parse(config)
-    layouts = [layout for layout in LAYOUTS if known is None or layout.config_type is known.config_type]
+    families = all_families() if known is None else (known,)
+    layouts = dict.fromkeys(layout for family in families for layout in family.layouts)
+    if not layouts:
+        raise CheckpointError(
+            f"{path}: got a file for {', '.join(family.name for family in families)}, which has no layouts to read "
+            "files by, expected a directory that this program saved; give the family layouts"
+        )
     readings = [Reading.by(layout, tensors, known, options) for layout in layouts]
     best = max((reading for reading in readings if reading), key=lambda reading: reading.mismatch.agreement)
     if known is None and best.mismatch.num_matched == 0:
         raise CheckpointError(
             f"{path}: got tensors of no known family ({listed(list(tensors))}), expected one of "
-            f"{', '.join(FAMILIES)}; give a class by import path with its config"
+            f"{', '.join(family.name for family in families)}; give a class by import path with its config"
         )
     return best
 

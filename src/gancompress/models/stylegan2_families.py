@@ -1,4 +1,6 @@
-"""StyleGAN2: rosinality's PyTorch port, and Content-Aware GAN Compression, which names its tensors alike.
+"""The families of StyleGAN2, and the layouts of their files.
+
+Those are rosinality's PyTorch port, and Content-Aware GAN Compression, which names its tensors alike.
 
 Filters of blurs are left out: they are constants here. Every layer's scale follows from the widths in the file, as
 those programs compute it, so that a pruned file stays the network that it is.
@@ -13,10 +15,11 @@ from collections.abc import Collection, Mapping
 import torch
 from torch import Tensor
 
-from gancompress.models.importers.layout import Layout, dimension, num_indexed, own_names
+from gancompress.models.family import Family
+from gancompress.models.layout import Layout, dimension, num_indexed, own_names
 from gancompress.models.state import Shapes
-from gancompress.models.stylegan2 import StyleGan2Config
-from gancompress.models.stylegan2_discriminator import StyleGan2DiscriminatorConfig
+from gancompress.models.stylegan2 import StyleGan2Config, StyleGan2Generator
+from gancompress.models.stylegan2_discriminator import StyleGan2Discriminator, StyleGan2DiscriminatorConfig
 
 _MAPPING_RATE = 0.01
 _UP = re.compile(r"convs\.\d*[02468]\.conv\.weight")
@@ -142,17 +145,26 @@ def _root_of(fan_in: int) -> Tensor:
     return torch.tensor(1 / math.sqrt(max(1, fan_in)))
 
 
-LAYOUTS = (
-    Layout("gancompress", StyleGan2Config, own_names, _infer_generator),
-    Layout(
-        "rosinality or Content-Aware GAN Compression",
+FAMILIES = (
+    Family(
+        "stylegan2",
+        StyleGan2Generator,
         StyleGan2Config,
-        _generator_names,
-        _infer_generator,
-        _prepare_generator,
+        layouts=(
+            Layout("gancompress", own_names, _infer_generator),
+            Layout(
+                "rosinality or Content-Aware GAN Compression", _generator_names, _infer_generator, _prepare_generator
+            ),
+        ),
     ),
-    Layout("gancompress", StyleGan2DiscriminatorConfig, own_names, _infer_discriminator),
-    Layout(
-        "rosinality", StyleGan2DiscriminatorConfig, _discriminator_names, _infer_discriminator, _prepare_discriminator
+    Family(
+        "stylegan2_discriminator",
+        StyleGan2Discriminator,
+        StyleGan2DiscriminatorConfig,
+        role="discriminator",
+        layouts=(
+            Layout("gancompress", own_names, _infer_discriminator),
+            Layout("rosinality", _discriminator_names, _infer_discriminator, _prepare_discriminator),
+        ),
     ),
 )

@@ -1,4 +1,4 @@
-"""SNGAN's ResNet generators and discriminators: AutoGAN's file of them, with numbered blocks."""
+"""The families of SNGAN, and the layouts of their files: AutoGAN's file of them, with numbered blocks."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import re
 from collections.abc import Collection
 from itertools import pairwise
 
-from gancompress.models.importers.layout import Layout, dimension, num_indexed, own_names, tensor_names
-from gancompress.models.sngan import SnganConfig
-from gancompress.models.sngan_discriminator import SnganDiscriminatorConfig
+from gancompress.models.family import Family
+from gancompress.models.layout import Layout, dimension, num_indexed, own_names, tensor_names
+from gancompress.models.sngan import SnganConfig, SnganGenerator
+from gancompress.models.sngan_discriminator import SnganDiscriminator, SnganDiscriminatorConfig
 from gancompress.models.state import Shapes
 
 _NORMED = "parametrizations.weight"
@@ -83,9 +84,28 @@ def _block_numbers(names: Collection[str]) -> list[int]:
     return sorted({int(found[1]) for name in names if (found := _BLOCK.match(name))})
 
 
-LAYOUTS = (
-    Layout("gancompress", SnganConfig, own_names, _infer_generator),
-    Layout("AutoGAN's SNGAN", SnganConfig, _generator_names, _infer_generator),
-    Layout("gancompress", SnganDiscriminatorConfig, own_names, _infer_discriminator),
-    Layout("AutoGAN's SNGAN", SnganDiscriminatorConfig, _discriminator_names, _infer_discriminator),
+_LAYOUTS = (
+    Layout("gancompress", own_names, _infer_generator),
+    Layout("AutoGAN's SNGAN", _generator_names, _infer_generator),
+)
+
+FAMILIES = (
+    *(
+        Family(name, SnganGenerator, SnganConfig, preset, layouts=_LAYOUTS)
+        for name, preset in (
+            ("sngan_32", {"num_blocks": 3, "halving": False, "bottom_size": 4}),
+            ("sngan_64", {"num_blocks": 4, "halving": True, "bottom_size": 4}),
+            ("sngan", {}),
+        )
+    ),
+    Family(
+        "sngan_discriminator",
+        SnganDiscriminator,
+        SnganDiscriminatorConfig,
+        role="discriminator",
+        layouts=(
+            Layout("gancompress", own_names, _infer_discriminator),
+            Layout("AutoGAN's SNGAN", _discriminator_names, _infer_discriminator),
+        ),
+    ),
 )

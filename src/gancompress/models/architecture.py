@@ -1,0 +1,313 @@
+"""One object that answers what the toolkit asks about a network, whoever wrote it.
+
+`Architecture` holds the answers for a network that nobody described: a class named by import path, or a module.
+`gancompress.models.family.FamilyArchitecture` knows more.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from gancompress.channels import ChannelGraph, ChannelPlan, Slot
+from gancompress.channels.skeleton import set_attributes, set_tensor
+from gancompress.channels.subnetwork import resized_attributes
+from gancompress.errors import CheckpointError, ConfigError, PlanError
+from gancompress.models.example_values import example_values
+from gancompress.models.image_format import Images, give_boundary
+from gancompress.models.state import Mismatch, shapes_of
+from gancompress.models.taps import automatic_taps
+
+Resized = Mapping[str, Mapping[str, Any]]
+"""Attributes of modules that differ from those that the constructor sets: ``{"body.conv": {"out_channels": 24}}``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Architecture(ABC):
+    """A network without weights.
+
+    Attributes:
+        name: Name of the family, import path of the class, or name of a module's class.
+        config: Options of the family, or keyword arguments of the class.
+        images: Formats of the images inside the network; None where nobody declared any, which counts as [-1, 1], RGB,
+            NCHW. `build` and `skeleton` return networks that convert at their boundary.
+        resized: Attributes of its modules that narrowing changed.
+    """
+
+    name: str
+    config: Mapping[str, Any]
+    images: Images | None = None
+    resized: Resized = field(default_factory=dict)
+
+    @abstractmethod
+    def _make(self) -> nn.Module:
+        """Build the network at full width with fresh weights, without a boundary."""
+
+    def build(self) -> nn.Module:
+        """Build the network with fresh weights, at full width where narrowing resized it.
+
+        Raises:
+            ConfigError: The config does not fit.
+        """
+        return give_boundary(self._make(), self.images)
+
+    def skeleton(self) -> nn.Module:
+        """Build the network for its structure alone; on the meta device where its constructor allows that."""
+        return self.build()
+
+    def skeleton_with(self, state: Mapping[str, Tensor]) -> nn.Module:
+        """Build the network for its structure alone, at the widths of these weights. Raises as `build_with`."""
+        network = self.skeleton()
+        if self.resized:
+            _resize(network, self.resized, state)
+        if mismatch := Mismatch.between(shapes_of(network), shapes_of(state)):
+            raise CheckpointError(f"{self.name}: the weights do not fit the config: {mismatch}")
+        return network
+
+    def build_with(self, state: Mapping[str, Tensor]) -> nn.Module:
+        """Build the network with a copy of these weights, on the CPU, in evaluation mode.
+
+        Raises:
+            ConfigError: The config does not fit.
+            CheckpointError: The state dict, or ``resized``, does not fit the network.
+        """
+        network = self.skeleton_with(state)
+        if any(parameter.is_meta for parameter in network.parameters()):
+            network.to_empty(device="cpu")
+        network.load_state_dict(state)
+        return network.eval()
+
+    def narrowed(self, graph: ChannelGraph, plan: ChannelPlan) -> Self:
+        """Return the architecture at the widths of a plan."""
+        resized = {path: dict(attributes) for path, attributes in self.resized.items()}
+        for path, attributes in resized_attributes(graph, plan).items():
+            resized.setdefault(path, {}).update(attributes)
+        return replace(self, resized=resized)
+
+    def with_images(self, images: Images | None) -> Self:
+        """Return the architecture with other formats of its images; None leaves them as they are."""
+        return self if images is None else replace(self, images=images)
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """Options of the family by name; none for a network that nobody described."""
+        return {}
+
+    def with_options(self, **options: Any) -> Self:
+        """Return the same family with other options. Raises ConfigError where there is no family."""
+        raise ConfigError(f"{self.name}: got options {', '.join(options)}, expected a family that has them")
+
+    @property
+    def in_channels(self) -> int | None:
+        """Number of channels of the input; None where that is not known."""
+        return None
+
+    @property
+    def is_latent(self) -> bool:
+        """Whether it draws images from noise, at one size."""
+        return False
+
+    def draw_latents(self, count: int, draw: torch.Generator) -> Tensor:
+        """Draw what a generator from noise takes, [count, latent_size + num_classes]. Raises ConfigError for others."""
+        raise ConfigError(f"{self.name}: got a network that is not known to draw from noise, expected one that does")
+
+    @property
+    def size_multiple(self) -> int:
+        """Height and width of an image must be divisible by this, in pixels."""
+        return 1
+
+    def check_size(self, size: tuple[int, int]) -> None:
+        """Refuse an image size that the network cannot take. Any passes where that is not known.
+
+        Args:
+            size: Height and width in pixels.
+
+        Raises:
+            InputSizeError: A side is not divisible by the size multiple, or is too small.
+        """
+        return
+
+    def check_input(self, example: Tensor) -> None:
+        """Refuse images that the network cannot take.
+
+        Args:
+            example: An input [b, c, h, w]; any other, such as noise, has no size.
+
+        Raises:
+            InputSizeError: As `check_size`.
+            ConfigError: It has another number of channels.
+        """
+        if example.ndim != 4:
+            return
+        self.check_size((example.shape[2], example.shape[3]))
+        if self.in_channels not in (None, example.shape[1]):
+            raise ConfigError(
+                f"{self.name}: got inputs of {example.shape[1]} channels for a network that takes {self.in_channels}, "
+                "expected as many; correct in_channels, the number of classes, or the task"
+            )
+
+    def crop_side(self, side: int) -> int | None:
+        """Return the side of square crops that the network takes, close to a wanted one; None where that is not known.
+
+        Args:
+            side: Wanted height and width in pixels.
+        """
+        return None
+
+    def example_inputs(
+        self, size: tuple[int, int], shapes: Sequence[Sequence[int]] = (), device: torch.device | str = "cpu"
+    ) -> tuple[Tensor, ...]:
+        """Return inputs of fixed values in [-1, 1]: one image [1, 3, h, w], or tensors of other shapes.
+
+        Args:
+            size: Height and width of the image in pixels.
+            shapes: Shapes of all inputs, where they are not one image.
+            device: Where to make them; "meta" where only the shape matters.
+
+        Raises:
+            InputSizeError: The network cannot take this size.
+            ConfigError: The network takes an image, and got shapes.
+        """
+        return tuple(example_values(shape, device=device) for shape in shapes or [(1, 3, *size)])
+
+    def input_contract(self) -> dict[str, Any]:
+        """Describe the inputs, as it is written next to the weights and into files; empty where nothing is known."""
+        if self.images is None:
+            return {}
+        return {"range": [-1, 1], "color_order": "RGB"}
+
+    def output_contract(self) -> dict[str, Any]:
+        """Describe the outputs, likewise."""
+        return {"layout": "NCHW", "range": [-1, 1], "color_order": "RGB"} if self.input_contract() else {}
+
+    @property
+    def distillation_taps(self) -> tuple[str, ...]:
+        """Paths of the modules whose feature maps a student imitates; none where nobody named any."""
+        return ()
+
+    @property
+    def image_taps(self) -> tuple[str, ...]:
+        """Paths of the modules that return images on the way, from coarse to fine, the last one included."""
+        return ()
+
+    def taps(self, network: nn.Module, inputs: Sequence[Any]) -> tuple[str, ...]:
+        """Return `distillation_taps`, or those that `gancompress.models.taps.automatic_taps` chooses without any.
+
+        Args:
+            network: The network, as it was built.
+            inputs: Example arguments of its forward pass.
+
+        Raises:
+            TraceError: The forward pass fails on inputs of these shapes, or depends on values.
+        """
+        return self.distillation_taps or automatic_taps(network, inputs)
+
+    def plan_string(self) -> str | None:
+        """Write its widths as the literature does; None where it has no form for them."""
+        return None
+
+    def widths_from_string(self, text: str) -> dict[str, int]:
+        """Read the width of every channel group from a string of the literature.
+
+        Raises:
+            PlanError: The network has no such strings, or the text is none.
+        """
+        raise PlanError(
+            f"plan: got '{text}', expected widths by channel group for {self.name}, as a mapping or a JSON object"
+        )
+
+    def search_slots(self) -> tuple[Slot, ...]:
+        """Return the groups that the literature's search spaces tie to one another; none where it has none."""
+        return ()
+
+    def describe(self) -> dict[str, Any]:
+        """Return what rebuilds it, as plain values for `config.json`."""
+        images = {} if self.images is None else {"images": self.images.describe()}
+        return {
+            "family": self.name,
+            "config": dict(self.config),
+            "resized": {path: dict(attributes) for path, attributes in self.resized.items()},
+            **images,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class ClassArchitecture(Architecture):
+    """A class of the user's own, by import path.
+
+    Attributes:
+        network: The class.
+    """
+
+    network: type[nn.Module] = nn.Module
+
+    def _make(self) -> nn.Module:
+        signature = inspect.signature(self.network)
+        try:
+            signature.bind(**self.config)
+        except TypeError as error:
+            raise ConfigError(f"{self.name}: {error}; expected {', '.join(signature.parameters)}") from None
+        try:
+            return self.network(**self.config)
+        except Exception as error:
+            raise ConfigError(f"{self.name}: its constructor raised {type(error).__name__}: {error}") from error
+
+
+@dataclass(frozen=True, eq=False)
+class ModuleArchitecture(Architecture):
+    """A module of the user's own, whose class may take any arguments and be defined anywhere.
+
+    Attributes:
+        template: A copy of the module at full width.
+    """
+
+    template: nn.Module = field(default_factory=nn.Module)
+
+    @classmethod
+    def of(cls, module: nn.Module, images: Images | None = None) -> Self:
+        """Return the architecture of a module, of which a copy is kept."""
+        return cls(type(module).__qualname__, {}, images, template=copy.deepcopy(module))
+
+    def _make(self) -> nn.Module:
+        """Copy the template and reset all layers that can be."""
+        network = copy.deepcopy(self.template)
+        for path, layer in network.named_modules():
+            if hasattr(layer, "reset_parameters"):
+                layer.reset_parameters()  # type: ignore[operator]
+            elif any(True for _ in layer.parameters(recurse=False)):
+                raise ConfigError(
+                    f"{self.name}: got parameters in '{path}' ({type(layer).__name__}), expected a method "
+                    "reset_parameters that draws fresh ones; start from the teacher's weights instead"
+                )
+        return network
+
+    def skeleton(self) -> nn.Module:
+        """Copy the template."""
+        return give_boundary(copy.deepcopy(self.template), self.images)
+
+    def describe(self) -> dict[str, Any]:
+        """Return its name and widths; only a module of the same class can take them back."""
+        return {**super().describe(), "family": None, "class": self.name}
+
+
+def _resize(network: nn.Module, resized: Resized, state: Mapping[str, Tensor]) -> None:
+    """Set the narrow sizes as attributes, and put empty tensors of the state's shapes in place; tied ones stay tied."""
+    try:
+        set_attributes(network, resized)
+    except AttributeError as error:
+        raise CheckpointError(f"resized: {error}; expected modules and attributes of the network") from None
+    replacements: dict[int, Tensor] = {}
+    for name, old in (
+        *network.named_parameters(remove_duplicate=False),
+        *network.named_buffers(remove_duplicate=False),
+    ):
+        if name in state and state[name].shape != old.shape:
+            new = replacements.get(id(old), old.detach().new_empty(state[name].shape))
+            replacements[id(old)] = set_tensor(network, name, new)
