@@ -19,6 +19,7 @@ from gancompress.export import DEFAULT_MIN_PSNR_DB, FORMATS, MIN_IMAGES, FormatN
 from gancompress.export.rewrites import REWRITES
 from gancompress.methods.budget import Budget
 from gancompress.metrics import LatentMetric, PairMetric, SetMetric, find_metric
+from gancompress.models.image_options import ImageOptions
 from gancompress.options import Options, as_tuple
 from gancompress.recipes.shipped import ShippedTeacher
 from gancompress.steps import STEPS, Search, Step
@@ -33,7 +34,7 @@ def _without_kind(options: Any) -> Any:
     return {k: v for k, v in options.items() if k != "kind"} if isinstance(options, Mapping) else options
 
 
-class TeacherOptions(Options):
+class TeacherOptions(ImageOptions):
     """The network to compress: read from a checkpoint, shipped with this package, or trained first.
 
     Attributes:

@@ -18,12 +18,13 @@ from torch import Tensor, nn
 
 from gancompress.benchmark import export_fastest
 from gancompress.cost import Cost, CostModel
-from gancompress.errors import CheckpointError, ExportError
+from gancompress.errors import CheckpointError, ConfigError, ExportError
 from gancompress.export import ExportReport, Precision, export_generator, file_name, missing_package
 from gancompress.job import Job
 from gancompress.methods.budget import CostLimit
 from gancompress.metrics import MetricResult, find_perceptual
 from gancompress.models.generator import CONFIG_FILE, WEIGHTS_FILE, Generator
+from gancompress.models.image_format import MEASURED, NOT_DECLARED, STANDARD, measured_images
 from gancompress.models.importers import load_generator
 from gancompress.models.noise import kept_noise
 from gancompress.models.trunks.weights import file_sha256
@@ -42,6 +43,9 @@ from gancompress.tasks import FileForm, LatentTask, find_task
 _REPORTING = {"checkpoint_every", "log_every", "preview_every"}
 FORMAT_VERSION = 2
 """Part of every fingerprint: raised when a step's result would no longer be the same."""
+
+_NUM_MEASURED = 8
+"""Training images on which a range is measured."""
 
 DONE_FILE = "done.json"
 """What a step noted; a step whose directory holds it is finished."""
@@ -179,7 +183,7 @@ class Pipeline:
             work = Work(teacher, teacher, discriminator)
         else:
             assert options.checkpoint is not None
-            teacher = load_generator(options.checkpoint, options.family)
+            teacher = self._with_images(load_generator(options.checkpoint, options.family, images=options.images))
             judge = load_generator(options.discriminator, role="discriminator") if options.discriminator else None
             work = Work(teacher, teacher, judge)
         if self._accelerator.is_main_process:
@@ -187,6 +191,23 @@ class Pipeline:
             if work.discriminator is not None:
                 work.discriminator.save(self._directory / "teacher" / "discriminator")
         return work
+
+    def _with_images(self, teacher: Generator) -> Generator:
+        """The teacher with its formats of images, which are measured where the options ask for that, and logged."""
+        context = self._measuring()
+        declared = teacher.architecture.images
+        if self._job.teacher.range == MEASURED:
+            images = context.task.encode(context.first_images("train", _NUM_MEASURED)["input"])
+            declared = measured_images(teacher.architecture.with_images(STANDARD).build_with(teacher.state), images)
+            self._say(f"teacher: {teacher.family}: images measured to be in {declared}")
+        if declared is None:
+            self._say(f"teacher: {teacher.family} {NOT_DECLARED}; say otherwise with teacher.range")
+        elif context.task.takes_labels and declared.input.range not in (None, STANDARD.input.range):
+            raise ConfigError(
+                f"teacher: range: got {declared} for a network of label maps, whose input holds no images, expected "
+                f"'unchanged to {declared.output}'"
+            )
+        return replace(teacher, architecture=teacher.architecture.with_images(declared))
 
     def run(self) -> Outcome | None:
         """Do all that is left to do.

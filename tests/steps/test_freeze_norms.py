@@ -12,7 +12,7 @@ from gancompress.channels import SubNetwork, materialise, trace
 from gancompress.errors import ConfigError, DataError
 from gancompress.export.rewrites import rewritten
 from gancompress.methods.recalibrate import recalibrate
-from gancompress.models.families import build
+from gancompress.models.families import architecture_of, build
 from gancompress.models.generator import Generator
 from gancompress.models.layers import FrozenNorm
 from gancompress.steps import FreezeNorms
@@ -103,11 +103,9 @@ def test_what_cannot_be_frozen_is_said(tmp_path):
     context = make_context(tmp_path, None)
     with pytest.raises(DataError, match="num_images: got 9, but the training data has 8; lower it"):
         FreezeNorms(num_images=9).run(make_work(), context)
-    with pytest.raises(
-        ConfigError, match="got resnet, no instance norms; expected instance norms of one of resnet_6blocks, "
-    ):
+    with pytest.raises(ConfigError, match=r"got resnet, no instance norms; expected .* of one of resnet_6blocks, "):
         FreezeNorms(num_images=8).run(make_work("batch"), context)
     work = make_work()
-    strange = replace(work.generator, family="sngan_32", config={})
+    strange = replace(work.generator, architecture=architecture_of("sngan_32", {}))
     with pytest.raises(ConfigError, match="got sngan_32, a family without frozen norms"):
         frozen_generator(strange, {"norm": (torch.zeros(1), torch.ones(1))})

@@ -11,6 +11,7 @@ import torch
 from gancompress.data import parse_data
 from gancompress.errors import ConfigError, RefitError
 from gancompress.methods.budget import CostLimit
+from gancompress.models.families import architecture_of
 from gancompress.models.generator import Generator
 from gancompress.pipeline import Pipeline
 from gancompress.steps import Context, Prune, Search, Work, cropped
@@ -96,6 +97,6 @@ def test_crops_fit_the_family():
     assert torch.equal(cropped(images, generator, 19), crops)
     assert not torch.equal(cropped(images, generator, 19, seed=1), crops)
     assert cropped(images, generator, 96).shape == (3, 2, 40, 30)
-    foreign = replace(generator, family="tests.channels.strangers:SuperResolution")
+    foreign = replace(generator, architecture=architecture_of("tests.channels.strangers:SuperResolution", {}))
     assert cropped(images, foreign, 16) is images
     assert cropped(images[:, 0, 0], generator, 16).shape == (3, 30)

@@ -15,6 +15,7 @@ from gancompress.cli.options import (
     InputOption,
     JsonOption,
     LabelsOption,
+    RangeOption,
     RunSizeOption,
     console,
     notices,
@@ -50,6 +51,7 @@ def bench(
     inputs: InputOption = [],  # noqa: B006
     labels: LabelsOption = None,
     family: FamilyOption = None,
+    image_range: RangeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Time networks on real runtimes, in turns: latency, throughput, memory, size, and where the time goes."""
@@ -64,7 +66,7 @@ def bench(
         sources_of,
     )
 
-    sources, choices = sources_of(original, compressed), InputChoices(size, inputs, labels, family)
+    sources, choices = sources_of(original, compressed), InputChoices(size, inputs, labels, family, image_range)
     job = job_of(sources.values())
     candidates = [
         (open_exported if is_file_to_run(source) else open_network)(name, source, job, choices)

@@ -11,6 +11,7 @@ import typer
 from gancompress.cli.options import (
     FamilyOption,
     LabelsOption,
+    RangeOption,
     RunSizeOption,
     RuntimeOption,
     SamplesOption,
@@ -35,6 +36,7 @@ def demo(
     size: RunSizeOption = None,
     runtime: RuntimeOption = None,
     family: FamilyOption = None,
+    image_range: RangeOption = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; a free one if left out.")] = 0,
     show: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser of this machine.")] = False,
 ) -> None:
@@ -45,7 +47,8 @@ def demo(
     folder = Path(original)
     if not is_page(folder):
         folder = out or (folder if folder.is_dir() else Path("runs")) / "web"
-        write_page_of(original, compressed, folder, PageChoices(samples, start, labels, size, runtime, family))
+        choices = PageChoices(samples, start, labels, size, runtime, family, image_range)
+        write_page_of(original, compressed, folder, choices)
     server = PageServer(folder, port)
     console.print(f"{server.address}  shows {folder}; Ctrl-C ends it", highlight=False, soft_wrap=True)
     if show:

@@ -16,6 +16,7 @@ from gancompress.cli.options import (
     InputOption,
     JsonOption,
     LabelsOption,
+    RangeOption,
     RunSizeOption,
     RuntimeOption,
     SamplesOption,
@@ -36,6 +37,7 @@ def inspect(
     source: Source,
     options: SetOption = [],  # noqa: B006
     family: FamilyOption = None,
+    image_range: RangeOption = None,
     size: SizeOption = "256x256",
     inputs: InputOption = [],  # noqa: B006
     as_json: JsonOption = False,
@@ -46,7 +48,7 @@ def inspect(
     from gancompress.cli.tables import cost_table, description
     from gancompress.cost import CostModel
 
-    generator = open_generator(source, family, options)
+    generator = open_generator(source, family, options, image_range)
     shapes = example_inputs(generator, size, inputs)
     graph = trace(generator.build(), shapes)
     cost = CostModel(graph).at(graph.full_plan())
@@ -96,6 +98,7 @@ def prune(
     fixed: Annotated[list[str], typer.Option(help="A channel group to leave at full width; repeatable.")] = [],  # noqa: B006
     options: SetOption = [],  # noqa: B006
     family: FamilyOption = None,
+    image_range: RangeOption = None,
     size: SizeOption = "256x256",
     inputs: InputOption = [],  # noqa: B006
     as_json: JsonOption = False,
@@ -120,7 +123,7 @@ def prune(
     if sum(choice is not None for choice in (keep, macs, plan)) != 1:
         raise PlanError("prune: expected one of --keep, --macs and --plan, to say how narrow")
     counted = parse_convention(convention)
-    generator = open_generator(source, family, options)
+    generator = open_generator(source, family, options, image_range)
     shapes = example_inputs(generator, size, inputs)
     # A plan that is written out is taken as it stands, whatever its multiples.
     multiple, minimum = (multiple, minimum) if plan is None else (1, 1)
@@ -200,6 +203,7 @@ def export(
         ),
     ] = None,
     family: FamilyOption = None,
+    image_range: RangeOption = None,
     size: RunSizeOption = None,
     inputs: InputOption = [],  # noqa: B006
     labels: LabelsOption = None,
@@ -225,7 +229,7 @@ def export(
             given = "--rewrite" if rewrites else "--input"
             raise ExportError(f"export: got {given} for the format 'web', expected neither --rewrite nor --input there")
         folder = out or (directory if directory.is_dir() else directory.parent) / "web"
-        choices = PageChoices(samples, start, labels, size, runtime, family)
+        choices = PageChoices(samples, start, labels, size, runtime, family, image_range)
         _show_page(write_page_of(str(directory), None, folder, choices), folder, as_json)
         return
     calibrates = precision in ("int8", "fastest")
@@ -240,7 +244,7 @@ def export(
         raise ConfigError(
             f"--size: got {size} with the run's own images, expected theirs; leave it out, or give --calibration"
         )
-    network = open_network(directory.name, str(directory), job, InputChoices(size, inputs, labels, family))
+    network = open_network(directory.name, str(directory), job, InputChoices(size, inputs, labels, family, image_range))
     home = directory if directory.is_dir() else directory.parent
     path = out or home / file_name(format, precision)
     chosen = None if rewrites is None else [name for name in rewrites if name != "none"]

@@ -27,6 +27,15 @@ SetOption = Annotated[
 FamilyOption = Annotated[
     str | None, typer.Option("--family", help="What a checkpoint holds, where its tensors do not tell.")
 ]
+RangeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--range",
+        metavar="LOW..HIGH",
+        help="Values of the network's images, such as 0..1, or '0..255 to 0..1' where input and output differ; "
+        "-1..1, or those of the family, if left out.",
+    ),
+]
 SizeOption = Annotated[
     str, typer.Option("--size", metavar="HxW", help="Size of the images, height x width, in pixels.")
 ]

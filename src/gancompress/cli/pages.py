@@ -37,6 +37,7 @@ class PageChoices:
         size: Height and width, such as "256x256".
         runtime: A folder with the files of onnxruntime-web.
         family: What checkpoints hold, where their tensors do not tell.
+        image_range: Values of the networks' images, where neither a family nor a file tells.
     """
 
     samples: Path | None = None
@@ -45,6 +46,7 @@ class PageChoices:
     size: str | None = None
     runtime: Path | None = None
     family: str | None = None
+    image_range: str | None = None
 
 
 def write_page_of(original: str, compressed: str | None, folder: Path, choices: PageChoices) -> list[ExportReport]:
@@ -66,7 +68,7 @@ def write_page_of(original: str, compressed: str | None, folder: Path, choices: 
     sources = sources_of(original, compressed)
     job = job_of(sources.values())
     title = Path(original).resolve().name if job is None else job.name
-    inputs = InputChoices(choices.size, labels=choices.labels, family=choices.family)
+    inputs = InputChoices(choices.size, labels=choices.labels, family=choices.family, image_range=choices.image_range)
     networks = [open_network(name, source, job, inputs) for name, source in sources.items()]
     return write_page(folder, _contents(title, networks[0], job, choices), networks, runtime, notices.print)
 

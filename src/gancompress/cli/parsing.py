@@ -17,16 +17,19 @@ from gancompress.cost import CONVENTIONS, Convention
 from gancompress.data import make_ordered_loader, parse_data
 from gancompress.errors import ConfigError, PlanError, nearest
 from gancompress.importance import Probe
-from gancompress.models.families import all_families, build
+from gancompress.models.families import all_families, architecture_of
 from gancompress.models.generator import Generator
+from gancompress.models.image_format import Images
 from gancompress.models.importers import load_generator
 
 
-def open_generator(source: str, family: str | None, options: Sequence[str]) -> Generator:
-    """The generator that an argument of the command line names."""
-    config = parse_options(options)
+def open_generator(
+    source: str, family: str | None, options: Sequence[str], image_range: str | None = None
+) -> Generator:
+    """Return the generator that an argument of the command line names, its images in a range where one is named."""
+    config, images = parse_options(options), None if image_range is None else Images.parse(image_range)
     if Path(source).exists():
-        return load_generator(Path(source), family, config or None)
+        return load_generator(Path(source), family, config or None, images=images)
     names = [each.name for each in all_families()]
     if source not in names and ":" not in source:
         known = ", ".join(names)
@@ -36,7 +39,7 @@ def open_generator(source: str, family: str | None, options: Sequence[str]) -> G
         )
     notices.print(f"{source} names an architecture: its weights are random, from seed 0", style="yellow")
     torch.manual_seed(0)
-    return Generator.from_module(build(source, config), source, config)
+    return Generator.of(architecture_of(source, config, images))
 
 
 def parse_options(options: Sequence[str]) -> dict[str, Any]:

@@ -31,12 +31,14 @@ class InputChoices:
         shapes: Of every input, such as "1x512", where a size does not tell them.
         labels: Labels of networks that take label maps, where no run tells.
         family: What checkpoints hold, where their tensors do not tell.
+        image_range: Values of the networks' images, such as "0..1", where neither a family nor a file tells.
     """
 
     size: str | None = None
     shapes: Sequence[str] = ()
     labels: int | None = None
     family: str | None = None
+    image_range: str | None = None
 
 
 def sources_of(original: str, compressed: str | None) -> dict[str, str]:
@@ -69,7 +71,7 @@ def open_network(name: str, source: str, job: Job | None, choices: InputChoices)
     Raises:
         GanCompressError: In one of its kinds, where the user can mend it.
     """
-    generator = open_generator(source, choices.family, [])
+    generator = open_generator(source, choices.family, [], choices.image_range)
     module, quantization = generator.build(), Quantization.load(source)
     if quantization is not None:
         quantization.attach(module)

@@ -61,6 +61,11 @@ class Generator:
             return cls(ModuleArchitecture.of(module, images), _copied(module))
         return cls(architecture_of(family, config or {}, images), _copied(module))
 
+    @classmethod
+    def of(cls, architecture: Architecture) -> Self:
+        """Return a network of an architecture with fresh weights. Raises ConfigError where it cannot be built."""
+        return cls(architecture, _copied(architecture.build()))
+
     @property
     def family(self) -> str:
         """Name of the family, import path of the class, or name of a module's class."""

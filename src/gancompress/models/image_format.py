@@ -24,6 +24,11 @@ ImageLayout = Literal["NCHW", "NHWC"]
 _NUMBER = r"-?\d+(?:\.\d+)?"
 _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})")
 _UNCHANGED = "unchanged"
+MEASURED = "measured"
+"""Asks for `measured_images` in the place of a range."""
+NOT_DECLARED = "declares no range of its images, which are taken to be in -1..1, RGB"
+_ALIKE = 1e-4
+"""Mean squared differences of [-1, 1] images that count as equal."""
 COMMON_RANGES: tuple[Range, ...] = ((-1.0, 1.0), (0.0, 1.0), (0.0, 255.0))
 """The ranges that `measured_images` tells apart."""
 
@@ -175,7 +180,7 @@ def measured_images(network: nn.Module, images: Tensor) -> Images:
         images: Real images [b, c, h, w] in [-1, 1].
 
     Returns:
-        The range of `COMMON_RANGES` with the smallest mean squared difference.
+        The range of `COMMON_RANGES` with the smallest mean squared difference, the widest of those that tie.
     """
     differences = {}
     for limits in COMMON_RANGES:
@@ -185,7 +190,8 @@ def measured_images(network: nn.Module, images: Tensor) -> Images:
             output = nn.functional.interpolate(output, images.shape[2:])
         difference = output.mean(1) - images.mean(1)
         differences[limits] = float(difference.square().mean().nan_to_num(torch.inf))
-    best = ImageFormat(min(differences, key=lambda limits: differences[limits]))
+    alike = [limits for limits, each in differences.items() if each <= min(differences.values()) + _ALIKE]
+    best = ImageFormat(max(alike, key=lambda limits: limits[1] - limits[0]))  # a network also keeps a part of its range
     return Images(best, best)
 
 

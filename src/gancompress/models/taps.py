@@ -15,14 +15,12 @@ from gancompress.errors import TraceError
 
 MAX_TAPS = 5
 MIN_TAPS = 3
-_CONVOLUTIONS = (
-    nn.Conv1d,
-    nn.Conv2d,
-    nn.Conv3d,
-    nn.ConvTranspose1d,
-    nn.ConvTranspose2d,
-    nn.ConvTranspose3d,
+_CHANNELS_FIRST = (
+    *(nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
+    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
+    *(nn.GroupNorm, nn.PReLU, nn.PixelShuffle, nn.Upsample),
 )
+"""Layers whose outputs are [b, channels, *spatial]; those of linear layers are not."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +41,11 @@ class _Map:
 def automatic_taps(module: nn.Module, example_inputs: Sequence[Any]) -> tuple[str, ...]:
     """Choose modules whose feature maps a student can imitate.
 
-    The maps are the outputs [b, channels, *spatial] of modules that hold convolutions and run once, with any number of
-    spatial dimensions. One is taken at the end of every stage, where the number of channels or the spatial size
-    changes; of more than five stages the largest map in each fifth of the forward pass, and of fewer than three some
-    maps inside the longest stage too. Maps of the shape of an input or output are left out: they are images.
+    The maps are the outputs [b, channels, *spatial] of convolutions, of what follows them and of modules that hold
+    them, if they run once, with any number of spatial dimensions. One is taken at the end of every stage, where the
+    number of channels or the spatial size changes; of more than five stages the largest map in each fifth of the
+    forward pass, and of fewer than three some maps inside the longest stage too. Maps of the shape of an input
+    or output are left out: they are images.
 
     Args:
         module: Any module whose forward pass takes tensors and decides nothing by their values. It is not changed.
@@ -82,17 +81,23 @@ def _maps(module: nn.Module, example_inputs: Sequence[Any]) -> list[_Map]:
     num_calls: dict[str, int] = {}
     for call in tape.calls:
         num_calls[call.path] = num_calls.get(call.path, 0) + 1
+    maps: set[int] = set()
     found: dict[int, _Map] = {}
-    for call in sorted(tape.calls, key=lambda call: call.path.count(".")):  # the outermost module first
-        shape, index = tape.tensors[call.output.index].shape, call.output.index
-        is_map = len(shape) > 2 and shape not in inputs | outputs and call.returns_tensor
-        if is_map and call.path and num_calls[call.path] == 1 and index not in found and _convolves(call.module):
-            found[index] = _Map(call.path, shape[1:], index)
+    for call in tape.calls:  # in the order in which they return
+        index, shape = call.output.index, tape.tensors[call.output.index].shape
+        keeps_shape = call.input.index in maps and tape.tensors[call.input.index].shape == shape
+        if len(shape) < 3 or not call.returns_tensor or not (keeps_shape or _is_channels_first(call.module)):
+            continue
+        maps.add(index)
+        if call.path and num_calls[call.path] == 1 and shape not in inputs | outputs:
+            found[index] = _Map(
+                call.path, shape[1:], index
+            )  # of modules that return one map the outermost returns last
     return sorted(found.values(), key=lambda each: each.place)
 
 
-def _convolves(module: nn.Module) -> bool:
-    return any(isinstance(layer, _CONVOLUTIONS) for layer in module.modules())
+def _is_channels_first(module: nn.Module) -> bool:
+    return any(isinstance(layer, _CHANNELS_FIRST) for layer in module.modules())
 
 
 def _stages(maps: Sequence[_Map]) -> list[list[_Map]]:

@@ -208,6 +208,8 @@ def student_of(
         student = work.teacher.fresh(context.seed + 3)
     else:
         student = options.fresh(context.seed + 3, **options.fixed_by(context.task))
+        if student.architecture.images is None and student.family == teacher.family:
+            student = replace(student, architecture=student.architecture.with_images(teacher.architecture.images))
     if initial == "random":
         return student
     shared = {

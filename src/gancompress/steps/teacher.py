@@ -11,11 +11,12 @@ from torch import nn
 
 from gancompress.errors import ConfigError
 from gancompress.methods.recalibrate import recalibrate
-from gancompress.models.families import build, find_network
+from gancompress.models.families import architecture_of, find_network
 from gancompress.models.generator import Generator
+from gancompress.models.image_format import MEASURED
+from gancompress.models.image_options import ImageOptions
 from gancompress.models.spectral_norm import fold_spectral_norm, settle_spectral_norm
 from gancompress.models.stylegan2 import StyleGan2Generator
-from gancompress.options import Options
 from gancompress.steps.recalibration import Calibration
 from gancompress.steps.step import Context, Step, Work
 from gancompress.tasks import (
@@ -34,7 +35,7 @@ from gancompress.tasks import (
 from gancompress.training import Objective, TrainingOptions
 
 
-class NetworkOptions(Options):
+class NetworkOptions(ImageOptions):
     """A network to build.
 
     Attributes:
@@ -61,9 +62,11 @@ class NetworkOptions(Options):
                 raise ConfigError(
                     f"{self.family}.{name}: got {self.config[name]}, but the task needs {value}; leave it out"
                 )
-        config = {**self.config, **fixed}
+        if self.range == MEASURED:
+            raise ConfigError(f"{self.family}: range: got {MEASURED} for fresh weights, expected a range such as 0..1")
+        architecture = architecture_of(self.family, {**self.config, **fixed}, self.images)
         torch.manual_seed(seed)
-        return Generator.from_module(build(self.family, config), self.family, config)
+        return Generator.of(architecture)
 
 
 PATCHGAN = NetworkOptions(family="patchgan")
