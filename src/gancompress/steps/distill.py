@@ -41,7 +41,7 @@ class Learning(Step):
     """What steps that train a student have in common.
 
     Attributes:
-        distillation: Weights of the terms.
+        distillation: The terms.
         inherit_discriminator: Start from the newest discriminator of the work, not from a fresh one.
         discriminator: The discriminator to begin with where none is inherited.
         training: How long and how.
@@ -62,7 +62,7 @@ class Learning(Step):
         """
         teacher = work.teacher.build()
         check_content(self.distillation.content, teacher, context)
-        if not self.distillation.lambda_gan:
+        if self.distillation.adversarial is None:
             return teacher, None, None
         discriminator = work.discriminator if self.inherit_discriminator else None
         if discriminator is None:
@@ -89,6 +89,8 @@ class Learning(Step):
         objective = self.objective(
             context.task, teacher, student, discriminator, self.distillation, taps, context.example(), image_taps
         )
+        for line in objective.notes:
+            context.log.said(line)
         self.fit(objective, context)
         recalibrate(student.module, Calibration(context))
         return trained_discriminator(given, discriminator) or work.discriminator
