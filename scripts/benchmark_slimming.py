@@ -42,7 +42,7 @@ def slim(family: str, width: int, budget: str, images: int, size: int) -> Outcom
             "adjust_every": 16,
             "remove_every": images // 12,
             "discriminator": {"family": "patchgan", "config": {"ndf": 8, "n_layers": 2}},
-            "distillation": {"lambda_features": 0, "lambda_reconstruction": 10, "reconstruct": "teacher"},
+            "distillation": {"terms": [{"kind": "l1", "weight": 10}, {"kind": "gan"}], "reconstruct": "teacher"},
             "training": {"num_images": images, "batch_size": 4, "log_every": images // 12, "preview_every": 0},
             **({"quantization": {"ranges": "minmax"}} if "bits" in budget else {}),
         }

@@ -142,7 +142,7 @@ class PlainStep:
         options: DistillationOptions,
     ) -> None:
         self.teacher, self.student, self.discriminator, self.adaptors = teacher, student, discriminator, adaptors
-        self.options = options
+        self.weights = {name: term.weight for name, term in options.weighted.items()}
         self.teacher_maps: dict[str, Tensor] = {}
         for tap in taps:
             teacher.get_submodule(tap).register_forward_hook(partial(self._keep, tap))
@@ -155,7 +155,7 @@ class PlainStep:
 
     def __call__(self, batch: Batch, plan: ChannelPlan) -> dict[str, float]:
         """One update of both networks; returns their losses."""
-        x, y, judge, o = batch["input"], batch["target"], self.discriminator, self.options
+        x, y, judge = batch["input"], batch["target"], self.discriminator
         self.adam_student.zero_grad()
         self.adam_discriminator.zero_grad()
         self.student.set_plan(plan)
@@ -169,11 +169,11 @@ class PlainStep:
         loss_discriminator.backward()
 
         judge.requires_grad_(False)
-        loss = -o.lambda_gan * judge(torch.cat([x, image], 1)).mean()
-        loss = loss + o.lambda_reconstruction * F.l1_loss(image, y)
+        loss = -self.weights["gan"] * judge(torch.cat([x, image], 1)).mean()
+        loss = loss + self.weights["l1"] * F.l1_loss(image, y)
         for adaptor, tap, features in zip(self.adaptors, self.taps, self.student.maps, strict=True):
             adapted = F.conv2d(features, adaptor.weight[:, : features.shape[1]], adaptor.bias)
-            loss = loss + o.lambda_features * F.mse_loss(adapted, self.teacher_maps[tap])
+            loss = loss + self.weights["features"] * F.mse_loss(adapted, self.teacher_maps[tap])
         loss.backward()
 
         self.adam_discriminator.step()

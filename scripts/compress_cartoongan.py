@@ -26,7 +26,7 @@ STUDENTS: dict[str, tuple[bool, float]] = {
 """By name: refit the cut network or not, and the weight of the adversarial term."""
 
 
-def recipe(arguments: argparse.Namespace, refit: bool, lambda_gan: float) -> dict[str, Any]:
+def recipe(arguments: argparse.Namespace, refit: bool, adversarial: float) -> dict[str, Any]:
     size, images = arguments.size, arguments.images
     prune: dict[str, Any] = {"kind": "prune", "multiple": 4}
     if refit:
@@ -35,13 +35,12 @@ def recipe(arguments: argparse.Namespace, refit: bool, lambda_gan: float) -> dic
         "kind": "finetune",
         "discriminator": {"family": "patchgan", "config": {"ndf": 32, "n_layers": 2}},
         "distillation": {
-            "gan": "lsgan",
-            "real": "teacher",
             "reconstruct": "teacher",
-            "lambda_gan": lambda_gan,
-            "lambda_reconstruction": 50,
-            "lambda_features": 0,
-            "ssim": {"weight": 5},
+            "terms": [
+                {"kind": "l1", "weight": 50},
+                {"kind": "ssim", "weight": 5},
+                {"kind": "gan", "weight": adversarial, "form": "lsgan", "real": "teacher"},
+            ],
         },
         "training": {
             "num_images": images // 2,
@@ -90,10 +89,10 @@ def main() -> None:
     arguments = parser.parse_args()
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
     outcomes: dict[str, Outcome] = {}
-    for number, (name, (refit, lambda_gan)) in enumerate(STUDENTS.items()):
+    for number, (name, (refit, adversarial)) in enumerate(STUDENTS.items()):
         folder = arguments.out / str(number)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "recipe.yaml").write_text(json.dumps(recipe(arguments, refit, lambda_gan)))
+        (folder / "recipe.yaml").write_text(json.dumps(recipe(arguments, refit, adversarial)))
         outcome = Pipeline(load_job(str(folder / "recipe.yaml")), folder / "run", print).run()
         assert outcome is not None
         outcomes[name] = outcome

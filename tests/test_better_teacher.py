@@ -26,8 +26,8 @@ def ssim(directory: Path, *changes: str) -> float:
 
 
 def test_a_winning_discriminator_costs_a_student_nothing(tmp_path):
-    without = ssim(tmp_path / "without", "steps.0.distillation.lambda_gan=0")
+    without = ssim(tmp_path / "without", "steps.0.distillation.terms.gan.weight=0")
     bounded = ssim(tmp_path / "bounded")
-    published = ssim(tmp_path / "published", "steps.0.distillation.gan_balance=null")
+    published = ssim(tmp_path / "published", "steps.0.distillation.terms.gan.balance=null")
     assert bounded > without - 0.02
     assert published < without - 0.05  # else this test shows nothing

@@ -24,11 +24,11 @@ def test_every_recipe_is_valid_and_comes_back_from_its_dump(name):
 
 def test_changes_reach_into_lists():
     job = load_job(
-        "quickstart-search", ["seed=3", "steps.0.training.num_images=7", "steps.0.distillation.lambda_gan=1e-2"]
+        "quickstart-search", ["seed=3", "steps.0.training.num_images=7", "steps.0.distillation.terms.gan.weight=1e-2"]
     )
     assert job.seed == 3
     assert job.steps[0].training.num_images == 7
-    assert job.steps[0].distillation.lambda_gan == 0.01
+    assert job.steps[0].distillation.adversarial.weight == 0.01
 
 
 NO_EXPORT = "exports=[]"

@@ -133,7 +133,7 @@ def test_stopping_anywhere_and_going_on_changes_no_bit(straight, tmp_path, after
 
 def test_a_changed_recipe_repeats_only_what_it_changes(straight, tmp_path):
     run(tiny(NO_EXPORT), tmp_path)
-    again, said = run(tiny(NO_EXPORT, "steps.3.distillation.lambda_reconstruction=5"), tmp_path)
+    again, said = run(tiny(NO_EXPORT, "steps.3.distillation.terms=[{kind: l1, weight: 5}]"), tmp_path)
     assert [record["step"] for record in again.records] == [
         "teacher",
         "1-distill",
@@ -179,7 +179,7 @@ def test_unpaired_jobs_run_too(tmp_path):
         "metrics.against_real=[]",
         "steps.2.against=teacher",
         "teacher.train.cyclegan={pool_size: 4}",
-        "steps.0.distillation={gan: lsgan, lambda_reconstruction: 10, lambda_features: 0.01}",
+        "steps.0.distillation.terms=[{kind: l1, weight: 10}, {kind: features, weight: 0.01}, {kind: gan, form: lsgan}]",
     )
     outcome, _ = run(job, tmp_path)
     assert outcome.compressed.cost.macs.true * 3 <= outcome.teacher.cost.macs.true
@@ -188,7 +188,13 @@ def test_unpaired_jobs_run_too(tmp_path):
 def test_a_checkpoint_is_a_teacher(straight, tmp_path):
     straight.teacher.generator.save(tmp_path / "teacher")
     recipe = tmp_path / "own.yaml"
-    step = {"kind": "distill", "keep": 0.5, "multiple": 2, "training": TRAINING, "distillation": {"lambda_gan": 0}}
+    step = {
+        "kind": "distill",
+        "keep": 0.5,
+        "multiple": 2,
+        "training": TRAINING,
+        "distillation": {"terms": ["l1", "features"]},
+    }
     data = {"kind": "procedural", "image_size": 16, "num_images": {"train": 8, "test": 4}}
     recipe.write_text(
         json.dumps(

@@ -98,7 +98,7 @@ def test_student_steps_of_two_source_trees_are_timed_in_turns(tmp_path):
 
 
 TINY_LEARNING = {
-    "distillation": {"lambda_gan": 0},
+    "distillation": {"terms": [{"kind": "l1", "weight": 100}, {"kind": "features"}]},
     "training": {"num_images": 4, "batch_size": 2, "checkpoint_every": 4, "log_every": 4, "preview_every": 0},
 }
 TINY_SEARCH = {

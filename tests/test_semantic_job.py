@@ -36,7 +36,7 @@ TRAINING = {
     "optimizer": {"learning_rate": 2e-3, "betas": [0.0, 0.9]},
     "discriminator_learning_rate": 8e-3,
 }
-LEARN = {"lambda_reconstruction": 0, "lambda_features": 10, "feature_matching": {"weight": 10}}
+LEARN = {"terms": [{"kind": "features", "weight": 10}, {"kind": "feature_matching", "weight": 10}, {"kind": "gan"}]}
 
 
 def make_data(root: Path) -> None:

@@ -384,7 +384,8 @@ def load_job(name: str, changes: Sequence[str] = (), *, train_teacher: bool = Fa
 
     Args:
         name: A recipe's name, or the path of a YAML file.
-        changes: Options to set, as ``a.b=value``; numbers index lists (``steps.0.training.num_images=100``).
+        changes: Options to set, as ``a.b=value``; numbers index lists (``steps.0.training.num_images=100``), and so do
+            kinds (``steps.0.distillation.terms.gan.weight=0``).
         train_teacher: Train the teacher by the recipe, even where one is shipped.
 
     Raises:
@@ -423,10 +424,21 @@ def _set(recipe: dict[str, Any], path: str, value: Any, where: str) -> None:
     place: Any = recipe
     try:
         for key in parents:
-            place = place[int(key)] if isinstance(place, list) else place.setdefault(key, {})
+            place = place[_index(place, key)] if isinstance(place, list) else place.setdefault(key, {})
         if isinstance(place, list):
-            place[int(last) : int(last) + 1] = [value]  # one place behind the last one appends
+            if not last.isdigit():
+                value = {"kind": last, **value}
+            number = _index(place, last)
+            place[number : number + 1] = [value]  # one place behind the last one appends
         else:
             place[last] = value
     except (IndexError, ValueError, TypeError, AttributeError):
         raise ConfigError(f"{where}: got '{path}', but the recipe has no such place") from None
+
+
+def _index(place: Sequence[Any], key: str) -> int:
+    """Return the index of a list's item: a number, or the kind of the item; behind the last one if there is none."""
+    if key.isdigit():
+        return int(key)
+    kinds = [each.get("kind") if isinstance(each, Mapping) else each for each in place]
+    return kinds.index(key) if key in kinds else len(place)

@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gancompress.losses import AdversarialLoss, relation_loss, ssim_loss, total_variation
-from gancompress.losses.distillation import fsp_matrix, kernel_alignment
+from gancompress.losses import AdversarialLoss, fsp_matrix, kernel_alignment, relation_loss, ssim_loss, total_variation
 from gancompress.losses.perceptual import gram
 from gancompress.losses.reconstruction import l1, l2, smooth_l1
 

@@ -40,7 +40,7 @@ def test_nested_class() -> None:
 @pytest.mark.parametrize(
     ("path", "arguments", "message"),
     [
-        ("some_nets:", {}, "got an incomplete import path, expected 'package.module:Class'"),
+        ("some_nets:", {}, "got an incomplete import path, expected 'package.module:name'"),
         ("no_such_nets:Net", {}, "found no module 'no_such_nets', .* PYTHONPATH"),
         ("some_nets.sub:Net", {}, "some_nets.sub failed|found no module 'some_nets.sub'"),
         ("broken_nets:Net", {}, "importing broken_nets failed: .*surely_missing_package"),

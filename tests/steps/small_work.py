@@ -15,6 +15,7 @@ from gancompress.methods.budget import CostLimit
 from gancompress.models.families import build
 from gancompress.models.generator import Generator
 from gancompress.steps import Context, Work
+from gancompress.steps.distillation import DistillationOptions
 from gancompress.steps.metric_options import MetricOptions
 from gancompress.tasks import TASKS
 
@@ -41,6 +42,13 @@ class Lines:
 
     def preview(self, num_images: int, images: Mapping[str, Tensor]) -> None:
         assert images
+
+
+def distillation(**options) -> DistillationOptions:
+    """Options of a distillation from weights, or options, by the kind of their term."""
+    own = {name: options.pop(name) for name in ("reconstruct", "taps", "content", "fixed") if name in options}
+    terms = [{"kind": kind, **(term if isinstance(term, dict) else {"weight": term})} for kind, term in options.items()]
+    return DistillationOptions(terms=terms, **own)
 
 
 def make_work(norm: str = "instance") -> Work:

@@ -15,13 +15,12 @@ from gancompress.errors import ConfigError, DataError
 from gancompress.models.families import build
 from gancompress.models.generator import Generator
 from gancompress.steps import Finetune, Work
-from gancompress.steps.distillation import Distillation, DistillationOptions
+from gancompress.steps.distillation import Distillation
 from gancompress.steps.students import FixedStudent
 from gancompress.tasks import TASKS, LatentTask
 from gancompress.training import TrainingOptions
-from tests.steps.small_work import make_context, make_work
+from tests.steps.small_work import distillation, make_context, make_work
 
-OFF = {"lambda_gan": 0, "lambda_reconstruction": 0, "lambda_features": 0, "reconstruct": "teacher"}
 ELLIPSE = {"kind": "ellipse", "height": 0.5, "width": 0.8}
 
 
@@ -51,7 +50,7 @@ def saved(module: nn.Module, path) -> str:
 
 def game(networks, task: str = "paired", **options) -> Distillation:
     teacher, student = networks
-    weights = DistillationOptions(**{**OFF, **options})
+    weights = distillation(**{"reconstruct": "teacher", **options})
     example = torch.zeros(1, 3, 16, 16)
     return Distillation(TASKS[task], teacher, FixedStudent(student), nn.Identity(), weights, (), example)
 
@@ -86,7 +85,7 @@ def test_pixels_and_perceptual_distances_see_the_content_alone(networks, batch, 
     objective = game(
         networks,
         reconstruct=reconstruct,
-        lambda_reconstruction=3,
+        l1=3,
         lpips={"weight": 5, "network": path},
         perceptual={"weight": 2, "network": path, "content": [1, 0], "style": [0, 0]},
         ssim={"weight": 1},
@@ -96,7 +95,7 @@ def test_pixels_and_perceptual_distances_see_the_content_alone(networks, batch, 
     teacher, student = (network(batch["input"]).detach() for network in networks)
     target, mask = teacher if reconstruct == "teacher" else batch["target"], inside()
     gap = ((student - target) * mask).abs().mean()  # over all pixels
-    assert made["reconstruction"].item() == pytest.approx(3 * gap.item(), rel=1e-5)
+    assert made["l1"].item() == pytest.approx(3 * gap.item(), rel=1e-5)
     assert made["perceptual"].item() == pytest.approx(2 * gap.item(), rel=1e-5)
     expected = 5 * distance(student * mask, target * mask).mean()
     assert made["lpips"].item() == pytest.approx(expected.item(), rel=1e-4)
@@ -114,15 +113,15 @@ def test_the_mask_is_found_in_the_teachers_image(networks, batch, tmp_path):
 
     path = saved(Bright(), tmp_path / "bright.pt")
     content = {"kind": "network", "path": path, "classes": [1]}
-    made = losses(game(networks, lambda_reconstruction=1, content=content), batch)
+    made = losses(game(networks, l1=1, content=content), batch)
     teacher, student = (network(batch["input"]).detach() for network in networks)
     mask = (teacher.mean(1, keepdim=True) > 0).float()
     assert 0 < mask.mean() < 1
-    assert made["reconstruction"].item() == pytest.approx(((student - teacher) * mask).abs().mean().item(), rel=1e-5)
+    assert made["l1"].item() == pytest.approx(((student - teacher) * mask).abs().mean().item(), rel=1e-5)
 
 
 def test_an_image_without_content_is_worth_nothing(networks, batch):
-    objective = game(networks, lambda_reconstruction=1, content={"kind": "function", "function": f"{__name__}:dark"})
+    objective = game(networks, l1=1, content={"kind": "function", "function": f"{__name__}:dark"})
     (loss,) = losses(objective, batch).values()
     assert loss.item() == 0.0
 
@@ -132,10 +131,10 @@ def dark(images: Tensor) -> Tensor:
 
 
 def test_no_gradient_reaches_the_student_through_what_is_no_content(networks, batch):
-    objective = game(networks, lambda_reconstruction=1, content=ELLIPSE)
+    objective = game(networks, l1=1, content=ELLIPSE)
     made = objective.forward(batch, 0)
     image = made.student.image
-    (slope,) = torch.autograd.grad(objective.phases[0].loss(batch, made)["reconstruction"], image)
+    (slope,) = torch.autograd.grad(objective.phases[0].loss(batch, made)["l1"], image)
     assert torch.equal((slope != 0).any(1), inside().bool().expand(2, -1, -1))
 
 
@@ -151,13 +150,13 @@ def test_lpips_of_large_images_is_taken_of_shrunk_ones(networks, tmp_path):
 
 
 def test_options_of_lpips_that_exclude_one_another():
-    with pytest.raises(ConfigError, match="lpips: got 'weights' or 'heads' beside 'network', expected one or the oth"):
-        DistillationOptions(lpips={"weight": 1, "network": "a.pt", "heads": "b.pth"})
+    with pytest.raises(ConfigError, match=r"terms\.0: got 'weights' or 'heads' beside 'network', expected one or the"):
+        distillation(lpips={"network": "a.pt", "heads": "b.pth"})
 
 
 def finetune(content: dict) -> Finetune:
-    distillation = DistillationOptions(**OFF | {"lambda_reconstruction": 1}, content=content)
-    return Finetune(distillation=distillation, training=TrainingOptions(num_images=2, batch_size=1))
+    options = distillation(l1=1, content=content, reconstruct="teacher")
+    return Finetune(distillation=options, training=TrainingOptions(num_images=2, batch_size=1))
 
 
 def test_masks_that_find_nothing_anywhere_are_refused_before_training(tmp_path):

@@ -13,10 +13,9 @@ from gancompress.methods.budget import CostLimit
 from gancompress.models.families import build
 from gancompress.models.generator import Generator
 from gancompress.steps import Distill
-from gancompress.steps.distillation import DistillationOptions
 from gancompress.steps.teacher import NetworkOptions
 from gancompress.training import TrainingOptions
-from tests.steps.small_work import make_context, make_work
+from tests.steps.small_work import distillation, make_context, make_work
 
 TRAINING = TrainingOptions(num_images=4, num_decay_images=0, batch_size=2, checkpoint_every=4, log_every=2)
 FAST = {"ngf": 8, "num_blocks": 1, "norm": "batch", "padding": "zeros", "stem_kernel": 3, "tail": "half_size"}
@@ -56,7 +55,7 @@ def test_a_budget_in_milliseconds_decides_the_width_and_the_student_is_measured(
 
 def test_without_an_adversarial_term_the_discriminator_is_handed_on_as_it_was(tmp_path):
     work = make_work()
-    step = Distill(keep=0.5, training=TRAINING, distillation=DistillationOptions(lambda_gan=0))
+    step = Distill(keep=0.5, training=TRAINING, distillation=distillation(l1=100, features=1))
     assert step.run(work, make_context(tmp_path / "one", None)).discriminator is work.discriminator
     assert step.run(replace(work, discriminator=None), make_context(tmp_path / "none", None)).discriminator is None
 

@@ -33,6 +33,7 @@ from gancompress.steps.distillation import Distillation, DistillationOptions
 from gancompress.steps.students import FixedStudent, tapped
 from gancompress.tasks import TASKS
 from gancompress.training import Checkpoints, TrainingOptions, fit
+from tests.steps.small_work import distillation
 
 TAPS = ("down.1", "blocks.1")
 
@@ -60,15 +61,13 @@ def objective(networks, options: DistillationOptions, task: str = "paired") -> D
 
 def test_terms(networks, batch):
     teacher, student, discriminator = networks
-    game = objective(
-        networks, DistillationOptions(lambda_gan=2, gan_balance=None, lambda_reconstruction=10, lambda_features=3)
-    )
+    game = objective(networks, distillation(l1=10, features=3, gan={"weight": 2, "balance": None}))
     made = game.forward(batch, 0)
     terms = game.phases[1].loss(batch, made)
     image = student(batch["input"])
     logits = discriminator(torch.cat([batch["input"], image], 1))
     assert terms["gan"].item() == pytest.approx(-2 * logits.mean().item(), rel=1e-5)
-    assert terms["reconstruction"].item() == pytest.approx(10 * (image - batch["target"]).abs().mean().item(), rel=1e-5)
+    assert terms["l1"].item() == pytest.approx(10 * (image - batch["target"]).abs().mean().item(), rel=1e-5)
     with tapped(teacher, TAPS) as wanted, tapped(student, TAPS) as got:
         teacher(batch["input"])
         student(batch["input"])
@@ -80,15 +79,15 @@ def test_terms(networks, batch):
 def test_pseudo_pairs(networks, batch):
     teacher, student, _ = networks
     for task, options in (
-        ("unpaired", DistillationOptions(lambda_gan=0, lambda_features=0)),
-        ("paired", DistillationOptions(lambda_gan=0, lambda_features=0, reconstruct="teacher")),
+        ("unpaired", distillation(l1=100)),
+        ("paired", distillation(l1=100, reconstruct="teacher")),
     ):
         game = objective(networks, options, task)
         (phase,) = game.phases
         terms = phase.loss(batch, game.forward(batch, 0))
         expected = 100 * (student(batch["input"]) - teacher(batch["input"])).abs().mean()
-        assert set(terms) == {"reconstruction"}
-        assert terms["reconstruction"].item() == pytest.approx(expected.item(), rel=1e-5)
+        assert set(terms) == {"l1"}
+        assert terms["l1"].item() == pytest.approx(expected.item(), rel=1e-5)
         assert set(game.modules) == {"student"}
 
 
@@ -96,9 +95,7 @@ def test_feature_matching_against_the_real_image(networks, batch):
     """Generated and real images go through the discriminator together; both phases share that pass."""
     teacher, student, _ = networks
     discriminator = build("multiscale_patchgan", {"ndf": 4, "n_layers": 1, "in_channels": 6, "spectral_norm": False})
-    options = DistillationOptions(
-        lambda_reconstruction=0, lambda_features=0, gan_balance=None, feature_matching={"weight": 10}
-    )
+    options = distillation(feature_matching=10, gan={"balance": None})
     game = objective((teacher, student, discriminator), options)
     made = game.forward(batch, 0)
     judged, learned = (phase.loss(batch, made) for phase in game.phases)
@@ -112,20 +109,17 @@ def test_feature_matching_against_the_real_image(networks, batch):
 
 
 def test_feature_matching_wants_a_discriminator_with_maps(networks, batch):
-    options = DistillationOptions(feature_matching={"weight": 1})
+    options = distillation(feature_matching=1, gan=1)
     game = objective(networks, options)
     with pytest.raises(ConfigError, match="feature matching: got a discriminator that returns logits alone, expected"):
         game.phases[1].loss(batch, game.forward(batch, 0))
-    with pytest.raises(ConfigError, match="feature_matching: got lambda_gan 0, expected it above 0"):
-        DistillationOptions(lambda_gan=0, feature_matching={"weight": 1})
+    with pytest.raises(ConfigError, match=r"got feature_matching without an adversarial term, expected \{kind: gan"):
+        distillation(l1=1, feature_matching=1)
 
 
 def test_taps_that_do_not_exist_name_the_nearest(networks):
     with pytest.raises(ConfigError, match=r"taps: got 'down.7', expected a module of the network; did you mean 'down"):
         objective(networks, DistillationOptions(taps=("down.7",)))
-
-
-OFF = {"lambda_gan": 0, "lambda_reconstruction": 0, "lambda_features": 0}
 
 
 def maps(network: nn.Module, images: Tensor) -> dict[str, Tensor]:
@@ -157,7 +151,7 @@ TERMS = {
 def test_each_term_is_its_weight_times_its_loss(networks, batch, name, reconstruct):
     teacher, student, _ = networks
     own, formula = TERMS[name]
-    options = DistillationOptions(**OFF, **{name: {"weight": 7, **own}}, reconstruct=reconstruct)
+    options = distillation(**{name: {"weight": 7, **own}}, reconstruct=reconstruct)
     game = objective(networks, options)
     (phase,) = game.phases
     terms = phase.loss(batch, game.forward(batch, 0))
@@ -173,7 +167,7 @@ def test_each_term_is_its_weight_times_its_loss(networks, batch, name, reconstru
 
 
 def test_what_adapts_maps_trains_with_the_student_and_is_saved(networks):
-    options = DistillationOptions(channels={"weight": 1}, fsp={"weight": 1})
+    options = distillation(l1=100, features=1, channels=1, fsp=1, gan=1)
     game = objective(networks, options)
     assert list(game.modules) == ["student", "features", "channels", "fsp", "discriminator"]
     assert game.phases[1].modules == ("student", "features", "channels", "fsp")
@@ -201,12 +195,12 @@ def test_the_flow_needs_no_convolution_between_equal_widths(batch):
 
 def test_pairs_of_the_flow_bring_their_own_taps(networks, batch):
     pairs = [["stem", "down.0"], ["down.1", "blocks.0"]]
-    game = objective(networks, DistillationOptions(**OFF, fsp={"weight": 1, "pairs": pairs}))
+    game = objective(networks, distillation(fsp={"weight": 1, "pairs": pairs}))
     assert game.modules["fsp"].taps == ("stem", "down.0", "down.1", "blocks.0")
     (phase,) = game.phases
     assert phase.loss(batch, game.forward(batch, 0))["fsp"].item() > 0
     with pytest.raises(ConfigError, match=r"taps: got 'stm', expected a module of the network; did you mean 'stem'"):
-        objective(networks, DistillationOptions(**OFF, fsp={"weight": 1, "pairs": [["stm", "down.0"]]}))
+        objective(networks, distillation(fsp={"weight": 1, "pairs": [["stm", "down.0"]]}))
 
 
 class Pyramid(nn.Module):
@@ -225,7 +219,7 @@ def pyramid(tmp_path) -> str:
 def test_a_perceptual_term_over_any_network(networks, batch, pyramid):
     _, student, _ = networks
     term = {"weight": 2, "network": pyramid, "content": [3, 0], "style": [0, 5]}
-    game = objective(networks, DistillationOptions(**OFF, perceptual=term))
+    game = objective(networks, distillation(perceptual=term))
     assert set(game.modules) == {"student"}
     assert set(game.frozen) == {"teacher", "perceptual"}
     (phase,) = game.phases
@@ -243,7 +237,7 @@ def test_a_perceptual_term_with_published_weights(networks, batch, tmp_path):
     trunk = FeatureTrunk(*TRUNKS["vgg16"](), taps=PERCEPTUAL["omgd"].taps)
     torch.save(trunk.state_dict(), tmp_path / "vgg.pth")
     term = {"weight": 2, "weights": str(tmp_path / "vgg.pth")}
-    game = objective(networks, DistillationOptions(**OFF, perceptual=term, reconstruct="teacher"))
+    game = objective(networks, distillation(perceptual=term, reconstruct="teacher"))
     (phase,) = game.phases
     loss = phase.loss(batch, game.forward(batch, 0))["perceptual"]
     expected = load_perceptual_loss("omgd", tmp_path / "vgg.pth")(student(batch["input"]), teacher(batch["input"]))
@@ -252,7 +246,7 @@ def test_a_perceptual_term_with_published_weights(networks, batch, tmp_path):
 
 def test_a_perceptual_term_that_cannot_work_says_so_before_training(networks, pyramid, tmp_path):
     def perceptual(**term):
-        return objective(networks, DistillationOptions(**OFF, perceptual={"weight": 1, **term}))
+        return objective(networks, distillation(perceptual={"weight": 1, **term}))
 
     with pytest.raises(CheckpointError, match=r"gone\.pt: found no such file, expected a TorchScript or ONNX network"):
         perceptual(network=str(tmp_path / "gone.pt"), content=[1])
@@ -260,31 +254,36 @@ def test_a_perceptual_term_that_cannot_work_says_so_before_training(networks, py
         perceptual(weights=str(tmp_path / "gone.pth"))
     with pytest.raises(ConfigError, match=r"got 2 feature maps from .* for 3 weights"):
         perceptual(network=pyramid, content=[1, 1, 1])
-    with pytest.raises(ConfigError, match=r"perceptual: got 'network' without weights of its maps"):
+    with pytest.raises(ConfigError, match=r"terms\.0: got 'network' without weights of its maps"):
         perceptual(network=pyramid)
-    with pytest.raises(ConfigError, match="perceptual: got weights of maps without 'network'"):
+    with pytest.raises(ConfigError, match=r"terms\.0: got weights of maps without 'network'"):
         perceptual(content=[1])
-    with pytest.raises(ConfigError, match="perceptual: got 'weights' beside 'network'"):
+    with pytest.raises(ConfigError, match=r"terms\.0: got 'weights' beside 'network'"):
         perceptual(network=pyramid, content=[1], weights="vgg.pth")
 
 
 def test_an_objective_without_any_term_is_refused(networks):
-    with pytest.raises(ConfigError, match="got weight 0 for every term, expected one above 0") as error:
-        DistillationOptions(**OFF)
+    with pytest.raises(ConfigError, match="terms: got none with a weight above 0, expected one, such as") as error:
+        distillation(l1=0, gan=0)
     assert "\n" not in str(error.value)
-    assert DistillationOptions(**OFF, ssim={"weight": 1}).terms.keys() == {"ssim"}
+    assert distillation(ssim=1, l1=0).weighted.keys() == {"ssim"}
 
-    def untapped(**options) -> Distillation:
+
+def test_terms_on_maps_are_never_left_out_silently(networks):
+
+    def untapped(options: DistillationOptions) -> Distillation:
         teacher, student, discriminator = networks
-        weights = DistillationOptions(**{**OFF, **options})
         example = torch.zeros(1, 3, 16, 16)
-        return Distillation(TASKS["paired"], teacher, FixedStudent(student), discriminator, weights, (), example)
+        return Distillation(TASKS["paired"], teacher, FixedStudent(student), discriminator, options, (), example)
 
-    with pytest.raises(ConfigError, match="distillation: no term is left without taps, expected one"):
-        untapped(lambda_features=1)
-    with pytest.raises(ConfigError, match="distillation: fsp got no feature maps, expected some; name modules"):
-        untapped(fsp={"weight": 1}, lambda_reconstruction=1)
-    assert list(untapped(lambda_features=1, lambda_reconstruction=1).modules) == ["student"]
+    for name in ("features", "fsp"):
+        with pytest.raises(ConfigError, match=f"distillation: {name} got no feature maps, expected some; name modules"):
+            untapped(distillation(**{name: 1}, l1=1))
+    by_default = untapped(DistillationOptions())
+    assert list(by_default.modules) == ["student", "discriminator"]
+    (line,) = by_default.notes
+    assert line == "the default term features is left out: no modules are known whose feature maps can be compared"
+    assert objective(networks, DistillationOptions()).notes == ()
 
 
 def count_calls(network: nn.Module) -> list[int]:
@@ -296,15 +295,15 @@ def count_calls(network: nn.Module) -> list[int]:
 @pytest.mark.parametrize(
     ("options", "is_needed"),
     [
-        ({"lambda_reconstruction": 1}, False),
-        ({"lambda_reconstruction": 1, "reconstruct": "teacher"}, True),
+        ({"l1": 1}, False),
+        ({"l1": 1, "reconstruct": "teacher"}, True),
         ({"kernel_alignment": {"weight": 1}}, True),
         ({"total_variation": {"weight": 1}, "reconstruct": "teacher"}, False),
-        ({"lambda_gan": 1}, False),
+        ({"gan": 1}, False),
     ],
 )
 def test_the_teacher_runs_only_where_something_asks_for_it(networks, batch, options, is_needed):
-    game = objective(networks, DistillationOptions(**{**OFF, **options}))
+    game = objective(networks, distillation(**options))
     calls = count_calls(networks[0])
     game.phases[0].loss(batch, game.forward(batch, 0))
     assert len(calls) == is_needed
@@ -313,7 +312,7 @@ def test_the_teacher_runs_only_where_something_asks_for_it(networks, batch, opti
 def test_without_other_images_the_teachers_are_what_the_discriminator_takes_for_real(networks, batch):
     teacher, student, _ = networks
     discriminator = build("patchgan", {"ndf": 4, "n_layers": 1, "in_channels": 3})
-    game = objective((teacher, student, discriminator), DistillationOptions(**{**OFF, "lambda_gan": 1}), "stylize")
+    game = objective((teacher, student, discriminator), distillation(gan=1), "stylize")
     del batch["target"]
     loss = game.phases[0].loss(batch, game.forward(batch, 0))["gan"]
     real, fake = discriminator(teacher(batch["input"])), discriminator(student(batch["input"]))
@@ -325,9 +324,7 @@ def test_without_other_images_the_teachers_are_what_the_discriminator_takes_for_
 def test_what_the_discriminator_takes_for_real(networks, batch, real, task):
     teacher, student, _ = networks
     discriminator = build("patchgan", {"ndf": 4, "n_layers": 1, "in_channels": 6 if task == "paired" else 3})
-    game = objective(
-        (teacher, student, discriminator), DistillationOptions(**{**OFF, "lambda_gan": 1, "real": real}), task
-    )
+    game = objective((teacher, student, discriminator), distillation(gan={"real": real}), task)
     loss = game.phases[0].loss(batch, game.forward(batch, 0))["gan"].item()
 
     def judged(image: Tensor) -> Tensor:
@@ -344,7 +341,7 @@ def test_what_the_discriminator_takes_for_real(networks, batch, real, task):
 def test_real_images_that_are_not_there_are_missed(networks, batch, real):
     teacher, student, _ = networks
     discriminator = build("patchgan", {"ndf": 4, "n_layers": 1, "in_channels": 3})
-    options = DistillationOptions(**{**OFF, "lambda_gan": 1, "real": real})
+    options = distillation(gan={"real": real})
     game = objective((teacher, student, discriminator), options, "stylize")
     del batch["target"]
     with pytest.raises(ConfigError, match=f"real: got '{real}', but the data has no real images"):
@@ -380,7 +377,7 @@ def test_both_phases_share_the_discriminators_pass(networks, batch, tmp_path):
 def test_a_student_learns_from_the_teachers_images_alone(networks, batch, tmp_path):
     teacher, student, discriminator = networks
     before = {name: tensor.clone() for name, tensor in discriminator.state_dict().items()}
-    options = DistillationOptions(lambda_gan=0, lambda_features=0, reconstruct="teacher", lambda_reconstruction=1)
+    options = distillation(l1=1, reconstruct="teacher")
     del batch["target"]
     game = objective(networks, options, "unpaired")
 
@@ -395,12 +392,13 @@ def test_a_student_learns_from_the_teachers_images_alone(networks, batch, tmp_pa
 
 
 def test_all_terms_together_in_half_precision(networks, batch, pyramid, tmp_path):
-    options = DistillationOptions(
+    options = distillation(
         **{name: {"weight": 1, **own} for name, (own, _) in TERMS.items()},
-        perceptual={"weight": 1, "network": pyramid, "content": [1, 1]},
+        **{"l1": 100, "features": 1, "gan": 1},
+        perceptual={"network": pyramid, "content": [1, 1]},
     )
     values = train(objective(networks, options), batch, tmp_path, num_images=4, precision="bf16")
-    assert {f"generator/{name}" for name in (*TERMS, "perceptual", "gan", "reconstruction", "features")} < set(values)
+    assert {f"generator/{name}" for name in (*TERMS, "perceptual", "gan", "l1", "features")} < set(values)
 
 
 def test_looking_at_the_widths_of_maps_changes_no_running_statistics():
@@ -408,7 +406,7 @@ def test_looking_at_the_widths_of_maps_changes_no_running_statistics():
     student, teacher = (build("unet", config) for _ in range(2))
     before = {name: tensor.clone() for name, tensor in student.state_dict().items()}
     taps, example = find_family("unet").parse(config).distillation_taps, torch.rand(1, 3, 32, 32)
-    options = DistillationOptions(lambda_gan=0)
+    options = distillation(l1=100, features=1)
     Distillation(TASKS["paired"], teacher, FixedStudent(student), nn.Identity(), options, taps, example)
     assert all(torch.equal(tensor, before[name]) for name, tensor in student.state_dict().items())
     assert student.training
@@ -422,30 +420,29 @@ def test_the_documented_sets_are_options():
         for name, block in re.findall(r"```yaml\n# ([^\n:]+)[^\n]*\n(.*?)```", section, re.DOTALL)
     }
     omgd = documented["OMGD"]
-    assert {name: term.weight for name, term in omgd.terms.items()} == {
+    assert {name: term.weight for name, term in omgd.weighted.items()} == {
         "ssim": 10,
         "perceptual": 1,
         "total_variation": 2,
         "channels": 50,
     }
-    assert omgd.lambda_gan == 0
+    assert omgd.adversarial is None
     assert omgd.reconstruct == "teacher"
     output = documented["Output distillation"]
-    assert list(output.terms) == ["reconstruction"]
-    assert (output.lambda_gan, output.reconstruct) == (0, "teacher")
+    assert list(output.weighted) == ["l1"]
+    assert output.reconstruct == "teacher"
 
 
 def test_the_adversarial_weight_is_lowered_where_the_discriminator_wins(networks, batch):
     _, student, discriminator = networks
-    weights = {"lambda_gan": 1e3, "lambda_reconstruction": 10, "lambda_features": 0}
-    balanced = objective(networks, DistillationOptions(**weights, gan_balance=0.25))
+    balanced = objective(networks, distillation(l1=10, gan={"weight": 1e3, "balance": 0.25}))
     made = balanced.forward(batch, 0)
     terms = balanced.phases[1].loss(batch, made)
     gradients = {
         name: torch.autograd.grad(term, made.student.image, retain_graph=True)[0].norm() for name, term in terms.items()
     }
-    assert gradients["gan"].item() == pytest.approx(0.25 * gradients["reconstruction"].item(), rel=1e-4)
-    published = objective(networks, DistillationOptions(**weights, gan_balance=None))
+    assert gradients["gan"].item() == pytest.approx(0.25 * gradients["l1"].item(), rel=1e-4)
+    published = objective(networks, distillation(l1=10, gan={"weight": 1e3, "balance": None}))
     made = published.forward(batch, 0)
     logits = discriminator(torch.cat([batch["input"], student(batch["input"])], 1))
     torch.testing.assert_close(published.phases[1].loss(batch, made)["gan"], -1e3 * logits.mean())
@@ -461,9 +458,8 @@ def test_a_winning_discriminator_is_reported_once(networks, batch):
             is_real = (pair[:, 3:] == batch["target"]).all().float() * 2 - 1
             return self.scale * (is_real * 5 + 0 * pair.mean() + 40 * pair[:, 3:].mean() * (is_real < 0))
 
-    options = DistillationOptions(lambda_reconstruction=10, lambda_features=0)
-    for balance, ending in ((0.1, r"so gan_balance multiplies its weight by 0\.\d+"), (None, "undo the other terms")):
-        game = objective((*networks[:2], Wins()), options.model_copy(update={"gan_balance": balance}))
+    for balance, ending in ((0.1, r"so its balance multiplies its weight by 0\.\d+"), (None, "undo the other terms")):
+        game = objective((*networks[:2], Wins()), distillation(l1=10, gan={"balance": balance}))
         game.modules["student"].head.conv.bias.data.fill_(-5)
         for phase in game.phases:
             phase.loss(batch, game.forward(batch, 0))
@@ -477,7 +473,7 @@ def test_a_winning_discriminator_is_reported_once(networks, batch):
 
 
 def test_a_discriminator_that_does_not_win_is_not_mentioned(networks, batch):
-    game = objective(networks, DistillationOptions(lambda_reconstruction=10, lambda_features=0))
+    game = objective(networks, distillation(l1=10, gan=1))
     for phase in game.phases:
         phase.loss(batch, game.forward(batch, 0))
     assert 0 < game.statistics()["adversarial/accuracy"] < 0.95

@@ -19,16 +19,15 @@ from gancompress.models.stylegan2 import StyleGan2Generator
 from gancompress.search import SearchSpace
 from gancompress.steps import Distill, Finetune, Work
 from gancompress.steps.distill import inheriting
-from gancompress.steps.distillation import Distillation, DistillationOptions
+from gancompress.steps.distillation import Distillation
 from gancompress.steps.students import FixedStudent, Student, SupernetStudent, tapped
 from gancompress.tasks import TASKS, LatentTask
 from gancompress.training import TrainingOptions
-from tests.steps.small_work import make_context
+from tests.steps.small_work import distillation, make_context
 
 TASK = LatentTask(latent_size=6)
 CONFIG = {"resolution": 16, "channel_max": 4, "latent_size": 6, "num_mapping_layers": 2}
 FAMILY = find_family("stylegan2").parse(CONFIG)
-OFF = {"lambda_gan": 0, "lambda_reconstruction": 0, "lambda_features": 0}
 
 
 def generator(seed: int) -> StyleGan2Generator:
@@ -44,7 +43,7 @@ def batch(size: int = 3) -> dict:
 
 def game(student: Student | nn.Module, teacher: nn.Module, task=TASK, taps=FAMILY.distillation_taps, **options):
     chosen = student if isinstance(student, Student) else FixedStudent(student)
-    weights = DistillationOptions(**{**OFF, **options})
+    weights = distillation(**options)
     example = torch.zeros(1, 6 + len(task.classes))
     return Distillation(task, teacher.eval(), chosen, nn.Identity(), weights, taps, example, FAMILY.image_taps)
 
@@ -66,25 +65,25 @@ def test_image_taps_return_what_is_drawn_up_to_each_resolution():
 
 def test_images_on_the_way_are_compared_at_every_resolution():
     teacher, student = generator(0), generator(1)
-    objective = game(student, teacher, drafts={"weight": 3})
-    loss = loss_of(objective, "drafts")
+    objective = game(student, teacher, multi_scale_rgb={"weight": 3})
+    loss = loss_of(objective, "multi_scale_rgb")
     torch.manual_seed(7)
     maps, latent = teacher.new_noise(3), batch()["input"]
     pairs = zip(student.images(latent, maps), teacher.images(latent, maps), strict=True)
     assert loss.item() == pytest.approx(3 * sum((x - y).abs().mean().item() for x, y in pairs), rel=1e-5)
     loss.backward()
     assert student.to_rgb[0].get_submodule("conv").weight.grad.abs().sum() > 0
-    own = game(student, teacher, drafts={"weight": 1, "taps": ["to_rgb.0"], "distance": "l2"})
+    own = game(student, teacher, multi_scale_rgb={"weight": 1, "taps": ["to_rgb.0"], "distance": "l2"})
     gap = (student.images(latent, maps)[0] - teacher.images(latent, maps)[0]).square().mean()
-    assert loss_of(own, "drafts").item() == pytest.approx(gap.item(), rel=1e-5)
+    assert loss_of(own, "multi_scale_rgb").item() == pytest.approx(gap.item(), rel=1e-5)
 
 
 def test_networks_without_images_on_the_way_are_told_so():
     network = build("sngan_32", {"ngf": 4, "latent_size": 6})
-    with pytest.raises(ConfigError, match="distillation: drafts got no feature maps, expected some; name modules"):
+    with pytest.raises(ConfigError, match="multi_scale_rgb got no feature maps, expected some; name modules"):
         Distillation(
             *(TASK, network, FixedStudent(network), nn.Identity()),
-            *(DistillationOptions(**OFF, drafts={"weight": 1}), (), torch.zeros(1, 6)),
+            *(distillation(multi_scale_rgb={"weight": 1}), (), torch.zeros(1, 6)),
         )
 
 
@@ -135,10 +134,10 @@ def test_a_supernet_moves_too_and_its_widest_network_is_its_teacher():
     student = SupernetStudent(
         copy.deepcopy(teacher), graph, SearchSpace.from_graph(graph, 2), 0, "sandwich", num_random=0
     )
-    objective = game(student, teacher, latent_directions={"weight": 1}, drafts={"weight": 1})
+    objective = game(student, teacher, latent_directions={"weight": 1}, multi_scale_rgb={"weight": 1})
     (phase,) = objective.phases
     widest, narrowest = (phase.loss(batch(), made) for made in objective.passes(batch(), 0))
-    assert {name: value.item() for name, value in widest.items()} == {"latent_directions": 0.0, "drafts": 0.0}
+    assert {name: value.item() for name, value in widest.items()} == {"latent_directions": 0.0, "multi_scale_rgb": 0.0}
     assert all(value.item() > 0 for value in narrowest.values())
 
 
@@ -157,7 +156,7 @@ def test_networks_without_styles_move_their_noise():
 
 def test_other_tasks_have_no_latents():
     network = build("resnet", {"ngf": 4, "num_blocks": 1})
-    options = DistillationOptions(**OFF, latent_directions={"weight": 1})
+    options = distillation(latent_directions={"weight": 1})
     with pytest.raises(ConfigError, match="latent_directions: got the task 'paired', expected 'latent'"):
         Distillation(
             *(TASKS["paired"], network, FixedStudent(network), nn.Identity(), options),
@@ -182,7 +181,7 @@ def mapping_of(network: Generator) -> dict[str, Tensor]:
 def test_a_fresh_student_with_the_mapping_network_of_its_teacher(tmp_path, fixed):
     """Copied at the beginning; after training it is still the same only where it is fixed."""
     context = replace(make_context(tmp_path, None), task=TASK)
-    options = DistillationOptions(**{**OFF, "lambda_reconstruction": 1}, fixed=fixed)
+    options = distillation(l1=1, fixed=fixed)
     step = Distill(
         initial="random", inherit=("mapping",), keep=0.5, multiple=1, distillation=options, training=training()
     )
@@ -210,6 +209,6 @@ def test_what_is_inherited_is_a_module_of_both():
 
 def test_what_is_fixed_is_a_module_of_the_student(tmp_path):
     context = replace(make_context(tmp_path, None), task=TASK)
-    options = DistillationOptions(**{**OFF, "lambda_reconstruction": 1}, fixed=["maping"])
+    options = distillation(l1=1, fixed=["maping"])
     with pytest.raises(ConfigError, match="fixed: got 'maping', expected a module of the student; did you mean 'mapp"):
         Finetune(distillation=options, training=training()).run(work(), context)

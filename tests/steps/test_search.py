@@ -263,7 +263,7 @@ def test_every_candidate_gets_the_same_noise(tmp_path):
 
 VERIFY = {
     "num_plans": 4,
-    "distillation": {"lambda_gan": 0, "lambda_features": 0},
+    "distillation": {"terms": [{"kind": "l1", "weight": 100}]},
     "training": {"num_images": 2, "batch_size": 1, "checkpoint_every": 1, "log_every": 1, "preview_every": 0},
 }
 

@@ -16,21 +16,21 @@ from gancompress.models.families import build, find_family
 from gancompress.models.noise import drawn_noise, kept_noise
 from gancompress.models.stylegan2 import StyleGan2Generator
 from gancompress.search import SearchSpace
-from gancompress.steps.distillation import Distillation, DistillationOptions
+from gancompress.steps.distillation import Distillation
 from gancompress.steps.evaluation import Evaluation
 from gancompress.steps.metric_options import MetricOptions
 from gancompress.steps.step import Context
 from gancompress.steps.students import FixedStudent, Student, SupernetStudent
 from gancompress.tasks import LatentTask
 from gancompress.training import Checkpoints, TrainingOptions, fit
-from tests.steps.small_work import Lines
+from tests.steps.small_work import Lines, distillation
 
 TASK = LatentTask(latent_size=6)
 CONFIG = {"resolution": 16, "channel_max": 4, "latent_size": 6, "num_mapping_layers": 2}
 TAPS = find_family("stylegan2").parse(CONFIG).distillation_taps
 COMPARING = {
-    "lambda_reconstruction": 1,
-    "lambda_features": 1,
+    "l1": 1,
+    "features": 1,
     "ssim": {"weight": 1},
     "relation": {"weight": 1, "patch_px": 8},
     "fsp": {"weight": 1},
@@ -54,7 +54,7 @@ def batch(start: int = 0, size: int = 2) -> dict:
 
 def game(student: Student, teacher: nn.Module, **options) -> Distillation:
     judge = build("stylegan2_discriminator", {"resolution": 16, "channel_max": 4})
-    weights = DistillationOptions(**{"lambda_gan": 0, "lambda_reconstruction": 0, "lambda_features": 0, **options})
+    weights = distillation(**options)
     return Distillation(TASK, teacher.eval(), student, judge, weights, TAPS, torch.zeros(1, 6))
 
 
@@ -73,13 +73,13 @@ def test_a_student_that_is_its_teacher_has_nothing_to_learn_from_it():
             nn.init.dirac_(adaptor.weight)
             nn.init.zeros_(adaptor.get_parameter("bias"))
     assert {name: value.item() for name, value in losses(objective).items()} == dict.fromkeys(
-        ("reconstruction", "features", "ssim", "relation", "fsp"), 0.0
+        ("l1", "features", "ssim", "relation", "fsp"), 0.0
     )
 
 
 def test_noise_is_drawn_for_each_batch_and_each_image():
     teacher = generator()
-    objective = game(FixedStudent(copy.deepcopy(teacher)), teacher, lambda_reconstruction=1)
+    objective = game(FixedStudent(copy.deepcopy(teacher)), teacher, l1=1)
     first, second = (objective.forward(batch(), 0) for _ in range(2))
     assert torch.equal(first.student.image, first.target)
     assert not torch.equal(first.target, second.target)
@@ -93,7 +93,7 @@ def test_every_network_of_a_supernet_gets_the_noise_of_the_teacher():
     wide = copy.deepcopy(teacher)
     graph = trace(build("stylegan2", CONFIG), (torch.zeros(1, 6),), multiple=1, minimum=1)
     student = SupernetStudent(wide, graph, SearchSpace.from_graph(graph, 2), 0, "sandwich", num_random=1)
-    objective = game(student, teacher, lambda_reconstruction=1)
+    objective = game(student, teacher, l1=1)
     state = torch.get_rng_state()
     made = [each.student.image for each in objective.passes(batch(), 0)]
     torch.set_rng_state(state)
@@ -125,14 +125,14 @@ def test_evaluation_and_previews_give_both_the_noise_that_the_teacher_holds(tmp_
     options = MetricOptions(batch_size=4)
     (psnr,) = Evaluation(options, ("psnr",), Context(*parts), "test", teacher).of(student)
     assert psnr.value == 100.0  # what equal images get
-    shown = game(FixedStudent(student), teacher, lambda_reconstruction=1).preview(batch(), {"student": student.eval()})
+    shown = game(FixedStudent(student), teacher, l1=1).preview(batch(), {"student": student.eval()})
     assert torch.equal(shown["student"], shown["teacher"])
 
 
 def train(directory: Path, **others) -> dict[str, Tensor]:
     teacher = generator()
     student = generator(1)
-    objective = game(FixedStudent(student), teacher, lambda_gan=1, **COMPARING)
+    objective = game(FixedStudent(student), teacher, gan=1, **COMPARING)
     options = TrainingOptions(num_images=16, batch_size=2, ema_half_life=8, checkpoint_every=2)
 
     def loader(start: int, size: int):

@@ -15,7 +15,7 @@ from gancompress.models.generator import Generator
 from gancompress.pipeline import Pipeline
 from gancompress.steps.slim import with_affine_norms
 
-IMAGES = {"gan": "hinge", "lambda_reconstruction": 50, "lambda_features": 0}
+IMAGES = {"terms": [{"kind": "l1", "weight": 50}, {"kind": "gan"}]}
 TRAINING = {"num_images": 80, "batch_size": 4, "checkpoint_every": 16, "log_every": 16}
 SLIM = {
     "kind": "slim",
@@ -110,8 +110,8 @@ def test_without_a_budget_what_is_removed_last_changes_no_image(tmp_path, penalt
 def test_a_changed_network_of_the_loss_is_another_step(tmp_path):
     file = tmp_path / "net.ts.pt"
     file.write_bytes(b"one")
-    perceptual = {"weight": 1, "network": str(file), "content": [1], "style": [0]}
-    given = job(tmp_path, FAMILIES["affine norms"], {**SLIM, "distillation": {**IMAGES, "perceptual": perceptual}})
+    perceptual = {"kind": "perceptual", "network": str(file), "content": [1], "style": [0]}
+    given = job(tmp_path, FAMILIES["affine norms"], {**SLIM, "distillation": {"terms": ["l1", perceptual]}})
 
     def directory() -> Path:
         return Pipeline(given, tmp_path / "run", lambda _: None).outlook()[0].directory
@@ -147,16 +147,16 @@ MISTAKES = {
         "training.ema_half_life: expected none, because scales",
     ),
     "maps": (
-        {"distillation": {"lambda_features": 1}},
+        {"distillation": {"terms": ["l1", "features"]}},
         {},
         ConfigError,
         "got the term 'features', expected none on feature maps",
     ),
     "a negative weight of the distillation": (
-        {"distillation": {"perceptual": {"weight": -1}}},
+        {"distillation": {"terms": [{"kind": "perceptual", "weight": -1}]}},
         {},
         ConfigError,
-        r"perceptual\.weight: got -1, expected .*greater than or equal to 0",
+        r"weight: got -1, expected .*greater than or equal to 0",
     ),
     "no group to prune": (
         {"minimum": 64},

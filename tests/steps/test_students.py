@@ -21,9 +21,10 @@ from gancompress.steps.distillation import Distillation, DistillationOptions
 from gancompress.steps.students import SupernetStudent, tapped
 from gancompress.tasks import TASKS
 from gancompress.training import Checkpoints, TrainingOptions, fit
+from tests.steps.small_work import distillation
 
 TAPS = ("down.1", "blocks.1")
-OPTIONS = DistillationOptions(lambda_gan=2, gan_balance=None, lambda_reconstruction=10, lambda_features=3)
+OPTIONS = distillation(l1=10, features=3, gan={"weight": 2, "balance": None})
 
 
 def images(seed: int, size: int = 2) -> dict[str, torch.Tensor]:
@@ -151,7 +152,7 @@ def test_the_gradients_of_a_sandwich_are_means_over_its_networks(graph, in_place
 
 
 def test_in_place_the_widest_learns_from_the_truth_and_the_others_from_the_widest(graph):
-    only = DistillationOptions(lambda_gan=0, lambda_reconstruction=1, lambda_features=0)
+    only = distillation(l1=1)
     objective = game(graph, only, sampling="sandwich", num_random=1, in_place=True)
     batch = images(1)
     widest, *others = objective.passes(batch, 8)
@@ -243,7 +244,7 @@ def test_options_that_have_no_widest_network_are_refused():
         Supernet(
             sampling="sandwich",
             in_place_distillation=True,
-            distillation=DistillationOptions(lambda_reconstruction=0),
+            distillation=distillation(features=1, gan=1),
         )
     assert Supernet().sampling == "random"
 

@@ -14,15 +14,15 @@ from gancompress.errors import ConfigError
 from gancompress.models.families import build
 from gancompress.models.stylegan2 import StyleGan2Generator
 from gancompress.steps import Finetune
-from gancompress.steps.distillation import DistillationOptions
 from gancompress.steps.students import FixedStudent
 from gancompress.steps.stylegan2 import StyleGan2Distillation
 from gancompress.tasks import StyleGan2Options
 from gancompress.training import OptimizerOptions, TrainingOptions
+from tests.steps.small_work import distillation
 from tests.tasks.game import BATCH, SIZE, TASK, batch, trained
 from tests.training.toy import Log
 
-PLAIN = {"gan": "vanilla", "gan_balance": None, "lambda_reconstruction": 3, "lambda_features": 0, "real": "target"}
+PLAIN = {"l1": 3, "gan": {"form": "vanilla", "balance": None, "real": "target"}}
 
 
 def generator(seed: int) -> StyleGan2Generator:
@@ -34,7 +34,7 @@ def generator(seed: int) -> StyleGan2Generator:
 
 def objective(student: nn.Module | None = None, game: dict | None = None, **options) -> StyleGan2Distillation:
     teacher, judge = generator(0).eval(), build("stylegan2_discriminator", SIZE)
-    weights, student = DistillationOptions(**{**PLAIN, **options}), student or generator(1)
+    weights, student = distillation(**{**PLAIN, **options}), student or generator(1)
     parts = (TASK, teacher, FixedStudent(student), judge, weights, (), torch.zeros(1, 6))
     return StyleGan2Distillation(StyleGan2Options(**game or {}), BATCH, *parts)
 
@@ -56,7 +56,7 @@ def test_terms():
     terms = phases["generator"].loss(given, made)
     assert terms["gan"].item() == pytest.approx(F.softplus(-fake).mean().item())
     gap = (made.student.image - made.teacher.image).abs().mean()
-    assert terms["reconstruction"].item() == pytest.approx(3 * gap.item())
+    assert terms["l1"].item() == pytest.approx(3 * gap.item())
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
@@ -113,9 +113,9 @@ def test_optimizers_follow_the_regularisers():
 
 
 def test_without_a_discriminator_the_path_length_is_left():
-    made_of = objective(lambda_gan=0)
+    made_of = objective(gan=0)
     assert [phase.name for phase in made_of.phases] == ["generator", "generator_path"]
-    assert set(made_of.phases[0].loss(batch(), made_of.forward(batch(), 0))) == {"reconstruction"}
+    assert set(made_of.phases[0].loss(batch(), made_of.forward(batch(), 0))) == {"l1"}
 
 
 def train(directory: Path, log: Log | None = None, **others) -> dict[str, Tensor]:
@@ -126,7 +126,7 @@ def train(directory: Path, log: Log | None = None, **others) -> dict[str, Tensor
 def test_stopping_and_resuming_changes_no_bit(tmp_path):
     log = Log()
     straight = train(tmp_path / "a", log)
-    assert {"discriminator_r1/r1", "generator_path/path_length", "generator/reconstruction"} <= log.lines[0][1].keys()
+    assert {"discriminator_r1/r1", "generator_path/path_length", "generator/l1"} <= log.lines[0][1].keys()
     steps = iter(range(1, 100))
     stopped = train(tmp_path / "b", stop=lambda: next(steps) == 3)
     resumed = train(tmp_path / "b")
@@ -137,7 +137,7 @@ def test_stopping_and_resuming_changes_no_bit(tmp_path):
 def test_what_does_not_fit_the_game():
     with pytest.raises(ConfigError, match="stylegan2: got a SnganGenerator as student, expected a StyleGAN2; leave"):
         objective(build("sngan_32", {"ngf": 4, "latent_size": 6}))
-    with pytest.raises(ConfigError, match="stylegan2: got feature_matching, expected none"):
+    with pytest.raises(ConfigError, match="stylegan2: got a term on maps of the discriminator, expected none"):
         objective(feature_matching={"weight": 1})
     step = Finetune(stylegan2=StyleGan2Options(), training=TrainingOptions(batch_size=4, micro_batches=2))
     with pytest.raises(ConfigError, match="finetune: training: got micro_batches 2, expected 1 for a StyleGAN2"):

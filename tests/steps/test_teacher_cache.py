@@ -12,11 +12,10 @@ from torch import Tensor
 from gancompress.data import parse_data
 from gancompress.errors import ConfigError
 from gancompress.steps import Distill, Slim
-from gancompress.steps.distillation import DistillationOptions
 from gancompress.steps.teacher_cache import TeacherCache, TeacherCacheOptions, digests, open_teacher_cache
 from gancompress.tasks import TASKS, LatentTask
 from gancompress.training import TrainingOptions
-from tests.steps.small_work import make_context, make_work
+from tests.steps.small_work import distillation, make_context, make_work
 
 GIB = 2**30
 OFF = TeacherCacheOptions(memory_gib=0)
@@ -151,7 +150,6 @@ def test_slimming_takes_kept_outputs(tmp_path, monkeypatch):
     get = TeacherCache.get
     monkeypatch.setattr(TeacherCache, "get", lambda *given: (asked.append(1), get(*given))[1])
     training = TrainingOptions(num_images=4, batch_size=2, preview_every=0)
-    distillation = DistillationOptions(lambda_gan=0, lambda_features=0, reconstruct="teacher")
-    step = Slim(distillation=distillation, training=training, steer=False, penalty=0)
+    step = Slim(distillation=distillation(l1=100, reconstruct="teacher"), training=training, steer=False, penalty=0)
     step.run(make_work(), make_context(tmp_path, None))
     assert len(asked) == 2

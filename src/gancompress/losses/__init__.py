@@ -1,53 +1,84 @@
-"""Losses: small pure pieces, one file per idea. All are means over the batch, so they do not grow with its size."""
+"""Losses: small pure pieces, one file per idea. All are means over the batch, so they do not grow with its size.
 
-from gancompress.losses.adversarial import ADVERSARIAL, AdversarialLoss
+A loss term has its formula, its options and its registration in one file; see `gancompress.losses.term`.
+"""
+
+from gancompress.losses.adversarial import ADVERSARIAL, Adversarial, AdversarialLoss, GanForm
 from gancompress.losses.balance import Balance, balance_gradients
-from gancompress.losses.distillation import (
-    ChannelDistillation,
-    FeatureDistillation,
-    FlowDistillation,
-    angle_relation,
-    distance_relation,
-    fsp_loss,
-    image_items,
-    kernel_alignment_loss,
-    latent_direction_loss,
-    relation_loss,
-)
-from gancompress.losses.feature_matching import feature_matching
+from gancompress.losses.channels import ChannelDistillation, Channels
+from gancompress.losses.feature_matching import FeatureMatching, feature_matching
+from gancompress.losses.features import FeatureDistillation, Features, elastic_conv1x1
+from gancompress.losses.fsp import FlowDistillation, Fsp, fsp_loss, fsp_matrix
+from gancompress.losses.function import Function
+from gancompress.losses.kernel_alignment import KernelAlignment, kernel_alignment, kernel_alignment_loss
+from gancompress.losses.latent_directions import LatentDirections, latent_direction_loss
+from gancompress.losses.lpips import Lpips
+from gancompress.losses.multi_scale_rgb import MultiScaleRgb
 from gancompress.losses.perceptual import (
     PERCEPTUAL,
+    Perceptual,
     PerceptualLoss,
     PerceptualOptions,
     PerceptualSettings,
     load_perceptual_loss,
 )
-from gancompress.losses.reconstruction import RECONSTRUCTIONS, find_reconstruction
-from gancompress.losses.ssim import ssim_loss
-from gancompress.losses.tv import total_variation
+from gancompress.losses.reconstruction import L1, L2, RECONSTRUCTIONS, SmoothL1, find_reconstruction
+from gancompress.losses.relation import Relation, angle_relation, distance_relation, image_items, relation_loss
+from gancompress.losses.ssim import Ssim, ssim_loss
+from gancompress.losses.term import TERMS, AnyTerm, Comparison, Networks, Term, TermOptions, Weight, register_term
+from gancompress.losses.total_variation import TotalVariation, total_variation
 
 __all__ = [
     "ADVERSARIAL",
+    "L1",
+    "L2",
     "PERCEPTUAL",
     "RECONSTRUCTIONS",
+    "TERMS",
+    "Adversarial",
     "AdversarialLoss",
+    "AnyTerm",
     "Balance",
     "ChannelDistillation",
+    "Channels",
+    "Comparison",
     "FeatureDistillation",
+    "FeatureMatching",
+    "Features",
     "FlowDistillation",
+    "Fsp",
+    "Function",
+    "GanForm",
+    "KernelAlignment",
+    "LatentDirections",
+    "Lpips",
+    "MultiScaleRgb",
+    "Networks",
+    "Perceptual",
     "PerceptualLoss",
     "PerceptualOptions",
     "PerceptualSettings",
+    "Relation",
+    "SmoothL1",
+    "Ssim",
+    "Term",
+    "TermOptions",
+    "TotalVariation",
+    "Weight",
     "angle_relation",
     "balance_gradients",
     "distance_relation",
+    "elastic_conv1x1",
     "feature_matching",
     "find_reconstruction",
     "fsp_loss",
+    "fsp_matrix",
     "image_items",
+    "kernel_alignment",
     "kernel_alignment_loss",
     "latent_direction_loss",
     "load_perceptual_loss",
+    "register_term",
     "relation_loss",
     "ssim_loss",
     "total_variation",

@@ -1,26 +1,32 @@
-"""What a generator and a discriminator play against each other."""
+"""Adversarial losses of a generator and its discriminator."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
 from gancompress.errors import ConfigError, nearest
+from gancompress.losses.term import Networks, Term, TermOptions, register_term
 from gancompress.models.trunks.precision import full_precision
 
 Logits = Tensor | Sequence[Tensor] | Sequence[Sequence[Tensor]]
 """One map of logits, one per scale, or the feature maps of each scale with its logits last."""
 
-Term = Callable[[Tensor], Tensor]
+Formula = Callable[[Tensor], Tensor]
+
+GanForm = Literal["hinge", "lsgan", "vanilla", "wgan"]
+"""Forms of the adversarial loss, by their names in `ADVERSARIAL`."""
 
 
 @dataclass(frozen=True)
-class Game:
-    """The terms of one adversarial loss, each from a map of logits of any shape to a scalar.
+class Formulas:
+    """The formulas of one adversarial loss, each from a map of logits of any shape to a scalar.
 
     Attributes:
         on_real: Discriminator loss on real logits.
@@ -29,9 +35,9 @@ class Game:
         boundary: The logit above which an image is taken for real; None where logits have no such value.
     """
 
-    on_real: Term
-    on_fake: Term
-    for_generator: Term
+    on_real: Formula
+    on_fake: Formula
+    for_generator: Formula
     boundary: float | None = 0.0
 
 
@@ -39,19 +45,19 @@ def _minus_mean(logits: Tensor) -> Tensor:
     return -logits.mean()
 
 
-HINGE = Game(lambda x: (1 - x).relu().mean(), lambda x: (1 + x).relu().mean(), _minus_mean)
+HINGE = Formulas(lambda x: (1 - x).relu().mean(), lambda x: (1 + x).relu().mean(), _minus_mean)
 """Lim and Ye, Geometric GAN, 2017, eq. 18-20; Miyato et al., Spectral Normalization, ICLR 2018, eq. 16-17."""
 
-LSGAN = Game(lambda x: (x - 1).square().mean(), lambda x: x.square().mean(), lambda x: (x - 1).square().mean(), 0.5)
+LSGAN = Formulas(lambda x: (x - 1).square().mean(), lambda x: x.square().mean(), lambda x: (x - 1).square().mean(), 0.5)
 """Mao et al., Least Squares GAN, ICCV 2017, eq. 9 (labels 1 and 0), without the factors 1/2."""
 
-VANILLA = Game(lambda x: F.softplus(-x).mean(), lambda x: F.softplus(x).mean(), lambda x: F.softplus(-x).mean())
+VANILLA = Formulas(lambda x: F.softplus(-x).mean(), lambda x: F.softplus(x).mean(), lambda x: F.softplus(-x).mean())
 """Goodfellow et al., GAN, NeurIPS 2014, eq. 1, with the non-saturating generator loss of section 3."""
 
-WGAN = Game(_minus_mean, lambda x: x.mean(), _minus_mean, None)
+WGAN = Formulas(_minus_mean, lambda x: x.mean(), _minus_mean, None)
 """Arjovsky et al., Wasserstein GAN, ICML 2017, eq. 2-3; the caller keeps the critic Lipschitz."""
 
-ADVERSARIAL: dict[str, Game] = {"hinge": HINGE, "lsgan": LSGAN, "vanilla": VANILLA, "wgan": WGAN}
+ADVERSARIAL: dict[str, Formulas] = {"hinge": HINGE, "lsgan": LSGAN, "vanilla": VANILLA, "wgan": WGAN}
 
 
 class AdversarialLoss:
@@ -69,28 +75,28 @@ class AdversarialLoss:
         if name not in ADVERSARIAL:
             raise ConfigError(f"adversarial loss: got '{name}', expected a known one; {nearest(name, ADVERSARIAL)}")
         self.name = name
-        self.game = ADVERSARIAL[name]
+        self.formulas = ADVERSARIAL[name]
 
     def on_real(self, logits: Logits) -> Tensor:
-        """What the discriminator pays for its logits of real images."""
-        return self._over_scales(self.game.on_real, logits)
+        """Return the discriminator's loss on real logits."""
+        return self._over_scales(self.formulas.on_real, logits)
 
     def on_fake(self, logits: Logits) -> Tensor:
-        """What the discriminator pays for its logits of generated images."""
-        return self._over_scales(self.game.on_fake, logits)
+        """Return the discriminator's loss on fake logits."""
+        return self._over_scales(self.formulas.on_fake, logits)
 
     def discriminator(self, real: Logits, fake: Logits) -> Tensor:
-        """The discriminator's loss: the sum of both. CycleGAN and pix2pix halve it, SPADE does not."""
+        """Return the discriminator's loss, the sum of both. CycleGAN and pix2pix halve it, SPADE does not."""
         return self.on_real(real) + self.on_fake(fake)
 
     def generator(self, fake: Logits) -> Tensor:
-        """What the generator pays for the discriminator's logits of its images."""
-        return self._over_scales(self.game.for_generator, fake)
+        """Return the generator's loss on fake logits."""
+        return self._over_scales(self.formulas.for_generator, fake)
 
     @torch.no_grad()
     def accuracy(self, real: Logits, fake: Logits) -> Tensor | None:
         """Return the share of logits on the right side, a scalar in [0, 1]; None for losses without two sides."""
-        boundary = self.game.boundary
+        boundary = self.formulas.boundary
         if boundary is None:
             return None
         right = [
@@ -99,11 +105,37 @@ class AdversarialLoss:
         ]
         return torch.stack(right).mean()
 
-    def _over_scales(self, term: Term, logits: Logits) -> Tensor:
-        term = full_precision(term)
+    def _over_scales(self, formula: Formula, logits: Logits) -> Tensor:
+        formula = full_precision(formula)
         if isinstance(logits, Tensor):
-            return term(logits)
+            return formula(logits)
         if not logits:
             raise ConfigError("adversarial loss: got no logits, expected at least one map; check the discriminator")
-        terms = torch.stack([term(scale if isinstance(scale, Tensor) else scale[-1]) for scale in logits])
+        terms = torch.stack([formula(scale if isinstance(scale, Tensor) else scale[-1]) for scale in logits])
         return terms.mean()
+
+
+@register_term
+class Adversarial(TermOptions):
+    """Adversarial loss against a discriminator that learns beside the student.
+
+    Attributes:
+        form: Form of the loss.
+        balance: Bound of the gradient's norm at the student's image, as a fraction of that of the other terms; the
+            weight is lowered while the gradient is larger. None leaves the weight unchanged: a discriminator that wins
+            then undoes what the other terms build.
+        real: Images that the discriminator takes for real: the data's (``target``), the teacher's (``teacher``), both,
+            half each, or the data's if it has some and else the teacher's (``auto``).
+    """
+
+    kind = "gan"
+    compares = "logits"
+
+    form: GanForm = "hinge"
+    balance: Annotated[float, Field(gt=0)] | None = 0.1
+    real: Literal["auto", "target", "teacher", "both"] = "auto"
+
+    def build(self, networks: Networks) -> Term:
+        """Return the generator's loss."""
+        loss = AdversarialLoss(self.form)
+        return Term(lambda c: loss.generator(c.logits))

@@ -1,4 +1,4 @@
-"""The generated image should move the discriminator's layers as the real one does."""
+"""Feature matching: distance of the discriminator's feature maps for the generated and the real image."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gancompress.errors import ConfigError
 from gancompress.losses.reconstruction import l1
+from gancompress.losses.term import Networks, Term, TermOptions, register_term
 
 
 def feature_matching(fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[Tensor]]) -> Tensor:
@@ -26,7 +27,7 @@ def feature_matching(fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[T
     if not (_are_maps(fake) and _are_maps(real)):
         raise ConfigError(
             "feature matching: got a discriminator that returns logits alone, expected one that returns the feature "
-            "maps of each of its scales; take multiscale_patchgan, or leave feature matching out (weight 0)"
+            "maps of each of its scales; take multiscale_patchgan, or leave feature matching out"
         )
     if not fake or [len(maps) for maps in fake] != [len(maps) for maps in real]:
         raise ConfigError(
@@ -40,6 +41,18 @@ def feature_matching(fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[T
     return torch.stack(per_scale).mean()
 
 
-def _are_maps(judged: object) -> bool:
-    """Whether these are the feature maps of each scale, and not logits."""
-    return isinstance(judged, Sequence) and all(isinstance(scale, Sequence) for scale in judged)
+def _are_maps(output: object) -> bool:
+    """Return whether these are the feature maps of each scale, and not logits."""
+    return isinstance(output, Sequence) and all(isinstance(scale, Sequence) for scale in output)
+
+
+@register_term
+class FeatureMatching(TermOptions):
+    """L1 between the discriminator's feature maps for the student's image and for the real one."""
+
+    kind = "feature_matching"
+    compares = "discriminator_maps"
+
+    def build(self, networks: Networks) -> Term:
+        """Return `feature_matching`."""
+        return Term(lambda c: feature_matching(c.logits, c.real_logits))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from gancompress.errors import ConfigError, nearest
 from gancompress.losses.reconstruction import find_reconstruction
+from gancompress.losses.term import Networks, Term, TermOptions, register_term
 from gancompress.models.trunks import freeze, load_trunk
 from gancompress.models.trunks.precision import full_precision
 from gancompress.options import Options, as_tuple
@@ -219,3 +220,19 @@ def load_perceptual_loss(settings: PerceptualSettings | str, weights: str | Path
     brings_its_own = settings.taps is None
     trunk = load_trunk(settings.trunk, settings.taps, normalize=brings_its_own or settings.normalize, weights=weights)
     return PerceptualLoss(trunk, settings)
+
+
+@register_term
+class Perceptual(TermOptions, PerceptualOptions):
+    """Content and style of the student's image and the target over a trained network."""
+
+    kind = "perceptual"
+
+    def build(self, networks: Networks) -> Term:
+        """Load the network and try it on an image, so that training does not fail later."""
+        if networks.image.shape[1] != 3:
+            raise ConfigError(f"perceptual: got images of {networks.image.shape[1]} channels, expected 3; leave it out")
+        loss = self.load()
+        with torch.no_grad():
+            loss.features(networks.image)
+        return Term(lambda c: loss(*c.of_content), frozen=loss)

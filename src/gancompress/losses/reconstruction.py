@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar, Literal
 
 from torch import Tensor
 from torch.nn import functional as F
 
 from gancompress.errors import ConfigError, nearest
 from gancompress.losses.shapes import check_same_shape
+from gancompress.losses.term import Networks, Term, TermOptions, register_term
 from gancompress.models.trunks.precision import full_precision
 
 Reconstruction = Callable[[Tensor, Tensor], Tensor]
 """Takes images and targets of one shape; returns the mean over all their elements."""
+
+Distance = Literal["l1", "l2", "smooth_l1"]
+"""Pixel distances, by their names in `RECONSTRUCTIONS`."""
 
 
 @full_precision
@@ -40,7 +45,7 @@ RECONSTRUCTIONS: dict[str, Reconstruction] = {"l1": l1, "l2": l2, "smooth_l1": s
 
 
 def find_reconstruction(name: str) -> Reconstruction:
-    """The distance of this name. With the teacher's output as target it is output distillation.
+    """Return the distance of this name. With the teacher's output as target it is output distillation.
 
     Raises:
         ConfigError: There is none; the message ends with the nearest name.
@@ -48,3 +53,35 @@ def find_reconstruction(name: str) -> Reconstruction:
     if name not in RECONSTRUCTIONS:
         raise ConfigError(f"reconstruction: got '{name}', expected a known one; {nearest(name, RECONSTRUCTIONS)}")
     return RECONSTRUCTIONS[name]
+
+
+class _PixelDistance(TermOptions):
+    """A pixel distance of the student's image from the target; pixels outside of the content count as equal."""
+
+    distance: ClassVar[Distance]
+
+    def build(self, networks: Networks) -> Term:
+        """Return the distance."""
+        distance = RECONSTRUCTIONS[self.distance]
+        return Term(lambda c: distance(*c.of_content))
+
+
+@register_term
+class L1(_PixelDistance):
+    """Mean absolute difference of the pixels."""
+
+    kind = distance = "l1"
+
+
+@register_term
+class L2(_PixelDistance):
+    """Mean squared difference of the pixels."""
+
+    kind = distance = "l2"
+
+
+@register_term
+class SmoothL1(_PixelDistance):
+    """Mean Huber loss of the pixels."""
+
+    kind = distance = "smooth_l1"

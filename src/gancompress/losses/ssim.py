@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from gancompress.losses.term import Networks, Term, TermOptions, register_term
 from gancompress.models.trunks import ssim
 
 
@@ -20,3 +21,14 @@ def ssim_loss(images: Tensor, targets: Tensor) -> Tensor:
     Source: Ren et al., OMGD, ICCV 2021, eq. 3; Wang et al., IEEE TIP 2004.
     """
     return 1 - ssim((images + 1) / 2, (targets + 1) / 2).mean()
+
+
+@register_term
+class Ssim(TermOptions):
+    """Structural dissimilarity of the student's image and the target, 1 - SSIM."""
+
+    kind = "ssim"
+
+    def build(self, networks: Networks) -> Term:
+        """Return `ssim_loss`."""
+        return Term(lambda c: ssim_loss(c.image, c.target))

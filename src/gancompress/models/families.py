@@ -31,8 +31,8 @@ from gancompress.models.architecture import Architecture, ClassArchitecture
 from gancompress.models.config import FamilyConfig
 from gancompress.models.family import FAMILIES, Family, Role
 from gancompress.models.image_format import STANDARD, Images
-from gancompress.models.import_path import import_object
 from gancompress.models.layout import Layout
+from gancompress.registry import import_object
 
 ENTRY_POINTS = "gancompress.families"
 """Group of the entry points of other packages: each names a module or object whose import registers families."""

@@ -37,8 +37,8 @@ class AdversarialMonitor:
         self._was_said = True
         line = f"the discriminator wins: it is right about {100 * means['accuracy']:.0f} % of its logits"
         if "ratio" not in means:
-            return [f"{line}; gan_balance is not in force, so its gradient can undo the other terms"]
+            return [f"{line}; the term's balance is not in force, so its gradient can undo the other terms"]
         return [
             f"{line}; its gradient is {means['ratio']:.3g} times that of the other terms, "
-            f"so gan_balance multiplies its weight by {means['factor']:.2g}"
+            f"so its balance multiplies its weight by {means['factor']:.2g}"
         ]

@@ -40,7 +40,7 @@ class Learning(Step):
     """What steps that train a student have in common.
 
     Attributes:
-        distillation: Weights of the terms.
+        distillation: The terms.
         inherit_discriminator: Start from the newest discriminator of the work, not from a fresh one.
         discriminator: The discriminator to begin with where none is inherited.
         training: How long and how.
@@ -61,7 +61,7 @@ class Learning(Step):
         """
         teacher = work.teacher.build()
         check_content(self.distillation.content, teacher, context)
-        if not self.distillation.lambda_gan:
+        if self.distillation.adversarial is None:
             return teacher, None, None
         discriminator = work.discriminator if self.inherit_discriminator else None
         if discriminator is None:
@@ -89,6 +89,8 @@ class Learning(Step):
         objective = self.objective(
             context.task, teacher, student, discriminator, self.distillation, taps, context.example(), image_taps
         )
+        for line in objective.notes:
+            context.log.said(line)
         self.fit(objective, context)
         recalibrate(student.module, Calibration(context))
         return trained_discriminator(given, discriminator) or work.discriminator
@@ -99,7 +101,7 @@ class Learning(Step):
         Automatic ones are logged, and so is that there are none.
         """
         architecture = teacher.architecture
-        compares_maps = any(term.compares == "maps" for term in self.distillation.terms.values())
+        compares_maps = any(term.compares == "maps" for term in self.distillation.weighted.values())
         if self.distillation.taps or architecture.distillation_taps or not compares_maps:
             return architecture.distillation_taps
         known = dict(student.named_modules())

@@ -9,125 +9,104 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, model_validator
 from torch import Tensor, nn
 
 from gancompress.errors import ConfigError, nearest
-from gancompress.losses import AdversarialLoss, balance_gradients
+from gancompress.losses import (
+    L1,
+    Adversarial,
+    AdversarialLoss,
+    AnyTerm,
+    Comparison,
+    Features,
+    Networks,
+    Term,
+    TermOptions,
+    balance_gradients,
+)
+from gancompress.losses.term import Maps, Paths, named
 from gancompress.models.content_masks import AnyMask, NoMask
 from gancompress.models.noise import AddsNoise, drawn_noise, kept_noise
 from gancompress.options import Options, as_tuple
 from gancompress.steps.adversarial_monitor import AdversarialMonitor
 from gancompress.steps.content import Content
 from gancompress.steps.directions import LatentDirections
+from gancompress.steps.old_terms import respelled
 from gancompress.steps.students import Running, Student, tapped
 from gancompress.steps.teacher_cache import TeacherCache
-from gancompress.steps.terms import (
-    ChannelTerm,
-    Comparison,
-    Distance,
-    DraftTerm,
-    FeatureMatchingTerm,
-    FeatureTerm,
-    FlowTerm,
-    KernelAlignmentTerm,
-    LatentDirectionTerm,
-    LpipsTerm,
-    Maps,
-    Networks,
-    PerceptualTerm,
-    ReconstructionTerm,
-    RelationTerm,
-    SsimTerm,
-    Term,
-    TermOptions,
-    TotalVariationTerm,
-)
 from gancompress.tasks.gaugan import in_one_batch
-from gancompress.tasks.task import GanMode, Task, Weight
+from gancompress.tasks.task import Task
 from gancompress.training import Batch, Losses, Objective, Phase, TrainingOptions
+
+DEFAULT_TERMS = (L1(100), Features(1), Adversarial(1))
+"""Terms of a student by default; of these alone, one on feature maps is left out if there are no maps."""
 
 
 class DistillationOptions(Options):
-    """The terms of a student's loss, by name; a term of weight 0 is not computed.
+    """Loss terms of a student, and what they compare.
 
     Attributes:
-        gan: Form of the adversarial loss.
-        lambda_gan: Its weight.
-        gan_balance: Bound of the adversarial term's gradient at the student's image, as a fraction of the gradient of
-            the terms that compare images; the weight is lowered while the gradient is larger. None leaves the weight
-            as it is: a discriminator that wins then undoes what the other terms build.
-        real: What the discriminator takes for real: the data's images (``target``), the teacher's (``teacher``),
-            both, half each, or the data's where it has some and else the teacher's (``auto``).
-        reconstruction: Form of the reconstruction loss.
-        lambda_reconstruction: Its weight.
-        reconstruct: What the student's images are compared with, in every term that compares images: the truth where
-            there are pairs and else the teacher's image (``auto``), or always the teacher's image (``teacher``), so
-            that no truth is needed.
-        lambda_features: Weight of the distance to the teacher's feature maps; without taps it is left out.
-        taps: Paths of the modules whose maps are compared; the family's own where empty.
-        drafts: Distance of the images that generators draw on the way, one for each resolution of a StyleGAN2.
-        ssim: Structural dissimilarity of the images.
-        perceptual: Content and style of the images over a trained network.
-        lpips: LPIPS of the images, or the same over another trained network.
-        content: Where the content is: what the reconstruction and the perceptual terms (``perceptual``, ``lpips``)
-            see of both images. It is found in the teacher's image.
-        feature_matching: The discriminator's feature maps of the student's image and of the real one.
-        relation: Relations among the parts of an image.
-        total_variation: Of the student's images.
-        channels: Global averages of the maps' channels.
-        kernel_alignment: What the maps tell of the images of a batch.
-        fsp: Flow from map to map.
-        latent_directions: What changes in the maps when latents move.
-        fixed: Paths of modules of the student whose weights stay as they are, such as ``mapping``.
+        terms: The terms with their weights; a term of weight 0 is not computed.
+        reconstruct: Target of every term that compares images: the truth where there are pairs and else the teacher's
+            image (``auto``), or always the teacher's image (``teacher``), so that no truth is needed.
+        taps: Paths of the modules whose feature maps are compared; those of the architecture by default.
+        content: Mask of the content, found in the teacher's image: pixel distances, ``perceptual`` and ``lpips``
+            compare the two images there.
+        fixed: Paths of modules of the student whose weights do not change, such as ``mapping``.
     """
 
-    gan: GanMode = "hinge"
-    lambda_gan: Weight = 1.0
-    gan_balance: Annotated[float, Field(gt=0)] | None = 0.1
-    real: Literal["auto", "target", "teacher", "both"] = "auto"
-    reconstruction: Distance = "l1"
-    lambda_reconstruction: Weight = 100.0
+    terms: Annotated[tuple[AnyTerm, ...], BeforeValidator(as_tuple)] = DEFAULT_TERMS
     reconstruct: Literal["auto", "teacher"] = "auto"
-    lambda_features: Weight = 1.0
-    taps: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
-    drafts: DraftTerm = DraftTerm()
-    ssim: SsimTerm = SsimTerm()
-    perceptual: PerceptualTerm = PerceptualTerm()
-    lpips: LpipsTerm = LpipsTerm()
+    taps: Paths = ()
     content: AnyMask = NoMask()
-    feature_matching: FeatureMatchingTerm = FeatureMatchingTerm()
-    relation: RelationTerm = RelationTerm()
-    total_variation: TotalVariationTerm = TotalVariationTerm()
-    channels: ChannelTerm = ChannelTerm()
-    kernel_alignment: KernelAlignmentTerm = KernelAlignmentTerm()
-    fsp: FlowTerm = FlowTerm()
-    latent_directions: LatentDirectionTerm = LatentDirectionTerm()
-    fixed: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
+    fixed: Paths = ()
 
     @property
-    def terms(self) -> dict[str, TermOptions]:
-        """The terms that count, by name, but for the adversarial one."""
-        terms = {
-            "reconstruction": ReconstructionTerm(weight=self.lambda_reconstruction, distance=self.reconstruction),
-            "features": FeatureTerm(weight=self.lambda_features),
-            **{name: value for name, value in self if isinstance(value, TermOptions)},
-        }
-        return {name: term for name, term in terms.items() if term.weight}
+    def weighted(self) -> dict[str, TermOptions]:
+        """The terms with a weight, by name."""
+        return named(self.terms)
+
+    @property
+    def adversarial(self) -> Adversarial | None:
+        """The adversarial term; None without a discriminator."""
+        return next((term for term in self.weighted.values() if isinstance(term, Adversarial)), None)
 
     @property
     def compares_images(self) -> bool:
         """Whether some term compares the student's image with another one."""
-        return any(term.compares == "images" for term in self.terms.values())
+        return any(term.compares == "images" for term in self.weighted.values())
+
+    @property
+    def compares_discriminator_maps(self) -> bool:
+        """Whether some term compares the discriminator's maps of the student's image with those of the real one."""
+        return any(term.compares == "discriminator_maps" for term in self.weighted.values())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _not_in_the_old_spelling(cls, options: Any) -> Any:
+        line = respelled(options) if isinstance(options, Mapping) else None
+        if line is not None:
+            raise ValueError(line)
+        return options
 
     @model_validator(mode="after")
-    def _has_a_term(self) -> DistillationOptions:
-        if not self.lambda_gan and not self.terms:
-            raise ValueError("got weight 0 for every term, expected one above 0, such as lambda_reconstruction: 100")
-        if not self.lambda_gan and self.feature_matching.weight:
+    def _terms_fit(self) -> DistillationOptions:
+        terms = self.weighted
+        if not terms:
+            raise ValueError("terms: got none with a weight above 0, expected one, such as {kind: l1, weight: 100}")
+        adversarial = [name for name, term in terms.items() if isinstance(term, Adversarial)]
+        if len(adversarial) > 1:
+            raise ValueError(f"terms: got {' and '.join(adversarial)}, expected one adversarial term; leave one out")
+        wanting = [name for name, term in terms.items() if term.compares in ("logits", "discriminator_maps")]
+        if wanting and not adversarial:
             raise ValueError(
-                "feature_matching: got lambda_gan 0, expected it above 0: without it no discriminator learns its maps"
+                f"terms: got {wanting[0]} without an adversarial term, expected {{kind: gan, weight: 1}} beside it: "
+                "without it no discriminator learns"
             )
+        steps = {name: term.latent_step for name, term in terms.items() if term.latent_step is not None}
+        if len(set(steps.values())) > 1:
+            raise ValueError(f"terms: got several lengths of latent steps ({', '.join(steps)}), expected one length")
         return self
 
 
@@ -201,7 +180,7 @@ class Distillation(Objective):
             task: What is learned.
             teacher: Makes the images and maps to learn from; not trained.
             student: What to train.
-            discriminator: Inherited from the teacher, or fresh; None where the adversarial term has weight 0.
+            discriminator: Inherited from the teacher, or fresh; None without an adversarial term.
             options: The terms.
             taps: Modules, by paths that both networks have, whose maps are compared; the options' where they name some.
             example: An input [1, c, h, w] of any values, to find the widths of the maps.
@@ -213,17 +192,18 @@ class Distillation(Objective):
             CheckpointError: A network that a term needs cannot be had or read.
         """
         self.task, self.options = task, options
-        self._student, self._gan = student, AdversarialLoss(options.gan)
+        self._student, self._adversarial = student, options.adversarial
         self.modules, self.frozen = {"student": student.module}, {"teacher": teacher}
-        terms = _with_taps(options, options.taps or taps, image_taps)
+        terms, self.notes = _with_taps(options, options.taps or taps, image_taps)
+        self._balanced_name = next((name for name, (term, _) in terms.items() if term is self._adversarial), None)
         self._taps = tuple(dict.fromkeys(tap for _, own in terms.values() for tap in own))
-        compares_images = any(term.compares == "images" for term, _ in terms.values())
+        moving = {name: term.latent_step for name, (term, _) in terms.items() if term.latent_step is not None}
+        self._moved_taps = tuple(dict.fromkeys(tap for name in moving for tap in terms[name][1]))
+        self._directions = LatentDirections(next(iter(moving.values())), task) if moving else None
         pseudo_pairs = options.reconstruct == "teacher" or not task.paired
         self._content = Content(options.content, task)
-        self._directions = (
-            LatentDirections(options.latent_directions.length, task) if "latent_directions" in terms else None
-        )
         self._check_fixed(student.module)
+        compares_images = any(term.compares == "images" for term, _ in terms.values())
         self._uses_teacher = bool(self._taps) or (compares_images and (pseudo_pairs or not self._content.is_everything))
         student_example = _evaluated(student.module, self._taps, example)
         teacher_example = _evaluated(teacher, self._taps, example)
@@ -245,8 +225,9 @@ class Distillation(Objective):
         self._monitor = AdversarialMonitor()
         self._cache: TeacherCache | None = None
         self.teacher_bytes = sum(x.nbytes for x in (teacher_example.image, *teacher_example.maps.values()))
-        if options.lambda_gan:
+        if self._adversarial is not None:
             assert discriminator is not None
+            self._gan = AdversarialLoss(self._adversarial.form)
             self.modules["discriminator"] = discriminator
             self.phases = (Phase("discriminator", ("discriminator",), self._discriminator_loss), *self.phases)
 
@@ -282,7 +263,7 @@ class Distillation(Objective):
         networks = self._student.draw(num_images)
         for number, running in enumerate(networks):
             made = self._run(running, given, shared, steps)
-            logits = self._judge(batch, made.image, taught.image)
+            logits = self._discriminate(batch, made.image, taught.image)
             share = 1 / len(networks)
             yield Pass(made, target, taught, *logits, content, share, is_first=number == 0, num_images=num_images)
             if self._student.in_place and number == 0:
@@ -322,7 +303,7 @@ class Distillation(Objective):
         """The teacher's outputs; where nobody asks for them, the input in the place of its image."""
         teacher = self.frozen["teacher"]
         shown = {"teacher", "both"} if "target" in batch else {"teacher", "both", "auto"}
-        is_taken_for_real = bool(self.options.lambda_gan) and self.options.real in shown
+        is_taken_for_real = self._adversarial is not None and self._adversarial.real in shown
         if not self._uses_teacher and not is_taken_for_real:
             return Outputs(given, {})
         if self._cache is None or "digest" not in batch:
@@ -340,18 +321,17 @@ class Distillation(Objective):
             image = running.network(given, **shared)
         if steps is None or self._directions is None:
             return Outputs(image, maps)
-        _, own, _ = self._terms["latent_directions"]
         given, keywords = self._directions.moved(running.structure, given, steps)
-        with tapped(running.structure, own) as moved:
+        with tapped(running.structure, self._moved_taps) as moved:
             running.network(given, **shared, **keywords)
         return Outputs(image, maps, moved)
 
-    def _judge(self, batch: Batch, image: Tensor, teacher_image: Tensor) -> tuple[Any, Any]:
-        """What the discriminator makes of a student's image and, where a term compares them, of the real one."""
-        if not self.options.lambda_gan:
+    def _discriminate(self, batch: Batch, image: Tensor, teacher_image: Tensor) -> tuple[Any, Any]:
+        """Return the discriminator's output for a student's image and, if a term compares them, for the real one."""
+        if self._adversarial is None:
             return None, None
         discriminator, seen = self.modules["discriminator"], self.task.seen(batch, image)
-        if not self.options.feature_matching.weight:
+        if not self.options.compares_discriminator_maps:
             return discriminator(seen), None
         return in_one_batch(discriminator, seen, self._real(batch, teacher_image)[0])
 
@@ -360,46 +340,46 @@ class Distillation(Objective):
         loss = made.share * self._gan.on_fake(made.logits)
         if made.is_first:
             real = self._real(batch, made.teacher.image)
-            judged = [] if made.real_logits is None else [made.real_logits]
-            judged += [self.modules["discriminator"](image) for image in real[len(judged) :]]
-            loss = torch.stack([self._gan.on_real(logits) for logits in judged]).mean() + loss
-            accuracy = self._gan.accuracy(judged[0], made.logits)
+            outputs = [] if made.real_logits is None else [made.real_logits]
+            outputs += [self.modules["discriminator"](image) for image in real[len(outputs) :]]
+            loss = torch.stack([self._gan.on_real(logits) for logits in outputs]).mean() + loss
+            accuracy = self._gan.accuracy(outputs[0], made.logits)
             if accuracy is not None:
                 self._monitor.observe(accuracy=accuracy)
         return {"gan": 0.5 * loss}
 
     def _real(self, batch: Batch, teacher_image: Tensor) -> list[Tensor]:
         """What the discriminator takes for real, and first what a student's image is matched with."""
-        if self.options.real == "auto":
+        assert self._adversarial is not None
+        if self._adversarial.real == "auto":
             return [self.task.real(batch, teacher_image)]
-        if self.options.real != "teacher" and "target" not in batch:
+        if self._adversarial.real != "teacher" and "target" not in batch:
             raise ConfigError(
-                f"distillation: real: got '{self.options.real}', but the data has no real images of what the "
+                f"gan: real: got '{self._adversarial.real}', but the data has no real images of what the "
                 "generator makes; take 'teacher', or data with targets"
             )
         images = {"target": [batch.get("target")], "teacher": [teacher_image]}
         images["both"] = images["target"] + images["teacher"]
-        return [self.task.seen(batch, image) for image in images[self.options.real]]
+        return [self.task.seen(batch, image) for image in images[self._adversarial.real]]
 
     def _generator_loss(self, batch: Batch, made: Pass) -> Losses:
-        losses = Losses()
+        losses, adversarial = Losses(), Losses()
         for name, (weight, taps, term) in self._terms.items():
             maps = ({tap: each[tap] for tap in taps} for each in (made.student.maps, made.teacher.maps))
-            judged = {"logits": made.logits, "real_logits": made.real_logits}
+            output = {"logits": made.logits, "real_logits": made.real_logits}
             moved = {"moved_maps": made.student.moved_maps, "moved_teacher_maps": made.teacher.moved_maps}
-            compared = Comparison(made.student.image, made.target, *maps, **judged, **moved, content=made.content)
-            losses[name] = made.share * weight * term.loss(compared)
-        if made.logits is not None:
-            losses["gan"] = self._balanced(made, losses)
-        return losses
+            compared = Comparison(made.student.image, made.target, *maps, **output, **moved, content=made.content)
+            kept = adversarial if name == self._balanced_name else losses
+            kept[name] = made.share * weight * term.loss(compared)
+        return losses | {name: self._balanced(made, term, losses) for name, term in adversarial.items()}
 
-    def _balanced(self, made: Pass, others: Losses) -> Tensor:
-        """The adversarial term, its weight lowered as ``gan_balance`` asks for."""
-        term = made.share * self.options.lambda_gan * self._gan.generator(made.logits)
-        if self.options.gan_balance is None or not others:
+    def _balanced(self, made: Pass, term: Tensor, others: Losses) -> Tensor:
+        """Return the adversarial term, its weight lowered to its ``balance``."""
+        assert self._adversarial is not None
+        if self._adversarial.balance is None or not others:
             return term
         total = torch.stack([other.float() for other in others.values()]).sum()
-        balance = balance_gradients(term, total, made.student.image, self.options.gan_balance)
+        balance = balance_gradients(term, total, made.student.image, self._adversarial.balance)
         if balance is None:
             return term
         self._monitor.observe(ratio=balance.ratio, factor=balance.factor)
@@ -408,21 +388,23 @@ class Distillation(Objective):
 
 def _with_taps(
     options: DistillationOptions, common: tuple[str, ...], image_taps: tuple[str, ...]
-) -> dict[str, tuple[TermOptions, tuple[str, ...]]]:
-    """The terms, each with the modules whose maps it compares."""
+) -> tuple[dict[str, tuple[TermOptions, tuple[str, ...]]], tuple[str, ...]]:
+    """Return the terms, each with the modules whose outputs it compares, and lines about those that are left out."""
     terms = {
-        name: (term, term.taps_among(image_taps if term.compares == "drafts" else common))
-        for name, term in options.terms.items()
+        name: (term, term.taps_among(image_taps if term.compares == "rgb" else common))
+        for name, term in options.weighted.items()
     }
-    for name, (term, taps) in list(terms.items()):
-        if term.compares not in ("maps", "drafts") or taps:
-            continue
-        if name != "features":
-            raise ConfigError(f"distillation: {name} got no feature maps, expected some; name modules of both in taps")
-        del terms[name]  # the one of them that counts unasked
-    if not terms and not options.lambda_gan:
-        raise ConfigError("distillation: no term is left without taps, expected one; name modules of both in taps")
-    return terms
+    without = [name for name, (term, taps) in terms.items() if term.compares in ("maps", "rgb") and not taps]
+    if without and options.terms != DEFAULT_TERMS:
+        raise ConfigError(
+            f"distillation: {without[0]} got no feature maps, expected some; name modules of both networks in taps, "
+            "or leave the term out"
+        )
+    notes = tuple(
+        f"the default term {name} is left out: no modules are known whose feature maps can be compared"
+        for name in without
+    )
+    return {name: each for name, each in terms.items() if name not in without}, notes
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from gancompress.losses import Adversarial, Perceptual, Weight
 from gancompress.methods.budget import CostLimit
 from gancompress.models.generator import Generator
 from gancompress.quantization import FLOAT
@@ -19,18 +20,12 @@ from gancompress.steps.quantize import Quantizing
 from gancompress.steps.recalibration import recalibrated
 from gancompress.steps.slimming import Course, Slimming
 from gancompress.steps.step import Context, Work
-from gancompress.steps.terms import PerceptualTerm
-from gancompress.tasks.task import Weight
 
 Images = Annotated[int, Field(ge=1)]
 
 SLIMMING = DistillationOptions(
-    gan="lsgan",
-    real="teacher",
-    lambda_reconstruction=0.0,
-    lambda_features=0.0,
+    terms=(Perceptual(20, published="gan_slimming"), Adversarial(1, form="lsgan", real="teacher")),
     reconstruct="teacher",
-    perceptual=PerceptualTerm(weight=20.0, published="gan_slimming"),
 )
 """The terms of the paper."""
 

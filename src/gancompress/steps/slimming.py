@@ -133,7 +133,7 @@ class Slimming(Distillation):
             ConfigError: A term compares feature maps, or no group has a scale; or as `Distillation`.
             BudgetError: The course ends below what the narrowest network costs.
         """
-        maps = [name for name, term in options.terms.items() if term.compares == "maps"]
+        maps = [name for name, term in options.weighted.items() if term.compares == "maps"]
         if maps:
             raise ConfigError(f"slim: got the term '{maps[0]}', expected none on feature maps: they lose channels")
         self._cost_of, self._course = cost, course

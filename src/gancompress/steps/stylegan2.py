@@ -41,16 +41,17 @@ class StyleGan2Distillation(Distillation):
                 `Distillation`.
         """
         super().__init__(*networks)
-        if self.options.feature_matching.weight:
-            raise ConfigError("stylegan2: got feature_matching, expected none: its discriminator returns logits alone")
+        if self.options.compares_discriminator_maps:
+            raise ConfigError(
+                "stylegan2: got a term on maps of the discriminator, expected none: its discriminator has logits alone"
+            )
         self._game, self._generator = StyleGan2Game(game, batch_size), _stylegan2(self.modules["student"], "student")
         _stylegan2(self.frozen["teacher"], "teacher")
         phases = {phase.name: phase for phase in self.phases}
         learner = phases.pop("generator")
-        judge = ("discriminator",)
         self.phases = (
             *phases.values(),
-            *([Phase("discriminator_r1", judge, self._r1_loss)] if phases and game.r1 else []),
+            *([Phase("discriminator_r1", ("discriminator",), self._r1_loss)] if phases and game.r1 else []),
             learner,
             *([Phase("generator_path", learner.modules, self._path_loss)] if game.path_length else []),
         )
@@ -72,7 +73,7 @@ class StyleGan2Distillation(Distillation):
         mixing = self._game.mixing(given, self._generator.num_styles)
         return {**super()._drawn(given), "mixed_with": mixing}
 
-    def _judge(self, batch: Batch, image: Tensor, teacher_image: Tensor) -> tuple[None, None]:
+    def _discriminate(self, batch: Batch, image: Tensor, teacher_image: Tensor) -> tuple[None, None]:
         """Nothing yet: the discriminator changes before the student learns from it."""
         return None, None
 

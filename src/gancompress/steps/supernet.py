@@ -50,8 +50,7 @@ class Supernet(Learning):
             raise ValueError("in_place_distillation: got sampling random, expected sandwich, which runs the widest")
         if self.in_place_distillation and not self.distillation.compares_images:
             raise ValueError(
-                "in_place_distillation: got no term that compares images, expected one, such as "
-                "distillation.lambda_reconstruction"
+                "in_place_distillation: got no term that compares images, expected one, such as {kind: l1, weight: 100}"
             )
         return self
 

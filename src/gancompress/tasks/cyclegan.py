@@ -12,9 +12,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from gancompress.losses import AdversarialLoss
+from gancompress.losses import AdversarialLoss, GanForm, Weight
 from gancompress.options import Options
-from gancompress.tasks.task import GanMode, Task, Weight
+from gancompress.tasks.task import Task
 from gancompress.training import Batch, Losses, Objective, Phase
 
 
@@ -29,7 +29,7 @@ class CycleGanOptions(Options):
         pool_size: Generated images that the discriminators are shown again.
     """
 
-    gan: GanMode = "lsgan"
+    gan: GanForm = "lsgan"
     lambda_cycle: Weight = 10.0
     lambda_identity: Weight = 0.5
     pool_size: Annotated[int, Field(ge=0)] = 50

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
-from gancompress.losses import AdversarialLoss, PerceptualLoss, PerceptualOptions, feature_matching
+from gancompress.losses import AdversarialLoss, GanForm, PerceptualLoss, PerceptualOptions, Weight, feature_matching
 from gancompress.options import Options
-from gancompress.tasks.task import GanMode, Task, Weight
+from gancompress.tasks.task import Task
 from gancompress.training import Batch, Losses, Objective, Phase
 
 
@@ -29,7 +29,7 @@ class GauganOptions(Options):
         perceptual: That distance.
     """
 
-    gan: GanMode = "hinge"
+    gan: GanForm = "hinge"
     lambda_gan: Weight = 1.0
     lambda_feature_matching: Weight = 10.0
     lambda_perceptual: Weight = 10.0

@@ -11,9 +11,9 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from gancompress.losses import AdversarialLoss, balance_gradients
+from gancompress.losses import AdversarialLoss, GanForm, Weight, balance_gradients
 from gancompress.options import Options
-from gancompress.tasks.task import GanMode, Task, Weight
+from gancompress.tasks.task import Task
 from gancompress.training import Batch, Losses, Objective, Phase
 
 
@@ -28,7 +28,7 @@ class Pix2PixOptions(Options):
         lambda_reconstruction: Weight of the mean absolute difference from the truth.
     """
 
-    gan: GanMode = "hinge"
+    gan: GanForm = "hinge"
     lambda_gan: Weight = 1.0
     gan_balance: Annotated[float, Field(gt=0)] | None = None
     lambda_reconstruction: Weight = 100.0

@@ -14,9 +14,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from gancompress.errors import ConfigError
-from gancompress.losses import AdversarialLoss
+from gancompress.losses import AdversarialLoss, GanForm
 from gancompress.options import Options
-from gancompress.tasks.task import GanMode, Task
+from gancompress.tasks.task import Task
 from gancompress.training import Batch, Losses, Objective, Phase
 
 Count = Annotated[int, Field(ge=1)]
@@ -32,7 +32,7 @@ class SnganOptions(Options):
         generator_parts: Parts of the batch that the generator's update sees, at most all of them.
     """
 
-    gan: GanMode = "hinge"
+    gan: GanForm = "hinge"
     num_critic: Count = 5
     generator_parts: Count = 2
 

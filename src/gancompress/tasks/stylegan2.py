@@ -14,11 +14,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from gancompress.losses import AdversarialLoss
+from gancompress.losses import AdversarialLoss, Weight
 from gancompress.models.stylegan2 import Mixing, StyleGan2Generator
 from gancompress.options import Options
 from gancompress.tasks.augmentation import AdaptiveAugmentation, AugmentationOptions, Share
-from gancompress.tasks.task import Task, Weight
+from gancompress.tasks.task import Task
 from gancompress.training import Batch, Losses, Objective, Phase, TrainingOptions
 
 Every = Annotated[int, Field(ge=1)]

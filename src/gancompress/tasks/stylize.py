@@ -34,6 +34,6 @@ class StylizeTask(Task):
         if image is None:
             raise ConfigError(
                 "stylize: got neither images of the style nor the teacher's, expected one of them for the "
-                "discriminator; give a data set with targets, or set lambda_gan to 0"
+                "discriminator; give a data set with targets, or leave the adversarial term out"
             )
         return self.seen(batch, image)

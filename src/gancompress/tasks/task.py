@@ -8,19 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from gancompress.training import Batch
-
-GanMode = Literal["hinge", "lsgan", "vanilla", "wgan"]
-"""Forms of the adversarial loss, by their names in `gancompress.losses.ADVERSARIAL`."""
-
-Weight = Annotated[float, Field(ge=0)]
-"""Of a term of a loss."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from gancompress.losses.term import Networks, Term, TermOptions, register_term
 from gancompress.models.trunks.precision import full_precision
 
 
@@ -19,3 +20,15 @@ def total_variation(images: Tensor) -> Tensor:
     Source: Rudin et al., Nonlinear Total Variation, Physica D 1992, in its anisotropic form.
     """
     return images.diff(dim=-2).abs().mean() + images.diff(dim=-1).abs().mean()
+
+
+@register_term
+class TotalVariation(TermOptions):
+    """Total variation of the student's image, a mean over pixels."""
+
+    kind = "total_variation"
+    compares = "nothing"
+
+    def build(self, networks: Networks) -> Term:
+        """Return `total_variation`."""
+        return Term(lambda c: total_variation(c.image))

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-
-from torch import Tensor
+from collections.abc import Iterable
 
 from gancompress.errors import ConfigError
 
-Maps = Mapping[str, Tensor]
-"""Feature maps [b, c, h, w] by the name of their layer."""
-
 
 def check_taps(where: str, expected: Iterable[str], **maps: Iterable[str]) -> None:
-    """Refuses maps that do not pair up.
+    """Refuse maps that do not pair up.
 
     Args:
         where: Beginning of the message.

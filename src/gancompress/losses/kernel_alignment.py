@@ -1,4 +1,4 @@
-"""Kernel alignment: the student's features should tell images apart as the teacher's do, whatever their width."""
+"""Kernel alignment: similarities among the images of a batch by the features of student and teacher, of any width."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from gancompress.errors import ConfigError
-from gancompress.losses.distillation.taps import Maps, check_taps
+from gancompress.losses.taps import check_taps
+from gancompress.losses.term import Maps, Networks, TappedOptions, Term, register_term
 from gancompress.models.trunks.precision import full_precision
 
 
@@ -47,3 +48,14 @@ def kernel_alignment_loss(student: Maps, teacher: Maps) -> Tensor:
     check_taps("kernel alignment", teacher, student=student)
     losses = [1 - kernel_alignment(student[tap].flatten(1), teacher[tap].detach().flatten(1)) for tap in teacher]
     return torch.stack(losses).sum()
+
+
+@register_term
+class KernelAlignment(TappedOptions):
+    """Misalignment of the kernels of feature maps over a batch of at least two images. Nothing is learned."""
+
+    kind = "kernel_alignment"
+
+    def build(self, networks: Networks) -> Term:
+        """Return `kernel_alignment_loss`."""
+        return Term(lambda c: kernel_alignment_loss(c.maps, c.teacher_maps))

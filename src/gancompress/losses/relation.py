@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import BeforeValidator, Field
 from torch import Tensor
 from torch.nn import functional as F
 
 from gancompress.errors import ConfigError
 from gancompress.losses.shapes import check_same_shape
+from gancompress.losses.term import Networks, Term, TermOptions, register_term
 from gancompress.models.trunks.precision import full_precision
+from gancompress.options import as_tuple
 
 DISTANCE_WEIGHT = 1.0
 ANGLE_WEIGHT = 2.0
@@ -122,3 +125,22 @@ def _cosines(items: Tensor) -> Tensor:
     """Cosine at item j between items i and k, [j, i, k], of items [n, d]."""
     directions = F.normalize(items.unsqueeze(0) - items.unsqueeze(1), dim=2)
     return directions @ directions.mT
+
+
+@register_term
+class Relation(TermOptions):
+    """Distances and angles among the parts of an image.
+
+    Attributes:
+        items: The parts: rows, columns, patches. The angles of n parts take n**3 numbers.
+        patch_px: Side of a patch; it divides those of the image.
+    """
+
+    kind = "relation"
+
+    items: Annotated[tuple[ItemKind, ...], BeforeValidator(as_tuple)] = ("rows", "columns", "patches")
+    patch_px: Annotated[int, Field(ge=1)] = 32
+
+    def build(self, networks: Networks) -> Term:
+        """Return `relation_loss`."""
+        return Term(lambda c: relation_loss(c.image, c.target, self.items, self.patch_px))

@@ -1,18 +1,23 @@
-"""Flow of the solution procedure: how a network's early maps turn into its later ones."""
+"""Flow of the solution procedure: correlations between the channels of early and late feature maps."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Annotated, Any
 
 import torch
+from pydantic import BeforeValidator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.errors import ConfigError
-from gancompress.losses.distillation.features import elastic_conv1x1
-from gancompress.losses.distillation.taps import Maps, check_taps
+from gancompress.losses.features import elastic_conv1x1
 from gancompress.losses.shapes import check_same_shape
+from gancompress.losses.taps import check_taps
+from gancompress.losses.term import Maps, Networks, TappedOptions, Term, on_maps, register_term
 from gancompress.models.trunks.precision import full_precision
+from gancompress.options import as_tuple
 
 
 @full_precision
@@ -108,3 +113,32 @@ class FlowDistillation(nn.Module):
             for tap, adaptor in zip(self.taps, self.adaptors, strict=True)
         }
         return fsp_loss(*([(maps[early], maps[late]) for early, late in self.pairs] for maps in (adapted, teacher)))
+
+
+def _as_pairs(value: Any) -> Any:
+    return tuple(map(as_tuple, as_tuple(value))) if isinstance(value, list | tuple) else value
+
+
+@register_term
+class Fsp(TappedOptions):
+    """Distance of the flow matrices of pairs of layers, through learned 1x1 convolutions where widths differ.
+
+    Attributes:
+        pairs: An early and a late module each; every two successive taps by default.
+    """
+
+    kind = "fsp"
+
+    pairs: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_as_pairs)] = ()
+
+    def taps_among(self, common: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the modules of the pairs."""
+        return tuple(dict.fromkeys(tap for pair in self._pairs(self.taps or common) for tap in pair))
+
+    def build(self, networks: Networks) -> Term:
+        """Build the convolutions of `FlowDistillation`."""
+        pairs = self._pairs(networks.taps)
+        return on_maps(FlowDistillation(networks.student_channels, networks.teacher_channels, pairs, networks.elastic))
+
+    def _pairs(self, taps: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+        return self.pairs or tuple(pairwise(taps))

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.errors import ConfigError
-from gancompress.losses.distillation.taps import Maps, check_taps
 from gancompress.losses.reconstruction import l2
+from gancompress.losses.taps import check_taps
+from gancompress.losses.term import Maps, Networks, TappedOptions, Term, on_maps, register_term
 
 
 class FeatureDistillation(nn.Module):
@@ -70,3 +71,14 @@ def elastic_conv1x1(conv: nn.Module, features: Tensor, tap: str) -> Tensor:
             f"{conv.in_channels}; build the loss with the student's full width"
         )
     return F.conv2d(features, conv.weight[:, : features.shape[1]], conv.bias)
+
+
+@register_term
+class Features(TappedOptions):
+    """Mean squared difference of feature maps through learned 1x1 convolutions on the student's side."""
+
+    kind = "features"
+
+    def build(self, networks: Networks) -> Term:
+        """Build the convolutions of `FeatureDistillation`."""
+        return on_maps(FeatureDistillation(networks.student_channels, networks.teacher_channels))

@@ -1,17 +1,17 @@
-"""Latent-direction relation: how images change among one another when their latents move."""
+"""Latent-direction relation: similarities of images among one another before and after their latents moved."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from gancompress.losses.distillation.taps import check_taps
+from gancompress.losses.taps import check_taps
+from gancompress.losses.term import Comparison, Maps, Networks, TappedOptions, Term, register_term
 from gancompress.models.trunks.precision import full_precision
-
-Maps = Mapping[str, Tensor]
 
 
 def latent_direction_loss(student: Maps, moved: Maps, teacher: Maps, teacher_moved: Maps) -> Tensor:
@@ -44,3 +44,32 @@ def _log_relations(maps: Tensor, moved: Tensor) -> Tensor:
     """Logarithm of an image's relations to all moved ones, [b, b]."""
     before, after = F.normalize(maps.flatten(1), dim=1), F.normalize(moved.flatten(1), dim=1)
     return F.log_softmax(before @ after.mT, dim=1)
+
+
+@register_term
+class LatentDirections(TappedOptions):
+    """Relations of images after their latents moved, which takes a second pass of both networks for each batch.
+
+    Attributes:
+        length: Length of the step, in a random direction for each image: of the style of a StyleGAN2, else of the
+            noise.
+    """
+
+    kind = "latent_directions"
+
+    length: Annotated[float, Field(gt=0)] = 5.0
+
+    @property
+    def latent_step(self) -> float:
+        """Length of the step."""
+        return self.length
+
+    def build(self, networks: Networks) -> Term:
+        """Return `latent_direction_loss`."""
+
+        def loss(c: Comparison) -> Tensor:
+            assert c.moved_maps is not None
+            assert c.moved_teacher_maps is not None
+            return latent_direction_loss(c.maps, c.moved_maps, c.teacher_maps, c.moved_teacher_maps)
+
+        return Term(loss)

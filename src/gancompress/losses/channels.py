@@ -1,4 +1,4 @@
-"""Channel distillation: how much each channel answers, whatever the place."""
+"""Channel distillation: global averages of the channels of feature maps."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from gancompress.losses.distillation.features import elastic_conv1x1
-from gancompress.losses.distillation.taps import Maps, check_taps
+from gancompress.losses.features import elastic_conv1x1
 from gancompress.losses.reconstruction import l2
+from gancompress.losses.taps import check_taps
+from gancompress.losses.term import Maps, Networks, TappedOptions, Term, on_maps, register_term
 
 
 class ChannelDistillation(nn.Module):
@@ -44,3 +45,14 @@ class ChannelDistillation(nn.Module):
             adapted = norm(elastic_conv1x1(conv, student[tap], tap)).relu()
             losses.append(l2(adapted.mean((2, 3)), teacher[tap].detach().mean((2, 3))))
         return torch.stack(losses).sum()
+
+
+@register_term
+class Channels(TappedOptions):
+    """Squared difference of the channels' global averages, through learned 1x1 convolutions on the student's side."""
+
+    kind = "channels"
+
+    def build(self, networks: Networks) -> Term:
+        """Build the layers of `ChannelDistillation`."""
+        return on_maps(ChannelDistillation(networks.student_channels, networks.teacher_channels))

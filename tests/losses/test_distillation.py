@@ -13,11 +13,12 @@ from gancompress.losses import (
     angle_relation,
     distance_relation,
     fsp_loss,
+    fsp_matrix,
     image_items,
+    kernel_alignment,
     kernel_alignment_loss,
     relation_loss,
 )
-from gancompress.losses.distillation import fsp_matrix, kernel_alignment
 
 STUDENT = {"model.9": torch.rand(4, 5, 6, 7), "model.12": torch.rand(4, 3, 6, 7)}
 TEACHER = {"model.9": torch.rand(4, 8, 6, 7), "model.12": torch.rand(4, 8, 6, 7)}

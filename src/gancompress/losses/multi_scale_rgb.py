@@ -1,0 +1,29 @@
+"""Distance of the images that a generator returns at every resolution."""
+
+from __future__ import annotations
+
+import torch
+
+from gancompress.losses.reconstruction import Distance, find_reconstruction
+from gancompress.losses.term import Networks, TappedOptions, Term, register_term
+
+
+@register_term
+class MultiScaleRgb(TappedOptions):
+    """Pixel distance of the RGB outputs of both networks at every resolution, summed over the resolutions.
+
+    Attributes:
+        distance: Distance of the pixels, a mean over those of each output.
+
+    Source: Liu et al., Content-Aware GAN Compression, CVPR 2021, section 3.3.
+    """
+
+    kind = "multi_scale_rgb"
+    compares = "rgb"
+
+    distance: Distance = "l1"
+
+    def build(self, networks: Networks) -> Term:
+        """Return the sum of the distances."""
+        distance = find_reconstruction(self.distance)
+        return Term(lambda c: torch.stack([distance(x, c.teacher_maps[tap]) for tap, x in c.maps.items()]).sum())

@@ -1,0 +1,191 @@
+"""A loss term: options that a recipe or a caller gives, and the loss that is built from them for two networks.
+
+To add a term, write one file with its formula and a subclass of `TermOptions` under `register_term`. A term of another
+package is installed as an entry point of the group ``gancompress.terms``, or named by its import path.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, SerializeAsAny
+from torch import Tensor, nn
+
+from gancompress.options import as_tuple
+from gancompress.registry import Kind, KindRegistry
+
+Maps = Mapping[str, Tensor]
+"""Feature maps [b, c, ...] by the path of the module that returned them."""
+
+Weight = Annotated[float, Field(ge=0)]
+"""Factor of a loss."""
+
+Paths = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
+"""Paths of modules, such as ``down.1``."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Outputs of student and teacher for one batch.
+
+    Attributes:
+        image: The student's image [b, c, h, w] in [-1, 1].
+        target: The image to compare it with, of the same shape.
+        content: Zeros and ones [b, 1, h, w], 1 where the two are compared; None for everywhere.
+        maps: The student's feature maps.
+        teacher_maps: The teacher's, of the same modules.
+        logits: The discriminator's output for the student's image; None without a discriminator.
+        real_logits: Its output for the real image; None unless a term compares the two.
+        moved_maps: The student's feature maps after the latents moved; None unless a term moves them.
+        moved_teacher_maps: The teacher's.
+    """
+
+    image: Tensor
+    target: Tensor
+    maps: Maps
+    teacher_maps: Maps
+    logits: Any = None
+    real_logits: Any = None
+    content: Tensor | None = None
+    moved_maps: Maps | None = None
+    moved_teacher_maps: Maps | None = None
+
+    @property
+    def of_content(self) -> tuple[Tensor, Tensor]:
+        """Image and target, 0 outside of the content."""
+        if self.content is None:
+            return self.image, self.target
+        return self.image * self.content, self.target * self.content
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The networks that a term is built for.
+
+    Attributes:
+        taps: Paths of the modules whose maps are compared.
+        student_channels: Widths of the student's maps by path; in a supernet those of the widest network.
+        teacher_channels: Widths of the teacher's maps.
+        elastic: Whether the student's maps may be narrower than that.
+        image: Any image of the teacher, [1, c, h, w].
+    """
+
+    taps: tuple[str, ...]
+    student_channels: Mapping[str, int]
+    teacher_channels: Mapping[str, int]
+    elastic: bool
+    image: Tensor
+
+
+@dataclass(frozen=True)
+class Term:
+    """A loss built for two networks.
+
+    Attributes:
+        loss: The unweighted loss, a scalar and a mean over the batch.
+        learned: Module that trains with the student and never enters its state dict.
+        frozen: Module that is only evaluated.
+    """
+
+    loss: Callable[[Comparison], Tensor]
+    learned: nn.Module | None = None
+    frozen: nn.Module | None = None
+
+
+class TermOptions(Kind, ABC):
+    """Options of a loss term. The weight may be given by position: ``L1(100)``.
+
+    Attributes:
+        compares: ``images``, the student's image with the target; ``maps``, feature maps of student and teacher;
+            ``rgb``, the images that generators return at lower resolutions; ``logits``, the discriminator's output for
+            the student's image; ``discriminator_maps``, its feature maps for that image and the real one; ``nothing``,
+            a regulariser of the student's image.
+        weight: Factor of the loss; a term of weight 0 is neither built nor computed.
+    """
+
+    compares: ClassVar[Literal["images", "maps", "rgb", "logits", "discriminator_maps", "nothing"]] = "images"
+
+    weight: Weight = Field(1.0, kw_only=False)  # for type checkers: given by position, too
+
+    def __init__(self, weight: float | None = None, /, **options: Any) -> None:
+        """Validate the options.
+
+        Args:
+            weight: Factor of the loss.
+            options: Every other option by name.
+
+        Raises:
+            ConfigError: An option is unknown or does not fit.
+        """
+        super().__init__(**({} if weight is None else {"weight": weight}), **options)
+
+    @property
+    def name(self) -> str:
+        """Name in logs and messages."""
+        return self.kind or type(self).__name__
+
+    @property
+    def latent_step(self) -> float | None:
+        """Length of the step by which latents move for a second pass of both networks; None for no such pass."""
+        return None
+
+    def taps_among(self, common: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the paths of the modules whose outputs it compares.
+
+        Args:
+            common: Those of the architecture, or those that the recipe gives for all terms.
+        """
+        return common if self.compares in ("maps", "rgb") else ()
+
+    @abstractmethod
+    def build(self, networks: Networks) -> Term:
+        """Build the loss.
+
+        Raises:
+            ConfigError: The options do not fit the networks.
+            CheckpointError: A network that it needs cannot be had or read.
+        """
+
+
+class TappedOptions(TermOptions):
+    """Options of a term on the outputs of modules.
+
+    Attributes:
+        taps: Paths of the modules; those of the architecture by default.
+    """
+
+    compares = "maps"
+
+    taps: Paths = ()
+
+    def taps_among(self, common: tuple[str, ...]) -> tuple[str, ...]:
+        """Return its own taps, else the common ones."""
+        return self.taps or common
+
+
+TERMS: KindRegistry[TermOptions] = KindRegistry("terms", TermOptions, "a loss term")
+"""Every loss term by its kind."""
+
+register_term = TERMS.add
+"""Add a subclass of `TermOptions` under its ``kind``; a decorator."""
+
+AnyTerm = Annotated[SerializeAsAny[TermOptions], BeforeValidator(TERMS.parse)]
+"""A term in options: options, a mapping of ``kind`` and options, a kind, a function, or an import path of one."""
+
+
+def named(terms: Sequence[TermOptions]) -> dict[str, TermOptions]:
+    """Return the terms with a weight by name; a number follows the name of the second of a kind."""
+    found: dict[str, TermOptions] = {}
+    for term in terms:
+        if term.weight:
+            same = sum(other.name == term.name for other in found.values())
+            found[f"{term.name}_{same + 1}" if same else term.name] = term
+    return found
+
+
+def on_maps(loss: nn.Module) -> Term:
+    """Return the term of a loss of both networks' maps that owns the layers which adapt the student's."""
+    return Term(lambda c: loss(c.maps, c.teacher_maps), learned=loss)

@@ -1,0 +1,229 @@
+"""Registries of kinds, open to other packages by a decorator, an entry point, or an import path in a recipe."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, ClassVar, Generic, TypeVar, cast
+
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+
+from gancompress.errors import ConfigError, nearest
+from gancompress.options import Options, OptionsError
+
+T = TypeVar("T")
+K = TypeVar("K", bound="Kind")
+C = TypeVar("C", bound=type)
+
+_PACKAGE = __name__.partition(".")[0]
+
+
+class Registry(Mapping[str, T]):
+    """Values by name: those of this package, and those that other packages add.
+
+    Another package adds a value with the decorator `register`, or installs it as an entry point of the group
+    ``gancompress.<group>``, which is loaded when it is first asked for.
+    """
+
+    def __init__(self, group: str, expected: str) -> None:
+        """Create an empty registry.
+
+        Args:
+            group: Last part of the name of the entry-point group, such as ``terms``.
+            expected: Description of a value for messages, such as ``a loss term``.
+        """
+        self.group, self.expected = f"{_PACKAGE}.{group}", expected
+        self._values: dict[str, T] = {}
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Return a decorator that adds a value under a name.
+
+        Raises:
+            ConfigError: Another value has the name already.
+        """
+
+        def add(value: T) -> T:
+            self._add(name, value)
+            return value
+
+        return add
+
+    def installed(self, name: str) -> bool:
+        """Return whether any process finds a name without importing a module first."""
+        value = self._values.get(name)
+        return name in self._entry_points or (value is not None and _package_of(value) == _PACKAGE)
+
+    def find(self, name: object) -> T:
+        """Return a value by its name, or by its import path ``package.module:attribute``.
+
+        Raises:
+            ConfigError: There is no such value; the message ends with the nearest name.
+        """
+        if isinstance(name, str) and name in self:
+            return self[name]
+        if isinstance(name, str) and ":" in name:
+            return self.check(name, import_object(name))
+        got = "nothing" if name is None else repr(name)
+        raise ConfigError(f"got {got}, expected {self.expected}; {nearest(str(name), self)}")
+
+    def check(self, path: str, found: Any) -> T:
+        """Return the value found at an import path. Raises ConfigError if it is not one of these."""
+        return found
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._values and name in self._entry_points:
+            path = self._entry_points[name].value
+            self._values.setdefault(name, self.check(path, import_object(path)))
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys((*self._values, *self._entry_points)))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def _add(self, name: str, value: T) -> None:
+        known = self._values.get(name)
+        if known is not None and import_path_of(known) != import_path_of(value):
+            raise ConfigError(
+                f"{self.group}: got a second '{name}', expected another name; {import_path_of(known)} has it"
+            )
+        self._values[name] = value
+
+    @cached_property
+    def _entry_points(self) -> Mapping[str, EntryPoint]:
+        return {each.name: each for each in entry_points(group=self.group)}
+
+
+class Kind(Options):
+    """Base of options that a recipe chooses by ``kind``.
+
+    Attributes:
+        kind: Name of the class in recipes and logs.
+        registry: The registry of its kind.
+    """
+
+    kind: ClassVar[str] = ""
+    registry: ClassVar[KindRegistry[Any]]
+
+    @model_serializer(mode="wrap")
+    def _with_kind(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {"kind": self.registry.spelling(type(self)), **fields(self)}
+
+
+class KindRegistry(Registry[type[K]], Generic[K]):
+    """Classes of options by their ``kind``."""
+
+    def __init__(self, group: str, base: type[K], expected: str) -> None:
+        """Create an empty registry.
+
+        Args:
+            group: As `Registry` has it.
+            base: Base of the classes.
+            expected: As `Registry` has it.
+        """
+        super().__init__(group, expected)
+        self.base = base
+        self._function_kind: type[K] | None = None
+        base.registry = self
+
+    def add(self, kind: C) -> C:
+        """Add a class under its ``kind``; a decorator.
+
+        Raises:
+            ConfigError: It has no ``kind``, or another class has the same one.
+        """
+        if not issubclass(kind, Kind) or not kind.kind:
+            raise ConfigError(f"{self.group}: got {import_path_of(kind)} without a kind, expected a name in 'kind'")
+        self._add(kind.kind, cast(type[K], kind))
+        return kind
+
+    def accept_functions(self, kind: C) -> C:
+        """Take functions, or their import paths, in the place of options; a decorator of a class with ``function``."""
+        self._function_kind = cast(type[K], kind)
+        return self.add(kind)
+
+    def spelling(self, kind: type[K]) -> str:
+        """Return the name of a class that recipes can use in any process: its kind if installed, else its path."""
+        if self.installed(kind.kind) and self[kind.kind] is kind:
+            return kind.kind
+        return import_path_of(kind)
+
+    def parse(self, value: Any) -> K:
+        """Return the options that a recipe or a caller wrote.
+
+        Args:
+            value: Options; or a kind, a mapping of ``kind`` and options, or a function if this registry accepts them.
+
+        Raises:
+            ConfigError: There is no such kind, or its options do not fit; all of them in one line.
+        """
+        if isinstance(value, self.base):
+            return value
+        given = dict(value) if isinstance(value, Mapping) else {"kind": value}
+        kind = given.pop("kind", None)
+        if self._is_function(kind):
+            return self._function_kind(function=kind, **given)  # type: ignore[misc]
+        if isinstance(kind, type) and issubclass(kind, self.base):
+            raise OptionsError([("", f"got the class {kind.__name__}, expected options; write {kind.__name__}(...)")])
+        try:
+            found = self.find(kind)
+        except ConfigError as error:
+            raise OptionsError([("kind" if isinstance(value, Mapping) else "", str(error))]) from None
+        return found(**given) if isinstance(found, type) else self._function_kind(function=kind, **given)  # type: ignore[misc]
+
+    def _is_function(self, value: Any) -> bool:
+        return self._function_kind is not None and callable(value) and not isinstance(value, type)
+
+    def check(self, path: str, found: Any) -> type[K]:
+        """Return the class, or the function if this registry accepts them. Raises ConfigError for anything else."""
+        if isinstance(found, type) and issubclass(found, self.base):
+            return found
+        if self._is_function(found):
+            return cast(type[K], found)
+        functions = "" if self._function_kind is None else " or a function"
+        got = f"the class {found.__name__}" if isinstance(found, type) else f"a {type(found).__name__}"
+        raise ConfigError(f"{path}: got {got}, expected a subclass of {self.base.__name__}{functions}")
+
+
+def import_object(path: str) -> Any:
+    """Return what an import path names.
+
+    Args:
+        path: ``package.module:name``; the name may be nested (``module:Outer.Inner``).
+
+    Raises:
+        ConfigError: The path is incomplete, there is no such module, importing it failed, or it has no such name.
+    """
+    module_name, _, attribute = path.partition(":")
+    if not module_name or not attribute:
+        raise ConfigError(f"{path}: got an incomplete import path, expected 'package.module:name'")
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise ConfigError(f"{path}: importing {module_name} failed: {error}") from error
+        raise ConfigError(
+            f"{path}: found no module '{error.name}', expected an importable one; "
+            "install it or put its folder on PYTHONPATH"
+        ) from None
+    except Exception as error:
+        raise ConfigError(f"{path}: importing {module_name} failed: {type(error).__name__}: {error}") from error
+    for name in attribute.split("."):
+        if not hasattr(found, name):
+            public = [known for known in vars(found) if not known.startswith("_")]
+            raise ConfigError(f"{path}: {found.__name__} has no '{name}', {nearest(name, public)}")
+        found = getattr(found, name)
+    return found
+
+
+def import_path_of(value: Any) -> str:
+    """Return the import path of a class or function; of any other value that of its class."""
+    named = value if hasattr(value, "__qualname__") else type(value)
+    return f"{named.__module__}:{named.__qualname__}"
+
+
+def _package_of(value: Any) -> str:
+    return import_path_of(value).partition(":")[0].partition(".")[0]
