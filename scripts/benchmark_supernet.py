@@ -25,9 +25,9 @@ from gancompress.channels import ChannelPlan, trace
 from gancompress.cost.latency import in_turns
 from gancompress.models.families import build, find_family
 from gancompress.models.generator import Generator
-from gancompress.steps.distillation import Distillation, DistillationOptions
+from gancompress.objectives.distillation import Distillation, DistillationOptions
+from gancompress.objectives.students import SupernetStudent
 from gancompress.steps.spaces import SpaceOptions
-from gancompress.steps.students import SupernetStudent
 from gancompress.tasks import find_task
 from gancompress.training import Batch, TrainingOptions
 from gancompress.training.loop import _Run

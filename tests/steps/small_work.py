@@ -14,8 +14,8 @@ from gancompress.data import parse_data
 from gancompress.methods.budget import CostLimit
 from gancompress.models.families import build
 from gancompress.models.generator import Generator
+from gancompress.objectives.distillation import DistillationOptions
 from gancompress.steps import Context, Work
-from gancompress.steps.distillation import DistillationOptions
 from gancompress.steps.metric_options import MetricOptions
 from gancompress.tasks import TASKS
 

@@ -14,9 +14,9 @@ from torch.nn import functional as F
 from gancompress.errors import ConfigError, DataError
 from gancompress.models.families import build
 from gancompress.models.generator import Generator
+from gancompress.objectives.distillation import Distillation
+from gancompress.objectives.students import FixedStudent
 from gancompress.steps import Finetune, Work
-from gancompress.steps.distillation import Distillation
-from gancompress.steps.students import FixedStudent
 from gancompress.tasks import TASKS, LatentTask
 from gancompress.training import TrainingOptions
 from tests.steps.small_work import distillation, make_context, make_work

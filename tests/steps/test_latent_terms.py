@@ -16,11 +16,11 @@ from gancompress.losses import latent_direction_loss
 from gancompress.models.families import build, find_family
 from gancompress.models.generator import Generator
 from gancompress.models.stylegan2 import StyleGan2Generator
+from gancompress.objectives.distillation import Distillation
+from gancompress.objectives.students import FixedStudent, Student, SupernetStudent, tapped
 from gancompress.search import SearchSpace
 from gancompress.steps import Distill, Finetune, Work
 from gancompress.steps.distill import inheriting
-from gancompress.steps.distillation import Distillation
-from gancompress.steps.students import FixedStudent, Student, SupernetStudent, tapped
 from gancompress.tasks import TASKS, LatentTask
 from gancompress.training import TrainingOptions
 from tests.steps.small_work import distillation, make_context

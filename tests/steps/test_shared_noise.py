@@ -15,12 +15,12 @@ from gancompress.data import parse_data
 from gancompress.models.families import build, find_family
 from gancompress.models.noise import drawn_noise, kept_noise
 from gancompress.models.stylegan2 import StyleGan2Generator
+from gancompress.objectives.distillation import Distillation
+from gancompress.objectives.students import FixedStudent, Student, SupernetStudent
 from gancompress.search import SearchSpace
-from gancompress.steps.distillation import Distillation
 from gancompress.steps.evaluation import Evaluation
 from gancompress.steps.metric_options import MetricOptions
 from gancompress.steps.step import Context
-from gancompress.steps.students import FixedStudent, Student, SupernetStudent
 from gancompress.tasks import LatentTask
 from gancompress.training import Checkpoints, TrainingOptions, fit
 from tests.steps.small_work import Lines, distillation

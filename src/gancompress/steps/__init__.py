@@ -1,9 +1,10 @@
 """Steps: what a compression job is made of. Each takes the work as it is and hands it on."""
 
+from gancompress.models.cut import cut
 from gancompress.steps.coevolution import CoEvolve
 from gancompress.steps.distill import Distill, Finetune
 from gancompress.steps.freeze_norms import FreezeNorms
-from gancompress.steps.prune import Prune, cut, prune, sort
+from gancompress.steps.prune import Prune, prune, sort
 from gancompress.steps.quantize import Quantize
 from gancompress.steps.refit import Refit, cropped, refitted
 from gancompress.steps.scratch import Scratch

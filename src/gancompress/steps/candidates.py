@@ -15,10 +15,10 @@ from gancompress.errors import NotFiniteError
 from gancompress.latency import variants_of_space
 from gancompress.methods.budget import CostLimit
 from gancompress.methods.recalibrate import recalibrate
+from gancompress.models.cut import cut
 from gancompress.models.generator import Generator
 from gancompress.steps.costs import cost_of_plans
 from gancompress.steps.evaluation import Evaluation
-from gancompress.steps.prune import cut
 from gancompress.steps.recalibration import Calibration
 from gancompress.steps.spaces import SpaceOptions
 from gancompress.steps.step import Context, Work

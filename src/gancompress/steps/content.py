@@ -6,45 +6,17 @@ Source: Liu et al., Content-Aware GAN Compression, CVPR 2021, section 3.3.
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from gancompress.errors import ConfigError
-from gancompress.models.content_masks import MaskOptions, NoMask
+from gancompress.models.content_masks import MaskOptions
+from gancompress.objectives.content import Content
 from gancompress.steps.step import Context
-from gancompress.tasks.task import Task
-from gancompress.training import Batch
 
 NUM_TRIED = 64
 """Images in which some content must be, for a mask to be taken for a working one."""
 
 _BATCH_SIZE = 8
-
-
-class Content:
-    """Finds the content of images. Where the mask is ``none``, everything is, and nothing is computed."""
-
-    def __init__(self, options: MaskOptions, task: Task) -> None:
-        """Load what the mask needs.
-
-        Raises:
-            GanCompressError: In one of its kinds, where that cannot be had.
-        """
-        self.is_everything = isinstance(options, NoMask)
-        self._find, self._task = options.load(), task
-
-    @torch.no_grad()
-    def of(self, batch: Batch, image: Tensor) -> Tensor | None:
-        """Zeros and ones [b, 1, h, w]; None for everything.
-
-        Args:
-            batch: A prepared batch.
-            image: What the teacher made of it, [b, 3, h, w].
-
-        Raises:
-            ConfigError: The mask's network or function does not return what it should.
-            DataError: An image's own mask cannot be read or has another size.
-        """
-        return None if self.is_everything else self._find(image, self._task.names(batch))
 
 
 @torch.no_grad()

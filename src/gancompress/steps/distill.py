@@ -13,17 +13,20 @@ from torch import nn
 from gancompress.errors import ConfigError, nearest
 from gancompress.importance import AnyScore, ScoreOptions
 from gancompress.methods.recalibrate import recalibrate
+from gancompress.models.cut import cut
 from gancompress.models.generator import Generator
+from gancompress.objectives.distillation import Distillation, DistillationOptions
+from gancompress.objectives.students import FixedStudent, Student
+from gancompress.objectives.stylegan2 import StyleGan2Distillation
+from gancompress.objectives.teacher_cache import TeacherCacheOptions, open_teacher_cache
 from gancompress.options import as_tuple
 from gancompress.quantization import FLOAT
+from gancompress.quantization.separate import separate
 from gancompress.steps.content import check_content
-from gancompress.steps.distillation import Distillation, DistillationOptions
-from gancompress.steps.prune import Narrowing, cut, sorted_by
-from gancompress.steps.quantize import Quantizing, taken_apart
+from gancompress.steps.prune import Narrowing, sorted_by
+from gancompress.steps.quantize import Quantizing
 from gancompress.steps.recalibration import Calibration
 from gancompress.steps.step import Context, Step, Work
-from gancompress.steps.students import FixedStudent, Student
-from gancompress.steps.stylegan2 import StyleGan2Distillation
 from gancompress.steps.teacher import (
     PATCHGAN,
     NetworkOptions,
@@ -31,7 +34,6 @@ from gancompress.steps.teacher import (
     fresh_discriminator,
     undivided_batch,
 )
-from gancompress.steps.teacher_cache import TeacherCacheOptions, open_teacher_cache
 from gancompress.tasks import StyleGan2Options
 from gancompress.training import TrainingOptions
 
@@ -135,7 +137,7 @@ class OneStudent(Learning):
         """The work with its network trained, quantized where it is."""
         network, quantization = work.build(), work.quantization
         discriminator = self.teach(FixedStudent(network), work, context)
-        generator, quantization = taken_apart(network, work.generator, quantization and quantization.options)
+        generator, quantization = separate(network, work.generator, quantization and quantization.options)
         return Work(work.teacher, generator, discriminator, quantization=quantization)
 
 

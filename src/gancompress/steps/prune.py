@@ -9,12 +9,13 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from gancompress.channels import ChannelGraph, ChannelPlan, check_complete, narrow, reorder
+from gancompress.channels import ChannelGraph, ChannelPlan, reorder
 from gancompress.cost import widest_plan
 from gancompress.errors import ConfigError
 from gancompress.importance import AnyScore, Probe, Score, ScoreOptions, by_importance, find_score
 from gancompress.latency import variants_of_graph
 from gancompress.methods.budget import CostLimit
+from gancompress.models.cut import cut, tied
 from gancompress.models.generator import Generator
 from gancompress.quantization import FLOAT, QuantizationOptions
 from gancompress.steps.costs import cost_of_plans, measured_latency
@@ -157,7 +158,7 @@ def sort(generator: Generator, graph: ChannelGraph, score: Score) -> Generator:
         ConfigError: The score does not apply to some group.
     """
     state = reorder(generator.state, graph, by_importance(score(generator.state, graph)))
-    return generator.with_state(_tied(state, graph))
+    return generator.with_state(tied(state, graph))
 
 
 def sorted_by(score: str | ScoreOptions, generator: Generator, context: Context) -> Generator:
@@ -176,25 +177,8 @@ def sorted_by(score: str | ScoreOptions, generator: Generator, context: Context)
     return sort(generator, graph, find_score(score, Probe(network, inputs, context.seed)))
 
 
-def cut(generator: Generator, graph: ChannelGraph, plan: ChannelPlan) -> Generator:
-    """Keep the leading channels of every group.
-
-    Raises:
-        PlanError: The plan does not fit the graph, or the state lacks a buffer that must be narrowed.
-    """
-    graph.validate(plan)
-    check_complete(generator.state, graph, (g.name for g in graph.groups.values() if plan.widths[g.name] < g.size))
-    state = _tied({name: t.clone() for name, t in narrow(generator.state, graph, plan).items()}, graph)
-    return Generator(generator.architecture.narrowed(graph, plan), state)
-
-
 def _by_group(widths: str | Mapping[str, int], generator: Generator) -> Mapping[str, int]:
     """The width of every group. Raises PlanError where the family is not written so."""
     if not isinstance(widths, str):
         return widths
     return generator.architecture.widths_from_string(widths)
-
-
-def _tied(state: dict, graph: ChannelGraph) -> dict:
-    """The state with one tensor under all names of a shared parameter."""
-    return state | {alias: state[name] for alias, name in graph.aliases.items() if name in state}

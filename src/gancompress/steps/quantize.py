@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 from abc import ABC
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from gancompress.errors import DataError
 from gancompress.methods.quantize import quantize
 from gancompress.models.generator import Generator
-from gancompress.quantization import Quantization, QuantizationOptions, remove_quantization
+from gancompress.quantization import Quantization, QuantizationOptions
 from gancompress.steps.step import Context, Step, Work
 
 _BATCH_SIZE = 8
@@ -88,18 +87,3 @@ def calibrated(generator: Generator, options: QuantizationOptions, context: Cont
 
     network = generator.build().to(context.accelerator.device)
     return Quantization.of(quantize(network, inputs, options, num_images=num_images), options)
-
-
-def taken_apart(
-    network: nn.Module, like: Generator, options: QuantizationOptions | None
-) -> tuple[Generator, Quantization | None]:
-    """A trained network as values: the float network, and how it is quantized.
-
-    Args:
-        network: The network; it is left as it is.
-        like: A generator with its family and options.
-        options: What it was quantized with; None where it is not quantized.
-    """
-    quantization = None if options is None else Quantization.of(network, options)
-    plain = remove_quantization(copy.deepcopy(network)).cpu()
-    return like.with_weights_of(plain), quantization

@@ -8,8 +8,8 @@ from dataclasses import replace
 from torch import Tensor
 
 from gancompress.methods.recalibrate import recalibrate
+from gancompress.quantization.separate import separate
 from gancompress.steps.batches import HeldBatches
-from gancompress.steps.quantize import taken_apart
 from gancompress.steps.step import Context, Work
 from gancompress.training import Batch
 
@@ -43,5 +43,5 @@ def recalibrated(work: Work, context: Context) -> Work:
     network = work.build().to(context.accelerator.device)
     recalibrate(network, Calibration(context))
     options = work.quantization and work.quantization.options
-    generator, quantization = taken_apart(network, work.generator, options)
+    generator, quantization = separate(network, work.generator, options)
     return replace(work, generator=generator, quantization=quantization)

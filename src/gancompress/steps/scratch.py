@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from gancompress.models.cut import cut
 from gancompress.models.generator import Generator
-from gancompress.steps.prune import Narrowing, cut
+from gancompress.steps.prune import Narrowing
 from gancompress.steps.step import Context, Work
 from gancompress.steps.teacher import NetworkOptions, PaperTraining
 

@@ -13,12 +13,12 @@ from pydantic import Field, model_validator
 from gancompress.losses import Adversarial, Perceptual, Weight
 from gancompress.methods.budget import CostLimit
 from gancompress.models.generator import Generator
+from gancompress.objectives.distillation import DistillationOptions
+from gancompress.objectives.slimming import Course, Slimming
 from gancompress.quantization import FLOAT
 from gancompress.steps.distill import Learning, trained_discriminator
-from gancompress.steps.distillation import DistillationOptions
 from gancompress.steps.quantize import Quantizing
 from gancompress.steps.recalibration import recalibrated
-from gancompress.steps.slimming import Course, Slimming
 from gancompress.steps.step import Context, Work
 
 Images = Annotated[int, Field(ge=1)]

@@ -21,10 +21,10 @@ from gancompress.data.kinds.unaligned import UnalignedConfig
 from gancompress.errors import Interrupted
 from gancompress.methods.budget import CostLimit
 from gancompress.models.generator import Generator
+from gancompress.objectives.teacher_cache import digests
 from gancompress.options import Options
 from gancompress.quantization import Quantization
 from gancompress.steps.metric_options import MetricOptions
-from gancompress.steps.teacher_cache import digests
 from gancompress.tasks import Task, pair_of_labels
 from gancompress.training import Batch, Checkpoints, Loader, Objective, TrainingLog, TrainingOptions, fit
 

@@ -11,11 +11,11 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from gancompress.importance import AnyScore
+from gancompress.objectives.students import Sampling, SupernetStudent
 from gancompress.steps.distill import Learning, student_of
 from gancompress.steps.prune import sorted_by
 from gancompress.steps.spaces import SpaceOptions
 from gancompress.steps.step import Context, Work
-from gancompress.steps.students import Sampling, SupernetStudent
 from gancompress.steps.teacher import NetworkOptions
 
 

@@ -15,9 +15,9 @@ from gancompress.channels import ChannelPlan
 from gancompress.metrics import RankAgreement, rank_agreement
 from gancompress.models.generator import Generator
 from gancompress.models.weight_files import write_atomically
+from gancompress.objectives.distillation import DistillationOptions
 from gancompress.options import Options
 from gancompress.steps.distill import Finetune
-from gancompress.steps.distillation import DistillationOptions
 from gancompress.steps.step import Context, Work
 from gancompress.training import TrainingOptions
 

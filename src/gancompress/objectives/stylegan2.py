@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from gancompress.errors import ConfigError
 from gancompress.models.stylegan2 import StyleGan2Generator
-from gancompress.steps.distillation import Distillation, Pass
+from gancompress.objectives.distillation import Distillation, Pass
 from gancompress.tasks import StyleGan2Game, StyleGan2Options
 from gancompress.training import Batch, Losses, Phase, TrainingOptions
 

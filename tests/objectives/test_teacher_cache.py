@@ -11,8 +11,8 @@ from torch import Tensor
 
 from gancompress.data import parse_data
 from gancompress.errors import ConfigError
+from gancompress.objectives.teacher_cache import TeacherCache, TeacherCacheOptions, digests, open_teacher_cache
 from gancompress.steps import Distill, Slim
-from gancompress.steps.teacher_cache import TeacherCache, TeacherCacheOptions, digests, open_teacher_cache
 from gancompress.tasks import TASKS, LatentTask
 from gancompress.training import TrainingOptions
 from tests.steps.small_work import distillation, make_context, make_work
@@ -80,7 +80,7 @@ def test_a_full_disk_costs_nothing_but_the_cache(tmp_path, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("gancompress.steps.teacher_cache.write_atomically", full)
+    monkeypatch.setattr("gancompress.objectives.teacher_cache.write_atomically", full)
     cache = TeacherCache(TeacherCacheOptions(memory_gib=0, disk_gib=1), tmp_path / "outputs", lines.append)
     teacher, inputs = Teacher(), torch.randn(2, 3, 8, 8)
     for _ in range(2):

@@ -29,8 +29,8 @@ from gancompress.losses import (
 from gancompress.models.families import build, find_family
 from gancompress.models.trunks.load import TRUNKS
 from gancompress.models.trunks.trunk import FeatureTrunk
-from gancompress.steps.distillation import Distillation, DistillationOptions
-from gancompress.steps.students import FixedStudent, tapped
+from gancompress.objectives.distillation import Distillation, DistillationOptions
+from gancompress.objectives.students import FixedStudent, tapped
 from gancompress.tasks import TASKS
 from gancompress.training import Checkpoints, TrainingOptions, fit
 from tests.steps.small_work import distillation

@@ -14,8 +14,12 @@ from torch import Tensor, nn
 
 from gancompress.channels import ChannelGraph, reorder
 from gancompress.errors import ConfigError
+from gancompress.models.cut import cut
 from gancompress.models.generator import Generator
+from gancompress.objectives.distillation import Distillation, DistillationOptions
+from gancompress.objectives.students import Network, Running, Student
 from gancompress.quantization import Quantization
+from gancompress.quantization.separate import separate
 from gancompress.slimming import (
     ChannelScales,
     Cost,
@@ -29,10 +33,6 @@ from gancompress.slimming import (
     scaled_groups,
     weakest_within,
 )
-from gancompress.steps.distillation import Distillation, DistillationOptions
-from gancompress.steps.prune import cut
-from gancompress.steps.quantize import taken_apart
-from gancompress.steps.students import Network, Running, Student
 from gancompress.tasks.task import Task
 from gancompress.training import Phase, Reshaped, TrainingOptions
 
@@ -314,6 +314,6 @@ class Slimming(Distillation):
     def _sorted(self, removal: Removal) -> tuple[Generator, Quantization | None]:
         """Return the student with the channels that stay in front, and how it is quantized."""
         options = self._quantization and self._quantization.options
-        whole, quantization = taken_apart(self._module, self.generator, options)
+        whole, quantization = separate(self._module, self.generator, options)
         state = reorder(whole.state, self.graph, removal.order)
         return whole.with_state(state), quantization

@@ -14,11 +14,11 @@ from gancompress.channels import SubNetwork, trace
 from gancompress.errors import ConfigError, Interrupted
 from gancompress.job import load_job
 from gancompress.models.families import build
+from gancompress.objectives.distillation import Distillation, DistillationOptions
+from gancompress.objectives.students import SupernetStudent, tapped
 from gancompress.pipeline import Pipeline
 from gancompress.search import SearchSpace
 from gancompress.steps import Supernet
-from gancompress.steps.distillation import Distillation, DistillationOptions
-from gancompress.steps.students import SupernetStudent, tapped
 from gancompress.tasks import TASKS
 from gancompress.training import Checkpoints, TrainingOptions, fit
 from tests.steps.small_work import distillation

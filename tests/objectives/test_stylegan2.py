@@ -13,9 +13,9 @@ from torch.nn import functional as F
 from gancompress.errors import ConfigError
 from gancompress.models.families import build
 from gancompress.models.stylegan2 import StyleGan2Generator
+from gancompress.objectives.students import FixedStudent
+from gancompress.objectives.stylegan2 import StyleGan2Distillation
 from gancompress.steps import Finetune
-from gancompress.steps.students import FixedStudent
-from gancompress.steps.stylegan2 import StyleGan2Distillation
 from gancompress.tasks import StyleGan2Options
 from gancompress.training import OptimizerOptions, TrainingOptions
 from tests.steps.small_work import distillation

@@ -1,0 +1,1 @@
+"""Objectives: the losses of a student, and the phases in which a step updates networks."""

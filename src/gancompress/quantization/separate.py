@@ -1,0 +1,27 @@
+"""A trained network as values: float weights, and how they are quantized."""
+
+from __future__ import annotations
+
+import copy
+
+from torch import nn
+
+from gancompress.models.generator import Generator
+from gancompress.quantization.attach import remove_quantization
+from gancompress.quantization.options import QuantizationOptions
+from gancompress.quantization.quantization import Quantization
+
+
+def separate(
+    network: nn.Module, like: Generator, options: QuantizationOptions | None
+) -> tuple[Generator, Quantization | None]:
+    """Separate a trained network into the float network and its quantization.
+
+    Args:
+        network: The network; it is left as it is.
+        like: A generator with its family and options.
+        options: What it was quantized with; None where it is not quantized.
+    """
+    quantization = None if options is None else Quantization.of(network, options)
+    plain = remove_quantization(copy.deepcopy(network)).cpu()
+    return like.with_weights_of(plain), quantization
