@@ -21,13 +21,16 @@ if TYPE_CHECKING:
     from gancompress.export import Loaded, load
     from gancompress.methods.budget import Budget
     from gancompress.methods.compare import Comparison, compare
+    from gancompress.methods.compress import Compressed, compress
+    from gancompress.methods.distill import Distilled, distill
     from gancompress.methods.evaluate import evaluate
     from gancompress.methods.export import export
     from gancompress.methods.prune import prune
     from gancompress.methods.quantize import quantize
     from gancompress.methods.refit import refit
     from gancompress.methods.save import load_into, save
-    from gancompress.methods.search import search
+    from gancompress.methods.search import Found, search
+    from gancompress.methods.slim import Slimmed, slim
     from gancompress.methods.supernet import Supernet
     from gancompress.methods.trace import trace
 
@@ -36,7 +39,13 @@ _MODULE_OF = {
     "Comparison": "methods.compare",
     "Loaded": "export",
     "Supernet": "methods.supernet",
+    "Compressed": "methods.compress",
+    "Distilled": "methods.distill",
+    "Found": "methods.search",
+    "Slimmed": "methods.slim",
     "compare": "methods.compare",
+    "compress": "methods.compress",
+    "distill": "methods.distill",
     "evaluate": "methods.evaluate",
     "export": "methods.export",
     "load": "export",
@@ -47,6 +56,7 @@ _MODULE_OF = {
     "refit": "methods.refit",
     "save": "methods.save",
     "search": "methods.search",
+    "slim": "methods.slim",
     "trace": "methods.trace",
 }
 _PACKAGES = {"losses"}
@@ -55,8 +65,10 @@ __all__ = [  # noqa: RUF022 (in the order of a session)
     "trace",
     "prune",
     "refit",
+    "distill",
     "Supernet",
     "search",
+    "slim",
     "Budget",
     "quantize",
     "losses",
@@ -67,7 +79,12 @@ __all__ = [  # noqa: RUF022 (in the order of a session)
     "load_into",
     "evaluate",
     "compare",
+    "compress",
     "Comparison",
+    "Compressed",
+    "Distilled",
+    "Found",
+    "Slimmed",
 ]
 
 

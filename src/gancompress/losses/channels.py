@@ -43,7 +43,8 @@ class ChannelDistillation(nn.Module):
         losses = []
         for tap, conv, norm in zip(self.taps, self.convs, self.norms, strict=True):
             adapted = norm(elastic_conv1x1(conv, student[tap], tap)).relu()
-            losses.append(l2(adapted.mean((2, 3)), teacher[tap].detach().mean((2, 3))))
+            spatial = tuple(range(2, adapted.ndim))
+            losses.append(l2(adapted.mean(spatial), teacher[tap].detach().mean(spatial)))
         return torch.stack(losses).sum()
 
 

@@ -59,7 +59,7 @@ class FeatureDistillation(nn.Module):
 
 
 def elastic_conv1x1(conv: nn.Module, features: Tensor, tap: str) -> Tensor:
-    """Runs a 1x1 convolution on a map [b, c, h, w] by the leading ``c`` columns of its weight.
+    """Runs a 1x1 convolution on a map [b, c, ...] by the leading ``c`` columns of its weight.
 
     Raises:
         ConfigError: The map has more channels than the weight has columns.
@@ -70,7 +70,11 @@ def elastic_conv1x1(conv: nn.Module, features: Tensor, tap: str) -> Tensor:
             f"distillation of {tap}: got a student's map with {features.shape[1]} channels, expected at most "
             f"{conv.in_channels}; build the loss with the student's full width"
         )
-    return F.conv2d(features, conv.weight[:, : features.shape[1]], conv.bias)
+    weight = conv.weight[:, : features.shape[1]]
+    if features.ndim == 4:
+        return F.conv2d(features, weight, conv.bias)
+    flat = F.conv2d(features.flatten(2).unsqueeze(3), weight, conv.bias)
+    return flat.reshape(len(features), -1, *features.shape[2:])
 
 
 @register_term

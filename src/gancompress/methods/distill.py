@@ -1,0 +1,202 @@
+"""Distillation: a student learns to do what its teacher does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from gancompress.cost.measured import evaluation_mode
+from gancompress.errors import ConfigError
+from gancompress.losses import L1, Features, TermOptions
+from gancompress.methods.data import Batches, Data, batch_size_of
+from gancompress.methods.evaluate import run
+from gancompress.methods.own_data import OwnData
+from gancompress.methods.progress import Report
+from gancompress.methods.recalibrate import recalibrate
+from gancompress.methods.save import save
+from gancompress.methods.supernet import Supernet
+from gancompress.methods.training import digest_of, restored, shape_of, train, training_options
+from gancompress.models.taps import automatic_taps
+from gancompress.objectives.distillation import Distillation, DistillationOptions
+from gancompress.objectives.students import FixedStudent, Sampling, Student, SupernetStudent
+
+DEFAULT_TERMS = (L1(100), Features(1))
+RECALIBRATION_IMAGES = 512
+
+AnyTerm = TermOptions | Callable[..., Any] | str
+"""A term of `gancompress.losses`, its kind, or a function of (output, target) that returns a scalar."""
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """A trained student.
+
+    Attributes:
+        module: The student that was given, trained, in evaluation mode; for a supernet its wide network.
+        losses: Mean losses by name with ``num_images``, in order.
+        images: Images trained on.
+        finished: Whether training reached its end.
+        taps: Paths of the modules whose feature maps were compared.
+    """
+
+    module: nn.Module = field(repr=False)
+    losses: Sequence[dict[str, float]] = field(repr=False)
+    images: int
+    finished: bool
+    taps: tuple[str, ...] = ()
+
+    def save(self, directory: str | Path) -> str:
+        """Write the student with `gancompress.save`; returns the line of Python that reads it back."""
+        return save(self.module, directory)
+
+
+def distill(
+    student: nn.Module | Supernet,
+    teacher: nn.Module,
+    data: Data,
+    *,
+    images: int,
+    terms: Sequence[AnyTerm] | None = None,
+    batch_size: int | None = None,
+    lr: float = 2e-4,
+    target: Literal["auto", "teacher"] = "auto",
+    discriminator: nn.Module | None = None,
+    taps: Sequence[str] = (),
+    fixed: Sequence[str] = (),
+    sampling: Sampling = "random",
+    num_random: int = 2,
+    out: str | Path | None = None,
+    progress: bool | Report = True,
+    stop: Callable[[], bool] | None = None,
+    seed: int = 0,
+    **training: Any,
+) -> Distilled:
+    """Train a student, or all networks of a supernet, to do what the teacher does.
+
+    With ``out``, the same call goes on where it was stopped, and comes to the same bits.
+
+    Args:
+        student: The network to train, in place; or a supernet, one random plan of which is trained in each step.
+        teacher: Network to learn from; left as it was found.
+        data: Batches: a DataLoader, a list, or a function that returns an iterable.
+        images: Images to train on.
+        terms: Losses with their weights; by default ``[L1(100), Features(1)]``.
+        batch_size: Images of a step; that of the data by default.
+        lr: Learning rate of Adam.
+        target: Target of the terms that compare outputs: the data's ``target`` where batches have one and else the
+            teacher's output (``auto``), or always the teacher's output.
+        discriminator: Network from outputs to logits, trained in place; only beside `gancompress.losses.Adversarial`.
+        taps: Paths of modules whose feature maps are compared, the same in both networks; by default they are chosen
+            where the width or the size of the maps changes.
+        fixed: Paths of modules of the student that do not change.
+        sampling: Plans of a supernet's step: one at random, or a ``sandwich`` of widest, narrowest and random ones.
+        num_random: Random plans of a sandwich.
+        out: Directory of checkpoints and losses; nothing is kept without it.
+        progress: Show the progress; or a function that is called with it.
+        stop: Asked after every step; where it returns True the state is saved and training ends.
+        seed: Of random numbers, the order of the data among them.
+        training: Further options of `gancompress.training.TrainingOptions`: ``num_decay_images``, ``ema_half_life``,
+            ``precision``, ``checkpoint_every``, ...
+
+    Raises:
+        ConfigError: Outputs of student and teacher differ in shape, a term does not fit, or ``out`` holds another run.
+        DataError: There are no batches, or some are of an unknown kind.
+        TrainingError: A loss or gradient is not finite.
+
+    Source: Li et al., GAN Compression, CVPR 2020, equations 1 to 4.
+    """
+    batches = Batches(data)
+    elastic = student if isinstance(student, Supernet) else None
+    module = student.module if isinstance(student, Supernet) else student
+    example = batches.first["input"][:1]
+    check_outputs(module, teacher, example)
+    chosen = tuple(taps) or shared_taps(teacher, module, example)
+    options = distillation_options(terms, chosen, fixed, target, discriminator)
+    how = training_options(images, batch_size or batch_size_of(batches), lr, training)
+    learning: Student = FixedStudent(module)
+    if elastic is not None:
+        learning = SupernetStudent(module, elastic.graph, elastic.space, seed, sampling, num_random)
+    described = {
+        "student": shape_of(module),
+        "teacher": digest_of(teacher),
+        "terms": options.model_dump(mode="json", exclude_defaults=True),
+        "training": how.model_dump(mode="json", exclude={"num_images", "log_every", "checkpoint_every"}),
+        "supernet": None if elastic is None else [sampling, num_random, repr(elastic.space.choices)],
+        "seed": seed,
+    }
+    others = [network for network in (discriminator,) if network is not None]
+    with restored(teacher, module, *others):
+        with torch.random.fork_rng():
+            torch.manual_seed(seed + 4)  # layers that adapt feature maps start from fresh weights
+            objective = Distillation(
+                OwnData("own", paired="target" in batches.first),
+                teacher,
+                learning,
+                discriminator,
+                options,
+                chosen,
+                example.to(next(module.parameters()).device),
+            )
+            finished, losses = train(
+                "distill",
+                objective,
+                how,
+                batches,
+                described=described,
+                out=out,
+                progress=progress,
+                stop=stop,
+                seed=seed,
+            )
+        recalibrate(module, batches.inputs(RECALIBRATION_IMAGES))
+    done = how.total_images if finished else int(losses[-1]["num_images"]) if losses else 0
+    return Distilled(module.eval(), losses, done, finished, chosen)
+
+
+def check_outputs(student: nn.Module, teacher: nn.Module, example: torch.Tensor) -> None:
+    """Refuse networks whose outputs differ in shape.
+
+    Raises:
+        ConfigError: They do, or one returns something other than a tensor.
+    """
+    with torch.no_grad(), evaluation_mode(student), evaluation_mode(teacher):
+        got, wanted = run(student, example), run(teacher, example)
+    if got.shape != wanted.shape:
+        raise ConfigError(
+            f"distill: the student returns {tuple(got.shape)} and the teacher {tuple(wanted.shape)} for an input "
+            f"{tuple(example.shape)}, expected the same shape; check the student"
+        )
+
+
+def shared_taps(teacher: nn.Module, student: nn.Module, example: torch.Tensor) -> tuple[str, ...]:
+    """Return the modules of both networks whose feature maps are worth comparing; none where there are none."""
+    known = dict(student.named_modules())
+    return tuple(path for path in automatic_taps(teacher, (example,)) if path in known)
+
+
+def distillation_options(
+    terms: Sequence[AnyTerm] | None,
+    taps: Sequence[str],
+    fixed: Sequence[str],
+    target: Literal["auto", "teacher"],
+    discriminator: nn.Module | None,
+    default: Sequence[TermOptions] = DEFAULT_TERMS,
+) -> DistillationOptions:
+    """Return the terms of a student with what they compare.
+
+    Raises:
+        ConfigError: A term does not fit, or there is only one of discriminator and adversarial term.
+    """
+    if terms is None:
+        terms = [term for term in default if taps or term.compares != "maps"]
+    options = DistillationOptions(terms=tuple(terms), taps=tuple(taps), fixed=tuple(fixed), reconstruct=target)
+    if options.adversarial is not None and discriminator is None:
+        raise ConfigError("terms: got an adversarial term without a discriminator, expected discriminator=network")
+    if options.adversarial is None and discriminator is not None:
+        raise ConfigError("discriminator: got one without an adversarial term, expected losses.Adversarial(1) in terms")
+    return options

@@ -1,0 +1,171 @@
+"""Slimming: a network loses channels while it learns from its teacher."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from gancompress.channels import ChannelGraph
+from gancompress.channels import trace as trace_channels
+from gancompress.cost import amount
+from gancompress.losses import L1
+from gancompress.methods.budget import Budget
+from gancompress.methods.data import Batches, Data, batch_size_of
+from gancompress.methods.distill import RECALIBRATION_IMAGES, AnyTerm, distillation_options
+from gancompress.methods.own_data import OwnData
+from gancompress.methods.progress import Report
+from gancompress.methods.recalibrate import recalibrate
+from gancompress.methods.save import save
+from gancompress.methods.training import digest_of, restored, train, training_options
+from gancompress.models.generator import Generator
+from gancompress.objectives.slimming import Course, Slimming
+
+DEFAULT_TERMS = (L1(100),)
+
+
+@dataclass(frozen=True)
+class Slimmed:
+    """A slimmed network.
+
+    Attributes:
+        module: The narrow network, in evaluation mode; None where training was stopped before its end.
+        cost: Its cost, in ``unit``.
+        unit: Unit of the budget.
+        losses: Mean losses by name with ``num_images``, in order.
+        finished: Whether training reached its end.
+    """
+
+    module: nn.Module | None = field(repr=False)
+    cost: float
+    unit: str
+    losses: Sequence[dict[str, float]] = field(repr=False)
+    finished: bool
+
+    def __str__(self) -> str:
+        return f"{amount(self.cost, self.unit)}" if self.finished else "stopped; the same call goes on from here"
+
+    def save(self, directory: str | Path) -> str:
+        """Write the network with `gancompress.save`; returns the line of Python that reads it back."""
+        assert self.module is not None
+        return save(self.module, directory)
+
+
+def slim(
+    network: nn.Module,
+    data: Data,
+    *,
+    budget: Budget,
+    images: int,
+    teacher: nn.Module | None = None,
+    terms: Sequence[AnyTerm] | None = None,
+    batch_size: int | None = None,
+    lr: float = 2e-4,
+    penalty: float = 0.01,
+    penalty_images: int | None = None,
+    scale_lr: float = 0.1,
+    streams: bool = True,
+    minimum: int = 4,
+    target: Literal["auto", "teacher"] = "auto",
+    discriminator: nn.Module | None = None,
+    out: str | Path | None = None,
+    progress: bool | Report = True,
+    stop: Callable[[], bool] | None = None,
+    seed: int = 0,
+    **training: Any,
+) -> Slimmed:
+    """Train a network while a penalty drives scales of its channels to zero, and remove those channels.
+
+    With ``out``, the same call goes on where it was stopped.
+
+    Args:
+        network: The network to slim; it is not changed.
+        data: Batches, as for `gancompress.distill`.
+        budget: Cost not to exceed.
+        images: Images to train on.
+        teacher: Network to learn from; the network itself, as it was given, by default.
+        terms: Losses with their weights, none of them on feature maps; by default ``[L1(100)]``.
+        batch_size: Images of a step; that of the data by default.
+        lr: Learning rate of the weights.
+        penalty: Weight of the sum of all scales to begin with; it follows the budget.
+        penalty_images: Images until the budget is to be reached; two thirds of the training by default.
+        scale_lr: Learning rate of the scales.
+        streams: Whether residual streams lose channels too.
+        minimum: The narrowest width of a group.
+        target: As for `gancompress.distill`.
+        discriminator: As for `gancompress.distill`.
+        out: Directory of checkpoints and losses; nothing is kept without it.
+        progress: Show the progress; or a function that is called with it.
+        stop: Asked after every step; where it returns True the state is saved and training ends.
+        seed: Of random numbers.
+        training: Further options of `gancompress.training.TrainingOptions`.
+
+    Raises:
+        BudgetError: The narrowest network costs more than the budget.
+        ConfigError: A term does not fit, no group can lose channels, or ``out`` holds another run.
+        DataError: There are no batches, or some are of an unknown kind.
+
+    Source: Wang et al., GAN Slimming, ECCV 2020, equation 4.
+    """
+    batches = Batches(data)
+    example = batches.first["input"][:1]
+    teacher = copy.deepcopy(network) if teacher is None else teacher
+    options = distillation_options(terms, (), (), target, discriminator, DEFAULT_TERMS)
+    how = training_options(images, batch_size or batch_size_of(batches), lr, training)
+    generator = Generator.from_module(copy.deepcopy(network).cpu())
+
+    def graph_of(given: Generator) -> ChannelGraph:
+        return trace_channels(given.build(), (example,), multiple=1, minimum=minimum)
+
+    limit = budget.limit(graph_of(generator))
+    course = Course(
+        learning_rate=scale_lr,
+        momentum=0.5,
+        penalty=penalty,
+        limit=limit.limit,
+        unit=limit.unit,
+        num_images=penalty_images or max(1, 2 * images // 3),
+        adjust_every=max(1, min(500, images // 40)),
+        remove_every=max(1, min(2_000, images // 20)),
+        training=how,
+    )
+    described = {
+        "network": digest_of(network),
+        "teacher": digest_of(teacher),
+        "terms": options.model_dump(mode="json", exclude_defaults=True),
+        "training": how.model_dump(mode="json", exclude={"log_every", "checkpoint_every"}),
+        "budget": budget.model_dump(mode="json", exclude_defaults=True),
+        "slimming": [penalty, penalty_images, scale_lr, streams, minimum],
+        "seed": seed,
+    }
+    others = [each for each in (discriminator,) if each is not None]
+    with restored(teacher, *others), torch.random.fork_rng():
+        torch.manual_seed(seed + 4)
+        task = OwnData("own", paired="target" in batches.first)
+        objective = Slimming(
+            *(generator, None, graph_of, limit.cost, streams, course, task, teacher, discriminator, options),
+            example,
+        )
+        finished, losses = train(
+            "slim",
+            objective,
+            how,
+            batches,
+            described=described,
+            out=out,
+            progress=progress,
+            stop=stop,
+            seed=seed,
+        )
+    if not finished:
+        return Slimmed(None, float("nan"), limit.unit, losses, False)
+    slimmed, _ = objective.result(limit.limit, batches.first["input"][:8])
+    module = slimmed.build()
+    recalibrate(module, batches.inputs(RECALIBRATION_IMAGES))
+    device = next(network.parameters()).device
+    return Slimmed(module.to(device).eval(), objective.cut["cost"], limit.unit, losses, True)
