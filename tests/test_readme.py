@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from gancompress.cli import app
 from gancompress.models.families import build
+from tests.methods.networks import image_network, images
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 COMMANDS = re.findall(r"^\$ gancompress (.*)$", README, flags=re.MULTILINE)
@@ -59,6 +60,14 @@ def test_inspect_prints_what_the_readme_shows(as_a_user):
     assert all(" ".join(line.split()) in printed for line in shown.splitlines())
 
 
-def test_code_runs():
-    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    exec(compile(code, "README.md", "exec"), {})
+def test_code_runs(tmp_path, monkeypatch):
+    """The code in its order, on a small network and briefly."""
+    monkeypatch.chdir(tmp_path)
+    batches = images(8)
+    names = {"network": image_network(), "x": batches[0][:1], "batches": batches, "loader": batches}
+    first, second = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    short = first.replace("images=200_000", "images=8").replace("minutes=10", "minutes=0.01")
+    exec(
+        compile(short.replace("calibration=batches", "calibration=batches, min_psnr_db=0"), "README.md", "exec"), names
+    )
+    exec(compile(second, "README.md", "exec"), {})

@@ -1,0 +1,62 @@
+"""The page and the notebooks about Python run, briefly."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from gancompress.methods.progress import Progress
+
+DOCS = Path(__file__).parents[2] / "docs"
+NOTEBOOKS = sorted((DOCS / "notebooks").glob("*.ipynb"))
+SHORT = {"NUM_IMAGES = 20_000": "NUM_IMAGES = 64", "CANDIDATES = 60": "CANDIDATES = 4"}
+
+
+def test_the_page_runs_in_its_order(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    snippets = re.findall(r"```python\n(.*?)```", (DOCS / "python.md").read_text(), flags=re.DOTALL)
+    assert len(snippets) == 9
+    for snippet in snippets:
+        exec(compile(snippet, "python.md", "exec"), names)
+    printed = capsys.readouterr().out
+    assert printed.count("PSNR dB") == 4
+    assert (tmp_path / "small.onnx").is_file()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    notebook = json.loads(path.read_text())
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+    names: dict = {}
+    last = None
+    for cell in notebook["cells"]:
+        assert not cell.get("outputs")
+        if cell["cell_type"] == "code":
+            source = "".join(cell["source"])
+            for long, short in SHORT.items():
+                source = source.replace(long, short)
+            last = _run(source, names)
+    assert last is not None
+
+
+def _run(source: str, names: dict):
+    """Run a cell; returns the value of its last line, as a notebook shows it."""
+    tree = ast.parse(source)
+    if not isinstance(tree.body[-1], ast.Expr):
+        exec(compile(tree, "cell", "exec"), names)
+        return None
+    exec(compile(ast.Module(tree.body[:-1], []), "cell", "exec"), names)
+    value = eval(compile(ast.Expression(tree.body[-1].value), "cell", "eval"), names)
+    assert repr(value)
+    return value
+
+
+def test_there_are_three_notebooks():
+    assert [path.stem for path in NOTEBOOKS] == ["own_network", "search", "vocoder"]
+    assert str(Progress("distill", "", 3, 4, "images")) == "3 of 4 images"
