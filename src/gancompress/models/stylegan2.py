@@ -157,14 +157,6 @@ class MappingNetwork(nn.Module):
             style = activate(layer(style))
         return style
 
-    @torch.no_grad()
-    def mean(self, num_samples: int = 4096, seed: int = 0) -> Tensor:
-        """The style of the average image, [1, size]: a mean over noise drawn from the seed."""
-        weight = next(self.parameters())
-        draw = torch.Generator().manual_seed(seed)
-        noise = torch.randn(num_samples, weight.shape[1], generator=draw).to(weight.device, weight.dtype)
-        return self(noise).mean(0, keepdim=True)
-
 
 class ConstantInput(nn.Module):
     """The map that every image begins with."""

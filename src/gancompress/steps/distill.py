@@ -13,6 +13,7 @@ from torch import nn
 from gancompress.errors import ConfigError, nearest
 from gancompress.importance import AnyScore, ScoreOptions
 from gancompress.models.generator import Generator
+from gancompress.models.image_format import NOT_DECLARED
 from gancompress.options import as_tuple
 from gancompress.quantization import FLOAT
 from gancompress.steps.content import check_content
@@ -209,6 +210,8 @@ def student_of(
         student = options.fresh(context.seed + 3, **options.fixed_by(context.task))
         if student.architecture.images is None and student.family == teacher.family:
             student = replace(student, architecture=student.architecture.with_images(teacher.architecture.images))
+        elif student.architecture.images is None:
+            context.log.said(f"student: {student.family} {NOT_DECLARED}; say otherwise with student.range")
     if initial == "random":
         return student
     shared = {

@@ -12,7 +12,7 @@ from torch import nn
 from gancompress.errors import ConfigError
 from gancompress.models.families import architecture_of, find_network
 from gancompress.models.generator import Generator
-from gancompress.models.image_format import MEASURED
+from gancompress.models.image_format import MEASURED, NOT_DECLARED
 from gancompress.models.image_options import ImageOptions
 from gancompress.models.spectral_norm import fold_spectral_norm, settle_spectral_norm
 from gancompress.models.styles import StyledGenerator
@@ -114,6 +114,8 @@ class PaperTraining(Step):
                 "teacher.checkpoint"
             )
         generator = fresh(context.seed)
+        if generator.architecture.images is None:
+            context.log.said(f"{self.kind}: {generator.family} {NOT_DECLARED}; say otherwise with network.range")
         discriminator = fresh_discriminator(self.discriminator, generator, context)
         networks = {"generator": generator.build(), "discriminator": discriminator.build()}
         context.train(self._objective(networks, fresh, context), self.training)
