@@ -17,7 +17,7 @@ from gancompress.models.families import architecture_of
 from gancompress.models.generator import Generator
 from gancompress.models.image_format import ImageFormat, Images, give_boundary, measured_images
 from gancompress.pipeline import Pipeline
-from gancompress.steps import cut
+from gancompress.steps import NetworkOptions, cut
 
 from ..cli import verbs
 
@@ -95,6 +95,15 @@ def test_every_format_is_converted_both_ways():
     torch.testing.assert_close(kind.to_standard(inside), IMAGE)
 
 
+def test_unset_options_leave_no_trace_in_fingerprints():
+    assert NetworkOptions(family="resnet").model_dump() == {"family": "resnet", "config": {}}
+    assert NetworkOptions(family="resnet", range="0..1").model_dump()["range"] == "0..1"
+    with pytest.raises(ConfigError, match=r"range: got '01', expected two rising numbers"):
+        NetworkOptions(family="resnet", range="01")
+    with pytest.raises(ConfigError, match=r"resnet: range: got measured for fresh weights, expected a range such as"):
+        NetworkOptions(family="resnet", range="measured").fresh(0)
+
+
 def test_noise_and_labels_are_not_images():
     network = give_boundary(nn.Identity(), UNIT)
     for given in (torch.ones(2, 5), torch.ones(2, 4, 4, dtype=torch.int64)):
@@ -114,6 +123,12 @@ def test_built_narrowed_saved_and_exported(generator, tmp_path):
     loaded = gancompress.load(tmp_path / "net")
     assert torch.equal(loaded(IMAGE), directly(narrow, IMAGE))
     assert loaded.contract["output"]["range"] == [-1, 1]
+    pixels = ((IMAGE[0].permute(1, 2, 0) + 1) * 127.5).round().to(torch.uint8)
+    bytes_in = pixels.permute(2, 0, 1)[None] / 127.5 - 1
+    expected = ((directly(narrow, bytes_in) + 1) * 127.5).round().to(torch.uint8)[0].permute(1, 2, 0)
+    assert (loaded(pixels.numpy()) == expected.numpy()).all()
+    with pytest.raises(ConfigError, match=r"got values of shape \[3, 16, 16\], expected images in layout NCHW"):
+        loaded(IMAGE[0])
     export_onnx(narrow.build(), (IMAGE,), tmp_path / "net.onnx")
     exported = gancompress.load(tmp_path / "net.onnx")
     torch.testing.assert_close(exported(IMAGE), directly(narrow, IMAGE), atol=1e-5, rtol=0)

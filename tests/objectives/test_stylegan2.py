@@ -135,7 +135,7 @@ def test_stopping_and_resuming_changes_no_bit(tmp_path):
 
 
 def test_what_does_not_fit_the_game():
-    with pytest.raises(ConfigError, match="stylegan2: got a SnganGenerator as student, expected a StyleGAN2; leave"):
+    with pytest.raises(ConfigError, match="got a SnganGenerator as student, expected a generator with styles; leave"):
         objective(build("sngan_32", {"ngf": 4, "latent_size": 6}))
     with pytest.raises(ConfigError, match="stylegan2: got a term on maps of the discriminator, expected none"):
         objective(feature_matching={"weight": 1})

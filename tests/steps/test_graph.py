@@ -25,3 +25,12 @@ def test_one_structure_is_traced_once_and_nothing_is_drawn(tmp_path, monkeypatch
     assert context.graph(wider).groups != coarse.groups
     assert len(traced) == 2
     assert torch.get_rng_state().equal(before)
+
+
+def test_another_run_traces_again(tmp_path, monkeypatch):
+    """A class may have changed since, under the same name."""
+    traced, trace = [], step.trace
+    monkeypatch.setattr(step, "trace", lambda *args: traced.append(args) or trace(*args))
+    for name in ("first", "second"):
+        make_context(tmp_path / name, None).graph(make_work().generator)
+    assert len(traced) == 2

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gancompress.cli.options import notices
 from gancompress.cli.parsing import example_inputs, open_generator, parse_sizes
 from gancompress.data.transform import Transform
 from gancompress.errors import InputSizeError
@@ -15,6 +16,7 @@ from gancompress.export.input_contract import InputContract
 from gancompress.export.named import NamedFile, NamedNetwork
 from gancompress.export.runtimes.files import ENDINGS, open_file
 from gancompress.job import Job, load_job
+from gancompress.models.image_format import NOT_DECLARED
 from gancompress.models.label_input import LabelInput
 from gancompress.quantization import Quantization
 from gancompress.tasks import FileForm, find_task, label_map_form
@@ -72,6 +74,8 @@ def open_network(name: str, source: str, job: Job | None, choices: InputChoices)
         GanCompressError: In one of its kinds, where the user can mend it.
     """
     generator = open_generator(source, choices.family, [], choices.image_range)
+    if generator.architecture.images is None and not choices.shapes:
+        notices.print(f"{source}: {generator.family} {NOT_DECLARED}; say otherwise with --range", soft_wrap=True)
     module, quantization = generator.build(), Quantization.load(source)
     if quantization is not None:
         quantization.attach(module)

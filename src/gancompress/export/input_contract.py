@@ -101,12 +101,13 @@ class InputContract:
         facts, layout = self.facts, self.facts.get("layout", "")
         if layout not in _ROLES:
             return
-        channels = facts.get("channels", facts.get("latent_size", 0) + facts.get("num_classes", 0))
+        channels = facts.get("channels", facts["latent_size"] + facts["num_classes"] if layout == "NC" else None)
         if layout == "NHW" and len(shape) != 3:
             raise ConfigError(f"{self.path}: got values of shape {list(shape)}, expected label maps [b, h, w]")
-        if layout == "NCHW" and (len(shape) != 4 or shape[1] != channels):
+        if layout == "NCHW" and (len(shape) != 4 or channels not in (None, shape[1])):
+            wanted = "images" if channels is None else f"{channels} channels"
             raise ConfigError(
-                f"{self.path}: got values of shape {list(shape)}, expected {channels} channels in layout NCHW "
+                f"{self.path}: got values of shape {list(shape)}, expected {wanted} in layout NCHW "
                 "(bytes: channels last)"
             )
         if layout == "NC" and shape[-1:] != (channels,):

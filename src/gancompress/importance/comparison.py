@@ -14,7 +14,7 @@ from gancompress.channels import ChannelGraph
 from gancompress.errors import ConfigError
 from gancompress.importance.probe import OutgoingGradients, Probe, inputs_of, readers
 from gancompress.importance.scores import Scores, sum_by_channel
-from gancompress.models.stylegan2 import StyledLayer, StyleGan2Generator
+from gancompress.models.styles import StyledGenerator, StyledLayer
 
 
 def random_scores(graph: ChannelGraph, seed: int) -> Scores:
@@ -38,7 +38,7 @@ def l1_outgoing_effective(
     }
     sums: dict[str, Tensor] = {}
     seen = 0
-    if isinstance(probe.network, StyleGan2Generator):
+    if isinstance(probe.network, StyledGenerator):
         for given, _ in inputs_of(probe, num_images, batch_size):
             styles = probe.network.styles(given)
             seen += len(styles)
@@ -103,7 +103,7 @@ def direction_sensitivity(
     gradients = OutgoingGradients(probe.network, graph, image_layers)
     draw = torch.Generator().manual_seed(probe.seed)
     for given, _ in inputs_of(probe, num_images, batch_size):
-        if isinstance(probe.network, StyleGan2Generator):
+        if isinstance(probe.network, StyledGenerator):
             given = probe.network.mapping(given)[:, None].detach()
         for _ in range(num_directions):
             drawn = torch.randn(given.shape, generator=draw).to(given)

@@ -179,13 +179,13 @@ class Architecture(ABC):
 
     def input_contract(self) -> dict[str, Any]:
         """Describe the inputs, as it is written next to the weights and into files; empty where nothing is known."""
-        if self.images is None:
+        if self.images is None or self.images.input.range is None:
             return {}
-        return {"range": [-1, 1], "color_order": "RGB"}
+        return {"layout": "NCHW", "range": [-1, 1], "color_order": "RGB"}
 
     def output_contract(self) -> dict[str, Any]:
         """Describe the outputs, likewise."""
-        return {"layout": "NCHW", "range": [-1, 1], "color_order": "RGB"} if self.input_contract() else {}
+        return {} if self.images is None else {"layout": "NCHW", "range": [-1, 1], "color_order": "RGB"}
 
     @property
     def distillation_taps(self) -> tuple[str, ...]:
@@ -273,7 +273,7 @@ class ModuleArchitecture(Architecture):
     @classmethod
     def of(cls, module: nn.Module, images: Images | None = None) -> Self:
         """Return the architecture of a module, of which a copy is kept."""
-        return cls(type(module).__qualname__, {}, images, template=copy.deepcopy(module))
+        return cls(type(module).__qualname__, {}, images, template=copy.deepcopy(module).cpu())
 
     def _make(self) -> nn.Module:
         """Copy the template and reset all layers that can be."""

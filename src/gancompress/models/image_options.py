@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
+from gancompress.errors import ConfigError
 from gancompress.models.image_format import MEASURED, ColorOrder, ImageLayout, Images
 from gancompress.options import Options
 
@@ -33,7 +34,10 @@ class ImageOptions(Options):
     @classmethod
     def _is_range(cls, text: str | None) -> str | None:
         if text not in (None, MEASURED):
-            Images.parse(text)
+            try:
+                Images.parse(text)
+            except ConfigError as error:  # as a ValueError it is reported with the path of the option
+                raise ValueError(str(error).removeprefix("range: ")) from None
         return text
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ B; the mapping network: Karras et al., A Style-Based Generator Architecture, CVP
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal, NamedTuple, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -27,6 +27,7 @@ from gancompress.models.equalized import (
     blur,
     upsample,
 )
+from gancompress.models.styles import Mixing, Noise, StyledGenerator, mixed
 
 BOTTOM_PX = 4
 EPSILON = 1e-8
@@ -35,21 +36,6 @@ Resolution = Annotated[int, Field(ge=8)]
 Widest = Annotated[int, Field(ge=1, le=4096)]
 Multiplier = Annotated[int | float, Field(gt=0)]
 NarrowScale = Literal["exact", "paper"]
-Noise = Sequence[Tensor] | Tensor | Literal["fixed", "random"] | None
-"""Noise maps of a generator: one [b or 1, 1, h, w] for each layer, or all their pixels one after another as [b, n]; the
-maps that it holds; new ones; or None: new ones in training, its own in evaluation."""
-
-
-class Mixing(NamedTuple):
-    """Noise whose styles the finer layers take.
-
-    Attributes:
-        latent: [b, latent_size].
-        crossover: The first layer that takes them.
-    """
-
-    latent: Tensor
-    crossover: int
 
 
 def default_width(resolution: int, channel_multiplier: float, channel_max: int) -> int:
@@ -171,14 +157,6 @@ class MappingNetwork(nn.Module):
             style = activate(layer(style))
         return style
 
-    @torch.no_grad()
-    def mean(self, num_samples: int = 4096, seed: int = 0) -> Tensor:
-        """The style of the average image, [1, size]: a mean over noise drawn from the seed."""
-        weight = next(self.parameters())
-        draw = torch.Generator().manual_seed(seed)
-        noise = torch.randn(num_samples, weight.shape[1], generator=draw).to(weight.device, weight.dtype)
-        return self(noise).mean(0, keepdim=True)
-
 
 class ConstantInput(nn.Module):
     """The map that every image begins with."""
@@ -261,7 +239,7 @@ class ToRgb(nn.Module):
         return image if coarser is None else image + upsample(coarser)
 
 
-class StyleGan2Generator(nn.Module):
+class StyleGan2Generator(StyledGenerator):
     """Mapping network, a learned constant, styled layers, and the sum of what each resolution draws.
 
     Images are about [-1, 1]; nothing bounds them.
@@ -339,33 +317,3 @@ class StyleGan2Generator(nn.Module):
 
     def _styled(self) -> list[StyledLayer]:
         return [layer for layer in self.layers if isinstance(layer, StyledLayer)]
-
-
-def mixed(first: Tensor, second: Tensor, crossover: int) -> Tensor:
-    """Styles of one image up to a layer, and of another one from there on.
-
-    Source: Karras et al., CVPR 2019, section 3.1.
-
-    Args:
-        first: Styles [b, num_styles, latent_size], of which the coarse layers take theirs.
-        second: Likewise, of the fine layers.
-        crossover: The first layer that takes the second style.
-
-    Returns:
-        Styles [b, num_styles, latent_size].
-    """
-    late = (torch.arange(first.shape[1], device=first.device) >= crossover)[None, :, None]
-    return torch.where(late, second, first)
-
-
-def truncated(styles: Tensor, mean: Tensor, strength: float) -> Tensor:
-    """Styles drawn towards the average one: ``mean + strength (styles - mean)``.
-
-    Source: Karras et al., CVPR 2019, appendix B.
-
-    Args:
-        styles: [b, latent_size].
-        mean: [1, latent_size], as `MappingNetwork.mean` gives it.
-        strength: 1 changes nothing, 0 leaves the average.
-    """
-    return mean + strength * (styles - mean)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.errors import ConfigError
-from gancompress.models.stylegan2 import StyleGan2Generator
+from gancompress.models.styles import StyledGenerator
 from gancompress.tasks import LatentTask, Task
 
 
@@ -36,6 +36,6 @@ class LatentDirections:
 
     def moved(self, network: nn.Module, given: Tensor, steps: Tensor) -> tuple[Tensor, dict[str, Any]]:
         """What a network is given, as input and keywords, for its images to move."""
-        if isinstance(network, StyleGan2Generator):
+        if isinstance(network, StyledGenerator):
             return given, {"offset": steps}
         return given + F.pad(steps, (0, given.shape[1] - self._size)), {}

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.errors import ConfigError
-from gancompress.models.stylegan2 import StyleGan2Generator
+from gancompress.models.styles import StyledGenerator
 from gancompress.objectives.distillation import Distillation, Pass
 from gancompress.tasks import StyleGan2Game, StyleGan2Options
 from gancompress.training import Batch, Losses, Phase, TrainingOptions
@@ -45,8 +45,8 @@ class StyleGan2Distillation(Distillation):
             raise ConfigError(
                 "stylegan2: got a term on maps of the discriminator, expected none: its discriminator has logits alone"
             )
-        self._game, self._generator = StyleGan2Game(game, batch_size), _stylegan2(self.modules["student"], "student")
-        _stylegan2(self.frozen["teacher"], "teacher")
+        self._game, self._generator = StyleGan2Game(game, batch_size), _styled(self.modules["student"], "student")
+        _styled(self.frozen["teacher"], "teacher")
         phases = {phase.name: phase for phase in self.phases}
         learner = phases.pop("generator")
         self.phases = (
@@ -99,9 +99,10 @@ class StyleGan2Distillation(Distillation):
         return torch.cat(self._real(batch, made.teacher.image))
 
 
-def _stylegan2(network: nn.Module, role: str) -> StyleGan2Generator:
-    if not isinstance(network, StyleGan2Generator):
+def _styled(network: nn.Module, role: str) -> StyledGenerator:
+    if not isinstance(network, StyledGenerator):
         raise ConfigError(
-            f"stylegan2: got a {type(network).__name__} as {role}, expected a StyleGAN2; leave stylegan2 out"
+            f"stylegan2: got a {type(network).__name__} as {role}, expected a generator with styles; leave "
+            "stylegan2 out"
         )
     return network

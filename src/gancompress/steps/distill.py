@@ -15,6 +15,7 @@ from gancompress.importance import AnyScore, ScoreOptions
 from gancompress.methods.recalibrate import recalibrate
 from gancompress.models.cut import cut
 from gancompress.models.generator import Generator
+from gancompress.models.image_format import NOT_DECLARED
 from gancompress.objectives.distillation import Distillation, DistillationOptions
 from gancompress.objectives.students import FixedStudent, Student
 from gancompress.objectives.stylegan2 import StyleGan2Distillation
@@ -214,6 +215,8 @@ def student_of(
         student = options.fresh(context.seed + 3, **options.fixed_by(context.task))
         if student.architecture.images is None and student.family == teacher.family:
             student = replace(student, architecture=student.architecture.with_images(teacher.architecture.images))
+        elif student.architecture.images is None:
+            context.log.said(f"student: {student.family} {NOT_DECLARED}; say otherwise with student.range")
     if initial == "random":
         return student
     shared = {

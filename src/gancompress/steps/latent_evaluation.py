@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gancompress.errors import MetricError
 from gancompress.metrics import LatentMetric, MetricResult, find_metric
 from gancompress.metrics.latent import LatentComparison, LatentSpace
-from gancompress.models.stylegan2 import StyleGan2Generator
+from gancompress.models.styles import StyledGenerator
 from gancompress.models.trunks import LpipsDistance
 from gancompress.steps.metric_options import MetricOptions
 from gancompress.steps.step import Context
@@ -92,7 +92,7 @@ def latent_metrics(names: Sequence[str], options: MetricOptions) -> dict[str, tu
 def check_styles(metrics: Mapping[str, tuple[LatentMetric, str | None]], generator: nn.Module) -> None:
     """Refuse metrics of W for a generator without styles. Raises MetricError."""
     wanting = [name for name, (metric, _) in metrics.items() if metric.needs_styles]
-    if wanting and not isinstance(generator, StyleGan2Generator):
+    if wanting and not isinstance(generator, StyledGenerator):
         raise MetricError(
             f"{', '.join(wanting)}: got a {type(generator).__name__}, expected a generator with styles; take ppl_z"
         )

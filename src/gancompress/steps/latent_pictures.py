@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.metrics.latent import LatentSpace, drawn_ends, morph, morph_positions
-from gancompress.models.stylegan2 import StyleGan2Generator, mixed
+from gancompress.models.styles import StyledGenerator, mixed
 from gancompress.tasks.latent import LatentTask
 
 NUM_MORPHS = 3
@@ -42,7 +42,7 @@ def latent_pictures(task: LatentTask, networks: Mapping[str, nn.Module], seed: i
         seed: Of the latents.
     """
     pictures = {"morph": _morphs(task, networks, seed)}
-    styled = {name: network for name, network in networks.items() if isinstance(network, StyleGan2Generator)}
+    styled = {name: network for name, network in networks.items() if isinstance(network, StyledGenerator)}
     if len(styled) == len(networks):
         pictures["mixing"] = _mixing(styled, task.latent_size, seed)
     return pictures
@@ -62,7 +62,7 @@ def _morphs(task: LatentTask, networks: Mapping[str, nn.Module], seed: int) -> P
 
 
 @torch.no_grad()
-def _mixing(networks: Mapping[str, StyleGan2Generator], latent_size: int, seed: int) -> Picture:
+def _mixing(networks: Mapping[str, StyledGenerator], latent_size: int, seed: int) -> Picture:
     """For each network a block: fine sources above, coarse ones at the left, mixed images where they meet."""
     noise = torch.randn(NUM_COARSE + NUM_FINE, latent_size, generator=torch.Generator().manual_seed(seed))
     blocks, rows = [], []

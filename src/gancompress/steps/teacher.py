@@ -13,10 +13,10 @@ from gancompress.errors import ConfigError
 from gancompress.methods.recalibrate import recalibrate
 from gancompress.models.families import architecture_of, find_network
 from gancompress.models.generator import Generator
-from gancompress.models.image_format import MEASURED
+from gancompress.models.image_format import MEASURED, NOT_DECLARED
 from gancompress.models.image_options import ImageOptions
 from gancompress.models.spectral_norm import fold_spectral_norm, settle_spectral_norm
-from gancompress.models.stylegan2 import StyleGan2Generator
+from gancompress.models.styles import StyledGenerator
 from gancompress.steps.recalibration import Calibration
 from gancompress.steps.step import Context, Step, Work
 from gancompress.tasks import (
@@ -115,6 +115,8 @@ class PaperTraining(Step):
                 "teacher.checkpoint"
             )
         generator = fresh(context.seed)
+        if generator.architecture.images is None:
+            context.log.said(f"{self.kind}: {generator.family} {NOT_DECLARED}; say otherwise with network.range")
         discriminator = fresh_discriminator(self.discriminator, generator, context)
         networks = {"generator": generator.build(), "discriminator": discriminator.build()}
         context.train(self._objective(networks, fresh, context), self.training)
@@ -131,7 +133,7 @@ class PaperTraining(Step):
             return GauganObjective(task, networks["generator"], networks["discriminator"], self.gaugan)
         if task.paired:
             return Pix2PixObjective(task, networks["generator"], networks["discriminator"], self.pix2pix)
-        if isinstance(generator := networks["generator"], StyleGan2Generator) and task.name == "latent":
+        if isinstance(generator := networks["generator"], StyledGenerator) and task.name == "latent":
             judge, size = networks["discriminator"], undivided_batch(self.kind, self.training)
             return StyleGan2Objective(task, generator, judge, self.stylegan2, size)
         if task.name == "latent":

@@ -15,7 +15,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from gancompress.losses import AdversarialLoss, Weight
-from gancompress.models.stylegan2 import Mixing, StyleGan2Generator
+from gancompress.models.stylegan2 import Mixing
+from gancompress.models.styles import Mixing, StyledGenerator
 from gancompress.options import Options
 from gancompress.tasks.augmentation import AdaptiveAugmentation, AugmentationOptions, Share
 from gancompress.tasks.task import Task
@@ -130,7 +131,7 @@ class StyleGan2Game:
         penalty = slopes.square().sum((1, 2, 3)).mean()
         return {"r1": self.options.r1 / 2 * self.options.r1_every * penalty}
 
-    def path_loss(self, generator: StyleGan2Generator, latent: Tensor, num_images: int) -> Losses:
+    def path_loss(self, generator: StyledGenerator, latent: Tensor, num_images: int) -> Losses:
         """The regulariser of the generator, at some of the steps. Source: Karras et al., CVPR 2020, equation 4.
 
         The mean is that of all lengths until there are a hundred. One that begins at 0, as in the authors' code, pulls
@@ -170,7 +171,7 @@ class StyleGan2Objective(Objective):
     def __init__(
         self,
         task: Task,
-        generator: StyleGan2Generator,
+        generator: StyledGenerator,
         discriminator: nn.Module,
         options: StyleGan2Options,
         batch_size: int,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.models.stylegan2 import StyleGan2Generator
+from gancompress.models.styles import StyledGenerator
 
 SEEN_PX = 256
 """Larger images are shrunk to this before they are compared. Source: Karras et al., CVPR 2019, the released code."""
@@ -47,7 +47,7 @@ class LatentSpace:
         """The space of a network in evaluation mode, whose weights say where and in what it computes."""
         weight = next(network.parameters())
         place = {"device": weight.device, "dtype": weight.dtype}
-        if not isinstance(network, StyleGan2Generator):
+        if not isinstance(network, StyledGenerator):
             return cls(lambda given, _: network(given), latent_size, num_classes, **place)
         return cls(
             lambda given, noise: network(given, noise="fixed" if noise is None else noise),
