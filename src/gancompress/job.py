@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from gancompress.benchmark import RUNTIME_OF
 from gancompress.channels import ChannelGraph
 from gancompress.cost import Convention
-from gancompress.data import Classes, DataConfig, parse_data
+from gancompress.data import AnyData, Classes
 from gancompress.data.kinds.images import ImagesConfig
 from gancompress.errors import ConfigError, MetricError, nearest
 from gancompress.export import DEFAULT_MIN_PSNR_DB, FORMATS, MIN_IMAGES, FormatName, PrecisionName, file_name
@@ -24,7 +24,7 @@ from gancompress.latency import RUNTIMES, LatencyRuntime, Target
 from gancompress.metrics import LatentMetric, PairMetric, SetMetric, find_metric
 from gancompress.options import Options, as_tuple
 from gancompress.recipes.shipped import ShippedTeacher
-from gancompress.steps import STEPS, Search, Step
+from gancompress.steps import STEPS, AnyStep, Search
 from gancompress.steps.metric_options import MetricOptions
 from gancompress.steps.step import Budget
 from gancompress.steps.teacher import TrainTeacher
@@ -134,19 +134,6 @@ class BudgetOptions(Options):
         return Budget(Budget(math.inf, of).cost(teacher)(teacher.full_plan()) / (self.reduction or 1.0), of)
 
 
-def _parse_step(options: Any) -> Any:
-    if not isinstance(options, Mapping):
-        return options
-    kind = options.get("kind")
-    if not isinstance(kind, str) or kind not in STEPS:
-        raise ValueError(f"kind: got {kind!r}, expected a kind of step; {nearest(str(kind), STEPS)}")
-    return STEPS[kind](**{name: value for name, value in options.items() if name != "kind"})
-
-
-def _parse_data(options: Any) -> Any:
-    return parse_data(options) if isinstance(options, Mapping) else options
-
-
 class ExportOptions(Options):
     """A file to write.
 
@@ -207,9 +194,6 @@ def _parse_exports(options: Any) -> Any:
     return tuple({"format": each} if isinstance(each, str) else each for each in parsed)
 
 
-AnyStep = Annotated[SerializeAsAny[Step], BeforeValidator(_parse_step)]
-
-
 class Job(Options):
     """A whole job.
 
@@ -231,7 +215,7 @@ class Job(Options):
     task: Annotated[
         Literal["paired", "unpaired", "latent", "semantic", "stylize"] | TaskOptions, BeforeValidator(parse_task)
     ]
-    data: Annotated[SerializeAsAny[DataConfig], BeforeValidator(_parse_data)]
+    data: AnyData
     teacher: TeacherOptions
     budget: BudgetOptions | None = None
     steps: Annotated[tuple[AnyStep, ...], BeforeValidator(as_tuple), Field(min_length=1)]

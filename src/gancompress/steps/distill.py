@@ -22,7 +22,7 @@ from gancompress.steps.distillation import Distillation, DistillationOptions
 from gancompress.steps.prune import Narrowing, cut, sorted_by
 from gancompress.steps.quantize import Quantizing, taken_apart
 from gancompress.steps.recalibration import Calibration, recalibrate
-from gancompress.steps.step import Context, Step, Work
+from gancompress.steps.step import Context, Step, Work, register_step
 from gancompress.steps.students import FixedStudent, Student
 from gancompress.steps.stylegan2 import StyleGan2Distillation
 from gancompress.steps.teacher import (
@@ -124,6 +124,7 @@ class OneStudent(Learning):
         return Work(work.teacher, generator, discriminator, quantization=quantization)
 
 
+@register_step
 class Distill(OneStudent, Narrowing, Quantizing):
     """Train a narrower student, its weights transferred from the teacher.
 
@@ -158,6 +159,7 @@ class Distill(OneStudent, Narrowing, Quantizing):
         return replace(self.improved(begun, context), facts=facts)
 
 
+@register_step
 class Finetune(OneStudent, Quantizing):
     """Train the network as it is now against its teacher. A quantized one stays quantized, its ranges move on."""
 

@@ -19,11 +19,12 @@ from gancompress.models.families import build, find_family
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
 from gancompress.quantization import distance_between
-from gancompress.steps.step import Context, Step, Work
+from gancompress.steps.step import Context, Step, Work, register_step
 
 _BATCH_SIZE = 4
 
 
+@register_step
 class FreezeNorms(Step):
     """Freeze the instance norms of the network as it is now.
 

@@ -20,11 +20,12 @@ from gancompress.quantization import (
     quantize,
     remove_quantization,
 )
-from gancompress.steps.step import Context, Step, Work
+from gancompress.steps.step import Context, Step, Work, register_step
 
 _BATCH_SIZE = 8
 
 
+@register_step
 class Quantize(Step):
     """Quantize the network as it is now, without training. A network that is quantized already gets new ranges.
 

@@ -18,7 +18,7 @@ from gancompress.models.import_path import is_import_path
 from gancompress.options import Options
 from gancompress.refit import RefitReport, refit
 from gancompress.steps.recalibration import recalibrated
-from gancompress.steps.step import Context, Step, Work
+from gancompress.steps.step import Context, Step, Work, register_step
 
 CROP_PX = 96
 NUM_IMAGES = 64
@@ -49,6 +49,7 @@ class RefitOptions(Options):
         return fitted, {"note": str(report), "refit": asdict(report)}
 
 
+@register_step
 class Refit(RefitOptions, Step):
     """Refit the network that the step before cut, without training."""
 

@@ -20,7 +20,7 @@ from gancompress.steps.distillation import DistillationOptions
 from gancompress.steps.quantize import Quantizing
 from gancompress.steps.recalibration import recalibrated
 from gancompress.steps.slimming import Course, Slimming
-from gancompress.steps.step import Budget, Context, Work
+from gancompress.steps.step import Budget, Context, Work, register_step
 
 Images = Annotated[int, Field(ge=1)]
 
@@ -31,6 +31,7 @@ SLIMMING = DistillationOptions(
 """The terms of the paper."""
 
 
+@register_step
 class Slim(Learning, Quantizing):
     """Train the network while a penalty drives the scales of its channels to zero, and remove those that it did.
 
