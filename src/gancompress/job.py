@@ -16,7 +16,6 @@ from gancompress.benchmark import RUNTIME_OF
 from gancompress.channels import ChannelGraph
 from gancompress.cost import Convention
 from gancompress.data import AnyData, Classes
-from gancompress.data.kinds.images import ImagesConfig
 from gancompress.errors import ConfigError, MetricError, nearest
 from gancompress.export import DEFAULT_MIN_PSNR_DB, FORMATS, MIN_IMAGES, FormatName, PrecisionName, file_name
 from gancompress.export.rewrites import REWRITES
@@ -28,8 +27,7 @@ from gancompress.steps import STEPS, AnyStep, Search
 from gancompress.steps.metric_options import MetricOptions
 from gancompress.steps.step import Budget
 from gancompress.steps.teacher import TrainTeacher
-from gancompress.tasks import TASKS, TaskOptions, find_task, parse_task
-from gancompress.tasks.latent import LatentOptions
+from gancompress.tasks import TASKS, AnyTask, LatentOptions, TaskOptions, find_task
 
 
 def _without_kind(options: Any) -> Any:
@@ -200,7 +198,7 @@ class Job(Options):
     Attributes:
         name: Of its run directory.
         seed: Of whatever is drawn at random.
-        task: What the generator learns: a name, or ``latent`` or ``semantic`` with options.
+        task: What the generator learns: a kind of task, or one with options.
         data: The data set, with splits ``train``, ``search`` and ``test``.
         teacher: The network to compress.
         budget: What the compressed network may cost.
@@ -212,9 +210,7 @@ class Job(Options):
 
     name: str
     seed: Annotated[int, Field(ge=0)] = 0
-    task: Annotated[
-        Literal["paired", "unpaired", "latent", "semantic", "stylize"] | TaskOptions, BeforeValidator(parse_task)
-    ]
+    task: AnyTask
     data: AnyData
     teacher: TeacherOptions
     budget: BudgetOptions | None = None
@@ -234,11 +230,6 @@ class Job(Options):
 
     @model_validator(mode="after")
     def _task_fits_data(self) -> Job:
-        if self.task in ("paired", "unpaired") and isinstance(self.data, ImagesConfig):
-            raise ValueError(
-                f"task: got '{self.task}' with data of kind 'images', which has no targets; take another kind of data, "
-                "or task 'stylize'"
-            )
         find_task(self.task, self.data)
         return self
 
@@ -260,7 +251,7 @@ class Job(Options):
         quantized = False
         for number, step in enumerate(self.steps):
             if quantized and not step.takes_quantized:
-                fitting = " or ".join(kind for kind, other in STEPS.items() if other.takes_quantized)
+                fitting = " or ".join(sorted(kind for kind, other in STEPS.items() if other.takes_quantized))
                 raise ValueError(
                     f"steps.{number}: got '{step.kind}' behind a step that quantizes, expected {fitting}; quantize last"
                 )
@@ -294,7 +285,7 @@ class Job(Options):
         if self.budget is not None and self.budget.latency_ms is not None:
             for number, step in enumerate(self.steps):
                 if step.uses_budget and not step.takes_latency:
-                    fitting = ", ".join(kind for kind, other in STEPS.items() if other.takes_latency)
+                    fitting = ", ".join(sorted(kind for kind, other in STEPS.items() if other.takes_latency))
                     raise ValueError(
                         f"steps.{number}: got '{step.kind}' with a budget in latency_ms, which it cannot count in; "
                         f"give macs, parameters or bytes, or take a step that can: {fitting}"
@@ -338,16 +329,19 @@ class Job(Options):
         return step.compares_with(metric) == "teacher"
 
     def _misfit_of_latents(self, name: str, place: str, to_teacher: Container[str]) -> Iterator[str]:
-        if not isinstance(self.task, LatentOptions) and self.task != "latent":
+        if not isinstance(self.task, LatentOptions):
             yield f"got '{name}', which is about a latent space, but the task has none; take it for task 'latent'"
         if place == "metrics.against_teacher" or place in to_teacher:
             yield f"got '{name}', which compares nothing with a teacher; name it in metrics.against_real"
 
 
 def _has_pairs(task: Any) -> bool:
-    """Whether a task, as a recipe writes it or as its options, has a right answer to each input."""
-    name = task.get("kind") if isinstance(task, Mapping) else getattr(task, "kind", task)
-    return isinstance(name, str) and name in TASKS and TASKS[name].paired
+    """Return whether a task, as a recipe writes it or as its options, has a right answer to each input."""
+    kind = type(task) if isinstance(task, TaskOptions) else task.get("kind") if isinstance(task, Mapping) else task
+    try:
+        return (kind if isinstance(kind, type) else TASKS.find(kind)).paired
+    except ConfigError:
+        return False  # which is reported elsewhere
 
 
 class _Loader(yaml.SafeLoader):

@@ -23,7 +23,7 @@ from gancompress.steps.metric_options import MetricOptions
 from gancompress.steps.prune import cut
 from gancompress.steps.recalibration import Calibration, recalibrate
 from gancompress.steps.step import Context
-from gancompress.tasks import TASKS
+from gancompress.tasks import find_task
 
 
 @pytest.mark.parametrize("norm", [nn.BatchNorm2d, nn.SyncBatchNorm])
@@ -137,7 +137,7 @@ def test_a_network_without_statistics_is_left_alone_and_no_batch_is_read():
 def test_calibration_inputs_are_drawn_once_and_only_when_needed(tmp_path, monkeypatch):
     data = parse_data({"kind": "procedural", "image_size": 16, "num_images": {"train": 40}})
     options = MetricOptions(batch_size=2)  # which has no say in it
-    context = Context(TASKS["paired"], data, None, tmp_path, Accelerator(cpu=True), log=None, metrics=options)  # type: ignore[arg-type]
+    context = Context(find_task("paired"), data, None, tmp_path, Accelerator(cpu=True), log=None, metrics=options)  # type: ignore[arg-type]
     drawn = []
     draw = ProceduralSet._draw
     monkeypatch.setattr(ProceduralSet, "_draw", lambda self, index: (drawn.append(index), draw(self, index))[1])

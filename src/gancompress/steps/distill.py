@@ -30,10 +30,9 @@ from gancompress.steps.teacher import (
     NetworkOptions,
     check_discriminator,
     fresh_discriminator,
-    undivided_batch,
 )
 from gancompress.steps.teacher_cache import TeacherCacheOptions, open_teacher_cache
-from gancompress.tasks import StyleGan2Options
+from gancompress.tasks import StyleGan2Options, undivided_batch
 from gancompress.training import TrainingOptions
 
 
