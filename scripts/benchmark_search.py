@@ -28,7 +28,7 @@ from gancompress.search import SearchOptions
 from gancompress.steps import Budget, Context, Search, Work
 from gancompress.steps.metric_options import MetricOptions
 from gancompress.steps.spaces import SpaceOptions
-from gancompress.tasks import TASKS
+from gancompress.tasks import find_task
 
 PARTS = ("cost", "materialise", "recalibration", "loading", "generation", "features", "distance")
 
@@ -68,7 +68,7 @@ def candidate_seconds(norm: str, metric: str, arguments: argparse.Namespace) -> 
         feature_network(folder / "random2048.ts.pt", 2048)
         networks = {"random2048": {"path": str(folder / "random2048.ts.pt"), "size": [arguments.size] * 2}}
         context = Context(
-            task=TASKS["paired"],
+            task=find_task("paired"),
             data=parse_data(
                 {
                     "kind": "procedural",

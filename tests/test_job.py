@@ -287,7 +287,7 @@ LATENT = [
             [*LATENT, "metrics.against_real=[fd_net_content]"],
             r"metrics\.against_real: got 'fd_net_content' without metrics\.content_mask, expected one, such as ellipse",
         ),
-        ([*LATENT, "metrics.content_mask=elipse"], "content_mask.kind: got 'elipse', expected a kind of mask"),
+        ([*LATENT, "metrics.content_mask=elipse"], "content_mask: got 'elipse', expected a kind of mask"),
         ([*LATENT, "metrics.latent={pairs: 5}"], "metrics.latent.pairs: unknown option"),
     ],
 )

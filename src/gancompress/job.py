@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from gancompress.benchmark import RUNTIME_OF
-from gancompress.data import Classes, DataConfig, parse_data
-from gancompress.data.kinds.images import ImagesConfig
+from gancompress.data import AnyData, Classes
 from gancompress.errors import ConfigError, MetricError, nearest
 from gancompress.export import DEFAULT_MIN_PSNR_DB, FORMATS, MIN_IMAGES, FormatName, PrecisionName, file_name
 from gancompress.export.rewrites import REWRITES
@@ -22,11 +21,10 @@ from gancompress.metrics import LatentMetric, PairMetric, SetMetric, find_metric
 from gancompress.models.image_options import ImageOptions
 from gancompress.options import Options, as_tuple
 from gancompress.recipes.shipped import ShippedTeacher
-from gancompress.steps import STEPS, Search, Step
+from gancompress.steps import STEPS, AnyStep, Search
 from gancompress.steps.metric_options import MetricOptions
 from gancompress.steps.teacher import TrainTeacher
-from gancompress.tasks import TASKS, TaskOptions, find_task, parse_task
-from gancompress.tasks.latent import LatentOptions
+from gancompress.tasks import TASKS, AnyTask, LatentOptions, TaskOptions, find_task
 
 
 def _without_kind(options: Any) -> Any:
@@ -74,19 +72,6 @@ class TeacherOptions(ImageOptions):
                 "train with --train-teacher, or leave the training as it is"
             )
         return self
-
-
-def _parse_step(options: Any) -> Any:
-    if not isinstance(options, Mapping):
-        return options
-    kind = options.get("kind")
-    if not isinstance(kind, str) or kind not in STEPS:
-        raise ValueError(f"kind: got {kind!r}, expected a kind of step; {nearest(str(kind), STEPS)}")
-    return STEPS[kind](**{name: value for name, value in options.items() if name != "kind"})
-
-
-def _parse_data(options: Any) -> Any:
-    return parse_data(options) if isinstance(options, Mapping) else options
 
 
 class ExportOptions(Options):
@@ -149,16 +134,13 @@ def _parse_exports(options: Any) -> Any:
     return tuple({"format": each} if isinstance(each, str) else each for each in parsed)
 
 
-AnyStep = Annotated[SerializeAsAny[Step], BeforeValidator(_parse_step)]
-
-
 class Job(Options):
     """A whole job.
 
     Attributes:
         name: Of its run directory.
         seed: Of whatever is drawn at random.
-        task: What the generator learns: a name, or ``latent`` or ``semantic`` with options.
+        task: What the generator learns: a kind of task, or one with options.
         data: The data set, with splits ``train``, ``search`` and ``test``.
         teacher: The network to compress.
         budget: What the compressed network may cost.
@@ -170,10 +152,8 @@ class Job(Options):
 
     name: str
     seed: Annotated[int, Field(ge=0)] = 0
-    task: Annotated[
-        Literal["paired", "unpaired", "latent", "semantic", "stylize"] | TaskOptions, BeforeValidator(parse_task)
-    ]
-    data: Annotated[SerializeAsAny[DataConfig], BeforeValidator(_parse_data)]
+    task: AnyTask
+    data: AnyData
     teacher: TeacherOptions
     budget: Budget | None = None
     steps: Annotated[tuple[AnyStep, ...], BeforeValidator(as_tuple), Field(min_length=1)]
@@ -192,11 +172,6 @@ class Job(Options):
 
     @model_validator(mode="after")
     def _task_fits_data(self) -> Job:
-        if self.task in ("paired", "unpaired") and isinstance(self.data, ImagesConfig):
-            raise ValueError(
-                f"task: got '{self.task}' with data of kind 'images', which has no targets; take another kind of data, "
-                "or task 'stylize'"
-            )
         find_task(self.task, self.data)
         return self
 
@@ -218,7 +193,7 @@ class Job(Options):
         quantized = False
         for number, step in enumerate(self.steps):
             if quantized and not step.takes_quantized:
-                fitting = " or ".join(kind for kind, other in STEPS.items() if other.takes_quantized)
+                fitting = " or ".join(sorted(kind for kind, other in STEPS.items() if other.takes_quantized))
                 raise ValueError(
                     f"steps.{number}: got '{step.kind}' behind a step that quantizes, expected {fitting}; quantize last"
                 )
@@ -252,7 +227,7 @@ class Job(Options):
         if self.budget is not None and self.budget.latency_ms is not None:
             for number, step in enumerate(self.steps):
                 if step.uses_budget and not step.takes_latency:
-                    fitting = ", ".join(kind for kind, other in STEPS.items() if other.takes_latency)
+                    fitting = ", ".join(sorted(kind for kind, other in STEPS.items() if other.takes_latency))
                     raise ValueError(
                         f"steps.{number}: got '{step.kind}' with a budget in latency_ms, which it cannot count in; "
                         f"give macs, parameters or bytes, or take a step that can: {fitting}"
@@ -296,16 +271,19 @@ class Job(Options):
         return step.compares_with(metric) == "teacher"
 
     def _misfit_of_latents(self, name: str, place: str, to_teacher: Container[str]) -> Iterator[str]:
-        if not isinstance(self.task, LatentOptions) and self.task != "latent":
+        if not isinstance(self.task, LatentOptions):
             yield f"got '{name}', which is about a latent space, but the task has none; take it for task 'latent'"
         if place == "metrics.against_teacher" or place in to_teacher:
             yield f"got '{name}', which compares nothing with a teacher; name it in metrics.against_real"
 
 
 def _has_pairs(task: Any) -> bool:
-    """Whether a task, as a recipe writes it or as its options, has a right answer to each input."""
-    name = task.get("kind") if isinstance(task, Mapping) else getattr(task, "kind", task)
-    return isinstance(name, str) and name in TASKS and TASKS[name].paired
+    """Return whether a task, as a recipe writes it or as its options, has a right answer to each input."""
+    kind = type(task) if isinstance(task, TaskOptions) else task.get("kind") if isinstance(task, Mapping) else task
+    try:
+        return (kind if isinstance(kind, type) else TASKS.find(kind)).paired
+    except ConfigError:
+        return False  # which is reported elsewhere
 
 
 class _Loader(yaml.SafeLoader):

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,14 +19,14 @@ from gancompress.benchmark import export_fastest
 from gancompress.cost import Cost, CostModel
 from gancompress.errors import CheckpointError, ConfigError, ExportError
 from gancompress.export import ExportReport, Precision, export_generator, file_name, missing_package
+from gancompress.fingerprint import Fingerprints
 from gancompress.job import Job
 from gancompress.methods.budget import CostLimit
 from gancompress.metrics import MetricResult, find_perceptual
-from gancompress.models.generator import CONFIG_FILE, WEIGHTS_FILE, Generator
+from gancompress.models.generator import Generator
 from gancompress.models.image_format import MEASURED, NOT_DECLARED, STANDARD, measured_images
 from gancompress.models.importers import load_generator
 from gancompress.models.noise import kept_noise
-from gancompress.models.trunks.weights import file_sha256
 from gancompress.models.weight_files import write_atomically
 from gancompress.quantization import FLOAT, Quantization, QuantizationOptions, QuantizedSize
 from gancompress.report import TO_TEACHER, TensorBoard, TriedFile, sample_grid
@@ -39,10 +38,6 @@ from gancompress.steps.latent_evaluation import check_styles, latent_metrics
 from gancompress.steps.latent_pictures import latent_pictures
 from gancompress.steps.step import Context, GraphCache, StepLog
 from gancompress.tasks import FileForm, LatentTask, find_task
-
-_REPORTING = {"checkpoint_every", "log_every", "preview_every"}
-FORMAT_VERSION = 2
-"""Part of every fingerprint: raised when a step's result would no longer be the same."""
 
 _NUM_MEASURED = 8
 """Training images on which a range is measured."""
@@ -161,8 +156,8 @@ class Pipeline:
         self._job, self._directory, self._say, self._stop = job, directory, say, stop
         self._accelerator = accelerator or Accelerator()
         self._records: list[Mapping[str, Any]] = []
-        self._digests: dict[Path, list[str]] = {}
         self._graphs: GraphCache = {}
+        self._fingerprints = Fingerprints(job)
 
     def teacher(self) -> Work:
         """The teacher: read or trained. It lies in ``teacher/`` then, its discriminator beneath, beside ``job.yaml``.
@@ -329,7 +324,7 @@ class Pipeline:
         return stages
 
     def _stage(self, name: str, place: str, step: Step, until: Sequence[Step]) -> Stage:
-        return Stage(name, place, step, self._directory / "steps" / f"{name}-{self._fingerprint(until)[:8]}")
+        return Stage(name, place, step, self._directory / "steps" / f"{name}-{self._fingerprints.of(until)[:8]}")
 
     def _step(self, stage: Stage, work: Work | None, budget: CostLimit | None) -> Work:
         directory = stage.directory
@@ -339,7 +334,9 @@ class Pipeline:
             self._records.append(json.loads((directory / DONE_FILE).read_text()))
             return _load_work(directory, work)
         for other in stage.replaced:
-            self._say(f"{stage.name}: the recipe has changed since {other}; that result stays there unused")
+            self._say(
+                f"{stage.name}: the recipe or gancompress has changed since {other}; that result stays there unused"
+            )
         self._say(f"{stage.name}: {'goes on' if stage.state == 'begun' else 'starts'}, {stage.place}")
         directory.mkdir(parents=True, exist_ok=True)
         clock = _Clock(directory)
@@ -367,42 +364,6 @@ class Pipeline:
     def _log(self, stage: Stage) -> RunLog:
         board = self._directory / "tensorboard" / stage.directory.name if self._tensorboard else None
         return RunLog(stage.directory, self._say, step=stage.name, place=stage.place, show=self._show, board=board)
-
-    def _fingerprint(self, steps: Any) -> str:
-        """Changes whenever something changes that the result of these steps depends on."""
-        job = self._job.model_dump(mode="json", include={"seed", "task", "data", "teacher", "budget"})
-        if not any(step.uses_budget for step in steps):
-            job.pop("budget")
-        elif job["budget"] and job["budget"]["latency_ms"] is None:
-            for option in ("latency_ms", "runtime", "threads"):  # unused, so that runs from before they existed go on
-                job["budget"].pop(option)
-        shipped = job["teacher"].pop("shipped")
-        job["teacher"] = job["teacher"] if shipped is None else {"shipped": shipped}
-        job["weights"] = [self._teacher_digests]
-        described = [_without_reporting(step.model_dump(mode="json")) for step in steps]
-        job["files"] = [self._digest(path) for path in _paths_in(described)]
-        if any(step.measures for step in steps):
-            metrics = self._job.metrics
-            job["metrics"] = metrics.model_dump(mode="json", include={"networks", "batch_size"})
-            unusual = {"content_mask", "latent"}  # which only some metrics depend on
-            job["metrics"] |= metrics.model_dump(mode="json", include=unusual, exclude_defaults=True)
-            job["weights"].append(self._network_digests)
-        job["teacher"] = _without_reporting(job["teacher"])
-        return sha256(json.dumps([FORMAT_VERSION, job, described], sort_keys=True).encode()).hexdigest()
-
-    def _digest(self, path: Path) -> list[str]:
-        if path not in self._digests:
-            self._digests[path] = _weights_digest(path)
-        return self._digests[path]
-
-    @property
-    def _teacher_digests(self) -> list[list[str]]:
-        given = self._job.teacher.checkpoint, self._job.teacher.discriminator
-        return [self._digest(Path(path)) for path in given if path is not None]
-
-    @property
-    def _network_digests(self) -> list[list[str]]:
-        return [self._digest(Path(network.path)) for network in self._job.metrics.networks.values()]
 
     def _budget(self, teacher: Generator) -> CostLimit | None:
         options = self._job.budget
@@ -495,31 +456,6 @@ class Pipeline:
             captions[f"samples/{name}.png"] = picture.caption
             sample_grid(picture.columns, self._directory / "samples" / f"{name}.png", picture.rows)
         return captions
-
-
-def _weights_digest(path: Path) -> list[str]:
-    """Changes whenever a checkpoint or a network's file does; empty where there is none."""
-    files = [path / CONFIG_FILE, path / WEIGHTS_FILE] if path.is_dir() else [path]
-    return [file_sha256(file) for file in files if file.is_file()]
-
-
-def _paths_in(options: Any) -> list[Path]:
-    """The files and directories that options name, such as a network of a loss."""
-    if isinstance(options, Mapping):
-        options = list(options.values())
-    if isinstance(options, list):
-        return [path for each in options for path in _paths_in(each)]
-    path = Path(options) if isinstance(options, str) and options else None
-    return [path] if path is not None and path.is_file() else []
-
-
-def _without_reporting(options: Any) -> Any:
-    """Options without those that say how often something is saved or shown, which no result depends on."""
-    if isinstance(options, list):
-        return [_without_reporting(each) for each in options]
-    if not isinstance(options, dict):
-        return options
-    return {name: _without_reporting(each) for name, each in options.items() if name not in _REPORTING}
 
 
 class _Clock:

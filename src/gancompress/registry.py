@@ -6,9 +6,9 @@ import importlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, ClassVar, Generic, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Generic, TypeVar, cast
 
-from pydantic import SerializerFunctionWrapHandler, model_serializer
+from pydantic import BeforeValidator, PlainSerializer, SerializerFunctionWrapHandler, model_serializer
 
 from gancompress.errors import ConfigError, nearest
 from gancompress.options import Options, OptionsError
@@ -147,7 +147,7 @@ class KindRegistry(Registry[type[K]], Generic[K]):
 
     def spelling(self, kind: type[K]) -> str:
         """Return the name of a class that recipes can use in any process: its kind if installed, else its path."""
-        if self.installed(kind.kind) and self[kind.kind] is kind:
+        if _package_of(kind) == _PACKAGE or (kind.kind in self._entry_points and self[kind.kind] is kind):
             return kind.kind
         return import_path_of(kind)
 
@@ -223,6 +223,36 @@ def import_path_of(value: Any) -> str:
     """Return the import path of a class or function; of any other value that of its class."""
     named = value if hasattr(value, "__qualname__") else type(value)
     return f"{named.__module__}:{named.__qualname__}"
+
+
+def function_of(function: str | Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function from itself or its import path.
+
+    Raises:
+        ConfigError: It cannot be imported, or is no function.
+    """
+    found = import_object(function) if isinstance(function, str) else function
+    if not callable(found):
+        where = f"{function}: " if isinstance(function, str) else ""
+        raise ConfigError(f"{where}got a {type(found).__name__}, expected a function")
+    return found
+
+
+def path_of(function: str | Callable[..., Any]) -> str:
+    """Return the import path of a function, given it or its path."""
+    return function if isinstance(function, str) else import_path_of(function)
+
+
+def _checked(function: Any) -> Any:
+    try:
+        function_of(function)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+    return function
+
+
+AnyFunction = Annotated[str | Callable[..., Any], BeforeValidator(_checked), PlainSerializer(path_of, return_type=str)]
+"""A function in options: itself, or its import path, by which it is written down."""
 
 
 def _package_of(value: Any) -> str:

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from gancompress.data import parse_data
 from gancompress.data.cache import Arrays, Cache, MemoryCache
-from gancompress.data.registry import parse_data
 from tests.data.pictures import WHOLE, pixels, save, save_many
 
 IMAGE_BYTES = 12 * 16 * 3

@@ -176,7 +176,7 @@ def test_a_zip_gives_what_its_folder_gives(kind: str, tmp_path: Path) -> None:
     config = config_of(kind, tmp_path / "data")
     plain = config.open("train")
     path = as_zip(tmp_path / "data", tmp_path / "data.zip")
-    zipped = type(config)(**{**config.model_dump(), "root": str(path)}).open("train")
+    zipped = parse_data({**config.model_dump(), "root": str(path)}).open("train")
     assert all(equal(zipped[index], plain[index]) for index in range(NUM_IMAGES))
 
 

@@ -147,9 +147,9 @@ def test_a_function():
     ("function", "message"),
     [
         ("reds", "expected 'package.module:name'"),
-        ("no_such_package:reds", "No module named 'no_such_package'; expected a function that can be imported"),
-        (f"{__name__}:blues", "has no attribute 'blues'"),
-        (f"{__name__}:NUMBER", "is a int, expected a function of images"),
+        ("no_such_package:reds", "found no module 'no_such_package', expected an importable one"),
+        (f"{__name__}:blues", "has no 'blues'"),
+        (f"{__name__}:NUMBER", "NUMBER: got a int, expected a function"),
     ],
 )
 def test_functions_that_are_none(function, message):
@@ -181,7 +181,7 @@ def test_a_network_that_returns_no_maps(tmp_path):
 
 
 def test_options_that_do_not_fit():
-    with pytest.raises(OptionsError, match="kind: got 'elipse', expected a kind of mask; did you mean 'ellipse'"):
+    with pytest.raises(OptionsError, match="got 'elipse', expected a kind of mask; did you mean 'ellipse'"):
         parse_mask("elipse")
     with pytest.raises(OptionsError, match="classes: got nothing, expected a value"):
         parse_mask({"kind": "network", "path": "net.pt"})

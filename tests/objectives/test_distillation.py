@@ -31,7 +31,7 @@ from gancompress.models.trunks.load import TRUNKS
 from gancompress.models.trunks.trunk import FeatureTrunk
 from gancompress.objectives.distillation import Distillation, DistillationOptions
 from gancompress.objectives.students import FixedStudent, tapped
-from gancompress.tasks import TASKS
+from gancompress.tasks import find_task
 from gancompress.training import Checkpoints, TrainingOptions, fit
 from tests.steps.small_work import distillation
 
@@ -56,7 +56,7 @@ def batch():
 def objective(networks, options: DistillationOptions, task: str = "paired") -> Distillation:
     teacher, student, discriminator = networks
     example = torch.zeros(1, 3, 16, 16)
-    return Distillation(TASKS[task], teacher, FixedStudent(student), discriminator, options, TAPS, example)
+    return Distillation(find_task(task), teacher, FixedStudent(student), discriminator, options, TAPS, example)
 
 
 def test_terms(networks, batch):
@@ -274,7 +274,7 @@ def test_terms_on_maps_are_never_left_out_silently(networks):
     def untapped(options: DistillationOptions) -> Distillation:
         teacher, student, discriminator = networks
         example = torch.zeros(1, 3, 16, 16)
-        return Distillation(TASKS["paired"], teacher, FixedStudent(student), discriminator, options, (), example)
+        return Distillation(find_task("paired"), teacher, FixedStudent(student), discriminator, options, (), example)
 
     for name in ("features", "fsp"):
         with pytest.raises(ConfigError, match=f"distillation: {name} got no feature maps, expected some; name modules"):
@@ -407,7 +407,7 @@ def test_looking_at_the_widths_of_maps_changes_no_running_statistics():
     before = {name: tensor.clone() for name, tensor in student.state_dict().items()}
     taps, example = find_family("unet").parse(config).distillation_taps, torch.rand(1, 3, 32, 32)
     options = distillation(l1=100, features=1)
-    Distillation(TASKS["paired"], teacher, FixedStudent(student), nn.Identity(), options, taps, example)
+    Distillation(find_task("paired"), teacher, FixedStudent(student), nn.Identity(), options, taps, example)
     assert all(torch.equal(tensor, before[name]) for name, tensor in student.state_dict().items())
     assert student.training
 

@@ -19,7 +19,7 @@ from gancompress.objectives.students import SupernetStudent, tapped
 from gancompress.pipeline import Pipeline
 from gancompress.search import SearchSpace
 from gancompress.steps import Supernet
-from gancompress.tasks import TASKS
+from gancompress.tasks import find_task
 from gancompress.training import Checkpoints, TrainingOptions, fit
 from tests.steps.small_work import distillation
 
@@ -53,7 +53,7 @@ def supernet(module: nn.Module, graph, **options) -> SupernetStudent:
 def game(graph, options: DistillationOptions = OPTIONS, **sampling) -> Distillation:
     teacher, wide, judge = networks()
     example = torch.zeros(1, 3, 16, 16)
-    return Distillation(TASKS["paired"], teacher, supernet(wide, graph, **sampling), judge, options, TAPS, example)
+    return Distillation(find_task("paired"), teacher, supernet(wide, graph, **sampling), judge, options, TAPS, example)
 
 
 def test_the_position_alone_decides_the_plans(graph):

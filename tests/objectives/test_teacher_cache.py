@@ -13,7 +13,7 @@ from gancompress.data import parse_data
 from gancompress.errors import ConfigError
 from gancompress.objectives.teacher_cache import TeacherCache, TeacherCacheOptions, digests, open_teacher_cache
 from gancompress.steps import Distill, Slim
-from gancompress.tasks import TASKS, LatentTask
+from gancompress.tasks import LatentTask, find_task
 from gancompress.training import TrainingOptions
 from tests.steps.small_work import distillation, make_context, make_work
 
@@ -94,7 +94,10 @@ PROCEDURAL = {"kind": "procedural", "image_size": 16, "num_images": {"train": 4,
 CROPPED = {"kind": "images", "transform": {"resize": "shorter", "load_size": 20, "crop_size": 16}}
 
 
-def opened(options: TeacherCacheOptions, tmp_path, data=PROCEDURAL, task=TASKS["paired"], size=GIB // 8, log=print):
+PAIRED = find_task("paired")
+
+
+def opened(options: TeacherCacheOptions, tmp_path, data=PROCEDURAL, task=PAIRED, size=GIB // 8, log=print):
     return open_teacher_cache(options, size, parse_data(data), task, tmp_path / "outputs", log)
 
 

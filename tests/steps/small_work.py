@@ -17,7 +17,7 @@ from gancompress.models.generator import Generator
 from gancompress.objectives.distillation import DistillationOptions
 from gancompress.steps import Context, Work
 from gancompress.steps.metric_options import MetricOptions
-from gancompress.tasks import TASKS
+from gancompress.tasks import find_task
 
 
 class Lines:
@@ -69,7 +69,7 @@ def make_context(
     directory.mkdir(parents=True, exist_ok=True)
     data = parse_data({"kind": "procedural", "image_size": 16, "num_images": {"train": 8, "search": 6, "test": 2}})
     return Context(
-        task=TASKS["paired"],
+        task=find_task("paired"),
         data=data,
         budget=budget,
         directory=directory,

@@ -17,7 +17,7 @@ from gancompress.models.generator import Generator
 from gancompress.objectives.distillation import Distillation
 from gancompress.objectives.students import FixedStudent
 from gancompress.steps import Finetune, Work
-from gancompress.tasks import TASKS, LatentTask
+from gancompress.tasks import LatentTask, find_task
 from gancompress.training import TrainingOptions
 from tests.steps.small_work import distillation, make_context, make_work
 
@@ -52,7 +52,7 @@ def game(networks, task: str = "paired", **options) -> Distillation:
     teacher, student = networks
     weights = distillation(**{"reconstruct": "teacher", **options})
     example = torch.zeros(1, 3, 16, 16)
-    return Distillation(TASKS[task], teacher, FixedStudent(student), nn.Identity(), weights, (), example)
+    return Distillation(find_task(task), teacher, FixedStudent(student), nn.Identity(), weights, (), example)
 
 
 def losses(objective: Distillation, batch) -> dict[str, Tensor]:

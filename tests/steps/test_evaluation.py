@@ -23,7 +23,7 @@ from gancompress.steps.evaluation import Evaluation
 from gancompress.steps.metric_options import MetricOptions
 from gancompress.steps.step import Context
 from gancompress.steps.stopwatch import Stopwatch
-from gancompress.tasks import TASKS, find_task
+from gancompress.tasks import find_task
 from tests.data.pictures import save
 
 
@@ -41,7 +41,7 @@ class Brighter(nn.Module):
 
 
 def context_of(data: dict, folder: Path) -> Context:
-    return Context(TASKS["paired"], parse_data(data), None, folder, Accelerator(cpu=True), log=None)  # type: ignore[arg-type]
+    return Context(find_task("paired"), parse_data(data), None, folder, Accelerator(cpu=True), log=None)  # type: ignore[arg-type]
 
 
 PROCEDURAL = {"kind": "procedural", "image_size": 16, "num_images": {"train": 1, "search": 8, "test": 8}}

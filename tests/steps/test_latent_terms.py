@@ -21,7 +21,7 @@ from gancompress.objectives.students import FixedStudent, Student, SupernetStude
 from gancompress.search import SearchSpace
 from gancompress.steps import Distill, Finetune, Work
 from gancompress.steps.distill import inheriting
-from gancompress.tasks import TASKS, LatentTask
+from gancompress.tasks import LatentTask, find_task
 from gancompress.training import TrainingOptions
 from tests.steps.small_work import distillation, make_context
 
@@ -159,7 +159,7 @@ def test_other_tasks_have_no_latents():
     options = distillation(latent_directions={"weight": 1})
     with pytest.raises(ConfigError, match="latent_directions: got the task 'paired', expected 'latent'"):
         Distillation(
-            *(TASKS["paired"], network, FixedStudent(network), nn.Identity(), options),
+            *(find_task("paired"), network, FixedStudent(network), nn.Identity(), options),
             *(("blocks.0",), torch.zeros(1, 3, 16, 16)),
         )
 

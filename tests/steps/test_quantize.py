@@ -112,7 +112,7 @@ def test_a_run_that_quantizes_no_more_leaves_a_float_network(tmp_path):
 def test_ranges_do_not_decay():
     learned = QuantizationOptions(**LEARNED)
     network = quantize(build("resnet", {"ngf": 4, "num_blocks": 1}), learned)
-    optimizer = TrainingOptions(optimizer={"weight_decay": 0.1}).adam("generator", network.parameters())
+    optimizer = TrainingOptions(optimizer={"weight_decay": 0.1}).adam(network.parameters())
     decays = {group["weight_decay"]: len(group["params"]) for group in optimizer.param_groups}
     ranges = [name for name, _ in network.named_parameters() if "quantizer" in name]
     assert decays == {0.1: len(list(network.parameters())) - len(ranges), 0.0: len(ranges)}

@@ -24,7 +24,7 @@ from gancompress.models.generator import Generator
 from gancompress.steps.metric_options import MetricOptions
 from gancompress.steps.recalibration import Calibration
 from gancompress.steps.step import Context
-from gancompress.tasks import TASKS
+from gancompress.tasks import find_task
 
 
 @pytest.mark.parametrize("norm", [nn.BatchNorm2d, nn.SyncBatchNorm])
@@ -98,7 +98,6 @@ def widened(narrow: dict[str, torch.Tensor], wide: Mapping[str, torch.Tensor]) -
 NORMS_OVER_PROCESSES = """
 import torch
 from torch import nn
-from gancompress.methods.recalibrate import recalibrate
 
 torch.distributed.init_process_group("gloo")
 rank = torch.distributed.get_rank()
@@ -138,7 +137,7 @@ def test_a_network_without_statistics_is_left_alone_and_no_batch_is_read():
 def test_calibration_inputs_are_drawn_once_and_only_when_needed(tmp_path, monkeypatch):
     data = parse_data({"kind": "procedural", "image_size": 16, "num_images": {"train": 40}})
     options = MetricOptions(batch_size=2)  # which has no say in it
-    context = Context(TASKS["paired"], data, None, tmp_path, Accelerator(cpu=True), log=None, metrics=options)  # type: ignore[arg-type]
+    context = Context(find_task("paired"), data, None, tmp_path, Accelerator(cpu=True), log=None, metrics=options)  # type: ignore[arg-type]
     drawn = []
     draw = ProceduralSet._draw
     monkeypatch.setattr(ProceduralSet, "_draw", lambda self, index: (drawn.append(index), draw(self, index))[1])

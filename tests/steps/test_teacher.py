@@ -127,7 +127,5 @@ def test_options_that_do_not_fit(tmp_path, changes, message):
 
 
 def test_a_stylist_is_not_trained(tmp_path):
-    with pytest.raises(
-        ConfigError, match="got the task 'stylize', expected a generator that stylizes already; give its"
-    ):
+    with pytest.raises(ConfigError, match="got the task 'stylize', expected a generator that is trained already; give"):
         run(step(), context(tmp_path, "stylize"))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gancompress.errors import ConfigError, DataError
-from gancompress.tasks import TASKS, LatentOptions, LatentTask, find_task, parse_task
+from gancompress.tasks import TASKS, LatentOptions, LatentTask, find_task
 
 CLASSES = ("cat", "dog", "frog")
 
@@ -42,7 +42,7 @@ def test_noise_is_standard_normal():
 
 
 def test_real_images_are_the_targets_and_nothing_is_paired():
-    task, batch = TASKS["latent"], real(["a", "b"])
+    task, batch = find_task("latent"), real(["a", "b"])
     prepared = task.prepare(batch, "train", range(2))
     assert prepared["target"] is batch["input"]
     assert prepared["name"] == ["a", "b"]
@@ -77,11 +77,11 @@ def test_an_image_without_a_class(name):
 
 
 def test_how_recipes_write_tasks():
-    assert parse_task("latent") == "latent"
-    options = parse_task({"kind": "latent", "latent_size": 64, "classes": ["cat", "dog"]})
+    assert TASKS.parse("latent") == LatentOptions()
+    options = TASKS.parse({"kind": "latent", "latent_size": 64, "classes": ["cat", "dog"]})
     assert find_task(options) == LatentTask(latent_size=64, classes=("cat", "dog"))
-    assert parse_task(options) is options
-    assert parse_task(options.model_dump(mode="json")) == options
+    assert TASKS.parse(options) is options
+    assert TASKS.parse(options.model_dump(mode="json")) == options
     assert find_task("latent") == find_task(LatentOptions()) == LatentTask()
     assert find_task("unpaired").prepare(real(["a"]), "test", [0]).keys() == {"input", "name", "index"}
 
@@ -91,12 +91,12 @@ def test_how_recipes_write_tasks():
     [
         ("laten", r"got 'laten', expected a task; did you mean 'latent'\?"),
         (3, "got 3, expected a task; known: latent, paired, semantic, stylize, unpaired"),
-        ({"latent_size": 3}, "kind: got None, expected a task"),
-        ({"kind": "paired"}, "got options for 'paired', which has none; write its name alone"),
+        ({"latent_size": 3}, "kind: got nothing, expected a task"),
+        ({"kind": "paired", "size": 1}, "size: unknown option"),
         ({"kind": "latent", "latent": 3}, r"latent: unknown option, did you mean 'latent_size'\?"),
         ({"kind": "latent", "latent_size": 0}, "latent_size: got 0, expected greater than or equal to 1"),
     ],
 )
 def test_tasks_that_are_none(task, message):
     with pytest.raises(ConfigError, match=message):
-        parse_task(task)
+        TASKS.parse(task)

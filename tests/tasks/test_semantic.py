@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from gancompress.data import DataConfig, parse_data
 from gancompress.errors import ConfigError
 from gancompress.models.families import build
-from gancompress.tasks import SemanticOptions, SemanticTask, find_task, label_map_form, parse_task
+from gancompress.tasks import TASKS, SemanticOptions, SemanticTask, find_task, label_map_form
 
 LABELS = torch.tensor([[[0, 0, 2], [1, 3, 3]]])
 INSTANCES = torch.tensor([[[7, 7, 7], [7, 8, 8]]])
@@ -126,11 +126,11 @@ class TestFileForm:
 
 
 def test_options_come_back_from_their_dump():
-    options = parse_task({"kind": "semantic", "dont_care": False})
+    options = TASKS.parse({"kind": "semantic", "dont_care": False})
     assert options == SemanticOptions(dont_care=False)
-    assert parse_task(options.model_dump(mode="json")) == options
+    assert TASKS.parse(options.model_dump(mode="json")) == options
     with pytest.raises(ConfigError, match=r"edge: unknown option, did you mean 'edges'\?"):
-        parse_task({"kind": "semantic", "edge": False})
+        TASKS.parse({"kind": "semantic", "edge": False})
 
 
 @pytest.mark.parametrize("kind", ["images", "webdataset", None])

@@ -93,7 +93,7 @@ class Narrowing(Game):
             return super().optimizers(phase, options)
         first, last = self.modules["generator"][0].parameters(), self.modules["generator"][3].parameters()
         norm = self.modules["generator"][1].parameters()
-        adam = options.adam(phase.name, [*first, *norm])
+        adam = options.adam([*first, *norm])
         return {"generator": adam, "generator.sgd": torch.optim.SGD(last, lr=0.1, momentum=0.5)}
 
     def after_step(self, num_images: int, learning_rate_factor: float) -> Mapping[str, Reshaped]:

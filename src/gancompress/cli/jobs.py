@@ -175,4 +175,4 @@ def _in_words(stage: Stage) -> str:
     if stage.state == "done" or not stage.replaced:
         return words
     unused = ", ".join(directory.name for directory in stage.replaced)
-    return f"{words}; the recipe has changed since {unused}, which stays unused"
+    return f"{words}; the recipe or gancompress has changed since {unused}, which stays unused"

@@ -23,7 +23,7 @@ from gancompress.export.web import (
     write_page,
 )
 from gancompress.job import Job
-from gancompress.tasks import LatentTask, SemanticTask, Task, find_task
+from gancompress.tasks import LatentTask, SemanticTask, Task, UnpairedTask, find_task
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def write_page_of(original: str, compressed: str | None, folder: Path, choices: 
 
 
 def _contents(title: str, network: NamedNetwork, job: Job | None, choices: PageChoices) -> Contents:
-    task = Task("unpaired", paired=False) if job is None else find_task(job.task, job.data)
+    task = UnpairedTask() if job is None else find_task(job.task, job.data)
     kind, form = kind_of(network.form), network.form
     if kind == "latent":
         return _latent_contents(title, network, task)

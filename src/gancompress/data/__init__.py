@@ -22,14 +22,15 @@ target, ``labels``, ``cityscapes`` and ``coco_stuff`` have label, image and mayb
     batches = make_loader(config.open("train", augment=True), batch_size=4, seed=0, start_image=1200, num_workers=4)
 """
 
-from gancompress.data.config import DataConfig
+from gancompress.data import kinds  # noqa: F401
+from gancompress.data.config import DATASETS, AnyData, DataConfig, parse_data, register_data
 from gancompress.data.image_set import ImageSet, Item, Visit
 from gancompress.data.label_maps import Classes, instance_edges
 from gancompress.data.loader import Batch, Loader, make_loader, make_ordered_loader
-from gancompress.data.registry import DATASETS, parse_data
 
 __all__ = [
     "DATASETS",
+    "AnyData",
     "Batch",
     "Classes",
     "DataConfig",
@@ -41,4 +42,5 @@ __all__ = [
     "make_loader",
     "make_ordered_loader",
     "parse_data",
+    "register_data",
 ]

@@ -6,8 +6,9 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, SerializeAsAny
 
 from gancompress.data.decoding import Decoded, decode_rgb
 from gancompress.data.image_set import Decode, FileOptions, ImageSet, RecordReader, RecordSet
@@ -15,11 +16,17 @@ from gancompress.data.records import FileSet, Record, Split, check_disjoint
 from gancompress.data.storage import File, open_storage
 from gancompress.data.transform import resize_factor
 from gancompress.errors import ConfigError, nearest
-from gancompress.options import Options
+from gancompress.registry import Kind, KindRegistry
 
 
-class DataConfig(Options):
-    """A data set by its options. Subclasses are the kinds; each has a literal ``kind``."""
+class DataConfig(Kind):
+    """A data set by its options. Subclasses are the kinds; each has a ``kind`` and is under `register_data`.
+
+    Attributes:
+        has_targets: Whether items have the image that a generator is to return, or one of its domain.
+    """
+
+    has_targets: ClassVar[bool] = True
 
     @abstractmethod
     def split_names(self) -> list[str]:
@@ -54,6 +61,19 @@ class DataConfig(Options):
         if split not in self.split_names():
             raise ConfigError(f"split: got '{split}', expected a known one; {nearest(split, self.split_names())}")
         return split
+
+
+DATASETS: KindRegistry[DataConfig] = KindRegistry("data", DataConfig, "a kind of data set")
+"""Every kind of data set by its name."""
+
+register_data = DATASETS.add
+"""Add a subclass of `DataConfig` under its ``kind``; a decorator."""
+
+parse_data = DATASETS.parse
+"""Return a data set from what a recipe says of it: ``kind``, and the options of that kind."""
+
+AnyData = Annotated[SerializeAsAny[DataConfig], BeforeValidator(DATASETS.parse)]
+"""A data set in options."""
 
 
 def _default_splits() -> dict[str, Split]:

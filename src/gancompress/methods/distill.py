@@ -194,7 +194,8 @@ def distillation_options(
     """
     if terms is None:
         terms = [term for term in default if taps or term.compares != "maps"]
-    options = DistillationOptions(terms=tuple(terms), taps=tuple(taps), fixed=tuple(fixed), reconstruct=target)
+    given: dict[str, Any] = {"terms": tuple(terms), "taps": tuple(taps), "fixed": tuple(fixed), "reconstruct": target}
+    options = DistillationOptions(**given)
     if options.adversarial is not None and discriminator is None:
         raise ConfigError("terms: got an adversarial term without a discriminator, expected discriminator=network")
     if options.adversarial is None and discriminator is not None:

@@ -5,23 +5,23 @@ Source: Liu et al., Content-Aware GAN Compression, CVPR 2021, section 3.1.
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated
 
 import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
-from pydantic import BeforeValidator, Field, SerializeAsAny, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BeforeValidator, Field, SerializeAsAny
 from torch import Tensor
 from torch.nn import functional as F
 
-from gancompress.errors import ConfigError, DataError, nearest
+from gancompress.errors import ConfigError, DataError
 from gancompress.models.trunks.network_file import NetworkFile
 from gancompress.models.trunks.weights import file_sha256
-from gancompress.options import Options, OptionsError, as_tuple
+from gancompress.options import as_tuple
+from gancompress.registry import AnyFunction, Kind, KindRegistry, function_of, path_of
 
 Mask = Callable[[Tensor, Sequence[str]], Tensor]
 """From images [b, 3, h, w] in [-1, 1], RGB, and their names (empty where they have none) to [b, 1, h, w] of 0 and 1."""
@@ -37,14 +37,8 @@ FACE_CONTENT = tuple(c for c in range(FACE_CLASSES) if c not in (0, 16))
 """All of them but background and cloth: face, hair, neck, hat, glasses, ears."""
 
 
-class MaskOptions(Options, ABC):
+class MaskOptions(Kind, ABC):
     """Options of a provider."""
-
-    kind: ClassVar[str]
-
-    @model_serializer(mode="wrap")
-    def _with_kind(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {"kind": self.kind, **fields(self)}
 
     @property
     def fingerprint(self) -> str | None:
@@ -62,6 +56,20 @@ class MaskOptions(Options, ABC):
         """
 
 
+MASKS: KindRegistry[MaskOptions] = KindRegistry("masks", MaskOptions, "a kind of mask")
+"""Every kind of mask by its name."""
+
+register_mask = MASKS.add
+"""Add a subclass of `MaskOptions` under its ``kind``; a decorator."""
+
+parse_mask = MASKS.parse
+"""Return a mask from what a recipe says of it: a kind, a mapping of ``kind`` and options, or a function."""
+
+AnyMask = Annotated[SerializeAsAny[MaskOptions], BeforeValidator(MASKS.parse)]
+"""A mask in options."""
+
+
+@register_mask
 class NoMask(MaskOptions):
     """Everything is content."""
 
@@ -72,6 +80,7 @@ class NoMask(MaskOptions):
         return lambda images, names: torch.ones_like(images[:, :1])
 
 
+@register_mask
 class EllipseMask(MaskOptions):
     """An ellipse in the middle of every image.
 
@@ -98,6 +107,7 @@ class EllipseMask(MaskOptions):
         return mask
 
 
+@register_mask
 class NetworkMask(MaskOptions):
     """The pixels to which a segmentation network gives one of the content's classes.
 
@@ -162,6 +172,7 @@ class NetworkMask(MaskOptions):
             )
 
 
+@register_mask
 class BisenetMask(NetworkMask):
     """Face parsing by BiSeNet, 19 classes of CelebAMask-HQ, as the paper used it: no background and no cloth.
 
@@ -177,6 +188,7 @@ class BisenetMask(NetworkMask):
     std: Triple = (0.229, 0.224, 0.225)
 
 
+@register_mask
 class FolderMask(MaskOptions):
     """Images of masks, one for each image: lighter than mid grey is content.
 
@@ -230,17 +242,18 @@ def _read_mask(path: Path, images: Tensor) -> Tensor:
     return (pixels > 127)[None]
 
 
+@MASKS.accept_functions
 class FunctionMask(MaskOptions):
     """A function of the user's own.
 
     Attributes:
-        function: ``package.module:name``; takes images [b, 3, h, w] in [-1, 1], RGB, returns masks [b, 1, h, w] in [0,
-            1].
+        function: Takes images [b, 3, h, w] in [-1, 1], RGB, and returns masks [b, 1, h, w] in [0, 1]. In a recipe its
+            import path, ``package.module:name``.
     """
 
     kind = "function"
 
-    function: str
+    function: AnyFunction
 
     @property
     def fingerprint(self) -> str | None:
@@ -249,7 +262,7 @@ class FunctionMask(MaskOptions):
 
     def load(self) -> Mask:
         """The function, its results checked."""
-        function = self._find()
+        function = function_of(self.function)
 
         def mask(images: Tensor, names: Sequence[str]) -> Tensor:
             with torch.no_grad():
@@ -257,46 +270,9 @@ class FunctionMask(MaskOptions):
             expected = (len(images), 1, *images.shape[2:])
             if not isinstance(made, Tensor) or tuple(made.shape) != expected:
                 got = tuple(made.shape) if isinstance(made, Tensor) else type(made).__name__
-                raise ConfigError(f"mask: {self.function} returned {got}, expected masks of shape {expected}; mend it")
+                raise ConfigError(
+                    f"mask: {path_of(self.function)} returned {got}, expected masks of shape {expected}; fix it"
+                )
             return (made > 0.5).to(images.dtype)
 
         return mask
-
-    def _find(self) -> Callable[[Tensor], Any]:
-        module_name, colon, name = self.function.partition(":")
-        if not colon or not module_name or not name:
-            raise ConfigError(f"mask: got the function '{self.function}', expected 'package.module:name'")
-        try:
-            found = getattr(importlib.import_module(module_name), name)
-        except (ImportError, AttributeError) as error:
-            raise ConfigError(
-                f"mask: {self.function}: {error}; expected a function that can be imported; put its folder on "
-                "PYTHONPATH"
-            ) from None
-        if not callable(found):
-            raise ConfigError(f"mask: {self.function} is a {type(found).__name__}, expected a function of images")
-        return found
-
-
-MASKS: dict[str, type[MaskOptions]] = {
-    options.kind: options for options in (NoMask, EllipseMask, NetworkMask, BisenetMask, FolderMask, FunctionMask)
-}
-
-
-def parse_mask(mask: Any) -> Any:
-    """A mask as a recipe writes it: a kind, or a mapping of ``kind`` and options.
-
-    Raises:
-        ConfigError: There is no such kind, or it has no such options.
-    """
-    if isinstance(mask, MaskOptions):
-        return mask
-    given = dict(mask) if isinstance(mask, Mapping) else {"kind": mask}
-    kind = given.pop("kind", None)
-    if not isinstance(kind, str) or kind not in MASKS:
-        raise OptionsError([("kind", f"got {kind!r}, expected a kind of mask; {nearest(str(kind), MASKS)}")])
-    return MASKS[kind](**given)
-
-
-AnyMask = Annotated[SerializeAsAny[MaskOptions], BeforeValidator(parse_mask)]
-"""A mask in options."""

@@ -229,7 +229,10 @@ class Distillation(Objective):
             assert discriminator is not None
             self._gan = AdversarialLoss(self._adversarial.form)
             self.modules["discriminator"] = discriminator
-            self.phases = (Phase("discriminator", ("discriminator",), self._discriminator_loss), *self.phases)
+            self.phases = (
+                Phase("discriminator", ("discriminator",), self._discriminator_loss, discriminates=True),
+                *self.phases,
+            )
 
     @property
     def runs_teacher(self) -> bool:
@@ -280,7 +283,7 @@ class Distillation(Objective):
 
     def optimizers(self, phase: Phase, options: TrainingOptions) -> dict[str, torch.optim.Optimizer]:
         """One for each phase, without what is fixed."""
-        return {phase.name: options.adam(phase.name, self.trained(phase))}
+        return {phase.name: options.adam(self.trained(phase), discriminates=phase.discriminates)}
 
     def trained(self, phase: Phase) -> list[nn.Parameter]:
         """The parameters of a phase that change."""

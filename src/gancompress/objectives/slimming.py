@@ -7,7 +7,7 @@ by SGD on the gradients of one backward pass, then the proximal step on the scal
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -153,7 +153,7 @@ class Slimming(Distillation):
         self.modules["scales"] = self.scales
         if self.scales.readers:
             self.phases = tuple(
-                Phase(p.name, (*p.modules, "scales"), p.loss) if p.name == "generator" else p for p in self.phases
+                replace(p, modules=(*p.modules, "scales")) if "student" in p.modules else p for p in self.phases
             )
         full = self.cost(self.graph.full_plan())
         if course.limit is not None:
@@ -176,13 +176,13 @@ class Slimming(Distillation):
 
     def optimizers(self, phase: Phase, options: TrainingOptions) -> dict[str, torch.optim.Optimizer]:
         """Adam for the weights, SGD for the scales."""
-        if phase.name != "generator":
+        if "student" not in phase.modules:
             return super().optimizers(phase, options)
         tensors, course = self.tensors, self._course
         scales = [*(tensors[name] for name in self.scales.gammas()), *self.scales.parameters()]
         chosen = {id(parameter) for parameter in scales}
         made: dict[str, torch.optim.Optimizer] = {
-            "generator": options.adam(phase.name, [p for p in self.trained(phase) if id(p) not in chosen])
+            "generator": options.adam([p for p in self.trained(phase) if id(p) not in chosen])
         }
         if scales:  # there are none left where every group is at its narrowest
             made["generator.scales"] = torch.optim.SGD(scales, lr=course.learning_rate, momentum=course.momentum)

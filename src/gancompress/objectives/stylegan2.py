@@ -16,6 +16,7 @@ from gancompress.errors import ConfigError
 from gancompress.models.styles import StyledGenerator
 from gancompress.objectives.distillation import Distillation, Pass
 from gancompress.tasks import StyleGan2Game, StyleGan2Options
+from gancompress.tasks.stylegan2 import path_phase, r1_phase
 from gancompress.training import Batch, Losses, Phase, TrainingOptions
 
 
@@ -47,13 +48,13 @@ class StyleGan2Distillation(Distillation):
             )
         self._game, self._generator = StyleGan2Game(game, batch_size), _styled(self.modules["student"], "student")
         _styled(self.frozen["teacher"], "teacher")
-        phases = {phase.name: phase for phase in self.phases}
-        learner = phases.pop("generator")
+        phases = [phase for phase in self.phases if phase.discriminates]
+        (learner,) = (phase for phase in self.phases if not phase.discriminates)
         self.phases = (
-            *phases.values(),
-            *([Phase("discriminator_r1", ("discriminator",), self._r1_loss)] if phases and game.r1 else []),
+            *phases,
+            *([r1_phase(self._r1_loss)] if phases and game.r1 else []),
             learner,
-            *([Phase("generator_path", learner.modules, self._path_loss)] if game.path_length else []),
+            *([path_phase(learner.modules, self._path_loss)] if game.path_length else []),
         )
 
     def optimizers(self, phase: Phase, options: TrainingOptions) -> dict[str, torch.optim.Optimizer]:

@@ -10,20 +10,17 @@ from gancompress.steps.refit import Refit, cropped, refitted
 from gancompress.steps.scratch import Scratch
 from gancompress.steps.search import Search
 from gancompress.steps.slim import Slim
-from gancompress.steps.step import Context, Step, Work
+from gancompress.steps.step import STEPS, AnyStep, Context, Step, Work, register_step
 from gancompress.steps.supernet import Supernet
 from gancompress.steps.teacher import NetworkOptions, TrainTeacher
 
-STEPS: dict[str, type[Step]] = {
-    step.kind: step
-    for step in (Prune, Refit, Distill, Supernet, Search, Slim, Finetune, FreezeNorms, Quantize, Scratch, CoEvolve)
-}
-"""Every kind of step that a recipe may name."""
-
 __all__ = [
     "STEPS",
+    "AnyStep",
     "CoEvolve",
     "Context",
+    "Distill",
+    "Finetune",
     "FreezeNorms",
     "NetworkOptions",
     "Prune",
@@ -40,5 +37,6 @@ __all__ = [
     "cut",
     "prune",
     "refitted",
+    "register_step",
     "sort",
 ]

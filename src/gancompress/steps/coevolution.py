@@ -27,10 +27,11 @@ from gancompress.search import GeneticOptions, MaskSpace, next_generation
 from gancompress.steps.batches import HeldBatches
 from gancompress.steps.prune import prune
 from gancompress.steps.recalibration import Calibration
-from gancompress.steps.step import Context, Step, Work
+from gancompress.steps.step import Context, Step, Work, register_step
 from gancompress.training import Batch
 
 
+@register_step
 class CoEvolve(Step):
     """Prune the network to the fittest channel mask that a genetic search finds within the budget.
 

@@ -27,15 +27,14 @@ from gancompress.steps.content import check_content
 from gancompress.steps.prune import Narrowing, sorted_by
 from gancompress.steps.quantize import Quantizing
 from gancompress.steps.recalibration import Calibration
-from gancompress.steps.step import Context, Step, Work
+from gancompress.steps.step import Context, Step, Work, register_step
 from gancompress.steps.teacher import (
     PATCHGAN,
     NetworkOptions,
     check_discriminator,
     fresh_discriminator,
-    undivided_batch,
 )
-from gancompress.tasks import StyleGan2Options
+from gancompress.tasks import StyleGan2Options, undivided_batch
 from gancompress.training import TrainingOptions
 
 
@@ -142,6 +141,7 @@ class OneStudent(Learning):
         return Work(work.teacher, generator, discriminator, quantization=quantization)
 
 
+@register_step
 class Distill(OneStudent, Narrowing, Quantizing):
     """Train a narrower student, its weights transferred from the teacher.
 
@@ -176,6 +176,7 @@ class Distill(OneStudent, Narrowing, Quantizing):
         return replace(self.improved(begun, context), facts=facts)
 
 
+@register_step
 class Finetune(OneStudent, Quantizing):
     """Train the network as it is now against its teacher. A quantized one stays quantized, its ranges move on."""
 

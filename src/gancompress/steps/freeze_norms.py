@@ -18,11 +18,12 @@ from gancompress.errors import ConfigError, DataError
 from gancompress.models.families import families_with
 from gancompress.models.generator import Generator
 from gancompress.quantization import distance_between
-from gancompress.steps.step import Context, Step, Work
+from gancompress.steps.step import Context, Step, Work, register_step
 
 _BATCH_SIZE = 4
 
 
+@register_step
 class FreezeNorms(Step):
     """Freeze the instance norms of the network as it is now.
 

@@ -21,7 +21,7 @@ from gancompress.quantization import FLOAT, QuantizationOptions
 from gancompress.steps.costs import cost_of_plans, measured_latency
 from gancompress.steps.recalibration import recalibrated
 from gancompress.steps.refit import RefitOptions
-from gancompress.steps.step import Context, Step, Work
+from gancompress.steps.step import Context, Step, Work, register_step
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 """Of every group's channels."""
@@ -106,6 +106,7 @@ class Narrowing(Step, ABC):
         return cost_of_plans(budget, wide, graph, context, lambda: variants_of_graph(graph), quantization)
 
 
+@register_step
 class Prune(Narrowing):
     """Cut the least important channels of every group, without training: the baseline of what trains.
 

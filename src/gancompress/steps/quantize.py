@@ -14,11 +14,12 @@ from gancompress.errors import DataError
 from gancompress.methods.quantize import quantize
 from gancompress.models.generator import Generator
 from gancompress.quantization import Quantization, QuantizationOptions
-from gancompress.steps.step import Context, Step, Work
+from gancompress.steps.step import Context, Step, Work, register_step
 
 _BATCH_SIZE = 8
 
 
+@register_step
 class Quantize(Step):
     """Quantize the network as it is now, without training. A network that is quantized already gets new ranges.
 

@@ -16,7 +16,7 @@ from gancompress.models.generator import Generator
 from gancompress.options import Options
 from gancompress.refit import RefitReport, refit
 from gancompress.steps.recalibration import recalibrated
-from gancompress.steps.step import Context, Step, Work
+from gancompress.steps.step import Context, Step, Work, register_step
 
 CROP_PX = 96
 NUM_IMAGES = 64
@@ -47,6 +47,7 @@ class RefitOptions(Options):
         return fitted, {"note": str(report), "refit": asdict(report)}
 
 
+@register_step
 class Refit(RefitOptions, Step):
     """Refit the network that the step before cut, without training."""
 

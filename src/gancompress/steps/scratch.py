@@ -5,10 +5,11 @@ from __future__ import annotations
 from gancompress.models.cut import cut
 from gancompress.models.generator import Generator
 from gancompress.steps.prune import Narrowing
-from gancompress.steps.step import Context, Work
+from gancompress.steps.step import Context, Work, register_step
 from gancompress.steps.teacher import NetworkOptions, PaperTraining
 
 
+@register_step
 class Scratch(PaperTraining, Narrowing):
     """Train a uniformly narrow network from fresh weights, as its paper trains a teacher. Nothing is distilled.
 

@@ -21,11 +21,12 @@ from gancompress.steps.costs import measured_latency
 from gancompress.steps.proxy_noise import NUM_COMPARED, Difference, differences
 from gancompress.steps.recalibration import NUM_BATCHES
 from gancompress.steps.spaces import SpaceOptions
-from gancompress.steps.step import Context, Step, Work
+from gancompress.steps.step import Context, Step, Work, register_step
 from gancompress.steps.stopwatch import shares
 from gancompress.steps.verification import VerifyOptions, agreement, fine_tuned
 
 
+@register_step
 class Search(Step):
     """Find the best plan within the budget by a proxy on the ``search`` split, and cut the network to it.
 

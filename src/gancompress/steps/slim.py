@@ -19,7 +19,7 @@ from gancompress.quantization import FLOAT
 from gancompress.steps.distill import Learning, trained_discriminator
 from gancompress.steps.quantize import Quantizing
 from gancompress.steps.recalibration import recalibrated
-from gancompress.steps.step import Context, Work
+from gancompress.steps.step import Context, Work, register_step
 
 Images = Annotated[int, Field(ge=1)]
 
@@ -30,6 +30,7 @@ SLIMMING = DistillationOptions(
 """The terms of the paper."""
 
 
+@register_step
 class Slim(Learning, Quantizing):
     """Train the network while a penalty drives the scales of its channels to zero, and remove those that it did.
 

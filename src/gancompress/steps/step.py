@@ -7,11 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NoReturn, Protocol
+from typing import Annotated, Any, ClassVar, Literal, NoReturn, Protocol
 
 import torch
 from accelerate import Accelerator
-from pydantic import SerializerFunctionWrapHandler, model_serializer
+from pydantic import BeforeValidator, SerializeAsAny
 from torch import Tensor, nn
 
 from gancompress.channels import ChannelGraph, trace
@@ -22,8 +22,8 @@ from gancompress.errors import Interrupted
 from gancompress.methods.budget import CostLimit
 from gancompress.models.generator import Generator
 from gancompress.objectives.teacher_cache import digests
-from gancompress.options import Options
 from gancompress.quantization import Quantization
+from gancompress.registry import Kind, KindRegistry
 from gancompress.steps.metric_options import MetricOptions
 from gancompress.tasks import Task, pair_of_labels
 from gancompress.training import Batch, Checkpoints, Loader, Objective, TrainingLog, TrainingOptions, fit
@@ -218,10 +218,9 @@ def _structure_of(generator: Generator, example: Tensor) -> Hashable:
     return described, widths, tuple(example.shape), example.dtype
 
 
-class Step(Options, ABC):
-    """Options of a step, and what it does. Subclasses are listed in `gancompress.steps.STEPS`."""
+class Step(Kind, ABC):
+    """Options of a step, and what it does. Subclasses that recipes may name are under `register_step`."""
 
-    kind: ClassVar[str]
     measures: ClassVar[bool] = False
     """Whether what it does depends on how the job measures."""
     takes_quantized: ClassVar[bool] = False
@@ -239,10 +238,6 @@ class Step(Options, ABC):
         """Whether it leaves a quantized network behind."""
         return False
 
-    @model_serializer(mode="wrap")
-    def _with_kind(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {"kind": self.kind, **fields(self)}
-
     @abstractmethod
     def run(self, work: Work, context: Context) -> Work:
         """Do it.
@@ -250,3 +245,13 @@ class Step(Options, ABC):
         Raises:
             GanCompressError: In one of its kinds, where the user can mend it.
         """
+
+
+STEPS: KindRegistry[Step] = KindRegistry("steps", Step, "a kind of step")
+"""Every kind of step that a recipe may name."""
+
+register_step = STEPS.add
+"""Add a subclass of `Step` under its ``kind``; a decorator."""
+
+AnyStep = Annotated[SerializeAsAny[Step], BeforeValidator(STEPS.parse)]
+"""A step in options."""

@@ -15,10 +15,11 @@ from gancompress.objectives.students import Sampling, SupernetStudent
 from gancompress.steps.distill import Learning, student_of
 from gancompress.steps.prune import sorted_by
 from gancompress.steps.spaces import SpaceOptions
-from gancompress.steps.step import Context, Work
+from gancompress.steps.step import Context, Work, register_step
 from gancompress.steps.teacher import NetworkOptions
 
 
+@register_step
 class Supernet(Learning):
     """Train all plans of a wide network at once, one or a few for each batch.
 

@@ -16,23 +16,19 @@ from gancompress.models.generator import Generator
 from gancompress.models.image_format import MEASURED, NOT_DECLARED
 from gancompress.models.image_options import ImageOptions
 from gancompress.models.spectral_norm import fold_spectral_norm, settle_spectral_norm
-from gancompress.models.styles import StyledGenerator
+from gancompress.options import Options
 from gancompress.steps.recalibration import Calibration
 from gancompress.steps.step import Context, Step, Work
 from gancompress.tasks import (
-    CycleGanObjective,
     CycleGanOptions,
-    GauganObjective,
     GauganOptions,
-    Pix2PixObjective,
     Pix2PixOptions,
-    SnganObjective,
     SnganOptions,
-    StyleGan2Objective,
     StyleGan2Options,
     Task,
+    TeacherTraining,
 )
-from gancompress.training import Objective, TrainingOptions
+from gancompress.training import TrainingOptions
 
 
 class NetworkOptions(ImageOptions):
@@ -75,17 +71,16 @@ PATCHGAN = NetworkOptions(family="patchgan")
 class PaperTraining(Step):
     """Training without a teacher, as a paper did it.
 
-    That is pix2pix on pairs, GauGAN on label maps, CycleGAN without pairs, SNGAN and StyleGAN2 from noise.
-
-    The generator comes out without spectral norm, as it is in evaluation, and with running statistics computed anew.
+    The task makes the objective: pix2pix on pairs, GauGAN on label maps, CycleGAN without pairs, SNGAN and StyleGAN2
+    from noise. The generator comes out without spectral norm and with recomputed running statistics.
 
     Attributes:
         discriminator: The discriminator; its input channels follow from the task.
         pix2pix: Weights of the terms, for a paired task.
         gaugan: Weights of the terms, for a semantic task.
         cyclegan: Weights of the terms, for an unpaired task.
-        sngan: The game, for a latent task.
-        stylegan2: The game, for a latent task whose generator is a StyleGAN2.
+        sngan: Options of the updates, for a latent task.
+        stylegan2: Regularisers and style mixing, for a latent task whose generator is a StyleGAN2.
         training: How long and how.
     """
 
@@ -109,49 +104,27 @@ class PaperTraining(Step):
             InputSizeError: The generator or the discriminator does not take images of this size.
             TrainingError: As `Context.train`.
         """
-        if context.task.name == "stylize":
+        if not context.task.trains_teacher:
             raise ConfigError(
-                f"{self.kind}: got the task 'stylize', expected a generator that stylizes already; give its "
-                "teacher.checkpoint"
+                f"{self.kind}: got the task '{context.task.name}', expected a generator that is trained already; give "
+                "its teacher.checkpoint"
             )
         generator = fresh(context.seed)
         if generator.architecture.images is None:
             context.log.said(f"{self.kind}: {generator.family} {NOT_DECLARED}; say otherwise with network.range")
         discriminator = fresh_discriminator(self.discriminator, generator, context)
-        networks = {"generator": generator.build(), "discriminator": discriminator.build()}
-        context.train(self._objective(networks, fresh, context), self.training)
-        settle_spectral_norm(networks["generator"])
-        recalibrate(networks["generator"], Calibration(context))
-        teacher = fold_spectral_norm(generator.with_weights_of(networks["generator"].cpu()))
-        return Work(teacher, teacher, discriminator.with_weights_of(networks["discriminator"].cpu()))
+        module, judging = generator.build(), discriminator.build()
 
-    def _objective(
-        self, networks: dict[str, nn.Module], fresh: Callable[[int], Generator], context: Context
-    ) -> Objective:
-        task = context.task
-        if task.name == "semantic":
-            return GauganObjective(task, networks["generator"], networks["discriminator"], self.gaugan)
-        if task.paired:
-            return Pix2PixObjective(task, networks["generator"], networks["discriminator"], self.pix2pix)
-        if isinstance(generator := networks["generator"], StyledGenerator) and task.name == "latent":
-            judge, size = networks["discriminator"], undivided_batch(self.kind, self.training)
-            return StyleGan2Objective(task, generator, judge, self.stylegan2, size)
-        if task.name == "latent":
-            self._check_parts(context)
-            return SnganObjective(task, networks["generator"], networks["discriminator"], self.sngan)
-        networks["generator_back"] = fresh(context.seed + 1).build()
-        networks["discriminator_back"] = self.discriminator.fresh(context.seed + 1).build()
-        return CycleGanObjective(task, networks, self.cyclegan)
+        def opposite() -> tuple[nn.Module, nn.Module]:
+            return fresh(context.seed + 1).build(), self.discriminator.fresh(context.seed + 1).build()
 
-    def _check_parts(self, context: Context) -> None:
-        """Each of the discriminator's updates in a step wants an equal part of the batch, in one piece."""
-        size, micro, parts = self.training.batch_size, self.training.micro_batches, self.sngan.num_critic
-        num_processes = context.accelerator.num_processes
-        if micro > 1 or size % (parts * num_processes):
-            raise ConfigError(
-                f"{self.kind}: training: got batch_size {size} and micro_batches {micro}, expected a multiple of "
-                f"{parts * num_processes}, for {num_processes} processes with num_critic {parts}, and micro_batches 1"
-            )
+        options = [value for _, value in self if isinstance(value, Options)]
+        parts = (self.kind, module, judging, opposite, options, self.training, context.accelerator.num_processes)
+        context.train(context.task.objective(TeacherTraining(*parts)), self.training)
+        settle_spectral_norm(module)
+        recalibrate(module, Calibration(context))
+        teacher = fold_spectral_norm(generator.with_weights_of(module.cpu()))
+        return Work(teacher, teacher, discriminator.with_weights_of(judging.cpu()))
 
 
 class TrainTeacher(PaperTraining):
@@ -169,16 +142,6 @@ class TrainTeacher(PaperTraining):
         """Train it; the work is not looked at. Raises as `PaperTraining.train`."""
         fixed = self.network.fixed_by(context.task)
         return self.train(lambda seed: self.network.fresh(seed, **fixed), context)
-
-
-def undivided_batch(kind: str, training: TrainingOptions) -> int:
-    """The batch size, where a step takes a batch in one piece. Raises ConfigError where it does not."""
-    if training.micro_batches > 1:
-        raise ConfigError(
-            f"{kind}: training: got micro_batches {training.micro_batches}, expected 1 for a StyleGAN2, whose "
-            "regularisers update by themselves; leave it out, or take a smaller batch_size"
-        )
-    return training.batch_size
 
 
 def fresh_discriminator(options: NetworkOptions, generator: Generator, context: Context) -> Generator:

@@ -4,16 +4,27 @@ from gancompress.tasks.cyclegan import CycleGanObjective, CycleGanOptions
 from gancompress.tasks.gaugan import GauganObjective, GauganOptions
 from gancompress.tasks.latent import LatentOptions, LatentTask
 from gancompress.tasks.pix2pix import Pix2PixObjective, Pix2PixOptions
-from gancompress.tasks.registry import TASKS, TaskOptions, find_task, parse_task
 from gancompress.tasks.semantic import MAP_AXES, SemanticOptions, SemanticTask, label_map_form
 from gancompress.tasks.sngan import SnganObjective, SnganOptions
-from gancompress.tasks.stylegan2 import StyleGan2Game, StyleGan2Objective, StyleGan2Options
+from gancompress.tasks.stylegan2 import StyleGan2Game, StyleGan2Objective, StyleGan2Options, undivided_batch
 from gancompress.tasks.stylize import StylizeTask
-from gancompress.tasks.task import FileForm, Task, pair_of_labels
+from gancompress.tasks.task import (
+    TASKS,
+    AnyTask,
+    FileForm,
+    Task,
+    TaskOptions,
+    TeacherTraining,
+    find_task,
+    pair_of_labels,
+    register_task,
+)
+from gancompress.tasks.translation import PairedTask, UnpairedTask
 
 __all__ = [
     "MAP_AXES",
     "TASKS",
+    "AnyTask",
     "CycleGanObjective",
     "CycleGanOptions",
     "FileForm",
@@ -21,6 +32,7 @@ __all__ = [
     "GauganOptions",
     "LatentOptions",
     "LatentTask",
+    "PairedTask",
     "Pix2PixObjective",
     "Pix2PixOptions",
     "SemanticOptions",
@@ -33,8 +45,11 @@ __all__ = [
     "StylizeTask",
     "Task",
     "TaskOptions",
+    "TeacherTraining",
+    "UnpairedTask",
     "find_task",
     "label_map_form",
     "pair_of_labels",
-    "parse_task",
+    "register_task",
+    "undivided_batch",
 ]

@@ -88,7 +88,9 @@ class CycleGanObjective(Objective):
         self._pools = {"b": ImagePool(options.pool_size), "a": ImagePool(options.pool_size)}
         self.phases = (
             Phase("generator", ("generator", "generator_back"), self._generator_loss),
-            Phase("discriminator", ("discriminator", "discriminator_back"), self._discriminator_loss),
+            Phase(
+                "discriminator", ("discriminator", "discriminator_back"), self._discriminator_loss, discriminates=True
+            ),
         )
 
     def forward(self, batch: Batch, num_images: int) -> _Round:

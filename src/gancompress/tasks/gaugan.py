@@ -60,7 +60,7 @@ class GauganObjective(Objective):
         self.frozen = {"perceptual": self._perceptual} if self._perceptual is not None else {}
         self.phases = (
             Phase("generator", ("generator",), self._generator_loss),
-            Phase("discriminator", ("discriminator",), self._discriminator_loss),
+            Phase("discriminator", ("discriminator",), self._discriminator_loss, discriminates=True),
         )
 
     def forward(self, batch: Batch, num_images: int) -> Tensor:

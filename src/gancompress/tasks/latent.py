@@ -5,22 +5,27 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from pydantic import BeforeValidator, Field
 from torch import Tensor
 
+from gancompress.data import DataConfig
 from gancompress.data.randomness import Purpose, generator
-from gancompress.errors import DataError, nearest
-from gancompress.options import Options, as_tuple
-from gancompress.tasks.task import Task
-from gancompress.training import Batch
+from gancompress.errors import ConfigError, DataError, nearest
+from gancompress.models.stylegan2 import StyleGan2Generator
+from gancompress.options import as_tuple
+from gancompress.tasks.sngan import SnganObjective, SnganOptions
+from gancompress.tasks.stylegan2 import StyleGan2Objective, StyleGan2Options, undivided_batch
+from gancompress.tasks.task import Task, TaskOptions, TeacherTraining, register_task
+from gancompress.training import Batch, Objective
 
 
-class LatentOptions(Options):
-    """What generators from noise are given.
+@register_task
+class LatentOptions(TaskOptions):
+    """Images from noise.
 
     Attributes:
         latent_size: Numbers of the noise.
@@ -28,9 +33,14 @@ class LatentOptions(Options):
             generators without classes.
     """
 
-    kind: Literal["latent"] = "latent"
+    kind = "latent"
+
     latent_size: Annotated[int, Field(ge=1)] = 128
     classes: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
+
+    def build(self, data: DataConfig | None) -> LatentTask:
+        """Return the task."""
+        return LatentTask(latent_size=self.latent_size, classes=self.classes)
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,28 @@ class LatentTask(Task):
     paired: bool = False
     latent_size: int = 128
     classes: tuple[str, ...] = ()
+
+    def objective(self, training: TeacherTraining) -> Objective:
+        """Return the objective of StyleGAN2 for one, of SNGAN for any other generator.
+
+        Raises:
+            ConfigError: The batch cannot be divided as the objective needs it.
+        """
+        generator, options = training.generator, training.training
+        if isinstance(generator, StyleGan2Generator):
+            size = undivided_batch(training.step, options)
+            return StyleGan2Objective(
+                self, generator, training.discriminator, training.options_of(StyleGan2Options), size
+            )
+        sngan = training.options_of(SnganOptions)
+        parts = sngan.num_critic * training.num_processes
+        if options.micro_batches > 1 or options.batch_size % parts:
+            raise ConfigError(
+                f"{training.step}: training: got batch_size {options.batch_size} and micro_batches "
+                f"{options.micro_batches}, expected a multiple of {parts}, for {training.num_processes} processes with "
+                f"num_critic {sngan.num_critic}, and micro_batches 1"
+            )
+        return SnganObjective(self, generator, training.discriminator, sngan)
 
     def prepare(self, batch: Batch, split: str, numbers: Sequence[int], seed: int = 0) -> Batch:
         """Noise and classes as ``input``, real images as ``target``.

@@ -52,7 +52,7 @@ class Pix2PixObjective(Objective):
         self.modules = {"generator": generator, "discriminator": discriminator}
         self.frozen = {}
         self.phases = (
-            Phase("discriminator", ("discriminator",), self._discriminator_loss),
+            Phase("discriminator", ("discriminator",), self._discriminator_loss, discriminates=True),
             Phase("generator", ("generator",), self._generator_loss),
         )
 

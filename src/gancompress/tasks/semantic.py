@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,16 +19,17 @@ from gancompress.data.kinds.webdataset import WebDatasetConfig
 from gancompress.data.palette import label_picture
 from gancompress.errors import ConfigError
 from gancompress.models.label_input import LabelInput, one_hot
-from gancompress.options import Options
-from gancompress.tasks.task import FileForm, Task
-from gancompress.training import Batch
+from gancompress.tasks.gaugan import GauganObjective, GauganOptions
+from gancompress.tasks.task import FileForm, Task, TaskOptions, TeacherTraining, register_task
+from gancompress.training import Batch, Objective
 
 MAP_AXES = {0: "batch", 1: "height", 2: "width"}
 """The free axes of a label map as the input of a file."""
 
 
-class SemanticOptions(Options):
-    """What a generator is told of a label map, beside the classes of the data set.
+@register_task
+class SemanticOptions(TaskOptions):
+    """Photographs from label maps, beside the classes of the data set.
 
     Attributes:
         dont_care: Whether "don't care" is a channel of its own; where it is not, such pixels are 0 in all channels. By
@@ -36,9 +37,15 @@ class SemanticOptions(Options):
         edges: Whether the borders of objects are one more channel, where the data set has instance maps.
     """
 
-    kind: Literal["semantic"] = "semantic"
+    kind = "semantic"
+    paired = True
+
     dont_care: bool | None = None
     edges: bool = True
+
+    def build(self, data: DataConfig | None) -> SemanticTask:
+        """Return the task. Raises as `SemanticTask.of`."""
+        return SemanticTask.of(self, data)
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,11 @@ class SemanticTask(Task):
             )
         dont_care = bool(classes.ignore) if options.dont_care is None else options.dont_care
         return cls(classes=classes, dont_care=dont_care, edges=options.edges and has_instances)
+
+    def objective(self, training: TeacherTraining) -> Objective:
+        """Return the objective of GauGAN."""
+        options = training.options_of(GauganOptions)
+        return GauganObjective(self, training.generator, training.discriminator, options)
 
     @property
     def num_labels(self) -> int:

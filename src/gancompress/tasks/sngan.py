@@ -57,7 +57,7 @@ class SnganObjective(Objective):
         # Phases of one name share an optimizer.
         updates = [partial(self._discriminator_loss, part=part) for part in range(options.num_critic)]
         self.phases = (
-            *(Phase("discriminator", ("discriminator",), update) for update in updates),
+            *(Phase("discriminator", ("discriminator",), update, discriminates=True) for update in updates),
             Phase("generator", ("generator",), self._generator_loss),
         )
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from gancompress.errors import ConfigError
 from gancompress.losses import AdversarialLoss, Weight
-from gancompress.models.stylegan2 import Mixing
 from gancompress.models.styles import Mixing, StyledGenerator
 from gancompress.options import Options
 from gancompress.tasks.augmentation import AdaptiveAugmentation, AugmentationOptions, Share
@@ -73,15 +73,15 @@ class StyleGan2Game:
         """One for each network, which its regulariser shares; source: appendix B, "lazy regularization".
 
         Args:
-            phase: ``discriminator`` or ``generator``; or a regulariser's, which begins so.
+            phase: The phase of a network, or that of its regulariser.
             make: Makes the optimizer of the network as if it had no regulariser.
         """
-        network = phase.name.partition("_")[0]
-        if phase.name == network:
+        network = phase.shares or phase.name
+        if phase.shares is None:
             (adam,) = make().values()
-            lazy = {"discriminator": (self.options.r1, self.options.r1_every)}
-            lazy["generator"] = (self.options.path_length, self.options.path_length_every)
-            weight, every = lazy[network]
+            weight, every = self.options.path_length, self.options.path_length_every
+            if phase.discriminates:
+                weight, every = self.options.r1, self.options.r1_every
             ratio = every / (every + 1) if weight else 1.0
             for group in adam.param_groups:
                 group["lr"] *= ratio
@@ -156,6 +156,26 @@ class StyleGan2Game:
         return num_images // self._batch_size
 
 
+def r1_phase(loss: Callable[[Batch, Any], Losses]) -> Phase:
+    """Return the phase of the discriminator's regulariser."""
+    return Phase("discriminator_r1", ("discriminator",), loss, discriminates=True, shares="discriminator")
+
+
+def path_phase(modules: tuple[str, ...], loss: Callable[[Batch, Any], Losses]) -> Phase:
+    """Return the phase of the generator's regulariser."""
+    return Phase("generator_path", modules, loss, shares="generator")
+
+
+def undivided_batch(step: str, training: TrainingOptions) -> int:
+    """Return the batch size of a step that takes a batch in one piece. Raises ConfigError if it is divided."""
+    if training.micro_batches > 1:
+        raise ConfigError(
+            f"{step}: training: got micro_batches {training.micro_batches}, expected 1 for a StyleGAN2, whose "
+            "regularisers update by themselves; leave it out, or take a smaller batch_size"
+        )
+    return training.batch_size
+
+
 class _Drawn(NamedTuple):
     """The images of a step, and how many were trained on before it."""
 
@@ -190,10 +210,10 @@ class StyleGan2Objective(Objective):
         self.modules = {"generator": generator, "discriminator": discriminator}
         self.frozen = {}
         self.phases = (
-            Phase("discriminator", ("discriminator",), self._discriminator_loss),
-            *([Phase("discriminator_r1", ("discriminator",), self._r1_loss)] if options.r1 else []),
+            Phase("discriminator", ("discriminator",), self._discriminator_loss, discriminates=True),
+            *([r1_phase(self._r1_loss)] if options.r1 else []),
             Phase("generator", ("generator",), self._generator_loss),
-            *([Phase("generator_path", ("generator",), self._path_loss)] if options.path_length else []),
+            *([path_phase(("generator",), self._path_loss)] if options.path_length else []),
         )
 
     def forward(self, batch: Batch, num_images: int) -> _Drawn:

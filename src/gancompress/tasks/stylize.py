@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from gancompress.data import DataConfig
 from gancompress.errors import ConfigError
-from gancompress.tasks.task import Task
+from gancompress.tasks.task import Task, TaskOptions, register_task
 from gancompress.training import Batch
 
 
@@ -20,6 +21,8 @@ class StylizeTask(Task):
 
     Source: Wang et al., GAN Slimming, ECCV 2020, as released: the discriminator sees no other real images.
     """
+
+    trains_teacher = False
 
     name: str = "stylize"
     paired: bool = False
@@ -37,3 +40,14 @@ class StylizeTask(Task):
                 "discriminator; give a data set with targets, or leave the adversarial term out"
             )
         return self.seen(batch, image)
+
+
+@register_task
+class StylizeOptions(TaskOptions):
+    """Stylization; it has no options."""
+
+    kind = "stylize"
+
+    def build(self, data: DataConfig | None) -> Task:
+        """Return the task."""
+        return StylizeTask()

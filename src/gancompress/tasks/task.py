@@ -6,14 +6,20 @@ some. Image translation takes images, [b, c, h, w] too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import torch
+from pydantic import BeforeValidator, SerializeAsAny
 from torch import Tensor, nn
 
-from gancompress.training import Batch
+from gancompress.data import DataConfig
+from gancompress.errors import ConfigError
+from gancompress.options import Options, OptionsError
+from gancompress.registry import Kind, KindRegistry
+from gancompress.training import Batch, Objective, TrainingOptions
 
 
 @dataclass(frozen=True)
@@ -35,19 +41,63 @@ class FileForm:
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
+OptionsT = TypeVar("OptionsT", bound=Options)
+
+
 @dataclass(frozen=True)
-class Task:
-    """What a generator learns; by itself, to translate images.
+class TeacherTraining:
+    """The networks and options for training a teacher, from which a task makes its objective.
 
     Attributes:
-        name: Its key in `gancompress.tasks.TASKS`.
+        step: Kind of the step that trains, for messages.
+        generator: The generator.
+        discriminator: The discriminator.
+        fresh: Makes another generator and another discriminator, such as those of the opposite direction.
+        options: Options of every objective that the step knows.
+        training: How long and how it trains.
+        num_processes: Processes that train together.
+    """
+
+    step: str
+    generator: nn.Module
+    discriminator: nn.Module
+    fresh: Callable[[], tuple[nn.Module, nn.Module]]
+    options: Sequence[Options]
+    training: TrainingOptions
+    num_processes: int = 1
+
+    def options_of(self, kind: type[OptionsT]) -> OptionsT:
+        """Return the options of a class, its defaults if the step has none."""
+        return next((each for each in self.options if isinstance(each, kind)), None) or kind()
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a generator learns: what a batch is, what the discriminator sees, and how a teacher learns it.
+
+    Attributes:
+        name: Kind of its options in `gancompress.tasks.TASKS`.
         paired: Whether ``target`` is the right answer to ``input``, and not just any image of the target domain.
         takes_labels: Whether it makes ``input`` of label maps itself.
     """
 
+    trains_teacher: ClassVar[bool] = True
+    """Whether `objective` can train a teacher from fresh weights."""
+
     name: str
     paired: bool
     takes_labels: bool = False
+
+    def objective(self, training: TeacherTraining) -> Objective:
+        """Return the objective that trains a generator without a teacher.
+
+        Raises:
+            ConfigError: The task has none, or the options do not fit it.
+        """
+        raise ConfigError(
+            f"{training.step}: got the task '{self.name}', which trains no teacher, expected a trained generator; give "
+            "its teacher.checkpoint"
+        )
 
     def prepare(self, batch: Batch, split: str, numbers: Sequence[int], seed: int = 0) -> Batch:
         """A batch as this task means it; by itself, as it comes.
@@ -112,6 +162,61 @@ class Task:
             held: An example of what a batch holds as ``input``.
         """
         return FileForm(generator, (held,))
+
+
+class TaskOptions(Kind, ABC):
+    """Options of a task. Subclasses have a ``kind`` and are under `register_task`.
+
+    Attributes:
+        paired: As `Task` has it.
+    """
+
+    paired: ClassVar[bool] = False
+
+    @abstractmethod
+    def build(self, data: DataConfig | None) -> Task:
+        """Return the task on a data set.
+
+        Args:
+            data: The data set; None without one.
+
+        Raises:
+            ConfigError: The data set does not fit the task.
+        """
+
+    def check_targets(self, data: DataConfig | None) -> None:
+        """Refuse data without targets. Raises ConfigError."""
+        if data is not None and not data.has_targets:
+            reason = f"got '{self.kind}' with data of kind '{data.kind}', which has no targets; "
+            raise OptionsError([("task", f"{reason}take another kind of data, or task 'stylize'")])
+
+
+TASKS: KindRegistry[TaskOptions] = KindRegistry("tasks", TaskOptions, "a task")
+"""Options of every task by their kind."""
+
+register_task = TASKS.add
+"""Add a subclass of `TaskOptions` under its ``kind``; a decorator."""
+
+AnyTask = Annotated[SerializeAsAny[TaskOptions], BeforeValidator(TASKS.parse)]
+"""A task in options: a kind, or a mapping of ``kind`` and options."""
+
+
+def find_task(task: str | Mapping[str, Any] | TaskOptions, data: DataConfig | None = None) -> Task:
+    """Return a task.
+
+    Args:
+        task: Its kind, a mapping of ``kind`` and options, or its options.
+        data: The data set, which some tasks depend on: what labels mean.
+
+    Raises:
+        ConfigError: There is none (the message ends with the nearest name), or the data set does not fit it.
+    """
+    if isinstance(task, TaskOptions):
+        return task.build(data)
+    try:
+        return TASKS.parse(task).build(data)
+    except OptionsError as error:
+        raise ConfigError(f"task: {error}") from None
 
 
 def pair_of_labels(batch: Batch, num_labels: int) -> Batch:

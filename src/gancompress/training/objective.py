@@ -28,11 +28,15 @@ class Phase:
         modules: Names of the objective's modules whose parameters it updates.
         loss: The terms to minimise, from the batch and from what `Objective.forward` returned; none where a step has no
             such update.
+        discriminates: Whether it updates a discriminator, which may have a learning rate of its own.
+        shares: Name of the phase whose optimizer it uses; its own by default.
     """
 
     name: str
     modules: tuple[str, ...]
     loss: Callable[[Batch, Any], Losses]
+    discriminates: bool = False
+    shares: str | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ class Objective(ABC):
     def optimizers(self, phase: Phase, options: TrainingOptions) -> dict[str, torch.optim.Optimizer]:
         """The optimizers of a phase, by name: together they hold each parameter of its modules once."""
         parameters = [p for name in phase.modules for p in self.modules[name].parameters()]
-        return {phase.name: options.adam(phase.name, parameters)}
+        return {phase.name: options.adam(parameters, discriminates=phase.discriminates)}
 
     def after_step(self, num_images: int, learning_rate_factor: float) -> Mapping[str, Reshaped]:
         """What follows the updates of a step.

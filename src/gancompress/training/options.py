@@ -72,10 +72,15 @@ class TrainingOptions(Options):
         """Whether the step that ends after this many images crosses a multiple of ``every``."""
         return num_images // every > (num_images - self.batch_size) // every
 
-    def adam(self, phase: str, parameters: Iterable[nn.Parameter]) -> torch.optim.Adam:
-        """The optimizer of a phase. Learned ranges get no weight decay."""
+    def adam(self, parameters: Iterable[nn.Parameter], *, discriminates: bool = False) -> torch.optim.Adam:
+        """Return an optimizer. Learned ranges get no weight decay.
+
+        Args:
+            parameters: Parameters to update.
+            discriminates: Whether they are those of a discriminator.
+        """
         rate = self.optimizer.learning_rate
-        if phase.startswith("discriminator"):
+        if discriminates:
             rate = self.discriminator_learning_rate or rate
         given, decay = list(parameters), self.optimizer.weight_decay
         ranges = [parameter for parameter in given if isinstance(parameter, RangeParameter)]

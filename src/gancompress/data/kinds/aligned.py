@@ -5,13 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import Literal
 
-from gancompress.data.config import FileDataConfig
+from gancompress.data.config import FileDataConfig, register_data
 from gancompress.data.decoding import Decoded, Decoding, decode_rgb
 from gancompress.data.image_set import RecordSet
 from gancompress.data.records import Record, match
 from gancompress.errors import DataError
 
 
+@register_data
 class AlignedConfig(FileDataConfig):
     """Items with "input" and "target", the halves A and B of one image.
 
@@ -20,7 +21,8 @@ class AlignedConfig(FileDataConfig):
         direction: Which half is the input.
     """
 
-    kind: Literal["aligned"] = "aligned"
+    kind = "aligned"
+
     images: str = "{folder}"
     direction: Literal["AtoB", "BtoA"] = "AtoB"
 

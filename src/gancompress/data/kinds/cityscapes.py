@@ -6,10 +6,10 @@ Source: Cordts et al., The Cityscapes Dataset, CVPR 2016; classes and colours as
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal
 
 from pydantic import Field
 
+from gancompress.data.config import register_data
 from gancompress.data.kinds.labels import LabelledConfig
 from gancompress.data.label_maps import Classes
 from gancompress.data.palette import Rgb
@@ -60,6 +60,7 @@ def _classes() -> Classes:
     return Classes(num_classes=len(CLASSES), ignore=(255,), names=names, colours=colours)
 
 
+@register_data
 class CityscapesConfig(LabelledConfig):
     """Items with "label" (the 35 label ids), "image" and "instance" from ``leftImg8bit`` and ``gtFine``.
 
@@ -67,7 +68,8 @@ class CityscapesConfig(LabelledConfig):
         splits: By default about 200 images of ``train`` are set aside for the search, and ``val`` is the test.
     """
 
-    kind: Literal["cityscapes"] = "cityscapes"
+    kind = "cityscapes"
+
     images: str = "leftImg8bit/{folder}"
     labels: str = "gtFine/{folder}"
     instances: str | None = "gtFine/{folder}"

@@ -6,10 +6,10 @@ Source: Caesar et al., COCO-Stuff, CVPR 2018; class names as published with it.
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal
 
 from pydantic import Field
 
+from gancompress.data.config import register_data
 from gancompress.data.kinds.labels import LabelledConfig
 from gancompress.data.label_maps import Classes
 from gancompress.data.records import Split, trained_and_held_out
@@ -39,6 +39,7 @@ def _classes() -> Classes:
     return Classes(num_classes=len(NAMES), ignore=(255,), names=NAMES)
 
 
+@register_data
 class CocoStuffConfig(LabelledConfig):
     """Items with "label" (182 classes), "image" and "instance" from ``train_img``, ``train_label``, ``train_inst``.
 
@@ -46,7 +47,8 @@ class CocoStuffConfig(LabelledConfig):
         splits: By default about 500 images of ``train`` are set aside for the search, and ``val`` is the test.
     """
 
-    kind: Literal["coco_stuff"] = "coco_stuff"
+    kind = "coco_stuff"
+
     images: str = "{folder}_img"
     labels: str = "{folder}_label"
     instances: str | None = "{folder}_inst"

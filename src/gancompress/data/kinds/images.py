@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal
 
-from gancompress.data.config import FileDataConfig, decode_roles
+from gancompress.data.config import FileDataConfig, decode_roles, register_data
 from gancompress.data.image_set import RecordSet
 from gancompress.data.records import match
 
 
+@register_data
 class ImagesConfig(FileDataConfig):
     """Items with "input".
 
@@ -17,7 +17,9 @@ class ImagesConfig(FileDataConfig):
         images: Folder of the images.
     """
 
-    kind: Literal["images"] = "images"
+    kind = "images"
+    has_targets = False
+
     images: str = "{folder}"
 
     def open(self, split: str, augment: bool = False) -> RecordSet:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
 
-from gancompress.data.config import FileDataConfig, decode_roles
+from gancompress.data.config import FileDataConfig, decode_roles, register_data
 from gancompress.data.decoding import LOSSLESS_SUFFIXES, Decoded, Decoding
 from gancompress.data.image_set import RecordReader, RecordSet
 from gancompress.data.label_maps import Classes, decode_instance, decode_label
@@ -69,10 +68,11 @@ class LabelledConfig(FileDataConfig):
         return self._file_set(path, split, ending)._replace(suffixes=LOSSLESS_SUFFIXES)
 
 
+@register_data
 class LabelsConfig(LabelledConfig):
     """Items with "label" and "image", and with "instance" where there are instance maps, from any folders."""
 
-    kind: Literal["labels"] = "labels"
+    kind = "labels"
 
 
 def discrete_decoders(classes: Classes, decoding: Decoding) -> dict[str, Callable[[File], Decoded]]:

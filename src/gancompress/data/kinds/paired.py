@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal
 
-from gancompress.data.config import FileDataConfig, decode_roles
+from gancompress.data.config import FileDataConfig, decode_roles, register_data
 from gancompress.data.image_set import RecordSet
 from gancompress.data.records import match
 
 
+@register_data
 class PairedConfig(FileDataConfig):
     """Items with "input" and "target".
 
@@ -20,7 +20,8 @@ class PairedConfig(FileDataConfig):
         target_ending: The same for targets.
     """
 
-    kind: Literal["paired"] = "paired"
+    kind = "paired"
+
     input: str = "{folder}/input"
     target: str = "{folder}/target"
     input_ending: str = ""

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import zlib
 from functools import partial
-from typing import Literal
 
 import numpy as np
 from PIL import Image
 from pydantic import Field
 
 from gancompress.data.cache import Arrays, Cache
-from gancompress.data.config import DataConfig
+from gancompress.data.config import DataConfig, register_data
 from gancompress.data.image_set import ImageSet, Item, Visit
 from gancompress.data.randomness import Purpose, generator
 from gancompress.data.scene import random_scene, render
 from gancompress.data.transform import to_tensor
 
 
+@register_data
 class ProceduralConfig(DataConfig):
     """Items with "input", the drawing, and "target", the picture: edges to shaded objects.
 
@@ -31,7 +31,8 @@ class ProceduralConfig(DataConfig):
         cache: Where drawn images are kept: in memory by default. None draws them each time, about 6 ms for 64 px.
     """
 
-    kind: Literal["procedural"] = "procedural"
+    kind = "procedural"
+
     image_size: int = Field(default=64, ge=16, le=512)
     num_images: dict[str, int] = Field(
         default_factory=lambda: {"train": 2000, "search": 200, "test": 200}, min_length=1

@@ -7,7 +7,7 @@ from functools import partial
 from itertools import chain
 from typing import Literal
 
-from gancompress.data.config import FileDataConfig, decode_roles
+from gancompress.data.config import FileDataConfig, decode_roles, register_data
 from gancompress.data.image_set import ImageSet, Item, RecordReader, RecordSet, Visit, seen
 from gancompress.data.randomness import Purpose, generator, permutation
 from gancompress.data.records import match
@@ -17,6 +17,7 @@ from gancompress.data.transform import Transform
 Domain = Literal["input", "target"]
 
 
+@register_data
 class UnalignedConfig(FileDataConfig):
     """Items with "input" and "target" that show different things.
 
@@ -25,7 +26,8 @@ class UnalignedConfig(FileDataConfig):
         target: Folder of the domain that it translates to.
     """
 
-    kind: Literal["unaligned"] = "unaligned"
+    kind = "unaligned"
+
     input: str = "{folder}A"
     target: str = "{folder}B"
 

@@ -9,7 +9,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from gancompress.data.config import FileDataConfig, decode_roles
+from gancompress.data.config import FileDataConfig, decode_roles, register_data
 from gancompress.data.decoding import Decoded
 from gancompress.data.image_set import RecordSet
 from gancompress.data.kinds.labels import discrete_decoders
@@ -22,6 +22,7 @@ from gancompress.errors import DataError
 Role = Literal["input", "target", "image", "label", "instance"]
 
 
+@register_data
 class WebDatasetConfig(FileDataConfig):
     """Items with the stated roles, from samples in shards: files of one key in one tar.
 
@@ -36,7 +37,8 @@ class WebDatasetConfig(FileDataConfig):
             with less jumping.
     """
 
-    kind: Literal["webdataset"] = "webdataset"
+    kind = "webdataset"
+
     shards: tuple[str, ...] = Field(strict=False, min_length=1)
     roles: dict[Role, str] = Field(min_length=1)
     classes: Classes | None = None

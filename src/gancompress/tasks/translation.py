@@ -1,0 +1,68 @@
+"""Translation of images, with pairs or without."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gancompress.data import DataConfig
+from gancompress.tasks.cyclegan import CycleGanObjective, CycleGanOptions
+from gancompress.tasks.pix2pix import Pix2PixObjective, Pix2PixOptions
+from gancompress.tasks.task import Task, TaskOptions, TeacherTraining, register_task
+from gancompress.training import Objective
+
+
+@dataclass(frozen=True)
+class PairedTask(Task):
+    """Translate images of which the right answers are known. A teacher learns it by pix2pix."""
+
+    name: str = "paired"
+    paired: bool = True
+
+    def objective(self, training: TeacherTraining) -> Objective:
+        """Return the objective of pix2pix."""
+        options = training.options_of(Pix2PixOptions)
+        return Pix2PixObjective(self, training.generator, training.discriminator, options)
+
+
+@dataclass(frozen=True)
+class UnpairedTask(Task):
+    """Translate images of one domain into another. A teacher learns it by CycleGAN, together with its opposite."""
+
+    name: str = "unpaired"
+    paired: bool = False
+
+    def objective(self, training: TeacherTraining) -> Objective:
+        """Return the objective of CycleGAN."""
+        generator_back, discriminator_back = training.fresh()
+        networks = {
+            "generator": training.generator,
+            "discriminator": training.discriminator,
+            "generator_back": generator_back,
+            "discriminator_back": discriminator_back,
+        }
+        return CycleGanObjective(self, networks, training.options_of(CycleGanOptions))
+
+
+@register_task
+class PairedOptions(TaskOptions):
+    """Translation with pairs; it has no options."""
+
+    kind = "paired"
+    paired = True
+
+    def build(self, data: DataConfig | None) -> Task:
+        """Return the task."""
+        self.check_targets(data)
+        return PairedTask()
+
+
+@register_task
+class UnpairedOptions(TaskOptions):
+    """Translation without pairs; it has no options."""
+
+    kind = "unpaired"
+
+    def build(self, data: DataConfig | None) -> Task:
+        """Return the task."""
+        self.check_targets(data)
+        return UnpairedTask()
