@@ -30,9 +30,9 @@ from gancompress.benchmark import Task, contestants, ratio
 from gancompress.export import DEFAULT_MIN_PSNR_DB, FORMATS, Precision, export_generator, quality_of
 from gancompress.models.example_values import example_values
 from gancompress.models.families import build
+from gancompress.models.file_form import FileForm
 from gancompress.models.generator import Generator
 from gancompress.models.importers import load_generator
-from gancompress.tasks import FileForm
 
 SIZE_PX = 256
 NETWORKS = {

@@ -21,8 +21,8 @@ from gancompress.export.rewrites import rewritten
 from gancompress.models.config_strings import config_from_string
 from gancompress.models.example_values import example_values
 from gancompress.models.families import build
+from gancompress.models.file_form import FileForm
 from gancompress.models.generator import Generator
-from gancompress.tasks import FileForm
 
 FAMILY = "mobile_resnet_9blocks"
 PLAN = config_from_string(FAMILY, "16_16_32_16_32_32_16_16")

@@ -24,7 +24,7 @@ from gancompress.errors import BudgetError, ExportError, Interrupted
 from gancompress.job import Job, load_job
 from gancompress.models.generator import Generator
 from gancompress.pipeline import Outcome, Pipeline
-from gancompress.report import write_report
+from gancompress.report.write import write_report
 from gancompress.run_log import Progress, read_losses
 from gancompress.summary import summarise
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gancompress.errors import ConfigError, Interrupted
-from gancompress.report import TensorBoard
+from gancompress.report.tensorboard import TensorBoard
 from gancompress.run_log import Pace, Progress, RunLog, read_losses
 
 LOSSES = {"generator/gan": 1.0, "generator/distance": 2.0, "generator": 3.0}

@@ -22,13 +22,16 @@ from gancompress.errors import CheckpointError, ExportError
 from gancompress.export import ExportReport, Precision, export_generator, file_name, missing_package
 from gancompress.job import Job
 from gancompress.metrics import MetricResult, find_perceptual
+from gancompress.models.file_form import FileForm
 from gancompress.models.generator import CONFIG_FILE, WEIGHTS_FILE, Generator
 from gancompress.models.importers import load_generator
 from gancompress.models.noise import kept_noise
 from gancompress.models.trunks.weights import file_sha256
 from gancompress.models.weight_files import write_atomically
 from gancompress.quantization import FLOAT, Quantization, QuantizationOptions, QuantizedSize
-from gancompress.report import TO_TEACHER, TensorBoard, TriedFile, sample_grid
+from gancompress.report import TO_TEACHER, TriedFile
+from gancompress.report.grid import sample_grid
+from gancompress.report.tensorboard import TensorBoard
 from gancompress.report.wording import duration
 from gancompress.run_log import RunLog, Show
 from gancompress.steps import Step, Work
@@ -36,7 +39,7 @@ from gancompress.steps.evaluation import Evaluation
 from gancompress.steps.latent_evaluation import check_styles, latent_metrics
 from gancompress.steps.latent_pictures import latent_pictures
 from gancompress.steps.step import Budget, Context, StepLog
-from gancompress.tasks import FileForm, LatentTask, find_task
+from gancompress.tasks import LatentTask, find_task
 
 _REPORTING = {"checkpoint_every", "log_every", "preview_every"}
 FORMAT_VERSION = 2

@@ -14,7 +14,9 @@ from typing import Any, Literal, Self
 from torch import Tensor
 
 from gancompress.errors import GanCompressError, naming
-from gancompress.report import TensorBoard, losses_png, sample_grid
+from gancompress.report.grid import sample_grid
+from gancompress.report.plots import losses_png
+from gancompress.report.tensorboard import TensorBoard
 from gancompress.report.wording import duration, significant
 
 LOSSES_FILE = "losses.jsonl"

@@ -11,9 +11,10 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from gancompress.benchmark import Bench, Task, Timing, available_runtimes, bench, contestants, draw, in_process
+from gancompress.benchmark import Bench, Task, Timing, available_runtimes, bench, contestants, in_process
 from gancompress.benchmark.candidates import disk_bytes, inputs_of, prepared
 from gancompress.benchmark.operators import by_class
+from gancompress.benchmark.plot import draw
 from gancompress.benchmark.statistics import ratio
 from gancompress.cli import app
 from gancompress.cli.options import console

@@ -17,9 +17,9 @@ from gancompress.export.coreml import export_coreml
 from gancompress.export.rewrites import rewritten
 from gancompress.export.runtimes import coreml_runtime
 from gancompress.models.families import FAMILIES, build
+from gancompress.models.file_form import FileForm
 from gancompress.models.generator import Generator
 from gancompress.models.label_input import LabelInput
-from gancompress.tasks import FileForm
 from tests.cli.verbs import run
 
 coremltools = pytest.importorskip("coremltools")

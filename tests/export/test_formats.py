@@ -18,8 +18,8 @@ from gancompress.errors import CheckpointError, ConfigError, ExportError, InputS
 from gancompress.export import FORMATS, ExportReport, default_rewrites, export_generator
 from gancompress.export.runtimes import coreml_runtime
 from gancompress.models.families import FAMILIES, build
+from gancompress.models.file_form import FileForm
 from gancompress.models.generator import Generator
-from gancompress.tasks import FileForm
 
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")

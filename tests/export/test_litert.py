@@ -14,9 +14,9 @@ from gancompress.errors import ExportError
 from gancompress.export import export_generator
 from gancompress.export.litert import export_litert
 from gancompress.models.families import build
+from gancompress.models.file_form import FileForm
 from gancompress.models.generator import Generator
 from gancompress.models.label_input import LabelInput
-from gancompress.tasks import FileForm
 
 pytest.importorskip("litert_torch")
 

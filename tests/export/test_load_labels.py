@@ -14,10 +14,9 @@ import gancompress
 from gancompress.errors import ConfigError, InputSizeError
 from gancompress.export import FORMATS, export_generator
 from gancompress.models.families import build
+from gancompress.models.file_form import FileForm, label_map_form
 from gancompress.models.generator import Generator
 from gancompress.models.label_input import LabelInput
-from gancompress.tasks import FileForm
-from gancompress.tasks.semantic import label_map_form
 
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")

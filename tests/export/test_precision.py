@@ -22,9 +22,9 @@ from gancompress.export.rewrites import rewritten
 from gancompress.export.rewrites.aligned import slow_in_integers
 from gancompress.export.runtimes import openvino_runtime
 from gancompress.models.families import build
+from gancompress.models.file_form import FileForm
 from gancompress.models.generator import Generator
 from gancompress.quantization import QuantizationOptions, calibrate, quantize, quantized_layers, ranges_of
-from gancompress.tasks import FileForm
 
 pytest.importorskip("onnxscript")
 onnx = pytest.importorskip("onnx")

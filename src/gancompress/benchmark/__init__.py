@@ -4,7 +4,6 @@ from gancompress.benchmark.bench import Bench, bench
 from gancompress.benchmark.contestants import Contestant, Task, contestants
 from gancompress.benchmark.fastest import RUNTIME_OF, Fastest, export_fastest
 from gancompress.benchmark.files import time_files
-from gancompress.benchmark.plot import draw
 from gancompress.benchmark.runtimes import RUNTIMES, Candidate, available_runtimes
 from gancompress.benchmark.statistics import Timing, ratio
 
@@ -20,7 +19,6 @@ __all__ = [
     "available_runtimes",
     "bench",
     "contestants",
-    "draw",
     "export_fastest",
     "ratio",
     "time_files",

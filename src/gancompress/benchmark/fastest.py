@@ -22,10 +22,10 @@ from gancompress.export import (
 )
 from gancompress.export.axes import Inputs, at_batch
 from gancompress.export.integers import kinds_of_layers, without_rounding
+from gancompress.models.file_form import FileForm
 from gancompress.models.generator import Generator
 from gancompress.quantization import quantized_layers
 from gancompress.report import Latency, TriedFile
-from gancompress.tasks import FileForm
 
 RUNTIME_OF = {"onnx": "onnxruntime", "onnx_fixed": "onnxruntime", "openvino": "openvino"}
 """What times a format's files."""

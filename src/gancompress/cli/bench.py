@@ -53,8 +53,9 @@ def bench(
     as_json: JsonOption = False,
 ) -> None:
     """Time networks on real runtimes, in turns: latency, throughput, memory, size, and where the time goes."""
-    from gancompress.benchmark import available_runtimes, draw
+    from gancompress.benchmark import available_runtimes
     from gancompress.benchmark import bench as measured
+    from gancompress.benchmark.plot import draw
     from gancompress.cli.sources import (
         InputChoices,
         is_file_to_run,

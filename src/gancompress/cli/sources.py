@@ -15,9 +15,10 @@ from gancompress.export.input_contract import InputContract
 from gancompress.export.named import NamedFile, NamedNetwork
 from gancompress.export.runtimes.files import ENDINGS, open_file
 from gancompress.job import Job, load_job
+from gancompress.models.file_form import FileForm, label_map_form
 from gancompress.models.label_input import LabelInput
 from gancompress.quantization import Quantization
-from gancompress.tasks import FileForm, find_task, label_map_form
+from gancompress.tasks import find_task
 
 _SIZE = "256x256"
 

@@ -10,9 +10,9 @@ from typing import Any
 from gancompress.export.rewrites import Change
 from gancompress.models.config_strings import plan_string
 from gancompress.models.families import find_family
+from gancompress.models.file_form import FileForm
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
-from gancompress.tasks import FileForm
 
 _OUTPUT = {"layout": "NCHW", "range": [-1, 1], "color_order": "RGB"}
 _TEXTS = {"family", "plan", "precision"}

@@ -24,10 +24,10 @@ from gancompress.export.rewrites import rewritten
 from gancompress.export.runtimes.files import open_file
 from gancompress.models.config import LatentConfig
 from gancompress.models.families import find_family
+from gancompress.models.file_form import FileForm
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
 from gancompress.quantization import distance_between, quantized_layers, remove_quantization
-from gancompress.tasks import FileForm
 
 
 def export_generator(

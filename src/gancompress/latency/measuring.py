@@ -15,8 +15,8 @@ from gancompress.export import FORMATS, export_generator
 from gancompress.export.many import export_many
 from gancompress.latency.device import Target
 from gancompress.models.example_values import example_values
+from gancompress.models.file_form import FileForm
 from gancompress.models.generator import Generator
-from gancompress.tasks import FileForm
 
 _ROUNDS = 3
 _TURN_MS = 40.0

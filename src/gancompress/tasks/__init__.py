@@ -5,18 +5,16 @@ from gancompress.tasks.gaugan import GauganObjective, GauganOptions
 from gancompress.tasks.latent import LatentOptions, LatentTask
 from gancompress.tasks.pix2pix import Pix2PixObjective, Pix2PixOptions
 from gancompress.tasks.registry import TASKS, TaskOptions, find_task, parse_task
-from gancompress.tasks.semantic import MAP_AXES, SemanticOptions, SemanticTask, label_map_form
+from gancompress.tasks.semantic import SemanticOptions, SemanticTask
 from gancompress.tasks.sngan import SnganObjective, SnganOptions
 from gancompress.tasks.stylegan2 import StyleGan2Game, StyleGan2Objective, StyleGan2Options
 from gancompress.tasks.stylize import StylizeTask
-from gancompress.tasks.task import FileForm, Task, pair_of_labels
+from gancompress.tasks.task import Task, pair_of_labels
 
 __all__ = [
-    "MAP_AXES",
     "TASKS",
     "CycleGanObjective",
     "CycleGanOptions",
-    "FileForm",
     "GauganObjective",
     "GauganOptions",
     "LatentOptions",
@@ -34,7 +32,6 @@ __all__ = [
     "Task",
     "TaskOptions",
     "find_task",
-    "label_map_form",
     "pair_of_labels",
     "parse_task",
 ]

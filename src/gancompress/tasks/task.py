@@ -7,13 +7,14 @@ some. Image translation takes images, [b, c, h, w] too.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from gancompress.models.file_form import FileForm
 from gancompress.training import Batch
 
 GanMode = Literal["hinge", "lsgan", "vanilla", "wgan"]
@@ -21,25 +22,6 @@ GanMode = Literal["hinge", "lsgan", "vanilla", "wgan"]
 
 Weight = Annotated[float, Field(ge=0)]
 """Of a term of a loss."""
-
-
-@dataclass(frozen=True)
-class FileForm:
-    """A generator as files of it take their inputs.
-
-    Attributes:
-        module: From those inputs to images.
-        inputs: Examples of them.
-        names: Their names; the format's own where left out.
-        axes: For each of them, the axes that stay free and their names; the format's own where left out.
-        facts: What a user of the file must know beside what the generator's family tells.
-    """
-
-    module: nn.Module
-    inputs: tuple[Tensor, ...]
-    names: tuple[str, ...] | None = None
-    axes: tuple[Mapping[int, str], ...] | None = None
-    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

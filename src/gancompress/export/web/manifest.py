@@ -15,9 +15,9 @@ from gancompress.errors import ExportError
 from gancompress.export.contract import contract_of
 from gancompress.export.named import NamedNetwork
 from gancompress.export.parity import ExportReport
+from gancompress.models.file_form import FileForm
 from gancompress.models.generator import skeleton
 from gancompress.models.import_path import is_import_path
-from gancompress.tasks import FileForm
 
 FORMAT = "gancompress-page"
 
