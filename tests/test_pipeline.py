@@ -88,7 +88,9 @@ def test_a_job_leaves_a_smaller_network_its_file_and_its_report(straight):
 
 
 def test_a_file_whose_package_is_missing_is_left_out_or_refused_before_anything_is_done(tmp_path, monkeypatch):
-    monkeypatch.setattr("gancompress.export.formats.find_spec", lambda name: None if name == "openvino" else name)
+    monkeypatch.setattr(
+        "gancompress.export.runtimes.runtime.find_spec", lambda name: None if name == "openvino" else name
+    )
     with pytest.raises(
         ExportError, match=r"exports\.1: openvino needs the package openvino: pip install 'gancompress\[openvino\]'"
     ):

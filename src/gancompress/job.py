@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
-from gancompress.benchmark import RUNTIME_OF
+from gancompress.benchmark import timed_formats
 from gancompress.channels import ChannelGraph
 from gancompress.cost import Convention
 from gancompress.data import Classes, DataConfig, parse_data
 from gancompress.data.kinds.images import ImagesConfig
 from gancompress.errors import ConfigError, MetricError, nearest
-from gancompress.export import DEFAULT_MIN_PSNR_DB, FORMATS, MIN_IMAGES, FormatName, PrecisionName, file_name
+from gancompress.export import DEFAULT_MIN_PSNR_DB, MIN_IMAGES, Format, PrecisionName, file_name, find_format, formats
 from gancompress.export.rewrites import REWRITES
-from gancompress.latency import RUNTIMES, LatencyRuntime, Target
+from gancompress.latency import Target, latency_modes
 from gancompress.metrics import LatentMetric, PairMetric, SetMetric, find_metric
 from gancompress.options import Options, as_tuple
 from gancompress.recipes.shipped import ShippedTeacher
@@ -31,10 +31,20 @@ from gancompress.steps.teacher import TrainTeacher
 from gancompress.tasks import TASKS, TaskOptions, find_task, parse_task
 from gancompress.tasks.latent import LatentOptions
 
+Found = TypeVar("Found")
+
 
 def _without_kind(options: Any) -> Any:
     """The options of a step that its place already names."""
     return {k: v for k, v in options.items() if k != "kind"} if isinstance(options, Mapping) else options
+
+
+def _in_validation(find: Callable[[], Found]) -> Found:
+    """Look something up; what is not found is an error of validation, which names its place in the recipe."""
+    try:
+        return find()
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
 
 
 class TeacherOptions(Options):
@@ -79,9 +89,6 @@ class TeacherOptions(Options):
         return self
 
 
-_RUNTIMES = f"runtimes are {', '.join(RUNTIMES)}"
-
-
 class BudgetOptions(Options):
     """What the compressed network may cost; exactly one limit.
 
@@ -93,7 +100,8 @@ class BudgetOptions(Options):
         bytes: The most bytes of weights: each at its bits where the step quantizes, else at 32.
         convention: Of MACs.
         latency_ms: The most milliseconds for one image of the data's size, on this machine.
-        runtime: What runs it: PyTorch (eager), or an ONNX file of that size on onnxruntime or OpenVINO.
+        runtime: The runtime: PyTorch (``eager``), or one that runs a file of that size, such as ``onnxruntime``; or the
+            import path of a `gancompress.export.Runtime`.
         threads: Of the runtime; its own choice where left out.
     """
 
@@ -104,7 +112,7 @@ class BudgetOptions(Options):
     bytes: Annotated[float | None, Field(gt=0)] = None
     convention: Convention = "true"
     latency_ms: Annotated[float | None, Field(gt=0)] = None
-    runtime: LatencyRuntime | None = None
+    runtime: str | None = None
     threads: Annotated[int | None, Field(ge=1)] = None
 
     @model_validator(mode="after")
@@ -113,7 +121,10 @@ class BudgetOptions(Options):
         if sum(limit is not None for limit in limits) != 1:
             raise ValueError("expected exactly one of 'reduction', 'macs', 'parameters', 'bytes' and 'latency_ms'")
         if (self.latency_ms is None) != (self.runtime is None):
-            raise ValueError(f"got one of 'latency_ms' and 'runtime', expected both or none; {_RUNTIMES}")
+            known = f"runtimes are {', '.join(latency_modes())}"
+            raise ValueError(f"got one of 'latency_ms' and 'runtime', expected both or none; {known}")
+        if self.runtime is not None:
+            _in_validation(lambda runtime=self.runtime: Target(runtime).mode())
         if self.threads is not None and self.latency_ms is None:
             raise ValueError("threads: got a number without 'latency_ms', which alone it is for; leave it out")
         if self.unit != "macs" and self.reduction is None:
@@ -151,7 +162,7 @@ class ExportOptions(Options):
     """A file to write.
 
     Attributes:
-        format: Its format.
+        format: A name in `gancompress.export.formats`, or the import path of a `gancompress.export.Runtime`.
         rewrites: What is rewritten for its runtime, all of it exact; what was measured to help where left out.
         precision: What it computes in; where left out float32, or for a quantized network integers, as it was trained.
             ``int8`` is in the form that its runtime computes fastest, its ranges from training images; ``fastest`` is
@@ -165,7 +176,7 @@ class ExportOptions(Options):
             the job.
     """
 
-    format: FormatName = "onnx"
+    format: str = "onnx"
     rewrites: Annotated[tuple[str, ...] | None, BeforeValidator(as_tuple)] = None
     precision: PrecisionName | Literal["fastest"] | None = None
     min_psnr_db: Annotated[float, Field(ge=0)] = DEFAULT_MIN_PSNR_DB
@@ -175,7 +186,10 @@ class ExportOptions(Options):
 
     @model_validator(mode="after")
     def _precision_fits(self) -> ExportOptions:
-        known = (*FORMATS[self.format].precisions, *(["fastest"] if self.format in RUNTIME_OF else []))
+        kind = self.kind
+        if kind.page:
+            raise ValueError(f"format: got '{self.format}', which is a page, expected one of {', '.join(formats())}")
+        known = (*kind.precisions, *(["fastest"] if kind.name in timed_formats() else []))
         if self.precision is not None and self.precision not in known:
             raise ValueError(f"precision: got {self.precision} for {self.format}, expected {' or '.join(known)}")
         if self.min_psnr_db != DEFAULT_MIN_PSNR_DB and self.precision not in ("int8", "fastest"):
@@ -185,6 +199,11 @@ class ExportOptions(Options):
         if self.rewrites is not None and self.precision == "fastest":
             raise ValueError("rewrites: got some with precision fastest, which chooses itself; leave them out")
         return self
+
+    @property
+    def kind(self) -> Format:
+        """The format."""
+        return _in_validation(lambda: find_format(self.format)[1])
 
     @property
     def calibrates(self) -> bool:
@@ -287,7 +306,11 @@ class Job(Options):
                     f"exports.{number}: got precision fastest behind a step that quantizes, expected a float network; "
                     "take precision int8, which keeps what was trained"
                 )
-            if quantized and export.precision != "int8" and (export.format != "onnx" or export.rewrites):
+            if (
+                quantized
+                and export.precision != "int8"
+                and (not export.kind.stores_trained_integers or export.rewrites)
+            ):
                 raise ValueError(
                     f"exports.{number}: got {export.format} with rewrites {list(export.rewrites or ())}, expected onnx "
                     "without rewrites, which holds the integers of a quantized network, or precision int8"

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import gancompress.export.quantized as quantized_export
 from gancompress.errors import ConfigError, ExportError
-from gancompress.export.onnx import export_onnx
+from gancompress.export import export_module
 from gancompress.export.quantized import IMAGE_STEP, export_quantized, with_stored_integers
 from gancompress.quantization import QuantizationOptions, calibrate, quantize, quantized_layers, round_once
 from tests.quantization.networks import FAMILIES, images, network
@@ -74,7 +74,7 @@ def test_the_file_of_a_family_is_its_quantized_network(family, tmp_path):
 
 def test_the_file_is_a_quarter_of_the_float_one(tmp_path):
     net, values = two_layers(), torch.randn(1, 3, 8, 8)
-    whole = export_onnx(net, (values,), tmp_path / "float.onnx")
+    whole = export_module(net, (values,), tmp_path / "float.onnx")
     report = export_quantized(calibrated(net, values), (values,), tmp_path / "net.onnx")
     assert 0.25 < report.bytes_on_disk / whole.file_bytes < 0.28
 

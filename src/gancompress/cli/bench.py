@@ -29,7 +29,7 @@ def bench(
         str,
         typer.Argument(
             help="A directory written by gancompress, a checkpoint, a family's name, package.module:Class, or an "
-            "exported file (.onnx, .xml, .pt2)."
+            "exported file."
         ),
     ],
     compressed: Annotated[
@@ -39,7 +39,9 @@ def bench(
     runtimes: Annotated[
         list[str] | None,
         typer.Option(
-            "--runtime", help="eager, compiled, onnxruntime, openvino, openvino_bf16, browser, cuda, cuda_graph."
+            "--runtime",
+            metavar="NAME",
+            help="A runtime that gancompress runtimes lists, or package.module:RUNTIME; repeatable.",
         ),
     ] = None,
     batches: Annotated[list[int], typer.Option("--batch", min=1, help="Images at once; repeatable.")] = [1],  # noqa: B006
