@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, model_validator
 
 from gancompress.benchmark import timed_formats
 from gancompress.channels import ChannelGraph
@@ -31,20 +31,30 @@ from gancompress.steps.teacher import TrainTeacher
 from gancompress.tasks import TASKS, TaskOptions, find_task, parse_task
 from gancompress.tasks.latent import LatentOptions
 
-Found = TypeVar("Found")
-
 
 def _without_kind(options: Any) -> Any:
     """The options of a step that its place already names."""
     return {k: v for k, v in options.items() if k != "kind"} if isinstance(options, Mapping) else options
 
 
-def _in_validation(find: Callable[[], Found]) -> Found:
-    """Look something up; what is not found is an error of validation, which names its place in the recipe."""
+def _latency_runtime(name: str) -> str:
+    """Refuse a runtime that latency is not measured on."""
     try:
-        return find()
+        Target(name).mode()
     except ConfigError as error:
-        raise ValueError(str(error)) from error
+        raise ValueError(str(error).removeprefix("latency: ")) from error
+    return name
+
+
+def _file_format(name: str) -> str:
+    """Refuse a format of which no file can be written."""
+    try:
+        _, kind = find_format(name)
+    except ConfigError as error:
+        raise ValueError(str(error).removeprefix("format: ")) from error
+    if kind.page:
+        raise ValueError(f"got '{name}', which is a page, expected one of {', '.join(formats())}")
+    return name
 
 
 class TeacherOptions(Options):
@@ -112,7 +122,7 @@ class BudgetOptions(Options):
     bytes: Annotated[float | None, Field(gt=0)] = None
     convention: Convention = "true"
     latency_ms: Annotated[float | None, Field(gt=0)] = None
-    runtime: str | None = None
+    runtime: Annotated[str, AfterValidator(_latency_runtime)] | None = None
     threads: Annotated[int | None, Field(ge=1)] = None
 
     @model_validator(mode="after")
@@ -123,8 +133,6 @@ class BudgetOptions(Options):
         if (self.latency_ms is None) != (self.runtime is None):
             known = f"runtimes are {', '.join(latency_modes())}"
             raise ValueError(f"got one of 'latency_ms' and 'runtime', expected both or none; {known}")
-        if self.runtime is not None:
-            _in_validation(lambda runtime=self.runtime: Target(runtime).mode())
         if self.threads is not None and self.latency_ms is None:
             raise ValueError("threads: got a number without 'latency_ms', which alone it is for; leave it out")
         if self.unit != "macs" and self.reduction is None:
@@ -176,7 +184,7 @@ class ExportOptions(Options):
             the job.
     """
 
-    format: str = "onnx"
+    format: Annotated[str, AfterValidator(_file_format)] = "onnx"
     rewrites: Annotated[tuple[str, ...] | None, BeforeValidator(as_tuple)] = None
     precision: PrecisionName | Literal["fastest"] | None = None
     min_psnr_db: Annotated[float, Field(ge=0)] = DEFAULT_MIN_PSNR_DB
@@ -187,8 +195,6 @@ class ExportOptions(Options):
     @model_validator(mode="after")
     def _precision_fits(self) -> ExportOptions:
         kind = self.kind
-        if kind.page:
-            raise ValueError(f"format: got '{self.format}', which is a page, expected one of {', '.join(formats())}")
         known = (*kind.precisions, *(["fastest"] if kind.name in timed_formats() else []))
         if self.precision is not None and self.precision not in known:
             raise ValueError(f"precision: got {self.precision} for {self.format}, expected {' or '.join(known)}")
@@ -203,7 +209,7 @@ class ExportOptions(Options):
     @property
     def kind(self) -> Format:
         """The format."""
-        return _in_validation(lambda: find_format(self.format)[1])
+        return find_format(self.format)[1]
 
     @property
     def calibrates(self) -> bool:

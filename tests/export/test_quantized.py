@@ -140,7 +140,7 @@ def test_a_relu_before_a_rounding_is_left_to_its_range(tmp_path):
 
 def test_what_cannot_be_exported_is_said(tmp_path):
     photos = images("unet")
-    with pytest.raises(ExportError, match="got a float UnetGenerator; quantize it, or use export_onnx"):
+    with pytest.raises(ExportError, match="got a float UnetGenerator; quantize it, or use export_module"):
         export_quantized(network("unet"), (photos,), tmp_path / "net.onnx")
     with pytest.raises(ConfigError, match=r"activations of down\.1\.conv, input have no range yet"):
         export_quantized(quantize(network("unet"), QuantizationOptions()), (photos,), tmp_path / "net.onnx")
