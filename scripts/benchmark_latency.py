@@ -17,7 +17,7 @@ import torch
 
 from gancompress.channels import trace
 from gancompress.cost import CostModel
-from gancompress.export.many import export_many
+from gancompress.export import export_layers
 from gancompress.latency import LatencyModel, LatencyTable, Target, variants_of_space
 from gancompress.latency.learn import missing_of
 from gancompress.latency.measuring import time_files
@@ -66,7 +66,7 @@ def main() -> None:
         missing = missing_of(LatencyTable({}), network, graph, example, parts, wanted, variants.plans, rewrites)
         missing += missing_of(LatencyTable({}), network, graph, example, parts, {}, held_out, rewrites)
         inputs = [torch.zeros(each.shape) for each in missing]
-        export_many([each.module for each in missing], inputs, given.folder, "onnx_fixed")
+        export_layers([each.module for each in missing], inputs, given.folder, "onnx_fixed")
         shapes = [each.shape for each in missing]
         (given.folder / "shapes.json").write_text(json.dumps(shapes))
         return

@@ -27,12 +27,12 @@ from PIL import Image
 from torch import nn
 
 from gancompress.benchmark import Task, contestants, ratio
-from gancompress.export import DEFAULT_MIN_PSNR_DB, FORMATS, Precision, export_generator, quality_of
+from gancompress.export import DEFAULT_MIN_PSNR_DB, Precision, export_generator, find_format, quality_of
 from gancompress.models.example_values import example_values
 from gancompress.models.families import build
+from gancompress.models.file_form import FileForm
 from gancompress.models.generator import Generator
 from gancompress.models.importers import load_generator
-from gancompress.tasks import FileForm
 
 SIZE_PX = 256
 NETWORKS = {
@@ -84,7 +84,7 @@ def prepare(arguments: argparse.Namespace) -> None:
         facts: dict[str, object] = {"name": name}
         for format in ("onnx_fixed", "openvino"):
             for precision in ("fp32", "int8"):
-                path = home / format / precision / FORMATS[format].file_name
+                path = home / format / precision / find_format(format)[1].file_name
                 wanted = 0 if name in NETWORKS else DEFAULT_MIN_PSNR_DB
                 how = Precision(precision, images if precision == "int8" else (), wanted)
                 report = export_generator(generator, form, path, format, precision=how)
@@ -139,7 +139,7 @@ def time_network(home: Path, facts: dict[str, Any], rounds: int, threads: int | 
     entries = {key: entry for key, entry in ENTRIES.items() if f"{entry[1]} {key[1]}" in facts}
     inputs = (example_values((1, 3, SIZE_PX, SIZE_PX)),)
     tasks = {
-        key: Task(runtime, home / format / precision / FORMATS[format].file_name, inputs, threads)
+        key: Task(runtime, home / format / precision / find_format(format)[1].file_name, inputs, threads)
         for key, (runtime, format, precision) in entries.items()
     }
     with contestants(tasks) as processes:

@@ -15,13 +15,12 @@ import torch
 
 from gancompress.benchmark import Task, contestants
 from gancompress.benchmark.statistics import ratio
-from gancompress.export import FORMATS, Precision, export_generator
-from gancompress.export.many import export_many
+from gancompress.export import Precision, export_generator, export_layers, find_format
 from gancompress.export.rewrites import rewritten
 from gancompress.models.example_values import example_values
 from gancompress.models.families import build, find_family
+from gancompress.models.file_form import FileForm
 from gancompress.models.generator import Generator
-from gancompress.tasks import FileForm
 
 FAMILY = "mobile_resnet_9blocks"
 PLAN = find_family(FAMILY).architecture({}).at_string("16_16_32_16_32_32_16_16").config
@@ -105,7 +104,7 @@ def main() -> None:
 def _file(folder: Path, number: int, column: str) -> Path:
     if column not in INTEGER_FORMATS:
         return folder / f"{number}.onnx"
-    return folder / f"{number} {column}" / FORMATS[INTEGER_FORMATS[column]].file_name
+    return folder / f"{number} {column}" / find_format(INTEGER_FORMATS[column])[1].file_name
 
 
 def _prepare(folder: Path, shape: tuple[int, ...]) -> None:
@@ -117,7 +116,7 @@ def _prepare(folder: Path, shape: tuple[int, ...]) -> None:
         family = "resnet" if config.get("separable") is False else FAMILY
         generators[name] = Generator.from_module(build(family, config), family, config)
     modules = [rewritten(generators[name].build(), rewrites)[0] for name, (_, rewrites) in ROWS.items()]
-    export_many(modules, [torch.zeros(shape)] * len(modules), folder, "onnx_fixed")
+    export_layers(modules, [torch.zeros(shape)] * len(modules), folder, "onnx_fixed")
     images = [(torch.rand(4, *shape[1:]) * 2 - 1,) for _ in range(8)]
     for number, (name, generator) in enumerate(generators.items()):
         form = FileForm(generator.build(), (images[0][0][:1],), axes=({},))

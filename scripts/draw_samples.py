@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 import gancompress
-from gancompress.report import sample_grid
+from gancompress.report.grid import sample_grid
 
 
 def main() -> None:

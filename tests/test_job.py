@@ -92,6 +92,18 @@ MISTAKES = {
         ["steps.1.space={config_set: resnet-channels-32, min_keep: 0.5}"],
         r"steps\.1\.space: min_keep: expected none beside config_set",
     ),
+    "a format that does not exist": (
+        ["exports=[onxx]"],
+        r"exports\.0\.format: got the format 'onxx', .* mean 'onnx'\?",
+    ),
+    "a page in place of a file": (
+        ["exports=[web]"],
+        r"exports\.0\.format: got 'web', which is a page, expected one of",
+    ),
+    "a latency on what times no layers": (
+        ["budget={latency_ms: 5, runtime: compiled}"],
+        r"budget\.runtime: got the runtime 'compiled', expected one of eager, onnxruntime, ",
+    ),
     "the fastest file of a format that is not timed": (
         ["exports=[{format: torch, precision: fastest}]"],
         r"exports\.0: precision: got fastest for torch, expected fp32",

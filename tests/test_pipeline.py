@@ -21,12 +21,12 @@ import torch
 
 from gancompress.cli import main
 from gancompress.errors import BudgetError, ExportError, Interrupted
-from gancompress.export import formats
+from gancompress.export.runtimes import runtime
 from gancompress.job import Job, load_job
 from gancompress.methods.progress import Progress
 from gancompress.models.generator import Generator
 from gancompress.pipeline import Outcome, Pipeline
-from gancompress.report import write_report
+from gancompress.report.write import write_report
 from gancompress.run_log import read_losses
 from gancompress.summary import summarise
 
@@ -90,7 +90,7 @@ def test_a_job_leaves_a_smaller_network_its_file_and_its_report(straight):
 
 
 def test_a_file_whose_package_is_missing_is_left_out_or_refused_before_anything_is_done(tmp_path, monkeypatch):
-    monkeypatch.setattr(formats, "find_spec", lambda name: None if name == "openvino" else name)
+    monkeypatch.setattr(runtime, "find_spec", lambda name: None if name == "openvino" else name)
     with pytest.raises(
         ExportError, match=r"exports\.1: openvino needs the package openvino: pip install 'gancompress\[openvino\]'"
     ):

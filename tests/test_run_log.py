@@ -10,7 +10,7 @@ import torch
 
 from gancompress.errors import ConfigError, Interrupted
 from gancompress.methods.progress import Pace, Progress
-from gancompress.report import TensorBoard
+from gancompress.report.tensorboard import TensorBoard
 from gancompress.run_log import RunLog, read_losses
 
 LOSSES = {"generator/gan": 1.0, "generator/distance": 2.0, "generator": 3.0}

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from gancompress.benchmark import RUNTIME_OF
+from gancompress.benchmark import timed_formats
 from gancompress.data import AnyData, Classes
 from gancompress.errors import ConfigError, MetricError, nearest
-from gancompress.export import DEFAULT_MIN_PSNR_DB, FORMATS, MIN_IMAGES, FormatName, PrecisionName, file_name
+from gancompress.export import DEFAULT_MIN_PSNR_DB, MIN_IMAGES, Format, PrecisionName, file_name, find_format, formats
 from gancompress.export.rewrites import REWRITES
 from gancompress.methods.budget import Budget
 from gancompress.metrics import LatentMetric, PairMetric, SetMetric, find_metric
@@ -30,6 +30,17 @@ from gancompress.tasks import TASKS, AnyTask, LatentOptions, TaskOptions, find_t
 def _without_kind(options: Any) -> Any:
     """The options of a step that its place already names."""
     return {k: v for k, v in options.items() if k != "kind"} if isinstance(options, Mapping) else options
+
+
+def _file_format(name: str) -> str:
+    """Refuse a format of which no file can be written."""
+    try:
+        _, kind = find_format(name)
+    except ConfigError as error:
+        raise ValueError(str(error).removeprefix("format: ")) from error
+    if kind.page:
+        raise ValueError(f"got '{name}', which is a page, expected one of {', '.join(formats())}")
+    return name
 
 
 class TeacherOptions(ImageOptions):
@@ -78,7 +89,7 @@ class ExportOptions(Options):
     """A file to write.
 
     Attributes:
-        format: Its format.
+        format: A name in `gancompress.export.formats`, or the import path of a `gancompress.export.Runtime`.
         rewrites: What is rewritten for its runtime, all of it exact; what was measured to help where left out.
         precision: What it computes in; where left out float32, or for a quantized network integers, as it was trained.
             ``int8`` is in the form that its runtime computes fastest, its ranges from training images; ``fastest`` is
@@ -92,7 +103,7 @@ class ExportOptions(Options):
             the job.
     """
 
-    format: FormatName = "onnx"
+    format: Annotated[str, AfterValidator(_file_format)] = "onnx"
     rewrites: Annotated[tuple[str, ...] | None, BeforeValidator(as_tuple)] = None
     precision: PrecisionName | Literal["fastest"] | None = None
     min_psnr_db: Annotated[float, Field(ge=0)] = DEFAULT_MIN_PSNR_DB
@@ -102,7 +113,8 @@ class ExportOptions(Options):
 
     @model_validator(mode="after")
     def _precision_fits(self) -> ExportOptions:
-        known = (*FORMATS[self.format].precisions, *(["fastest"] if self.format in RUNTIME_OF else []))
+        kind = self.kind
+        known = (*kind.precisions, *(["fastest"] if kind.name in timed_formats() else []))
         if self.precision is not None and self.precision not in known:
             raise ValueError(f"precision: got {self.precision} for {self.format}, expected {' or '.join(known)}")
         if self.min_psnr_db != DEFAULT_MIN_PSNR_DB and self.precision not in ("int8", "fastest"):
@@ -112,6 +124,11 @@ class ExportOptions(Options):
         if self.rewrites is not None and self.precision == "fastest":
             raise ValueError("rewrites: got some with precision fastest, which chooses itself; leave them out")
         return self
+
+    @property
+    def kind(self) -> Format:
+        """The format."""
+        return find_format(self.format)[1]
 
     @property
     def calibrates(self) -> bool:
@@ -204,7 +221,11 @@ class Job(Options):
                     f"exports.{number}: got precision fastest behind a step that quantizes, expected a float network; "
                     "take precision int8, which keeps what was trained"
                 )
-            if quantized and export.precision != "int8" and (export.format != "onnx" or export.rewrites):
+            if (
+                quantized
+                and export.precision != "int8"
+                and (not export.kind.stores_trained_integers or export.rewrites)
+            ):
                 raise ValueError(
                     f"exports.{number}: got {export.format} with rewrites {list(export.rewrites or ())}, expected onnx "
                     "without rewrites, which holds the integers of a quantized network, or precision int8"

@@ -23,13 +23,16 @@ from gancompress.fingerprint import Fingerprints
 from gancompress.job import Job
 from gancompress.methods.budget import CostLimit
 from gancompress.metrics import MetricResult, find_perceptual
+from gancompress.models.file_form import FileForm
 from gancompress.models.generator import Generator
 from gancompress.models.image_format import MEASURED, NOT_DECLARED, STANDARD, measured_images
 from gancompress.models.importers import load_generator
 from gancompress.models.noise import kept_noise
 from gancompress.models.weight_files import write_atomically
 from gancompress.quantization import FLOAT, Quantization, QuantizationOptions, QuantizedSize
-from gancompress.report import TO_TEACHER, TensorBoard, TriedFile, sample_grid
+from gancompress.report import TO_TEACHER, TriedFile
+from gancompress.report.grid import sample_grid
+from gancompress.report.tensorboard import TensorBoard
 from gancompress.report.wording import duration
 from gancompress.run_log import RunLog, Show
 from gancompress.steps import Step, Work
@@ -37,7 +40,7 @@ from gancompress.steps.evaluation import Evaluation
 from gancompress.steps.latent_evaluation import check_styles, latent_metrics
 from gancompress.steps.latent_pictures import latent_pictures
 from gancompress.steps.step import Context, GraphCache, StepLog
-from gancompress.tasks import FileForm, LatentTask, find_task
+from gancompress.tasks import LatentTask, find_task
 
 _NUM_MEASURED = 8
 """Training images on which a range is measured."""

@@ -13,7 +13,9 @@ from torch import Tensor
 
 from gancompress.errors import GanCompressError, naming
 from gancompress.methods.progress import Clock, Pace, Progress
-from gancompress.report import TensorBoard, losses_png, sample_grid
+from gancompress.report.grid import sample_grid
+from gancompress.report.plots import losses_png
+from gancompress.report.tensorboard import TensorBoard
 
 LOSSES_FILE = "losses.jsonl"
 CURVES_FILE = "losses.png"

@@ -42,14 +42,6 @@ from gancompress.report import (
 )
 from gancompress.run_log import read_losses
 
-_FORMAT_NAMES = {
-    ".onnx": "onnx",
-    ".xml": "openvino",
-    ".pt2": "torch",
-    ".mlpackage": "coreml",
-    ".tflite": "litert",
-}
-
 RUNTIME = "PyTorch eager, CPU"
 """What latencies are measured in."""
 
@@ -203,7 +195,7 @@ def _search(facts: Mapping[str, Any]) -> SearchFacts:
 def _export(report: ExportReport, directory: Path, tried: Sequence[TriedFile], speed: FileSpeed | None) -> ExportFacts:
     precision = "" if report.precision == "fp32" else f", {report.precision}"
     return ExportFacts(
-        format=f"{_FORMAT_NAMES[report.path.suffix]}{precision}",
+        format=f"{report.format}{precision}",
         path=str(report.path.relative_to(directory)),
         file_bytes=report.file_bytes,
         max_difference=report.max_difference,

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from gancompress.export.named import NamedNetwork
 from gancompress.models.families import build, find_family
+from gancompress.models.file_form import FileForm, label_map_form
 from gancompress.models.generator import Generator
 from gancompress.models.label_input import LabelInput
 from gancompress.quantization import QuantizationOptions, calibrate, quantize
-from gancompress.tasks import FileForm, label_map_form
 
 STYLEGAN2 = {"resolution": 8, "channel_max": 8, "latent_size": 6, "num_mapping_layers": 2}
 NUM_NOISE = 4**2 + 2 * 8**2

@@ -11,9 +11,9 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from gancompress.benchmark import Bench, Task, Timing, available_runtimes, bench, contestants, draw, in_process
-from gancompress.benchmark.candidates import disk_bytes, inputs_of, prepared
-from gancompress.benchmark.operators import by_class
+from gancompress.benchmark import Bench, Task, Timing, available_runtimes, bench, contestants
+from gancompress.benchmark.candidates import inputs_of, prepared
+from gancompress.benchmark.plot import draw
 from gancompress.benchmark.statistics import ratio
 from gancompress.cli import app
 from gancompress.cli.options import console
@@ -21,7 +21,9 @@ from gancompress.cli.sources import InputChoices, job_of, open_exported, open_ne
 from gancompress.errors import ConfigError, ExportError, InputSizeError
 from gancompress.export import export_generator
 from gancompress.export.named import NamedFile
-from gancompress.export.runtimes.runner import Runner
+from gancompress.export.runtimes import timed
+from gancompress.export.runtimes.operators import by_class
+from gancompress.export.runtimes.registry import size_on_disk
 from gancompress.quantization import Quantization, QuantizationOptions
 from gancompress.report import Latency
 from tests.benchmark.networks import NUM_NOISE, SIZE_PX, SPADE, network, quantized, saved, spade, stylegan2
@@ -136,9 +138,9 @@ def test_files_take_label_maps_and_eager_takes_their_channels():
 def test_what_lies_on_the_disk(tmp_path):
     for name, size in (("model.xml", 3), ("model.bin", 50), ("model.onnx", 7), ("other.onnx", 900)):
         (tmp_path / name).write_bytes(bytes(size))
-    assert disk_bytes(tmp_path / "model.xml") == 53  # its weights lie beside it
-    assert disk_bytes(tmp_path / "model.onnx") == 7
-    assert disk_bytes(tmp_path) == 960
+    assert size_on_disk(tmp_path / "model.xml") == 53  # its weights lie beside it
+    assert size_on_disk(tmp_path / "model.onnx") == 7
+    assert size_on_disk(tmp_path) == 960
 
 
 def test_a_task_arrives_as_it_was_sent():
@@ -164,7 +166,7 @@ def test_a_quantized_network_runs_as_its_file_of_integers(tmp_path):
     folder = prepared(net, "eager", tmp_path, said.append)
     assert said[1:] == ["net: eager runs it in float, for rounding is only imitated there, not deployed"]
     assert Quantization.load(folder) is None
-    assert disk_bytes(folder) > disk_bytes(path)
+    assert size_on_disk(folder) > size_on_disk(path)
 
     runtimes = [name for name in available_runtimes() if name in ("onnxruntime", "openvino")]
     result = bench([net], runtimes, rounds=1, runs=2, threads=1)
@@ -215,7 +217,7 @@ def test_what_is_refused(files):
     with pytest.raises(InputSizeError, match=r"got values of 4x3x16x16 for input, expected 1x3x16x16, the size that"):
         bench([fixed], ["onnxruntime"], [4])
     if not torch.cuda.is_available():
-        with pytest.raises(ExportError, match=r"bench: cuda on net: "):
+        with pytest.raises(ExportError, match=r"^--runtime: cuda needs a CUDA GPU$"):
             bench([network("net", 4)], ["cuda"], rounds=1)
 
 
@@ -234,7 +236,7 @@ def test_files_that_do_not_fit(files, tmp_path):
         run("bench", tmp_path / "nowhere.onnx")
 
 
-def test_runs_count_once_the_machine_has_settled(monkeypatch, tmp_path):
+def test_runs_count_once_the_machine_has_settled(monkeypatch):
     now_s = 0.0
     took_ms = [9.0] * 3 + [20.0, 20.0, 10.0, 5.0, 5.0] + [5.0] * 3  # warming up; settling, two that count; again
 
@@ -243,9 +245,8 @@ def test_runs_count_once_the_machine_has_settled(monkeypatch, tmp_path):
         now_s += took_ms.pop(0) / 1e3
         return list(inputs)
 
-    monkeypatch.setattr(in_process, "_open", lambda task: Runner(run))
-    monkeypatch.setattr(in_process.time, "perf_counter", lambda: now_s)
-    subject = in_process.InProcess(Task("eager", tmp_path, (torch.zeros(1),), None))
+    monkeypatch.setattr(timed.time, "perf_counter", lambda: now_s)
+    subject = timed.InProcess(run, (torch.zeros(1),))
     assert subject.times(2, settle_ms=45) == pytest.approx([5.0, 5.0])
     assert len(took_ms) == 3
     assert subject.times(2, settle_ms=0) == pytest.approx([5.0, 5.0])

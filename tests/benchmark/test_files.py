@@ -11,13 +11,14 @@ import torch
 
 from gancompress.benchmark import Task, files, time_files
 from gancompress.export import ExportReport, PrecisionName, export_generator
+from gancompress.export.runtimes import coreml_runtime, runtime
 from tests.benchmark.networks import network
 
 EXAMPLE = torch.zeros(1, 3, 16, 16)
 
 
 def report(name: str, precision: PrecisionName = "fp32") -> ExportReport:
-    return ExportReport(path=Path(name), file_bytes=1, cases=(), precision=precision)
+    return ExportReport(path=Path(name), format="x", file_bytes=1, cases=(), precision=precision)
 
 
 class Clock:
@@ -43,7 +44,7 @@ def tasks(monkeypatch) -> list[Task]:
         yield {key: Clock(task, factors[task.runtime]) for key, task in tasks.items()}
 
     monkeypatch.setattr(files, "contestants", clocks)
-    monkeypatch.setattr(files, "find_spec", lambda package: object())
+    monkeypatch.setattr(runtime, "find_spec", lambda package: object())
     return seen
 
 
@@ -73,9 +74,10 @@ def test_the_original_has_the_threads_of_pytorch_by_default(tasks):
 
 
 def test_what_nothing_runs_here_is_not_timed(tasks, monkeypatch):
-    exports = [report("a.mlpackage"), report("b.tflite")]
+    monkeypatch.setattr(coreml_runtime, "runs_here", lambda: False)
+    exports = [report("a.mlpackage"), report("b.of_nobody")]
     assert time_files(Path("teacher"), EXAMPLE, exports, (EXAMPLE,)) == {}
-    monkeypatch.setattr(files, "find_spec", lambda package: None if package == "openvino" else object())
+    monkeypatch.setattr(runtime, "find_spec", lambda package: None if package == "openvino" else object())
     speeds = time_files(Path("teacher"), EXAMPLE, [report("a.xml"), report("b.onnx")], (EXAMPLE,))
     assert [path.name for path in speeds] == ["b.onnx"]
     assert [task.runtime for task in tasks] == ["eager", "onnxruntime"]

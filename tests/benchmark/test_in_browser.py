@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 import torch
 
-from gancompress.benchmark import Task, bench, contestants, in_browser
-from gancompress.benchmark.in_browser import chromium
+from gancompress.benchmark import Task, bench, contestants
 from gancompress.errors import ConfigError, ExportError
+from gancompress.export.runtimes import browser_runtime
+from gancompress.export.runtimes import runtime as runtime_module
+from gancompress.export.runtimes.browser_runtime import chromium
 from tests.benchmark.networks import network, spade, stylegan2
 from tests.cli.verbs import run
 
@@ -50,7 +51,7 @@ def test_what_the_page_says_is_told(tmp_path, chromium_path):
 def test_what_a_page_cannot_do(runtime):
     pytest.importorskip("playwright")
     with pytest.raises(
-        ConfigError, match="--batch: got 4 for the runtime 'browser', expected 1: a page runs one image"
+        ConfigError, match="--batch: got 4 for the runtime 'browser', expected 1: it runs no more images at once"
     ):
         bench([network("net", 4)], ["browser"], [1, 4])
     styles = stylegan2(torch.randn(1, 4, 6), torch.randn(1, 144))
@@ -63,9 +64,11 @@ def test_what_is_missing_is_said(monkeypatch, tmp_path):
         class chromium:
             executable_path = str(tmp_path / "chrome")
 
-    monkeypatch.setattr(in_browser.shutil, "which", lambda name: "/bin/" + name if name == "google-chrome" else None)
+    monkeypatch.setattr(
+        browser_runtime.shutil, "which", lambda name: "/bin/" + name if name == "google-chrome" else None
+    )
     assert chromium(Playwright) == "/bin/google-chrome"
-    monkeypatch.setattr(in_browser.shutil, "which", lambda name: None)
+    monkeypatch.setattr(browser_runtime.shutil, "which", lambda name: None)
     with pytest.raises(
         ExportError,
         match=r"browser: found no Chromium, expected .* pip install 'gancompress\[browser\]' and playwright",
@@ -73,6 +76,8 @@ def test_what_is_missing_is_said(monkeypatch, tmp_path):
         chromium(Playwright)
     (tmp_path / "chrome").write_bytes(b"")
     assert chromium(Playwright) == str(tmp_path / "chrome")
-    monkeypatch.setitem(sys.modules, "playwright.sync_api", None)
-    with pytest.raises(ExportError, match=r"needs the package playwright.sync_api, .*: pip install 'gancompress\[brow"):
+    monkeypatch.setattr(runtime_module, "find_spec", lambda package: None)
+    with pytest.raises(
+        ExportError, match=r"--runtime: browser needs the package playwright: pip install 'gancompress\[browser\]'"
+    ):
         bench([network("net", 4)], ["browser"])

@@ -12,14 +12,13 @@ from torch import Tensor, nn
 
 import gancompress
 from gancompress.errors import ExportError
-from gancompress.export import FORMATS, Precision, export_generator, usage
-from gancompress.export.coreml import export_coreml
+from gancompress.export import Precision, export_generator, export_module, find_format, usage
 from gancompress.export.rewrites import rewritten
 from gancompress.export.runtimes import coreml_runtime
 from gancompress.models.families import FAMILIES, build
+from gancompress.models.file_form import FileForm
 from gancompress.models.generator import Generator
 from gancompress.models.label_input import LabelInput
-from gancompress.tasks import FileForm
 from tests.cli.verbs import run
 
 coremltools = pytest.importorskip("coremltools")
@@ -62,7 +61,7 @@ def test_a_package_holds_every_weight_to_the_bit(family, precision, tmp_path):
     held = [
         each.val for each in weights_of(coremltools.models.MLModel(str(report.path), skip_model_load=True), 1).values()
     ]
-    network, _ = rewritten(form.module, FORMATS["coreml"].rewrites)
+    network, _ = rewritten(form.module, find_format("coreml")[1].rewrites)
     used = {name: each for name, each in network.state_dict().items() if each.is_floating_point()}
     assert len(used) >= 8
     for name, weight in used.items():
@@ -96,15 +95,15 @@ def test_what_a_package_says_of_itself(tmp_path):
 def test_from_styles_and_noise_maps(tmp_path):
     net, inputs = generator("stylegan2"), (torch.randn(1, 4, 6), torch.randn(1, 4**2 + 2 * 8**2))
     report = export_generator(net, FileForm(net.build(), inputs), tmp_path / "net.mlpackage", "coreml")
-    inputs = coreml_runtime.open_file(report.path).inputs
+    inputs = coreml_runtime.CoreMl().open(report.path).inputs
     assert [(each.name, each.shape) for each in inputs] == [("input_0", (1, 4, 6)), ("input_1", (1, 144))]
 
 
 def test_labels_and_truth_values_become_32_bit_integers(tmp_path):
     labels = torch.zeros(1, 8, 12, dtype=torch.int64)
     path, names = tmp_path / "net.mlpackage", ["labels", "edges"]
-    export_coreml(LabelInput(nn.Conv2d(6, 3, 1), 5), (labels, labels == 0), path, input_names=names)
-    inputs = coreml_runtime.open_file(path).inputs
+    export_module(LabelInput(nn.Conv2d(6, 3, 1), 5), (labels, labels == 0), path, input_names=names)
+    inputs = coreml_runtime.CoreMl().open(path).inputs
     assert [(each.name, each.shape, each.dtype) for each in inputs] == [
         ("labels", (1, 8, 12), torch.int32),
         ("edges", (1, 8, 12), torch.int32),
@@ -132,7 +131,7 @@ def test_on_macos_a_package_is_compared_and_runs(tmp_path, monkeypatch):
     path = tmp_path / "net.mlpackage"
     monkeypatch.setattr(coreml_runtime, "runs_here", lambda: True)
     monkeypatch.setattr(coremltools.models, "MLModel", stand_in(net, 1e-4))
-    report = export_coreml(net, inputs, path)
+    report = export_module(net, inputs, path)
     assert report.not_compared is None
     assert report.max_difference == pytest.approx(1e-4, rel=1e-2)
     torch.testing.assert_close(gancompress.load(path)(inputs[0]), net(inputs[0]).detach() + 1e-4)
@@ -143,7 +142,7 @@ def test_on_macos_a_package_is_compared_and_runs(tmp_path, monkeypatch):
     before = path.stat().st_ino
     monkeypatch.setattr(coremltools.models, "MLModel", stand_in(net, 0.01))
     with pytest.raises(ExportError, match=r"output 0 is 0.01 from eager .* the tolerance is 0.001"):
-        export_coreml(net, inputs, path)
+        export_module(net, inputs, path)
     assert (list(tmp_path.iterdir()), path.stat().st_ino) == ([path], before)
 
 
@@ -163,7 +162,7 @@ def test_a_package_is_replaced_whole(tmp_path):
     path = tmp_path / "net.mlpackage"
     (path / "Data").mkdir(parents=True)
     (path / "Data" / "old").touch()
-    report = export_coreml(Tiny(), (torch.rand(1, 3, 8, 8),), path)
+    report = export_module(Tiny(), (torch.rand(1, 3, 8, 8),), path)
     assert list(tmp_path.iterdir()) == [path]
     files = [file for file in path.rglob("*") if file.is_file()]
     assert {file.name for file in files} == {"Manifest.json", "model.mlmodel", "weight.bin"}
@@ -172,10 +171,10 @@ def test_a_package_is_replaced_whole(tmp_path):
 
 def test_names_that_cannot_be_written(tmp_path):
     with pytest.raises(ExportError, match=r"got .*/net.onnx, expected a name that ends in .mlpackage"):
-        export_coreml(Tiny(), (torch.rand(1, 3, 8, 8),), tmp_path / "net.onnx")
+        export_module(Tiny(), (torch.rand(1, 3, 8, 8),), tmp_path / "net.onnx", "coreml")
     (tmp_path / "net.mlpackage").touch()
     with pytest.raises(ExportError, match=r"cannot write .*/net.mlpackage: Not a directory"):
-        export_coreml(Tiny(), (torch.rand(1, 3, 8, 8),), tmp_path / "net.mlpackage")
+        export_module(Tiny(), (torch.rand(1, 3, 8, 8),), tmp_path / "net.mlpackage")
     assert [each.name for each in tmp_path.iterdir()] == ["net.mlpackage"]
 
 
@@ -185,6 +184,6 @@ def test_a_module_that_coremltools_refuses(tmp_path):
             return torch.special.bessel_j0(values)
 
     with pytest.raises(ExportError, match=r"^Core ML export of Bessel failed: .*bessel_j0") as caught:
-        export_coreml(Bessel(), (torch.rand(1, 3),), tmp_path / "net.mlpackage")
+        export_module(Bessel(), (torch.rand(1, 3),), tmp_path / "net.mlpackage")
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from gancompress.export.decomposed import SLICED_NEAREST
+from gancompress.export.runtimes.decomposed import SLICED_NEAREST
 from gancompress.export.runtimes.packages import quiet
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gancompress.export import export_onnx
+from gancompress.export import export_module
 from gancompress.models.families import build
 from gancompress.models.label_input import LabelInput
 
@@ -25,7 +25,7 @@ def test_labels_and_edges_of_any_batch_and_size(tmp_path: Path) -> None:
     labels = (torch.arange(64 * 96) * 7 // 5 % 5).view(1, 64, 96)
     edges = labels % 3 == 0
     axes = {0: "batch", 1: "height", 2: "width"}
-    report = export_onnx(
+    report = export_module(
         LabelInput(network, 5),
         (labels, edges),
         tmp_path / "net.onnx",

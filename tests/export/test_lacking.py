@@ -6,6 +6,7 @@ import gancompress
 from gancompress.errors import ExportError
 from gancompress.export.rewrites import REWRITES
 from gancompress.export.runtimes import lacking
+from gancompress.export.runtimes.litert_runtime import LiteRt
 
 pytest.importorskip("onnxruntime")
 onnx = pytest.importorskip("onnx")
@@ -36,7 +37,7 @@ def test_a_transposed_convolution_that_litert_cannot_take():
         "Failed to run converter passes: conv.py:1198:0: error: failed to legalize operation 'mhlo.convolution' that "
         'was explicitly marked illegal: %4 = "mhlo.convolution"(%1, %3) <{batch_group_count = 1 : i64}>'
     )
-    assert lacking.refusal(said) == (
+    assert LiteRt().refusal(said) == (
         "it lacks the operator ConvTranspose; export with the rewrite even_transposed_convolutions and "
         "odd_transposed_convolutions, which does without"
     )

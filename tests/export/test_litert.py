@@ -11,12 +11,11 @@ from torch import nn
 
 import gancompress
 from gancompress.errors import ExportError
-from gancompress.export import export_generator
-from gancompress.export.litert import export_litert
+from gancompress.export import export_generator, export_module
 from gancompress.models.families import build
+from gancompress.models.file_form import FileForm
 from gancompress.models.generator import Generator
 from gancompress.models.label_input import LabelInput
-from gancompress.tasks import FileForm
 
 pytest.importorskip("litert_torch")
 
@@ -34,7 +33,7 @@ class Two(nn.Module):
 
 def test_inputs_keep_their_names_and_order(tmp_path):
     net, inputs = Two(), (torch.rand(1, 3, 8, 8), torch.rand(1, 5))
-    report = export_litert(net, inputs, tmp_path / "net.tflite", input_names=["z", "a"], metadata={"layout": "NCHW"})
+    report = export_module(net, inputs, tmp_path / "net.tflite", input_names=["z", "a"], metadata={"layout": "NCHW"})
     assert report.max_difference is not None
     assert report.max_difference < 1e-5
     assert [file.name for file in tmp_path.iterdir()] == ["net.tflite"]
@@ -64,7 +63,7 @@ def test_labels_and_truth_values(tmp_path):
     net, path = LabelInput(nn.Conv2d(6, 3, 1), 5), tmp_path / "net.tflite"
     labels = (torch.arange(96) * 7 % 5).view(1, 8, 12)
     edges, facts = labels % 3 == 0, {"labels": "5", "layout": "NHW"}
-    export_litert(net, (labels.int(), edges), path, input_names=["labels", "edges"], metadata=facts)
+    export_module(net, (labels.int(), edges), path, input_names=["labels", "edges"], metadata=facts)
     with torch.no_grad():
         torch.testing.assert_close(gancompress.load(path)(labels, edges.long()), net(labels, edges))
 
@@ -75,12 +74,12 @@ class Half(nn.Module):
 
 
 def test_the_nearest_pixel_is_that_of_pytorch(tmp_path):
-    report = export_litert(Half(), (torch.rand(1, 3, 16, 8),), tmp_path / "net.tflite")
+    report = export_module(Half(), (torch.rand(1, 3, 16, 8),), tmp_path / "net.tflite")
     assert report.max_difference == 0
 
 
 def test_what_the_converter_refuses(tmp_path):
     net = nn.ConvTranspose2d(3, 3, 3, stride=2, padding=1, output_padding=1)
     with pytest.raises(ExportError, match=r"lacks the operator ConvTranspose; .* odd_transposed_convolutions"):
-        export_litert(net, (torch.rand(1, 3, 8, 8),), tmp_path / "net.tflite")
+        export_module(net, (torch.rand(1, 3, 8, 8),), tmp_path / "net.tflite")
     assert list(tmp_path.iterdir()) == []

@@ -12,12 +12,11 @@ from PIL import Image
 
 import gancompress
 from gancompress.errors import ConfigError, InputSizeError
-from gancompress.export import FORMATS, export_generator
+from gancompress.export import export_generator, find_format
 from gancompress.models.families import build
+from gancompress.models.file_form import FileForm, label_map_form
 from gancompress.models.generator import Generator
 from gancompress.models.label_input import LabelInput
-from gancompress.tasks import FileForm
-from gancompress.tasks.semantic import label_map_form
 
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
@@ -49,7 +48,7 @@ def paths(network, tmp_path_factory):
     form = replace(label_map_form(network, 5, channels), axes=({}, {}))  # of one size: quickly exported
     paths = {"eager": folder / "run", "channels": folder / "channels.onnx"}
     for name in ("onnx", "torch", *(["openvino"] if find_spec("openvino") else [])):
-        paths[name] = folder / FORMATS[name].file_name
+        paths[name] = folder / find_format(name)[1].file_name
         export_generator(generator, form, paths[name], name)
     export_generator(generator, FileForm(network, (channels,), axes=({},)), paths["channels"])
     return paths

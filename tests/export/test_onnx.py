@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.errors import ExportError
-from gancompress.export.onnx import export_onnx
-from gancompress.export.runtimes import onnx_runtime
+from gancompress.export import export_module
+from gancompress.export.runtimes.onnx_runtime import OnnxRuntime
 from gancompress.export.runtimes.runner import Runner
 
 pytest.importorskip("onnxscript")
@@ -110,7 +110,7 @@ def test_the_file_agrees_with_eager_at_sizes_it_has_not_seen(name, tmp_path):
     make, example_shape, other_shape = NETWORKS[name]
     torch.manual_seed(0)
     net, example, other = make(), torch.randn(example_shape), torch.randn(other_shape)
-    report = export_onnx(net, (example,), tmp_path / "net.onnx", output_names=["image"])
+    report = export_module(net, (example,), tmp_path / "net.onnx", output_names=["image"])
 
     free = {2: 1, 3: 2, 4: 3}[example.dim()]
     assert len(report.cases) == 1 + free
@@ -124,7 +124,7 @@ def test_the_file_agrees_with_eager_at_sizes_it_has_not_seen(name, tmp_path):
 
 def test_the_file_is_whole_and_describes_itself(tmp_path):
     net = resnet()
-    report = export_onnx(
+    report = export_module(
         net,
         (torch.rand(1, 3, 8, 8),),
         tmp_path / "new" / "net.onnx",
@@ -137,7 +137,7 @@ def test_the_file_is_whole_and_describes_itself(tmp_path):
     assert len(data) == report.file_bytes
     assert __file__.encode() not in data
     model = onnx.load(report.path)
-    assert model.opset_import[0].version == report.opset
+    assert report.note == f"opset {model.opset_import[0].version}"
     assert {entry.key: entry.value for entry in model.metadata_props} == {"layout": "NCHW", "range": "[-1, 1]"}
     shape = model.graph.input[0].type.tensor_type.shape
     assert [axis.dim_param or axis.dim_value for axis in shape.dim] == ["batch", 3, "height", "width"]
@@ -147,7 +147,7 @@ def test_the_file_is_whole_and_describes_itself(tmp_path):
 
 def test_several_inputs_share_names_unless_their_sizes_differ(tmp_path):
     inputs = (torch.rand(2, 3, 8, 8), torch.rand(2, 3, 4, 8))
-    report = export_onnx(Stylise(), inputs, tmp_path / "net.onnx", input_names=["image", "style"])
+    report = export_module(Stylise(), inputs, tmp_path / "net.onnx", input_names=["image", "style"])
     assert [case.input_shapes for case in report.cases] == [
         ((2, 3, 8, 8), (2, 3, 4, 8)),
         ((3, 3, 8, 8), (3, 3, 4, 8)),
@@ -159,10 +159,10 @@ def test_several_inputs_share_names_unless_their_sizes_differ(tmp_path):
 
 def test_fixed_axes_and_cases_of_the_caller(tmp_path):
     example = torch.rand(1, 3, 16, 16)
-    fixed = export_onnx(UNet(), (example,), tmp_path / "fixed.onnx", dynamic=[{}])
+    fixed = export_module(UNet(), (example,), tmp_path / "fixed.onnx", dynamic=[{}])
     assert [case.input_shapes for case in fixed.cases] == [((1, 3, 16, 16),)]
     wide = (torch.rand(1, 3, 16, 20),)
-    chosen = export_onnx(UNet(), (example,), tmp_path / "net.onnx", dynamic=[{3: "width"}], other_inputs=[wide])
+    chosen = export_module(UNet(), (example,), tmp_path / "net.onnx", dynamic=[{3: "width"}], other_inputs=[wide])
     assert [case.input_shapes for case in chosen.cases] == [((1, 3, 16, 16),), ((1, 3, 16, 20),)]
 
 
@@ -170,12 +170,12 @@ def test_fixed_axes_and_cases_of_the_caller(tmp_path):
 def test_a_missing_package_is_named_with_the_command_that_installs_it(package, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ExportError, match=rf"needs the package {package}, .*: pip install 'gancompress\[onnx\]'$"):
-        export_onnx(nn.Tanh(), (torch.rand(2, 3),), tmp_path / "net.onnx")
+        export_module(nn.Tanh(), (torch.rand(2, 3),), tmp_path / "net.onnx")
 
 
 def test_a_difference_is_located_and_leaves_the_old_file(tmp_path, monkeypatch):
-    def bent(path):
-        run = genuine(path).run
+    def bent(self, path, precision):
+        run = genuine(self, path).run
 
         def bend(inputs):
             outputs = run(inputs)
@@ -185,12 +185,12 @@ def test_a_difference_is_located_and_leaves_the_old_file(tmp_path, monkeypatch):
 
         return Runner(bend)
 
-    genuine = onnx_runtime.open_file
-    monkeypatch.setattr(onnx_runtime, "open_file", bent)
+    genuine = OnnxRuntime.open
+    monkeypatch.setattr(OnnxRuntime, "open", bent)
     path = tmp_path / "net.onnx"
     path.write_bytes(b"old")
     with pytest.raises(ExportError) as caught:
-        export_onnx(nn.Tanh(), (torch.zeros(2, 3, 8, 8),), path)
+        export_module(nn.Tanh(), (torch.zeros(2, 3, 8, 8),), path)
     assert str(caught.value) == (
         "ONNX export of Tanh: output 0 is 0.5 from eager at [2, 1, 4, 5] with inputs (3, 3, 8, 8) "
         "(eager 0, file 0.5); the tolerance is 0.001"
@@ -227,7 +227,7 @@ REFUSED = {
 def test_what_is_refused_and_why(name, tmp_path, capfd):
     module, inputs, options, message = REFUSED[name]
     with pytest.raises(ExportError, match=message) as caught:
-        export_onnx(module, inputs, tmp_path / "net.onnx", **options)
+        export_module(module, inputs, tmp_path / "net.onnx", **options)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr() == ("", "")
@@ -236,9 +236,9 @@ def test_what_is_refused_and_why(name, tmp_path, capfd):
 def test_a_path_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ExportError, match=r"cannot write .*file/net.onnx: (File exists|Not a directory)"):
-        export_onnx(nn.Tanh(), (torch.rand(2, 3),), tmp_path / "file" / "net.onnx")
+        export_module(nn.Tanh(), (torch.rand(2, 3),), tmp_path / "file" / "net.onnx")
 
 
 def test_a_name_without_a_suffix(tmp_path):
-    export_onnx(nn.Tanh(), (torch.rand(2, 3),), tmp_path / "net")
+    export_module(nn.Tanh(), (torch.rand(2, 3),), tmp_path / "net", "onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["net"]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from gancompress.export.runtimes import openvino_runtime
+from gancompress.export.runtimes.openvino_runtime import OpenVino
 
 openvino = pytest.importorskip("openvino")
 opset = pytest.importorskip("openvino.opset13")
@@ -40,27 +40,25 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux for the stack of signals")
 def test_networks_that_come_and_go_leave_the_stack_of_signals(path):
-    kept = openvino_runtime.open_file(path)
+    kept = OpenVino().open(path)
     stack = address_of_the_signal_stack()
-    first, second = openvino_runtime.open_file(path), openvino_runtime.open_file(path)
+    first, second = OpenVino().open(path), OpenVino().open(path)
     assert address_of_the_signal_stack() == stack
     del first, kept
     gc.collect()
     del second
     gc.collect()
     assert address_of_the_signal_stack() == stack
-    torch.testing.assert_close(
-        openvino_runtime.open_file(path).run((-torch.ones(1, 3, 8, 8),)), [torch.zeros(1, 3, 8, 8)]
-    )
+    torch.testing.assert_close(OpenVino().open(path).run((-torch.ones(1, 3, 8, 8),)), [torch.zeros(1, 3, 8, 8)])
 
 
 def test_a_process_outlives_its_networks(path):
     code = (
         "import gc, os, signal, sys\n"
-        "from gancompress.export.runtimes.openvino_runtime import open_file\n"
+        "from gancompress.export.runtimes.openvino_runtime import OpenVino\n"
         "heard = []\n"
         "signal.signal(signal.SIGTERM, lambda *_: heard.append(1))\n"
-        "networks = [open_file(sys.argv[1]) for _ in range(3)]\n"
+        "networks = [OpenVino().open(sys.argv[1]) for _ in range(3)]\n"
         "while networks:\n"
         "    del networks[0]\n"
         "    gc.collect()\n"

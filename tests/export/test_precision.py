@@ -16,15 +16,15 @@ import gancompress
 from gancompress.benchmark import export_fastest, fastest
 from gancompress.errors import BudgetError, ConfigError, DataError, ExportError
 from gancompress.export import Precision, export_generator, file_name, usage
-from gancompress.export.integers import kinds_of_layers, without_rounding
 from gancompress.export.quantized import export_quantized
 from gancompress.export.rewrites import rewritten
 from gancompress.export.rewrites.aligned import slow_in_integers
 from gancompress.export.runtimes import openvino_runtime
+from gancompress.export.runtimes.integers import kinds_of_layers, without_rounding
 from gancompress.models.families import build
+from gancompress.models.file_form import FileForm
 from gancompress.models.generator import Generator
 from gancompress.quantization import QuantizationOptions, calibrate, quantize, quantized_layers, ranges_of
-from gancompress.tasks import FileForm
 
 pytest.importorskip("onnxscript")
 onnx = pytest.importorskip("onnx")

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.errors import ConfigError, ExportError
+from gancompress.export import export_module
 from gancompress.export import quantized as quantized_export
-from gancompress.export.onnx import export_onnx
 from gancompress.export.quantized import IMAGE_STEP, export_quantized, with_stored_integers
 from gancompress.quantization import QuantizationOptions, calibrate, quantize, quantized_layers, round_once
 from tests.quantization.networks import FAMILIES, images, network
@@ -74,7 +74,7 @@ def test_the_file_of_a_family_is_its_quantized_network(family, tmp_path):
 
 def test_the_file_is_a_quarter_of_the_float_one(tmp_path):
     net, values = two_layers(), torch.randn(1, 3, 8, 8)
-    whole = export_onnx(net, (values,), tmp_path / "float.onnx")
+    whole = export_module(net, (values,), tmp_path / "float.onnx")
     report = export_quantized(calibrated(net, values), (values,), tmp_path / "net.onnx")
     assert 0.25 < report.bytes_on_disk / whole.file_bytes < 0.28
 
@@ -140,7 +140,7 @@ def test_a_relu_before_a_rounding_is_left_to_its_range(tmp_path):
 
 def test_what_cannot_be_exported_is_said(tmp_path):
     photos = images("unet")
-    with pytest.raises(ExportError, match="got a float UnetGenerator; quantize it, or use export_onnx"):
+    with pytest.raises(ExportError, match="got a float UnetGenerator; quantize it, or use export_module"):
         export_quantized(network("unet"), (photos,), tmp_path / "net.onnx")
     with pytest.raises(ConfigError, match=r"activations of down\.1\.conv, input have no range yet"):
         export_quantized(quantize(network("unet"), QuantizationOptions()), (photos,), tmp_path / "net.onnx")

@@ -7,8 +7,8 @@ import torch
 
 from gancompress.export import export_generator
 from gancompress.models.families import build
+from gancompress.models.file_form import FileForm
 from gancompress.models.generator import Generator
-from gancompress.tasks import FileForm
 
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")

@@ -8,8 +8,7 @@ import torch
 from PIL import Image
 
 from gancompress.errors import DataError
-from gancompress.report import sample_grid
-from gancompress.report.grid import GUTTER_PX
+from gancompress.report.grid import GUTTER_PX, sample_grid
 
 
 def read(path: Path) -> np.ndarray:

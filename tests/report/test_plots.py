@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gancompress.report import Candidate, SearchFacts, StepFacts, losses_png
-from gancompress.report.plots import PALETTE, _extremes, front_svg, loss_svgs, smoothed
+from gancompress.report import Candidate, SearchFacts, StepFacts
+from gancompress.report.plots import PALETTE, _extremes, front_svg, loss_svgs, losses_png, smoothed
 from tests.report.example import FULL
 
 SEARCH = FULL.search

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from gancompress.report import ExportFacts, Report, headline_lines, sample_grid, write_report
+from gancompress.report import ExportFacts, Report, headline_lines
+from gancompress.report.grid import sample_grid
+from gancompress.report.write import write_report
 from tests.report.example import BARE, FULL
 
 VOID = {"meta", "img", "wbr", "br"}

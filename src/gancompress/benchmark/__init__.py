@@ -2,15 +2,12 @@
 
 from gancompress.benchmark.bench import Bench, bench
 from gancompress.benchmark.contestants import Contestant, Task, contestants
-from gancompress.benchmark.fastest import RUNTIME_OF, Fastest, export_fastest
+from gancompress.benchmark.fastest import Fastest, export_fastest, timed_formats
 from gancompress.benchmark.files import time_files
-from gancompress.benchmark.plot import draw
-from gancompress.benchmark.runtimes import RUNTIMES, Candidate, available_runtimes
+from gancompress.benchmark.runtimes import Candidate, available_runtimes
 from gancompress.benchmark.statistics import Timing, ratio
 
 __all__ = [
-    "RUNTIMES",
-    "RUNTIME_OF",
     "Bench",
     "Candidate",
     "Contestant",
@@ -20,8 +17,8 @@ __all__ = [
     "available_runtimes",
     "bench",
     "contestants",
-    "draw",
     "export_fastest",
     "ratio",
     "time_files",
+    "timed_formats",
 ]

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from gancompress.benchmark.candidates import disk_bytes, inputs_of, prepared
+from gancompress.benchmark.candidates import inputs_of, prepared
 from gancompress.benchmark.contestants import Task, contestants
 from gancompress.benchmark.runtimes import Candidate, check_runtimes
 from gancompress.benchmark.statistics import Timing, ratio
 from gancompress.errors import ConfigError
 from gancompress.export.axes import Inputs, image_size
 from gancompress.export.named import NamedFile
+from gancompress.export.runtimes.registry import size_on_disk
 from gancompress.report import Latency
 
 
@@ -51,7 +52,7 @@ def bench(
 
     Args:
         candidates: What to time; the first one is what the others are compared with.
-        runtimes: Names in `RUNTIMES`.
+        runtimes: Names in `gancompress.export.modes`, or import paths of runtimes.
         batches: Images at once.
         rounds: Turns of each.
         runs: Runs that are timed in a turn; at least two over all rounds.
@@ -63,7 +64,7 @@ def bench(
         InputSizeError: A file takes no such batch.
         ExportError: A runtime is missing, or a network cannot be exported or run.
     """
-    check_runtimes(runtimes, candidates, batches)
+    runtimes = check_runtimes(runtimes, candidates, batches)
     _check_sizes(candidates)
     inputs = {
         (batch, runtime, each.name): inputs_of(each, runtime, batch)
@@ -126,7 +127,7 @@ def _timed(
                     faster=ratio(times[runtime, first], own),
                     faster_than_eager=None if eager is None else ratio(eager, own),
                     peak_bytes=each.peak_bytes(),
-                    disk_bytes=disk_bytes(tasks[runtime, name].path),
+                    disk_bytes=size_on_disk(tasks[runtime, name].path),
                     operators_ms=each.profile(runs),
                 )
             )

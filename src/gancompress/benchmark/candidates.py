@@ -1,61 +1,61 @@
-"""What a runtime gets of a network or of an exported file: something to open, and inputs."""
+"""Benchmark candidates: what a runtime opens of a network or an exported file, and its inputs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
-from gancompress.benchmark.runtimes import RUNTIMES, Candidate
-from gancompress.export import FORMATS, export_generator
+from gancompress.benchmark.runtimes import Candidate
+from gancompress.errors import ExportError
+from gancompress.export import Mode, export_generator, find_format, find_mode, formats
 from gancompress.export.axes import Inputs, at_batch
-from gancompress.export.named import NamedFile, NamedNetwork
-from gancompress.export.web import Contents, drawn_inputs, runtime_folder, write_page
+from gancompress.export.named import NamedFile
 from gancompress.quantization import quantized_layers
 
 
-def prepared(candidate: Candidate, runtime: str, folder: Path, say: Callable[[str], None]) -> Path:
-    """What a runtime opens: an exported file, the one network's file of a page, or a saved generator.
+def prepared(candidate: Candidate, name: str, folder: Path, say: Callable[[str], None]) -> Path:
+    """Return the path that a mode opens: an exported file, a page's file, or a saved generator.
 
-    A quantized network becomes a file that holds its integers (QDQ), which OpenVINO reads as ONNX, too; PyTorch's
-    own runtimes run it as a float network.
+    A quantized network is exported to the format that stores its integers (QDQ), which OpenVINO reads as ONNX, too;
+    PyTorch's own modes run it as a float network.
 
     Args:
-        candidate: What is timed.
-        runtime: A name in `RUNTIMES`.
+        candidate: The network or file.
+        name: Name of the mode.
         folder: Where files are written; those that are there already are taken.
-        say: Where to tell what goes on.
+        say: Reports progress.
 
     Raises:
         ExportError: The network cannot be exported.
     """
     if isinstance(candidate, NamedFile):
         return candidate.path
-    kind = RUNTIMES[runtime].format
+    runtime, mode = find_mode(name)
+    own = runtime.prepare(candidate, folder, say)
+    if own is not None:
+        return own
     quantized = bool(quantized_layers(candidate.form.module))
     home = folder / candidate.name.replace("/", "_")
-    if kind is None:
+    if mode.format is None:
         if quantized:
-            say(f"{candidate.name}: {runtime} runs it in float, for rounding is only imitated there, not deployed")
+            say(f"{candidate.name}: {name} runs it in float, for rounding is only imitated there, not deployed")
         if not home.is_dir():
             candidate.generator.save(home)
         return home
-    if kind == "web":
-        return _page(candidate, home.with_name(f"{home.name}-page"), say)
-    kind = "onnx" if quantized else kind
-    path = home.with_name(f"{home.name}-{kind}") / FORMATS[kind].file_name
+    format = _format_of_integers(mode) if quantized else mode.format
+    path = home.with_name(f"{home.name}-{format}") / find_format(format)[1].file_name
     if not path.exists():
-        say(f"{candidate.name}: exporting to {kind}")
-        export_generator(candidate.generator, candidate.form, path, kind)
+        say(f"{candidate.name}: exporting to {format}")
+        export_generator(candidate.generator, candidate.form, path, format)
     return path
 
 
-def inputs_of(candidate: Candidate, runtime: str, batch: int) -> Inputs:
-    """What a runtime runs it on: what files take, or where the network runs itself what that takes.
+def inputs_of(candidate: Candidate, name: str, batch: int) -> Inputs:
+    """Return benchmark inputs: file inputs for modes that run files, the network's own for those that run networks.
 
     Args:
-        candidate: What is timed.
-        runtime: A name in `RUNTIMES`.
+        candidate: The network or file.
+        name: Name of the mode.
         batch: Images at once.
 
     Raises:
@@ -65,20 +65,14 @@ def inputs_of(candidate: Candidate, runtime: str, batch: int) -> Inputs:
         inputs = at_batch(candidate.inputs, batch)
         candidate.takes.check(inputs)
         return inputs
-    return at_batch(candidate.example if RUNTIMES[runtime].format is None else candidate.form.inputs, batch)
+    runs_networks = find_mode(name)[1].format is None
+    return at_batch(candidate.example if runs_networks else candidate.form.inputs, batch)
 
 
-def disk_bytes(path: Path) -> int:
-    """What a file takes with its weights beside it, or all that lies in a folder."""
-    if path.is_dir():
-        return sum(file.stat().st_size for file in path.iterdir())
-    weights = path.with_suffix(".bin")
-    return path.stat().st_size + (weights.stat().st_size if path.suffix == ".xml" and weights.exists() else 0)
-
-
-def _page(network: NamedNetwork, folder: Path, say: Callable[[str], None]) -> Path:
-    """A page with one network, whose file is returned; without any but a drawn input."""
-    alone = replace(network, name="original")
-    contents = Contents(network.name, samples=drawn_inputs(network.form, count=1))
-    write_page(folder, contents, [alone], runtime_folder(), lambda line: say(line.replace("original", network.name)))
-    return folder / f"{alone.name}.onnx"
+def _format_of_integers(mode: Mode) -> str:
+    """Return the format, of those that a mode reads, that stores integers as they were trained."""
+    able = (name for name, each in formats().items() if each.stores_trained_integers and each.ending in mode.endings)
+    found = next(able, None)
+    if found is None:
+        raise ExportError(f"bench: got a quantized network for {mode.name}, which runs no file that holds its integers")
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Hashable, Iterator, Mapping
@@ -15,7 +16,9 @@ import torch
 from safetensors.torch import load, save
 
 from gancompress.errors import ExportError
+from gancompress.export import find_mode
 from gancompress.export.axes import Inputs
+from gancompress.export.runtimes.registry import import_path
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -28,9 +31,8 @@ class Task:
     """What a process times.
 
     Attributes:
-        runtime: A name in `RUNTIMES`.
-        path: A file; a saved generator or a program (``.pt2``) for PyTorch's runtimes; a network's file in the folder
-            of its page for ``browser``.
+        runtime: A name in `gancompress.export.modes`.
+        path: A file, or a saved generator where the mode runs networks.
         inputs: What it runs on, in the network's order; a page has its own.
         threads: Threads to run on; the runtime's own choice where it is None.
     """
@@ -48,17 +50,25 @@ class Task:
                 for number, each in enumerate(self.inputs)
             }
         )
-        facts = {"runtime": self.runtime, "path": str(self.path), "threads": self.threads, "num_bytes": len(tensors)}
+        origin = import_path(find_mode(self.runtime)[0])
+        facts = {
+            "runtime": self.runtime,
+            "origin": origin,
+            "path": str(self.path),
+            "threads": self.threads,
+            "num_bytes": len(tensors),
+        }
         return json.dumps({"task": facts}).encode() + b"\n" + tensors
 
     @classmethod
     def received(cls, facts: Mapping[str, Any], stream: IO[bytes]) -> Self:
-        """What was sent.
+        """Read what was sent; a runtime that this process does not know yet is registered.
 
         Args:
             facts: The ``task`` of the line.
             stream: Where the inputs follow.
         """
+        find_mode(facts["origin"])
         tensors = load(stream.read(facts["num_bytes"]))
         inputs = tuple(tensors[str(number)] for number in range(len(tensors)))
         return cls(facts["runtime"], Path(facts["path"]), inputs, facts["threads"])
@@ -73,7 +83,8 @@ class Contestant:
     def __init__(self) -> None:
         """Start it; it has no network yet."""
         command = [sys.executable, "-m", "gancompress.benchmark.worker"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        found = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # where runtimes of users lie
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=found)
 
     def turn_to(self, task: Task) -> None:
         """Open a network, in the place of the one it has.

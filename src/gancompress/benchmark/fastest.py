@@ -13,22 +13,22 @@ from gancompress.benchmark.statistics import ratio
 from gancompress.errors import BudgetError, ConfigError
 from gancompress.export import (
     DEFAULT_MIN_PSNR_DB,
-    FORMATS,
     ExportReport,
+    Format,
+    Mode,
     PerceptualDistance,
     Precision,
+    Runtime,
     export_generator,
+    find_format,
+    formats,
     quality_of,
 )
 from gancompress.export.axes import Inputs, at_batch
-from gancompress.export.integers import kinds_of_layers, without_rounding
+from gancompress.models.file_form import FileForm
 from gancompress.models.generator import Generator
 from gancompress.quantization import quantized_layers
 from gancompress.report import Latency, TriedFile
-from gancompress.tasks import FileForm
-
-RUNTIME_OF = {"onnx": "onnxruntime", "onnx_fixed": "onnxruntime", "openvino": "openvino"}
-"""What times a format's files."""
 
 _AT_ONCE = 8
 """Files that are timed side by side: each has a process of its own, of some 300 MB."""
@@ -74,7 +74,7 @@ def export_fastest(
         generator: A generator in float.
         form: How the file takes its inputs.
         path: The file to write.
-        format: A name in `RUNTIME_OF`.
+        format: One of `timed_formats`.
         images: Inputs like those that the network will see, a few in each.
         min_psnr_db: The smallest peak signal-to-noise ratio to the float network.
         perceptual: As for `export_generator`.
@@ -88,15 +88,28 @@ def export_fastest(
         ExportError: As `export_generator`.
         DataError: There are too few images.
     """
-    if format not in RUNTIME_OF:
+    runtime, kind = find_format(format, "fastest")
+    if _mode(runtime, kind) is None:
         raise ConfigError(
-            f"fastest: got the format '{format}', expected {' or '.join(RUNTIME_OF)}, whose files are timed"
+            f"fastest: got the format '{kind.name}', expected {' or '.join(timed_formats())}, whose files are timed"
         )
     if quantized_layers(form.module):
         raise ConfigError("fastest: got a quantized network, expected a float one; export it in precision int8")
     with TemporaryDirectory() as folder:
         trial = _Trial(
-            generator, form, format, images, min_psnr_db, Path(folder), perceptual, rounds, runs, threads, say
+            generator,
+            form,
+            format,
+            runtime,
+            kind,
+            images,
+            min_psnr_db,
+            Path(folder),
+            perceptual,
+            rounds,
+            runs,
+            threads,
+            say,
         )
         candidates = trial.candidates()
         times = trial.times({name: (each.runtime, each.report.path) for name, each in candidates.items()})
@@ -111,13 +124,25 @@ def export_fastest(
     return Fastest(replace(report, path=path), tuple(tried.values()))
 
 
+def timed_formats() -> list[str]:
+    """Return the names of formats whose fastest file can be found: they have int8, and a mode runs their files."""
+    return [name for name in formats() if _mode(*find_format(name)) is not None]
+
+
+def _mode(runtime: Runtime, kind: Format, precision: str = "fp32") -> Mode | None:
+    if "int8" not in kind.precisions:
+        return None
+    able = (mode for mode in runtime.modes if kind.ending in mode.endings and mode.precision == precision)
+    return next(able, None)
+
+
 @dataclass(frozen=True)
 class _Candidate:
     """A file.
 
     Attributes:
         report: What was exported.
-        runtime: A name in `gancompress.benchmark.RUNTIMES`.
+        runtime: Name of the mode that times it.
         close_enough: Whether its images are close enough to those of the float network.
     """
 
@@ -137,6 +162,8 @@ class _Trial:
     generator: Generator
     form: FileForm
     format: str
+    runtime: Runtime
+    kind: Format
     images: Sequence[Inputs]
     min_psnr_db: float
     folder: Path
@@ -146,22 +173,25 @@ class _Trial:
     threads: int | None
     say: Callable[[str], None]
 
-    @property
-    def runtime(self) -> str:
-        return RUNTIME_OF[self.format]
+    def mode(self, precision: str = "fp32") -> str | None:
+        """Return the name of the mode that computes float layers in a precision."""
+        mode = _mode(self.runtime, self.kind, precision)
+        return mode and mode.name
 
     def candidates(self) -> dict[str, _Candidate]:
         everything = Precision("int8", self.images, min_psnr_db=0, float_layers=())
         held_out = everything.held_out()
         found = {"fp32": self._candidate(self._export("fp32", Precision("fp32", held_out)), True)}
-        if "bf16" in FORMATS[self.format].precisions:
-            found["bf16"] = self._candidate(self._export("bf16", Precision("bf16", held_out)))
+        for name in self.kind.native:
+            if self.mode(name) is not None:
+                found[name] = self._candidate(self._export(name, Precision(name, held_out)))
         whole = self._export("int8", everything)
         found["int8, all layers"] = rounded = self._candidate(whole)
         stay: tuple[str, ...] = ()
         costs: dict[str, float] = {}
-        if self.runtime == "onnxruntime":
-            stay, costs = self._faster_in_float(whole.path)
+        kinds = self.runtime.integer_layers(whole.path)
+        if kinds:
+            stay, costs = self._faster_in_float(whole.path, kinds)
             if stay:
                 mixed = self._export("mixed", replace(everything, float_layers=stay))
                 found["int8 where it pays"] = rounded = self._candidate(mixed)
@@ -176,7 +206,7 @@ class _Trial:
 
     def _export(self, name: str, precision: Precision) -> ExportReport:
         self.say(f"exporting {name}")
-        path = self.folder / name / FORMATS[self.format].file_name
+        path = self.folder / name / self.kind.file_name
         return export_generator(
             self.generator, self.form, path, self.format, precision=precision, perceptual=self.perceptual
         )
@@ -185,22 +215,26 @@ class _Trial:
         """With a judgement on the images for choices, where none is made yet."""
         if close_enough is None:
             _, choice, _ = Precision("int8", self.images).parts()
-            computed_in = "bf16" if report.precision == "bf16" else "fp32"
-            close_enough = quality_of(report.path, self.form.module, choice, computed_in).psnr_db >= self.min_psnr_db
-        return _Candidate(report, "openvino_bf16" if report.precision == "bf16" else self.runtime, close_enough)
+            close_enough = quality_of(report.path, self.form.module, choice).psnr_db >= self.min_psnr_db
+        mode = self.mode(report.precision) or self.mode()
+        assert mode is not None  # `export_fastest` has checked it
+        return _Candidate(report, mode, close_enough)
 
-    def _faster_in_float(self, whole: Path) -> tuple[tuple[str, ...], dict[str, float]]:
+    def _faster_in_float(
+        self, whole: Path, kinds: Sequence[tuple[str, ...]]
+    ) -> tuple[tuple[str, ...], dict[str, float]]:
         """The layers of a file of integers that are faster in float, and what it costs to keep each other one float."""
-        kinds = kinds_of_layers(whole)
+        mode = self.mode()
+        assert mode is not None  # `export_fastest` has checked it
         self.say(f"timing {len(kinds)} kinds of layers in float, one at a time")
         stay: list[str] = []
         costs: dict[str, float] = {}
         for start in range(0, len(kinds), _AT_ONCE - 1):
             some = dict(enumerate(kinds[start : start + _AT_ONCE - 1], start))
-            files = {str(number): self.folder / f"without-{number}.onnx" for number in some}
+            files = {str(number): self.folder / f"without-{number}{self.kind.ending}" for number in some}
             for number, layers in some.items():
-                without_rounding(whole, layers, files[str(number)])
-            times = self.times({name: (self.runtime, path) for name, path in [("whole", whole), *files.items()]})
+                self.runtime.with_float_layers(whole, layers, files[str(number)])
+            times = self.times({name: (mode, path) for name, path in [("whole", whole), *files.items()]})
             for number, layers in some.items():
                 low = ratio(times["whole"], times[str(number)])[1]  # the lower quartile: three of four rounds agree
                 extra = Latency.of(_flat(times[str(number)])).median - Latency.of(_flat(times["whole"])).median

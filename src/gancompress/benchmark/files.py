@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from gancompress.benchmark.contestants import Task, contestants
-from gancompress.benchmark.runtimes import RUNTIMES
 from gancompress.benchmark.statistics import ratio
-from gancompress.export import ExportReport
+from gancompress.export import ExportReport, Mode
 from gancompress.export.axes import Inputs, at_batch
+from gancompress.export.runtimes.registry import runtime_of
 from gancompress.report import FileSpeed, Latency
 
-_RUNTIME_OF_ENDING = {".onnx": "onnxruntime", ".xml": "openvino", ".pt2": "eager"}
-_IN_WORDS = {
-    "onnxruntime": "onnxruntime",
-    "openvino": "OpenVINO",
-    "openvino_bf16": "OpenVINO",
-    "eager": "PyTorch, exported program",
-}
 _ORIGINAL = "original"
 
 
@@ -53,28 +45,31 @@ def time_files(
         ExportError: A runtime refuses a file.
     """
     threads = threads or torch.get_num_threads()
-    runtimes = {file.path: runtime for file in files if (runtime := _runtime_of(file)) is not None}
-    if not runtimes:
+    modes = {file.path: mode for file in files if (mode := _mode_of(file)) is not None}
+    if not modes:
         return {}
     tasks: dict[Path | str, Task] = {_ORIGINAL: Task("eager", original, (example,), threads)}
-    tasks |= {path: Task(runtime, path, at_batch(inputs, 1), threads) for path, runtime in runtimes.items()}
+    tasks |= {path: Task(mode.name, path, at_batch(inputs, 1), threads) for path, mode in modes.items()}
     with contestants(tasks) as processes:
         turns = [{key: each.times(runs) for key, each in processes.items()} for _ in range(rounds)]
     times = {key: [turn[key] for turn in turns] for key in tasks}
     latencies = {key: Latency.of([time for turn in own for time in turn]) for key, own in times.items()}
     return {
         path: FileSpeed(
-            _IN_WORDS[runtime],
+            mode.title,
             threads,
             latencies[path],
             latencies[_ORIGINAL],
             *ratio(times[_ORIGINAL], times[path]),
         )
-        for path, runtime in runtimes.items()
+        for path, mode in modes.items()
     }
 
 
-def _runtime_of(file: ExportReport) -> str | None:
-    """Return the runtime of a file, if it is installed."""
-    runtime = "openvino_bf16" if file.precision == "bf16" else _RUNTIME_OF_ENDING.get(file.path.suffix)
-    return runtime if runtime is not None and find_spec(RUNTIMES[runtime].package) else None
+def _mode_of(file: ExportReport) -> Mode | None:
+    """Return the mode that runs a file in its precision, if it is available here; that of float32 where none is so."""
+    runtime = runtime_of(file.path)
+    if runtime is None:
+        return None
+    modes = [mode for mode in runtime.modes if file.path.suffix in mode.endings and not runtime.unavailable(mode)]
+    return next((mode for mode in modes if mode.precision == file.precision), next(iter(modes), None))

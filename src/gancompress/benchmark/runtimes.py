@@ -1,99 +1,75 @@
-"""The runtimes that networks and exported files are timed on."""
+"""The choice of runtimes that networks and exported files are timed on."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib.util import find_spec
+from collections.abc import Sequence
 
-import torch
-
-from gancompress.benchmark.in_browser import playwright_api
-from gancompress.errors import ConfigError, nearest
+from gancompress.errors import ConfigError, ExportError
+from gancompress.export import Mode, find_mode, modes, runtimes
 from gancompress.export.named import NamedFile, NamedNetwork
 
 Candidate = NamedNetwork | NamedFile
-"""What is timed."""
-
-
-@dataclass(frozen=True)
-class Runtime:
-    """What a runtime runs.
-
-    Attributes:
-        format: Of the file that it gets of a network, ``web`` for a page; None where it runs the network itself.
-        endings: Of the exported files that it runs.
-        package: What must be installed for it beside this package's own needs.
-    """
-
-    format: str | None = None
-    endings: tuple[str, ...] = ()
-    package: str = "torch"
-
-
-RUNTIMES: Mapping[str, Runtime] = {
-    "eager": Runtime(endings=(".pt2",)),
-    "compiled": Runtime(),
-    "onnxruntime": Runtime("onnx", (".onnx",), "onnxruntime"),
-    "openvino": Runtime("openvino", (".xml", ".onnx"), "openvino"),
-    "openvino_bf16": Runtime("openvino", (".xml", ".onnx"), "openvino"),
-    "browser": Runtime("web", package="playwright"),
-    "cuda": Runtime(),
-    "cuda_graph": Runtime(),
-}
-"""Every runtime by name."""
-
-_ON_REQUEST = ("compiled", "browser")
-"""Those that take up to minutes before they run: left to whoever asks for them."""
+"""A network or a file to time."""
 
 
 def available_runtimes(candidates: Sequence[Candidate] = ()) -> list[str]:
-    """Those whose package and device are there, and that run all candidates, but those that take long to begin.
+    """Return the names of modes that run all candidates on this machine, except those that take long to start.
 
     Raises:
         ConfigError: No runtime runs all candidates.
     """
     found = [
-        name
-        for name, runtime in RUNTIMES.items()
-        if name not in _ON_REQUEST
-        and find_spec(runtime.package)
-        and (torch.cuda.is_available() or not name.startswith("cuda"))
-        and all(_runs(runtime, each) for each in candidates)
+        mode.name
+        for runtime in runtimes().values()
+        for mode in runtime.modes
+        if not mode.on_request and runtime.unavailable(mode) is None and all(_runs(mode, each) for each in candidates)
     ]
     if not found:
         what = " and ".join(str(each.path) for each in candidates if isinstance(each, NamedFile))
+        endings = list(dict.fromkeys(ending for mode in modes().values() for ending in mode.endings))
         raise ConfigError(
             f"bench: found no installed runtime that runs {what}, expected one for all; give files of one kind "
-            "(.onnx, .xml or .pt2), or install their runtime"
+            f"({', '.join(endings[:-1])} or {endings[-1]}), or install their runtime"
         )
     return found
 
 
-def check_runtimes(names: Sequence[str], candidates: Sequence[Candidate], batches: Sequence[int]) -> None:
+def check_runtimes(names: Sequence[str], candidates: Sequence[Candidate], batches: Sequence[int]) -> list[str]:
     """Refuse what cannot be timed, before anything is exported.
+
+    Args:
+        names: Names of modes, or import paths of runtimes.
+        candidates: Networks and files.
+        batches: Images at once.
+
+    Returns:
+        The names of the modes.
 
     Raises:
         ConfigError: There is no such runtime, it runs no such file, or not so many images at once.
-        ExportError: Playwright is missing, which opens pages.
+        ExportError: The runtime is not available on this machine.
     """
-    for name in names:
-        if name not in RUNTIMES:
-            raise ConfigError(f"--runtime: got '{name}', expected a known one; {nearest(name, RUNTIMES)}")
-        wrong = next((each for each in candidates if not _runs(RUNTIMES[name], each)), None)
-        if isinstance(wrong, NamedFile):
-            able = [other for other, runtime in RUNTIMES.items() if _runs(runtime, wrong)]
-            raise ConfigError(
-                f"{wrong.path}: got the runtime '{name}', expected {' or '.join(able)}, which run {wrong.path.suffix} "
-                f"files; for {name} give the directory or the checkpoint of the network"
-            )
-        if name == "browser":
-            playwright_api()
-            if set(batches) != {1}:
-                raise ConfigError(
-                    f"--batch: got {max(batches)} for the runtime 'browser', expected 1: a page runs one image at once"
-                )
+    return [_checked(name, candidates, batches) for name in names]
 
 
-def _runs(runtime: Runtime, candidate: Candidate) -> bool:
-    return isinstance(candidate, NamedNetwork) or candidate.path.suffix in runtime.endings
+def _checked(name: str, candidates: Sequence[Candidate], batches: Sequence[int]) -> str:
+    runtime, mode = find_mode(name, "--runtime")
+    wrong = next((each for each in candidates if not _runs(mode, each)), None)
+    if isinstance(wrong, NamedFile):
+        able = [other.name for other in modes().values() if _runs(other, wrong)]
+        raise ConfigError(
+            f"{wrong.path}: got the runtime '{mode.name}', expected {' or '.join(able)}, which run {wrong.path.suffix} "
+            f"files; for {mode.name} give the directory or the checkpoint of the network"
+        )
+    if (reason := runtime.unavailable(mode)) is not None:
+        raise ExportError(f"--runtime: {mode.name} {reason}")
+    if mode.max_batch is not None and max(batches) > mode.max_batch:
+        raise ConfigError(
+            f"--batch: got {max(batches)} for the runtime '{mode.name}', expected {mode.max_batch}: it runs no more "
+            "images at once"
+        )
+    return mode.name
+
+
+def _runs(mode: Mode, candidate: Candidate) -> bool:
+    return isinstance(candidate, NamedNetwork) or candidate.path.suffix in mode.endings

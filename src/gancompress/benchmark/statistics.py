@@ -14,7 +14,7 @@ class Timing:
     """One network on one runtime at one batch.
 
     Attributes:
-        runtime: A name in `RUNTIMES`.
+        runtime: A name in `gancompress.export.modes`.
         network: Its name.
         batch: Images of one run.
         latency_ms: Of one run.

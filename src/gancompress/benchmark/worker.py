@@ -6,28 +6,16 @@ import json
 import os
 import sys
 from contextlib import AbstractContextManager, ExitStack
-from typing import IO, Any, Protocol
+from typing import IO, Any
+
+import torch
 
 from gancompress.benchmark.contestants import Task
-from gancompress.benchmark.in_process import InProcess, resident_bytes
 from gancompress.errors import GanCompressError
+from gancompress.export import find_mode
 from gancompress.export.runtimes.packages import in_a_line
-
-
-class Subject(Protocol):
-    """A network that is ready to run."""
-
-    def times(self, num_runs: int, settle_ms: float) -> list[float]:
-        """Milliseconds of runs behind one another, after some that are not counted: as `Contestant.times`."""
-        ...
-
-    def peak_bytes(self, before: int | None) -> int | None:
-        """Memory at its highest, above what the process had before; None where unknown."""
-        ...
-
-    def profile(self, num_runs: int) -> dict[str, float] | None:
-        """Milliseconds of a run by class of operator; None where the runtime does not tell."""
-        ...
+from gancompress.export.runtimes.runtime import Timed
+from gancompress.export.runtimes.timed import resident_bytes
 
 
 def main() -> None:
@@ -44,29 +32,28 @@ def main() -> None:
 
 def _answer_all(questions: IO[bytes], answers: IO[str], stack: ExitStack) -> None:
     before = resident_bytes("VmRSS")
-    subject: Subject | None = None
+    network: Timed | None = None
     for line in questions:
         question = json.loads(line)
         if "task" in question:
             stack.close()
-            subject = stack.enter_context(_opened(Task.received(question["task"], questions)))
+            network = stack.enter_context(_opened(Task.received(question["task"], questions)))
             _say(answers, {"is": "ready"})
             continue
-        assert subject is not None
+        assert network is not None
         if "times" in question:
-            _say(answers, {"is": subject.times(question["times"], question["settle_ms"])})
+            _say(answers, {"is": network.times(question["times"], question["settle_ms"])})
         elif "memory" in question:
-            _say(answers, {"is": subject.peak_bytes(before)})
+            _say(answers, {"is": network.peak_bytes(before)})
         else:
-            _say(answers, {"is": subject.profile(question["profile"])})
+            _say(answers, {"is": network.profile(question["profile"])})
 
 
-def _opened(task: Task) -> AbstractContextManager[Subject]:
-    if task.runtime == "browser":
-        from gancompress.benchmark.in_browser import InBrowser
-
-        return InBrowser(task)
-    return InProcess(task)
+def _opened(task: Task) -> AbstractContextManager[Timed]:
+    runtime, mode = find_mode(task.runtime)
+    if task.threads is not None:
+        torch.set_num_threads(task.threads)
+    return runtime.timed(mode, task.path, task.inputs, task.threads)
 
 
 def _say(answers: IO[str], answer: dict[str, Any]) -> None:

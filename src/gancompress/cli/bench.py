@@ -30,7 +30,7 @@ def bench(
         str,
         typer.Argument(
             help="A directory written by gancompress, a checkpoint, a family's name, package.module:Class, or an "
-            "exported file (.onnx, .xml, .pt2)."
+            "exported file."
         ),
     ],
     compressed: Annotated[
@@ -40,7 +40,9 @@ def bench(
     runtimes: Annotated[
         list[str] | None,
         typer.Option(
-            "--runtime", help="eager, compiled, onnxruntime, openvino, openvino_bf16, browser, cuda, cuda_graph."
+            "--runtime",
+            metavar="NAME",
+            help="A runtime that gancompress runtimes lists, or package.module:RUNTIME; repeatable.",
         ),
     ] = None,
     batches: Annotated[list[int], typer.Option("--batch", min=1, help="Images at once; repeatable.")] = [1],  # noqa: B006
@@ -55,8 +57,9 @@ def bench(
     as_json: JsonOption = False,
 ) -> None:
     """Time networks on real runtimes, in turns: latency, throughput, memory, size, and where the time goes."""
-    from gancompress.benchmark import available_runtimes, draw
+    from gancompress.benchmark import available_runtimes
     from gancompress.benchmark import bench as measured
+    from gancompress.benchmark.plot import draw
     from gancompress.cli.sources import (
         InputChoices,
         is_file_to_run,

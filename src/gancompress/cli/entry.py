@@ -14,6 +14,7 @@ from gancompress.cli.demo import demo
 from gancompress.cli.jobs import compress, evaluate, quickstart, recipes, train
 from gancompress.cli.latency import latency
 from gancompress.cli.networks import export, inspect, prune
+from gancompress.cli.runtimes import runtimes
 from gancompress.errors import GanCompressError, Interrupted
 
 app = typer.Typer(
@@ -23,7 +24,21 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verb in (inspect, prune, export, demo, bench, latency, compress, train, quickstart, evaluate, data, recipes):
+for verb in (
+    inspect,
+    prune,
+    export,
+    demo,
+    bench,
+    latency,
+    compress,
+    train,
+    quickstart,
+    evaluate,
+    data,
+    recipes,
+    runtimes,
+):
     app.command()(verb)
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

@@ -43,7 +43,8 @@ def compress(
     from gancompress.interruption import until_asked_to_stop
     from gancompress.job import load_job
     from gancompress.pipeline import Pipeline
-    from gancompress.report import headline_lines, write_report
+    from gancompress.report import headline_lines
+    from gancompress.report.write import write_report
     from gancompress.summary import summarise
 
     job = load_job(recipe, options, train_teacher=train_teacher)
@@ -108,7 +109,7 @@ def evaluate(
     from gancompress.job import load_job
     from gancompress.models.generator import Generator
     from gancompress.pipeline import Pipeline
-    from gancompress.report import write_report
+    from gancompress.report.write import write_report
     from gancompress.summary import RUNTIME, add_to_report, latencies
 
     if not (run / "job.yaml").is_file():

@@ -22,7 +22,9 @@ def latency(
         list[str], typer.Option("--vary", metavar="OPTION=A,B", help="An option with its values; repeatable.")
     ] = [],  # noqa: B006
     options: SetOption = [],  # noqa: B006
-    runtime: Annotated[str, typer.Option(help="eager, onnxruntime, openvino, openvino_bf16.")] = "onnxruntime",
+    runtime: Annotated[
+        str, typer.Option(help="A runtime that gancompress runtimes lists, or package.module:RUNTIME.")
+    ] = "onnxruntime",
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of the runtime.")] = None,
     budget: Annotated[float | None, typer.Option("--ms", min=0, help="The most milliseconds of one image.")] = None,
     size: SizeOption = "256x256",
@@ -30,20 +32,18 @@ def latency(
 ) -> None:
     """Measure every combination of a family's options on a runtime: which student fits into so many milliseconds."""
     from gancompress.cli.parsing import parse_options
-    from gancompress.errors import ConfigError, nearest
-    from gancompress.latency import RUNTIMES, Target, rank
+    from gancompress.latency import Target, rank
     from gancompress.models.families import build
     from gancompress.models.generator import Generator
 
-    if runtime not in RUNTIMES:
-        raise ConfigError(f"--runtime: got '{runtime}', expected a known one; {nearest(runtime, RUNTIMES)}")
+    target = Target(runtime, threads)
+    target.mode()  # refuses an unknown runtime before anything is built
     networks = []
     for name, config in _combinations(vary):
         config = {**parse_options(options), **config}
         networks.append((name, Generator.from_module(build(family, config), family, config)))
     height, width = _size(size)
     (example,) = networks[0][1].architecture.example_inputs((height, width))
-    target = Target(runtime, threads)  # type: ignore[arg-type]
     ranked = rank(networks, example, target, budget, say=notices.print)
     if as_json:
         print(json.dumps({"device": target.device(), "networks": [asdict(each) for each in ranked]}, indent=2))

@@ -159,8 +159,12 @@ def prune(
 def export(
     directory: Annotated[Path, typer.Argument(help="A directory written by gancompress, or a checkpoint.")],
     format: Annotated[
-        Literal["onnx", "onnx_fixed", "openvino", "torch", "coreml", "litert", "web"],
-        typer.Option("--format", help="Format of the file; web writes a folder with a page."),
+        str,
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help="A format that gancompress runtimes lists, or package.module:RUNTIME; web is a folder with a page.",
+        ),
     ] = "onnx",
     out: Annotated[
         Path | None,
@@ -219,16 +223,19 @@ def export(
     from gancompress.cli.sources import InputChoices, job_of, open_network
     from gancompress.cli.tables import export_lines, tried_table
     from gancompress.errors import CheckpointError, ConfigError, ExportError
-    from gancompress.export import DEFAULT_MIN_PSNR_DB, FORMATS, OnnxReport, Precision, export_generator, file_name
+    from gancompress.export import DEFAULT_MIN_PSNR_DB, Precision, export_generator, file_name, find_format
     from gancompress.metrics import perceptual_distance
 
     if not directory.exists():
         raise CheckpointError(f"{directory}: no such file or directory; expected one that prune or training wrote")
-    if format == "web":
+    _, kind = find_format(format, "--format")
+    if kind.page:
         if rewrites or inputs:
             given = "--rewrite" if rewrites else "--input"
-            raise ExportError(f"export: got {given} for the format 'web', expected neither --rewrite nor --input there")
-        folder = out or (directory if directory.is_dir() else directory.parent) / "web"
+            raise ExportError(
+                f"export: got {given} for the format '{kind.name}', expected neither --rewrite nor --input there"
+            )
+        folder = out or (directory if directory.is_dir() else directory.parent) / kind.file_name
         choices = PageChoices(samples, start, labels, size, runtime, family, image_range)
         _show_page(write_page_of(str(directory), None, folder, choices), folder, as_json)
         return
@@ -270,9 +277,9 @@ def export(
     _show_cases(report)
     for line in export_lines(report):
         console.print(line, highlight=False, soft_wrap=True)
-    sizes = "any batch and size" if FORMATS[format].free else "this batch and size"
-    opset = f"opset {report.opset}, " if isinstance(report, OnnxReport) else ""
-    console.print(f"written to {path}: {report.file_bytes:,} bytes, {opset}{sizes}", soft_wrap=True)
+    sizes = "any batch and size" if kind.free_sizes else "this batch and size"
+    note = f"{report.note}, " if report.note else ""
+    console.print(f"written to {path}: {report.file_bytes:,} bytes, {note}{sizes}", soft_wrap=True)
 
 
 def _show_page(reports: Sequence[ExportReport], folder: Path, as_json: bool) -> None:

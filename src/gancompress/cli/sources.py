@@ -14,12 +14,13 @@ from gancompress.export.axes import image_size
 from gancompress.export.contract import from_text
 from gancompress.export.input_contract import InputContract
 from gancompress.export.named import NamedFile, NamedNetwork
-from gancompress.export.runtimes.files import ENDINGS, open_file
+from gancompress.export.runtimes.registry import open_file, runtime_of
 from gancompress.job import Job, load_job
+from gancompress.models.file_form import FileForm, label_map_form
 from gancompress.models.image_format import NOT_DECLARED
 from gancompress.models.label_input import LabelInput
 from gancompress.quantization import Quantization
-from gancompress.tasks import FileForm, find_task, label_map_form
+from gancompress.tasks import find_task
 
 _SIZE = "256x256"
 
@@ -58,7 +59,7 @@ def job_of(sources: Iterable[str]) -> Job | None:
 
 def is_file_to_run(source: str) -> bool:
     """Whether it is an exported file."""
-    return Path(source).suffix in ENDINGS and Path(source).is_file()
+    return runtime_of(Path(source)) is not None and Path(source).is_file()
 
 
 def open_network(name: str, source: str, job: Job | None, choices: InputChoices) -> NamedNetwork:

@@ -113,7 +113,7 @@ def export_lines(report: ExportReport) -> Iterator[str]:
 
 def tried_table(tried: Sequence[TriedFile]) -> Table:
     """What was timed to find the fastest file."""
-    from gancompress.report import TRIED_HEAD, tried_rows  # brings matplotlib: other tables need not wait for it
+    from gancompress.report import TRIED_HEAD, tried_rows
 
     table = Table(*TRIED_HEAD, box=None)
     for row in tried_rows(tried):

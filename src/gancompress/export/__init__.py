@@ -1,36 +1,55 @@
 """Export: files that run without this package, each compared with eager PyTorch before it gets its name."""
 
-from gancompress.export.formats import FORMATS, FormatName, file_name, missing_package
 from gancompress.export.generator import default_rewrites, export_generator, quality_of
 from gancompress.export.load import Loaded, load
-from gancompress.export.onnx import OnnxReport, export_onnx
-from gancompress.export.openvino import export_openvino
+from gancompress.export.module import export_layers, export_module
 from gancompress.export.parity import ExportReport, ParityCase, PerceptualDistance, PrecisionName, Quality
-from gancompress.export.precision import DEFAULT_MIN_PSNR_DB, MIN_IMAGES, Precision
-from gancompress.export.program import export_program
+from gancompress.export.precision import DEFAULT_MIN_PSNR_DB, MIN_IMAGES, IntegerForm, Precision
+from gancompress.export.runtimes.registry import (
+    file_name,
+    find_format,
+    find_mode,
+    formats,
+    missing_package,
+    modes,
+    register_runtime,
+    runtimes,
+)
+from gancompress.export.runtimes.runner import Input, Runner
+from gancompress.export.runtimes.runtime import Conversion, Format, Mode, Runtime, Usage
 from gancompress.export.usage import usage
 
 __all__ = [
     "DEFAULT_MIN_PSNR_DB",
-    "FORMATS",
     "MIN_IMAGES",
+    "Conversion",
     "ExportReport",
-    "FormatName",
+    "Format",
+    "Input",
+    "IntegerForm",
     "Loaded",
-    "OnnxReport",
+    "Mode",
     "ParityCase",
     "PerceptualDistance",
     "Precision",
     "PrecisionName",
     "Quality",
+    "Runner",
+    "Runtime",
+    "Usage",
     "default_rewrites",
     "export_generator",
-    "export_onnx",
-    "export_openvino",
-    "export_program",
+    "export_layers",
+    "export_module",
     "file_name",
+    "find_format",
+    "find_mode",
+    "formats",
     "load",
     "missing_package",
+    "modes",
     "quality_of",
+    "register_runtime",
+    "runtimes",
     "usage",
 ]

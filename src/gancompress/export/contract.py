@@ -8,8 +8,8 @@ from dataclasses import asdict
 from typing import Any
 
 from gancompress.export.rewrites import Change
+from gancompress.models.file_form import FileForm
 from gancompress.models.generator import Generator
-from gancompress.tasks import FileForm
 
 _TEXTS = {"family", "plan", "precision"}
 _OF_CHANNELS = ("channels", "range", "encoding")

@@ -71,3 +71,16 @@ def draft_folder_of(path: Path, what: str) -> Iterator[Path]:
         raise ExportError(
             f"{what}: cannot write {path}: {error.strerror}; make room there, and run it again"
         ) from error
+
+
+def disk_bytes(path: Path, beside: str | None = None) -> int:
+    """Return the bytes of a file and of a second one beside it, or of all files in a folder.
+
+    Args:
+        path: The file or folder.
+        beside: Ending of the second file, such as ``.bin``.
+    """
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    second = path.with_suffix(beside) if beside else None
+    return path.stat().st_size + (second.stat().st_size if second is not None and second.exists() else 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,19 +12,22 @@ from typing import Any
 import torch
 from torch import nn
 
-from gancompress.errors import ExportError, nearest
+from gancompress.errors import ExportError
 from gancompress.export.axes import Axes, Inputs
 from gancompress.export.contract import metadata_of
-from gancompress.export.formats import FORMATS, Format
 from gancompress.export.half import HALF_TOLERANCE, Halved
-from gancompress.export.parity import ExportReport, PerceptualDistance, PrecisionName, Quality
+from gancompress.export.parity import DEFAULT_TOLERANCE, ExportReport, PerceptualDistance, PrecisionName, Quality
 from gancompress.export.precision import Precision, fits_integers, in_integers
 from gancompress.export.quantized import export_quantized
 from gancompress.export.rewrites import rewritten
-from gancompress.export.runtimes.files import open_file
+from gancompress.export.runtimes.registry import find_format, formats, open_file
+from gancompress.export.runtimes.runtime import Format, Runtime
+from gancompress.models.file_form import FileForm
 from gancompress.models.generator import Generator
 from gancompress.quantization import distance_between, quantized_layers, remove_quantization
-from gancompress.tasks import FileForm
+
+_TOLERANCES: dict[PrecisionName, float] = {"fp16": HALF_TOLERANCE, "bf16": math.inf}
+"""Largest absolute difference from eager in precisions that are not as exact as float32."""
 
 
 def export_generator(
@@ -43,65 +46,66 @@ def export_generator(
         form: How the file takes its inputs, with examples of any batch and a size that the generator accepts; real ones
             where its network is quantized, whose file then holds integer weights.
         path: The file to write.
-        format: A name in `FORMATS`.
+        format: A name in `gancompress.export.formats`, or the import path of a `Runtime`.
         rewrites: Names in `gancompress.export.rewrites.REWRITES`; those measured to help by default.
         precision: What it computes in; float32 by default, integers where the network is quantized. With images, a
             network whose training rounded it takes the form in which its runtime computes in integers.
         perceptual: Tells, beside PSNR, how far the file's images are, where ``precision`` brings any to make them from.
 
     Raises:
-        ExportError: There is no such format, its package is missing, it cannot compute in this precision, it holds no
-            integers but the network is quantized, or as `export_onnx` or `export_quantized`.
-        ConfigError: There is no such rewrite.
+        ExportError: A package of the format is missing, it cannot compute in this precision, it holds no integers but
+            the network is quantized, or as `export_module` or `export_quantized`.
+        ConfigError: There is no such format or rewrite.
         DataError: There are too few images.
         BudgetError: No choice of layers is as close to the float network as wanted.
     """
-    if format not in FORMATS:
-        raise ExportError(f"export: got the format '{format}', expected a known one; {nearest(format, FORMATS)}")
-    kind, precision = FORMATS[format], precision or Precision()
-    if precision.name not in kind.precisions:
-        able = " or ".join(name for name, other in FORMATS.items() if precision.name in other.precisions)
+    runtime, kind = find_format(format, "export")
+    precision = precision or Precision()
+    if kind.page:
         raise ExportError(
-            f"export: got precision '{precision.name}' for the format '{format}', expected "
+            f"export: got the format '{kind.name}', which is a page, expected the format {_listed(formats())}"
+        )
+    if precision.name not in kind.precisions:
+        able = " or ".join(name for name, other in formats().items() if precision.name in other.precisions)
+        raise ExportError(
+            f"export: got precision '{precision.name}' for the format '{kind.name}', expected "
             f"{' or '.join(kind.precisions)}; {precision.name} takes the format {able}"
         )
     how: Any = {"dynamic": form.axes or _free_axes(generator, form), "input_names": form.names}
     trained = bool(quantized_layers(form.module))
     if precision.name == "int8" and (not trained or fits_integers(form.module)):
-        report = _export_integers(generator, form, path, kind, rewrites, precision, how)
+        report = _export_integers(generator, form, path, format, kind, rewrites, precision, how)
     elif trained:
-        report = _export_as_trained(generator, form, path, format, rewrites, how)
+        report = _export_as_trained(generator, form, path, format, kind, rewrites, how)
     else:
-        report = _export_floats(generator, form, path, format, rewrites, precision, how)
+        report = _export_floats(generator, form, path, runtime, kind, rewrites, precision, how)
     held_out = precision.held_out()
     if not held_out or report.not_compared:
         return report
-    computed_in = "bf16" if precision.name == "bf16" else "fp32"
-    return replace(report, quality=quality_of(report.path, form.module, held_out, computed_in, perceptual))
+    return replace(report, quality=quality_of(report.path, form.module, held_out, perceptual=perceptual))
 
 
 def _export_floats(
     generator: Generator,
     form: FileForm,
     path: Path,
-    format: str,
+    runtime: Runtime,
+    kind: Format,
     rewrites: Sequence[str] | None,
     precision: Precision,
     how: Any,
 ) -> ExportReport:
-    kind = FORMATS[format]
-    names = list(default_rewrites(generator, format) if rewrites is None else rewrites)
+    names = list(suitable(generator, kind.rewrites) if rewrites is None else rewrites)
     if precision.name == "fp16":
         names.append("float32_norms")
     changed, changes = rewritten(form.module, names)
-    if precision.name == "fp16" and kind.halves:
-        how |= {"tolerance": HALF_TOLERANCE, "precision": "fp16"}
+    if precision.name in kind.native:
+        how |= {"precision": precision.name}
     elif precision.name == "fp16":
-        changed, how = Halved(changed), {**how, "tolerance": HALF_TOLERANCE}
-    elif precision.name == "bf16":
-        how |= {"tolerance": math.inf, "precision": "bf16"}
+        changed = Halved(changed)
+    how |= {"tolerance": _TOLERANCES.get(precision.name, DEFAULT_TOLERANCE)}
     metadata = {**metadata_of(generator, form, changes), "precision": precision.name}
-    report = kind.write(changed, form.inputs, path, metadata=metadata, reference=form.module, **how)
+    report = runtime.write(changed, form.inputs, path, kind, metadata=metadata, reference=form.module, **how)
     return replace(report, rewrites=changes, precision=precision.name)
 
 
@@ -109,17 +113,18 @@ def _export_integers(
     generator: Generator,
     form: FileForm,
     path: Path,
+    format: str,
     kind: Format,
     rewrites: Sequence[str] | None,
     precision: Precision,
     how: Any,
 ) -> ExportReport:
-    assert kind.integers is not None
+    assert kind.integers is not None  # `register_runtime` sees to it
     names = suitable(generator, kind.integers.rewrites) if rewrites is None else rewrites
     made = in_integers(form.module, kind.integers, precision, names)
     metadata = {**metadata_of(generator, form, made.changes), "precision": "int8"}
-    how = {**how, "write": kind.write, "metadata": metadata, "integers": kind.integers.moves}
-    report = export_quantized(made.network, form.inputs, path, **how).file
+    how = {**how, "metadata": metadata, "integers": kind.integers.moves}
+    report = export_quantized(made.network, form.inputs, path, format, **how).file
     return replace(
         report,
         rewrites=made.changes,
@@ -132,7 +137,7 @@ def quality_of(
     path: Path,
     network: nn.Module,
     images: Sequence[Inputs],
-    precision: PrecisionName = "fp32",
+    precision: PrecisionName | None = None,
     perceptual: PerceptualDistance | None = None,
 ) -> Quality:
     """How far a file is from a network, by its runtime.
@@ -141,7 +146,7 @@ def quality_of(
         path: The file.
         network: The network, whose layers are taken as float ones.
         images: Inputs of both.
-        precision: ``bf16`` where OpenVINO shall compute in that.
+        precision: Precision of float layers; by default what the file was exported for.
         perceptual: A perceptual distance, to be told beside PSNR.
     """
     run = open_file(path, precision=precision).run
@@ -156,16 +161,27 @@ def quality_of(
 
 
 def _export_as_trained(
-    generator: Generator, form: FileForm, path: Path, format: str, rewrites: Sequence[str] | None, how: Any
+    generator: Generator,
+    form: FileForm,
+    path: Path,
+    format: str,
+    kind: Format,
+    rewrites: Sequence[str] | None,
+    how: Any,
 ) -> ExportReport:
-    if format != "onnx" or rewrites:
-        got = f"the format '{format}'" if format != "onnx" else f"the rewrite '{(rewrites or ['none'])[0]}'"
+    if not kind.stores_trained_integers or rewrites:
+        got = (
+            f"the rewrite '{(rewrites or ['none'])[0]}'"
+            if kind.stores_trained_integers
+            else f"the format '{kind.name}'"
+        )
+        able = _listed(name for name, each in formats().items() if each.stores_trained_integers)
         raise ExportError(
-            f"export: got {got} for a quantized network, expected the format 'onnx' without rewrites, which holds its "
+            f"export: got {got} for a quantized network, expected the format {able} without rewrites, which holds its "
             "integers; with calibration images, precision 'int8' takes every format that has it"
         )
     metadata = {**metadata_of(generator, form), "precision": "int8"}
-    report = export_quantized(form.module, form.inputs, path, metadata=metadata, **how).file
+    report = export_quantized(form.module, form.inputs, path, format, metadata=metadata, **how).file
     return replace(report, precision="int8")
 
 
@@ -176,10 +192,14 @@ def _free_axes(generator: Generator, form: FileForm) -> list[Axes] | None:
 
 def default_rewrites(generator: Generator, format: str) -> tuple[str, ...]:
     """Those that help in a format and that the generator can take, whatever the size of its images."""
-    return suitable(generator, FORMATS[format].rewrites)
+    return suitable(generator, find_format(format)[1].rewrites)
 
 
 def suitable(generator: Generator, rewrites: Sequence[str]) -> tuple[str, ...]:
     """Those of some rewrites that a generator can take, whatever the size of its images."""
     even = generator.architecture.size_multiple % 2 == 0
     return tuple(name for name in rewrites if even or name != "strided_last_convolution")
+
+
+def _listed(names: Iterable[str]) -> str:
+    return " or ".join(f"'{name}'" for name in names)

@@ -11,7 +11,7 @@ from gancompress.errors import ConfigError, InputSizeError
 from gancompress.export.axes import AXES_BY_RANK, Inputs
 from gancompress.export.runtimes.runner import Input
 from gancompress.models.example_values import example_values
-from gancompress.tasks import MAP_AXES
+from gancompress.models.file_form import MAP_AXES
 
 _ROLES = {"NCHW": "images", "NHW": "label maps", "NC": "noise"}
 

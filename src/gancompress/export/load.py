@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,9 +14,10 @@ from torch import Tensor
 from gancompress.errors import CheckpointError, ConfigError
 from gancompress.export.contract import contract_of, from_text
 from gancompress.export.input_contract import InputContract
-from gancompress.export.runtimes import torch_runtime
-from gancompress.export.runtimes.files import ENDINGS, open_file
+from gancompress.export.parity import PrecisionName
+from gancompress.export.runtimes.registry import check_precision, open_file, runtime_of
 from gancompress.export.runtimes.runner import Runner
+from gancompress.export.runtimes.torch_runtime import eager
 from gancompress.models.importers import load_generator
 from gancompress.models.label_input import one_hot
 from gancompress.quantization import Quantization
@@ -147,32 +148,32 @@ def _described(contract: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in known.items()) or "what its file does not tell"
 
 
-def load(path: Path | str, *, threads: int | None = None, precision: Literal["fp32", "bf16"] | None = None) -> Loaded:
-    """A network that is ready to run: ``gancompress.load("model.onnx")(image)``.
+def load(path: Path | str, *, threads: int | None = None, precision: PrecisionName | None = None) -> Loaded:
+    """Load a network that is ready to run: ``gancompress.load("model.onnx")(image)``.
 
     Args:
-        path: A run directory, a directory or checkpoint of weights (PyTorch eager), ``.onnx`` (onnxruntime), ``.xml``
-            (OpenVINO), ``.mlpackage`` (Core ML), ``.tflite`` (LiteRT), or ``.pt2`` (a torch.export program). Only
+        path: A run directory, a directory or checkpoint of weights (PyTorch eager), or an exported file, whose ending
+            tells its runtime: ``.onnx``, ``.xml`` (OpenVINO), ``.mlpackage`` (Core ML), ``.tflite`` (LiteRT), ``.pt2``
+            (a torch.export program), or one of a runtime of your own (`gancompress.export.register_runtime`). Only
             weights of checkpoints are read, nothing in them is run; the other files are programs, which their runtimes
             run. A Core ML package tells its contract anywhere, and runs on macOS.
-        threads: Threads of onnxruntime, OpenVINO or LiteRT; PyTorch has `torch.set_num_threads`.
-        precision: What OpenVINO computes float layers in; by default what the file was exported for.
+        threads: Number of threads of the file's runtime; PyTorch has `torch.set_num_threads`.
+        precision: Precision of float layers, such as ``bf16`` on OpenVINO; by default what the file was exported for.
 
     Raises:
         CheckpointError: There is no such file, or it fits no network.
-        ConfigError: An option that this kind of file has not.
+        ConfigError: The runtime of this file does not compute in this precision.
         ExportError: The runtime is missing, or refuses the file.
     """
     path = Path(path)
     if not path.exists():
         raise CheckpointError(f"{path}: no such file or directory, expected a network to load")
-    if path.suffix in ENDINGS:
+    if runtime_of(path) is not None:
         runner = open_file(path, threads, precision)
         return Loaded(path, runner, from_text(runner.metadata))
-    if precision == "bf16":
-        raise ConfigError(f"{path}: got precision 'bf16', which is for OpenVINO's .xml files; leave it out")
+    check_precision(path, None, precision)
     generator, quantization = load_generator(path), Quantization.load(path)
     network = generator.build()
     if quantization is not None:
         quantization.attach(network)
-    return Loaded(path, torch_runtime.eager(network), contract_of(generator))
+    return Loaded(path, eager(network), contract_of(generator))

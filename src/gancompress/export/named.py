@@ -7,8 +7,8 @@ from pathlib import Path
 
 from gancompress.export.axes import Inputs
 from gancompress.export.input_contract import InputContract
+from gancompress.models.file_form import FileForm
 from gancompress.models.generator import Generator
-from gancompress.tasks import FileForm
 
 
 @dataclass(frozen=True)

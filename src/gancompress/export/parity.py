@@ -64,6 +64,7 @@ class ExportReport:
 
     Attributes:
         path: The file.
+        format: Name of its format.
         file_bytes: Its size, with that of a file of weights beside it.
         cases: The example first, then one case for each other size. A file of integers is compared with the network
             that rounds as it does. None where nothing was compared.
@@ -72,9 +73,11 @@ class ExportReport:
         quality: How far it is from the float network on images like those that it will see, where any were given.
         float_layers: Layers that stayed float in a file of integers.
         not_compared: Why the file was not compared; None where it was.
+        note: A fact about the file that its runtime states, such as "opset 18".
     """
 
     path: Path
+    format: str
     file_bytes: int
     cases: tuple[ParityCase, ...]
     rewrites: tuple[Change, ...] = field(default=())
@@ -82,6 +85,7 @@ class ExportReport:
     quality: Quality | None = None
     float_layers: tuple[str, ...] = ()
     not_compared: str | None = None
+    note: str | None = None
 
     @property
     def max_difference(self) -> float | None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import copy
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ from torch.onnx.ops import symbolic
 
 from gancompress.errors import ExportError
 from gancompress.export.axes import Inputs
-from gancompress.export.onnx import export_onnx
+from gancompress.export.module import export_module
 from gancompress.export.parity import ExportReport
 from gancompress.quantization import (
     Distance,
@@ -69,8 +68,8 @@ def export_quantized(
     network: nn.Module,
     example_inputs: Inputs,
     path: str | os.PathLike[str],
+    format: str = "onnx",
     *,
-    write: Callable[..., ExportReport] = export_onnx,
     tolerance_steps: float = math.inf,
     **how: Any,
 ) -> QuantizedReport:
@@ -86,25 +85,25 @@ def export_quantized(
 
     Args:
         network: A quantized network whose ranges are known and that returns an image; left as it was found.
-        example_inputs: As for `export_onnx`, with values as the ranges expect them.
+        example_inputs: As for `export_module`, with values as the ranges expect them.
         path: The file to write. It is replaced at once, when every comparison has passed.
-        write: Writes and compares it: `export_onnx`, or `export_openvino`.
+        format: A format that computes QuantizeLinear and DequantizeLinear.
         tolerance_steps: The largest difference allowed for any value in any case, in steps of an 8-bit image in
             [-1, 1]; by default only the mean is limited.
-        how: Further arguments of ``write``, such as ``dynamic``, ``input_names`` and ``metadata``.
+        how: Further arguments of `export_module`, such as ``dynamic``, ``input_names`` and ``metadata``.
 
     Raises:
         ExportError: The network is not quantized, the file is further from it than rounding explains, or as
-            ``write``.
+            `export_module`.
         ConfigError: A range is not known yet.
     """
     layers = quantized_layers(network)
     if not layers:
-        raise ExportError(f"quantized export: got a float {type(network).__name__}; quantize it, or use export_onnx")
+        raise ExportError(f"quantized export: got a float {type(network).__name__}; quantize it, or use export_module")
     stored, tolerance = with_stored_integers(network), tolerance_steps * IMAGE_STEP
     from_float = distance_to_float(network, [example_inputs])
     allowed = math.sqrt(2) * from_float.l1 + _SLACK_STEPS * IMAGE_STEP
-    file = write(stored, example_inputs, Path(path), tolerance=tolerance, mean_tolerance=allowed, **how)
+    file = export_module(stored, example_inputs, path, format, tolerance=tolerance, mean_tolerance=allowed, **how)
     stored_bits = {layer: _stored_bits(each.weight_quantizer.bits) for layer, each in layers.items()}
     float_bits = dict.fromkeys(quantizable_layers(network), 32)
     return QuantizedReport(file, from_float, {**stored_bits, **float_bits})

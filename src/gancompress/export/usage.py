@@ -6,53 +6,26 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gancompress.export.contract import from_text
-from gancompress.export.runtimes.files import open_file
+from gancompress.export.runtimes.registry import open_file, runtime_of
 from gancompress.export.runtimes.runner import Input
 
 _MEANING = {"NCHW": "images, RGB in [-1, 1]", "NHW": "numbers of classes", "NC": "standard normal noise"}
 
-_RUN = {
-    ".onnx": (
-        "import numpy\nimport onnxruntime\n\n",
-        'session = onnxruntime.InferenceSession("{file}")\n',
-        "(result,) = session.run(None, {{{named}}})\n",
-    ),
-    ".xml": (
-        "import numpy\nimport openvino\n\n",
-        'network = openvino.compile_model("{file}", "CPU"{options})\n',
-        "result = network([{given}])[0]\n",
-    ),
-    ".pt2": (
-        "import numpy\nimport torch\n\n",
-        'network = torch.export.load("{file}").module()\n',
-        "result = network({tensors}).detach()\n",
-    ),
-    ".mlpackage": (
-        "import coremltools\nimport numpy\n\n",
-        'network = coremltools.models.MLModel("{file}")\n',
-        "(result,) = network.predict({{{named}}}).values()  # on macOS\n",
-    ),
-    ".tflite": (
-        "import numpy\nfrom ai_edge_litert.interpreter import Interpreter\n\n",
-        'network = Interpreter("{file}").get_signature_runner()\n',
-        "(result,) = network(**{{{named}}}).values()\n",
-    ),
-}
-
 
 def usage(path: Path, shapes: Sequence[tuple[int | None, ...]] | None = None) -> str:
-    """Python that runs a file in the folder where it lies, by its runtime alone.
+    """Return Python that runs a file in the folder where it lies, by its runtime alone.
 
     Args:
         path: The file.
         shapes: Of an example of each input; those in the file, where it fixes them, by default.
 
     Raises:
+        ConfigError: No runtime has this ending.
         ExportError: The runtime is missing, or refuses the file.
     """
-    runner = open_file(path)
+    runner, runtime = open_file(path), runtime_of(path)
+    assert runtime is not None  # it has opened the file
     contract = from_text(runner.metadata)
-    imports, opened, run = _RUN[path.suffix]
     variables = _variables(runner.inputs)
     shapes = [each.shape for each in runner.inputs] if shapes is None else shapes
     arrays = "".join(
@@ -60,15 +33,9 @@ def usage(path: Path, shapes: Sequence[tuple[int | None, ...]] | None = None) ->
         f"  # {_comment(known, place, contract.get('layout', ''))}\n"
         for place, (variable, known, shape) in enumerate(zip(variables, runner.inputs, shapes, strict=True))
     )
-    bf16 = ', {"INFERENCE_PRECISION_HINT": "bf16"}' if contract.get("precision") == "bf16" else ""
-    words = {
-        "file": path.name,
-        "options": bf16,
-        "given": ", ".join(variables),
-        "named": ", ".join(f'"{known.name}": {name}' for name, known in zip(variables, runner.inputs, strict=True)),
-        "tensors": ", ".join(f"torch.from_numpy({name})" for name in variables),
-    }
-    return imports + opened.format(**words) + arrays + run.format(**words)
+    names = [each.name for each in runner.inputs]
+    python = runtime.usage(path.name, dict(zip(names, variables, strict=True)), contract.get("precision", ""))
+    return python.imports + python.opened + arrays + python.run
 
 
 def _variables(inputs: Sequence[Input]) -> list[str]:

@@ -1,6 +1,6 @@
 """How long plans of a network take on a runtime: measured layers, a model of their sum, and whole networks."""
 
-from gancompress.latency.device import RUNTIMES, LatencyRuntime, Target
+from gancompress.latency.device import Target, latency_modes
 from gancompress.latency.learn import learn_latency
 from gancompress.latency.measuring import measure_network
 from gancompress.latency.model import LatencyModel, ModelError
@@ -9,14 +9,13 @@ from gancompress.latency.table import LatencyTable
 from gancompress.latency.variants import Variants, variants_of_graph, variants_of_space
 
 __all__ = [
-    "RUNTIMES",
     "LatencyModel",
-    "LatencyRuntime",
     "LatencyTable",
     "ModelError",
     "Ranked",
     "Target",
     "Variants",
+    "latency_modes",
     "learn_latency",
     "measure_network",
     "rank",

@@ -5,22 +5,16 @@ from __future__ import annotations
 import os
 import platform
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Literal, get_args
 
-from gancompress.export import default_rewrites
-from gancompress.export.runtimes.packages import optional
+from gancompress.errors import ConfigError
+from gancompress.export import Mode, Runtime, default_rewrites, find_mode, modes
 from gancompress.models.generator import Generator
 
-LatencyRuntime = Literal["eager", "onnxruntime", "openvino", "openvino_bf16"]
-RUNTIMES: tuple[str, ...] = get_args(LatencyRuntime)
-_PACKAGES = {
-    "eager": ("torch", ""),
-    "onnxruntime": ("onnxruntime", "onnx"),
-    "openvino": ("openvino", "openvino"),
-    "openvino_bf16": ("openvino", "openvino"),
-}
+
+def latency_modes() -> list[str]:
+    """Return the names of the modes that latency budgets may name."""
+    return [name for name, mode in modes().items() if mode.layer_format is not None]
 
 
 @dataclass(frozen=True)
@@ -28,32 +22,46 @@ class Target:
     """Where a network is to be fast.
 
     Attributes:
-        runtime: Runs the network itself (eager), or its ONNX file of fixed size.
+        runtime: One of `latency_modes`, or the import path of a `gancompress.export.Runtime`. It runs the network
+            itself (eager), or its file of fixed size.
         threads: Of the runtime; its own choice where it is None.
     """
 
-    runtime: LatencyRuntime
+    runtime: str
     threads: int | None = None
 
-    def device(self) -> dict[str, str]:
-        """All that latencies depend on beside the network.
+    def mode(self) -> tuple[Runtime, Mode, str]:
+        """Return the runtime, its mode, and the format of layers and networks of fixed size.
 
         Raises:
+            ConfigError: There is no such runtime, or latency is not measured on it.
+        """
+        runtime, mode = find_mode(self.runtime, "latency")
+        if mode.layer_format is None:
+            raise ConfigError(f"latency: got the runtime '{mode.name}', expected one of {', '.join(latency_modes())}")
+        return runtime, mode, mode.layer_format
+
+    def device(self) -> dict[str, str]:
+        """Return everything beside the network that latencies depend on.
+
+        Raises:
+            ConfigError: As `mode`.
             ExportError: The runtime's package is missing.
         """
-        package, extra = _PACKAGES[self.runtime]
-        optional(package, extra, f"latency on {self.runtime}")
+        runtime, mode, _ = self.mode()
+        runtime.require(f"latency on {mode.name}")
         return {
             "processor": _processor(),
             "cores": str(os.cpu_count()),
-            "runtime": self.runtime,
-            "version": version(package),
+            "runtime": mode.name,
+            "version": runtime.version(),
             "threads": "its own choice" if self.threads is None else str(self.threads),
         }
 
     def rewrites(self, generator: Generator) -> tuple[str, ...]:
-        """What is rewritten for the runtime."""
-        return () if self.runtime == "eager" else default_rewrites(generator, "onnx_fixed")
+        """Return the rewrites that are done for the runtime; none where it runs networks themselves."""
+        _, mode, layer_format = self.mode()
+        return () if mode.format is None else default_rewrites(generator, layer_format)
 
     def __str__(self) -> str:
         return self.runtime if self.threads is None else f"{self.runtime}, {self.threads} threads"

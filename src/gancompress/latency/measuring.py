@@ -11,12 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.benchmark import Contestant, Task
-from gancompress.export import FORMATS, export_generator
-from gancompress.export.many import export_many
+from gancompress.export import export_generator, export_layers, find_format
 from gancompress.latency.device import Target
 from gancompress.models.example_values import example_values
+from gancompress.models.file_form import FileForm
 from gancompress.models.generator import Generator
-from gancompress.tasks import FileForm
 
 _ROUNDS = 3
 _TURN_MS = 40.0
@@ -47,7 +46,7 @@ def times_of(
     with TemporaryDirectory() as folder:
         say(f"{target}: writing {len(modules)} layers and networks")
         inputs = [torch.zeros(shape) for shape in shapes]
-        paths = export_many(modules, inputs, Path(folder), "torch" if target.runtime == "eager" else "onnx_fixed")
+        paths = export_layers(modules, inputs, Path(folder), target.mode()[2])
         say(f"{target}: timing them")
         return time_files(paths, shapes, target, rounds)
 
@@ -67,8 +66,10 @@ def time_files(
         rounds: Turns of each file.
     """
 
+    _, mode, _ = target.mode()
+
     def task(number: int) -> Task:
-        return Task(target.runtime, paths[number], (example_values(shapes[number]),), target.threads)
+        return Task(mode.name, paths[number], (example_values(shapes[number]),), target.threads)
 
     runs: list[list[float]] = [[] for _ in paths]
     with Contestant() as contestant:
@@ -94,9 +95,10 @@ def measure_network(generator: Generator, example: Tensor, target: Target) -> fl
     """
     with TemporaryDirectory() as folder:
         path = Path(folder, "network")
-        if target.runtime == "eager":
+        _, mode, layer_format = target.mode()
+        if mode.format is None:
             generator.save(path)
         else:
-            path = path / FORMATS["onnx_fixed"].file_name
-            export_generator(generator, FileForm(generator.build(), (example,)), path, "onnx_fixed")
+            path = path / find_format(layer_format)[1].file_name
+            export_generator(generator, FileForm(generator.build(), (example,)), path, layer_format)
         return time_files([path], [tuple(example.shape)], target, rounds=2 * _ROUNDS)[0]

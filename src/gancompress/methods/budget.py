@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from gancompress.channels import ChannelGraph, ChannelPlan
 from gancompress.cost import Convention, CostModel
 from gancompress.errors import ConfigError
-from gancompress.latency import RUNTIMES, LatencyRuntime, Target
+from gancompress.latency import Target, latency_modes
 from gancompress.options import Options
 from gancompress.quantization import FLOAT, QuantizationOptions, QuantizedSize
 
@@ -58,6 +58,15 @@ class CostLimit:
         return self.of if self.of in ("parameters", "bytes") else f"{self.of} MACs"
 
 
+def _latency_runtime(name: str) -> str:
+    """Refuse a runtime that latency is not measured on."""
+    try:
+        Target(name).mode()
+    except ConfigError as error:
+        raise ValueError(str(error).removeprefix("latency: ")) from error
+    return name
+
+
 class Budget(Options):
     """What the compressed network may cost; exactly one limit.
 
@@ -69,7 +78,8 @@ class Budget(Options):
         bytes: The most bytes of weights: each at its bits where the step quantizes, else at 32.
         convention: Of MACs.
         latency_ms: The most milliseconds for one image of the data's size, on this machine.
-        runtime: What runs it: PyTorch (eager), or an ONNX file of that size on onnxruntime or OpenVINO.
+        runtime: The runtime: PyTorch (``eager``), or one that runs a file of that size, such as ``onnxruntime``; or the
+            import path of a `gancompress.export.Runtime`.
         threads: Of the runtime; its own choice where left out.
     """
 
@@ -80,7 +90,7 @@ class Budget(Options):
     bytes: Annotated[float | None, Field(gt=0)] = None
     convention: Convention = "true"
     latency_ms: Annotated[float | None, Field(gt=0)] = None
-    runtime: LatencyRuntime | None = None
+    runtime: Annotated[str, AfterValidator(_latency_runtime)] | None = None
     threads: Annotated[int | None, Field(ge=1)] = None
 
     @model_validator(mode="after")
@@ -90,7 +100,8 @@ class Budget(Options):
             raise ValueError("expected exactly one of 'reduction', 'macs', 'parameters', 'bytes' and 'latency_ms'")
         if (self.latency_ms is None) != (self.runtime is None):
             raise ValueError(
-                f"got one of 'latency_ms' and 'runtime', expected both or none; runtimes are {', '.join(RUNTIMES)}"
+                "got one of 'latency_ms' and 'runtime', expected both or none; "
+                f"runtimes are {', '.join(latency_modes())}"
             )
         if self.threads is not None and self.latency_ms is None:
             raise ValueError("threads: got a number without 'latency_ms', which alone it is for; leave it out")

@@ -1,4 +1,8 @@
-"""The report of a job: records in, one page that a person likes to look at out, with Markdown and JSON beside it."""
+"""Records of a job, their comparison in words, and in modules of their own what draws and writes them.
+
+Records are plain types: importing this package imports neither matplotlib nor Jinja2. `report.write`, `report.plots`,
+`report.grid` and `report.tensorboard` are imported where a page or a picture is made.
+"""
 
 from gancompress.report.comparison import TRIED_HEAD, headline_lines, tried_rows
 from gancompress.report.data import (
@@ -22,10 +26,6 @@ from gancompress.report.data import (
     TriedFile,
 )
 from gancompress.report.front import pareto_front
-from gancompress.report.grid import sample_grid
-from gancompress.report.plots import losses_png
-from gancompress.report.tensorboard import TensorBoard
-from gancompress.report.write import write_report
 
 __all__ = [
     "COMPRESSED",
@@ -46,12 +46,8 @@ __all__ = [
     "Samples",
     "SearchFacts",
     "StepFacts",
-    "TensorBoard",
     "TriedFile",
     "headline_lines",
-    "losses_png",
     "pareto_front",
-    "sample_grid",
     "tried_rows",
-    "write_report",
 ]

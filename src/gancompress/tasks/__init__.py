@@ -4,14 +4,13 @@ from gancompress.tasks.cyclegan import CycleGanObjective, CycleGanOptions
 from gancompress.tasks.gaugan import GauganObjective, GauganOptions
 from gancompress.tasks.latent import LatentOptions, LatentTask
 from gancompress.tasks.pix2pix import Pix2PixObjective, Pix2PixOptions
-from gancompress.tasks.semantic import MAP_AXES, SemanticOptions, SemanticTask, label_map_form
+from gancompress.tasks.semantic import SemanticOptions, SemanticTask
 from gancompress.tasks.sngan import SnganObjective, SnganOptions
 from gancompress.tasks.stylegan2 import StyleGan2Game, StyleGan2Objective, StyleGan2Options, undivided_batch
 from gancompress.tasks.stylize import StylizeTask
 from gancompress.tasks.task import (
     TASKS,
     AnyTask,
-    FileForm,
     Task,
     TaskOptions,
     TeacherTraining,
@@ -22,12 +21,10 @@ from gancompress.tasks.task import (
 from gancompress.tasks.translation import PairedTask, UnpairedTask
 
 __all__ = [
-    "MAP_AXES",
     "TASKS",
     "AnyTask",
     "CycleGanObjective",
     "CycleGanOptions",
-    "FileForm",
     "GauganObjective",
     "GauganOptions",
     "LatentOptions",
@@ -48,7 +45,6 @@ __all__ = [
     "TeacherTraining",
     "UnpairedTask",
     "find_task",
-    "label_map_form",
     "pair_of_labels",
     "register_task",
     "undivided_batch",

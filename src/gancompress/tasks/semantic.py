@@ -18,13 +18,11 @@ from gancompress.data.kinds.labels import LabelledConfig
 from gancompress.data.kinds.webdataset import WebDatasetConfig
 from gancompress.data.palette import label_picture
 from gancompress.errors import ConfigError
-from gancompress.models.label_input import LabelInput, one_hot
+from gancompress.models.file_form import FileForm, label_map_form
+from gancompress.models.label_input import one_hot
 from gancompress.tasks.gaugan import GauganObjective, GauganOptions
-from gancompress.tasks.task import FileForm, Task, TaskOptions, TeacherTraining, register_task
+from gancompress.tasks.task import Task, TaskOptions, TeacherTraining, register_task
 from gancompress.training import Batch, Objective
-
-MAP_AXES = {0: "batch", 1: "height", 2: "width"}
-"""The free axes of a label map as the input of a file."""
 
 
 @register_task
@@ -129,25 +127,3 @@ class SemanticTask(Task):
         if self.dont_care:
             facts["dont_care"] = str(self.classes.num_classes)
         return replace(form, facts=facts)
-
-
-def label_map_form(generator: nn.Module, num_labels: int, channels: Tensor) -> FileForm:
-    """A generator that takes integer label maps [b, h, w], and truth values where objects meet if it knows those.
-
-    Args:
-        generator: Takes a channel of 0 and 1 for each label, and maybe one more for the borders of objects.
-        num_labels: How many labels.
-        channels: An example of what it takes, [b, c, h, w].
-
-    Raises:
-        ConfigError: It takes another number of channels.
-    """
-    if channels.shape[1] - num_labels not in (0, 1):
-        raise ConfigError(
-            f"labels: got {num_labels} for a network of {channels.shape[1]} channels, expected that number, or one "
-            "less where the last channel takes the borders of objects"
-        )
-    labels = channels[:, :num_labels].argmax(1).to(torch.int32)
-    inputs = (labels, *(channels[:, num_labels:] > 0.5).unbind(1))
-    module, names = LabelInput(generator, num_labels), ("labels", "edges")[: len(inputs)]
-    return FileForm(module, inputs, names, (MAP_AXES,) * len(inputs), {"labels": str(num_labels), "layout": "NHW"})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, TypeVar
 
 import torch
@@ -17,29 +17,10 @@ from torch import Tensor, nn
 
 from gancompress.data import DataConfig
 from gancompress.errors import ConfigError
+from gancompress.models.file_form import FileForm
 from gancompress.options import Options, OptionsError
 from gancompress.registry import Kind, KindRegistry
 from gancompress.training import Batch, Objective, TrainingOptions
-
-
-@dataclass(frozen=True)
-class FileForm:
-    """A generator as files of it take their inputs.
-
-    Attributes:
-        module: From those inputs to images.
-        inputs: Examples of them.
-        names: Their names; the format's own where left out.
-        axes: For each of them, the axes that stay free and their names; the format's own where left out.
-        facts: What a user of the file must know beside what the generator's family tells.
-    """
-
-    module: nn.Module
-    inputs: tuple[Tensor, ...]
-    names: tuple[str, ...] | None = None
-    axes: tuple[Mapping[int, str], ...] | None = None
-    facts: Mapping[str, str] = field(default_factory=dict)
-
 
 OptionsT = TypeVar("OptionsT", bound=Options)
 

@@ -24,8 +24,8 @@ from gancompress.data import instance_edges
 from gancompress.export.named import NamedNetwork
 from gancompress.export.web import Contents, PageServer, drawn_label_maps, drawn_scenes, write_page
 from gancompress.models.families import FAMILIES, build
+from gancompress.models.file_form import FileForm, label_map_form
 from gancompress.models.generator import Generator
-from gancompress.tasks import FileForm, label_map_form
 
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")

@@ -38,8 +38,8 @@ from gancompress.export.web import (
 from gancompress.export.web import runtime as runtime_module
 from gancompress.export.web.runtime import FILES, unpack
 from gancompress.models.families import build
+from gancompress.models.file_form import FileForm
 from gancompress.models.generator import Generator
-from gancompress.tasks import FileForm
 
 RESNET = {"ngf": 4, "num_blocks": 1}
 

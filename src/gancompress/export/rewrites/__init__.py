@@ -17,7 +17,7 @@ from gancompress.export.rewrites.shuffles import row_shuffles
 from gancompress.export.rewrites.strided import strided_last_convolution
 from gancompress.export.rewrites.transposed import even_transposed_convolutions, odd_transposed_convolutions
 
-__all__ = ["REWRITES", "Change", "Rewrite", "rewritten"]
+__all__ = ["FASTER", "FOLDED", "REWRITES", "Change", "Rewrite", "rewritten"]
 
 REWRITES: dict[str, Rewrite] = {
     rewrite.__name__: rewrite
@@ -35,6 +35,12 @@ REWRITES: dict[str, Rewrite] = {
     )
 }
 """Every rewrite by its name, in the order in which they run."""
+
+FOLDED = ("folded_spectral_norms", "folded_batch_norms")
+"""Rewrites that only remove operators."""
+
+FASTER = (*FOLDED, "even_transposed_convolutions", "strided_last_convolution")
+"""Rewrites that were measured to make networks faster on onnxruntime, OpenVINO and PyTorch."""
 
 
 def rewritten(network: nn.Module, names: Sequence[str]) -> tuple[nn.Module, tuple[Change, ...]]:

@@ -1,19 +1,11 @@
-"""What a runtime lacks, in words: the operator, and the rewrite that does without it."""
+"""Errors about operators that a runtime lacks, with the rewrite that does without them."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 
 from gancompress.export.runtimes.packages import in_a_line
-
-_SAYS = (
-    r"Could not find an implementation for (?:the node \S+:)?(?P<operator>\w+)\(",  # onnxruntime
-    r"does not support the following ONNX operations: (?:[\w.]+\.)?(?P<operator>\w+)",  # OpenVINO
-    r"No conversion rule found for operations: (?:[\w.]+\.)?(?P<operator>\w+)",
-    r"failed to legalize operation '\w+\.(?P<operator>\w+)'",  # LiteRT
-)
-
-_OTHER_NAMES = {"convolution": "ConvTranspose"}  # it takes all convolutions but those
 
 _WITHOUT = {
     "InstanceNormalization": "decomposed_norms",
@@ -21,15 +13,22 @@ _WITHOUT = {
     "ConvTranspose": "even_transposed_convolutions and odd_transposed_convolutions",
     "BatchNormalization": "folded_batch_norms",
 }
+"""By operator of ONNX, the rewrites that leave no such operator."""
 
 
-def refusal(error: BaseException) -> str:
-    """Why a runtime refuses a file, in a line; where it lacks an operator, which, and what would help."""
-    said = in_a_line(error)
-    found = next((match for says in _SAYS if (match := re.search(says, said))), None)
+def refusal(error: BaseException, patterns: Sequence[str], renamed: Mapping[str, str]) -> str:
+    """Return an error as one line; for an operator that the runtime lacks, name it and what would help.
+
+    Args:
+        error: The error.
+        patterns: Regular expressions that find ``operator`` in errors about operators that the runtime lacks.
+        renamed: ONNX names of operators that the runtime calls otherwise.
+    """
+    line = in_a_line(error)
+    found = next((match for pattern in patterns if (match := re.search(pattern, line))), None)
     if found is None:
-        return said
-    operator = _OTHER_NAMES.get(found["operator"], found["operator"])
+        return line
+    operator = renamed.get(found["operator"], found["operator"])
     if operator not in _WITHOUT:
         return f"it lacks the operator {operator}; take another format or runtime"
     return f"it lacks the operator {operator}; export with the rewrite {_WITHOUT[operator]}, which does without"

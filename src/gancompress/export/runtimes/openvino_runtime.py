@@ -1,71 +1,137 @@
-"""OpenVINO IR (``.xml`` with its ``.bin``) and ONNX files, run by OpenVINO on the CPU."""
+"""OpenVINO on the CPU, and its IR: a description (``.xml``) with its weights (``.bin``). It reads ONNX files, too."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gancompress.errors import ExportError
-from gancompress.export.runtimes.lacking import refusal
+from gancompress.export.precision import IntegerForm
+from gancompress.export.rewrites import FASTER
+from gancompress.export.runtimes.onnx_runtime import OnnxRuntime
 from gancompress.export.runtimes.packages import optional
+from gancompress.export.runtimes.registry import register_runtime
 from gancompress.export.runtimes.runner import Input, Runner
+from gancompress.export.runtimes.runtime import Conversion, Format, Mode, Runtime, Usage
 
 METADATA = ["gancompress", "metadata"]
-"""Where in the file's runtime information the metadata is: one JSON object."""
+"""Place of the metadata in the file's runtime information: one JSON object."""
 
 _HINTS = {"bf16": "bf16"}
+_READS = (".xml", ".onnx")
 
 
-def open_file(path: Path, threads: int | None = None, precision: str | None = None) -> Runner:
-    """A file that OpenVINO reads.
+@register_runtime
+class OpenVino(Runtime):
+    """OpenVINO."""
 
-    Args:
-        path: ``.xml`` or ``.onnx``.
-        threads: Threads to run on; OpenVINO's own choice by default.
-        precision: What it computes float layers in: bf16, or float32 for every other name; by default what the file was
-            exported for. bf16 takes a processor with instructions for it; elsewhere it gains nothing.
-
-    Raises:
-        ExportError: OpenVINO is missing, or refuses the file.
-    """
-    openvino = optional("openvino", "openvino", f"{path}: running it")
-    options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
-    if threads is not None:
-        options["INFERENCE_NUM_THREADS"] = threads
-    try:
-        core = _core(openvino)
-        model = core.read_model(path)
-        metadata = json.loads(model.get_rt_info(METADATA).astype(str)) if model.has_rt_info(METADATA) else {}
-        options["INFERENCE_PRECISION_HINT"] = _HINTS.get(precision or metadata.get("precision", ""), "f32")
-        compiled = core.compile_model(model, "CPU", options)
-    except Exception as error:
-        raise ExportError(f"{path}: OpenVINO cannot run the file: {refusal(error)}") from error
-    request = compiled.create_infer_request()
-    inputs = tuple(
-        Input(
-            each.get_any_name(),
-            tuple(size.get_length() if size.is_static else None for size in each.partial_shape),
-            torch.from_numpy(np.empty(0, each.element_type.to_dtype())).dtype,
-        )
-        for each in model.inputs
+    name = "openvino"
+    title = "OpenVINO"
+    package = "openvino"
+    writers = (*OnnxRuntime.writers, OnnxRuntime.package)  # IR is converted from ONNX
+    extra = "openvino"
+    lacks = (
+        r"does not support the following ONNX operations: (?:[\w.]+\.)?(?P<operator>\w+)",
+        r"No conversion rule found for operations: (?:[\w.]+\.)?(?P<operator>\w+)",
+    )
+    formats = (
+        Format(
+            name="openvino",
+            file_name="model.xml",
+            rewrites=FASTER,
+            precisions=("fp32", "bf16", "int8"),
+            native=("bf16",),
+            integers=IntegerForm(FASTER, outputs=False, moves=True, centred=(nn.ConvTranspose1d, nn.ConvTranspose2d)),
+            beside=".bin",
+        ),
+    )
+    modes = (
+        Mode("openvino", "OpenVINO", endings=_READS, format="openvino", layer_format="onnx_fixed"),
+        Mode("openvino_bf16", "OpenVINO", "bf16", _READS, format="openvino", layer_format="onnx_fixed"),
     )
 
-    def run(values: tuple[Tensor, ...]) -> list[Tensor]:
-        results = request.infer([tensor.detach().cpu().numpy() for tensor in values], share_inputs=True)
-        return [torch.from_numpy(results[output]) for output in compiled.outputs]
+    def convert(self, network: nn.Module, path: Path, how: Conversion) -> None:
+        """Write IR by way of ONNX."""
+        openvino = optional("openvino", "openvino", "OpenVINO export")
+        with TemporaryDirectory() as folder:
+            onnx = OnnxRuntime().write(
+                network,
+                how.inputs,
+                Path(folder, "model.onnx"),
+                OnnxRuntime.formats[0],
+                dynamic=how.axes,
+                input_names=how.input_names,
+                output_names=how.output_names,
+                other_inputs=[],
+                tolerance=how.tolerance,
+                reference=how.reference,
+                integers=how.integers,
+            )
+            model = openvino.convert_model(onnx.path)
+            model.set_rt_info(json.dumps(dict(how.metadata)), METADATA)
+            openvino.save_model(model, path, compress_to_fp16=False)
 
-    return Runner(run, metadata, inputs)
+    def open(self, path: Path, threads: int | None = None, precision: str | None = None) -> Runner:
+        """Open IR or an ONNX file.
+
+        Args:
+            path: ``.xml`` or ``.onnx``.
+            threads: Number of threads; OpenVINO's own choice by default.
+            precision: Precision of float layers: bf16, or float32 for every other name; by default what the file was
+                exported for. bf16 takes a processor with instructions for it; elsewhere it gains nothing.
+
+        Raises:
+            ExportError: OpenVINO is missing, or refuses the file.
+        """
+        openvino = optional("openvino", "openvino", f"{path}: running it")
+        options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+        if threads is not None:
+            options["INFERENCE_NUM_THREADS"] = threads
+        try:
+            core = _core(openvino)
+            model = core.read_model(path)
+            metadata = json.loads(model.get_rt_info(METADATA).astype(str)) if model.has_rt_info(METADATA) else {}
+            options["INFERENCE_PRECISION_HINT"] = _HINTS.get(precision or metadata.get("precision", ""), "f32")
+            compiled = core.compile_model(model, "CPU", options)
+        except Exception as error:
+            raise ExportError(f"{path}: OpenVINO cannot run the file: {self.refusal(error)}") from error
+        request = compiled.create_infer_request()
+        inputs = tuple(
+            Input(
+                each.get_any_name(),
+                tuple(size.get_length() if size.is_static else None for size in each.partial_shape),
+                torch.from_numpy(np.empty(0, each.element_type.to_dtype())).dtype,
+            )
+            for each in model.inputs
+        )
+
+        def run(values: tuple[Tensor, ...]) -> list[Tensor]:
+            results = request.infer([tensor.detach().cpu().numpy() for tensor in values], share_inputs=True)
+            return [torch.from_numpy(results[output]) for output in compiled.outputs]
+
+        return Runner(run, metadata, inputs)
+
+    def usage(self, file: str, inputs: Mapping[str, str], precision: str) -> Usage:
+        """Return Python that runs a file with OpenVINO."""
+        hint = ', {"INFERENCE_PRECISION_HINT": "bf16"}' if precision == "bf16" else ""
+        return Usage(
+            "import numpy\nimport openvino\n\n",
+            f'network = openvino.compile_model("{file}", "CPU"{hint})\n',
+            f"result = network([{', '.join(inputs.values())}])[0]\n",
+        )
 
 
 @cache
 def _core(openvino: Any) -> Any:
-    """OpenVINO's entrance, one for the whole process.
+    """Return OpenVINO's entrance, one for the whole process.
 
     Its plugin for the CPU gives the thread a stack of its own for signals and puts back, when it goes, the one that it
     found. Of two that go in the order in which they came the second puts back the memory that the first has freed; the

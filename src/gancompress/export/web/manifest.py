@@ -14,7 +14,7 @@ from gancompress.errors import ExportError
 from gancompress.export.contract import contract_of
 from gancompress.export.named import NamedNetwork
 from gancompress.export.parity import ExportReport
-from gancompress.tasks import FileForm
+from gancompress.models.file_form import FileForm
 
 FORMAT = "gancompress-page"
 

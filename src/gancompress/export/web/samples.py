@@ -14,7 +14,7 @@ from gancompress.data.scene import random_scene, render
 from gancompress.data.storage import File, open_storage
 from gancompress.errors import DataError
 from gancompress.export.web.manifest import Sample, Start, kind_of
-from gancompress.tasks import FileForm
+from gancompress.models.file_form import FileForm
 
 Size = tuple[int, int]
 """Height and width in pixels."""

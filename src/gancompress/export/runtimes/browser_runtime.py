@@ -1,21 +1,52 @@
-"""A network that the page of `gancompress demo` runs, in Chromium without a window."""
+"""onnxruntime-web in a browser: pages as `gancompress demo` shows them, timed in Chromium without a window."""
 
 from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from gancompress.benchmark.contestants import Task
 from gancompress.errors import ExportError
+from gancompress.export.axes import Inputs
+from gancompress.export.named import NamedNetwork
 from gancompress.export.runtimes.packages import optional
-from gancompress.export.web import PageServer
+from gancompress.export.runtimes.registry import register_runtime
+from gancompress.export.runtimes.runtime import Format, Mode, Runtime
 
 _LOOK_AGAIN_S = 0.05
 _OPENED = "window.demo && demo.turns.worker"
 _READY = "demo.turns.idle && demo.turns.networks.every((each) => each.ready && each.shown)"
+
+
+@register_runtime
+class Browser(Runtime):
+    """onnxruntime-web, WebAssembly."""
+
+    name = "browser"
+    title = "onnxruntime-web"
+    runs_on = "browsers, by WebAssembly"
+    package = "playwright"
+    extra = "browser"
+    formats = (Format(name="web", file_name="web", page=True),)
+    modes = (Mode("browser", "onnxruntime-web", format="web", on_request=True, max_batch=1),)
+
+    def prepare(self, network: NamedNetwork, folder: Path, say: Callable[[str], None]) -> Path:
+        """Write a page with one network, and no input but a drawn one; return the network's file."""
+        from gancompress.export.web import Contents, drawn_inputs, runtime_folder, write_page
+
+        alone = replace(network, name="original")
+        contents = Contents(network.name, samples=drawn_inputs(network.form, count=1))
+        page = folder / f"{network.name.replace('/', '_')}-page"
+        write_page(page, contents, [alone], runtime_folder(), lambda line: say(line.replace("original", network.name)))
+        return page / f"{alone.name}.onnx"
+
+    def timed(self, mode: Mode, path: Path, inputs: Inputs, threads: int | None) -> InBrowser:
+        """Open the page of a network's file; the page has inputs of its own."""
+        return InBrowser(path.parent, threads)
 
 
 class InBrowser:
@@ -24,24 +55,30 @@ class InBrowser:
     Its times are those that the page takes: from the numbers that go in to the numbers that come out.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, page: Path, threads: int | None) -> None:
         """Serve the page, open it, and wait until the network has drawn its first image.
+
+        Args:
+            page: The folder.
+            threads: Number of threads; the page's own choice by default.
 
         Raises:
             ExportError: Playwright or Chromium is missing, or the page does not run there.
         """
+        from gancompress.export.web import PageServer
+
         self._complaints: list[str] = []
         with ExitStack() as stack:
-            server = stack.enter_context(PageServer(task.path.parent))
-            playwright = stack.enter_context(playwright_api().sync_playwright())
+            server = stack.enter_context(PageServer(page))
+            playwright = stack.enter_context(_playwright_api().sync_playwright())
             browser = playwright.chromium.launch(executable_path=chromium(playwright))
             stack.callback(browser.close)
             self._page = browser.new_page()
             self._page.on("pageerror", lambda error: self._complaints.append(str(error)))
             self._page.goto(server.address, timeout=0)
             self._wait_until(_OPENED)
-            if task.threads is not None:
-                self._page.evaluate(f"demo.turns.open('wasm', {task.threads})")
+            if threads is not None:
+                self._page.evaluate(f"demo.turns.open('wasm', {threads})")
             self._wait_until(_READY)
             self._stack = stack.pop_all()
 
@@ -84,12 +121,7 @@ class InBrowser:
             time.sleep(_LOOK_AGAIN_S)
 
 
-def playwright_api() -> Any:
-    """Playwright's `sync_api`.
-
-    Raises:
-        ExportError: It is missing.
-    """
+def _playwright_api() -> Any:
     return optional("playwright.sync_api", "browser", "browser: opening a page")
 
 

@@ -1,0 +1,1 @@
+"""What a package outside of gancompress would add, one file each."""
