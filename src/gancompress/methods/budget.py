@@ -19,7 +19,7 @@ from gancompress.quantization import FLOAT, QuantizationOptions, QuantizedSize
 
 @dataclass(frozen=True)
 class CostLimit:
-    """What the compressed network may cost.
+    """The cost that a compressed network must not exceed, in one unit.
 
     Attributes:
         limit: The most.
@@ -68,11 +68,11 @@ def _latency_runtime(name: str) -> str:
 
 
 class Budget(Options):
-    """What the compressed network may cost; exactly one limit.
+    """Budget of a compressed network; exactly one limit.
 
     Attributes:
         reduction: Times less than the teacher, which is not quantized.
-        unit: What ``reduction`` counts.
+        unit: Unit of ``reduction``.
         macs: The most MACs.
         parameters: The most parameters.
         bytes: The most bytes of weights: each at its bits where the step quantizes, else at 32.

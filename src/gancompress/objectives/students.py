@@ -1,4 +1,4 @@
-"""What is being trained when a student learns: one network, or all networks of a supernet at once."""
+"""Students: one network, or all networks of a supernet at once."""
 
 from __future__ import annotations
 
