@@ -14,7 +14,15 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from gancompress.benchmark import timed_formats
 from gancompress.data import AnyData, Classes
 from gancompress.errors import ConfigError, MetricError, nearest
-from gancompress.export import DEFAULT_MIN_PSNR_DB, MIN_IMAGES, Format, PrecisionName, file_name, find_format, formats
+from gancompress.export import (
+    DEFAULT_MIN_PSNR_DB,
+    MIN_IMAGES,
+    Format,
+    PrecisionName,
+    file_name,
+    find_format,
+    known_formats,
+)
 from gancompress.export.rewrites import REWRITES
 from gancompress.methods.budget import Budget
 from gancompress.metrics import LatentMetric, PairMetric, SetMetric, find_metric
@@ -39,7 +47,7 @@ def _file_format(name: str) -> str:
     except ConfigError as error:
         raise ValueError(str(error).removeprefix("format: ")) from error
     if kind.page:
-        raise ValueError(f"got '{name}', which is a page, expected one of {', '.join(formats())}")
+        raise ValueError(f"got '{name}', which is a page, expected one of {', '.join(known_formats())}")
     return name
 
 
@@ -89,7 +97,7 @@ class ExportOptions(Options):
     """A file to write.
 
     Attributes:
-        format: A name in `gancompress.export.formats`, or the import path of a `gancompress.export.Runtime`.
+        format: A name in `gancompress.export.known_formats`, or the import path of a `gancompress.export.Runtime`.
         rewrites: What is rewritten for its runtime, all of it exact; what was measured to help where left out.
         precision: What it computes in; where left out float32, or for a quantized network integers, as it was trained.
             ``int8`` is in the form that its runtime computes fastest, its ranges from training images; ``fastest`` is

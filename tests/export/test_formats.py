@@ -15,7 +15,7 @@ from torch import Tensor
 
 import gancompress
 from gancompress.errors import CheckpointError, ConfigError, ExportError, InputSizeError
-from gancompress.export import ExportReport, default_rewrites, export_generator, find_format, formats
+from gancompress.export import ExportReport, default_rewrites, export_generator, find_format, known_formats
 from gancompress.export.runtimes import coreml_runtime
 from gancompress.models.families import FAMILIES, build
 from gancompress.models.file_form import FileForm
@@ -55,7 +55,7 @@ def files(tmp_path_factory):
     folder, net = tmp_path_factory.mktemp("files"), generator("resnet")
     net.save(folder / "run")
     paths = {"eager": folder / "run"}
-    for name, kind in formats().items():
+    for name, kind in known_formats().items():
         if not _runs(name):
             continue
         paths[name] = folder / kind.file_name
@@ -70,7 +70,7 @@ def _runs(name: str) -> bool:
     )
 
 
-@pytest.mark.parametrize("name", formats())
+@pytest.mark.parametrize("name", known_formats())
 @pytest.mark.parametrize("family", ["unet", "sngan_32"])
 def test_other_families_in_every_format(family, name, tmp_path):
     if name in PACKAGES:

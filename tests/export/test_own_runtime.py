@@ -34,7 +34,7 @@ CONFIG = {"ngf": 8, "num_blocks": 1}
 @pytest.fixture(autouse=True)
 def _as_before(monkeypatch):
     """Leave no runtime behind for other tests, and find none that another left."""
-    export.runtimes()
+    export.known_runtimes()
     monkeypatch.setattr(registry, "_registered", dict(registry._registered))
     monkeypatch.delitem(sys.modules, MODULE, raising=False)
 
@@ -61,7 +61,7 @@ def test_from_python(tmp_path):
     source = export.usage(report.path).replace('"net.npz"', f'"{report.path}"')
     exec(source, scope)
     assert scope["result"].shape == (1, 3, 4, 4)
-    assert "npz" in export.formats()
+    assert "npz" in export.known_formats()
     assert "npz" in latency_modes()
 
 
@@ -129,7 +129,7 @@ def runtime(**attributes: Any) -> type[Runtime]:
 def test_what_cannot_be_registered(wrong, message):
     with pytest.raises(ConfigError, match=rf"^runtime .*:Other: {message}"):
         export.register_runtime(wrong)
-    assert "other" not in export.runtimes()
+    assert "other" not in export.known_runtimes()
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_a_broken_entry_point_is_named(monkeypatch):
     monkeypatch.setattr(registry, "entry_points", lambda group: [entry])
     registry._load_entry_points.cache_clear()
     with pytest.raises(ConfigError, match=r"entry point 'broken' of gancompress\.runtimes: .* uninstall the package"):
-        export.runtimes()
+        export.known_runtimes()
 
 
 def test_a_runtime_of_the_main_program_cannot_be_timed():

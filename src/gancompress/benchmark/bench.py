@@ -52,7 +52,7 @@ def bench(
 
     Args:
         candidates: What to time; the first one is what the others are compared with.
-        runtimes: Names in `gancompress.export.modes`, or import paths of runtimes.
+        runtimes: Names in `gancompress.export.known_modes`, or import paths of runtimes.
         batches: Images at once.
         rounds: Turns of each.
         runs: Runs that are timed in a turn; at least two over all rounds.

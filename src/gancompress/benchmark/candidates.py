@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gancompress.benchmark.runtimes import Candidate
 from gancompress.errors import ExportError
-from gancompress.export import Mode, export_generator, find_format, find_mode, formats
+from gancompress.export import Mode, export_generator, find_format, find_mode, known_formats
 from gancompress.export.axes import Inputs, at_batch
 from gancompress.export.named import NamedFile
 from gancompress.quantization import quantized_layers
@@ -71,7 +71,9 @@ def inputs_of(candidate: Candidate, name: str, batch: int) -> Inputs:
 
 def _format_of_integers(mode: Mode) -> str:
     """Return the format, of those that a mode reads, that stores integers as they were trained."""
-    able = (name for name, each in formats().items() if each.stores_trained_integers and each.ending in mode.endings)
+    able = (
+        name for name, each in known_formats().items() if each.stores_trained_integers and each.ending in mode.endings
+    )
     found = next(able, None)
     if found is None:
         raise ExportError(f"bench: got a quantized network for {mode.name}, which runs no file that holds its integers")

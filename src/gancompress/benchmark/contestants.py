@@ -31,7 +31,7 @@ class Task:
     """What a process times.
 
     Attributes:
-        runtime: A name in `gancompress.export.modes`.
+        runtime: A name in `gancompress.export.known_modes`.
         path: A file, or a saved generator where the mode runs networks.
         inputs: What it runs on, in the network's order; a page has its own.
         threads: Threads to run on; the runtime's own choice where it is None.

@@ -21,7 +21,7 @@ from gancompress.export import (
     Runtime,
     export_generator,
     find_format,
-    formats,
+    known_formats,
     quality_of,
 )
 from gancompress.export.axes import Inputs, at_batch
@@ -126,7 +126,7 @@ def export_fastest(
 
 def timed_formats() -> list[str]:
     """Return the names of formats whose fastest file can be found: they have int8, and a mode runs their files."""
-    return [name for name in formats() if _mode(*find_format(name)) is not None]
+    return [name for name in known_formats() if _mode(*find_format(name)) is not None]
 
 
 def _mode(runtime: Runtime, kind: Format, precision: str = "fp32") -> Mode | None:

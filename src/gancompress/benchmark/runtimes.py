@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gancompress.errors import ConfigError, ExportError
-from gancompress.export import Mode, find_mode, modes, runtimes
+from gancompress.export import Mode, find_mode, known_modes, known_runtimes
 from gancompress.export.named import NamedFile, NamedNetwork
 
 Candidate = NamedNetwork | NamedFile
@@ -20,13 +20,13 @@ def available_runtimes(candidates: Sequence[Candidate] = ()) -> list[str]:
     """
     found = [
         mode.name
-        for runtime in runtimes().values()
+        for runtime in known_runtimes().values()
         for mode in runtime.modes
         if not mode.on_request and runtime.unavailable(mode) is None and all(_runs(mode, each) for each in candidates)
     ]
     if not found:
         what = " and ".join(str(each.path) for each in candidates if isinstance(each, NamedFile))
-        endings = list(dict.fromkeys(ending for mode in modes().values() for ending in mode.endings))
+        endings = list(dict.fromkeys(ending for mode in known_modes().values() for ending in mode.endings))
         raise ConfigError(
             f"bench: found no installed runtime that runs {what}, expected one for all; give files of one kind "
             f"({', '.join(endings[:-1])} or {endings[-1]}), or install their runtime"
@@ -56,7 +56,7 @@ def _checked(name: str, candidates: Sequence[Candidate], batches: Sequence[int])
     runtime, mode = find_mode(name, "--runtime")
     wrong = next((each for each in candidates if not _runs(mode, each)), None)
     if isinstance(wrong, NamedFile):
-        able = [other.name for other in modes().values() if _runs(other, wrong)]
+        able = [other.name for other in known_modes().values() if _runs(other, wrong)]
         raise ConfigError(
             f"{wrong.path}: got the runtime '{mode.name}', expected {' or '.join(able)}, which run {wrong.path.suffix} "
             f"files; for {mode.name} give the directory or the checkpoint of the network"

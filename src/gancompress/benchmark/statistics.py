@@ -14,7 +14,7 @@ class Timing:
     """One network on one runtime at one batch.
 
     Attributes:
-        runtime: A name in `gancompress.export.modes`.
+        runtime: A name in `gancompress.export.known_modes`.
         network: Its name.
         batch: Images of one run.
         latency_ms: Of one run.

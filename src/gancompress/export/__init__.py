@@ -9,11 +9,11 @@ from gancompress.export.runtimes.registry import (
     file_name,
     find_format,
     find_mode,
-    formats,
+    known_formats,
+    known_modes,
+    known_runtimes,
     missing_package,
-    modes,
     register_runtime,
-    runtimes,
 )
 from gancompress.export.runtimes.runner import Input, Runner
 from gancompress.export.runtimes.runtime import Conversion, Format, Mode, Runtime, Usage
@@ -44,12 +44,12 @@ __all__ = [
     "file_name",
     "find_format",
     "find_mode",
-    "formats",
+    "known_formats",
+    "known_modes",
+    "known_runtimes",
     "load",
     "missing_package",
-    "modes",
     "quality_of",
     "register_runtime",
-    "runtimes",
     "usage",
 ]

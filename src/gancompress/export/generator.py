@@ -20,7 +20,7 @@ from gancompress.export.parity import DEFAULT_TOLERANCE, ExportReport, Perceptua
 from gancompress.export.precision import Precision, fits_integers, in_integers
 from gancompress.export.quantized import export_quantized
 from gancompress.export.rewrites import rewritten
-from gancompress.export.runtimes.registry import find_format, formats, open_file
+from gancompress.export.runtimes.registry import find_format, known_formats, open_file
 from gancompress.export.runtimes.runtime import Format, Runtime
 from gancompress.models.file_form import FileForm
 from gancompress.models.generator import Generator
@@ -46,7 +46,7 @@ def export_generator(
         form: How the file takes its inputs, with examples of any batch and a size that the generator accepts; real ones
             where its network is quantized, whose file then holds integer weights.
         path: The file to write.
-        format: A name in `gancompress.export.formats`, or the import path of a `Runtime`.
+        format: A name in `gancompress.export.known_formats`, or the import path of a `Runtime`.
         rewrites: Names in `gancompress.export.rewrites.REWRITES`; those measured to help by default.
         precision: What it computes in; float32 by default, integers where the network is quantized. With images, a
             network whose training rounded it takes the form in which its runtime computes in integers.
@@ -63,10 +63,10 @@ def export_generator(
     precision = precision or Precision()
     if kind.page:
         raise ExportError(
-            f"export: got the format '{kind.name}', which is a page, expected the format {_listed(formats())}"
+            f"export: got the format '{kind.name}', which is a page, expected the format {_listed(known_formats())}"
         )
     if precision.name not in kind.precisions:
-        able = " or ".join(name for name, other in formats().items() if precision.name in other.precisions)
+        able = " or ".join(name for name, other in known_formats().items() if precision.name in other.precisions)
         raise ExportError(
             f"export: got precision '{precision.name}' for the format '{kind.name}', expected "
             f"{' or '.join(kind.precisions)}; {precision.name} takes the format {able}"
@@ -175,7 +175,7 @@ def _export_as_trained(
             if kind.stores_trained_integers
             else f"the format '{kind.name}'"
         )
-        able = _listed(name for name, each in formats().items() if each.stores_trained_integers)
+        able = _listed(name for name, each in known_formats().items() if each.stores_trained_integers)
         raise ExportError(
             f"export: got {got} for a quantized network, expected the format {able} without rewrites, which holds its "
             "integers; with calibration images, precision 'int8' takes every format that has it"

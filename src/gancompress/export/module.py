@@ -13,7 +13,7 @@ from gancompress.errors import ConfigError, ExportError
 from gancompress.export.axes import Axes, Inputs
 from gancompress.export.parity import DEFAULT_TOLERANCE, ExportReport, PrecisionName
 from gancompress.export.runtimes.packages import in_a_line
-from gancompress.export.runtimes.registry import find_format, runtimes
+from gancompress.export.runtimes.registry import find_format, known_runtimes
 
 _AT_ONCE = 40
 
@@ -44,7 +44,7 @@ def export_module(
         module: Exported in evaluation mode; left as it was found.
         example_inputs: Its positional arguments, of any batch and a size that it accepts; the first case compared.
         path: The file to write. It is replaced at once, when every comparison has passed; folders are made.
-        format: A name in `gancompress.export.formats`, or the import path of a `Runtime`; by default the format of the
+        format: A name in `gancompress.export.known_formats`, or the import path of a `Runtime`; by default that of the
             path's ending.
         dynamic: For each input, the axes that stay free and their names; equal names mean equal sizes. By default
             ``batch, height, width`` of [N, C, H, W], ``batch, length`` of [N, C, L] and ``batch`` of all others; an
@@ -97,7 +97,7 @@ def export_layers(modules: Sequence[nn.Module], inputs: Sequence[Tensor], folder
         modules: Each from one tensor to one.
         inputs: The input of each.
         folder: Where the files are written, by number.
-        format: A name in `gancompress.export.formats`.
+        format: A name in `gancompress.export.known_formats`.
 
     Raises:
         ExportError: A package is missing, or the converter refuses a module.
@@ -116,7 +116,7 @@ def export_layers(modules: Sequence[nn.Module], inputs: Sequence[Tensor], folder
 
 
 def _format_of(path: Path) -> str:
-    kinds = [each for runtime in runtimes().values() for each in runtime.formats if not each.page]
+    kinds = [each for runtime in known_runtimes().values() for each in runtime.formats if not each.page]
     found = next((each.name for each in kinds if each.ending == path.suffix), None)
     if found is None:
         endings = ", ".join(dict.fromkeys(each.ending for each in kinds))

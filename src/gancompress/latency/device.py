@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gancompress.errors import ConfigError
-from gancompress.export import Mode, Runtime, default_rewrites, find_mode, modes
+from gancompress.export import Mode, Runtime, default_rewrites, find_mode, known_modes
 from gancompress.models.generator import Generator
 
 
 def latency_modes() -> list[str]:
     """Return the names of the modes that latency budgets may name."""
-    return [name for name, mode in modes().items() if mode.layer_format is not None]
+    return [name for name, mode in known_modes().items() if mode.layer_format is not None]
 
 
 @dataclass(frozen=True)

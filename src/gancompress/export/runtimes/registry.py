@@ -60,7 +60,7 @@ def register_runtime(kind: type[AnyRuntime]) -> type[AnyRuntime]:
     return kind
 
 
-def runtimes() -> Mapping[str, Runtime]:
+def known_runtimes() -> Mapping[str, Runtime]:
     """Return every runtime by name.
 
     Raises:
@@ -71,25 +71,22 @@ def runtimes() -> Mapping[str, Runtime]:
     return _registered
 
 
-def formats(*, pages: bool = False) -> dict[str, Format]:
-    """Return every format of files by name.
-
-    Args:
-        pages: Also return formats that are web pages.
-    """
-    return {each.name: each for runtime in runtimes().values() for each in runtime.formats if pages or not each.page}
+def known_formats() -> dict[str, Format]:
+    """Return every format of files by name, without web pages."""
+    kinds = [each for runtime in known_runtimes().values() for each in runtime.formats]
+    return {each.name: each for each in kinds if not each.page}
 
 
-def modes() -> dict[str, Mode]:
+def known_modes() -> dict[str, Mode]:
     """Return every mode by name."""
-    return {each.name: each for runtime in runtimes().values() for each in runtime.modes}
+    return {each.name: each for runtime in known_runtimes().values() for each in runtime.modes}
 
 
 def find_format(name: str, where: str = "format") -> tuple[Runtime, Format]:
     """Return a format and its runtime.
 
     Args:
-        name: A name in `formats`, or the import path of a `Runtime`, whose first format is taken.
+        name: A name in `known_formats`, or the import path of a `Runtime`, whose first format is taken.
         where: Beginning of messages.
 
     Raises:
@@ -100,7 +97,7 @@ def find_format(name: str, where: str = "format") -> tuple[Runtime, Format]:
         if not runtime.formats:
             raise ConfigError(f"{where}: got {name}, expected a runtime that has a format")
         return runtime, runtime.formats[0]
-    known = {each.name: (runtime, each) for runtime in runtimes().values() for each in runtime.formats}
+    known = {each.name: (runtime, each) for runtime in known_runtimes().values() for each in runtime.formats}
     if name not in known:
         raise ConfigError(f"{where}: got the format '{name}', expected a known one; {nearest(name, known)}")
     return known[name]
@@ -110,7 +107,7 @@ def find_mode(name: str, where: str = "runtime") -> tuple[Runtime, Mode]:
     """Return a mode and its runtime.
 
     Args:
-        name: A name in `modes`, or the import path of a `Runtime`, whose first mode is taken.
+        name: A name in `known_modes`, or the import path of a `Runtime`, whose first mode is taken.
         where: Beginning of messages.
 
     Raises:
@@ -121,7 +118,7 @@ def find_mode(name: str, where: str = "runtime") -> tuple[Runtime, Mode]:
         if not runtime.modes:
             raise ConfigError(f"{where}: got {name}, expected a runtime that runs files or networks")
         return runtime, runtime.modes[0]
-    known = {each.name: (runtime, each) for runtime in runtimes().values() for each in runtime.modes}
+    known = {each.name: (runtime, each) for runtime in known_runtimes().values() for each in runtime.modes}
     if name not in known:
         raise ConfigError(f"{where}: got '{name}', expected a known one; {nearest(name, known)}")
     return known[name]
@@ -129,7 +126,7 @@ def find_mode(name: str, where: str = "runtime") -> tuple[Runtime, Mode]:
 
 def runtime_of(path: Path) -> Runtime | None:
     """Return the runtime that opens a file by its ending; None where no runtime does."""
-    return next((each for each in runtimes().values() if path.suffix in each.endings), None)
+    return next((each for each in known_runtimes().values() if path.suffix in each.endings), None)
 
 
 def open_file(path: Path, threads: int | None = None, precision: PrecisionName | None = None) -> Runner:
@@ -146,7 +143,7 @@ def open_file(path: Path, threads: int | None = None, precision: PrecisionName |
     """
     runtime = runtime_of(path)
     if runtime is None:
-        endings = ", ".join(ending for each in runtimes().values() for ending in each.endings)
+        endings = ", ".join(ending for each in known_runtimes().values() for ending in each.endings)
         raise ConfigError(f"{path}: got '{path.suffix}', expected the ending of an exported file: {endings}")
     check_precision(path, runtime, precision)
     return runtime.open(path, threads, precision)
@@ -160,7 +157,7 @@ def check_precision(path: Path, runtime: Runtime | None, precision: PrecisionNam
     """
     if precision in (None, "fp32") or (runtime and precision in {mode.precision for mode in runtime.modes}):
         return
-    able = [each for each in runtimes().values() if precision in {mode.precision for mode in each.modes}]
+    able = [each for each in known_runtimes().values() if precision in {mode.precision for mode in each.modes}]
     names = " and ".join(f"{each.title}'s {' and '.join(each.endings)} files" for each in able) or "no runtime"
     raise ConfigError(f"{path}: got precision '{precision}', which is for {names}; leave it out")
 
@@ -178,7 +175,9 @@ def file_name(format: str, precision: PrecisionName | Literal["fastest"] | None 
 
 def size_on_disk(path: Path) -> int:
     """Return the bytes of a file with the weights beside it, or of all that lies in a folder."""
-    beside = next((each.beside for each in formats().values() if each.ending == path.suffix and each.beside), None)
+    beside = next(
+        (each.beside for each in known_formats().values() if each.ending == path.suffix and each.beside), None
+    )
     return disk_bytes(path, beside)
 
 
