@@ -10,7 +10,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from gancompress.errors import DataError, ExportError, nearest
-from gancompress.export import DEFAULT_MIN_PSNR_DB, ExportReport, Precision, PrecisionName, export_generator, formats
+from gancompress.export import (
+    DEFAULT_MIN_PSNR_DB,
+    ExportReport,
+    Precision,
+    PrecisionName,
+    export_generator,
+    known_formats,
+)
 from gancompress.methods.data import Batches, Data, as_arguments
 from gancompress.models.file_form import FileForm
 from gancompress.models.generator import Generator
@@ -36,7 +43,7 @@ def export(
         network: Any module; it is left as it was found.
         x: An input, or a tuple of all arguments of the forward pass.
         path: The file to write; by its ending ``.onnx``, ``.xml`` (OpenVINO), ``.pt2``, ``.mlpackage`` or ``.tflite``.
-        format: A name of `gancompress.export.formats`, where the ending does not tell.
+        format: A name of `gancompress.export.known_formats`, where the ending does not tell.
         precision: ``int8`` takes calibration images; ``fp16`` and ``bf16`` where the format has them.
         calibration: Inputs like those that the network will see: for ``int8`` at least 32, a quarter of which tells how
             far the file is from the network.
@@ -69,7 +76,7 @@ def export(
 
 
 def _format_of(path: Path) -> str:
-    endings = {each.ending: name for name, each in reversed(formats().items())}
+    endings = {each.ending: name for name, each in reversed(known_formats().items())}
     if path.suffix not in endings:
         raise ExportError(
             f"export: got the ending '{path.suffix}', expected one of {', '.join(sorted(endings))}; "
