@@ -20,14 +20,13 @@ from gancompress.benchmark import export_fastest
 from gancompress.cost import Cost, CostModel
 from gancompress.errors import CheckpointError, ConfigError, ExportError
 from gancompress.export import ExportReport, Precision, export_generator, file_name, missing_package
+from gancompress.io import file_sha256, write_atomically
 from gancompress.job import Job
 from gancompress.metrics import MetricResult, find_perceptual
 from gancompress.models.generator import CONFIG_FILE, WEIGHTS_FILE, Generator
 from gancompress.models.image_format import MEASURED, NOT_DECLARED, STANDARD, measured_images
 from gancompress.models.importers import load_generator
 from gancompress.models.noise import kept_noise
-from gancompress.models.trunks.weights import file_sha256
-from gancompress.models.weight_files import write_atomically
 from gancompress.quantization import FLOAT, Quantization, QuantizationOptions, QuantizedSize
 from gancompress.report import TO_TEACHER, TensorBoard, TriedFile, sample_grid
 from gancompress.report.wording import duration

@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gancompress.errors import ConfigError, DataError, nearest
+from gancompress.io import file_sha256
 from gancompress.models.trunks.network_file import NetworkFile
-from gancompress.models.trunks.weights import file_sha256
 from gancompress.options import Options, OptionsError, as_tuple
 
 Mask = Callable[[Tensor, Sequence[str]], Tensor]
