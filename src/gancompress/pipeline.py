@@ -20,6 +20,7 @@ from gancompress.cost import Cost, CostModel
 from gancompress.errors import CheckpointError, ConfigError, ExportError
 from gancompress.export import ExportReport, Precision, export_generator, file_name, missing_package
 from gancompress.fingerprint import Fingerprints
+from gancompress.io import write_atomically
 from gancompress.job import Job
 from gancompress.methods.budget import CostLimit
 from gancompress.metrics import MetricResult, find_perceptual
@@ -28,7 +29,6 @@ from gancompress.models.generator import Generator
 from gancompress.models.image_format import MEASURED, NOT_DECLARED, STANDARD, measured_images
 from gancompress.models.importers import load_generator
 from gancompress.models.noise import kept_noise
-from gancompress.models.weight_files import write_atomically
 from gancompress.quantization import FLOAT, Quantization, QuantizationOptions, QuantizedSize
 from gancompress.report import TO_TEACHER, TriedFile
 from gancompress.report.grid import sample_grid

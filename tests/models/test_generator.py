@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import errno
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -146,19 +145,6 @@ def test_views_are_saved_on_their_own(tmp_path: Path) -> None:
     assert torch.equal(read["a"], wide[:3, :2])
     assert torch.equal(read["b"], wide[:2, :2])
     assert torch.equal(read["c"], wide.T)
-
-
-def test_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"old")
-
-    def fail(source: object, target: object) -> None:
-        raise OSError(errno.ENOSPC, "disk full")
-
-    monkeypatch.setattr(weight_files.os, "replace", fail)
-    with pytest.raises(OSError, match="disk full"):
-        weight_files.write_atomically(path, b"new")
-    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"old"]
 
 
 def test_weights_that_do_not_fit() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from gancompress.benchmark.bench import Bench
-from gancompress.models.weight_files import write_atomically
+from gancompress.io import write_atomically
 from gancompress.report.plots import PALETTE
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from gancompress.channels import ChannelGraph, ChannelPlan, materialise
 from gancompress.errors import CheckpointError
 from gancompress.export.rewrites import rewritten
+from gancompress.io import cache_folder
 from gancompress.latency.device import Target
 from gancompress.latency.measuring import times_of
 from gancompress.latency.model import LatencyModel
@@ -22,7 +23,6 @@ from gancompress.latency.parts import Part, calls_of, parts_of
 from gancompress.latency.table import LatencyTable, key_of
 from gancompress.latency.variants import Variants
 from gancompress.models.generator import Generator
-from gancompress.models.trunks.weights import cache_folder
 
 _LOG = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import Self
 
 from gancompress.channels import ChannelPlan
 from gancompress.errors import CheckpointError
-from gancompress.models.weight_files import write_atomically
+from gancompress.io import write_atomically
 
 FORMAT_VERSION = 1
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from gancompress.errors import ConfigError, DataError, RefitError
 from gancompress.export import ExportReport
+from gancompress.io import write_atomically
 from gancompress.methods.budget import Budget
 from gancompress.methods.compare import Comparison, compare
 from gancompress.methods.data import Batches, Data, batch_size_of
@@ -24,7 +25,6 @@ from gancompress.methods.export import export
 from gancompress.methods.progress import Report
 from gancompress.methods.prune import Score, prune
 from gancompress.methods.save import save
-from gancompress.models.weight_files import write_atomically
 
 PLAN_FILE = "compress.json"
 _TRIAL_STEPS = 4

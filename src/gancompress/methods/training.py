@@ -16,9 +16,9 @@ from torch import nn
 
 from gancompress.channels.skeleton import named_tensors
 from gancompress.errors import ConfigError
+from gancompress.io import write_atomically
 from gancompress.methods.data import Batches
 from gancompress.methods.progress import LOSSES_FILE, MethodLog, Report, reporting
-from gancompress.models.weight_files import write_atomically
 from gancompress.training import Batch, Checkpoints, Objective, TrainingOptions, fit
 from gancompress.training.options import OptimizerOptions
 

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.errors import MetricError
+from gancompress.io import file_sha256
 from gancompress.metrics.images import RESIZE_WORDS, Size, resize
 from gancompress.metrics.statistics import Statistics
 from gancompress.models.content_masks import Mask, MaskOptions
 from gancompress.models.trunks.load import load_inception
 from gancompress.models.trunks.network_file import NetworkFile
-from gancompress.models.trunks.weights import WEIGHTS, file_sha256
+from gancompress.models.trunks.weights import WEIGHTS
 
 INCEPTION = "inception"
 INCEPTION_SIZE = (299, 299)

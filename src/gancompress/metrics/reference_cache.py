@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from gancompress.errors import CheckpointError, MetricError
+from gancompress.io import cache_folder
 from gancompress.metrics.features import FeatureNetwork, FeatureSet
 from gancompress.metrics.statistics import Gaussian
-from gancompress.models.trunks.weights import cache_folder
 from gancompress.models.weight_files import read_safetensors, write_safetensors
 
 _LOG = logging.getLogger(__name__)

@@ -111,7 +111,7 @@ class Architecture(ABC):
 
     @property
     def is_latent(self) -> bool:
-        """Whether it draws images from noise, at one size."""
+        """True for a generator that draws images from noise, at one size."""
         return False
 
     def draw_latents(self, count: int, draw: torch.Generator) -> Tensor:

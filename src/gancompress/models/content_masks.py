@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gancompress.errors import ConfigError, DataError
+from gancompress.io import file_sha256
 from gancompress.models.trunks.network_file import NetworkFile
-from gancompress.models.trunks.weights import file_sha256
 from gancompress.options import as_tuple
 from gancompress.registry import AnyFunction, Kind, KindRegistry, function_of, path_of
 

@@ -50,7 +50,7 @@ class Family:
     images: Images = STANDARD
 
     takes_task_options = True
-    """Whether a task may set its options, such as ``in_channels``."""
+    """A task may set its options, such as ``in_channels``."""
 
     def parse(self, config: Mapping[str, Any]) -> FamilyConfig:
         """Return the validated configuration, preset included.
@@ -138,7 +138,7 @@ class FamilyArchitecture(Architecture):
 
     @property
     def is_latent(self) -> bool:
-        """Whether it draws images from noise, at one size."""
+        """True for a generator that draws images from noise, at one size."""
         return isinstance(self.parsed, LatentConfig)
 
     def draw_latents(self, count: int, draw: torch.Generator) -> Tensor:

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.errors import CheckpointError, ConfigError
+from gancompress.io import write_atomically
 from gancompress.models.architecture import Architecture, ModuleArchitecture
 from gancompress.models.families import architecture_of
 from gancompress.models.image_format import Images
-from gancompress.models.weight_files import read_safetensors, write_atomically, write_safetensors
+from gancompress.models.weight_files import read_safetensors, write_safetensors
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"

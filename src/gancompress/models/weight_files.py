@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import warnings
 from collections.abc import Mapping
@@ -14,7 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from gancompress.errors import CheckpointError, naming
+from gancompress.errors import CheckpointError
+from gancompress.io import write_atomically
 from gancompress.models.state import listed
 
 # Where training programs keep the generator, most wanted first: averaged weights, a generator, then the rest.
@@ -100,20 +100,6 @@ def without_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     while all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     return state
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file so that it is there completely or not at all, whatever happens to the program or the machine."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with naming(path):
-            with partial.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _check_file(path: Path) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from gancompress.data import DataConfig
 from gancompress.errors import ConfigError
-from gancompress.models.weight_files import write_atomically
+from gancompress.io import write_atomically
 from gancompress.options import Options
 from gancompress.tasks import LatentTask, Task
 

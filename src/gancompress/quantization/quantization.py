@@ -11,8 +11,9 @@ from typing import Self
 from torch import Tensor, nn
 
 from gancompress.errors import CheckpointError, ConfigError
+from gancompress.io import write_atomically
 from gancompress.models.state import Mismatch, shapes_of
-from gancompress.models.weight_files import read_safetensors, write_atomically, write_safetensors
+from gancompress.models.weight_files import read_safetensors, write_safetensors
 from gancompress.quantization.attach import quantize, quantized_layers
 from gancompress.quantization.options import QuantizationOptions
 

@@ -12,9 +12,8 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, field_validator
 
 from gancompress.errors import CheckpointError, nearest
+from gancompress.io import file_sha256, write_atomically
 from gancompress.models.generator import WEIGHTS_FILE, Generator
-from gancompress.models.trunks.weights import file_sha256
-from gancompress.models.weight_files import write_atomically
 from gancompress.options import Options
 
 FOLDER = Path(__file__).parent / "teachers"

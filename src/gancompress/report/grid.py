@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gancompress.data.palette import distinct_colour
 from gancompress.errors import DataError
-from gancompress.models.weight_files import write_atomically
+from gancompress.io import write_atomically
 
 LEGIBLE_PX = 160
 """Images whose shorter side is below this are enlarged by a whole factor, pixel for pixel."""

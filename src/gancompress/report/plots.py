@@ -14,7 +14,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from gancompress.models.weight_files import write_atomically
+from gancompress.io import write_atomically
 from gancompress.report.data import Candidate, SearchFacts, StepFacts
 from gancompress.report.front import pareto_front
 from gancompress.report.wording import compact

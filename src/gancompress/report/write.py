@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from gancompress.models.weight_files import write_atomically
+from gancompress.io import write_atomically
 from gancompress.report.comparison import headline_lines
 from gancompress.report.data import Report
 from gancompress.report.html import render_html

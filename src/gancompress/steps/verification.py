@@ -12,9 +12,9 @@ from pydantic import Field
 from torch import nn
 
 from gancompress.channels import ChannelPlan
+from gancompress.io import write_atomically
 from gancompress.metrics import RankAgreement, rank_agreement
 from gancompress.models.generator import Generator
-from gancompress.models.weight_files import write_atomically
 from gancompress.objectives.distillation import DistillationOptions
 from gancompress.options import Options
 from gancompress.steps.distill import Finetune

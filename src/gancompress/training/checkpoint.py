@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from gancompress.models.weight_files import write_atomically
+from gancompress.io import write_atomically
 
 _PATTERN = "[0-9]*.safetensors"
 

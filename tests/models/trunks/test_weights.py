@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from gancompress.errors import CheckpointError
-from gancompress.models.trunks import WEIGHTS, WeightFile, cache_folder, fetch_weights, load_weights
+from gancompress.models.trunks import WEIGHTS, WeightFile, fetch_weights, load_weights
 
 
 @pytest.fixture
@@ -92,13 +92,6 @@ def test_truncated_download_keeps_nothing(published, server, tmp_path, monkeypat
     with pytest.raises(CheckpointError, match=r"weights\.pth: got \d+ of \d+ bytes from http"):
         fetch_weights(entry(published, url=f"{server}/half"), tmp_path / "cache")
     assert not list((tmp_path / "cache").iterdir())
-
-
-def test_cache_folder(monkeypatch, tmp_path):
-    monkeypatch.setenv("GANCOMPRESS_CACHE", str(tmp_path))
-    assert cache_folder() == tmp_path
-    monkeypatch.delenv("GANCOMPRESS_CACHE")
-    assert cache_folder() == Path.home() / ".cache" / "gancompress"
 
 
 @pytest.mark.parametrize("name", WEIGHTS)

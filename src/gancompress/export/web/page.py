@@ -13,7 +13,7 @@ from gancompress.export.named import NamedNetwork
 from gancompress.export.parity import ExportReport
 from gancompress.export.web.manifest import FORMAT, Contents, check_networks, manifest_of, sample_file
 from gancompress.export.web.runtime import FILES
-from gancompress.models.weight_files import write_atomically
+from gancompress.io import write_atomically
 
 MANIFEST_FILE = "manifest.json"
 RUNTIME_FOLDER = "runtime"

@@ -4,7 +4,7 @@ from gancompress.models.trunks.load import TRUNKS, load_trunk
 from gancompress.models.trunks.lpips import LpipsDistance, load_lpips
 from gancompress.models.trunks.ssim import ssim
 from gancompress.models.trunks.trunk import FeatureTrunk, freeze
-from gancompress.models.trunks.weights import WEIGHTS, WeightFile, cache_folder, fetch_weights, load_weights
+from gancompress.models.trunks.weights import WEIGHTS, WeightFile, fetch_weights, load_weights
 
 __all__ = [
     "TRUNKS",
@@ -12,7 +12,6 @@ __all__ = [
     "FeatureTrunk",
     "LpipsDistance",
     "WeightFile",
-    "cache_folder",
     "fetch_weights",
     "freeze",
     "load_lpips",

@@ -15,10 +15,10 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from gancompress.errors import CheckpointError
+from gancompress.io import cache_folder, file_sha256
 from gancompress.models.state import listed
 from gancompress.models.weight_files import read_torch_file
 
-CACHE_VARIABLE = "GANCOMPRESS_CACHE"
 TIMEOUT_S = 30
 CHUNK_BYTES = 1 << 20
 
@@ -55,12 +55,6 @@ WEIGHTS: dict[str, WeightFile] = {
     "lpips_vgg": WeightFile("lpips_v0.1_vgg.pth", f"{_LPIPS}/vgg.pth", "a78928a0af1e5f0fcb1f3b9e8f8c3a2a"),
     "lpips_squeeze": WeightFile("lpips_v0.1_squeeze.pth", f"{_LPIPS}/squeeze.pth", "4a5350f23600cb79923ce65bb07cbf57"),
 }
-
-
-def cache_folder() -> Path:
-    """Where published files are kept: ``$GANCOMPRESS_CACHE``, or ``~/.cache/gancompress``."""
-    chosen = os.environ.get(CACHE_VARIABLE)
-    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "gancompress"
 
 
 def fetch_weights(file: WeightFile, folder: Path | None = None) -> Path:
@@ -111,12 +105,6 @@ def load_weights(network: nn.Module, path: Path, prefixes: tuple[str, ...] = (""
         )
     _check_shapes(path, fitting, wanted)
     network.load_state_dict(fitting, strict=False)
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check_shapes(path: Path, found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
