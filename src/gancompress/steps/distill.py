@@ -11,7 +11,7 @@ from pydantic import BeforeValidator
 from torch import nn
 
 from gancompress.errors import ConfigError, nearest
-from gancompress.importance import AnyScore, ScoreOptions
+from gancompress.importance import AnyScore
 from gancompress.models.families import find_family
 from gancompress.models.generator import Generator
 from gancompress.models.import_path import is_import_path
@@ -183,7 +183,7 @@ def student_of(
     work: Work,
     context: Context,
     initial: Literal["teacher", "random"],
-    score: str | ScoreOptions,
+    score: AnyScore,
 ) -> Generator:
     """A student at full width, the most important channels in front.
 

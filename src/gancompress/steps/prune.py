@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from gancompress.channels import ChannelGraph, ChannelPlan, check_complete, narrow, reorder, resized_attributes
 from gancompress.cost import widest_plan
 from gancompress.errors import ConfigError, PlanError
-from gancompress.importance import AnyScore, Probe, Score, ScoreOptions, by_importance, find_score
+from gancompress.importance import AnyScore, Probe, Score, by_importance, find_score
 from gancompress.latency import variants_of_graph
 from gancompress.models.config_strings import widths_from_string
 from gancompress.models.families import find_family
@@ -163,7 +163,7 @@ def sort(generator: Generator, graph: ChannelGraph, score: Score) -> Generator:
     return Generator(generator.family, generator.config, _tied(state, graph), generator.resized)
 
 
-def sorted_by(score: str | ScoreOptions, generator: Generator, context: Context) -> Generator:
+def sorted_by(score: AnyScore, generator: Generator, context: Context) -> Generator:
     """`sort` by a score of a recipe; what runs the generator does so on the training data of the job.
 
     Raises:
