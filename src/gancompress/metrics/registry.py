@@ -271,8 +271,9 @@ class MetricRegistry(Registry[Metric]):
         if isinstance(found, Metric):
             return found
         if callable(found) and not isinstance(found, type):
-            better = getattr(found, "better", "lower")
-            return PairMetric(lambda *_: found, better, f"{path}, mean over images")
+            measure: PairMeasure = found
+            better: Literal["lower", "higher"] = getattr(found, "better", "lower")
+            return PairMetric(lambda *_: measure, better, f"{path}, mean over images")
         raise MetricError(f"{path}: got a {type(found).__name__}, expected a metric or a function of two batches")
 
 
