@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -271,7 +271,7 @@ class MetricRegistry(Registry[Metric]):
         if isinstance(found, Metric):
             return found
         if callable(found) and not isinstance(found, type):
-            measure: PairMeasure = found
+            measure = cast(PairMeasure, found)
             better: Literal["lower", "higher"] = getattr(found, "better", "lower")
             return PairMetric(lambda *_: measure, better, f"{path}, mean over images")
         raise MetricError(f"{path}: got a {type(found).__name__}, expected a metric or a function of two batches")
