@@ -86,7 +86,7 @@ class Registry(Mapping[str, T]):
 
     def _add(self, name: str, value: T) -> None:
         known = self._values.get(name)
-        if known is not None and import_path_of(known) != import_path_of(value):
+        if known is not None and (not hasattr(value, "__qualname__") or import_path_of(known) != import_path_of(value)):
             raise ConfigError(
                 f"{self.group}: got a second '{name}', expected another name; {import_path_of(known)} has it"
             )

@@ -18,6 +18,10 @@ def test_the_adversarial_gradient_is_bounded_and_never_raised(scale, bound):
     assert balance.ratio.item() == pytest.approx(norm / other_norm)
     assert balance.factor.item() == pytest.approx(min(1.0, bound * other_norm / norm))
     assert not balance.factor.requires_grad
+    assert balance.term.item() == pytest.approx((balance.factor * adversarial).item(), rel=1e-5)
+    (bounded,) = torch.autograd.grad(balance.term, image, retain_graph=True)
+    (gradient,) = torch.autograd.grad(adversarial, image)
+    torch.testing.assert_close(bounded, balance.factor * gradient)
 
 
 def test_no_gradient_at_all_leaves_the_weight():

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from pathlib import Path
 
 import numpy as np
@@ -105,14 +104,6 @@ def test_metrics_share_a_pass_through_their_network(networks):
     assert calls == [1]
 
 
-def test_two_processes_equal_one(networks):
-    whole, first = filled(networks), filled(networks, part=slice(0, 6))
-    first.merge(pickle.loads(pickle.dumps(filled(networks, part=slice(6, 10)).gathered())))
-    for merged, expected in zip(first.results(), whole.results(), strict=True):
-        assert merged.value == pytest.approx(expected.value, rel=1e-6)
-        assert (merged.num_images, merged.num_reference_images) == (10, 10)
-
-
 def test_reset_keeps_the_reference(networks):
     evaluator = filled(networks)
     first = [result.value for result in evaluator.results()]
@@ -125,7 +116,7 @@ def test_reset_keeps_the_reference(networks):
 
 def test_unneeded_features_are_not_kept(networks):
     evaluator = filled(networks, ["fd_features"])
-    assert evaluator.gathered().generated["features_clean"].features is None
+    assert evaluator._sets["features_clean"].generated.features is None
 
 
 def test_fid_is_over_inception_and_its_two_resizings_differ(tmp_path, networks):

@@ -136,9 +136,6 @@ def test_the_evaluator_takes_the_last_output_and_forgets_on_reset(colours):
     assert "colours classes, 8x8 (width x height), 8 bits rounded to nearest" in result.protocol
     assert not evaluator.feature_networks
 
-    other = Evaluator(["is_colours"], {"colours": colours})
-    other.merge(pickle.loads(pickle.dumps(evaluator.gathered())))
-    assert other.results()[0].value == result.value
     evaluator.reset()
     evaluator.add(pure[:20])
     assert evaluator.results()[0].value == pytest.approx(1)

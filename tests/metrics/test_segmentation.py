@@ -54,16 +54,6 @@ def test_a_class_that_is_not_scored_is_a_mistake():
     assert scores.pixel_accuracy()[0] == pytest.approx(1 / 4)
 
 
-def test_processes_equal_one():
-    whole, first, second = LabelScores(3, 9), LabelScores(3, 9), LabelScores(3, 9)
-    whole.add(PREDICTED, LABELS)
-    first.add(PREDICTED[:1], LABELS[:1])
-    second.add(PREDICTED[1:], LABELS[1:])
-    first.merge(second)
-    assert first.miou() == whole.miou()
-    assert first.pixel_accuracy() == whole.pixel_accuracy()
-
-
 def test_interval_shrinks_with_images():
     labels = torch.randint(0, 3, (200, 4, 4))
     predicted = torch.where(torch.rand(labels.shape) < 0.7, labels, 0)

@@ -23,21 +23,6 @@ def test_batches_equal_numpy(sizes):
     assert np.allclose(gaussian.covariance, np.cov(FEATURES.numpy(), rowvar=False), rtol=1e-7, atol=1e-9)
 
 
-def test_processes_equal_one():
-    whole, first, second = FeatureSet(), FeatureSet(), FeatureSet()
-    whole.add(FEATURES.float())
-    first.add(FEATURES[:20].float())
-    second.add(FEATURES[20:].float())
-    first.merge(second)
-    first.merge(FeatureSet())
-    assert first.count == whole.count == 50
-    assert first.features is not None
-    assert first.features.equal(FEATURES.float())
-    assert first.statistics is not None
-    assert whole.statistics is not None
-    assert torch.allclose(first.statistics.scatter, whole.statistics.scatter)
-
-
 def test_features_are_dropped_once_they_save_nothing():
     features = FeatureSet(keep=False)
     features.add(FEATURES[:6])
@@ -62,13 +47,12 @@ def test_tensors_and_back(keep):
 
 def test_statistics_are_right_however_often_features_are_folded(monkeypatch):
     monkeypatch.setattr("gancompress.metrics.features.FOLDED_AT_ONCE", 8)
-    folded, other = FeatureSet(keep=False), FeatureSet(keep=False)
+    folded = FeatureSet(keep=False)
     for batch in FEATURES[:30].split(4):
         folded.add(batch)
         assert folded.statistics.count == folded.count  # asking in between changes nothing
     for batch in FEATURES[30:].split(3):
-        other.add(batch)
-    folded.merge(other)
+        folded.add(batch)
     expected = Statistics.of(FEATURES.float())
     assert folded.count == 50
     assert torch.allclose(folded.statistics.mean, expected.mean, rtol=1e-14)

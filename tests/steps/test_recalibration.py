@@ -104,6 +104,7 @@ rank = torch.distributed.get_rank()
 network = nn.SyncBatchNorm(2)
 recalibrate(network, [torch.full((2, 2, 1, 1), float(rank)) + torch.arange(2).view(2, 1, 1, 1)] * (rank + 1))
 assert network.running_mean.tolist() == [rank + 0.5] * 2, network.running_mean
+torch.distributed.barrier()  # or one process could leave while the other still connects
 torch.distributed.destroy_process_group()
 """
 

@@ -175,8 +175,6 @@ def make_ordered_loader(
     *,
     num_workers: int = 0,
     max_images: int | None = None,
-    rank: int = 0,
-    world_size: int = 1,
 ) -> Loader:
     """Every item once, in order, for evaluation. Broken images are left out; `ImageSet.broken_names` lists them.
 
@@ -185,11 +183,9 @@ def make_ordered_loader(
         batch_size: Images in a batch; the last one may hold fewer.
         num_workers: Processes that decode; 0 decodes in this one. They stay for the next pass.
         max_images: Serve only so many of the first items.
-        rank: Number of this process: it serves items ``rank``, ``rank + world_size`` and so on.
-        world_size: Number of processes.
     """
     num_images = len(dataset) if max_images is None else min(max_images, len(dataset))
-    indices = range(rank, num_images, world_size)
+    indices = range(num_images)
     keys = [list(indices[first : first + batch_size]) for first in range(0, len(indices), batch_size)]
     return Loader(_Once(dataset), keys, num_workers, seed=0)
 

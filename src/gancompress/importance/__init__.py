@@ -1,15 +1,11 @@
-"""Importance: how much each channel of each group matters. A score is a function; the registry is `SCORES`.
+"""Importance of the channels of each group. A score is a function, or options if it runs the generator."""
 
-Scores that run the generator have options, and are in `RUNNING_SCORES`.
-"""
-
-from gancompress.importance.options import RUNNING_SCORES, AnyScore, ScoreOptions, find_score, parse_score
+from gancompress.importance.options import SCORES, AnyScore, ScoreOptions, find_score, register_score
 from gancompress.importance.order import by_importance
 from gancompress.importance.probe import Probe
-from gancompress.importance.scores import SCORES, Score, Scores
+from gancompress.importance.scores import Score, Scores
 
 __all__ = [
-    "RUNNING_SCORES",
     "SCORES",
     "AnyScore",
     "Probe",
@@ -18,5 +14,5 @@ __all__ = [
     "Scores",
     "by_importance",
     "find_score",
-    "parse_score",
+    "register_score",
 ]

@@ -1,15 +1,15 @@
-"""The registry of scores with options: those that run the generator. `gancompress.importance.SCORES` are the others."""
+"""The registry of scores, and the options of those that run the generator."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, TypeVar, cast
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BeforeValidator, Field, SerializeAsAny, SerializerFunctionWrapHandler, WrapSerializer
 
 from gancompress.channels import ChannelGraph
-from gancompress.errors import ConfigError, nearest
+from gancompress.errors import ConfigError
 from gancompress.importance.comparison import (
     activation_map,
     direction_sensitivity,
@@ -18,21 +18,18 @@ from gancompress.importance.comparison import (
 )
 from gancompress.importance.content_aware import content_aware
 from gancompress.importance.probe import Probe
-from gancompress.importance.scores import SCORES, Score, Scores
+from gancompress.importance.scores import Score, Scores, l1_first_producer, l1_incoming, l1_outgoing, norm_scale
 from gancompress.models.content_masks import AnyMask, NoMask
-from gancompress.options import Options, OptionsError
+from gancompress.options import OptionsError
+from gancompress.registry import Kind, KindRegistry, path_of
+
+S = TypeVar("S")
 
 Count = Annotated[int, Field(ge=1)]
 
 
-class ScoreOptions(Options, ABC):
+class ScoreOptions(Kind, ABC):
     """A score that runs the generator."""
-
-    kind: ClassVar[str]
-
-    @model_serializer(mode="wrap")
-    def _with_kind(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {"kind": self.kind, **fields(self)}
 
     @abstractmethod
     def score(self, probe: Probe, graph: ChannelGraph) -> Scores:
@@ -43,6 +40,61 @@ class ScoreOptions(Options, ABC):
         """
 
 
+class ScoreRegistry(KindRegistry[ScoreOptions]):
+    """Scores by name: functions of weights and graph, and classes of options of those that run the generator."""
+
+    def add_function(self, score: Score) -> Score:
+        """Add a function of weights and graph under its own name; a decorator."""
+        self._add(score.__name__, cast(Any, score))  # type: ignore[attr-defined]
+        return score
+
+    def parse(self, value: Any) -> Any:
+        """Return a score as a recipe or a caller wrote it: options, or the name, path or function of one of weights.
+
+        Raises:
+            ConfigError: There is no such score, or it has no such options.
+        """
+        if isinstance(value, ScoreOptions) or (callable(value) and not isinstance(value, type)):
+            return value
+        given = dict(value) if isinstance(value, Mapping) else {"kind": value}
+        kind = given.pop("kind", None)
+        try:
+            found = self.find(kind)
+        except ConfigError as error:
+            raise OptionsError([("", str(error))]) from None
+        if isinstance(found, type):
+            return found(**given)
+        if given:
+            raise OptionsError([("", f"got options for '{kind}', which has none; write its name alone")])
+        return kind
+
+    def _is_function(self, value: Any) -> bool:
+        return callable(value) and not isinstance(value, type)
+
+
+SCORES = ScoreRegistry("scores", ScoreOptions, "a known score")
+"""Every score by its name."""
+
+for _score in (l1_incoming, l1_first_producer, l1_outgoing, norm_scale):
+    SCORES.add_function(_score)
+
+
+def register_score(score: S) -> S:
+    """Add a function of weights and graph under its name, or a subclass of `ScoreOptions` under its ``kind``."""
+    return SCORES.add(score) if isinstance(score, type) else cast(S, SCORES.add_function(cast(Score, score)))
+
+
+def _written(value: Any, fields: SerializerFunctionWrapHandler) -> Any:
+    return fields(value) if isinstance(value, ScoreOptions) else path_of(value)
+
+
+AnyScore = Annotated[
+    str | Callable[..., Any] | SerializeAsAny[ScoreOptions], BeforeValidator(SCORES.parse), WrapSerializer(_written)
+]
+"""A score in options."""
+
+
+@register_score
 class RandomScore(ScoreOptions):
     """Chance."""
 
@@ -60,6 +112,7 @@ class _Drawing(ScoreOptions):
     batch_size: Count = 10
 
 
+@register_score
 class ActivationMap(_Drawing):
     """How strong a channel is."""
 
@@ -70,6 +123,7 @@ class ActivationMap(_Drawing):
         return activation_map(probe, graph, num_images=self.num_images, batch_size=self.batch_size)
 
 
+@register_score
 class OutgoingEffective(_Drawing):
     """Norms of filters as styles change them.
 
@@ -87,6 +141,7 @@ class OutgoingEffective(_Drawing):
         return l1_outgoing_effective(probe, graph, **how)
 
 
+@register_score
 class ContentAware(_Drawing):
     """What a channel does for the content.
 
@@ -108,6 +163,7 @@ class ContentAware(_Drawing):
         return content_aware(probe, graph, self.mask.load(), noise=self.noise, **how)
 
 
+@register_score
 class DirectionSensitivity(_Drawing):
     """What a channel does when the latent moves.
 
@@ -130,41 +186,11 @@ class DirectionSensitivity(_Drawing):
         return direction_sensitivity(probe, graph, num_directions=self.num_directions, strength=self.strength, **how)
 
 
-RUNNING_SCORES: dict[str, type[ScoreOptions]] = {
-    options.kind: options
-    for options in (RandomScore, ActivationMap, OutgoingEffective, ContentAware, DirectionSensitivity)
-}
-
-
-def parse_score(score: Any) -> Any:
-    """A score as a recipe writes it: a name, or a mapping of ``kind`` and options.
-
-    Raises:
-        ConfigError: There is no such score, or it has no such options.
-    """
-    if isinstance(score, ScoreOptions) or not isinstance(score, str | Mapping):
-        return score
-    given = dict(score) if isinstance(score, Mapping) else {"kind": score}
-    kind = given.pop("kind", None)
-    if kind in RUNNING_SCORES:
-        return RUNNING_SCORES[kind](**given)
-    known = [*SCORES, *RUNNING_SCORES]
-    if not isinstance(kind, str) or kind not in SCORES:
-        raise OptionsError([("", f"got {kind!r}, expected a known score; {nearest(str(kind), known)}")])
-    if given:
-        raise OptionsError([("", f"got options for '{kind}', which has none; write its name alone")])
-    return kind
-
-
-AnyScore = Annotated[str | SerializeAsAny[ScoreOptions], BeforeValidator(parse_score)]
-"""A score in options."""
-
-
-def find_score(score: str | ScoreOptions, probe: Probe | None = None) -> Score:
-    """The score of this name, or with these options.
+def find_score(score: str | Mapping[str, Any] | Score | ScoreOptions, probe: Probe | None = None) -> Score:
+    """Return a score.
 
     Args:
-        score: What `parse_score` takes or gives.
+        score: Its name, options, or a function of weights and graph.
         probe: The generator at work, for scores that run it.
 
     Raises:
@@ -172,11 +198,11 @@ def find_score(score: str | ScoreOptions, probe: Probe | None = None) -> Score:
             was given.
     """
     try:
-        parsed = parse_score(score)
+        parsed = SCORES.parse(score)
     except OptionsError as error:
         raise ConfigError(f"score: {error}") from None
-    if isinstance(parsed, str):
-        return SCORES[parsed]
+    if not isinstance(parsed, ScoreOptions):
+        return cast(Score, SCORES.find(parsed) if isinstance(parsed, str) else parsed)
     if probe is None:
         raise ConfigError(
             f"score: got '{parsed.kind}', which runs the generator, expected images to run it on; on the "

@@ -52,14 +52,6 @@ def norm_scale(state: Mapping[str, Tensor], graph: ChannelGraph) -> Scores:
     return _l1(state, graph, ("scale",))
 
 
-SCORES: dict[str, Score] = {
-    "l1_incoming": l1_incoming,
-    "l1_first_producer": l1_first_producer,
-    "l1_outgoing": l1_outgoing,
-    "norm_scale": norm_scale,
-}
-
-
 def _l1(state: Mapping[str, Tensor], graph: ChannelGraph, roles: Sequence[str], *, first_only: bool = False) -> Scores:
     scores: Scores = {}
     for name, group in graph.groups.items():

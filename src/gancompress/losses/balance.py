@@ -11,22 +11,25 @@ _SMALLEST_NORM = 1e-12
 
 
 class Balance(NamedTuple):
-    """Gradients at a generated image, and the weight that follows from them.
+    """An adversarial term bounded by its gradient at a generated image.
 
     Attributes:
+        term: The adversarial term multiplied by ``factor``. Its gradient flows to the image alone, and is the one that
+            was taken for the ratio: backward does not run the discriminator again.
         factor: A scalar in (0, 1] to multiply the adversarial term with; no gradient flows through it.
         ratio: Norm of the adversarial gradient, before it is multiplied, divided by that of the other terms.
     """
 
+    term: Tensor
     factor: Tensor
     ratio: Tensor
 
 
 def balance_gradients(adversarial: Tensor, others: Tensor, image: Tensor, bound: float) -> Balance | None:
-    """Return the factor that keeps an adversarial gradient below a fraction of the gradient of the other terms.
+    """Keep an adversarial gradient below a fraction of the gradient of the other terms.
 
     Args:
-        adversarial: The weighted adversarial term, a scalar.
+        adversarial: The weighted adversarial term, a scalar that depends on what is trained through the image alone.
         others: The sum of the other weighted terms, a scalar.
         image: The generated images [b, c, h, w] that both were computed from, in any range.
         bound: Upper bound of the adversarial gradient's norm, as a fraction of that of the other terms.
@@ -43,5 +46,8 @@ def balance_gradients(adversarial: Tensor, others: Tensor, image: Tensor, bound:
     if other is None:
         return None
     (gradient,) = torch.autograd.grad(adversarial, image, retain_graph=True)
-    ratio = gradient.float().norm() / other.float().norm().clamp_min(_SMALLEST_NORM)
-    return Balance((bound / ratio.clamp_min(_SMALLEST_NORM)).clamp_max(1.0), ratio)
+    gradient = gradient.float()
+    ratio = gradient.norm() / other.float().norm().clamp_min(_SMALLEST_NORM)
+    factor = (bound / ratio.clamp_min(_SMALLEST_NORM)).clamp_max(1.0)
+    slope = (image * (factor * gradient)).sum()
+    return Balance(slope + (factor * adversarial - slope).detach(), factor, ratio)

@@ -22,6 +22,7 @@ from gancompress.metrics.registry import (
     find_metric,
     find_perceptual,
     perceptual_distance,
+    register_metric,
 )
 from gancompress.metrics.result import MetricResult
 from gancompress.metrics.segmentation import LabelScores, SegmentationNetwork
@@ -67,6 +68,7 @@ __all__ = [
     "rank_correlation",
     "read_statistics",
     "reference_key",
+    "register_metric",
     "resize",
     "structural_similarity",
 ]

@@ -35,11 +35,6 @@ class SetComparison:
         self._reference_set("more reference images").add(self.network(images, names))
         self._frechet = None
 
-    def merge_reference(self, features: FeatureSet) -> None:
-        """Adds another process's reference images. Raises MetricError as `add_reference`."""
-        self._reference_set("more reference images").merge(features)
-        self._frechet = None
-
     def use_reference(self, reference: FeatureSet | Gaussian) -> None:
         """Takes kept features or stored statistics as the reference."""
         self.reference = reference

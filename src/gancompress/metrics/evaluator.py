@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -27,25 +27,6 @@ from gancompress.metrics.result import MetricResult
 from gancompress.metrics.segmentation import LabelScores, SegmentationNetwork
 from gancompress.metrics.statistics import Gaussian
 from gancompress.models.trunks.network_file import NetworkFile
-
-
-@dataclass(frozen=True)
-class Gathered:
-    """What an evaluator has gathered, on the CPU and without its networks, to be sent to another process.
-
-    Attributes:
-        generated: Features of generated images by network.
-        references: Features of reference images by network, where they are not stored statistics.
-        pairs: Values of pairs by metric.
-        labels: Scores of label maps by network.
-        classes: Scores of classes by network.
-    """
-
-    generated: dict[str, FeatureSet]
-    references: dict[str, FeatureSet]
-    pairs: dict[str, Tensor]
-    labels: dict[str, LabelScores]
-    classes: dict[str, ClassScores]
 
 
 class Evaluator:
@@ -176,6 +157,11 @@ class Evaluator:
         """The result of every metric, in the order of the names. Raises MetricError where there are too few images."""
         return [self._result(name, metric, key) for name, (metric, key) in self._metrics.items()]
 
+    def pair_values(self, name: str) -> Tensor | None:
+        """Return a metric's value for each pair so far, float64 [images]; None for a metric of whole sets."""
+        comparison = self._pairs.get(name)
+        return None if comparison is None else comparison.all_values()
+
     def reset(self) -> None:
         """Forgets the generated images; the reference stays."""
         for key, comparison in self._sets.items():
@@ -186,30 +172,6 @@ class Evaluator:
             comparison.scores = LabelScores(comparison.network.num_classes, comparison.network.ignore_index)
         for comparison in self._classes.values():
             comparison.scores = ClassScores()
-
-    def gathered(self) -> Gathered:
-        """What was gathered so far, for `merge` in another process."""
-        references = {key: comparison.reference for key, comparison in self._sets.items()}
-        return Gathered(
-            generated={key: comparison.generated for key, comparison in self._sets.items()},
-            references={key: reference for key, reference in references.items() if isinstance(reference, FeatureSet)},
-            pairs={key: comparison.all_values() for key, comparison in self._pairs.items()},
-            labels={key: comparison.scores for key, comparison in self._labels.items()},
-            classes={key: comparison.scores for key, comparison in self._classes.items()},
-        )
-
-    def merge(self, other: Gathered) -> None:
-        """Adds what another process gathered with the same metrics, its reference images included."""
-        for key, features in other.generated.items():
-            self._sets[key].generated.merge(features)
-        for key, features in other.references.items():
-            self._sets[key].merge_reference(features)
-        for key, values in other.pairs.items():
-            self._pairs[key].values.append(values)
-        for key, scores in other.labels.items():
-            self._labels[key].scores.merge(scores)
-        for key, scores in other.classes.items():
-            self._classes[key].scores.merge(scores)
 
     def _prepare(self, name: str, metric: Metric, network: str | None) -> str:
         """Makes what a metric is taken of, unless another metric shares it; returns its key."""

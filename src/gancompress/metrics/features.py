@@ -133,14 +133,6 @@ class FeatureSet:
         self._parts.append(features.detach().float().cpu())
         self._fold_what_need_not_be_kept()
 
-    def merge(self, other: FeatureSet) -> None:
-        """Adds all of another set, for example of another process. Raises MetricError as `add`."""
-        for part in other._parts:
-            self.add(part)
-        if other._folded is not None:
-            self._folded = other._folded if self._folded is None else self._folded.merge(other._folded)
-            self._fold_what_need_not_be_kept()
-
     @property
     def count(self) -> int:
         """How many images."""

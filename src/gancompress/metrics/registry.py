@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
 
-from gancompress.errors import MetricError, nearest
+from gancompress.errors import ConfigError, MetricError, nearest
 from gancompress.metrics.comparisons import Score, SetComparison
 from gancompress.metrics.features import INCEPTION
 from gancompress.metrics.images import Size
@@ -21,6 +21,7 @@ from gancompress.metrics.pairs import as_network_images, psnr, stored_pairs, str
 from gancompress.metrics.segmentation import LabelScores
 from gancompress.models.trunks import LpipsDistance, load_lpips
 from gancompress.models.trunks.network_file import NetworkFile
+from gancompress.registry import Registry
 
 PairMeasure = Callable[[Tensor, Tensor], Tensor]
 Device = torch.device | str
@@ -221,7 +222,7 @@ _LATENT: dict[str, LatentMetric] = {
 }
 """Metrics of latent spaces. Their names alone mean LPIPS over VGG-16; the same over any network bears its name."""
 
-METRICS: dict[str, Metric] = {
+_OWN: dict[str, Metric] = {
     "fid": SetMetric(SetComparison.frechet, "lower", "paper", _FRECHET, INCEPTION, needs_features=False),
     "fid_clean": SetMetric(SetComparison.frechet, "lower", "clean", _FRECHET, INCEPTION, needs_features=False),
     "fid_content": SetMetric(
@@ -259,11 +260,38 @@ METRICS: dict[str, Metric] = {
 }
 
 
+class MetricRegistry(Registry[Metric]):
+    """Metrics by name."""
+
+    def check(self, path: str, found: Any) -> Metric:
+        """Return a metric; a function of images and targets, both [b, 3, h, w] in [-1, 1], is one of pairs.
+
+        Its attribute ``better``, "lower" by default, tells which way is better.
+        """
+        if isinstance(found, Metric):
+            return found
+        if callable(found) and not isinstance(found, type):
+            measure = cast(PairMeasure, found)
+            better: Literal["lower", "higher"] = getattr(found, "better", "lower")
+            return PairMetric(lambda *_: measure, better, f"{path}, mean over images")
+        raise MetricError(f"{path}: got a {type(found).__name__}, expected a metric or a function of two batches")
+
+
+METRICS = MetricRegistry("metrics", "a known metric")
+"""Every metric by its name."""
+
+for _name, _metric in _OWN.items():
+    METRICS.register(_name)(_metric)
+
+register_metric = METRICS.register
+"""Return a decorator that adds a metric, or a function of images and targets, under a name."""
+
+
 def find_metric(name: str, networks: Iterable[str] = ()) -> tuple[Metric, str | None]:
     """The metric of this name, and the network in the name.
 
     Args:
-        name: A name in `METRICS`, with a given network's name in the place of ``{network}``.
+        name: A name in `METRICS`, with a given network's name instead of ``{network}``; or an import path.
         networks: Names of the networks that are given.
 
     Returns:
@@ -275,7 +303,12 @@ def find_metric(name: str, networks: Iterable[str] = ()) -> tuple[Metric, str | 
     given = list(networks)
     if name in METRICS and SLOT not in name:
         return METRICS[name], None
-    found = [(metric, network) for key, metric in METRICS.items() if (network := _in_slot(key, name))]
+    if ":" in name:
+        try:
+            return METRICS.find(name), None
+        except ConfigError as error:
+            raise MetricError(f"metric: {error}") from None
+    found = [(METRICS[key], network) for key in METRICS if (network := _in_slot(key, name))]
     for metric, network in found:
         if network in given:
             return metric, network
@@ -309,7 +342,7 @@ def find_perceptual(names: Iterable[str], networks: Mapping[str, NetworkSpec], d
 
 
 def _in_slot(key: str, name: str) -> str | None:
-    """What stands in a name where a key has its slot; None where the two differ elsewhere."""
+    """Extract the network from a metric's name by a key with a placeholder; None if they differ elsewhere."""
     before, slot, after = key.partition(SLOT)
     if not slot or not name.startswith(before) or not name.endswith(after):
         return None

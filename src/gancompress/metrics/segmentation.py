@@ -127,10 +127,6 @@ class LabelScores:
             )
         self._parts.append(self._confusion(predicted.long().cpu(), labels, counted))
 
-    def merge(self, other: LabelScores) -> None:
-        """Adds all of another process's images."""
-        self._parts += other._parts
-
     @property
     def count(self) -> int:
         """How many images."""

@@ -386,7 +386,7 @@ class Distillation(Objective):
         if balance is None:
             return term
         self._monitor.observe(ratio=balance.ratio, factor=balance.factor)
-        return balance.factor * term
+        return balance.term
 
 
 def _with_taps(

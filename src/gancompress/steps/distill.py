@@ -11,7 +11,7 @@ from pydantic import BeforeValidator
 from torch import nn
 
 from gancompress.errors import ConfigError, nearest
-from gancompress.importance import AnyScore, ScoreOptions
+from gancompress.importance import AnyScore
 from gancompress.methods.recalibrate import recalibrate
 from gancompress.models.cut import cut
 from gancompress.models.generator import Generator
@@ -201,7 +201,7 @@ def student_of(
     work: Work,
     context: Context,
     initial: Literal["teacher", "random"],
-    score: str | ScoreOptions,
+    score: AnyScore,
 ) -> Generator:
     """A student at full width, the most important channels in front.
 

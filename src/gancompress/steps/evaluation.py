@@ -92,7 +92,7 @@ class Evaluation:
 
         None for a metric of whole sets of images.
         """
-        return self._evaluator.gathered().pairs.get(name)
+        return self._evaluator.pair_values(name)
 
     def _of_images(self, generator: nn.Module) -> list[MetricResult]:
         evaluator, watch = self._evaluator, self._watch

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from gancompress.channels import ChannelGraph, ChannelPlan, reorder
 from gancompress.cost import widest_plan
 from gancompress.errors import ConfigError
-from gancompress.importance import AnyScore, Probe, Score, ScoreOptions, by_importance, find_score
+from gancompress.importance import AnyScore, Probe, Score, by_importance, find_score
 from gancompress.latency import variants_of_graph
 from gancompress.methods.budget import CostLimit
 from gancompress.models.cut import cut, tied
@@ -162,7 +162,7 @@ def sort(generator: Generator, graph: ChannelGraph, score: Score) -> Generator:
     return generator.with_state(tied(state, graph))
 
 
-def sorted_by(score: str | ScoreOptions, generator: Generator, context: Context) -> Generator:
+def sorted_by(score: AnyScore, generator: Generator, context: Context) -> Generator:
     """`sort` by a score of a recipe; what runs the generator does so on the training data of the job.
 
     Raises:

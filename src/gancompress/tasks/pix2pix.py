@@ -76,5 +76,5 @@ class Pix2PixObjective(Objective):
         reconstruction = self.options.lambda_reconstruction * (image - batch["target"]).abs().mean()
         if self.options.gan_balance is not None:
             balance = balance_gradients(adversarial, reconstruction, image, self.options.gan_balance)
-            adversarial = adversarial if balance is None else balance.factor * adversarial
+            adversarial = adversarial if balance is None else balance.term
         return {"gan": adversarial, "reconstruction": reconstruction}
