@@ -1,6 +1,4 @@
-"""Channels: which of them move together, how many to keep, and the narrow network that results. Knows no network
-family.
-"""
+"""Channel graph of a module: coupled channels, channel plans, and narrow networks. Independent of network families."""
 
 from gancompress.channels.graph import ChannelGraph, ChannelGroup, FixedChannels
 from gancompress.channels.layout import Axis, Extent, Segment

@@ -1,4 +1,4 @@
-"""Following channels: labels carried from the parameters through every operation of a tape to its end."""
+"""Propagation of channel labels from the parameters through every operation of a recorded forward pass."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gancompress.channels.tape import Ref, Tape, TapeOp
 
 
 def follow(tape: Tape) -> Labelling:
-    """Carry labels through the tape, up to its end or to where it broke off."""
+    """Propagate labels through a recorded forward pass, up to its end or to the operation that failed."""
     labelling = Labelling(tape, [Labels() for _ in tape.tensors])
     for name, ref in tape.parameters.items():
         shape = labelling.shape(ref)
@@ -44,7 +44,7 @@ def follow(tape: Tape) -> Labelling:
 
 
 def _keeps_channels(tape: Tape, name: str) -> bool:
-    """Whether a module that the parameter belongs to says ``keeps_channels``: nothing of it is narrowed."""
+    """Return whether a module around the parameter sets ``keeps_channels``, so that no plan narrows it."""
     path = name
     while path:
         path = path.rpartition(".")[0]
@@ -54,7 +54,7 @@ def _keeps_channels(tape: Tape, name: str) -> bool:
 
 
 def _labelled_axes(tape: Tape, name: str, shape: tuple[int, ...]) -> list[int]:
-    """Axes of a parameter that can carry channels: not those of size 1, of a kernel's taps, or of an image."""
+    """Return the axes of a parameter that can carry channels: not those of size 1, of kernel taps, or of an image."""
     path = name.rpartition(".")[0].partition(".parametrizations")[0].removeprefix("parametrizations")
     is_kernel = issubclass(tape.module_types.get(path, object), _ConvNd)
     num_image_axes = 2 if len(shape) > 3 else 0
@@ -63,7 +63,7 @@ def _labelled_axes(tape: Tape, name: str, shape: tuple[int, ...]) -> list[int]:
 
 
 def _assign(labelling: Labelling, op: TapeOp, ref: Ref, result: Labels) -> None:
-    """Set a tensor's labels; a write into a tensor that is seen elsewhere too reaches those places."""
+    """Set the labels of a tensor; after an in-place write, update or fix the views of its storage too."""
     before = labelling[ref]
     labelling.labels[ref.index] = result
     if ref not in op.writes:
@@ -85,7 +85,7 @@ def _assign(labelling: Labelling, op: TapeOp, ref: Ref, result: Labels) -> None:
 
 
 def components(num_atoms: int, ties: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """The smallest atom of every atom's set of tied atoms. Shape ``(num_atoms,)``."""
+    """Return the smallest atom of every atom's set of tied atoms. Shape ``(num_atoms,)``."""
     root = np.arange(num_atoms)
     if not ties:
         return root
@@ -103,7 +103,7 @@ def components(num_atoms: int, ties: Sequence[tuple[np.ndarray, np.ndarray]]) ->
 
 
 def reasons(labelling: Labelling) -> Mapping[int, Fix]:
-    """For every atom that became fixed by itself, the first reason."""
+    """Return the first reason of every atom that was fixed directly rather than through a tie."""
     first: dict[int, Fix] = {}
     for fix in labelling.fixes:
         for atom in fix.atoms.tolist():

@@ -1,4 +1,4 @@
-"""The channel graph: which channels of a module can only be kept or removed together."""
+"""Channel graph: groups of channels of a module that can only be kept or removed together."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class ChannelGroup:
 
     @property
     def choices(self) -> tuple[int, ...]:
-        """Every legal width, ascending."""
+        """Legal widths, ascending."""
         aligned = range(-(-self.minimum // self.multiple) * self.multiple, self.size, self.multiple)
         return (*aligned, self.size)
 
     def nearest(self, width: float) -> int:
-        """The legal width closest to this one; of two as close, the wider."""
+        """Return the legal width closest to this one; the wider of two at equal distance."""
         return min(self.choices, key=lambda choice: (abs(choice - width), -choice))
 
 
@@ -45,11 +45,11 @@ class FixedChannels:
     """Channels of a layer that no plan removes.
 
     Attributes:
-        layer: Path of the layer that produces them (the name of the tensor, where it belongs to no layer).
-        channels: How many.
-        reason: Why.
-        unfollowed: Whether they were fixed because the graph could not follow them, not because they must stay.
-        where: Path of the module in which that happened.
+        layer: Path of the layer that produces them, or the name of the tensor if it belongs to no layer.
+        channels: Number of channels.
+        reason: Reason that they are fixed.
+        unfollowed: Whether they were fixed because the graph could not follow them, rather than because they must stay.
+        where: Path of the module that fixed them.
     """
 
     layer: str
@@ -76,7 +76,7 @@ class TensorShape:
     Attributes:
         extents: One for each axis.
         itemsize: Bytes of an element.
-        storage: Which storage it lies in; views share one.
+        storage: Number of the storage that it lies in; views share one.
         weight: Whether it is a parameter, or computed from parameters alone.
     """
 
@@ -88,19 +88,19 @@ class TensorShape:
 
 @dataclass(frozen=True)
 class ChannelGraph:
-    """The coupled channels of a module, and its forward pass in terms of them. Made by `gancompress.channels.trace`.
+    """Coupled channels of a module, and its forward pass in terms of them. Made by `gancompress.channels.trace`.
 
     Attributes:
         groups: Channel groups by name, in the order of the forward pass.
-        tensors: For every parameter and buffer, how each of its axes is laid out over the groups.
+        tensors: Layout of every axis of each parameter and buffer over the groups.
         parameters: Names of the parameters among the tensors.
         itemsizes: Bytes of an element of every parameter and buffer.
-        aliases: Further names of shared tensors, to the name they have in ``tensors``.
+        aliases: Further names of shared tensors, mapped to their name in ``tensors``.
         attributes: Sizes that modules hold as attributes: ``{module path: {attribute: extent or tuple of extents}}``.
         ops: The operations of the traced pass.
         shapes: The shape of every tensor of that pass, by `gancompress.channels.tape.Ref` index.
         module_types: Class name of every module, by path.
-        fixed: Channels that no plan removes, and why.
+        fixed: Channels that no plan removes, with the reason.
         slots: Slots whose groups must agree in every plan.
     """
 
@@ -118,23 +118,23 @@ class ChannelGraph:
 
     @property
     def unfollowed(self) -> tuple[FixedChannels, ...]:
-        """The channels that the graph could not follow, and therefore fixed."""
+        """Channels that are fixed because the graph could not follow them."""
         return tuple(f for f in self.fixed if f.unfollowed)
 
     def has(self, name: str) -> bool:
-        """Whether the network has a parameter or buffer of this name."""
+        """Return whether the network has a parameter or buffer of this name."""
         return name in self.tensors or name in self.aliases
 
     def axes(self, name: str) -> tuple[Axis, ...]:
-        """The axes of a parameter or buffer, under any of its names."""
+        """Return the axes of a parameter or buffer, under any of its names."""
         return self.tensors[self.aliases.get(name, name)]
 
     def members(self, group: str, roles: Sequence[str] = ()) -> Iterator[tuple[str, int, Axis]]:
-        """Every (tensor name, axis number, axis) on which a group lies, in the order of the forward pass.
+        """Yield every (tensor name, axis number, axis) that a group lies on, in the order of the forward pass.
 
         Args:
             group: Name of a group.
-            roles: Only axes with one of these roles; all where empty.
+            roles: Restrict to axes with one of these roles; every role if empty.
         """
         for name, axes in self.tensors.items():
             for number, axis in enumerate(axes):
@@ -142,10 +142,10 @@ class ChannelGraph:
                     yield name, number, axis
 
     def plan(self, widths: Mapping[str, int]) -> ChannelPlan:
-        """The plan with these widths, every other group at full width.
+        """Return the plan with these widths, and every other group at full width.
 
         Raises:
-            PlanError: As `validate`.
+            PlanError: See `validate`.
         """
         unknown = [name for name in widths if name not in self.groups]
         if unknown:
@@ -155,7 +155,7 @@ class ChannelGraph:
         return plan
 
     def narrowed(self, plan: ChannelPlan) -> ChannelGraph:
-        """The graph of the network that a plan leaves, without another trace.
+        """Return the graph of the network narrowed to a plan, without another trace.
 
         Sizes are linear forms in the widths, so only the groups and the layouts of the tensors change.
 
@@ -171,15 +171,15 @@ class ChannelGraph:
         return replace(self, groups=groups, tensors=tensors)
 
     def full_plan(self) -> ChannelPlan:
-        """Every group at full width."""
+        """Return the plan with every group at full width."""
         return self.plan({})
 
     def smallest_plan(self) -> ChannelPlan:
-        """Every group (slot, where slots tie them) at its narrowest legal width."""
+        """Return the plan with every group, or slot of tied groups, at its narrowest legal width."""
         return self.uniform_plan(0.0)
 
     def uniform_plan(self, keep: float) -> ChannelPlan:
-        """Every group at the legal width closest to ``keep`` times its size.
+        """Return the plan with every group at the legal width closest to ``keep`` times its size.
 
         Raises:
             PlanError: keep lies outside [0, 1].
@@ -193,7 +193,7 @@ class ChannelGraph:
         return self.plan(widths)
 
     def plan_from_slots(self, values: Sequence[int]) -> ChannelPlan:
-        """The plan that the papers write as a few numbers, one for each of the graph's slots.
+        """Return the plan of a list of slot values, the short notation of the papers.
 
         Raises:
             PlanError: The numbers do not fit the slots, or the plan does not fit the graph.
@@ -201,7 +201,7 @@ class ChannelGraph:
         return self.plan(widths_from_slots(self.slots, values))
 
     def slot_values(self, plan: ChannelPlan) -> tuple[int, ...]:
-        """The inverse of `plan_from_slots`."""
+        """Return the slot values of a plan, the inverse of `plan_from_slots`."""
         return slots_from_widths(self.slots, plan.widths)
 
     def validate(self, plan: ChannelPlan) -> None:
@@ -231,12 +231,12 @@ class ChannelGraph:
     def constrain(
         self, *, multiple: int, minimum: int, fixed: Sequence[str] = (), slots: Sequence[Slot] = ()
     ) -> ChannelGraph:
-        """The same graph with other legal widths.
+        """Return the same graph with other legal widths.
 
         Args:
             multiple: Legal widths are multiples of this, or the full width.
-            minimum: The narrowest legal width; a narrower group stays as it is.
-            fixed: Names of groups to leave at full width; ``*`` stands for any text (``blocks.*``).
+            minimum: The narrowest legal width; a narrower group keeps its width.
+            fixed: Names of groups to keep at full width; ``*`` stands for any text (``blocks.*``).
             slots: Groups to tie to one another.
 
         Raises:

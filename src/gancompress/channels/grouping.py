@@ -1,4 +1,4 @@
-"""From labels to groups: which tied positions form one group, and how every axis is laid out over the groups."""
+"""Conversion of labels to a channel graph: groups of tied positions, and the layout of every axis over them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gancompress.channels.tape import ModuleCall, Ref
 
 
 class Grouping:
-    """One reading of a labelling as groups. ``irregular`` lists what has no regular layout and must be fixed first."""
+    """Channel groups read from a labelling. ``irregular`` lists fixes for channels without a regular layout."""
 
     def __init__(self, module: nn.Module, labelling: Labelling) -> None:
         self.labelling = labelling
@@ -32,23 +32,23 @@ class Grouping:
         self.graph = self._build(module, axes)
 
     def groups_of(self, roots: np.ndarray) -> set[int]:
-        """Numbers of the groups that any of these channels belong to."""
+        """Return the numbers of the groups that any of these channels belong to."""
         return {self._unit[root][0] for root in np.unique(roots).tolist() if root in self._unit}
 
     def conflict(self, groups: Iterable[int], reason: str, where: str) -> Fix:
-        """The order to fix these groups."""
+        """Return the fix that keeps these groups at full width."""
         groups = set(groups)
         members = [root for root, (group, _) in self._unit.items() if group in groups]
         return Fix(np.flatnonzero(np.isin(self.roots, members)), reason, where, unfollowed=True)
 
     def all_groups(self) -> set[int]:
-        """The numbers of all groups."""
+        """Return the numbers of all groups."""
         return set(self._sizes)
 
     def _group_channels(self, axes: Sequence[tuple[str, int]]) -> list[list[int]]:
-        """Channels that lie on the same axes, equally often, form a group; its order is that of the first axis.
+        """Group channels that lie on the same axes, equally often, in the order of the first axis.
 
-        Fewer than three channels stay as they are: at width 1 an axis broadcasts, and a mistake would go unnoticed.
+        Fewer than three channels form no group: at width 1 an axis broadcasts, and a mistake would go unnoticed.
         """
         lies_on: dict[int, Counter[int]] = {}
         for number, (name, axis) in enumerate(axes):
@@ -61,7 +61,7 @@ class Grouping:
         return [roots for roots in by_signature.values() if len(roots) > 2]
 
     def _name_groups(self, axes: Sequence[tuple[str, int]]) -> list[str]:
-        """The path of the first layer that produces the group, else the name of the first tensor that it lies on."""
+        """Name each group by the first layer that produces it, or else by the first tensor that it lies on."""
         producer: dict[int, str] = {}
         for role in ("out", None):
             for name, axis in axes:
@@ -94,7 +94,7 @@ class Grouping:
         return Axis(tuple(Segment(None if g is None else self._names[g], n, r) for g, n, r in segments), role)
 
     def _extent(self, ref: Ref, axis: int) -> Extent:
-        """Size of one axis of any tensor of the pass."""
+        """Return the size of one axis of any tensor of the pass."""
         size = self.tape.tensors[ref.index].shape[axis]
         labels = self.labelling[ref]
         resolved = [compress(self.roots[f]) for f in labels.factors]
@@ -154,7 +154,7 @@ class Grouping:
         )
 
     def _fixed(self, axes: Sequence[tuple[str, int]]) -> tuple[FixedChannels, ...]:
-        """The channels that stay, by the layer that produces them, with the reason that was met first."""
+        """Return the channels that no plan removes, by the layer that produces them, each with its first reason."""
         labelling = self.labelling
         apart = components(
             labelling.num_atoms,
@@ -176,7 +176,7 @@ class Grouping:
 
 
 def layer_of(name: str) -> str:
-    """Path of the layer whose weight this is; the tensor's own name where it is no layer's ``weight`` or ``bias``."""
+    """Return the path of the layer that owns a ``weight`` or ``bias``; for any other tensor, its own name."""
     layer, is_parametrized, _ = name.partition(".parametrizations.")
     path, _, leaf = name.rpartition(".")
     return layer if is_parametrized else path if path and leaf.startswith(("weight", "bias")) else name
@@ -201,7 +201,7 @@ def _axes_in_order_of_use(labelling: Labelling) -> list[tuple[str, int]]:
 def _module_attributes(
     calls: Sequence[ModuleCall], shapes: Sequence[tuple[Extent, ...]]
 ) -> dict[str, dict[str, Extent | tuple[Extent, ...]]]:
-    """The attributes in which torch's own layers keep their sizes, where these depend on a plan."""
+    """Return the size attributes of torch's own layers that depend on a plan."""
     result: dict[str, dict[str, Extent | tuple[Extent, ...]]] = {}
     for call in calls:
         layer, x, y = call.module, shapes[call.input.index], shapes[call.output.index]

@@ -1,4 +1,4 @@
-"""Labels: which channel every position of a tensor belongs to, carried through a recorded forward pass.
+"""Labels: the channel of every position of a tensor, propagated through a recorded forward pass.
 
 Every position along every axis of every parameter gets an *atom* of its own. Operations carry atoms along (a
 convolution's output channels bear the atoms of its filters) and tie atoms together (a sum ties the channels of its
@@ -27,13 +27,13 @@ Factor = np.ndarray
 
 @dataclass(frozen=True)
 class Labels:
-    """What is known of one tensor.
+    """Channel labels of one tensor.
 
     Attributes:
-        factors: See the module's text.
-        flexible: Axes on which the tensor is the same everywhere, or random, and takes its size from another tensor:
-            broadcast dimensions, ``ones_like``, noise. Meeting them fixes nothing. Each with the atoms that give it
-            its size, where known.
+        factors: Integer arrays of atoms, as the docstring of the module describes.
+        flexible: Axes on which the tensor is constant or random and takes its size from another tensor: broadcast
+            dimensions, ``ones_like``, noise. Ties along them fix nothing. Each maps to the atoms that give it its
+            size, or None if they are unknown.
         weight: Whether it is computed from parameters alone.
     """
 
@@ -44,7 +44,7 @@ class Labels:
 
 @dataclass(frozen=True)
 class Fix:
-    """Atoms that were fixed, and why."""
+    """Atoms that were fixed, with the reason."""
 
     atoms: np.ndarray
     reason: str
@@ -54,7 +54,7 @@ class Fix:
 
 @dataclass
 class Labelling:
-    """The labels of every tensor of a tape, and the ties between atoms that its operations made."""
+    """Labels of every tensor of a recorded forward pass, and the ties between atoms that its operations made."""
 
     tape: Tape
     labels: list[Labels]
@@ -69,45 +69,46 @@ class Labelling:
         return self.labels[ref.index]
 
     def shape(self, ref: Ref) -> tuple[int, ...]:
-        """The recorded shape of a tensor."""
+        """Return the recorded shape of a tensor."""
         return self.tape.tensors[ref.index].shape
 
     def atoms_of(self, name: str, axis: int) -> np.ndarray | None:
-        """The atoms that a parameter's axis was given, or None where it has none."""
+        """Return the atoms of an axis of a parameter; None if it has none."""
         start = self.starts.get((name, axis))
         if start is None:
             return None
         return np.arange(start, start + self.shape(self.tape.parameters[name])[axis])
 
     def tie(self, a: np.ndarray, b: np.ndarray) -> None:
-        """Position by position (the arrays broadcast), a and b are one channel."""
+        """Tie two arrays of atoms position by position, after broadcasting: each pair is one channel."""
         a, b = (x.ravel() for x in np.broadcast_arrays(a, b))
         differ = a != b
         if differ.any():
             self.ties.append((a[differ], b[differ], self.op_index))
 
     def fix(self, atoms: np.ndarray, reason: str, *, unfollowed: bool = False) -> None:
-        """No plan may remove these channels."""
+        """Fix channels: no plan may remove them."""
         module = self.tape.ops[self.op_index].module if self.op_index < len(self.tape.ops) else ""
         atoms = np.unique(atoms)
         self.fixes.append(Fix(atoms, reason, module, unfollowed))
         self.tie(atoms, np.array(FIXED))
 
     def fix_tensor(self, ref: Ref, reason: str, *, unfollowed: bool = False) -> None:
-        """No plan may narrow this tensor on any axis."""
+        """Fix every channel of a tensor: no plan may narrow it on any axis."""
         for factor in self[ref].factors:
             self.fix(factor, reason, unfollowed=unfollowed)
 
     def role(self, ref: Ref, atoms: np.ndarray | None, role: str) -> None:
-        """Note what the atoms of a weight do: ``out``, ``in``, ``depthwise``, ``bias``, ``scale``, ``shift`` or
-        ``statistic``.
+        """Record the role of a weight's atoms.
+
+        Roles are ``out``, ``in``, ``depthwise``, ``bias``, ``scale``, ``shift``, ``statistic`` and ``index``.
         """
         is_kernel = self.tape.ops[self.op_index].arguments.get("weight") == ref
         if atoms is not None and (self[ref].weight or is_kernel):
             self.roles.append((atoms.ravel(), role))
 
     def along(self, ref: Ref, axis: int) -> np.ndarray | None:
-        """The atoms along one axis, tied over all other axes; None where nothing varies along it. Shape ``(size,)``."""
+        """Return the atoms along one axis, tied over the others; None if none vary along it. Shape ``(size,)``."""
         axis %= len(self.shape(ref))
         factors = [f for f in self[ref].factors if f.shape[axis] > 1]
         if len(factors) > 1:
@@ -123,14 +124,14 @@ class Labelling:
 
 
 def on_axis(atoms: np.ndarray | None, axis: int, ndim: int) -> tuple[Factor, ...]:
-    """The factor that varies along one axis of a tensor of rank ndim; none for None."""
+    """Return the factor that varies along one axis of a tensor of rank ndim; no factor for None."""
     if atoms is None or atoms.size == 1:
         return ()
     return (atoms.reshape([-1 if i == axis % ndim else 1 for i in range(ndim)]),)
 
 
 def compress(factor: Factor) -> Factor:
-    """The factor at size 1 along each axis on which it is constant."""
+    """Reduce a factor to size 1 along each axis on which it is constant."""
     for axis in range(factor.ndim):
         first = factor.take([0], axis) if factor.shape[axis] else factor
         if factor.shape[axis] > 1 and (factor == first).all():
@@ -139,5 +140,5 @@ def compress(factor: Factor) -> Factor:
 
 
 def varying(factors: Sequence[Factor]) -> tuple[Factor, ...]:
-    """The factors that depend on any axis at all, compressed."""
+    """Return the factors that depend on any axis at all, compressed."""
     return tuple(f for f in map(compress, factors) if f.size > 1)

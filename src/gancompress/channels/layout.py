@@ -1,4 +1,4 @@
-"""How the positions of one axis are laid out over channel groups."""
+"""Layout of the positions of an axis over channel groups."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Segment:
-    """Consecutive positions of an axis: every channel of one group in order, or positions that stay.
+    """Consecutive positions of an axis: every channel of one group in order, or positions that no plan removes.
 
     Attributes:
         group: Name of the channel group, or None for positions that no plan removes.
-        channels: Channels of the group at full width, or the number of positions that stay.
-        repeat: Consecutive positions that belong to each channel (4 where a linear layer feeds 2x2 maps).
+        channels: Channels of the group at full width, or the number of fixed positions.
+        repeat: Consecutive positions that belong to each channel (4 if a linear layer feeds 2x2 maps).
     """
 
     group: str | None
@@ -24,7 +24,7 @@ class Segment:
 
     @property
     def size(self) -> int:
-        """Positions at full width."""
+        """Number of positions at full width."""
         return self.channels * self.repeat
 
 
@@ -33,10 +33,10 @@ class Axis:
     """One axis of a parameter or buffer.
 
     Attributes:
-        segments: From position 0 on; a group's offset is what stands before it (concatenation), and a group that is
-            met twice has two segments.
-        role: What the axis does in its layer: ``out``, ``in``, ``depthwise``, ``bias``, ``scale``, ``shift``,
-            ``statistic`` or, where no layer is known, empty.
+        segments: Segments from position 0 on; a group's offset is the size of the segments before it (concatenation),
+            and a group that occurs twice has two segments.
+        role: Role of the axis in its layer: ``out``, ``in``, ``depthwise``, ``bias``, ``scale``, ``shift``,
+            ``statistic`` or, if no layer is known, empty.
     """
 
     segments: tuple[Segment, ...]
@@ -44,12 +44,12 @@ class Axis:
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """The groups met on this axis, each once."""
+        """Groups on this axis, each once."""
         return tuple(dict.fromkeys(s.group for s in self.segments if s.group is not None))
 
     @property
     def extent(self) -> Extent:
-        """The size of the axis as a linear form in the widths."""
+        """Size of the axis as a linear form in the widths."""
         constant = sum(s.size for s in self.segments if s.group is None)
         factors: dict[str, int] = {}
         for s in self.segments:
@@ -58,15 +58,15 @@ class Axis:
         return Extent(constant, tuple(factors.items()))
 
     def narrowed(self, widths: Mapping[str, int]) -> Axis:
-        """The axis of a network whose groups have these widths."""
+        """Return the axis of a network whose groups have these widths."""
         segments = (s if s.group is None else replace(s, channels=widths[s.group]) for s in self.segments)
         return replace(self, segments=tuple(segments))
 
     def kept(self, order: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Positions to gather, in order, so that each group holds the given channels.
+        """Return the positions to gather, in order, so that each group holds the given channels.
 
         Args:
-            order: For each group the channels to keep, in their new order; a group that is not named keeps all.
+            order: Channels of each group to keep, in their new order; a group that is not named keeps all.
         """
         positions, offset = [], 0
         for s in self.segments:
@@ -78,25 +78,25 @@ class Axis:
 
 @dataclass(frozen=True)
 class Extent:
-    """A size as a linear form in the widths of channel groups: ``constant + sum(factor * width)``."""
+    """Size as a linear form in the widths of channel groups: ``constant + sum(factor * width)``."""
 
     constant: int
     factors: tuple[tuple[str, int], ...] = ()
 
     def at(self, widths: Mapping[str, int]) -> int:
-        """The size at these widths."""
+        """Return the size at these widths."""
         return self.constant + sum(factor * widths[group] for group, factor in self.factors)
 
 
 def decode(positions: Sequence[tuple[int, int]], sizes: Mapping[int, int]) -> list[tuple[int | None, int, int]] | None:
-    """Segments of an axis, given (group number or -1, rank in the group) of each position.
+    """Decode the segments of an axis from the (group number or -1, rank in the group) of each position.
 
     Args:
-        positions: Group number, -1 for a position that stays, and the channel's rank in its group.
+        positions: Group number, -1 for a fixed position, and the channel's rank in its group.
         sizes: Channels of every group.
 
     Returns:
-        (group number or None, channels, repeat) of each segment; None where the positions follow no such layout.
+        (group number or None, channels, repeat) of each segment; None if the positions follow no such layout.
     """
     segments: list[tuple[int | None, int, int]] = []
     i = 0

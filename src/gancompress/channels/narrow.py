@@ -1,4 +1,4 @@
-"""Narrowing: the leading channels of every tensor, and the reordering that decides which channels lead."""
+"""Narrowing of tensors to their leading channels, and the reordering of channels before it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gancompress.errors import PlanError
 
 
 def narrow(state: Mapping[str, Tensor], graph: ChannelGraph, plan: ChannelPlan) -> dict[str, Tensor]:
-    """The leading channels of every tensor.
+    """Narrow every tensor to its leading channels.
 
     Args:
         state: Parameters and buffers by name, at full width.
@@ -23,8 +23,8 @@ def narrow(state: Mapping[str, Tensor], graph: ChannelGraph, plan: ChannelPlan) 
         plan: The width of every group.
 
     Returns:
-        Views into the given tensors where the kept positions lead their axis, gathered copies (through which
-        gradients flow) where they do not, as behind a concatenation.
+        Views into the given tensors if the kept positions lead their axis; otherwise gathered copies (through which
+        gradients flow), as after a concatenation.
     """
     return {name: _narrow_tensor(tensor, graph.axes(name), plan.widths) for name, tensor in state.items()}
 
@@ -46,11 +46,11 @@ def _narrow_tensor(tensor: Tensor, axes: tuple[Axis, ...], widths: Mapping[str, 
 def widen_into(
     state: Mapping[str, Tensor], narrowed: Mapping[str, Tensor], graph: ChannelGraph, plan: ChannelPlan
 ) -> None:
-    """Write narrowed tensors back into the places they were taken from, in place; views are there already.
+    """Write narrowed tensors back into the full-width tensors in place; views need no copy.
 
     Args:
         state: Tensors at full width, changed in place.
-        narrowed: What `narrow` made of them, with new values.
+        narrowed: Result of `narrow`, with new values.
         graph: The graph of the module they belong to.
         plan: The plan they were narrowed at.
     """
@@ -65,15 +65,15 @@ def widen_into(
 
 
 def reorder(state: Mapping[str, Tensor], graph: ChannelGraph, order: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """One consistent permutation of channels over all coupled tensors; the function of the network stays.
+    """Permute channels consistently over all coupled tensors; the function of the network is unchanged.
 
     Args:
         state: Parameters and buffers by name, at full width.
         graph: The graph of the module they belong to.
-        order: For each group the old channel numbers in their new order, shape ``(size,)``; groups not named stay.
+        order: For each group the old channel numbers in their new order, shape ``(size,)``; other groups are unchanged.
 
     Returns:
-        New tensors; those that no named group touches are the given ones.
+        New tensors; a tensor that no named group lies on is returned unchanged.
 
     Raises:
         PlanError: A group is unknown, its order is no permutation of its channels, or the state lacks one of its
@@ -97,10 +97,10 @@ def reorder(state: Mapping[str, Tensor], graph: ChannelGraph, order: Mapping[str
 
 
 def check_complete(state: Mapping[str, Tensor], graph: ChannelGraph, groups: Iterable[str]) -> None:
-    """See that a state holds every tensor on which these groups lie.
+    """Check that a state holds every tensor that these groups lie on.
 
     Raises:
-        PlanError: It does not, as a state dict lacks buffers that are not persistent.
+        PlanError: A tensor is missing, as non-persistent buffers are from a state dict.
     """
     held = {graph.aliases.get(name, name) for name in state}
     wanted = set(groups)

@@ -1,4 +1,4 @@
-"""A channel plan: how many channels each group keeps."""
+"""Channel plan: the width of every channel group."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gancompress.errors import PlanError
 
 @dataclass(frozen=True)
 class ChannelPlan:
-    """The width of every channel group of a graph.
+    """Width of every channel group of a graph.
 
     Attributes:
         widths: Channels kept, by group name.
@@ -27,12 +27,12 @@ class ChannelPlan:
         return hash(tuple(sorted(self.widths.items())))
 
     def to_json(self) -> str:
-        """The plan as one JSON object, group names to widths."""
+        """Return the plan as one JSON object, group names to widths."""
         return json.dumps(dict(self.widths))
 
     @classmethod
     def from_json(cls, text: str) -> ChannelPlan:
-        """Read what `to_json` wrote.
+        """Parse the output of `to_json`.
 
         Raises:
             PlanError: The text is no JSON object of whole numbers.

@@ -1,4 +1,4 @@
-"""The structure of a module without its weights: what a narrower network is built on."""
+"""Structure of a module without its weights, the basis of a narrower network."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 
 def copy_structure(module: nn.Module, tensors: Mapping[str, Tensor] | None = None) -> nn.Module:
-    """A copy of the module tree, whose attributes can be changed without touching the original.
+    """Copy the module tree, so that attributes can be changed without touching the original.
 
     Args:
         module: The module.
-        tensors: What takes the place of its parameters and buffers, by name, wherever the module refers to them; the
-            originals themselves where left out.
+        tensors: Replacements of its parameters and buffers, by name, wherever the module refers to them; the originals
+            themselves by default.
     """
     own = named_tensors(module)
     instead: dict[int, Any] = {id(tensor): (tensors or own)[name] for name, tensor in own.items()}
@@ -35,7 +35,7 @@ def copy_structure(module: nn.Module, tensors: Mapping[str, Tensor] | None = Non
 
 
 def _is_copied_plainly(kind: type[nn.Module]) -> bool:
-    """Whether `copy.deepcopy` would do no more with it than copy every attribute."""
+    """Return whether `copy.deepcopy` would only copy every attribute of this class."""
     special = ("__deepcopy__", "__reduce_ex__", "__reduce__", "__getstate__", "__setstate__")
     # Those of torch.nn.modules only add what files of older versions lack.
     own = (vars(base) for base in kind.__mro__[:-1] if not base.__module__.startswith("torch.nn.modules."))
@@ -46,7 +46,7 @@ _IMMUTABLE = (bool, int, float, str, type(None))
 
 
 def _copy_attribute(value: Any, instead: dict[int, Any]) -> Any:
-    """What `copy.deepcopy` gives, without its generality where a module's many small attributes need none."""
+    """Copy an attribute as `copy.deepcopy` does, with a fast path for the many small attributes of a module."""
     if type(value) in _IMMUTABLE:
         return value
     if type(value) is dict:  # tensors, submodules, hooks
@@ -60,7 +60,7 @@ def set_attributes(module: nn.Module, attributes: Mapping[str, Mapping[str, Any]
     """Set attributes of submodules in place: ``{module path: {attribute: value}}``.
 
     Raises:
-        AttributeError: The module has no such submodule, or that has no such attribute.
+        AttributeError: The module has no such submodule, or the submodule has no such attribute.
     """
     for path, values in attributes.items():
         submodule = module.get_submodule(path)
@@ -70,10 +70,10 @@ def set_attributes(module: nn.Module, attributes: Mapping[str, Mapping[str, Any]
 
 
 def set_tensor(module: nn.Module, name: str, tensor: Tensor) -> Tensor:
-    """Put a parameter or buffer in the place that its state-dict name says, whatever shape stood there.
+    """Replace the parameter or buffer of this state-dict name, whatever its shape.
 
     Returns:
-        What now stands there: the tensor, wrapped as a parameter where one stood.
+        The tensor now in place, wrapped as a parameter if it replaces one.
     """
     path, _, leaf = name.rpartition(".")
     owner = module.get_submodule(path)
@@ -88,5 +88,5 @@ def set_tensor(module: nn.Module, name: str, tensor: Tensor) -> Tensor:
 
 
 def named_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers by name; a shared one once, under its first name."""
+    """Return parameters and buffers by name; a shared one once, under its first name."""
     return {**dict(module.named_parameters()), **dict(module.named_buffers())}

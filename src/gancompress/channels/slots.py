@@ -1,5 +1,4 @@
-"""Slots: the few numbers that a paper writes down for a network, each standing for the widths of several channel
-groups.
+"""Slots: the few numbers that describe a network in a paper, each the width of several channel groups.
 
 ``16_16_32_16_32_32_16_16`` names eight slots of a nine-block network; slot ``c3`` sets the middle widths of three
 blocks to ``4 * c3``.
@@ -19,9 +18,9 @@ class Slot:
     """Channel groups that share one number.
 
     Attributes:
-        name: What the literature calls it (``c0``).
+        name: Name in the literature (``c0``).
         groups: Names of the channel groups that it sets.
-        multiplier: A group's width is ``multiplier * value``; one number, or one for each group.
+        multiplier: Ratio of a group's width to the value of the slot; one number, or one for each group.
     """
 
     name: str
@@ -30,13 +29,13 @@ class Slot:
 
     @property
     def multipliers(self) -> dict[str, int]:
-        """The multiplier of every group."""
+        """Multiplier of every group."""
         each = self.multiplier if isinstance(self.multiplier, tuple) else (self.multiplier,) * len(self.groups)
         return dict(zip(self.groups, each, strict=True))
 
 
 def widths_from_slots(slots: Sequence[Slot], values: Sequence[int]) -> dict[str, int]:
-    """Width of every group that the slots name.
+    """Return the width of every group that the slots name.
 
     Raises:
         PlanError: The number of values is not the number of slots, or a value is below 1.
@@ -54,7 +53,7 @@ def widths_from_slots(slots: Sequence[Slot], values: Sequence[int]) -> dict[str,
 
 
 def slots_from_widths(slots: Sequence[Slot], widths: Mapping[str, int]) -> tuple[int, ...]:
-    """The value of every slot, the inverse of `widths_from_slots`.
+    """Return the value of every slot, the inverse of `widths_from_slots`.
 
     Raises:
         PlanError: The groups of a slot disagree about its value, or a width is no multiple of its group's multiplier.

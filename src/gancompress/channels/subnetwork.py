@@ -1,4 +1,4 @@
-"""Two ways to run a plan: on views of the wide weights (the supernet), or as a narrow module of its own."""
+"""Sub-networks at a plan: on views of the wide weights (the supernet), or as a separate narrow module."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from gancompress.channels.skeleton import copy_structure, named_tensors, set_att
 
 
 class SubNetwork:
-    """A network at a plan, running on views of the wide weights: gradients flow into the wide tensors.
+    """Network at a plan, running on views of the wide weights: gradients flow into the wide tensors.
 
     Attributes:
-        structure: The module tree at this plan's sizes; register forward hooks here to read its feature maps. Its
-            own tensors are the wide ones and take no part.
+        structure: Module tree at this plan's sizes; register forward hooks here to read its feature maps. Its own
+            tensors are the wide ones and are not used.
     """
 
     def __init__(self, module: nn.Module, graph: ChannelGraph, plan: ChannelPlan) -> None:
@@ -38,11 +38,11 @@ class SubNetwork:
         self._graph, self._plan, self._wide = graph, plan, named_tensors(module)
 
     def __call__(self, *inputs: Any, **keywords: Any) -> Any:
-        """The forward pass of the narrow network; arguments as those of the module.
+        """Run the forward pass of the narrow network; arguments as those of the module.
 
         In training mode the running statistics of norms are updated in the wide tensors too.
         """
-        # Contiguous, so that every kernel computes what it computes for the narrow module, to the bit.
+        # Contiguous, so that every kernel computes exactly what it computes for the narrow module.
         tensors = {name: t.contiguous() for name, t in narrow(self._wide, self._graph, self._plan).items()}
         result = torch.func.functional_call(self.structure, tensors, inputs, keywords)
         if self.structure.training:
@@ -52,7 +52,7 @@ class SubNetwork:
 
 
 def materialise(module: nn.Module, graph: ChannelGraph, plan: ChannelPlan) -> nn.Module:
-    """A narrow module of its own: real parameters at the plan's sizes, sharing nothing with the wide one.
+    """Build a separate narrow module: real parameters at the plan's sizes, sharing nothing with the wide one.
 
     Args:
         module: The module that was traced.
@@ -74,12 +74,12 @@ def materialise(module: nn.Module, graph: ChannelGraph, plan: ChannelPlan) -> nn
 
 @torch.no_grad()
 def reordered(module: nn.Module, graph: ChannelGraph, order: Mapping[str, Tensor]) -> nn.Module:
-    """A copy of a module with its channels in another order: the same function.
+    """Copy a module with its channels in another order; its function is unchanged.
 
     Args:
         module: The module that was traced.
         graph: Its graph.
-        order: As `gancompress.channels.reorder`.
+        order: See `gancompress.channels.reorder`.
 
     Raises:
         PlanError: A group is unknown, or its order is no permutation of its channels.
@@ -92,7 +92,7 @@ def reordered(module: nn.Module, graph: ChannelGraph, order: Mapping[str, Tensor
 
 
 def resized_attributes(graph: ChannelGraph, plan: ChannelPlan) -> dict[str, dict[str, int | tuple[int, ...]]]:
-    """The attributes that modules need at this plan: ``{module path: {attribute: value}}``."""
+    """Return the size attributes of modules at this plan: ``{module path: {attribute: value}}``."""
     return {
         path: {
             name: tuple(e.at(plan.widths) for e in extent) if isinstance(extent, tuple) else extent.at(plan.widths)
@@ -103,7 +103,7 @@ def resized_attributes(graph: ChannelGraph, plan: ChannelPlan) -> dict[str, dict
 
 
 def structure_at(module: nn.Module, graph: ChannelGraph, plan: ChannelPlan) -> nn.Module:
-    """The module tree with its attributes at the plan's sizes and the wide tensors still in place."""
+    """Copy the module tree with its attributes at the plan's sizes, and the wide tensors still in place."""
     structure = copy_structure(module)
     set_attributes(structure, resized_attributes(graph, plan))
     return structure

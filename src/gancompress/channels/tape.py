@@ -1,7 +1,7 @@
-"""The tape: one forward pass written down as a list of ATen operations.
+"""Recording of one forward pass as a list of ATen operations.
 
 The pass runs on fake tensors, which have shapes but no values: a 256x256 generator is recorded in a fraction of a
-second, and no value can leave the tape unseen (turning a fake tensor into a number or an array raises).
+second, and no use of a value goes unnoticed (turning a fake tensor into a number or an array raises).
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from gancompress.channels.skeleton import copy_structure, named_tensors
 
 @dataclass(frozen=True)
 class Ref:
-    """A tensor of the tape, by its position in `Tape.tensors`."""
+    """Reference to a recorded tensor, by its position in `Tape.tensors`."""
 
     index: int
 
 
 @dataclass(frozen=True)
 class TapeTensor:
-    """Shape and place in memory of a tensor of the tape.
+    """Shape and storage of a recorded tensor.
 
     Attributes:
         shape: Sizes when recorded.
         itemsize: Bytes of an element.
-        storage: Which storage it lies in; views share one.
+        storage: Number of the storage that it lies in; views share one.
         origin: ``parameter`` (buffers too), ``input``, ``constant`` (a tensor that the module holds as a plain
             attribute) or ``op``.
         name: State-dict name of a parameter or buffer, else empty.
@@ -56,7 +56,7 @@ class TapeOp:
     Attributes:
         target: The overload, such as ``aten.convolution.default``.
         arguments: Every argument by its name in the operator's schema, tensors as `Ref`.
-        outputs: The tensors it returned; an in-place operation returns one that is already on the tape.
+        outputs: The tensors it returned; an in-place operation returns one that is already recorded.
         writes: Tensors that it changes in place.
         module: Path of the innermost module that was running.
         alive: Storages of inputs and activations alive right after it.
@@ -74,18 +74,18 @@ class TapeOp:
 
     @property
     def name(self) -> str:
-        """The operation without its overload: ``aten.convolution``."""
+        """Operation without its overload: ``aten.convolution``."""
         return str(self.target.overloadpacket)
 
     @property
     def inputs(self) -> tuple[Ref, ...]:
-        """Every tensor argument, those inside lists too."""
+        """Tensor arguments, including those inside lists."""
         return tuple(leaf for leaf in tree_leaves(dict(self.arguments)) if isinstance(leaf, Ref))
 
 
 @dataclass(frozen=True)
 class ModuleCall:
-    """A call of a submodule: path, module, its first tensor input and output, and whether it returned one tensor."""
+    """Call of a submodule: path, module, its first tensor input and output, and whether it returned one tensor."""
 
     path: str
     module: nn.Module
@@ -96,7 +96,7 @@ class ModuleCall:
 
 @dataclass(frozen=True)
 class Failure:
-    """Where a forward pass broke off: module path, the tensors at hand, and the exception."""
+    """Failure of a forward pass: path of the module that raised, tensors of the last operation or call, exception."""
 
     module: str
     at_hand: tuple[Ref, ...]
@@ -105,7 +105,7 @@ class Failure:
 
 @dataclass
 class Tape:
-    """A recorded forward pass; ``failure`` is set where it broke off."""
+    """Recorded forward pass; ``failure`` is set if it raised."""
 
     tensors: list[TapeTensor] = field(default_factory=list)
     ops: list[TapeOp] = field(default_factory=list)
@@ -117,7 +117,7 @@ class Tape:
 
 
 class _Recorder(TorchDispatchMode):
-    """Writes every operation that passes by onto a tape. Holds no tensor alive."""
+    """Dispatch mode that records every operation. Keeps no tensor alive."""
 
     def __init__(self, tape: Tape) -> None:
         super().__init__()
@@ -129,7 +129,7 @@ class _Recorder(TorchDispatchMode):
         self._activations: dict[int, StorageWeakRef] = {}
 
     def ref(self, tensor: Tensor, origin: str, name: str = "") -> Ref:
-        """The tensor's place on the tape; a tensor not seen before is added."""
+        """Return the reference of a tensor, after recording it if it is new."""
         known = self._refs.get(tensor)
         if known is not None:
             return known
@@ -144,7 +144,7 @@ class _Recorder(TorchDispatchMode):
         return reference
 
     def refs(self, tree: Any, origin: str) -> Any:
-        """The tree with every tensor replaced by its place on the tape."""
+        """Replace every tensor of a tree by its reference."""
         return tree_map_only(Tensor, lambda tensor: self.ref(tensor, origin), tree)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -172,7 +172,7 @@ class _Recorder(TorchDispatchMode):
 
     @contextmanager
     def watching(self, module: nn.Module) -> Iterator[None]:
-        """Keep the path of the running submodule, and note the calls of leaf modules."""
+        """Track the path of the running submodule, and record module calls."""
         entered: list[tuple[Ref, ...]] = []
 
         def enter(path: str):
@@ -214,10 +214,10 @@ def record(module: nn.Module, inputs: Sequence[Any], state: Mapping[str, Tensor]
     Args:
         module: Any module; neither it nor its tensors are changed.
         inputs: Arguments of its forward pass; only the shapes of tensors matter.
-        state: Tensors to use in place of the module's own, by state-dict name; only their shapes matter.
+        state: Tensors to use instead of the module's own, by state-dict name; only their shapes matter.
 
     Returns:
-        The tape, with ``failure`` set where the forward pass raised.
+        The recording, with ``failure`` set if the forward pass raised.
     """
     structure = copy_structure(module).eval()
     tape = Tape()
@@ -240,12 +240,12 @@ def record(module: nn.Module, inputs: Sequence[Any], state: Mapping[str, Tensor]
 
 
 def _fake(tensor: Tensor, mode: FakeTensorMode) -> Tensor:
-    """A tensor without its values. What was made in inference mode would record other operations, so it is copied."""
+    """Make a fake tensor. An inference tensor is cloned first, because it would record other operations."""
     return mode.from_tensor(tensor.clone() if tensor.is_inference() else tensor)
 
 
 def _tensors_of(result: Any) -> list[Tensor]:
-    """The tensors that a forward pass returned; anything that could hide one is refused."""
+    """Return the tensors that a forward pass returned; raise TypeError for results that could hide one."""
     leaves = tree_leaves(result)
     hiding = [leaf for leaf in leaves if not isinstance(leaf, Tensor | int | float | str | bool | None)]
     tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]

@@ -1,8 +1,8 @@
-"""Tracing: from a module and example inputs to its channel graph.
+"""Tracing of a module with example inputs to its channel graph.
 
-The pass is recorded on fake tensors, labels are carried through it, and the tied positions become groups. Then the
-claim is checked: the module is narrowed, recorded again, and every channel must meet the same channels as before.
-Groups for which that fails (sizes written as constants, channels shuffled or picked by number) are fixed and reported.
+The pass is recorded on fake tensors, labels are propagated through it, and the tied positions become groups. Then the
+graph is verified: the module is narrowed, recorded again, and every channel must be paired with the same channels as
+before. Groups that fail (sizes written as constants, channels shuffled or picked by number) are fixed and reported.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ def trace(
         inputs: Arguments of its forward pass; of tensors only the shapes matter (zeros do). The costs of the graph's
             plans hold for these shapes.
         multiple: Legal widths are multiples of this, or the full width.
-        minimum: The narrowest legal width; narrower groups stay as they are.
-        fixed: Names of groups to leave at full width; ``*`` stands for any text.
+        minimum: The narrowest legal width; narrower groups keep their width.
+        fixed: Names of groups to keep at full width; ``*`` stands for any text.
         slots: Groups to tie to one another, as the papers' configurations do.
 
     Returns:
-        The graph. Channels that reach the output or come from the input are fixed. ``graph.unfollowed`` names those
+        The graph. Channels that reach the output or come from the input are fixed. ``graph.unfollowed`` lists those
         that are fixed because the module does something with them that could not be followed.
 
     Raises:

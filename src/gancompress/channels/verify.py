@@ -1,4 +1,4 @@
-"""Checking a graph: narrow every group, run again, and see what each channel meets."""
+"""Verification of a channel graph: narrow every group, record again, and compare the pairs of channels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gancompress.channels.tape import Ref, record
 
 
 def find_conflicts(module: nn.Module, inputs: Sequence[Any], labelling: Labelling, grouping: Grouping) -> list[Fix]:
-    """The groups that a narrower network would not treat as the graph says; empty where the graph holds.
+    """Return fixes for groups that a narrower network treats differently from the graph; empty if the graph holds.
 
     Args:
         module: The module that was recorded.
@@ -41,7 +41,7 @@ def find_conflicts(module: nn.Module, inputs: Sequence[Any], labelling: Labellin
 
 
 class _Check:
-    """A second recording at narrower widths, beside what the graph predicts for it."""
+    """Second recording at narrower widths, compared with the prediction of the graph."""
 
     def __init__(
         self, module: nn.Module, inputs: Sequence[Any], labelling: Labelling, grouping: Grouping, plan: ChannelPlan
@@ -53,7 +53,7 @@ class _Check:
             self.tape = record(structure_at(module, graph, self.plan), inputs, state)
         self.narrow = follow(self.tape)
         self.channel = np.zeros(self.narrow.num_atoms, dtype=np.int64)
-        """For every atom of the narrow recording, the channel of the wide network whose place it takes."""
+        """For every atom of the narrow recording, the corresponding channel of the wide network."""
         leading = {group: np.arange(width) for group, width in self.plan.widths.items()}
         for (name, axis), start in self.narrow.starts.items():
             kept = graph.tensors[name][axis].kept(leading)
@@ -62,7 +62,7 @@ class _Check:
             self.channel[start : start + kept.size] = grouping.roots[atoms][kept]
 
     def other_pairs(self) -> list[Fix]:
-        """Channels that meet other channels than in the wide network."""
+        """Return a fix for channels that are paired with other channels than in the wide network."""
         for a, b, op_index in self.narrow.ties:
             first, second = self.channel[a], self.channel[b]
             differ = first != second
@@ -74,7 +74,7 @@ class _Check:
         return []
 
     def other_steps(self) -> list[Fix]:
-        """The first step whose operation, or the shape of whose result, is not the predicted one."""
+        """Return a fix for the first step whose operation or result shape differs from the predicted one."""
         for before, after in zip(self.wide.tape.ops, self.tape.ops, strict=False):
             for old, new in zip(before.outputs, after.outputs, strict=False):
                 expected, got = self._expected_shape(old), self.narrow.shape(new)
@@ -87,7 +87,7 @@ class _Check:
         return []
 
     def broken_off(self) -> list[Fix]:
-        """Where the narrower network raised."""
+        """Return a fix for the exception that the narrower network raised, if any."""
         failure = self.tape.failure
         if failure is None:
             return []
@@ -95,13 +95,13 @@ class _Check:
         return self._blame(failure.at_hand, f"a size is written as a constant ({cause[:120]})", failure.module)
 
     def _expected_shape(self, ref: Ref) -> tuple[int | None, ...]:
-        """The predicted shape of a tensor; None for an axis whose size comes from elsewhere."""
+        """Return the predicted shape of a tensor; None for an axis of unknown size."""
         unknown = {axis for axis, atoms in self.wide[ref].flexible.items() if atoms is None}
         extents = self.grouping.graph.shapes[ref.index].extents
         return tuple(None if axis in unknown else e.at(self.plan.widths) for axis, e in enumerate(extents))
 
     def _blame(self, refs: Sequence[Ref], reason: str, where: str) -> list[Fix]:
-        """Fix the groups that lie on these tensors of the narrow recording; all groups where none does."""
+        """Fix the groups that lie on these tensors of the narrow recording; all groups if none does."""
         atoms = [factor.ravel() for ref in refs for factor in self.narrow[ref].factors]
         atoms += [sizes for ref in refs for sizes in self.narrow[ref].flexible.values() if sizes is not None]
         groups = self.grouping.groups_of(self.channel[np.concatenate(atoms)]) if atoms else set()
@@ -109,11 +109,10 @@ class _Check:
 
 
 def _test_plans(graph: ChannelGraph) -> Iterator[ChannelPlan]:
-    """Plans such that any two groups of one size have different widths in at least one of them.
+    """Yield plans such that any two groups of one size have different widths in at least one of them.
 
-    Groups of different sizes cannot be mistaken for one another at full width, so they need not be told apart. The
-    first plan narrows all groups, each by another amount; the others spell the number of each group among its equals,
-    bit by bit.
+    Groups of different sizes cannot be confused at full width, so they need no plan that separates them. The first plan
+    narrows all groups, each by another amount; the others encode the number of each group among its equals, bit by bit.
     """
     numbers: dict[str, int] = {}
     seen: Counter[int] = Counter()

@@ -1,4 +1,4 @@
-"""What each ATen operation does to labels.
+"""Rules for the effect of each ATen operation on labels.
 
 An operation without a rule fixes the channels of all its inputs and is reported: nothing is guessed.
 """
@@ -17,7 +17,7 @@ from gancompress.channels.tape import TapeOp
 
 
 def apply_rule(labelling: Labelling, op: TapeOp) -> Sequence[Labels]:
-    """The labels of an operation's outputs; ties and fixes are noted on the way.
+    """Return the labels of an operation's outputs; ties and fixes are recorded in the labelling.
 
     An operation without a rule of its own is a source (it takes no tensor), elementwise (ATen tags those), or cannot
     be followed.

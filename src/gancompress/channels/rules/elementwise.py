@@ -14,7 +14,7 @@ _SAME_EVERYWHERE = {f"aten.{n}" for n in ("zeros", "ones", "full", "empty", "ran
 
 
 def source(g: Labelling, op: TapeOp) -> list[Labels]:
-    """A tensor made from nothing: zeros and noise take any size, other constants stay as they are."""
+    """Label a tensor that is made from no other: zeros and noise take any size, other constants are fixed."""
     same = op.name in _SAME_EVERYWHERE
     return [Labels(flexible=dict.fromkeys(range(len(g.shape(out)))) if same else {}) for out in op.outputs]
 
@@ -34,7 +34,7 @@ def _fill(g: Labelling, op: TapeOp) -> list[Labels]:
 
 
 def combine(g: Labelling, operands: Sequence[tuple[Labels, tuple[int, ...]]], ndim: int) -> Labels:
-    """Labels of an elementwise result: channels that meet are tied, channels that meet an unlabelled axis are fixed."""
+    """Combine the labels of elementwise operands: tie paired channels, fix channels paired with an unlabelled axis."""
     factors: list[Factor] = []
     for labels, shape in operands:
         before = list(factors)
@@ -68,7 +68,7 @@ def combine(g: Labelling, operands: Sequence[tuple[Labels, tuple[int, ...]]], nd
 
 
 def _stay_along(g: Labelling, factor: Factor, axis: int) -> Factor:
-    """A factor that meets an axis without channels: it may vary only along its other axes."""
+    """Tie or fix a factor along an axis where another operand has no channels; it may vary along other axes only."""
     if factor.shape[axis] == 1:
         return factor
     first = factor.take([0], axis)
@@ -80,12 +80,12 @@ def _stay_along(g: Labelling, factor: Factor, axis: int) -> Factor:
 
 
 def operand(g: Labelling, ref: Ref) -> tuple[Labels, tuple[int, ...]]:
-    """A tensor as `combine` takes it."""
+    """Return a tensor's labels and shape, as `combine` takes them."""
     return g[ref], g.shape(ref)
 
 
 def elementwise(g: Labelling, op: TapeOp) -> list[Labels]:
-    """A function of the elements of its tensor arguments, which broadcast."""
+    """Label the result of an elementwise function; its tensor arguments broadcast."""
     ndim = len(g.shape(op.outputs[0]))
     result = combine(g, [operand(g, ref) for ref in op.inputs], ndim)
     return [result for _ in op.outputs]

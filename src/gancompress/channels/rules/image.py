@@ -11,7 +11,7 @@ from gancompress.channels.tape import Ref, TapeOp
 
 
 def keep_off(g: Labelling, x: Ref, axes: Sequence[int], reason: str) -> Labels:
-    """Labels after an operation that reorders positions along these axes: no channel may lie along them."""
+    """Return the labels after an operation that reorders positions along these axes; channels along them are fixed."""
     kept = []
     for factor in g[x].factors:
         if any(factor.shape[axis] > 1 for axis in axes):
@@ -22,9 +22,9 @@ def keep_off(g: Labelling, x: Ref, axes: Sequence[int], reason: str) -> Labels:
 
 
 def _mixed(g: Labelling, x: Ref, axes: Sequence[int], reason: str) -> Labels:
-    """Labels after an operation that mixes positions along these axes, and treats all other axes alike.
+    """Return the labels after an operation that mixes positions along these axes, and treats all other axes alike.
 
-    Positions that belong to one channel off these axes, as in the map that a linear layer makes, are tied.
+    Positions that belong to one channel off these axes, as in a map made by a linear layer, are tied.
     """
     kept = []
     for factor in g[x].factors:

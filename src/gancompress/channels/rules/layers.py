@@ -40,7 +40,7 @@ def _convolution(g: Labelling, op: TapeOp) -> list[Labels]:
 
 
 def _contract(g: Labelling, a: np.ndarray | None, b: np.ndarray | None) -> None:
-    """Two axes that are paired position by position: tie them, or fix the one whose partner has no channels."""
+    """Tie two axes that are paired position by position, or fix the one whose partner has no channels."""
     if a is not None and b is not None:
         g.tie(a, b)
     for alone, partner in ((a, b), (b, a)):
@@ -55,7 +55,7 @@ def _depthwise(
     second: np.ndarray | None,
     num_out: int,
 ) -> np.ndarray | None:
-    """Channels out of a convolution with a group for each channel in; the multiplier keeps its size."""
+    """Return the output channels of a depthwise convolution, one group per input channel; the multiplier is fixed."""
     if second is not None:  # transposed, with a multiplier: weight (in, multiplier, ...)
         g.fix(second, "is the multiplier of a depthwise transposed convolution")
     if first is None:
@@ -76,7 +76,7 @@ def _grouped(
     groups: int,
     transposed: bool,
 ) -> np.ndarray | None:
-    """Channels out of a grouped convolution: the number of groups stays, every group keeps the same of its channels."""
+    """Return the output channels of a grouped convolution; the number of groups is fixed, their channels are tied."""
     incoming = _fold(g, incoming, groups)
     if transposed:  # weight (in, out / groups, ...)
         _contract(g, incoming, _fold(g, first, groups))
@@ -87,7 +87,7 @@ def _grouped(
 
 
 def _fold(g: Labelling, atoms: np.ndarray | None, groups: int) -> np.ndarray | None:
-    """Tie equal positions of ``groups`` consecutive parts; returns the first part."""
+    """Tie equal positions of ``groups`` consecutive parts, and return the first part."""
     if atoms is None:
         return None
     parts = atoms.reshape(groups, -1)

@@ -1,4 +1,4 @@
-"""Rules of operations that move positions about: views, permutations, slices, concatenations, shuffles."""
+"""Rules of operations that move positions: views, permutations, slices, concatenations, shuffles."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def move_factors(
     move: Callable[[Factor], Factor],
     flexible: Mapping[int, np.ndarray | None] | None = None,
 ) -> Labels:
-    """Labels after a rearrangement that does to a factor what it does to the tensor."""
+    """Return the labels after a rearrangement that moves factors as it moves the tensor."""
     return Labels(varying([move(f) for f in g[x].factors]), flexible or {}, g[x].weight)
 
 
@@ -49,7 +49,7 @@ def _view(g: Labelling, op: TapeOp) -> list[Labels]:
 
 
 def reshape_blocks(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], list[int]]]:
-    """The smallest runs of axes that a reshape maps onto one another, as (old axes, new axes)."""
+    """Return the smallest runs of axes that a reshape maps onto one another, as (old axes, new axes)."""
     blocks = []
     i = j = 0
     while i < len(old) or j < len(new):
@@ -130,9 +130,7 @@ def _unbind(g: Labelling, op: TapeOp) -> list[Labels]:
 
 @rule("split", "unsafe_split", "split_with_sizes", "slice", "chunk", "narrow")
 def _slice(g: Labelling, op: TapeOp) -> list[Labels]:
-    """Parts of equal size that tile the axis keep the same of their channels, as ``chunk`` and ``x[:, :c // 2]``
-    expect.
-    """
+    """Tie the channels of equal parts that tile the axis, as ``chunk`` and ``x[:, :c // 2]`` expect."""
     x, axis = op["self"], op["dim"] % len(g.shape(op["self"]))
     size, step = g.shape(x)[axis], op.arguments.get("step", 1)
     start = (op.arguments.get("start") or 0) if op.name in ("aten.slice", "aten.narrow") else 0
@@ -194,7 +192,7 @@ def _glu(g: Labelling, op: TapeOp) -> list[Labels]:
 
 @rule("pixel_shuffle", "pixel_unshuffle", "channel_shuffle")
 def _shuffle(g: Labelling, op: TapeOp) -> list[Labels]:
-    """A channel of the finer image and its ``r * r`` channels of the coarser one are kept together."""
+    """Tie a channel of the finer image to its ``r * r`` channels of the coarser one."""
     x, ndim = op["self"], len(g.shape(op["self"]))
     if op.name == "aten.channel_shuffle":
         return [keep_off(g, x, [1], "is reordered by a channel shuffle")]

@@ -1,4 +1,4 @@
-"""The table of rules, by the name of the operation."""
+"""Registry of rules, by the name of the operation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gancompress.channels.labels import Labelling, Labels
 from gancompress.channels.tape import TapeOp
 
 Rule = Callable[[Labelling, TapeOp], Sequence[Labels]]
-"""Returns the labels of the operation's outputs; ties and fixes are noted in the labelling on the way."""
+"""Function that returns the labels of an operation's outputs, and records ties and fixes in the labelling."""
 
 RULES: dict[str, Rule] = {}
 
