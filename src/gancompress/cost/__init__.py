@@ -1,4 +1,4 @@
-"""Cost: MACs, parameters and memory, by a closed form over the channel graph and by running the network once."""
+"""Cost of a network: MACs, parameters and memory, by a closed form over the channel graph or by running it once."""
 
 from gancompress.cost.budget import amount, filled_plan, widest_plan
 from gancompress.cost.closed_form import Cost, CostModel

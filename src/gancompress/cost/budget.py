@@ -1,4 +1,4 @@
-"""The widest plan within a budget."""
+"""Search for the widest plan within a budget."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from gancompress.errors import BudgetError
 def widest_plan(
     graph: ChannelGraph, measure: Callable[[ChannelPlan], float], budget: float, unit: str = "MACs"
 ) -> ChannelPlan:
-    """A plan within a budget that keeps about the same fraction of every group.
+    """Return a plan within a budget that keeps about the same fraction of every group.
 
-    The widest affordable uniform plan; then what is left of the budget widens single groups, the one that keeps the
-    smallest fraction first, until no group can be widened. Groups tied by slots stay uniform.
+    The widest affordable uniform plan comes first; the rest of the budget then widens single groups, the one that keeps
+    the smallest fraction first, until no group can be widened. Groups tied by slots stay uniform.
 
     Args:
         graph: The graph.
         measure: Cost of a plan, growing with its widths.
         budget: The cost not to exceed, in the unit of ``measure``.
-        unit: Name of that unit, for the message.
+        unit: Name of that unit, for messages.
 
     Raises:
-        BudgetError: Even the narrowest legal plan costs more; the message says what it costs.
+        BudgetError: Even the narrowest legal plan costs more; the message states its cost.
     """
     smallest = measure(graph.smallest_plan())
     if smallest > budget:
@@ -37,7 +37,7 @@ def widest_plan(
 
 
 def amount(cost: float, unit: str) -> str:
-    """A cost in words: counts as whole numbers, milliseconds to a hundredth, rounded up so that it can be a budget."""
+    """Format a cost: counts as whole numbers, milliseconds rounded up to a hundredth so that they can be a budget."""
     return f"{math.ceil(100 * cost) / 100:,.2f} {unit}" if unit.startswith("ms") else f"{cost:,.0f} {unit}"
 
 
@@ -61,7 +61,7 @@ def filled_plan(
     The group that keeps the smallest fraction of its channels comes first, and is widened by one legal width.
 
     Args:
-        graph: The graph; its legal widths are taken.
+        graph: The graph, which defines the legal widths.
         measure: Cost of a plan, growing with its widths.
         budget: The cost not to exceed, in the unit of ``measure``.
         plan: A plan within the budget.

@@ -1,4 +1,4 @@
-"""The cost of a plan as a closed form over the channel graph: microseconds, no forward pass.
+"""Cost of a plan as a closed form over the channel graph: microseconds, no forward pass.
 
 Every size in the traced pass is linear in the widths, every cost is a sum of products of sizes. Costs hold for the
 input shapes that the graph was traced with.
@@ -18,12 +18,12 @@ from gancompress.cost.conventions import Macs
 
 @dataclass(frozen=True)
 class Cost:
-    """What a network costs on the inputs it was traced with.
+    """Cost of a network on the inputs it was traced with.
 
     Attributes:
         macs: Multiply-accumulate operations, in every convention.
         parameters: Numbers in its parameters, a shared one counted once.
-        parameter_bytes: Their bytes.
+        parameter_bytes: Bytes of its parameters.
         peak_activation_bytes: Largest total of inputs and activations alive at once in eager mode, without parameters.
     """
 
@@ -35,14 +35,14 @@ class Cost:
 
 @dataclass(frozen=True)
 class _Term:
-    """A product of sizes, ``coefficient * prod(extents)``, that some quantity adds up."""
+    """Product of sizes, ``coefficient * prod(extents)``, one term of a sum."""
 
     coefficient: int
     extents: tuple[Extent, ...]
 
 
 class _Sum:
-    """A sum of terms, ready to be evaluated at many plans."""
+    """Sum of terms, ready to be evaluated at many plans."""
 
     def __init__(self, terms: Sequence[_Term], groups: Sequence[str]) -> None:
         column = {group: i for i, group in enumerate(groups)}
@@ -60,7 +60,7 @@ class _Sum:
         self._coefficients = np.array([term.coefficient for term in terms], dtype=np.int64)
 
     def each(self, widths: np.ndarray) -> np.ndarray:
-        """The value of every term. Shape ``(terms,)``."""
+        """Return the value of every term. Shape ``(terms,)``."""
         sizes = self._constant + self._factors @ widths
         return self._coefficients * sizes[self._rows].prod(axis=1)
 
@@ -74,7 +74,7 @@ class CostModel:
     """
 
     def __init__(self, graph: ChannelGraph) -> None:
-        """Read the costs off a graph.
+        """Build the closed forms of a graph.
 
         Args:
             graph: The graph, traced at the input shapes of interest.
@@ -95,7 +95,7 @@ class CostModel:
         self._storage_bytes = _Sum(self._storages, self._groups)
 
     def at(self, plan: ChannelPlan) -> Cost:
-        """Every cost of a plan."""
+        """Return every cost of a plan."""
         widths = self._widths(plan)
         numbers = self._parameters.each(widths)
         return Cost(
@@ -106,11 +106,11 @@ class CostModel:
         )
 
     def macs(self, plan: ChannelPlan) -> Macs:
-        """The MACs of a plan alone."""
+        """Return the MACs of a plan, without its other costs."""
         return self._macs(self._widths(plan))
 
     def layers(self, plan: ChannelPlan) -> dict[str, Macs]:
-        """The MACs of a plan by the path of the layer that spends them, in the order of the forward pass."""
+        """Return the MACs of a plan by the path of the layer that spends them, in the order of the forward pass."""
         widths = self._widths(plan)
         result: dict[str, Macs] = {}
         values = zip(*(form.each(widths).tolist() for form in (self._true, self._outsize, self._cheap)), strict=True)
@@ -129,7 +129,7 @@ _NOTHING = _Term(0, ())
 
 
 def _mac_terms(graph: ChannelGraph, op: TapeOp) -> Iterator[tuple[_Term, _Term, _Term]]:
-    """(true, outsize, cheap layers) of one operation on activations."""
+    """Yield the (true, outsize, cheap layers) terms of one operation on activations."""
 
     def extents(ref: Ref) -> tuple[Extent, ...]:
         return graph.shapes[ref.index].extents
@@ -165,7 +165,7 @@ _ONE_PER_ELEMENT = {
 
 
 def _cheap_macs_per_element(graph: ChannelGraph, op: TapeOp, kind: str) -> int:
-    """What torchprofile counts for each output element of the cheap layers."""
+    """Return the MACs per output element that torchprofile counts for a cheap layer."""
     layer = graph.module_types.get(op.module, "")
     if kind == "native_batch_norm":
         is_instance_norm = op["training"] or layer.startswith("InstanceNorm")
@@ -180,7 +180,7 @@ def _cheap_macs_per_element(graph: ChannelGraph, op: TapeOp, kind: str) -> int:
 
 
 def _activations(graph: ChannelGraph) -> tuple[list[_Term], np.ndarray]:
-    """Bytes of every activation storage, and which are alive after each operation. Shape ``(moments, storages)``."""
+    """Return the bytes of every activation storage, and those alive at each moment. Shape ``(moments, storages)``."""
     moments = list(dict.fromkeys(op.alive for op in graph.ops))
     storages = sorted(set().union(*moments)) if moments else []
     first = _first_tensor_of_storage(graph)

@@ -1,4 +1,4 @@
-"""Wall-clock time of alternatives, measured turn by turn so that their ratio holds on a noisy machine."""
+"""Wall-clock time of alternatives, measured in turns so that their ratio holds on a noisy machine."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 
 
 def in_turns(functions: Sequence[Callable[[], object]], rounds: int, warm_up: int = 1) -> list[list[float]]:
-    """Time functions, which take turns.
+    """Time functions in turns.
 
     Args:
         functions: The alternatives; each must have finished its work when it returns.
-        rounds: Turns that are timed.
-        warm_up: Turns before those.
+        rounds: Number of timed turns.
+        warm_up: Number of turns before those.
 
     Returns:
         Milliseconds of each function in every round, shape ``[functions][rounds]``.

@@ -1,8 +1,8 @@
-"""What a network costs, by running it once: an instrument that knows no graph and no plan, and says what it missed.
+"""Cost of a network measured by running it once, without a graph or a plan; uncounted parts are reported.
 
-Layers are counted by hooks on the modules, from the shape of their weight and of what they returned. The cheap
-operations that code may also write without a module (products, poolings, ...), the storages alive, and the work done
-outside every known layer are seen one level below, at the operations that PyTorch dispatches.
+Layers are counted by hooks on the modules, from the shapes of their weight and their output. The cheap operations
+that code may also use without a module (products, poolings, ...), the live storages, and the work outside every known
+layer are observed at the operations that PyTorch dispatches.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from gancompress.cost.conventions import Macs
 
 @dataclass(frozen=True)
 class LayerCost:
-    """One call of a known layer, or one cheap operation between the layers.
+    """Call of a known layer, or of a cheap operation between the layers.
 
     Attributes:
-        path: The module that ran, "(root)" for the measured module itself.
+        path: Path of the module that ran, "(root)" for the measured module itself.
         type: Its class, or the name of the operation.
-        macs: The cost of this call.
-        parameters: Its parameters that no earlier line has counted, so that a column adds up.
-        output_shape: What it returned.
+        macs: MACs of this call.
+        parameters: Number of its parameters that no earlier entry has counted, so that the entries add up.
+        output_shape: Shape of its output.
     """
 
     path: str
@@ -47,16 +47,16 @@ class LayerCost:
 
 @dataclass(frozen=True)
 class MeasuredCost:
-    """The cost of one run.
+    """Cost of one run.
 
     Attributes:
         macs: The sum over ``layers``, for the batch of the inputs.
         parameters: Elements of all parameters, trainable or not, a shared one once; buffers are not parameters.
         parameter_bytes: The same in bytes.
-        peak_activation_bytes: The largest total of the storages that were alive together right after an operation
-            and are no parameter or buffer. Inputs and outputs count; what an operation needs inside itself does not.
-        layers: What was counted, in the order in which it ran.
-        uncounted: One line for each thing that ``macs`` lacks: its module and what it is. Empty: nothing is missing.
+        peak_activation_bytes: The largest total of the storages that were alive together right after an operation and
+            are no parameter or buffer. Inputs and outputs count; temporary buffers inside an operation do not.
+        layers: Counted calls, in the order in which they ran.
+        uncounted: One line for each part that ``macs`` lacks: its module and its kind. Empty if nothing is missing.
     """
 
     macs: Macs
@@ -68,9 +68,9 @@ class MeasuredCost:
 
 
 def measure(module: nn.Module, inputs: tuple[Tensor, ...]) -> MeasuredCost:
-    """Run the module once, in evaluation mode and without gradients, and count.
+    """Run the module once, in evaluation mode and without gradients, and count its cost.
 
-    A layer that runs twice costs twice. The module is left as it was found: training flags, hooks and buffers.
+    A layer that runs twice costs twice. Training flags, hooks and buffers are restored.
 
     Args:
         module: Any module; on the meta device it costs no time and no memory.
@@ -80,7 +80,7 @@ def measure(module: nn.Module, inputs: tuple[Tensor, ...]) -> MeasuredCost:
         Its cost for these inputs.
     """
     parameters = list(module.parameters())
-    # In inference mode, operations that are made of others would be seen whole.
+    # Inference mode would hide the operations inside composite ones.
     with torch.inference_mode(False), torch.no_grad(), evaluation_mode(module):
         inputs = tree_map_only(Tensor, lambda t: t.clone() if t.is_inference() else t, inputs)
         run = _Run(module, inputs)
@@ -98,7 +98,7 @@ def measure(module: nn.Module, inputs: tuple[Tensor, ...]) -> MeasuredCost:
 
 @contextmanager
 def evaluation_mode(module: nn.Module) -> Iterator[None]:
-    """The module in evaluation mode, and afterwards every part of it back in the mode that it had."""
+    """Set the module to evaluation mode, and restore the mode of every submodule afterwards."""
     training = [(part, part.training) for part in module.modules()]
     module.eval()
     try:
@@ -108,7 +108,7 @@ def evaluation_mode(module: nn.Module) -> Iterator[None]:
             part.training = flag
 
 
-# Layers, counted by hooks. Sizes come from the tensors, for a layer's attributes may be out of date.
+# Layers, counted by hooks. Sizes come from the tensors, because the attributes of a layer may be out of date.
 _Rule = Callable[[Any, Tensor, Tensor], Macs]
 
 
@@ -140,7 +140,7 @@ def _free(layer: nn.Module, given: Tensor, output: Tensor) -> Macs:
     return Macs(0, 0, 0)
 
 
-_LAYERS: Mapping[type[nn.Module], _Rule] = {  # the first type that fits decides
+_LAYERS: Mapping[type[nn.Module], _Rule] = {  # the first matching type decides
     _ConvTransposeNd: _transposed_convolution,
     _ConvNd: _convolution,
     nn.Linear: _linear,
@@ -153,8 +153,8 @@ _LAYERS: Mapping[type[nn.Module], _Rule] = {  # the first type that fits decides
     nn.Embedding: _free,
 }
 
-# Cheap operations, counted wherever they run outside a known layer: what each output element adds to ``cheap_layers``.
-# A mean is what an average pooling to size 1 becomes. Source: the handlers of torchprofile 0.0.4.
+# Cheap operations, counted wherever they run outside a known layer: MACs per output element in ``cheap_layers``.
+# An average pooling to size 1 becomes a mean. Source: the handlers of torchprofile 0.0.4.
 _CHEAP: Mapping[str, int] = {
     "mul": 1,
     "mul_": 1,
@@ -169,7 +169,7 @@ _CHEAP: Mapping[str, int] = {
     "blur2d": 0,  # of `gancompress.models.equalized`
 }
 
-# Operations that are not cheap, and norms, which have a rule as layers only: outside a known layer they are missed.
+# Expensive operations, and norms, which have a rule as layers only: reported as missed outside a known layer.
 _MISSED = re.compile(
     r".*convolution.*|.*mm|(add)?mv|v?dot|_trilinear|.*attention.*|.*transformer.*|.*(rnn|lstm|gru).*|"
     r"_?(native|fused|cudnn|miopen)_.*norm.*"
@@ -181,7 +181,7 @@ def _rule(module: nn.Module) -> _Rule | None:
 
 
 def _parameters_without_rule(module: nn.Module) -> Iterator[str]:
-    """Parameters that hang on a module of no known type, so that nobody counts what is done with them."""
+    """Yield a line for each module of unknown type that holds parameters, whose use is not counted."""
     covered = {part for layer in module.modules() if _rule(layer) for part in layer.modules()}
     for path, part in module.named_modules():
         elements = sum(parameter.numel() for parameter in part.parameters(recurse=False))
@@ -190,7 +190,7 @@ def _parameters_without_rule(module: nn.Module) -> Iterator[str]:
 
 
 class _Run(TorchDispatchMode):
-    """What happens while the module runs: which modules are running, what they cost, what is missed, what is alive."""
+    """State of a measuring run: running modules, their costs, missed operations, and live storages."""
 
     def __init__(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         super().__init__()
@@ -203,7 +203,7 @@ class _Run(TorchDispatchMode):
 
     @contextmanager
     def hooks(self) -> Iterator[None]:
-        """Follow every module of the tree; the hooks are gone afterwards."""
+        """Register hooks on every module of the tree, and remove them afterwards."""
         with ExitStack() as stack:
             for path, part in self._module.named_modules():
                 enter, count, leave = self._hooks_of(path or "(root)", _rule(part))
@@ -218,7 +218,7 @@ class _Run(TorchDispatchMode):
 
         def count(part: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
             if rule:
-                with _disable_current_modes():  # a parametrised weight is computed anew to be looked at
+                with _disable_current_modes():  # reading a parametrised weight computes it again
                     macs = rule(part, args[0] if args else kwargs["input"], output)
                 new = set(part.parameters()) - self._counted
                 self._counted |= new
@@ -240,7 +240,7 @@ class _Run(TorchDispatchMode):
         return output
 
     def _note(self, func: Any, args: tuple[Any, ...], output: Any) -> None:
-        """Count an operation outside the known layers if it is a cheap one, name it if it is an expensive one."""
+        """Count a cheap operation outside the known layers, and report an expensive one as missed."""
         path = self._running[-1][0] if self._running else "(root)"
         name = func.overloadpacket.__name__
         by_a_number = name in ("mul", "mul_") and not isinstance(args[1], Tensor)
@@ -252,7 +252,7 @@ class _Run(TorchDispatchMode):
 
 
 class _LiveStorages:
-    """The storages alive, by weak reference: how many bytes they hold together, and held at most."""
+    """Live storages, by weak reference: their total bytes, and the peak."""
 
     def __init__(self, excluded: list[Tensor], inputs: tuple[Tensor, ...]) -> None:
         self.peak_bytes = 0
