@@ -1,4 +1,4 @@
-"""How fast networks are on real runtimes, measured so that ratios hold on a noisy machine."""
+"""Benchmark of networks on real runtimes, measured in turns so that ratios hold on a noisy machine."""
 
 from gancompress.benchmark.bench import Bench, bench
 from gancompress.benchmark.contestants import Contestant, Task, contestants

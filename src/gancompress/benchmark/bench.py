@@ -1,4 +1,4 @@
-"""Networks and exported files on runtimes, in turns."""
+"""Benchmark of networks and exported files on runtimes, in turns."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from gancompress.report import Latency
 
 @dataclass(frozen=True)
 class Bench:
-    """What was measured.
+    """Result of a benchmark.
 
     Attributes:
-        shapes: Of the example of each input that a network's file takes, by the network's name.
-        threads: Threads that each runtime had; None where it chose.
-        rounds: Turns.
+        shapes: Shapes of the example inputs of each network's file, by the network's name.
+        threads: Threads of each runtime; None for its own choice.
+        rounds: Number of turns.
         timings: By batch, then runtime, then network.
     """
 
@@ -45,19 +45,19 @@ def bench(
     threads: int | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Bench:
-    """Time networks on runtimes. All take turns, so that what else the machine does meets all alike.
+    """Time networks on runtimes. All take turns, so that other load on the machine affects all alike.
 
     A network is exported to each format with the rewrites that help there, and compared with PyTorch, before it is
-    timed; a file is timed as it is. In its turn a network runs once uncounted, then ``runs`` times.
+    timed; a file is timed unchanged. In its turn a network runs once uncounted, then ``runs`` times.
 
     Args:
-        candidates: What to time; the first one is what the others are compared with.
+        candidates: Networks and files to time; the others are compared with the first one.
         runtimes: Names in `gancompress.export.known_modes`, or import paths of runtimes.
-        batches: Images at once.
-        rounds: Turns of each.
-        runs: Runs that are timed in a turn; at least two over all rounds.
+        batches: Batch sizes.
+        rounds: Turns of each candidate.
+        runs: Timed runs in a turn; at least two over all rounds.
         threads: Threads of each runtime; its own choice by default.
-        say: Where to tell what goes on.
+        say: Reports progress.
 
     Raises:
         ConfigError: There is no such runtime, it cannot run one of the files, or images differ in size.
@@ -91,7 +91,7 @@ def _taken(candidate: Candidate) -> Inputs:
 
 
 def _check_sizes(candidates: Sequence[Candidate]) -> None:
-    """Refuse to compare images of different sizes."""
+    """Raise ConfigError for candidates with images of different sizes."""
     first, *others = ((each.name, image_size(_taken(each))) for each in candidates)
     for name, size in others:
         if size != first[1]:

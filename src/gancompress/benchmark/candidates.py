@@ -1,4 +1,4 @@
-"""Benchmark candidates: what a runtime opens of a network or an exported file, and its inputs."""
+"""Preparation of benchmark candidates: the file or saved generator that a runtime opens, and its inputs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def prepared(candidate: Candidate, name: str, folder: Path, say: Callable[[str],
     Args:
         candidate: The network or file.
         name: Name of the mode.
-        folder: Where files are written; those that are there already are taken.
+        folder: Folder for the files; existing ones are reused.
         say: Reports progress.
 
     Raises:
@@ -56,7 +56,7 @@ def inputs_of(candidate: Candidate, name: str, batch: int) -> Inputs:
     Args:
         candidate: The network or file.
         name: Name of the mode.
-        batch: Images at once.
+        batch: Batch size.
 
     Raises:
         InputSizeError: An exported file takes no such batch.
@@ -70,7 +70,7 @@ def inputs_of(candidate: Candidate, name: str, batch: int) -> Inputs:
 
 
 def _format_of_integers(mode: Mode) -> str:
-    """Return the format, of those that a mode reads, that stores integers as they were trained."""
+    """Return the format that stores integers as they were trained, among those that a mode reads."""
     able = (
         name for name, each in known_formats().items() if each.stores_trained_integers and each.ending in mode.endings
     )

@@ -1,4 +1,4 @@
-"""Processes that time a network each, and what they are told."""
+"""Worker processes that time one network each, and the protocol between them and the benchmark."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from gancompress.export.runtimes.registry import import_path
 Key = TypeVar("Key", bound=Hashable)
 
 SETTLE_MS = 100.0
-"""onnxruntime's threads spin for about 40 ms, in which a network on two cores takes up to twice its time."""
+"""onnxruntime's threads spin for about 40 ms; meanwhile a network on two cores takes up to twice its time."""
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What a process times.
+    """Network that a worker times, with its runtime and inputs.
 
     Attributes:
         runtime: A name in `gancompress.export.known_modes`.
         path: A file, or a saved generator where the mode runs networks.
-        inputs: What it runs on, in the network's order; a page has its own.
-        threads: Threads to run on; the runtime's own choice where it is None.
+        inputs: Inputs of the network, in its order; a page has its own.
+        threads: Number of threads; None for the runtime's own choice.
     """
 
     runtime: str
@@ -43,7 +43,7 @@ class Task:
     threads: int | None
 
     def sent(self) -> bytes:
-        """A line of JSON, and the inputs behind it as safetensors."""
+        """Serialise the task: a line of JSON, followed by the inputs as safetensors."""
         tensors = save(
             {
                 str(number): each.detach().cpu().clone(memory_format=torch.contiguous_format)
@@ -62,11 +62,11 @@ class Task:
 
     @classmethod
     def received(cls, facts: Mapping[str, Any], stream: IO[bytes]) -> Self:
-        """Read what was sent; a runtime that this process does not know yet is registered.
+        """Deserialise a task; a runtime that is unknown to this process is registered.
 
         Args:
             facts: The ``task`` of the line.
-            stream: Where the inputs follow.
+            stream: Stream that holds the inputs after the line.
         """
         find_mode(facts["origin"])
         tensors = load(stream.read(facts["num_bytes"]))
@@ -75,22 +75,22 @@ class Task:
 
 
 class Contestant:
-    """A process that runs a network whenever it is asked to, and sleeps in between.
+    """Worker process that runs a network on request, and sleeps in between.
 
-    Runtimes do not share settings or a pool of threads so, and memory is counted for each alone.
+    Separate processes keep settings and thread pools of runtimes apart, and let memory be measured for each alone.
     """
 
     def __init__(self) -> None:
-        """Start it; it has no network yet."""
+        """Start the process, without a network."""
         command = [sys.executable, "-m", "gancompress.benchmark.worker"]
-        found = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # where runtimes of users lie
+        found = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # to import runtimes of users
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=found)
 
     def turn_to(self, task: Task) -> None:
-        """Open a network, in the place of the one it has.
+        """Open a network instead of the current one.
 
         Args:
-            task: What it times from now on.
+            task: The task to time from now on.
 
         Raises:
             ExportError: The runtime is missing, or refuses the network.
@@ -99,28 +99,28 @@ class Contestant:
         self._ask(task.sent())
 
     def times(self, num_runs: int, settle_ms: float = SETTLE_MS) -> list[float]:
-        """Milliseconds of runs behind one another.
+        """Return the milliseconds of consecutive runs.
 
         Args:
-            num_runs: How many.
-            settle_ms: As long as this it runs before any run counts, at least once: meanwhile the threads of the
-                process whose turn was before, which spin for a while after its last run, give the cores free.
+            num_runs: Number of timed runs.
+            settle_ms: Least duration of the uncounted runs before them, at least one: meanwhile the threads of the
+                previous process, which spin for a while after its last run, release the cores.
         """
         return self._ask(_line({"times": num_runs, "settle_ms": settle_ms}))
 
     def peak_bytes(self) -> int | None:
-        """Memory at its highest, above that of the process before it opened the network; None where unknown."""
+        """Return peak memory above that of the process before it opened the network; None if unknown."""
         return self._ask(_line({"memory": True}))
 
     def profile(self, num_runs: int) -> dict[str, float] | None:
-        """Milliseconds of a run by kind of operator; None where the runtime does not tell."""
+        """Return milliseconds of a run by class of operator; None if the runtime has no profile."""
         return self._ask(_line({"profile": num_runs}))
 
     def _ask(self, question: bytes) -> Any:
         pipe, answers = self._process.stdin, self._process.stdout
         assert pipe is not None
         assert answers is not None
-        with suppress(BrokenPipeError):  # it has ended, which the missing answer tells
+        with suppress(BrokenPipeError):  # the process has ended, which the missing answer shows
             pipe.write(question)
             pipe.flush()
         line = answers.readline()
@@ -132,7 +132,7 @@ class Contestant:
         return answer["is"]
 
     def __enter__(self) -> Self:
-        """Itself."""
+        """Return the worker itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -146,10 +146,10 @@ class Contestant:
 
 @contextmanager
 def contestants(tasks: Mapping[Key, Task]) -> Iterator[dict[Key, Contestant]]:
-    """A process for each task, its network open; all start at once, since each takes a while to.
+    """Start a worker for each task and open its network; all start at once, because each takes a while.
 
     Raises:
-        ExportError: As `Contestant.turn_to`.
+        ExportError: See `Contestant.turn_to`.
     """
     with ExitStack() as stack:
         each = {key: stack.enter_context(Contestant()) for key in tasks}

@@ -1,4 +1,4 @@
-"""The fastest file of a generator that is close enough to it, found by measuring."""
+"""Search for the fastest file of a generator that is close enough to it, by measuring."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ from gancompress.quantization import quantized_layers
 from gancompress.report import Latency, TriedFile
 
 _AT_ONCE = 8
-"""Files that are timed side by side: each has a process of its own, of some 300 MB."""
+"""Number of files timed side by side: each has a process of its own, of some 300 MB."""
 
 Times = Mapping[str, list[list[float]]]
 
 
 @dataclass(frozen=True)
 class Fastest:
-    """What was chosen, and from what.
+    """Fastest file of a generator, and the files it was compared with.
 
     Attributes:
-        report: Of the file that was written.
-        tried: All that were timed, float32 first.
+        report: Report of the file that was written.
+        tried: All timed files, float32 first.
     """
 
     report: ExportReport
@@ -65,27 +65,27 @@ def export_fastest(
 ) -> Fastest:
     """Write the fastest file of a format whose images are close enough to those of the float network.
 
-    Tried are float32, what else the runtime computes in, all layers in integers, and integers where they pay: layers
-    of one kind stay float where the file is faster so. Where integers are not close enough, more layers stay float,
-    those first whose error goes for the least time. All are timed in turns, each in a process of its own. How close a
-    file must be is judged on a quarter of the images, and reported of another.
+    Candidates are float32, other precisions of the runtime, all layers in integers, and integers only for the layers
+    that gain from them: a kind of layer stays float if the file is faster so. If integers are not close enough, more
+    layers stay float, those first that remove the most error per added time. All candidates are timed in turns, each in
+    its own process. Closeness is checked on a quarter of the images, and reported on another quarter.
 
     Args:
         generator: A generator in float.
-        form: How the file takes its inputs.
+        form: Form in which the file takes its inputs.
         path: The file to write.
         format: One of `timed_formats`.
         images: Inputs like those that the network will see, a few in each.
         min_psnr_db: The smallest peak signal-to-noise ratio to the float network.
-        perceptual: As for `export_generator`.
+        perceptual: Perceptual distance, see `export_generator`.
         rounds: Turns of each file.
-        runs: Runs that are timed in a turn.
+        runs: Timed runs in a turn.
         threads: Threads of the runtime; its own choice by default.
-        say: Where to tell what goes on.
+        say: Reports progress.
 
     Raises:
         ConfigError: Files of this format are not timed, or the network is quantized already.
-        ExportError: As `export_generator`.
+        ExportError: See `export_generator`.
         DataError: There are too few images.
     """
     runtime, kind = find_format(format, "fastest")
@@ -138,10 +138,10 @@ def _mode(runtime: Runtime, kind: Format, precision: str = "fp32") -> Mode | Non
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A file.
+    """Exported file to time.
 
     Attributes:
-        report: What was exported.
+        report: Report of the export.
         runtime: Name of the mode that times it.
         close_enough: Whether its images are close enough to those of the float network.
     """
@@ -174,7 +174,7 @@ class _Trial:
     say: Callable[[str], None]
 
     def mode(self, precision: str = "fp32") -> str | None:
-        """Return the name of the mode that computes float layers in a precision."""
+        """Return the name of the mode that computes float layers in a precision; None if the runtime has none."""
         mode = _mode(self.runtime, self.kind, precision)
         return mode and mode.name
 
@@ -212,7 +212,7 @@ class _Trial:
         )
 
     def _candidate(self, report: ExportReport, close_enough: bool | None = None) -> _Candidate:
-        """With a judgement on the images for choices, where none is made yet."""
+        """Return a candidate; its closeness is measured on the images for choices unless it is known."""
         if close_enough is None:
             _, choice, _ = Precision("int8", self.images).parts()
             close_enough = quality_of(report.path, self.form.module, choice).psnr_db >= self.min_psnr_db
@@ -223,7 +223,7 @@ class _Trial:
     def _faster_in_float(
         self, whole: Path, kinds: Sequence[tuple[str, ...]]
     ) -> tuple[tuple[str, ...], dict[str, float]]:
-        """The layers of a file of integers that are faster in float, and what it costs to keep each other one float."""
+        """Return the layers of an integer file that are faster in float, and the time that a float one adds."""
         mode = self.mode()
         assert mode is not None  # `export_fastest` has checked it
         self.say(f"timing {len(kinds)} kinds of layers in float, one at a time")
@@ -244,7 +244,7 @@ class _Trial:
         return tuple(stay), costs
 
     def times(self, files: Mapping[str, tuple[str, Path]]) -> dict[str, list[list[float]]]:
-        """Milliseconds of the runs of each turn, by name."""
+        """Return the milliseconds of the runs of each turn, by name."""
         inputs = at_batch(self.form.inputs, 1)
         tasks = {name: Task(runtime, path, inputs, self.threads) for name, (runtime, path) in files.items()}
         with contestants(tasks) as processes:

@@ -1,4 +1,4 @@
-"""Time exported files beside the network that they come from."""
+"""Timing of exported files beside the network that they come from."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def time_files(
 
     Args:
         original: A saved generator.
-        example: What it takes, [1, ...].
-        files: What was exported; files that no installed runtime runs here are left out.
-        inputs: What the files take.
+        example: Example input of the generator, [1, ...].
+        files: Reports of the exported files; files that no installed runtime runs here are skipped.
+        inputs: Example inputs of the files.
         rounds: Turns of each.
-        runs: Runs that are timed in a turn; at least two over all rounds.
-        threads: Of each process; those of PyTorch here by default.
+        runs: Timed runs in a turn; at least two over all rounds.
+        threads: Threads of each process; those of PyTorch here by default.
 
     Raises:
         ExportError: A runtime refuses a file.
@@ -67,7 +67,7 @@ def time_files(
 
 
 def _mode_of(file: ExportReport) -> Mode | None:
-    """Return the mode that runs a file in its precision, if it is available here; that of float32 where none is so."""
+    """Return an available mode that runs a file in its precision; otherwise any available one, if there is one."""
     runtime = runtime_of(file.path)
     if runtime is None:
         return None

@@ -1,4 +1,4 @@
-"""Latencies as a picture."""
+"""Plot of latencies."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from gancompress.report.plots import PALETTE
 
 
 def draw(bench: Bench, path: Path) -> None:
-    """Write a PNG: a bar for each network on each runtime, from the 10th to the 90th percentile a line across its end.
+    """Write a PNG with a bar for each network on each runtime, and a line from its 10th to its 90th percentile.
 
     Args:
-        bench: What was measured.
-        path: The PNG; it is there completely or not at all.
+        bench: The result of a benchmark.
+        path: The PNG, written atomically.
     """
     batches = list(dict.fromkeys(timing.batch for timing in bench.timings))
     rows = max(sum(timing.batch == batch for timing in bench.timings) for batch in batches)

@@ -1,4 +1,4 @@
-"""The choice of runtimes that networks and exported files are timed on."""
+"""Selection of the runtimes that networks and exported files are timed on."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ def available_runtimes(candidates: Sequence[Candidate] = ()) -> list[str]:
 
 
 def check_runtimes(names: Sequence[str], candidates: Sequence[Candidate], batches: Sequence[int]) -> list[str]:
-    """Refuse what cannot be timed, before anything is exported.
+    """Check that runtimes can time all candidates, before anything is exported.
 
     Args:
         names: Names of modes, or import paths of runtimes.
         candidates: Networks and files.
-        batches: Images at once.
+        batches: Batch sizes.
 
     Returns:
         The names of the modes.
 
     Raises:
-        ConfigError: There is no such runtime, it runs no such file, or not so many images at once.
+        ConfigError: There is no such runtime, it cannot run a file, or a batch is too large for it.
         ExportError: The runtime is not available on this machine.
     """
     return [_checked(name, candidates, batches) for name in names]

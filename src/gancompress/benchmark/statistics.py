@@ -1,4 +1,4 @@
-"""What times say: a median with what lies around it, and ratios of times that were taken side by side."""
+"""Statistics of latencies: medians with percentiles, and ratios of times that were taken in turns."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class Timing:
         runtime: A name in `gancompress.export.known_modes`.
         network: Its name.
         batch: Images of one run.
-        latency_ms: Of one run.
-        images_per_second: At the median.
-        faster: How many times faster than the first network on the same runtime: median over rounds, and the
-            quartiles. 1 for the first.
-        faster_than_eager: The same against the first network in eager; None where that was not timed.
-        peak_bytes: Memory at its highest, above that of the process before; None where unknown.
-        disk_bytes: What lies on the disk.
-        operators_ms: Milliseconds of a run by class of operator; None where the runtime does not tell.
+        latency_ms: Latency of one run.
+        images_per_second: Throughput at the median.
+        faster: Ratio to the first network on the same runtime: median over rounds, and the quartiles. 1 for the
+            first.
+        faster_than_eager: Ratio to the first network in eager; None if that was not timed.
+        peak_bytes: Peak memory above that of the process before; None if unknown.
+        disk_bytes: Size of its files on disk.
+        operators_ms: Milliseconds of a run by class of operator; None if the runtime has no profile.
     """
 
     runtime: str
@@ -40,11 +40,11 @@ class Timing:
 
 
 def ratio(slow: Sequence[Sequence[float]], fast: Sequence[Sequence[float]]) -> tuple[float, float, float]:
-    """How many times faster, round by round: median, lower and upper quartile.
+    """Return the speed-up round by round: median, lower and upper quartile.
 
     Args:
         slow: Times of each round.
-        fast: Times of the other in the same rounds.
+        fast: Times of the faster one in the same rounds.
     """
     ratios = [statistics.median(a) / statistics.median(b) for a, b in zip(slow, fast, strict=True)]
     if len(ratios) == 1:

@@ -1,4 +1,4 @@
-"""``python -m gancompress.benchmark.worker``: answers questions about one network, a line of JSON each."""
+"""``python -m gancompress.benchmark.worker``: worker that answers questions about one network, a line of JSON each."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from gancompress.export.runtimes.timed import resident_bytes
 
 
 def main() -> None:
-    """Answer until there are no more questions."""
+    """Answer questions until the input ends."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a runtime prints is no answer
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # output of a runtime is no answer
     with ExitStack() as stack:
         try:
             _answer_all(sys.stdin.buffer, answers, stack)
