@@ -1,6 +1,6 @@
 """The command line: one function per verb, which parses, calls and prints.
 
-What a verb needs is imported inside it: PyTorch takes seconds to load, and ``--help`` does not need it.
+Verbs import their dependencies inside the function: PyTorch takes seconds to load, and ``--help`` does not need it.
 """
 
 from gancompress.cli.entry import app, main

@@ -1,4 +1,4 @@
-"""The verb that times networks on real runtimes."""
+"""Verb ``bench``: time networks on real runtimes."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _ratios(bench: Bench) -> Table:
 
 
 def _operators(bench: Bench) -> Table:
-    """Shares of the time, where the runtime tells."""
+    """Return a table of the shares of the time by class of operator, for timings that have a profile."""
     told = [timing for timing in bench.timings if timing.operators_ms]
     names = list(dict.fromkeys(name for timing in told for name in timing.operators_ms or {}))
     table = _table("where the time goes", *names)

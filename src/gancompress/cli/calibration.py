@@ -1,4 +1,4 @@
-"""The images that a file is calibrated on and compared with: of a folder, of a run's own data, or drawn from noise."""
+"""Calibration images of a file: from a folder, from the data of a run, or drawn from noise."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gancompress.steps import cropped
 from gancompress.steps.refit import CROP_PX
 
 _NUM_IMAGES = 64
-_BATCH = 4  # a few at once: a quarter of them, and a half, are whole batches
+_BATCH = 4  # several batches, so that a quarter and a half of the images are whole batches
 
 
 def calibration_inputs(
@@ -35,18 +35,17 @@ def calibration_inputs(
     option: str = "--calibration",
     num_images: int = _NUM_IMAGES,
 ) -> list[Inputs]:
-    """Inputs like those that a network's file will see, four in each.
+    """Return inputs like those that a network's file will see, four in each.
 
     Args:
         network: The network, with how its file takes inputs.
-        folder: Images, or label maps where its file takes those; None takes a run's own training split, or noise.
-        run: What the user named.
-        job: Of the run directory, where it is one.
-        option: What the user named the folder by.
-        num_images: The most images.
-
+        folder: Images, or label maps if its file takes those; None uses the training split of a run, or noise.
+        run: The run directory that the user named.
+        job: The job of that run directory; None if it is no run directory.
+        option: The option that names the folder, for messages.
+        num_images: The largest number of images.
     Raises:
-        ConfigError: There is nothing to take them from, or a folder does not hold all that the network takes.
+        ConfigError: There is no source of inputs, or a folder does not hold everything that the network takes.
         DataError: There are no images, or one cannot be read.
     """
     if folder is None and job is not None:
@@ -80,17 +79,17 @@ def calibration_inputs(
 def refit_inputs(
     generator: Generator, folder: Path, shapes: tuple[Tensor, ...], labels: int | None, num_images: int
 ) -> tuple[Tensor, ...]:
-    """Return the inputs that a generator is refitted on, all images in one batch, cropped where it takes crops.
+    """Return the inputs that a generator is refitted on, all images in one batch, cropped if the generator takes crops.
 
     Args:
         generator: The generator, at full width.
         folder: Images or label maps.
         shapes: Examples of its inputs.
         labels: Number of labels, for a generator that takes label maps.
-        num_images: The most images.
+        num_images: The largest number of images.
 
     Raises:
-        ConfigError: A folder does not hold all that the network takes.
+        ConfigError: A folder does not hold everything that the network takes.
         DataError: There are no images, or one cannot be read.
     """
     module = generator.build()

@@ -1,4 +1,4 @@
-"""The verb that looks at data before anything is trained on it."""
+"""Verb ``data``: check data before training."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def data(
     job.data.check_splits()
 
     def look(config: DataConfig, split: str) -> tuple[int, torch.Tensor | None]:
-        """Number of images, and pixels of each class, "don't care" last."""
+        """Count the images of a split, and the pixels of each class, "don't care" last."""
         count, pixels = 0, None
         for batch in make_ordered_loader(config.open(split), 1, num_workers=job.num_workers):
             count += 1

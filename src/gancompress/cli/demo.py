@@ -1,4 +1,4 @@
-"""The verb that shows networks in a browser."""
+"""Verb ``demo``: show networks in a browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A running job in the terminal: lines that stay, and beneath them one step's progress that is redrawn in place."""
+"""Progress of a running job in the terminal: permanent lines, and below them one step's progress, redrawn in place."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _RATE_WIDTH, _LEFT_WIDTH = len("41.2/s"), len("12 min 34 s left")  # kept free, 
 
 @dataclass(frozen=True)
 class Watch:
-    """How a job is watched.
+    """Output of a running job.
 
     Attributes:
         say: Prints a line.
-        show: Redraws what goes on at this moment; None where the output is no terminal, and lines are all there is.
+        show: Redraws the current progress; None if the output is no terminal, which gets lines only.
     """
 
     say: Callable[[str], None]
@@ -37,7 +37,7 @@ class Watch:
 
 @contextmanager
 def watching(console: Console) -> Iterator[Watch]:
-    """Watch a job: live on a terminal, by lines elsewhere."""
+    """Show the progress of a job: live on a terminal, by lines elsewhere."""
 
     def say(line: str) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -45,7 +45,7 @@ def watching(console: Console) -> Iterator[Watch]:
     if not console.is_interactive:
         yield Watch(say, None)
         return
-    # Redrawn by the job itself, never by a thread: the data loader forks.
+    # Redrawn by the job itself, never by a thread, because the data loader forks.
     with Live(
         console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
     ) as live:
@@ -64,7 +64,7 @@ def watching(console: Console) -> Iterator[Watch]:
 
 
 def picture(progress: Progress) -> RenderableType:
-    """Two lines: where the job is, a bar, counts, rate and time left; and the losses or the best candidate."""
+    """Draw two lines: step, bar, counts, rate and time left; and the losses or the best candidate."""
     total = f"{progress.total:,}"
     counts = f"{progress.done:>{len(total)},}/{total} {progress.unit}"
     rate = f"{progress.rate}/s" if progress.rate else ""

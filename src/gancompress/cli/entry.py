@@ -1,4 +1,4 @@
-"""The way in: all verbs, and errors as one line."""
+"""Entry point of the command line: all verbs, and errors as one line."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def main() -> None:
-    """Run the command line; what the user can mend is told in one line, with exit status 2."""
+    """Run the command line; errors that the user can mend are printed in one line, with exit status 2."""
     try:
         app()
     except Interrupted as error:
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def _leave_process_group() -> None:
-    """Part from the other processes of a launch: a process that ends without may abort in its last moments."""
+    """Destroy the process group of a distributed launch; a process that exits with one may abort."""
     distributed = sys.modules.get("torch.distributed")  # not imported by verbs that need no PyTorch
     if distributed is not None and distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()
@@ -72,7 +72,7 @@ def _complain(message: str, status: int = 2) -> int:
 
 
 def _in_words(error: OSError) -> str:
-    """What the operating system refused, and where."""
+    """Format an error of the operating system, with its path."""
     words = error.strerror or str(error) or type(error).__name__
     if error.errno in _NO_ROOM:
         words += "; make room there and run the same command: it goes on from what is saved"

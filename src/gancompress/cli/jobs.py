@@ -155,7 +155,7 @@ def recipes(name: Annotated[str | None, typer.Argument(help="A recipe to print."
 
 
 def _show_outlook(job: Job, directory: Path) -> None:
-    """What `compress` would do, and whether it can."""
+    """Print the effect that `compress` would have; raise if it cannot run."""
     from gancompress.pipeline import Pipeline
 
     console.print(yaml.safe_dump(job.model_dump(mode="json"), sort_keys=False), highlight=False, markup=False)
@@ -171,7 +171,7 @@ def _show_outlook(job: Job, directory: Path) -> None:
 
 
 def _in_words(stage: Stage) -> str:
-    """What would become of a step."""
+    """Describe the state of a step."""
     words = {"done": "done", "begun": "begun: goes on", "new": "to do"}[stage.state]
     if stage.state == "done" or not stage.replaced:
         return words

@@ -1,4 +1,4 @@
-"""The verb that compares architectures by what they take on a runtime."""
+"""Verb ``latency``: compare architectures by their latency on a runtime."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def latency(
 
 
 def _combinations(vary: list[str]) -> list[tuple[str, dict[str, Any]]]:
-    """Every combination of values, with its name."""
+    """Return every combination of values, with its name."""
     from gancompress.cli.parsing import parse_options
     from gancompress.errors import ConfigError
 

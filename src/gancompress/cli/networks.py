@@ -1,4 +1,4 @@
-"""Verbs that look into a network, narrow it and export it."""
+"""Verbs that inspect a network, narrow it and export it."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def prune(
     counted = parse_convention(convention)
     generator = open_generator(source, family, options, image_range)
     shapes = example_inputs(generator, size, inputs)
-    # A plan that is written out is taken as it stands, whatever its multiples.
+    # An explicit plan is used unchanged, whatever its multiples.
     multiple, minimum = (multiple, minimum) if plan is None else (1, 1)
     graph = trace(generator.build(), shapes, multiple=multiple, minimum=minimum, fixed=fixed)
     model = CostModel(graph)

@@ -1,4 +1,4 @@
-"""Arguments and options that several verbs share, and where verbs print."""
+"""Arguments and options that several verbs share, and the consoles for their output."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _IS_MAIN_PROCESS = os.environ.get("RANK", "0") == "0"  # torchrun and accelerate
 console = Console(quiet=not _IS_MAIN_PROCESS)
 """Standard output."""
 notices = Console(stderr=True, quiet=not _IS_MAIN_PROCESS)
-"""Standard error, for what is not the answer."""
+"""Standard error, for everything but the result."""
 
 Source = Annotated[
     str,

@@ -1,4 +1,4 @@
-"""From what a user names to a page: networks, how their files take inputs, and what else the page shows."""
+"""Web pages from command-line arguments: networks, the inputs of their files, and other contents of the page."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from gancompress.tasks import LatentTask, SemanticTask, Task, UnpairedTask, find
 
 @dataclass(frozen=True)
 class PageChoices:
-    """What a user may choose about a page; None leaves it to the run, or to what is usual.
+    """Options of a page; None leaves one to the run, or to its default.
 
     Attributes:
-        samples: A folder of inputs to begin with; some are drawn by default.
-        start: What a page of images begins with; by default a sketch for paired tasks, else a photo.
-        labels: Labels of networks that take label maps, where no run tells.
+        samples: Folder of initial inputs; some are drawn by default.
+        start: Initial input of a page of images; by default a sketch for paired tasks, else a photo.
+        labels: Number of labels of networks that take label maps, if no run states it.
         size: Height and width, such as "256x256".
-        runtime: A folder with the files of onnxruntime-web.
-        family: What checkpoints hold, where their tensors do not tell.
-        image_range: Values of the networks' images, where neither a family nor a file tells.
+        runtime: Folder with the files of onnxruntime-web.
+        family: Family of checkpoints, if their tensors do not tell it.
+        image_range: Range of the networks' images, if neither a family nor a file states it.
     """
 
     samples: Path | None = None
@@ -50,19 +50,19 @@ class PageChoices:
 
 
 def write_page_of(original: str, compressed: str | None, folder: Path, choices: PageChoices) -> list[ExportReport]:
-    """Write the page of one network, of two, or of a run directory: its teacher and what it was compressed to.
+    """Write the page of one network, of two, or of a run directory: its teacher and its compressed network.
 
     Args:
         original: A run directory, or a network as the command line takes it.
         compressed: Another network.
-        folder: Of the page.
-        choices: What the user chose.
+        folder: Folder of the page.
+        choices: Options of the page.
 
     Returns:
-        Of each network's file, how far it is from eager.
+        The report of each network's file, with its difference from eager.
 
     Raises:
-        GanCompressError: In one of its kinds, where the user can mend it.
+        GanCompressError: An error that the user can mend, in one of its kinds.
     """
     runtime = runtime_folder(choices.runtime)
     sources = sources_of(original, compressed)

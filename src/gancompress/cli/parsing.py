@@ -1,4 +1,4 @@
-"""From what a user types to networks, inputs, sizes and plans."""
+"""Parsing of command-line arguments into networks, inputs, sizes and plans."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from gancompress.models.importers import load_generator
 def open_generator(
     source: str, family: str | None, options: Sequence[str], image_range: str | None = None
 ) -> Generator:
-    """Return the generator that an argument of the command line names, its images in a range where one is named."""
+    """Return the generator that a command-line argument names; ``image_range`` replaces the range of its images."""
     config, images = parse_options(options), None if image_range is None else Images.parse(image_range)
     if Path(source).exists():
         return load_generator(Path(source), family, config or None, images=images)
@@ -43,7 +43,7 @@ def open_generator(
 
 
 def parse_options(options: Sequence[str]) -> dict[str, Any]:
-    """Each ``OPTION=VALUE``; values are YAML."""
+    """Parse each ``OPTION=VALUE``; values are YAML."""
     config: dict[str, Any] = {}
     for option in options:
         name, equals, value = option.partition("=")
@@ -57,14 +57,14 @@ def parse_options(options: Sequence[str]) -> dict[str, Any]:
 
 
 def example_inputs(generator: Generator, size: str, inputs: Sequence[str]) -> tuple[Tensor, ...]:
-    """Inputs to trace and measure a generator with."""
+    """Return inputs to trace and measure a generator with."""
     sides = parse_sizes("--size", size, 2)
     shapes = [parse_sizes("--input", shape, None) for shape in inputs]
     return generator.architecture.example_inputs((sides[0], sides[1]), shapes)
 
 
 def parse_score_text(text: str) -> Any:
-    """A score's name, or its kind and options as YAML."""
+    """Parse a score: its name, or its kind and options as YAML."""
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:
@@ -74,7 +74,7 @@ def parse_score_text(text: str) -> Any:
 
 
 def probe_of(generator: Generator, shapes: Sequence[Tensor], images: str | None) -> Probe | None:
-    """A generator at work on noise, or on the images of a folder at the size of the examples; None without either."""
+    """Return a generator with noise, or with the images of a folder at the examples' size; None without either."""
 
     def noise(num_images: int, batch_size: int) -> Iterator[Mapping[str, Any]]:
         draw = torch.Generator().manual_seed(0)
@@ -91,14 +91,14 @@ def probe_of(generator: Generator, shapes: Sequence[Tensor], images: str | None)
 
 
 def folder_images(folder: str, like: Tensor, num_images: int, batch_size: int) -> Iterator[Mapping[str, Any]]:
-    """The first images of a folder, at the size of an example, as batches of ``input``."""
+    """Yield the first images of a folder, at the size of an example, as batches of ``input``."""
     size = {"load_size": list(like.shape[2:]), "flip": False}
     data = {"kind": "images", "root": folder, "images": ".", "splits": {"train": {}}, "transform": size}
     yield from make_ordered_loader(parse_data(data).open("train"), batch_size, max_images=num_images)
 
 
 def parse_sizes(option: str, text: str, count: int | None) -> tuple[int, ...]:
-    """Whole numbers joined by ``x``; so many, or any number of them."""
+    """Parse whole numbers joined by ``x``: ``count`` of them, or any number if it is None."""
     parts = text.lower().split("x")
     if not all(part.isdigit() and int(part) > 0 for part in parts) or (count is not None and len(parts) != count):
         raise ConfigError(
@@ -108,7 +108,7 @@ def parse_sizes(option: str, text: str, count: int | None) -> tuple[int, ...]:
 
 
 def parse_count(text: str) -> float:
-    """A number, with K, M, G or T behind it where wanted."""
+    """Parse a number with an optional suffix K, M, G or T."""
     unit = {"K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}.get(text[-1:].upper(), 1.0)
     try:
         count = float(text[:-1] if unit > 1 else text) * unit
@@ -120,14 +120,14 @@ def parse_count(text: str) -> float:
 
 
 def parse_convention(text: str) -> Convention:
-    """The name of a convention of counting MACs."""
+    """Parse the name of a convention for counting MACs."""
     if text not in CONVENTIONS:
         raise ConfigError(f"--convention: got '{text}', expected a known one; {nearest(text, CONVENTIONS)}")
     return cast(Convention, text)
 
 
 def parse_plan(generator: Generator, graph: ChannelGraph, text: str) -> ChannelPlan:
-    """A plan as the papers write it, or as a JSON object by channel group."""
+    """Parse a plan in the notation of the papers, or as a JSON object by channel group."""
     if text.lstrip().startswith("{"):
         return graph.plan(ChannelPlan.from_json(text).widths)
     return graph.plan(generator.architecture.widths_from_string(text))

@@ -1,4 +1,4 @@
-"""The verb that lists formats of files and runtimes."""
+"""Verb ``runtimes``: list formats of files and runtimes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what a user names to networks and files, how they take their inputs, and examples of those."""
+"""Networks and files from command-line arguments, with their input forms and example inputs."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _SIZE = "256x256"
 
 @dataclass(frozen=True)
 class InputChoices:
-    """What a user may choose about inputs; None leaves it to the run, or to what is usual.
+    """Options of inputs; None leaves one to the run, or to its default.
 
     Attributes:
         size: Height and width, such as "256x256".
-        shapes: Of every input, such as "1x512", where a size does not tell them.
-        labels: Labels of networks that take label maps, where no run tells.
-        family: What checkpoints hold, where their tensors do not tell.
-        image_range: Values of the networks' images, such as "0..1", where neither a family nor a file tells.
+        shapes: Shape of every input, such as "1x512", if a size does not determine it.
+        labels: Number of labels of networks that take label maps, if no run states it.
+        family: Family of checkpoints, if their tensors do not tell it.
+        image_range: Range of the networks' images, such as "0..1", if neither a family nor a file states it.
     """
 
     size: str | None = None
@@ -45,34 +45,34 @@ class InputChoices:
 
 
 def sources_of(original: str, compressed: str | None) -> dict[str, str]:
-    """One network or two, by the name that they get; of a run directory its teacher is the original."""
+    """Return one network or two by name; for a run directory alone, its teacher is the original."""
     if compressed is None and (Path(original) / "teacher").is_dir():
         original, compressed = str(Path(original) / "teacher"), original
     return {"original": original} | ({} if compressed is None else {"compressed": compressed})
 
 
 def job_of(sources: Iterable[str]) -> Job | None:
-    """The job of the first run directory among them."""
+    """Return the job of the first run directory among the sources."""
     descriptions = (Path(source) / "job.yaml" for source in sources)
     return next((load_job(str(each)) for each in descriptions if each.is_file()), None)
 
 
 def is_file_to_run(source: str) -> bool:
-    """Whether it is an exported file."""
+    """Return whether a source is an exported file."""
     return runtime_of(Path(source)) is not None and Path(source).is_file()
 
 
 def open_network(name: str, source: str, job: Job | None, choices: InputChoices) -> NamedNetwork:
-    """A network that an argument of the command line names.
+    """Open a network that a command-line argument names.
 
     Args:
-        name: Its name from now on.
-        source: What the user named.
-        job: Of the run that it belongs to, which tells how its files take inputs.
-        choices: What the user chose.
+        name: Name of the network in tables and files.
+        source: The argument.
+        job: Job of its run, which defines the form of its inputs.
+        choices: Options of the inputs.
 
     Raises:
-        GanCompressError: In one of its kinds, where the user can mend it.
+        GanCompressError: An error that the user can mend, in one of its kinds.
     """
     generator = open_generator(source, choices.family, [], choices.image_range)
     if generator.architecture.images is None and not choices.shapes:
@@ -93,10 +93,10 @@ def open_network(name: str, source: str, job: Job | None, choices: InputChoices)
 
 
 def open_exported(name: str, source: str, job: Job | None, choices: InputChoices) -> NamedFile:
-    """An exported file that an argument of the command line names; arguments as those of `open_network`.
+    """Open an exported file that a command-line argument names; arguments as those of `open_network`.
 
     Raises:
-        ConfigError: The file does not tell the sizes of its inputs.
+        ConfigError: The file does not state the sizes of its inputs.
         InputSizeError: It does not take images of this size.
         ExportError: Its runtime is missing, or refuses it.
     """
@@ -115,7 +115,7 @@ def open_exported(name: str, source: str, job: Job | None, choices: InputChoices
 
 
 def _usual_size(job: Job | None) -> str:
-    """The size of the run's images, where they have one."""
+    """Return the size of the run's images, or the default size if it has none."""
     if job is None:
         return _SIZE
     side, transform = getattr(job.data, "image_size", None), getattr(job.data, "transform", None)

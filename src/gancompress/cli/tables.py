@@ -1,4 +1,4 @@
-"""Costs, latencies and metrics as tables and as JSON."""
+"""Tables and JSON of costs, latencies and metrics."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def cost_json(cost: Cost) -> dict[str, Any]:
-    """A cost for JSON."""
+    """Return a cost for JSON."""
     return {
         "parameters": cost.parameters,
         "parameter_bytes": cost.parameter_bytes,
@@ -29,7 +29,7 @@ def cost_json(cost: Cost) -> dict[str, Any]:
 
 
 def description(generator: Generator, graph: ChannelGraph, cost: Cost, shapes: Sequence[Tensor]) -> dict[str, Any]:
-    """A network for JSON."""
+    """Return a description of a network for JSON."""
     return {
         "family": generator.family,
         "config": dict(generator.config),
@@ -43,7 +43,7 @@ def description(generator: Generator, graph: ChannelGraph, cost: Cost, shapes: S
 
 
 def cost_table(columns: Sequence[tuple[str, Cost]]) -> Table:
-    """Costs side by side; behind two columns, how many times smaller the second is."""
+    """Return a table of costs side by side; for two columns, with the ratio of the first to the second."""
     rows = {
         "parameters": lambda c: c.parameters,
         "parameters, bytes": lambda c: c.parameter_bytes,
@@ -62,7 +62,7 @@ def cost_table(columns: Sequence[tuple[str, Cost]]) -> Table:
 
 
 def latency_table(columns: Sequence[tuple[str, Latency]], runtime: str, shape: str) -> Table:
-    """Latencies side by side; behind two columns, how many times faster the second is."""
+    """Return a table of latencies side by side; for two columns, with the ratio of the first to the second."""
     table = _table(f"latency of {shape}, ms: {runtime}", [name for name, _ in columns], "faster")
     for name, read in {
         "median": lambda latency: latency.median,
@@ -75,7 +75,7 @@ def latency_table(columns: Sequence[tuple[str, Latency]], runtime: str, shape: s
 
 
 def metric_table(teacher: Mapping[str, MetricResult], compressed: Mapping[str, MetricResult]) -> Table:
-    """Metrics of both networks, as far as they have them."""
+    """Return a table of the metrics of both networks, as far as they have them."""
     table = _table("metric", ["teacher", "compressed"], "")
     for name, result in compressed.items():
         before = teacher.get(name)
@@ -84,7 +84,7 @@ def metric_table(teacher: Mapping[str, MetricResult], compressed: Mapping[str, M
 
 
 def _table(head: str, columns: Sequence[str], comparison: str) -> Table:
-    """Without lines; figures to the right."""
+    """Return a table without lines, with figures aligned to the right."""
     table = Table(head, *columns, *([comparison] if len(columns) == 2 and comparison else []), box=None)
     for column in table.columns[1:]:
         column.justify = "right"
@@ -96,7 +96,7 @@ def _ratio(values: Sequence[float]) -> list[str]:
 
 
 def export_lines(report: ExportReport) -> Iterator[str]:
-    """What was rewritten, what stayed float, and how close a file in fewer bits is to the float network."""
+    """Yield lines on rewrites, float layers, and the closeness of the file to the float network."""
     for change in report.rewrites:
         told = f"{len(change.layers)} layers" if change.layers else change.note or "nothing to change"
         yield f"{change.rewrite}: {told}"
@@ -112,7 +112,7 @@ def export_lines(report: ExportReport) -> Iterator[str]:
 
 
 def tried_table(tried: Sequence[TriedFile]) -> Table:
-    """What was timed to find the fastest file."""
+    """Return a table of the files that were timed to find the fastest one."""
     from gancompress.report import TRIED_HEAD, tried_rows
 
     table = Table(*TRIED_HEAD, box=None)
