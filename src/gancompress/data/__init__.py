@@ -1,19 +1,19 @@
-"""Data: image sets by name, from files or drawn by the project, and the batches that training is fed.
+"""Data: image sets from files or procedural scenes, by name, and batches for training and evaluation.
 
 An item is a dict. Images are float32 [3, h, w] in [-1, 1], RGB; maps are int64 [h, w].
 
 =================  =========================================================================
-"input"            What the generator is given.
-"target"           What it should return: of the same thing, or (``unaligned``) of another.
+"input"            Input of the generator.
+"target"           Expected output: of the same scene, or (``unaligned``) of another.
 "image"            The photograph of a labelled item.
-"label"            Classes 0 to ``num_classes - 1``, and ``num_classes`` for "don't care". One-hot is made by the task.
-"instance"         Numbers of objects; `instance_edges` makes their borders.
+"label"            Classes 0 to ``num_classes - 1``, and ``num_classes`` for "don't care". The task makes it one-hot.
+"instance"         Numbers of objects; `instance_edges` marks their borders.
 "name", "index"    Name of the record, relative and without suffix; its number in the data set.
 =================  =========================================================================
 
-Which of them there are is up to the kind: ``aligned``, ``paired``, ``unaligned`` and ``procedural`` have input and
-target, ``labels``, ``cityscapes`` and ``coco_stuff`` have label, image and maybe instance, ``images`` has input,
-``webdataset`` what its options say. All images of an item have one size and show the same view, except in
+The kind decides which of them there are: ``aligned``, ``paired``, ``unaligned`` and ``procedural`` have input and
+target, ``labels``, ``cityscapes`` and ``coco_stuff`` have label, image and optionally instance, ``images`` has input,
+``webdataset`` has the roles in its options. All images of an item have one size and show the same view, except in
 ``unaligned``. A batch has the same keys: tensors [b, ...], a list of names.
 
     transform = {"load_size": 286, "crop_size": 256}

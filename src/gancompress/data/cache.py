@@ -1,4 +1,4 @@
-"""A cache of decoded and resized images: in memory, or in a folder that all workers, epochs and runs share."""
+"""Cache of decoded and resized images: in memory, or in a folder that workers, epochs and runs share."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from gancompress.options import Options
 Arrays = dict[str, NDArray[np.generic]]
 
 _HEADER_BYTES = 512
-"""At least what a file spends on each array besides its content."""
+"""Lower bound of the overhead of a file for each array."""
 
 
 class Cache(Options):
-    """Where decoded images are kept, and how many of them.
+    """Options of the cache of decoded images.
 
     Attributes:
-        directory: A folder, made when it is missing, which can be deleted at any time. None keeps images in the memory
+        directory: A folder, created if it is missing, which can be deleted at any time. None keeps images in the memory
             of the process that decodes them.
-        max_gib: Bound for each split of each data set, in GiB. In a folder it is kept where all images have one size
-            and met on average otherwise; in memory it is always kept, and decoding workers share it. What does not fit
-            is decoded each time.
+        max_gib: Bound for each split of each data set, in GiB. In a folder it is exact if all images have one size, and
+            met on average otherwise; in memory it is exact, and decoding workers share it. Images beyond it are decoded
+            each time.
     """
 
     directory: str | None = None
@@ -41,7 +41,7 @@ class Cache(Options):
         """Return the cache of a data set.
 
         Args:
-            settings: Everything that the content depends on besides the key.
+            settings: Everything that the content depends on, other than the key.
         """
         max_bytes = int(self.max_gib * 2**30)
         if self.directory is None:
@@ -50,24 +50,24 @@ class Cache(Options):
 
 
 class ImageCache(ABC):
-    """Arrays under keys."""
+    """Cache of arrays under keys."""
 
     @abstractmethod
     def get(self, index: int, key: str, make: Callable[[], Arrays]) -> Arrays:
-        """Return the arrays of a key, made and kept when they are missing; they must not be changed.
+        """Return the arrays of a key, made and stored if they are missing; they must not be changed.
 
         Args:
             index: Number of the item in its data set.
-            key: Changes with the content.
-            make: Makes the arrays.
+            key: Key that changes with the content.
+            make: Function that makes the arrays.
         """
 
 
 class MemoryCache(ImageCache):
-    """Arrays in the memory of this process, in the order in which they come, until the bound is reached.
+    """Cache in the memory of this process, filled in the order of requests until the bound is reached.
 
     Args:
-        max_bytes: Bound of this process; each of several decoding workers takes its share of it.
+        max_bytes: Bound of this process; each of several decoding workers has an equal share of it.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -89,11 +89,11 @@ class MemoryCache(ImageCache):
 
 
 class FolderCache(ImageCache):
-    """Arrays in one file each. Writers need no lock: a file appears whole, and equal keys mean equal content.
+    """Cache of one file per key. Writers need no lock: files appear atomically, and equal keys mean equal content.
 
     Args:
-        folder: Where the files are; made when it is missing.
-        max_bytes: Bound of all files. Item i is kept where i + 1 items of its size fit: the choice needs no agreement
+        folder: Folder of the files; created if it is missing.
+        max_bytes: Bound of all files. Item i is stored if i + 1 items of its size fit: the choice needs no coordination
             between processes, and does not change from epoch to epoch.
     """
 
@@ -127,7 +127,7 @@ class FolderCache(ImageCache):
             logging.getLogger(__name__).warning("%s: not cached: %s", path, error)
 
     def _trim(self) -> None:
-        """Removes the oldest files beyond the bound: left-overs of images that have changed."""
+        """Remove the oldest files beyond the bound, such as those of images that have changed."""
         files = sorted(self._folder.iterdir(), key=lambda path: path.stat().st_mtime_ns, reverse=True)
         total = 0
         for path in files:

@@ -1,4 +1,4 @@
-"""The options that every kind of data set has, and how one is opened."""
+"""Options common to all kinds of data sets, and the registry of kinds."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from gancompress.registry import Kind, KindRegistry
 
 
 class DataConfig(Kind):
-    """A data set by its options. Subclasses are the kinds; each has a ``kind`` and is under `register_data`.
+    """Options of a data set. Subclasses are the kinds; each has a ``kind`` and is registered by `register_data`.
 
     Attributes:
-        has_targets: Whether items have the image that a generator is to return, or one of its domain.
+        has_targets: Whether items have a target for the generator, or an image of its target domain.
     """
 
     has_targets: ClassVar[bool] = True
 
     @abstractmethod
     def split_names(self) -> list[str]:
-        """The splits that can be opened."""
+        """Return the names of the splits that can be opened."""
 
     @abstractmethod
     def open(self, split: str, augment: bool = False) -> ImageSet:
-        """The data set of a split.
+        """Open the data set of a split.
 
         Args:
             split: A name in `split_names`.
@@ -46,11 +46,11 @@ class DataConfig(Kind):
         """
 
     def num_views(self) -> int | None:
-        """Different views that augmentation makes of an image; None where there is no end of them, or unknown."""
+        """Return the number of different views of an image under augmentation; None if it is unbounded or unknown."""
         return None
 
     def check_splits(self) -> None:
-        """Refuses splits that share files.
+        """Check that no two splits share files.
 
         Raises:
             DataError: Two splits share a file, or one cannot be opened.
@@ -64,16 +64,16 @@ class DataConfig(Kind):
 
 
 DATASETS: KindRegistry[DataConfig] = KindRegistry("data", DataConfig, "a kind of data set")
-"""Every kind of data set by its name."""
+"""Registry of the kinds of data sets, by name."""
 
 register_data = DATASETS.add
-"""Add a subclass of `DataConfig` under its ``kind``; a decorator."""
+"""Decorator that registers a subclass of `DataConfig` under its ``kind``."""
 
 parse_data = DATASETS.parse
-"""Return a data set from what a recipe says of it: ``kind``, and the options of that kind."""
+"""Parse a data set in a recipe: its ``kind``, and the options of that kind."""
 
 AnyData = Annotated[SerializeAsAny[DataConfig], BeforeValidator(DATASETS.parse)]
-"""A data set in options."""
+"""Field type of a data set in options."""
 
 
 def _default_splits() -> dict[str, Split]:
@@ -88,20 +88,20 @@ class FileDataConfig(DataConfig, FileOptions):
     """Options of the kinds that read files. A path may lead into a zip as if it were a folder.
 
     Attributes:
-        root: What all other paths start from.
+        root: Folder that all other paths are relative to.
         splits: The splits by name; ``{folder}`` in a path stands for the folder of the split. By default a tenth
-            of the folder ``train`` is set aside for the search, so that nothing is selected on ``test``.
+            of the folder ``train`` is held out for the search, so that nothing is selected on ``test``.
     """
 
     root: str = "."
     splits: dict[str, Split] = Field(default_factory=_default_splits, min_length=1)
 
     def split_names(self) -> list[str]:
-        """The splits that can be opened."""
+        """Return the names of the splits that can be opened."""
         return list(self.splits)
 
     def num_views(self) -> int | None:
-        """See `DataConfig.num_views`."""
+        """Return the number of views. See `DataConfig.num_views`."""
         return self.transform.num_views
 
     def _path(self, path: str, split: str) -> Path:
@@ -123,5 +123,5 @@ class FileDataConfig(DataConfig, FileOptions):
 
 
 def decode_roles(record: Record, decoders: Mapping[str, Callable[[File], Decoded]]) -> dict[str, Decoded]:
-    """Decodes the file of each role in its own way."""
+    """Decode the file of each role with the decoder of that role."""
     return {role: decoders[role](file) for role, file in record.files.items()}

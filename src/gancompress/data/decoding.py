@@ -1,4 +1,4 @@
-"""From the bytes of an image file to pixels."""
+"""Decoding of image files to pixels."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ LOSSLESS_SUFFIXES = (".png", ".bmp")
 
 Channel = Annotated[int, Field(ge=0, le=255)]
 _BYTES_PER_PIXEL = 16
-"""More than any image format spends on a pixel; a file beyond it unpacks into something else."""
+"""Upper bound of the bytes that any image format needs for a pixel; a larger file is not the image it claims to be."""
 
 
 class BrokenImage(DataError):
-    """One image that cannot be decoded. A data set skips up to ``max_broken`` of them."""
+    """Error on an image that cannot be decoded. A data set skips up to ``max_broken`` of them."""
 
 
 class Decoding(Options):
-    """How image files become RGB.
+    """Options of the decoding of image files to RGB.
 
     Attributes:
         background: Colour behind transparent pixels, RGB, 0 to 255.
         max_megapixels: A larger image is refused before it is unpacked.
-        fast_jpeg: Decode a JPEG at 1/2, 1/4 or 1/8 of its size where the load size is smaller still. Several
+        fast_jpeg: Decode a JPEG at 1/2, 1/4 or 1/8 of its size if the load size is smaller still. Several
             times faster on large photos; it changes pixels, because part of the shrinking is then done by
             the JPEG transform instead of the bicubic filter.
     """
@@ -46,22 +46,22 @@ class Decoding(Options):
 
 
 class Decoded(NamedTuple):
-    """An image, and the height and width that its file has: more than the image's own after a fast decoding."""
+    """Image, and the height and width in its file: more than its own after a fast decoding."""
 
     image: Image.Image
     size: tuple[int, int]
 
 
 def decode_rgb(file: File, decoding: Decoding, scale: Callable[[tuple[int, int]], float] | None = None) -> Decoded:
-    """An image of any mode as 8-bit RGB, turned as its EXIF orientation says.
+    """Decode an image of any mode as 8-bit RGB, rotated by its EXIF orientation.
 
     Grey values of 16 bits keep their upper 8. CMYK is converted without a colour profile. Of an animation the
     first frame counts.
 
     Args:
         file: The file.
-        decoding: How to decode.
-        scale: From height and width to the factor that the image will be resized by, for ``fast_jpeg``.
+        decoding: Options of the decoding.
+        scale: Function from height and width to the factor that the image will be resized by, for ``fast_jpeg``.
 
     Raises:
         BrokenImage: The file cannot be decoded.
@@ -77,11 +77,11 @@ def decode_rgb(file: File, decoding: Decoding, scale: Callable[[tuple[int, int]]
 
 @contextmanager
 def opened(file: File, decoding: Decoding) -> Iterator[Image.Image]:
-    """An image of which only the header has been read. What goes wrong with it inside becomes one clear line.
+    """Open an image with only its header read. Errors inside the context become one clear line.
 
     Raises:
         BrokenImage: The file cannot be decoded.
-        DataError: It has too many pixels, or its content is too long for so many.
+        DataError: It has too many pixels, or its content is too long for their number.
     """
     where = file.where
     try:
@@ -113,13 +113,13 @@ def _too_large(where: str, got: str, limit: float) -> DataError:
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Height and width after the EXIF orientation is applied."""
+    """Return height and width after the EXIF orientation is applied."""
     turned = image.getexif().get(0x0112) in (5, 6, 7, 8)
     return (image.width, image.height) if turned else (image.height, image.width)
 
 
 def to_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    """Any mode as RGB; transparent pixels show the background."""
+    """Convert any mode to RGB; transparent pixels show the background."""
     if image.mode.startswith("I"):
         return Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:

@@ -1,4 +1,4 @@
-"""Data sets: items by number. A kind of data set is a list of records and a decoder for each role."""
+"""Data sets: items by number, from a list of records and a decoder for each role."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ from gancompress.errors import DataError
 from gancompress.options import Options
 
 Item = dict[str, Any]
-"""What `gancompress.data` describes: tensors by role, "name" and "index"."""
+"""Item as `gancompress.data` describes it: tensors by role, "name" and "index"."""
 
 Images = dict[str, Image.Image]
 Decode = Callable[[Record], dict[str, Decoded]]
-"""From a record to the images of its item, by role."""
+"""Function from a record to the images of its item, by role."""
 
 
 @dataclass(frozen=True)
 class Visit:
-    """One item in one epoch of one run: all that an item and its augmentation depend on."""
+    """Item number, epoch and seed: the only inputs of an item and its augmentation."""
 
     index: int
     epoch: int = 0
@@ -52,7 +52,7 @@ class Visit:
 
 
 class ImageSet(Dataset[Item], ABC):
-    """Items by number. `gancompress.data` describes an item.
+    """Data set of items by number. `gancompress.data` describes an item.
 
     Attributes:
         augment: Whether items are cropped, mirrored and mixed at random, as in training.
@@ -62,44 +62,44 @@ class ImageSet(Dataset[Item], ABC):
 
     @abstractmethod
     def __len__(self) -> int:
-        """Number of items."""
+        """Return the number of items."""
 
     @abstractmethod
     def item(self, visit: Visit) -> Item:
-        """The item of a visit: equal visits give equal items, in any process.
+        """Return the item of a visit: equal visits give equal items, in any process.
 
         Raises:
-            BrokenImage: A file of the item cannot be decoded, and no more than ``max_broken`` could not so far.
-            DataError: More than that could not, or the item does not fit.
+            BrokenImage: A file of the item cannot be decoded, and at most ``max_broken`` records are broken so far.
+            DataError: More than ``max_broken`` records are broken, or the item does not fit.
         """
 
     def __getitem__(self, index: int) -> Item:
-        """The item of epoch 0 and seed 0; raises as `item`, and IndexError beyond the last."""
+        """Return the item of epoch 0 and seed 0; raises as `item`, and IndexError beyond the last."""
         if not 0 <= index < len(self):
             raise IndexError(f"got item {index}, expected 0 to {len(self) - 1}")
         return self.item(Visit(index))
 
     def order(self, seed: int, epoch: int) -> NDArray[np.int64]:
-        """The numbers of the items in the order of an epoch."""
+        """Return the numbers of the items in the order of an epoch."""
         return permutation(Purpose.ORDER, len(self), seed, epoch)
 
     def files(self) -> Iterator[File]:
-        """Every file that the items are made of."""
+        """Yield every file of the items."""
         return iter(())
 
     def broken_names(self) -> list[str]:
-        """The records that could not be decoded so far, in any worker."""
+        """Return the names of records that could not be decoded so far, in any worker."""
         return []
 
 
 class FileOptions(Options):
-    """How the files of any data set are read.
+    """Options for reading the files of any data set.
 
     Attributes:
-        decoding: From files to RGB.
+        decoding: Decoding of files to RGB.
         transform: Load size, crop, flip.
-        max_broken: How many broken images are skipped, for each folder; one more stops the job.
-        cache: Where decoded images are kept: in memory by default. None decodes them each time.
+        max_broken: Number of broken images to skip, for each folder; one more stops the job.
+        cache: Cache of decoded images: in memory by default. None decodes them each time.
     """
 
     decoding: Decoding = Field(default_factory=Decoding)
@@ -109,14 +109,14 @@ class FileOptions(Options):
 
 
 class RecordReader:
-    """Reads records as images at their load size, through the cache, and keeps count of the broken ones.
+    """Reader of records as images at their load size, through the cache; counts broken records.
 
     Args:
         records: The records.
-        decode: How to decode one.
-        options: How to read.
+        decode: Decoder of a record.
+        options: Options for reading.
         augment: Whether the load size leaves a margin for the random crop.
-        settings: All options that the images depend on, as text: the cache keeps other settings apart.
+        settings: All options that the images depend on, as text, which keeps their caches apart.
     """
 
     def __init__(
@@ -135,11 +135,11 @@ class RecordReader:
         self._broken = torch.zeros(len(self.records), dtype=torch.bool).share_memory_()
 
     def read(self, index: int) -> Images:
-        """The images of a record at their load size.
+        """Return the images of a record at their load size.
 
         Raises:
-            BrokenImage: A file cannot be decoded, and no more than ``max_broken`` could not so far.
-            DataError: More than that could not, or the images of the record differ in size.
+            BrokenImage: A file cannot be decoded, and at most ``max_broken`` records are broken so far.
+            DataError: More than ``max_broken`` records are broken, or the images of the record differ in size.
         """
         record = self.records[index]
         try:
@@ -152,7 +152,7 @@ class RecordReader:
             raise
 
     def broken_names(self) -> list[str]:
-        """The records that could not be decoded so far, in any worker."""
+        """Return the names of records that could not be decoded so far, in any worker."""
         return [self.records[index].name for index in self._broken.nonzero().flatten().tolist()]
 
     def _load(self, record: Record) -> Images:
@@ -173,7 +173,7 @@ class RecordReader:
         return {role: np.asarray(image) for role, image in self._load(record).items()}
 
     def _count(self, index: int, error: BrokenImage) -> None:
-        """Notes a broken record where all workers see it."""
+        """Mark a record as broken in memory that all workers share; raise DataError above ``max_broken``."""
         is_new = not self._broken[index]
         self._broken[index] = True
         names = self.broken_names()
@@ -188,12 +188,12 @@ class RecordReader:
 
 
 def _content_key(record: Record) -> str:
-    """Changes when a file of the record does."""
+    """Return a key that changes when a file of the record does."""
     return "|".join(f"{role}:{file.where}:{file.storage.fingerprint(file.name)}" for role, file in record.files.items())
 
 
 def seen(images: Images, transform: Transform, draw: np.random.Generator | None, where: str) -> dict[str, Tensor]:
-    """One view of loaded images, the same for all of them, as the tensors of an item.
+    """Return one view of loaded images, the same for all of them, as the tensors of an item.
 
     Raises:
         DataError: The images are smaller than the crop.
@@ -204,15 +204,15 @@ def seen(images: Images, transform: Transform, draw: np.random.Generator | None,
 
 
 class RecordSet(ImageSet):
-    """One item for each record.
+    """Data set with one item for each record.
 
     Args:
-        reader: Reads the records.
+        reader: Reader of the records.
         transform: Load size, crop, flip.
-        augment: As in training.
-        block_sizes: Where records lie in blocks that are slow to jump between (shards): the number of records
-            in each, in their order.
-        num_open_blocks: How many blocks are mixed at a time.
+        augment: Whether to augment, as in training.
+        block_sizes: Number of records in each block, in their order, for records in blocks that are slow to jump
+            between (shards).
+        num_open_blocks: Number of blocks that are mixed at a time.
     """
 
     def __init__(
@@ -230,26 +230,26 @@ class RecordSet(ImageSet):
         self._num_open_blocks = num_open_blocks
 
     def __len__(self) -> int:
-        """Number of records."""
+        """Return the number of records."""
         return len(self._reader.records)
 
     def item(self, visit: Visit) -> Item:
-        """The item of a visit; raises as `ImageSet.item`."""
+        """Return the item of a visit; raises as `ImageSet.item`."""
         images = self._reader.read(visit.index)
         draw = generator(Purpose.VIEW, visit.seed, visit.epoch, visit.index) if self.augment else None
         name = self._reader.records[visit.index].name
         return {**seen(images, self._transform, draw, where=name), "name": name, "index": visit.index}
 
     def order(self, seed: int, epoch: int) -> NDArray[np.int64]:
-        """The numbers of the items in the order of an epoch."""
+        """Return the numbers of the items in the order of an epoch."""
         if self._block_sizes:
             return block_permutation(self._block_sizes, self._num_open_blocks, seed, epoch)
         return super().order(seed, epoch)
 
     def files(self) -> Iterator[File]:
-        """Every file of every record."""
+        """Yield every file of every record."""
         return (file for record in self._reader.records for file in record.files.values())
 
     def broken_names(self) -> list[str]:
-        """The records that could not be decoded so far, in any worker."""
+        """Return the names of records that could not be decoded so far, in any worker."""
         return self._reader.broken_names()

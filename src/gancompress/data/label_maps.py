@@ -1,4 +1,4 @@
-"""Label maps: which class every pixel belongs to, and which object."""
+"""Label maps: the class of every pixel, and optionally the object it belongs to."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ Colour = Annotated[tuple[Channel, Channel, Channel], Field(strict=False)]
 
 
 class Classes(Options):
-    """What the values of a label map mean.
+    """Classes of a label map: the meaning of its values.
 
     Attributes:
-        num_classes: Classes are 0 to ``num_classes - 1``.
+        num_classes: Number of classes, which are 0 to ``num_classes - 1``.
         ignore: Values in the files that mean "don't care". In an item they become ``num_classes``.
-        palette: Colour of each class, RGB, where the files are colour images; the number of a class is its
-            place in the list, which may go on to colours whose number is in ``ignore``. Without it the pixel
-            values of a file are the classes (its own palette, if it has one, is only for looking at).
-        names: Name of each class, for people.
-        colours: Colour of each class in pictures, RGB; where left out, those of the palette, or distinct ones.
+        palette: Colour of each class, RGB, for files that are colour images; the number of a class is its position
+            in the list, which may go on to colours whose number is in ``ignore``. By default the pixel values of a
+            file are the classes (a palette of its own is for display only).
+        names: Name of each class, for display.
+        colours: Colour of each class in pictures, RGB; by default those of the palette, or distinct ones.
     """
 
     num_classes: int = Field(ge=1)
@@ -50,23 +50,23 @@ class Classes(Options):
 
     @property
     def shown_colours(self) -> tuple[Rgb, ...]:
-        """The colour of each class in pictures."""
+        """Colour of each class in pictures."""
         colours = self.colours or self.palette or tuple(map(distinct_colour, range(self.num_classes)))
         return colours[: self.num_classes]
 
     @property
     def shown_names(self) -> tuple[str, ...]:
-        """The name of each class; its number where it has none."""
+        """Name of each class; its number if it has none."""
         return self.names or tuple(map(str, range(self.num_classes)))
 
 
 def decode_label(file: File, classes: Classes, decoding: Decoding) -> Decoded:
-    """A label map whose pixels are 0 to ``num_classes``, the latter where nothing is known.
+    """Decode a label map; its pixels are 0 to ``num_classes``, which means "don't care".
 
     Raises:
         BrokenImage: The file cannot be decoded.
         DataError: A pixel is neither a class nor ignored, a colour is not in the palette, or a colour image
-            comes without a palette.
+            has no palette.
     """
     where = file.where
     with opened(file, decoding) as image:
@@ -85,7 +85,7 @@ def decode_label(file: File, classes: Classes, decoding: Decoding) -> Decoded:
 
 
 def decode_instance(file: File, decoding: Decoding) -> Decoded:
-    """An instance map: pixels of one object share a number. A colour stands for its 24-bit number.
+    """Decode an instance map: pixels of one object share a number. A colour stands for its 24-bit number.
 
     Raises:
         BrokenImage: The file cannot be decoded.
@@ -97,7 +97,7 @@ def decode_instance(file: File, decoding: Decoding) -> Decoded:
 
 
 def instance_edges(instance: Tensor) -> Tensor:
-    """Where an object meets another one, on both sides of the border.
+    """Mark the pixels on both sides of a border between objects.
 
     Args:
         instance: Numbers of objects, integers [..., h, w].

@@ -16,23 +16,23 @@ from gancompress.data.image_set import ImageSet, Item, Visit
 from gancompress.errors import DataError
 
 Batch = dict[str, Any]
-"""An `Item` whose tensors have a first dimension more, "name" a list and "index" int64 [b]."""
+"""`Item` with a batch dimension: tensors [b, ...], "name" a list and "index" int64 [b]."""
 
 
 class VisitBatches(Sampler[list[Visit]]):
-    """The visits of an endless stream: epoch after epoch, each in its own order, cut into batches.
+    """Visits of an endless stream: epoch after epoch, each in its own order, cut into batches.
 
-    Image number p of the stream is item ``p mod len`` in the order of epoch ``p div len``: nothing else decides. A
-    batch may reach into the next epoch, so none is smaller than the others.
+    Image number p of the stream is item ``p mod len`` in the order of epoch ``p div len``, and depends on nothing
+    else. A batch may span two epochs, so none is smaller than the others.
 
     Args:
-        dataset: Gives the order of an epoch.
+        dataset: Data set, which gives the order of an epoch.
         batch_size: Images in a batch of one process.
         seed: At least 0.
-        start_image: Images that all processes together have been served before.
+        start_image: Number of images that all processes together have served before.
         rank: Number of this process.
-        world_size: Number of processes; the batches of all of them, in the order of their ranks, are the
-            batch that a single process would get.
+        world_size: Number of processes; their batches, concatenated by rank, are the batch that a single process
+            would get.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class VisitBatches(Sampler[list[Visit]]):
         self._stride = batch_size * world_size
 
     def __iter__(self) -> Iterator[list[Visit]]:
-        """Batches without end."""
+        """Yield batches without end."""
         first = self._start
         while True:
             yield [self._visit(image) for image in range(first, first + self._batch_size)]
@@ -57,9 +57,9 @@ class VisitBatches(Sampler[list[Visit]]):
 
 
 class _Batches(Dataset[Item]):
-    """Whole batches, made where the images are decoded.
+    """Whole batches, made in the process that decodes the images.
 
-    What does not fit comes back as a value instead of being raised: torch would bury the line in a worker's traceback.
+    A DataError is returned as a value instead of raised, because torch would bury it in a worker's traceback.
     """
 
     def __init__(self, dataset: ImageSet) -> None:
@@ -76,7 +76,7 @@ class _Batches(Dataset[Item]):
 
 
 class _Stream(_Batches):
-    """Items by visit. In place of a broken one comes the next that is not, so that every batch is full."""
+    """Items by visit. The next intact item replaces a broken one, so that every batch is full."""
 
     def _item(self, key: Visit) -> Item:
         for step in range(len(self._dataset)):
@@ -88,7 +88,7 @@ class _Stream(_Batches):
 
 
 class _Once(_Batches):
-    """Items by number. In place of a broken one comes nothing, so that none counts twice."""
+    """Items by number. Broken ones are dropped, so that none counts twice."""
 
     def _item(self, key: int) -> Item | None:
         try:
@@ -98,16 +98,16 @@ class _Once(_Batches):
 
 
 class Loader:
-    """Batches of images. Each ``iter`` starts from the beginning. Memory is pinned when CUDA is there.
+    """Loader of batches of images. Each ``iter`` starts from the beginning. Memory is pinned if CUDA is available.
 
     Args:
-        batches: Makes a batch from its keys.
+        batches: Data set that makes a batch from its keys.
         batch_keys: The keys of every batch.
         num_workers: Processes that decode; 0 decodes in this one.
-        seed: For what third parties draw in workers; the global random numbers of torch are left alone.
+        seed: Seed of third-party draws in workers; the global random numbers of torch are not touched.
 
     Raises:
-        DataError: While iterating: as `ImageSet.item`, or the images of a batch differ in size.
+        DataError: While iterating: see `ImageSet.item`, or the images of a batch differ in size.
     """
 
     def __init__(self, batches: _Batches, batch_keys: Iterable[list[Any]], num_workers: int, seed: int) -> None:
@@ -125,7 +125,7 @@ class Loader:
         )
 
     def __iter__(self) -> Iterator[Batch]:
-        """The batches; those whose items are all broken are left out."""
+        """Yield the batches, except those whose items are all broken."""
         self._loader = self._loader or self._make()
         refusal = ""
         for batch in self._loader:
@@ -136,7 +136,7 @@ class Loader:
                 yield batch
         if refusal:
             self._loader = (
-                None  # ends the workers: found later by the garbage collector, they would block it for seconds
+                None  # ends the workers; the garbage collector would be blocked for seconds by ending them later
             )
             raise DataError(refusal)
 
@@ -151,16 +151,16 @@ def make_loader(
     rank: int = 0,
     world_size: int = 1,
 ) -> Loader:
-    """An endless stream of batches for training. Its content depends on the data set, ``seed`` and position alone.
+    """Return an endless stream of batches for training, which depends on the data set, seed and position alone.
 
-    To resume, pass the number of images that were served: the same batches follow, bit for bit, with any number of
-    workers. In place of a broken image comes the next one.
+    To resume, pass the number of images that were served: exactly the same batches follow, with any number of
+    workers. The next intact image replaces a broken one.
 
     Args:
-        dataset: What to serve, usually opened with ``augment``.
+        dataset: Data set to serve, usually opened with ``augment``.
         batch_size: Images in a batch of one process.
         seed: At least 0.
-        start_image: Images that all processes together have been served before.
+        start_image: Number of images that all processes together have served before.
         num_workers: Processes that decode; 0 decodes in this one.
         rank: Number of this process.
         world_size: Number of processes. See `VisitBatches`.
@@ -176,13 +176,13 @@ def make_ordered_loader(
     num_workers: int = 0,
     max_images: int | None = None,
 ) -> Loader:
-    """Every item once, in order, for evaluation. Broken images are left out; `ImageSet.broken_names` lists them.
+    """Return every item once, in order, for evaluation. Broken images are skipped and in `ImageSet.broken_names`.
 
     Args:
-        dataset: What to serve, usually opened without ``augment``.
+        dataset: Data set to serve, usually opened without ``augment``.
         batch_size: Images in a batch; the last one may hold fewer.
-        num_workers: Processes that decode; 0 decodes in this one. They stay for the next pass.
-        max_images: Serve only so many of the first items.
+        num_workers: Processes that decode; 0 decodes in this one. They persist for the next pass.
+        max_images: Number of items to serve, from the first; all by default.
     """
     num_images = len(dataset) if max_images is None else min(max_images, len(dataset))
     indices = range(num_images)
@@ -191,7 +191,7 @@ def make_ordered_loader(
 
 
 def collate(items: Sequence[Item]) -> Batch:
-    """Items as one batch; nothing for no items.
+    """Collate items into one batch; an empty one for no items.
 
     Raises:
         DataError: Their images differ in size.
@@ -211,7 +211,7 @@ def collate(items: Sequence[Item]) -> Batch:
 
 
 def _leave_signals_to_the_parent(_: int) -> None:
-    """A worker outlives Ctrl-C and SIGTERM, which reach the whole process group: its parent ends it."""
+    """Ignore Ctrl-C and SIGTERM in a worker, because they reach the whole process group; its parent ends it."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 

@@ -1,4 +1,4 @@
-"""Random numbers that depend only on what they are for: never on a worker, an order of calls or an earlier draw."""
+"""Random numbers that depend on their purpose and key alone: not on workers, call order or earlier draws."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 class Purpose(IntEnum):
-    """What a draw is for. The same seed gives unrelated numbers to each."""
+    """Purpose of a random draw. The same seed gives unrelated numbers to each."""
 
     ORDER = 0
     PARTNER = 1
@@ -21,23 +21,23 @@ class Purpose(IntEnum):
 
 
 def generator(purpose: Purpose, *key: int) -> np.random.Generator:
-    """The generator of a purpose and a key, such as (seed, epoch, index); each number at least 0."""
+    """Return the generator of a purpose and a key, such as (seed, epoch, index); each number at least 0."""
     return np.random.default_rng((int(purpose), *key))
 
 
 @lru_cache(maxsize=4)
 def permutation(purpose: Purpose, size: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """The numbers 0 to ``size`` in the order of this epoch, shape ``(size,)``, read-only."""
+    """Return the numbers 0 to ``size`` in the order of this epoch, shape ``(size,)``, read-only."""
     return _frozen(generator(purpose, seed, epoch).permutation(size))
 
 
 @lru_cache(maxsize=4)
 def block_permutation(block_sizes: tuple[int, ...], num_open: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """An order in which neighbours come from few blocks: blocks are shuffled, then what lies in ``num_open`` of them.
+    """Return an order whose neighbours come from few blocks: shuffled blocks, mixed ``num_open`` at a time.
 
     Args:
-        block_sizes: How many consecutive numbers each block holds.
-        num_open: How many blocks are mixed with each other at a time.
+        block_sizes: Number of consecutive numbers in each block.
+        num_open: Number of blocks that are mixed at a time.
         seed: At least 0.
         epoch: At least 0.
 

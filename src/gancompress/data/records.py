@@ -18,22 +18,22 @@ from gancompress.options import Options
 
 @dataclass(frozen=True)
 class Record:
-    """The files of one item, by role, under the name that they share: relative, without the suffix."""
+    """Files of one item, by role, under the name that they share: relative, without the suffix."""
 
     name: str
     files: Mapping[str, File]
 
 
 class FileSet(NamedTuple):
-    """The files of one role: those in a storage whose name ends as stated."""
+    """Files of one role: those in a storage whose names have the stated ending and suffix."""
 
     storage: Storage
     suffixes: tuple[str, ...] = IMAGE_SUFFIXES
     ending: str = ""
-    """What a name ends with before its suffix, such as ``_labelIds``; not part of the name of the record."""
+    """End of a name before its suffix, such as ``_labelIds``; not part of the name of the record."""
 
     def by_stem(self) -> dict[str, File]:
-        """The files by the name of their record, in natural order.
+        """Return the files by the name of their record, in natural order.
 
         Raises:
             DataError: There are none, or two differ only in their suffix.
@@ -61,10 +61,10 @@ class FileSet(NamedTuple):
 
 
 def match(file_sets: Mapping[str, FileSet]) -> list[Record]:
-    """One record for each name, with its file of every role.
+    """Match files by name: one record for each name, with its file of every role.
 
     Args:
-        file_sets: By role. A single one makes a record of every file.
+        file_sets: Files by role. A single role makes a record of every file.
 
     Raises:
         DataError: A role has no files, or a file has no partner of the same name.
@@ -87,14 +87,14 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Split(Options):
-    """Which part of the files a split is. What is given applies together.
+    """Part of the files of a data set. All given conditions apply together.
 
     Attributes:
-        folder: Takes the place of ``{folder}`` in the paths of the data set.
+        folder: Replacement of ``{folder}`` in the paths of the data set.
         list_file: A text file that names the records, one per line, with or without suffix and folder; a line may
             name all the files of a record. Or one such file for each role of an unaligned set.
-        fraction: The records whose name hashes into [from, to), of 0 to 1. A name keeps its place when
-            others come or go; the share is met on average.
+        fraction: The records whose name hashes into [from, to), of 0 to 1. A name keeps its side of the split when
+            others are added or removed; the share is met on average.
     """
 
     folder: str = ""
@@ -108,11 +108,11 @@ class Split(Options):
         return self
 
     def choose(self, records: Sequence[Record], role: str = "") -> list[Record]:
-        """The records of this split, in their order.
+        """Return the records of this split, in their order.
 
         Args:
             records: All of them.
-            role: Which list file counts where there is one for each role.
+            role: Role whose list file applies, if there is one for each role.
 
         Raises:
             DataError: A listed record does not exist or mixes two, the list cannot be read, or nothing is left.
@@ -133,10 +133,10 @@ class Split(Options):
 
 
 def trained_and_held_out(share: float) -> dict[str, Split]:
-    """Splits of a data set that comes with ``train`` and ``val``: a part of the one for the search, the other as test.
+    """Return splits of a data set with ``train`` and ``val``: part of ``train`` for the search, ``val`` as test.
 
     Args:
-        share: Of ``train`` that is trained on.
+        share: Fraction of ``train`` that is trained on.
     """
     return {
         "train": Split(folder="train", fraction=(0.0, share)),
@@ -146,7 +146,7 @@ def trained_and_held_out(share: float) -> dict[str, Split]:
 
 
 def place_of(name: str) -> float:
-    """Where a name lies in [0, 1): a hash, so that it never depends on the other names."""
+    """Hash a name to its place in [0, 1), which never depends on the other names."""
     return zlib.crc32(name.encode()) / 2**32
 
 
@@ -177,7 +177,7 @@ def _listed_names(path: Path, records: Sequence[Record]) -> set[str]:
 
 
 def _spellings(record: Record) -> Iterable[str]:
-    """Every way a list may call a record, the ends of full paths included."""
+    """Yield every spelling of a record that a list may use, including the ends of full paths."""
     yield record.name
     for file in record.files.values():
         yield file.name
@@ -187,7 +187,7 @@ def _spellings(record: Record) -> Iterable[str]:
 
 
 def check_disjoint(splits: Mapping[str, Iterable[File]]) -> None:
-    """Refuses splits that share a file: nothing may be selected, or reported, on what was trained on.
+    """Check that no two splits share a file: nothing may be selected, or reported, on training data.
 
     Args:
         splits: The files of each split.
@@ -208,11 +208,11 @@ def check_disjoint(splits: Mapping[str, Iterable[File]]) -> None:
 
 
 def some(names: Iterable[str]) -> str:
-    """The first few names and how many more there are."""
+    """Format the first few names and the number of the others."""
     names = list(names)
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def list_text(numbers: Iterable[float]) -> str:
-    """Numbers as they are written in a recipe."""
+    """Format numbers as a list in a recipe."""
     return f"[{', '.join(f'{number:g}' for number in numbers)}]"

@@ -1,4 +1,4 @@
-"""Tar shards in the WebDataset layout, read at any place: neither unpacked nor read through."""
+"""Tar shards in the WebDataset layout, with random access and without unpacking."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class _Place(NamedTuple):
 
 
 class TarStorage(Storage):
-    """An uncompressed tar. Its headers are read once; a file is then one seek and one read away.
+    """Uncompressed tar. Its headers are read once; a file then takes one seek and one read.
 
     Raises:
         DataError: The file is not an uncompressed tar, or is cut off.
@@ -39,27 +39,27 @@ class TarStorage(Storage):
         self._time_ns = path.stat().st_mtime_ns
 
     def names(self) -> list[str]:
-        """Every file, in the order of the tar."""
+        """Return every file, in the order of the tar."""
         return list(self._places)
 
     def read(self, name: str) -> bytes:
-        """The content of a file."""
+        """Read the content of a file."""
         place = self._places[name]
         with self._path.open("rb") as file:
             file.seek(place.offset)
             return file.read(place.num_bytes)
 
     def num_bytes(self, name: str) -> int:
-        """The size of the content."""
+        """Return the size of the content."""
         return self._places[name].num_bytes
 
     def fingerprint(self, name: str) -> str:
-        """Place in the shard, and its time of change."""
+        """Return place and size in the shard, and the time of the shard's last change."""
         return f"{self._places[name].offset}-{self._places[name].num_bytes}-{self._time_ns}"
 
 
 def shard_paths(pattern: str) -> list[Path]:
-    """The shards that a pattern names.
+    """Return the shards that a pattern names.
 
     Args:
         pattern: A path with ranges ``{0000..0099}`` and wildcards ``*``. Every number of a range must exist.
@@ -87,7 +87,7 @@ def _ranges_expanded(pattern: str) -> list[str]:
 
 
 def samples(storage: Storage) -> dict[str, dict[str, File]]:
-    """The files of a shard by key and extension: in ``0001.seg.png`` the key is "0001" and the extension "seg.png"."""
+    """Group the files of a shard by key and extension: ``0001.seg.png`` has the key "0001", extension "seg.png"."""
     found: dict[str, dict[str, File]] = {}
     for name in storage.names():
         folder, _, base = name.rpartition("/")
@@ -97,5 +97,5 @@ def samples(storage: Storage) -> dict[str, dict[str, File]]:
 
 
 def first_of(files: dict[str, File], extensions: Iterable[str]) -> File | None:
-    """The file with the first of these extensions that there is."""
+    """Return the file with the first of these extensions that exists."""
     return next((files[extension] for extension in extensions if extension in files), None)

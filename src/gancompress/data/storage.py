@@ -1,4 +1,4 @@
-"""Where files lie: a folder, or a zip instead of it."""
+"""Storage of files: a folder, or a zip."""
 
 from __future__ import annotations
 
@@ -14,52 +14,52 @@ from gancompress.errors import DataError, nearest
 
 
 class Storage(ABC):
-    """Named files that are read whole. Safe to hand to worker processes, forked or spawned.
+    """Named files, each read as a whole. Safe to pass to worker processes, forked or spawned.
 
     Attributes:
-        where: How messages call this place.
+        where: Name of this place in messages.
     """
 
     where: str
 
     @abstractmethod
     def names(self) -> list[str]:
-        """Every file, relative, with forward slashes, in natural order. Hidden files are left out."""
+        """Return every file, relative, with forward slashes, in natural order. Hidden files are skipped."""
 
     @abstractmethod
     def read(self, name: str) -> bytes:
-        """The content of a file."""
+        """Read the content of a file."""
 
     @abstractmethod
     def num_bytes(self, name: str) -> int:
-        """The size of the content."""
+        """Return the size of the content."""
 
     @abstractmethod
     def fingerprint(self, name: str) -> str:
-        """Changes when the content does."""
+        """Return a text that changes when the content does."""
 
 
 class File(NamedTuple):
-    """One file in its storage."""
+    """File in its storage."""
 
     storage: Storage
     name: str
 
     @property
     def where(self) -> str:
-        """How messages call it."""
+        """Name of the file in messages."""
         return f"{self.storage.where}/{self.name}"
 
 
 class FolderStorage(Storage):
-    """A folder and the folders inside it."""
+    """Storage of a folder and its subfolders."""
 
     def __init__(self, path: Path) -> None:
         self.where = str(path)
         self._path = path
 
     def names(self) -> list[str]:
-        """Every file, in natural order."""
+        """Return every file, in natural order."""
         found = []
         for folder, subfolders, files in os.walk(self._path, followlinks=True):
             subfolders[:] = [name for name in subfolders if not name.startswith(".")]
@@ -68,25 +68,25 @@ class FolderStorage(Storage):
         return _listed(found)
 
     def read(self, name: str) -> bytes:
-        """The content of a file."""
+        """Read the content of a file."""
         return (self._path / name).read_bytes()
 
     def num_bytes(self, name: str) -> int:
-        """The size of the file."""
+        """Return the size of the file."""
         return (self._path / name).stat().st_size
 
     def fingerprint(self, name: str) -> str:
-        """Size and time of change."""
+        """Return size and time of the last change."""
         status = (self._path / name).stat()
         return f"{status.st_size}-{status.st_mtime_ns}"
 
 
 class ZipStorage(Storage):
-    """A zip, or a folder inside it.
+    """Storage of a zip, or of a folder inside it.
 
     Args:
         path: The zip.
-        prefix: The folder inside it, "" for all of it.
+        prefix: The folder inside it, "" for the whole zip.
 
     Raises:
         DataError: The file is not a zip.
@@ -103,37 +103,37 @@ class ZipStorage(Storage):
             raise DataError(f"{path}: got a file that is no zip ({error}), expected a folder or a zip") from None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without open files: another process opens its own."""
+        """Return the state without open files, because another process opens its own."""
         return {**self.__dict__, "_handles": {}}
 
     def _handle(self) -> zipfile.ZipFile:
-        """This process's own handle: a file position inherited by a fork would be shared with its parent."""
+        """Return this process's own handle, because a forked process would share a file position with its parent."""
         process = os.getpid()
         if process not in self._handles:
             self._handles[process] = zipfile.ZipFile(self._path)
         return self._handles[process]
 
     def names(self) -> list[str]:
-        """Every file, in natural order."""
+        """Return every file, in natural order."""
         inside = (info.filename for info in self._handle().infolist() if not info.is_dir())
         return _listed(name.removeprefix(self._prefix) for name in inside if name.startswith(self._prefix))
 
     def read(self, name: str) -> bytes:
-        """The content of a file."""
+        """Read the content of a file."""
         return self._handle().read(self._prefix + name)
 
     def num_bytes(self, name: str) -> int:
-        """The size once unpacked; no more than this is ever unpacked."""
+        """Return the unpacked size; no more than this is ever unpacked."""
         return self._handle().getinfo(self._prefix + name).file_size
 
     def fingerprint(self, name: str) -> str:
-        """Size and checksum."""
+        """Return size and checksum."""
         info = self._handle().getinfo(self._prefix + name)
         return f"{info.file_size}-{info.CRC:08x}"
 
 
 def open_storage(path: Path) -> Storage:
-    """The storage at a path.
+    """Return the storage at a path.
 
     Args:
         path: A folder, a zip, or a folder inside a zip written as if the zip were a folder
@@ -170,6 +170,6 @@ def _listed(names: Iterable[str]) -> list[str]:
 
 
 def natural_key(name: str) -> tuple[tuple[str | int, ...], str]:
-    """A sorting key under which "img2" comes before "img10"."""
+    """Return a sorting key that puts "img2" before "img10"."""
     parts = re.split(r"([0-9]+)", name)
     return tuple(int(part) if place % 2 else part for place, part in enumerate(parts)), name

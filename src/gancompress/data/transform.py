@@ -25,17 +25,17 @@ Sides = Annotated[
 """A size in options: one number for a square, or [height, width]."""
 
 DISCRETE_ROLES = frozenset({"label", "instance"})
-"""Roles whose pixels are numbers of classes or objects: never blended with their neighbours."""
+"""Roles whose pixels are numbers of classes or objects, which are never interpolated."""
 
 
 class Transform(Options):
-    """From an image of any size to one of the size that a network is trained on.
+    """Transform of images of any size to the size that a network is trained on.
 
     Attributes:
-        resize: How the load size is meant. ``exact``: height and width, whatever the aspect; ``shorter``: the
-            shorter side, keeping the aspect; ``width``: the width, keeping the aspect; ``none``: as it is.
+        resize: Meaning of the load size. ``exact``: height and width, whatever the aspect; ``shorter``: the
+            shorter side, keeping the aspect; ``width``: the width, keeping the aspect; ``none``: unchanged.
         load_size: One number, or [height, width]; for ``shorter`` and ``width`` one number.
-        crop_size: What is cut out: one number, or [height, width]. A random place in training, the centre
+        crop_size: Size of the crop: one number, or [height, width]. A random place in training, the centre
             otherwise. None keeps everything.
         flip: Mirror half of the images in training, left to right.
     """
@@ -47,12 +47,12 @@ class Transform(Options):
 
     @property
     def view_size(self) -> Size | None:
-        """Height and width of every view; None where they depend on the image."""
+        """Height and width of every view; None if they depend on the image."""
         return self.crop_size or (self.load_size if self.resize == "exact" else None)
 
     @property
     def num_views(self) -> int | None:
-        """Different views of an image in training; None where crops are random."""
+        """Number of different views of an image in training; None if crops are random."""
         crops = self.crop_size is not None and (self.resize != "exact" or self.crop_size != self.load_size)
         return None if crops else 1 + self.flip
 
@@ -75,13 +75,13 @@ def _text(size: Size | None) -> str:
 
 
 def loaded_size(size: Size, transform: Transform, augment: bool) -> Size:
-    """The size that an image is resized to before a view is cut out.
+    """Return the size that an image is resized to before it is cropped.
 
     Without augmentation there is no margin for the random crop: the image is resized so that it just covers the
     crop, and evaluation sees as much of it as fits.
 
     Args:
-        size: Of the image, upright.
+        size: Height and width of the image, upright.
         transform: The options.
         augment: Whether this is for training.
     """
@@ -101,7 +101,7 @@ def loaded_size(size: Size, transform: Transform, augment: bool) -> Size:
 
 
 def resize(image: Image.Image, size: Size, discrete: bool = False) -> Image.Image:
-    """Bicubic with antialiasing; the nearest pixel for discrete maps."""
+    """Resize bicubically with antialiasing; to the nearest pixel for discrete maps."""
     if (image.height, image.width) == size:
         return image
     return image.resize((size[1], size[0]), Image.Resampling.NEAREST if discrete else Image.Resampling.BICUBIC)
@@ -109,7 +109,7 @@ def resize(image: Image.Image, size: Size, discrete: bool = False) -> Image.Imag
 
 @dataclass(frozen=True)
 class View:
-    """What is seen of a loaded image: a box in pixels, and whether it is mirrored."""
+    """View of a loaded image: a box in pixels, and whether it is mirrored."""
 
     top: int
     left: int
@@ -119,13 +119,13 @@ class View:
 
 
 def choose_view(size: Size, transform: Transform, draw: np.random.Generator | None, where: str) -> View:
-    """A random view, or the central one.
+    """Choose a random view, or the central one.
 
     Args:
-        size: Of the loaded image.
+        size: Height and width of the loaded image.
         transform: The options.
-        draw: Random numbers; None takes the centre and mirrors nothing.
-        where: How messages call the image.
+        draw: Random numbers; None takes the centre without mirroring.
+        where: Name of the image in messages.
 
     Raises:
         DataError: The crop is larger than the image.
@@ -144,7 +144,7 @@ def choose_view(size: Size, transform: Transform, draw: np.random.Generator | No
 
 
 def take_view(image: Image.Image, view: View) -> Image.Image:
-    """The part of a loaded image that a view shows."""
+    """Return the part of a loaded image that a view shows."""
     box = (view.left, view.top, view.left + view.width, view.top + view.height)
     if box != (0, 0, *image.size):
         image = image.crop(box)
@@ -152,7 +152,7 @@ def take_view(image: Image.Image, view: View) -> Image.Image:
 
 
 def to_tensor(image: Image.Image, discrete: bool = False) -> Tensor:
-    """RGB as float32 [3, h, w] in [-1, 1]; a discrete map as int64 [h, w]."""
+    """Convert RGB to float32 [3, h, w] in [-1, 1], or a discrete map to int64 [h, w]."""
     if discrete:
         return torch.from_numpy(np.array(image, dtype=np.int64))
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
@@ -160,6 +160,6 @@ def to_tensor(image: Image.Image, discrete: bool = False) -> Tensor:
 
 
 def resize_factor(size: Size, transform: Transform, augment: bool) -> float:
-    """The larger of the two factors, height and width, that `loaded_size` means for an image of this size."""
+    """Return the larger of the factors, of height and width, by which `loaded_size` resizes an image of this size."""
     height, width = loaded_size(size, transform, augment)
     return max(height / size[0], width / size[1])

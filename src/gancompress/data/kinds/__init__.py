@@ -1,4 +1,4 @@
-"""The kinds of data sets, one file each, which register themselves."""
+"""Kinds of data sets, one file each, which register themselves."""
 
 from gancompress.data.kinds.aligned import AlignedConfig
 from gancompress.data.kinds.cityscapes import CityscapesConfig

@@ -1,4 +1,4 @@
-"""Pairs that lie side by side in one image."""
+"""Pairs side by side in one image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class AlignedConfig(FileDataConfig):
 
     Attributes:
         images: Folder of the images, A on the left, B on the right, each half as wide as the image.
-        direction: Which half is the input.
+        direction: Direction of the translation; the first letter is the half that is the input.
     """
 
     kind = "aligned"
@@ -27,7 +27,7 @@ class AlignedConfig(FileDataConfig):
     direction: Literal["AtoB", "BtoA"] = "AtoB"
 
     def open(self, split: str, augment: bool = False) -> RecordSet:
-        """The data set of a split; raises as `DataConfig.open`."""
+        """Open the data set of a split; raises as `DataConfig.open`."""
         records = match({"pair": self._file_set(self.images, split)})
         roles = ("input", "target") if self.direction == "AtoB" else ("target", "input")
         decode = partial(_decode_halves, roles=roles, decoding=self.decoding)
@@ -35,7 +35,7 @@ class AlignedConfig(FileDataConfig):
 
 
 def _decode_halves(record: Record, roles: tuple[str, str], decoding: Decoding) -> dict[str, Decoded]:
-    """Both halves, cut before any resizing, so that none bleeds into the other."""
+    """Decode both halves, cut before any resizing, so that neither bleeds into the other."""
     file = record.files["pair"]
     image, (height, width) = decode_rgb(file, decoding)
     if width % 2:

@@ -1,4 +1,4 @@
-"""Cityscapes, as its archives unpack.
+"""Cityscapes, in the layout of its archives.
 
 Source: Cordts et al., The Cityscapes Dataset, CVPR 2016; classes and colours as published with it.
 """
@@ -65,7 +65,7 @@ class CityscapesConfig(LabelledConfig):
     """Items with "label" (the 35 label ids), "image" and "instance" from ``leftImg8bit`` and ``gtFine``.
 
     Attributes:
-        splits: By default about 200 images of ``train`` are set aside for the search, and ``val`` is the test.
+        splits: By default about 200 images of ``train`` are held out for the search, and ``val`` is the test.
     """
 
     kind = "cityscapes"

@@ -1,4 +1,4 @@
-"""COCO-Stuff in the folders that semantic image synthesis keeps it in.
+"""COCO-Stuff, in the folder layout of semantic image synthesis.
 
 Source: Caesar et al., COCO-Stuff, CVPR 2018; class names as published with it.
 """
@@ -32,7 +32,7 @@ vegetable, wall-brick, wall-concrete, wall-other, wall-panel, wall-stone, wall-t
 window-blind, window-other, wood
 """
 NAMES = tuple(name.strip() for name in _THINGS_AND_STUFF.split(","))
-"""Names of labels 0 to 181: things, among them some that no image has, and then stuff."""
+"""Names of labels 0 to 181: things, some of which occur in no image, and then stuff."""
 
 
 def _classes() -> Classes:
@@ -44,7 +44,7 @@ class CocoStuffConfig(LabelledConfig):
     """Items with "label" (182 classes), "image" and "instance" from ``train_img``, ``train_label``, ``train_inst``.
 
     Attributes:
-        splits: By default about 500 images of ``train`` are set aside for the search, and ``val`` is the test.
+        splits: By default about 500 images of ``train`` are held out for the search, and ``val`` is the test.
     """
 
     kind = "coco_stuff"

@@ -23,7 +23,7 @@ class ImagesConfig(FileDataConfig):
     images: str = "{folder}"
 
     def open(self, split: str, augment: bool = False) -> RecordSet:
-        """The data set of a split; raises as `DataConfig.open`."""
+        """Open the data set of a split; raises as `DataConfig.open`."""
         records = match({"input": self._file_set(self.images, split)})
         decode = partial(decode_roles, decoders={"input": self._rgb(augment)})
         return self._record_set(self.splits[split].choose(records), decode, split, augment)

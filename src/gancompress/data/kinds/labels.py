@@ -1,4 +1,4 @@
-"""Photographs and what is in them: label maps, and optionally instance maps."""
+"""Photographs with label maps, and optionally instance maps."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from gancompress.data.transform import Transform
 
 
 class LabelledConfig(FileDataConfig):
-    """Items with "label" and "image", and with "instance" where there are instance maps, from folders.
+    """Items with "label" and "image", and with "instance" if there are instance maps, from folders.
 
     Attributes:
         images: Folder of the photographs.
         labels: Folder of the label maps, PNG or BMP.
-        instances: Folder of the instance maps, PNG or BMP; None where there are none.
-        image_ending: What the name of a photograph ends with before its suffix, and its label map's does not
-            (``_leftImg8bit``).
-        label_ending: The same for label maps (``_gtFine_labelIds``); other files of the folder are passed over.
+        instances: Folder of the instance maps, PNG or BMP; None if there are none.
+        image_ending: End of the names of photographs before their suffix, which the names of their label maps do not
+            share (``_leftImg8bit``).
+        label_ending: The same for label maps (``_gtFine_labelIds``); other files of the folder are ignored.
         instance_ending: The same for instance maps.
-        classes: What the values of a label map mean.
+        classes: Meaning of the values of a label map.
     """
 
     images: str = "{folder}/images"
@@ -37,12 +37,12 @@ class LabelledConfig(FileDataConfig):
     classes: Classes
 
     def open(self, split: str, augment: bool = False) -> RecordSet:
-        """The data set of a split; raises as `DataConfig.open`."""
+        """Open the data set of a split; raises as `DataConfig.open`."""
         decoders = {"image": self._rgb(augment), **discrete_decoders(self.classes, self.decoding)}
         return self._record_set(self._records(split), partial(decode_roles, decoders=decoders), split, augment)
 
     def open_labels(self, split: str) -> RecordSet:
-        """The label maps of a split alone, under the numbers that their items have in `open`, in their files' size.
+        """Open the label maps of a split alone, in the size of their files, with the same item numbers as `open`.
 
         Raises:
             ConfigError: There is no such split.
@@ -70,13 +70,13 @@ class LabelledConfig(FileDataConfig):
 
 @register_data
 class LabelsConfig(LabelledConfig):
-    """Items with "label" and "image", and with "instance" where there are instance maps, from any folders."""
+    """Items with "label" and "image", and with "instance" if there are instance maps, from any folders."""
 
     kind = "labels"
 
 
 def discrete_decoders(classes: Classes, decoding: Decoding) -> dict[str, Callable[[File], Decoded]]:
-    """How label and instance maps are decoded."""
+    """Return the decoders of label and instance maps."""
     return {
         "label": partial(decode_label, classes=classes, decoding=decoding),
         "instance": partial(decode_instance, decoding=decoding),

@@ -1,4 +1,4 @@
-"""Pairs whose halves lie in two folders under the same name."""
+"""Pairs of files of the same name in two folders."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class PairedConfig(FileDataConfig):
     Attributes:
         input: Folder of the inputs.
         target: Folder of the targets.
-        input_ending: What the name of an input ends with before its suffix, and the name of its target does not.
+        input_ending: End of the names of inputs before their suffix, which the names of their targets do not share.
         target_ending: The same for targets.
     """
 
@@ -28,7 +28,7 @@ class PairedConfig(FileDataConfig):
     target_ending: str = ""
 
     def open(self, split: str, augment: bool = False) -> RecordSet:
-        """The data set of a split; raises as `DataConfig.open`."""
+        """Open the data set of a split; raises as `DataConfig.open`."""
         records = match(
             {
                 "input": self._file_set(self.input, split, self.input_ending),

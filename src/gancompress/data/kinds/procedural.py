@@ -1,4 +1,4 @@
-"""Line drawings and shaded pictures of solids, drawn by the project itself: nothing to download."""
+"""Line drawings and shaded pictures of procedural solids: nothing to download."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from gancompress.data.transform import to_tensor
 class ProceduralConfig(DataConfig):
     """Items with "input", the drawing, and "target", the picture: edges to shaded objects.
 
-    The drawing tells everything that the picture depends on: the shape of a solid its colour, hatching the dark tiles
-    and the coloured bands. What has to be learnt is form: shading, highlights, soft shadows, occlusion.
+    The drawing contains everything that the picture depends on: the shape of a solid gives its colour, hatching marks
+    the dark tiles and the coloured bands. Networks learn form: shading, highlights, soft shadows, occlusion.
 
     Attributes:
         image_size: Height and width in pixels.
         num_images: Number of scenes of each split. Splits show different scenes.
-        seed: Other seeds give other scenes.
-        cache: Where drawn images are kept: in memory by default. None draws them each time, about 6 ms for 64 px.
+        seed: Seed of the scenes.
+        cache: Cache of drawn images: in memory by default. None draws them each time, about 6 ms for 64 px.
     """
 
     kind = "procedural"
@@ -41,20 +41,20 @@ class ProceduralConfig(DataConfig):
     cache: Cache | None = Cache()
 
     def split_names(self) -> list[str]:
-        """The splits that can be opened."""
+        """Return the names of the splits that can be opened."""
         return list(self.num_images)
 
     def num_views(self) -> int:
-        """See `DataConfig.num_views`: nothing is augmented."""
+        """Return 1, because nothing is augmented. See `DataConfig.num_views`."""
         return 1
 
     def open(self, split: str, augment: bool = False) -> ProceduralSet:
-        """The data set of a split; there is nothing to augment. Raises ConfigError as `DataConfig.open`."""
+        """Open the data set of a split, without augmentation. Raises ConfigError as `DataConfig.open`."""
         return ProceduralSet(self, self._known_split(split), augment)
 
 
 class ProceduralSet(ImageSet):
-    """One item for each scene; a scene depends on the seed, the name of the split and its number."""
+    """Data set of scenes; a scene depends on the seed, the name of the split and its number."""
 
     def __init__(self, config: ProceduralConfig, split: str, augment: bool) -> None:
         self.augment = augment
@@ -63,11 +63,11 @@ class ProceduralSet(ImageSet):
         self._cache = None if config.cache is None else config.cache.open(config.kind)
 
     def __len__(self) -> int:
-        """Number of scenes."""
+        """Return the number of scenes."""
         return self._config.num_images[self._split]
 
     def item(self, visit: Visit) -> Item:
-        """The item of a visit, the same in every epoch."""
+        """Return the item of a visit, the same in every epoch."""
         make = partial(self._draw, visit.index)
         if self._cache is None:
             images = make()

@@ -19,11 +19,11 @@ Domain = Literal["input", "target"]
 
 @register_data
 class UnalignedConfig(FileDataConfig):
-    """Items with "input" and "target" that show different things.
+    """Items with "input" and "target" of different scenes.
 
     Attributes:
-        input: Folder of the domain that the generator translates from.
-        target: Folder of the domain that it translates to.
+        input: Folder of the source domain.
+        target: Folder of the target domain.
     """
 
     kind = "unaligned"
@@ -32,21 +32,21 @@ class UnalignedConfig(FileDataConfig):
     target: str = "{folder}B"
 
     def open(self, split: str, augment: bool = False) -> UnalignedSet:
-        """The data set of a split; raises as `DataConfig.open`."""
+        """Open the data set of a split; raises as `DataConfig.open`."""
         readers = [self._domain_reader(domain, split, augment) for domain in ("input", "target")]
         return UnalignedSet(readers[0], readers[1], self.transform, augment)
 
     def open_domain(self, domain: Domain, split: str, augment: bool = False) -> RecordSet:
-        """One domain alone, each image once, as "input": what a metric compares.
+        """Open one domain alone, each image once, as "input", for metrics.
 
         Args:
-            domain: Which.
-            split: As in `open`.
-            augment: As in `open`.
+            domain: The domain.
+            split: See `open`.
+            augment: See `open`.
 
         Raises:
             ConfigError: There is no such split.
-            DataError: As `open`.
+            DataError: See `open`.
         """
         return RecordSet(self._domain_reader(domain, split, augment), self.transform, augment)
 
@@ -58,10 +58,10 @@ class UnalignedConfig(FileDataConfig):
 
 
 class UnalignedSet(ImageSet):
-    """Every image of the larger domain once an epoch, with one of the other.
+    """Every image of the larger domain once an epoch, each with one of the other domain.
 
-    In training, item i shows the targets in an order that is drawn anew for every epoch; otherwise item i always has
-    target i. The smaller domain starts over when it is used up. An item is named after its input.
+    In training, the order of the targets is drawn again for every epoch; otherwise item i always has target i. The
+    smaller domain repeats when it is used up. An item is named after its input.
     """
 
     def __init__(self, inputs: RecordReader, targets: RecordReader, transform: Transform, augment: bool) -> None:
@@ -71,11 +71,11 @@ class UnalignedSet(ImageSet):
         self._transform = transform
 
     def __len__(self) -> int:
-        """Number of images of the larger domain."""
+        """Return the number of images of the larger domain."""
         return max(len(self._inputs.records), len(self._targets.records))
 
     def item(self, visit: Visit) -> Item:
-        """The item of a visit; raises as `ImageSet.item`."""
+        """Return the item of a visit; raises as `ImageSet.item`."""
         source = visit.index % len(self._inputs.records)
         partner = self._partner(visit)
         item: Item = {}
@@ -95,10 +95,10 @@ class UnalignedSet(ImageSet):
         return int(permutation(Purpose.PARTNER, len(self._targets.records), visit.seed, visit.epoch)[place])
 
     def files(self) -> Iterator[File]:
-        """Every file of both domains."""
+        """Yield every file of both domains."""
         records = chain(self._inputs.records, self._targets.records)
         return (file for record in records for file in record.files.values())
 
     def broken_names(self) -> list[str]:
-        """The records that could not be decoded so far, in any worker."""
+        """Return the names of records that could not be decoded so far, in any worker."""
         return self._inputs.broken_names() + self._targets.broken_names()

@@ -1,4 +1,4 @@
-"""Tar shards, for sets that outgrow one disk."""
+"""Tar shards, for data sets that outgrow one disk."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ Role = Literal["input", "target", "image", "label", "instance"]
 class WebDatasetConfig(FileDataConfig):
     """Items with the stated roles, from samples in shards: files of one key in one tar.
 
-    The shards may lie on several disks or network mounts. Every process reads from any of them, so that ranks and
-    resuming work as with folders; an epoch goes through few shards at a time.
+    The shards may be on several disks or network mounts. Every process reads from any of them, so that ranks and
+    resuming work as with folders; an epoch reads few shards at a time.
 
     Attributes:
         shards: Patterns of paths, such as ``{folder}-{0000..0099}.tar`` or ``/disk2/*.tar``.
-        roles: Extension of each role in a sample, such as ``input: jpg``; ``jpg;png`` takes the first there is.
-        classes: What the values of a label map mean; needed with the role ``label``.
-        num_open_shards: How many shards are mixed with each other at a time. More mix better, fewer read
-            with less jumping.
+        roles: Extension of each role in a sample, such as ``input: jpg``; ``jpg;png`` takes the first that exists.
+        classes: Meaning of the values of a label map; needed with the role ``label``.
+        num_open_shards: Number of shards that are mixed at a time. More mix better, fewer need fewer jumps between
+            files.
     """
 
     kind = "webdataset"
@@ -51,7 +51,7 @@ class WebDatasetConfig(FileDataConfig):
         return self
 
     def open(self, split: str, augment: bool = False) -> RecordSet:
-        """The data set of a split; raises as `DataConfig.open`."""
+        """Open the data set of a split; raises as `DataConfig.open`."""
         paths = [path for pattern in self.shards for path in shard_paths(str(self._path(pattern, split)))]
         records = [record for path in paths for record in self._records(TarStorage(path))]
         chosen = self.splits[split].choose(records)

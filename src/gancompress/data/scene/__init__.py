@@ -1,4 +1,4 @@
-"""Scenes that the project draws itself: a line drawing, and the shaded picture of the same solids."""
+"""Procedural scenes: a line drawing, and the shaded picture of the same solids."""
 
 from gancompress.data.scene.layout import Scene, Solid, random_scene
 from gancompress.data.scene.render import render

@@ -1,4 +1,4 @@
-"""What stands where in a scene, drawn at random."""
+"""Random layout of scenes: solids on a floor."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import numpy as np
 from gancompress.data.scene.shapes import SHAPES, Floats, Shape
 
 PATTERNS = ("plain", "plain", "bands", "sectors")
-"""How a solid is painted: one colour, or two in bands along its axis or in sectors around it."""
+"""Patterns of solids: one colour, or two in bands along the axis or in sectors around it."""
 
 _TRIES = 40
 
 
 @dataclass(frozen=True)
 class Solid:
-    """A shape in the scene.
+    """Shape placed in the scene.
 
     Attributes:
-        shape: What it is.
-        centre: Where, shape ``(3,)``, x to the right, y up, z to the viewer; the floor is y = 0.
-        rotation: From the scene's axes to its own, shape ``(3, 3)``.
-        scale: Its size in multiples of the shape's.
+        shape: The shape.
+        centre: Position, shape ``(3,)``, x to the right, y up, z to the viewer; the floor is y = 0.
+        rotation: Rotation from the scene's axes to its own, shape ``(3, 3)``.
+        scale: Size in multiples of the shape's.
         pattern: One of `PATTERNS`.
     """
 
@@ -33,11 +33,11 @@ class Solid:
     pattern: str
 
     def to_own(self, points: Floats) -> Floats:
-        """Points [3, n] of the scene in the coordinates of the shape."""
+        """Convert points [3, n] of the scene to the coordinates of the shape."""
         return self.rotation @ (points - self.centre[:, None]) / np.float32(self.scale)
 
     def to_own_directions(self, directions: Floats) -> Floats:
-        """Directions [3, n], or one [3, 1], turned into the coordinates of the shape."""
+        """Rotate directions [3, n], or one [3, 1], to the coordinates of the shape."""
         return self.rotation @ directions
 
 
@@ -46,8 +46,8 @@ class Scene:
     """Solids on a floor, seen from above the front.
 
     Attributes:
-        solids: At least one; they stand on the floor, and none goes through another.
-        tiled: Whether the floor is tiled. The tiles show in the drawing and tell the colour of the floor.
+        solids: At least one; they stand on the floor and do not intersect.
+        tiled: Whether the floor is tiled. The tiles show in the drawing and determine the colour of the floor.
         turn: Angle of the tiles around the vertical, in radians.
         elevation: Angle of the camera above the horizon, in radians.
     """
@@ -59,7 +59,7 @@ class Scene:
 
 
 def random_scene(draw: np.random.Generator) -> Scene:
-    """A scene of two to four solids."""
+    """Draw a scene of two to four solids."""
     solids: list[Solid] = []
     num_solids = int(draw.integers(2, 5))
     for _ in range(_TRIES):

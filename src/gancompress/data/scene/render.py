@@ -1,4 +1,4 @@
-"""Sphere tracing and shading: where rays meet the solids, how light falls there, and which lines a pen would draw."""
+"""Sphere tracing and shading: intersections of rays with solids, light, and the lines of the drawing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Ints = NDArray[np.int32]
 Pixels = NDArray[np.uint8]
 
 _SUBPIXELS = 2
-"""Rays per pixel and axis. All tell where lines are; only pixels with a line take their colour from all."""
+"""Rays per pixel and axis. All locate lines; only pixels with a line average the colours of all their rays."""
 _CAMERA_DISTANCE = 8.0
 _FOCAL_LENGTH = 2.9
 _LOOK_AT = np.array([0.0, 0.62, -0.15], np.float32)
@@ -31,16 +31,16 @@ _BACKDROP = {
 }
 _TILE = 1.5
 _LAST_TILE = 13.0
-"""Farther tiles are too narrow to draw."""
+"""Distance beyond which tiles are too narrow to draw."""
 _HATCHING = 8
-"""From one line of the hatching to the next on the floor, in line widths; half of it on solids."""
+"""Distance between lines of the hatching on the floor, in line widths; half of it on solids."""
 _PENUMBRA = 7.0
 """Sharpness of shadows."""
 
 
 @dataclass
 class Surface:
-    """What n rays meet. ``solid`` is the number of the solid, or -1 for the floor and -2 for nothing.
+    """Intersections of n rays. ``solid`` is the number of the solid, or -1 for the floor and -2 for no surface.
 
     ``cell`` is the number of the patch of one colour: band, sector or tile.
     """
@@ -52,17 +52,17 @@ class Surface:
     cell: Ints
 
     def at(self, rays: NDArray[np.intp]) -> Surface:
-        """Of some of the rays."""
+        """Return the surface at some of the rays."""
         return Surface(
             self.point[:, rays], self.normal[:, rays], self.distance[rays], self.solid[rays], self.cell[rays]
         )
 
 
 def render(scene: Scene, size: int) -> tuple[Pixels, Pixels]:
-    """The line drawing and the shaded picture of a scene.
+    """Render the line drawing and the shaded picture of a scene.
 
     Args:
-        scene: What to draw.
+        scene: The scene.
         size: Height and width in pixels.
 
     Returns:
@@ -90,7 +90,7 @@ def render(scene: Scene, size: int) -> tuple[Pixels, Pixels]:
 
 
 def camera_rays(scene: Scene, size: int) -> tuple[Floats, Floats]:
-    """The eye [3] and the directions [3, size * size] through the pixels, row by row from the top left."""
+    """Return the eye [3] and the directions [3, size * size] through the pixels, row by row from the top left."""
     sin, cos = np.sin(scene.elevation), np.cos(scene.elevation)
     backward, up = np.array([0, sin, cos]), np.array([0, cos, -sin])
     places = (np.arange(size, dtype=np.float32) + 0.5) / size * 2 - 1
@@ -105,7 +105,7 @@ def camera_rays(scene: Scene, size: int) -> tuple[Floats, Floats]:
 
 
 def meet(scene: Scene, origin: Floats, directions: Floats) -> Surface:
-    """The first surface on each ray."""
+    """Return the first surface on each ray."""
     num_rays = directions.shape[1]
     with np.errstate(divide="ignore"):
         to_floor = -origin[1] / directions[1]
@@ -129,7 +129,7 @@ def meet(scene: Scene, origin: Floats, directions: Floats) -> Surface:
 
 
 def _trace(body: Solid, origin: Floats, directions: Floats) -> tuple[NDArray[np.intp], Floats]:
-    """The rays that meet a solid, and how far along."""
+    """Return the rays that hit a solid, and their distances to it."""
     start = body.to_own(origin[:, None])
     own = body.to_own_directions(directions)
     towards = -(start[:, 0] @ own)
@@ -150,7 +150,7 @@ def _trace(body: Solid, origin: Floats, directions: Floats) -> tuple[NDArray[np.
 
 
 def _gradient(body: Solid, own: Floats) -> Floats:
-    """Unit normals, from distances at the corners of a small tetrahedron."""
+    """Return unit normals, from distances at the corners of a small tetrahedron."""
     corners = np.array([[1, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]], np.float32)
     total = np.zeros_like(own)
     for corner in corners:
@@ -176,8 +176,11 @@ def _tiles(scene: Scene, point: Floats) -> Ints:
 
 
 def _lines(surface: Surface, size: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Rays [size, size] on the lines of solids (outlines, creases, borders of patches), and those of
-    the tiles and the hatching of the patches with odd numbers."""
+    """Find the rays on drawn lines, as two masks [size, size].
+
+    The first has the lines of solids (outlines, creases, borders of patches), the second those of the tiles and the
+    hatching of the patches with odd numbers.
+    """
     solid, cell = surface.solid.reshape(size, size), surface.cell.reshape(size, size)
     normal = surface.normal.reshape(3, size, size)
     depth = np.where(solid == -2, 0, surface.distance.reshape(size, size))
@@ -204,13 +207,13 @@ def _lines(surface: Surface, size: int) -> tuple[NDArray[np.bool_], NDArray[np.b
 
 
 def _neighbours(axis: int, step: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Two views of an array [h, w] that are shifted against each other."""
+    """Return two views of an array [h, w], shifted against each other."""
     ahead, behind = slice(step, None), slice(None, -step)
     return ((behind, slice(None)), (ahead, slice(None))) if axis == 0 else ((slice(None), behind), (slice(None), ahead))
 
 
 def shade(scene: Scene, surface: Surface, directions: Floats) -> Floats:
-    """Linear RGB [3, n] of what rays meet: Lambert and Blinn-Phong, soft shadows, occlusion by what stands near."""
+    """Return linear RGB [3, n] at the rays: Lambert and Blinn-Phong, soft shadows, occlusion by near solids."""
     normal, light = surface.normal, _LIGHT[:, None]
     lambert = np.maximum(np.einsum("cn,cn->n", normal, np.broadcast_to(light, normal.shape)), 0)
     shadow = _shadow(scene, surface.point + normal * np.float32(0.02), lambert > 0)
@@ -229,7 +232,7 @@ def shade(scene: Scene, surface: Surface, directions: Floats) -> Floats:
 
 
 def _paint(scene: Scene, surface: Surface) -> Floats:
-    """Colour of the material."""
+    """Return the colour of the material at each point."""
     first, second = _FLOORS[scene.tiled]
     odd = surface.cell % 2 != 0
     paint = np.where(odd, second[:, None], first[:, None]) ** np.float32(1.6)
@@ -241,7 +244,7 @@ def _paint(scene: Scene, surface: Surface) -> Floats:
 
 
 def _shadow(scene: Scene, point: Floats, lit: NDArray[np.bool_]) -> Floats:
-    """How much of the sun reaches each point, 0 to 1: the narrowest gap on the way, seen from the point."""
+    """Return the share of the sun at each point, 0 to 1, from the narrowest gap on the way to it."""
     amount = np.ones(point.shape[1], np.float32)
     for body in scene.solids:
         own, light = body.to_own(point), body.to_own_directions(_LIGHT[:, None])
@@ -264,7 +267,7 @@ def _shadow(scene: Scene, point: Floats, lit: NDArray[np.bool_]) -> Floats:
 
 
 def _openness(scene: Scene, surface: Surface) -> Floats:
-    """How much of the sky each point sees, 0 to 1, every solid taken for a ball."""
+    """Return the share of the sky that each point sees, 0 to 1, with every solid approximated by a ball."""
     amount = np.ones(surface.point.shape[1], np.float32)
     for number, body in enumerate(scene.solids):
         away = body.centre[:, None] - surface.point

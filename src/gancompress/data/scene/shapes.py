@@ -1,4 +1,4 @@
-"""Shapes as signed distances: negative inside, zero on the surface, and never more than the way to the surface.
+"""Shapes as signed distances: negative inside, zero on the surface, and at most the distance to the surface.
 
 Source: the distance formulas are the elementary ones of Hart, Sphere Tracing, The Visual Computer 1996.
 """
@@ -13,20 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.floating[Any]]
-"""All computing is in float32."""
+"""Arrays of float32, the type of all computation here."""
 
 _ROUNDING = 0.045
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A solid of about unit size around the origin.
+    """Solid of about unit size around the origin.
 
     Attributes:
-        distance: From points [3, n] to distances [n].
-        radius: Of the smallest sphere around the origin that holds it.
-        height: How high its centre is when it stands on the floor.
-        colour: Of its material, RGB, 0 to 1: the shape tells the colour.
+        distance: Function from points [3, n] to distances [n].
+        radius: Radius of the smallest sphere around the origin that holds it.
+        height: Height of its centre when it stands on the floor.
+        colour: Colour of its material, RGB, 0 to 1: each shape has its own.
     """
 
     distance: Callable[[Floats], Floats]
@@ -73,7 +73,7 @@ def _octahedron(point: Floats) -> Floats:
 
 
 def _rounded(across: Floats, along: Floats) -> Floats:
-    """A solid of revolution from its two distances, with a rounded rim."""
+    """Return the distance to a solid of revolution with a rounded rim, from its two distances."""
     across, along = across + _ROUNDING, along + _ROUNDING
     return np.hypot(np.maximum(across, 0), np.maximum(along, 0)) + np.minimum(np.maximum(across, along), 0) - _ROUNDING
 
