@@ -1,4 +1,4 @@
-"""Export: files that run without this package, each compared with eager PyTorch before it gets its name."""
+"""Export: files that run without this package, each compared with eager PyTorch before it is published at its path."""
 
 from gancompress.export.generator import default_rewrites, export_generator, quality_of
 from gancompress.export.load import Loaded, load

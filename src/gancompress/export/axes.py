@@ -1,4 +1,4 @@
-"""Which sizes of the inputs stay free in a file, and the cases that show that they are."""
+"""Free axes of the inputs of a file, and test cases that show that they are free."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ AXES_BY_RANK: Mapping[int, Axes] = {
     3: {0: "batch", 2: "length"},
     4: {0: "batch", 2: "height", 3: "width"},
 }
-"""The axes of an input by their number; of all others the first is the batch."""
+"""Axes of an input by its rank; for all other ranks the first axis is the batch."""
 
 
 def input_names(inputs: Inputs) -> list[str]:
-    """ "input", or "input_0", "input_1", ..."""
+    """Return the names of inputs: "input", or "input_0", "input_1", ..."""
     return ["input"] if len(inputs) == 1 else [f"input_{index}" for index in range(len(inputs))]
 
 
 def default_axes(inputs: Inputs, names: Sequence[str]) -> list[Axes]:
-    """``batch, height, width`` of [N, C, H, W], ``batch, length`` of [N, C, L], ``batch`` of all others.
+    """Return ``batch, height, width`` of [N, C, H, W], ``batch, length`` of [N, C, L], ``batch`` of all others.
 
-    An input whose size differs in the example has names of its own (``style_height``).
+    An input whose size differs in the example has axis names of its own (``style_height``).
     """
 
     def axes(tensor: Tensor, name: str) -> Axes:
@@ -40,23 +40,23 @@ def default_axes(inputs: Inputs, names: Sequence[str]) -> list[Axes]:
 
 
 def output_names(number: int) -> list[str]:
-    """What the outputs of a file are called: "output", or "output_0", "output_1", ..."""
+    """Return the names of a file's outputs: "output", or "output_0", "output_1", ..."""
     return ["output"] if number == 1 else [f"output_{index}" for index in range(number)]
 
 
 def names_and_axes(
     inputs: Inputs, names: Sequence[str] | None, axes: Sequence[Axes] | None
 ) -> tuple[Sequence[str], Sequence[Axes]]:
-    """The names and the free axes of inputs: those given, else the defaults."""
+    """Return the names and the free axes of inputs, with defaults for those not given."""
     names = input_names(inputs) if names is None else names
     return names, default_axes(inputs, names) if axes is None else axes
 
 
 def one_larger_axis_each(inputs: Inputs, dynamic: Sequence[Axes]) -> list[Inputs]:
-    """A case for each free axis. The other axes keep their sizes, so that a failure tells which one is not free."""
+    """Return a case for each free axis. Its other axes keep their sizes, so that a failure identifies the axis."""
 
     def larger(axis: int, size: int) -> int:
-        return size + 1 if axis == 0 else 2 * size  # a network that halves its images takes twice a size that it takes
+        return size + 1 if axis == 0 else 2 * size  # networks that halve their images accept twice an accepted size
 
     names = dict.fromkeys(name for axes in dynamic for name in axes.values())
     return [
@@ -69,7 +69,7 @@ def one_larger_axis_each(inputs: Inputs, dynamic: Sequence[Axes]) -> list[Inputs
 
 
 def of_shape(example: Tensor, shape: Sequence[int]) -> Tensor:
-    """A tensor of this shape whose values are drawn from the example, the same every time: type and range are right."""
+    """Return a tensor of this shape with values sampled from the example, always the same: of valid type and range."""
     if tuple(shape) == tuple(example.shape):
         return example
     drawn = torch.randint(example.numel(), tuple(shape), generator=torch.Generator().manual_seed(0))
@@ -77,7 +77,7 @@ def of_shape(example: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def to_trace(inputs: Inputs, dynamic: Sequence[Axes]) -> Inputs:
-    """The inputs with at least two of everything that is free: a free axis of size 1 would be taken for a constant."""
+    """Return inputs with size at least 2 along every free axis, because size 1 would be traced as a constant."""
     sizes = [
         [max(n, 2) if i in axes else n for i, n in enumerate(x.shape)] for x, axes in zip(inputs, dynamic, strict=True)
     ]
@@ -85,17 +85,17 @@ def to_trace(inputs: Inputs, dynamic: Sequence[Axes]) -> Inputs:
 
 
 def at_batch(inputs: Inputs, batch: int) -> Inputs:
-    """The inputs with so many of everything along their first axis, drawn from the examples.
+    """Resample the inputs to a batch size, with values drawn from the examples.
 
     Args:
-        inputs: Examples, of any batch; a number alone belongs to no batch.
-        batch: How many.
+        inputs: Examples, of any batch size; scalars are unchanged.
+        batch: Batch size.
     """
     return tuple(of_shape(each, (batch, *each.shape[1:])) if each.dim() else each for each in inputs)
 
 
 def image_size(inputs: Inputs) -> tuple[int, int] | None:
-    """Height and width of what comes in first, images [b, c, h, w] or label maps [b, h, w]; None of anything else."""
+    """Return height and width of the first input, images [b, c, h, w] or label maps [b, h, w]; None for others."""
     first = inputs[0]
     if first.dim() == 4 or (first.dim() == 3 and not first.is_floating_point()):
         return int(first.shape[-2]), int(first.shape[-1])

@@ -1,4 +1,4 @@
-"""What a file's user must know: what goes in, what comes out, and what was rewritten; as text in its metadata."""
+"""Contract of a file, as text in its metadata: inputs, outputs and rewrites."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ _OF_CHANNELS = ("channels", "range", "encoding")
 
 
 def metadata_of(generator: Generator, form: FileForm, changes: Sequence[Change] = ()) -> dict[str, str]:
-    """The metadata of a file: the contract, and what its form adds; of label maps not what the network makes of them.
+    """Return the metadata of a file: the contract and the facts of its form.
+
+    For a file of label maps the contract omits channels, range and encoding, which describe the network's own input.
 
     Args:
         generator: The generator.
-        form: How the file takes its inputs.
-        changes: What the rewrites did.
+        form: Form in which the file takes its inputs.
+        changes: Changes by the rewrites.
     """
     contract = contract_of(generator, changes)
     if "labels" in form.facts:
@@ -30,11 +32,11 @@ def metadata_of(generator: Generator, form: FileForm, changes: Sequence[Change] 
 
 
 def contract_of(generator: Generator, changes: Sequence[Change] = ()) -> dict[str, Any]:
-    """Family, plan, what an input must be like, what an output is like, and the rewrites that changed something.
+    """Return family, plan, contracts of input and output, and the rewrites that changed something.
 
     Args:
-        generator: The generator; of one that nobody described nothing is known but its name.
-        changes: What the rewrites did.
+        generator: The generator; of an undescribed one only the name is known.
+        changes: Changes by the rewrites.
     """
     contract: dict[str, Any] = {
         "family": generator.family,
@@ -46,12 +48,12 @@ def contract_of(generator: Generator, changes: Sequence[Change] = ()) -> dict[st
 
 
 def to_text(contract: Mapping[str, Any]) -> dict[str, str]:
-    """The contract as a file's metadata: names as they are, everything else as JSON."""
+    """Encode a contract as a file's metadata: names as text, everything else as JSON."""
     return {name: value if name in _TEXTS else json.dumps(value) for name, value in contract.items()}
 
 
 def from_text(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """The contract in a file's metadata; what is no JSON stays text."""
+    """Decode the contract in a file's metadata; values that are no JSON stay text."""
 
     def parsed(name: str, text: str) -> Any:
         try:

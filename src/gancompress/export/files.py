@@ -1,4 +1,4 @@
-"""Writing a file, or a folder, so that there is either all of it or none."""
+"""Atomic writing of a file or a folder: either all of it or none."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from gancompress.errors import ExportError
 
 @contextmanager
 def draft_of(path: Path, what: str, beside: str | None = None) -> Iterator[Path]:
-    """A file beside the path that takes its place when all has gone well, and is gone otherwise.
+    """Yield a temporary file beside the path, which replaces it on success and is deleted otherwise.
 
     Args:
-        path: The file to write; folders are made.
-        what: How a message begins, such as "ONNX export".
-        beside: Ending of a second file that goes with it, such as ``.bin``.
+        path: The file to write; its folders are created.
+        what: Beginning of messages, such as "ONNX export".
+        beside: Ending of a second file that belongs to it, such as ``.bin``.
 
     Raises:
         ExportError: It cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")  # the suffix may be none
-        endings = [each for each in (beside, path.suffix) if each is not None]  # what names the other comes last
+        draft = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")  # the suffix may be empty
+        endings = [each for each in (beside, path.suffix) if each is not None]  # the one that names the other is last
         try:
             yield draft
             for ending in endings:
@@ -42,13 +42,13 @@ def draft_of(path: Path, what: str, beside: str | None = None) -> Iterator[Path]
 
 @contextmanager
 def draft_folder_of(path: Path, what: str) -> Iterator[Path]:
-    """A folder beside the path that takes its place when all has gone well, and is gone otherwise.
+    """Yield the path of a temporary folder, which replaces the target on success and is deleted otherwise.
 
-    A folder that lay there before is moved aside first, and moved back where the new one cannot come.
+    An existing folder is moved aside first, and moved back if the new one cannot replace it.
 
     Args:
-        path: The folder to write, whose parents are made.
-        what: As for `draft_of`.
+        path: The folder to write; its parents are created.
+        what: See `draft_of`.
 
     Raises:
         ExportError: It cannot be written.

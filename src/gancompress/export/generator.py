@@ -1,4 +1,4 @@
-"""A generator as a file, in the form that its runtime likes, with what its user must know inside."""
+"""Export of a generator as a file, with rewrites for its runtime and its contract as metadata."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from gancompress.models.generator import Generator
 from gancompress.quantization import distance_between, quantized_layers, remove_quantization
 
 _TOLERANCES: dict[PrecisionName, float] = {"fp16": HALF_TOLERANCE, "bf16": math.inf}
-"""Largest absolute difference from eager in precisions that are not as exact as float32."""
+"""Largest absolute difference from eager in precisions that are less exact than float32."""
 
 
 def export_generator(
@@ -39,25 +39,25 @@ def export_generator(
     precision: Precision | None = None,
     perceptual: PerceptualDistance | None = None,
 ) -> ExportReport:
-    """Write a generator as a file and compare it with the generator as it was before any rewrite.
+    """Write a generator as a file and compare it with the generator before any rewrite.
 
     Args:
         generator: The generator.
-        form: How the file takes its inputs, with examples of any batch and a size that the generator accepts; real ones
-            where its network is quantized, whose file then holds integer weights.
+        form: Form in which the file takes its inputs, with examples of any batch and a size that the generator
+            accepts; real ones if its network is quantized, whose file then holds integer weights.
         path: The file to write.
         format: A name in `gancompress.export.known_formats`, or the import path of a `Runtime`.
         rewrites: Names in `gancompress.export.rewrites.REWRITES`; those measured to help by default.
-        precision: What it computes in; float32 by default, integers where the network is quantized. With images, a
-            network whose training rounded it takes the form in which its runtime computes in integers.
-        perceptual: Tells, beside PSNR, how far the file's images are, where ``precision`` brings any to make them from.
+        precision: Precision of the computation; float32 by default, integers if the network is quantized. With images,
+            a network whose training rounded it takes the form in which its runtime computes in integers.
+        perceptual: Perceptual distance to report with PSNR, if ``precision`` has images to measure it on.
 
     Raises:
-        ExportError: A package of the format is missing, it cannot compute in this precision, it holds no integers but
-            the network is quantized, or as `export_module` or `export_quantized`.
+        ExportError: A package of the format is missing, it cannot compute in this precision, it stores no integers but
+            the network is quantized; or see `export_module` and `export_quantized`.
         ConfigError: There is no such format or rewrite.
         DataError: There are too few images.
-        BudgetError: No choice of layers is as close to the float network as wanted.
+        BudgetError: No choice of layers is as close to the float network as required.
     """
     runtime, kind = find_format(format, "export")
     precision = precision or Precision()
@@ -140,14 +140,14 @@ def quality_of(
     precision: PrecisionName | None = None,
     perceptual: PerceptualDistance | None = None,
 ) -> Quality:
-    """How far a file is from a network, by its runtime.
+    """Measure the distance of a file from a network, by running it on its runtime.
 
     Args:
         path: The file.
-        network: The network, whose layers are taken as float ones.
+        network: The network, whose layers compute in float here.
         images: Inputs of both.
-        precision: Precision of float layers; by default what the file was exported for.
-        perceptual: A perceptual distance, to be told beside PSNR.
+        precision: Precision of float layers; by default the one that the file was exported for.
+        perceptual: Perceptual distance to report with PSNR.
     """
     run = open_file(path, precision=precision).run
     network = remove_quantization(copy.deepcopy(network)).eval()
@@ -186,17 +186,17 @@ def _export_as_trained(
 
 
 def _free_axes(generator: Generator, form: FileForm) -> list[Axes] | None:
-    """The batch alone where images come from noise, whose size is the family's; else the format's own."""
+    """Return the batch axis alone for images from noise, whose size the family fixes; else None, the default."""
     return [{0: "batch"} for _ in form.inputs] if generator.architecture.is_latent else None
 
 
 def default_rewrites(generator: Generator, format: str) -> tuple[str, ...]:
-    """Those that help in a format and that the generator can take, whatever the size of its images."""
+    """Return the rewrites that help in a format and that the generator can take at any image size."""
     return suitable(generator, find_format(format)[1].rewrites)
 
 
 def suitable(generator: Generator, rewrites: Sequence[str]) -> tuple[str, ...]:
-    """Those of some rewrites that a generator can take, whatever the size of its images."""
+    """Return those of some rewrites that a generator can take at any image size."""
     even = generator.architecture.size_multiple % 2 == 0
     return tuple(name for name in rewrites if even or name != "strided_last_convolution")
 

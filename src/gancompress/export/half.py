@@ -1,4 +1,4 @@
-"""A network in half precision, for GPUs: float32 images in and out, everything between in float16."""
+"""Half precision of a network, for GPUs: float32 images in and out, everything between in float16."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ HALF_TOLERANCE = 64 * DEFAULT_TOLERANCE
 
 
 class Halved(nn.Module):
-    """A network whose weights and activations are float16; modules that ask for float32 compute in that."""
+    """Network whose weights and activations are float16; modules that ask for float32 compute in it."""
 
     def __init__(self, network: nn.Module) -> None:
-        """Takes the network, whose weights it changes."""
+        """Convert the network to half precision in place."""
         super().__init__()
         self.network = network.half()
 
     def forward(self, first: Tensor, second: Tensor | None = None) -> Tensor:
-        """Maps the one or two inputs of the network to what it returns; floats are float32 on both sides."""
+        """Run the network on its one or two inputs; floats are float32 on both sides."""
         inputs = [first] if second is None else [first, second]
         return self.network(*(each.half() if each.is_floating_point() else each for each in inputs)).to(torch.float32)

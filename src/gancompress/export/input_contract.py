@@ -1,4 +1,4 @@
-"""What a network takes, by what its file says and what its runtime knows: values that fit, and what does not fit."""
+"""Contract of a network's inputs, from the metadata of its file and its runtime: example values and checks."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _ROLES = {"NCHW": "images", "NHW": "label maps", "NC": "noise"}
 
 @dataclass(frozen=True)
 class InputContract:
-    """What a network takes.
+    """Contract of a network's inputs.
 
     Attributes:
-        path: Where it is, for messages.
-        facts: What its file says: layout, channels, sizes; empty where it says nothing.
-        inputs: What its runtime knows, in order; empty where only the network's code tells.
+        path: Path of its file, for messages.
+        facts: Facts in the metadata of its file: layout, channels, sizes; empty if it has none.
+        inputs: Inputs as its runtime reports them, in order; empty if only the network's code defines them.
     """
 
     path: Path
@@ -31,13 +31,13 @@ class InputContract:
     inputs: tuple[Input, ...]
 
     def check(self, values: Inputs) -> None:
-        """Refuse what a runtime would refuse in words of its own.
+        """Check inputs before the runtime sees them, for errors in the terms of the contract.
 
         Args:
-            values: What is to come in, in order.
+            values: The inputs, in order.
 
         Raises:
-            ConfigError: Other inputs than the network takes: their number, their layout or their channels.
+            ConfigError: Number, layout or channels of the inputs differ from those that the network takes.
             InputSizeError: The network cannot take this size, or this batch.
         """
         inputs = self.inputs
@@ -56,15 +56,15 @@ class InputContract:
                 )
 
     def examples(self, size: tuple[int, int], shapes: Sequence[tuple[int, ...]] = ()) -> Inputs:
-        """Values that the network takes, the same every time, batch 1 where it is free.
+        """Return example values that the network takes, always the same, with batch size 1 if it is free.
 
         Args:
-            size: Height and width in pixels, where they are free.
-            shapes: Of every input, where neither the file nor the size tells them.
+            size: Height and width in pixels, used if they are free.
+            shapes: Shape of every input, if neither the file nor the size determines them.
 
         Raises:
-            ConfigError: Of an input more is free than batch, height and width, and there are no shapes; or as `check`.
-            InputSizeError: As `check`.
+            ConfigError: More than batch, height and width of an input is free, and there are no shapes; or see `check`.
+            InputSizeError: See `check`.
         """
         if shapes and len(shapes) != len(self.inputs):
             raise ConfigError(
@@ -97,7 +97,7 @@ class InputContract:
         return tuple(each for each in shape if each is not None)
 
     def _check_first(self, shape: tuple[int, ...]) -> None:
-        """The first input against what the file says."""
+        """Check the first input against the facts in the file."""
         facts, layout = self.facts, self.facts.get("layout", "")
         if layout not in _ROLES:
             return

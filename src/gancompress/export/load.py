@@ -1,4 +1,4 @@
-"""Any network that this package knows, from whichever file, as one function on images."""
+"""Loading of any network that this package knows, from any kind of file, as one function on images."""
 
 from __future__ import annotations
 
@@ -26,15 +26,14 @@ Images = TypeVar("Images", Tensor, np.ndarray, Image.Image)
 
 
 class Loaded:
-    """A network as a function on images, label maps or noise.
+    """Network as a function on images, label maps or noise.
 
     Attributes:
-        contract: What the file says about itself: layout, range, channels, colour order, sizes; empty where it says
-            nothing.
+        contract: Contract in the file: layout, range, channels, colour order, sizes; empty if it has none.
     """
 
     def __init__(self, path: Path, runner: Runner, contract: Mapping[str, Any]) -> None:
-        """Made by `load`."""
+        """Store the runner of a network; call `load` instead."""
         self.contract = contract
         self._path, self._runner = path, runner
         self._takes = InputContract(path, contract, runner.inputs)
@@ -43,17 +42,17 @@ class Loaded:
         """Run the network.
 
         Args:
-            images: What comes in first. For a network of images, one of three kinds: a float tensor or array, in layout
+            images: The first input. For a network of images, one of three kinds: a float tensor or array, in layout
                 and range of the contract, such as [b, 3, h, w] in [-1, 1], RGB; a uint8 array [h, w, 3] or
                 [b, h, w, 3], RGB ([h, w] for a network of one channel); a `PIL.Image.Image`. For a network of label
                 maps: integers [b, h, w], in an array [h, w] too, or a `PIL.Image.Image` whose pixels are labels. Noise:
                 floats [b, c].
-            others: What else the network takes, in its order: where instances meet ([b, h, w], like the labels, 0 or
+            others: Further inputs of the network, in its order: instance edges ([b, h, w], like the labels, 0 or
                 not), noise maps, or the like.
 
         Returns:
-            The image or images of the network, of the same kind: tensors and float arrays as the network has them,
-            channels first, for integer arrays bytes, channels last.
+            The image or images of the network, of the same kind: tensors and float arrays channels first, unchanged;
+            for integer arrays bytes, channels last.
 
         Raises:
             ConfigError: The inputs are of another kind or number, or have other channels than the network takes.
@@ -70,7 +69,7 @@ class Loaded:
         return result.numpy() if isinstance(images, np.ndarray) else result
 
     def _reads_labels(self, images: object) -> bool:
-        """Whether what came first are labels: the file takes them, or the network takes their channels."""
+        """Return whether the first input is a label map, which the file takes directly or as one-hot channels."""
         if isinstance(images, Image.Image):
             whole = True
         elif isinstance(images, np.ndarray):
@@ -108,7 +107,7 @@ class Loaded:
         )
 
     def _pixels(self, pixels: np.ndarray) -> np.ndarray:
-        """Images of bytes, channels last, in and out."""
+        """Run the network on images of bytes, channels last, and return the same."""
         contract = self.contract
         if contract.get("layout") != "NCHW" or contract.get("range") != [-1, 1]:
             raise ConfigError(
@@ -132,14 +131,14 @@ class Loaded:
 
 
 def _as_map(values: Tensor | np.ndarray | Image.Image) -> Tensor:
-    """Integers or truth values, one for each pixel."""
+    """Return integers or truth values, one for each pixel, as a tensor."""
     if isinstance(values, Tensor):
         return values
     return torch.from_numpy(np.array(values))
 
 
 def _bytes(images: Tensor) -> np.ndarray:
-    """From [..., c, h, w] in [-1, 1] to bytes [..., h, w, c]."""
+    """Convert [..., c, h, w] in [-1, 1] to bytes [..., h, w, c]."""
     return ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).movedim(-3, -1).numpy()
 
 
@@ -153,12 +152,12 @@ def load(path: Path | str, *, threads: int | None = None, precision: PrecisionNa
 
     Args:
         path: A run directory, a directory or checkpoint of weights (PyTorch eager), or an exported file, whose ending
-            tells its runtime: ``.onnx``, ``.xml`` (OpenVINO), ``.mlpackage`` (Core ML), ``.tflite`` (LiteRT), ``.pt2``
-            (a torch.export program), or one of a runtime of your own (`gancompress.export.register_runtime`). Only
-            weights of checkpoints are read, nothing in them is run; the other files are programs, which their runtimes
-            run. A Core ML package tells its contract anywhere, and runs on macOS.
+            determines its runtime: ``.onnx``, ``.xml`` (OpenVINO), ``.mlpackage`` (Core ML), ``.tflite`` (LiteRT),
+            ``.pt2`` (a torch.export program), or one of a runtime of your own (`gancompress.export.register_runtime`).
+            Only the weights of checkpoints are read, and no code in them runs; the other files are programs, which
+            their runtimes run. The contract of a Core ML package can be read anywhere; it runs on macOS.
         threads: Number of threads of the file's runtime; PyTorch has `torch.set_num_threads`.
-        precision: Precision of float layers, such as ``bf16`` on OpenVINO; by default what the file was exported for.
+        precision: Precision of float layers, such as ``bf16`` on OpenVINO; by default that of the export.
 
     Raises:
         CheckpointError: There is no such file, or it fits no network.

@@ -1,4 +1,4 @@
-"""Any module as a file of any format."""
+"""Export of any module as a file of any format."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def export_module(
 ) -> ExportReport:
     """Write a module as a file once the format's runtime on the CPU agrees with eager.
 
-    Where the runtime cannot run on this machine (Core ML elsewhere than on macOS) the report says that the file was not
-    compared.
+    If the runtime cannot run on this machine (Core ML on other systems than macOS) the report states that the file was
+    not compared.
 
     Args:
-        module: Exported in evaluation mode; left as it was found.
+        module: Exported in evaluation mode; its state is restored.
         example_inputs: Its positional arguments, of any batch and a size that it accepts; the first case compared.
-        path: The file to write. It is replaced at once, when every comparison has passed; folders are made.
+        path: The file to write. It is replaced atomically after every comparison has passed; folders are created.
         format: A name in `gancompress.export.known_formats`, or the import path of a `Runtime`; by default that of the
             path's ending.
         dynamic: For each input, the axes that stay free and their names; equal names mean equal sizes. By default
@@ -52,9 +52,9 @@ def export_module(
             sizes ignores it.
         input_names: "input" by default, or "input_0", "input_1", ...
         output_names: In the order of the outputs; the converter's own names by default.
-        metadata: Stored in the file: what its user must know, such as layout, range, colours.
-        other_inputs: Further cases to compare. By default one for each free axis, in which that axis alone is
-            larger: a batch by one, any other size twice, filled with values of the example.
+        metadata: Text to store in the file for its user, such as layout, range, colours.
+        other_inputs: Further cases to compare. By default one for each free axis, with that axis alone larger: a batch
+            by one, any other size twice, filled with values of the example.
         tolerance: The largest absolute difference allowed for any element of any output in any case.
         mean_tolerance: The largest mean absolute difference allowed on the example.
         reference: The network that the file is compared with; the module itself by default.
@@ -68,7 +68,7 @@ def export_module(
         ConfigError: There is no such format.
         ExportError: A package is missing, ``dynamic`` or ``input_names`` do not fit the inputs, the converter refuses
             the module, a case does not run, a difference is larger than the tolerance or not a number, or the file
-            cannot be written. No new file is left then; one that was there before stays.
+            cannot be written. No new file remains then; an existing one is unchanged.
     """
     path = Path(path)
     runtime, kind = find_format(_format_of(path) if format is None else format)
@@ -91,12 +91,12 @@ def export_module(
 
 
 def export_layers(modules: Sequence[nn.Module], inputs: Sequence[Tensor], folder: Path, format: str) -> list[Path]:
-    """Write modules as they are, at the size of their inputs, without comparing the files: they are for timing.
+    """Write modules for timing, unchanged and at the size of their inputs, without comparing the files.
 
     Args:
-        modules: Each from one tensor to one.
+        modules: Modules from one tensor to one.
         inputs: The input of each.
-        folder: Where the files are written, by number.
+        folder: Folder for the files, which are named by number.
         format: A name in `gancompress.export.known_formats`.
 
     Raises:

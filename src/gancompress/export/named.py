@@ -1,4 +1,4 @@
-"""What is shown or timed, under the name by which a page or a table calls it."""
+"""Networks and files to show or to time, with their names on pages and in tables."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from gancompress.models.generator import Generator
 
 @dataclass(frozen=True)
 class NamedNetwork:
-    """A generator.
+    """Generator with a name.
 
     Attributes:
-        name: Its name; on a page its file's, too.
+        name: Its name, and that of its file on a page.
         generator: The generator, in float.
-        form: How its file takes its inputs, with examples of the size that it is shown or timed at; its module is
-            quantized where training quantized the generator.
-        example: What the generator itself takes, of the same size.
+        form: Form in which its file takes its inputs, with examples of the size that it is shown or timed at; its
+            module is quantized if training quantized the generator.
+        example: Example inputs of the generator itself, of the same size.
     """
 
     name: str
@@ -31,13 +31,13 @@ class NamedNetwork:
 
 @dataclass(frozen=True)
 class NamedFile:
-    """An exported file.
+    """Exported file with a name.
 
     Attributes:
         name: Its name.
         path: ``.onnx``, ``.xml`` or ``.pt2``.
-        takes: What it takes.
-        inputs: Examples of that.
+        takes: Contract of its inputs.
+        inputs: Example inputs.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""How far an exported file is from the network in eager."""
+"""Comparison of an exported file with the network in eager."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gancompress.export.runtimes.packages import in_a_line
 PrecisionName = Literal["fp32", "bf16", "fp16", "int8"]
 
 PerceptualDistance = Callable[[Tensor, Tensor], Tensor]
-"""From two batches of images [b, c, h, w] in [-1, 1] to a distance for each, [b]."""
+"""Function from two batches of images [b, c, h, w] in [-1, 1] to a distance for each pair, [b]."""
 
 DEFAULT_TOLERANCE = 1e-3
 """An eighth of the step of an 8-bit image in [-1, 1]."""
@@ -43,13 +43,13 @@ class ParityCase:
 
 @dataclass(frozen=True)
 class Quality:
-    """How far a file is from the float network, on images that nothing was chosen by.
+    """Distance of a file from the float network, on held-out images.
 
     Attributes:
-        psnr_db: Peak signal-to-noise ratio of its images in [-1, 1]; infinite where there is no difference.
+        psnr_db: Peak signal-to-noise ratio of its images in [-1, 1]; infinite if there is no difference.
         mean_abs: Mean absolute difference.
-        num_images: Images that it was measured on.
-        perceptual: Perceptual distance, mean over the images; None where there was no network to take it with.
+        num_images: Number of images it was measured on.
+        perceptual: Perceptual distance, mean over the images; None if no distance was given.
     """
 
     psnr_db: float
@@ -60,19 +60,19 @@ class Quality:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportReport:
-    """An exported file and how far it is from eager.
+    """Exported file, and its differences from eager.
 
     Attributes:
         path: The file.
         format: Name of its format.
-        file_bytes: Its size, with that of a file of weights beside it.
+        file_bytes: Its size, including that of a file of weights beside it.
         cases: The example first, then one case for each other size. A file of integers is compared with the network
-            that rounds as it does. None where nothing was compared.
-        rewrites: What was changed for the runtime.
-        precision: What it computes in.
-        quality: How far it is from the float network on images like those that it will see, where any were given.
+            that rounds as it does. Empty if nothing was compared.
+        rewrites: Changes for the runtime.
+        precision: Precision of its computation.
+        quality: Distance from the float network on images like those that it will see, if any were given.
         float_layers: Layers that stayed float in a file of integers.
-        not_compared: Why the file was not compared; None where it was.
+        not_compared: Reason that the file was not compared; None if it was.
         note: A fact about the file that its runtime states, such as "opset 18".
     """
 
@@ -89,7 +89,7 @@ class ExportReport:
 
     @property
     def max_difference(self) -> float | None:
-        """The largest absolute difference over all cases; None where nothing was compared."""
+        """Largest absolute difference over all cases; None if nothing was compared."""
         return max((case.max_abs for case in self.cases), default=None)
 
 
@@ -101,15 +101,15 @@ def compare(
     what: str,
     mean_tolerance: float = math.inf,
 ) -> ParityCase:
-    """Run both.
+    """Run the network and the file on the same inputs, and compare their outputs.
 
     Args:
         module: The network, in evaluation mode.
-        run: The file.
-        inputs: What both get.
+        run: Function that runs the file.
+        inputs: Inputs of both.
         tolerance: The largest absolute difference allowed for any element of any output.
-        what: How messages begin, such as "ONNX export of Net".
-        mean_tolerance: The largest mean absolute difference allowed, where both round.
+        what: Beginning of messages, such as "ONNX export of Net".
+        mean_tolerance: The largest mean absolute difference allowed, for networks that round.
 
     Raises:
         ExportError: One of them does not run, or they differ by more than a tolerance.

@@ -1,7 +1,7 @@
-"""What a file computes in, and the way from a float network and a few images to 8-bit integers.
+"""Precision of a file, and the conversion of a float network to 8-bit integers with a few images.
 
-Images are needed for three things, each for its own: a half of them for the ranges of activations, a quarter to find
-the layers that must stay float, and a quarter to say how far the file is from the float network.
+Each part of the images has one use: a half calibrates the ranges of activations, a quarter selects the layers that must
+stay float, and a quarter measures the distance of the file from the float network.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ from gancompress.quantization import (
 )
 
 MIN_IMAGES = 32
-"""Fewer images than these are too few to calibrate on and to judge by."""
+"""Smallest number of images for calibration and measurement."""
 DEFAULT_MIN_PSNR_DB = 30.0
-"""How close integers stay to the float network unless asked otherwise: a root mean square of 8 of 255 levels."""
+"""Default PSNR of integers against the float network: a root mean square error of 8 of 255 levels."""
 _INTEGER_BITS = 8
 
 
 @dataclass(frozen=True)
 class Precision:
-    """What a file is to compute in.
+    """Precision of a file, with the data for its calibration.
 
     Attributes:
-        name: ``int8``: activations and weights of the layers that gain by it; ``fp16`` for GPUs; ``bf16``: what
-            OpenVINO computes in; the file stays float.
-        images: Inputs like those that the network will see, a few images in each: what ``int8`` is calibrated on, and
-            what a file of any precision is compared with the float network on.
-        min_psnr_db: For ``int8``: layers stay float until the output is so close to that of the float network; 0 takes
-            it as it comes.
-        float_layers: Layers, as the format's rewrites name them, that stay float in any case; where left out, those
-            that are slower in integers.
-        milliseconds: What it costs to keep a layer float, where that was measured; all cost the same otherwise.
+        name: ``int8``: activations and weights of the layers that gain by it; ``fp16`` for GPUs; ``bf16``: computation
+            on OpenVINO, while the file stays float.
+        images: Inputs like those that the network will see, a few images in each, for the calibration of ``int8`` and
+            the comparison of a file of any precision with the float network.
+        min_psnr_db: For ``int8``: layers stay float until the output is so close to that of the float network; 0 sets
+            no limit.
+        float_layers: Layers, as the format's rewrites name them, that stay float in any case; by default those that are
+            slower in integers.
+        milliseconds: Measured time that a layer costs in float; by default all layers cost the same.
     """
 
     name: PrecisionName = "fp32"
@@ -64,7 +64,7 @@ class Precision:
     milliseconds: Mapping[str, float] = field(default_factory=dict)
 
     def held_out(self) -> Sequence[Inputs]:
-        """The images for the last word; none where there are no images.
+        """Return the images for the final measurement; none if there are no images.
 
         Raises:
             DataError: There are too few to calibrate on.
@@ -72,7 +72,7 @@ class Precision:
         return self.parts()[2] if self.name == "int8" else self.images
 
     def parts(self) -> tuple[Sequence[Inputs], Sequence[Inputs], Sequence[Inputs]]:
-        """The images for the ranges, for the choice of layers, and for the last word.
+        """Split the images into those for the ranges, for the choice of layers, and for the final measurement.
 
         Raises:
             DataError: There are too few.
@@ -89,14 +89,14 @@ class Precision:
 
 @dataclass(frozen=True)
 class IntegerForm:
-    """How a runtime likes a network of 8-bit integers.
+    """Form of a network of 8-bit integers that suits a runtime.
 
     Attributes:
-        rewrites: What is rewritten before rounding.
-        outputs: Whether it wants to know how a layer's output is rounded to compute in integers.
-        moves: Whether it wants what only moves values to move integers.
-        slow: Paths of the layers that it computes faster in float.
-        centred: Classes of layers that it computes in integers only where the integer of 0 is the middle one, or 0.
+        rewrites: Rewrites before rounding.
+        outputs: Whether it needs the rounding of a layer's output to compute in integers.
+        moves: Whether operators that only move values should move integers.
+        slow: Function that returns the paths of the layers that it computes faster in float.
+        centred: Classes of layers that it computes in integers only if the integer of 0 is the middle one, or 0.
     """
 
     rewrites: tuple[str, ...]
@@ -108,11 +108,11 @@ class IntegerForm:
 
 @dataclass(frozen=True)
 class InIntegers:
-    """A network made ready for a file of integers.
+    """Network prepared for a file of integers.
 
     Attributes:
-        network: The rewritten network, quantized, its ranges known.
-        changes: What the rewrites did.
+        network: The rewritten network, quantized, with known ranges.
+        changes: Changes by the rewrites.
         float_layers: Paths of the layers that stay float.
     """
 
@@ -122,13 +122,13 @@ class InIntegers:
 
 
 def in_integers(module: nn.Module, form: IntegerForm, precision: Precision, rewrites: Sequence[str]) -> InIntegers:
-    """Bring a network to integers after training.
+    """Convert a network to integers after training.
 
     Args:
         module: A float network, or a quantized one, whose trained ranges and float layers it keeps.
-        form: How the runtime likes it.
+        form: Form of the network for the runtime.
         precision: Images and budget.
-        rewrites: Those to do; ``form.rewrites`` as a rule.
+        rewrites: Rewrites to apply, usually ``form.rewrites``.
 
     Raises:
         DataError: There are too few images.
@@ -161,7 +161,7 @@ def in_integers(module: nn.Module, form: IntegerForm, precision: Precision, rewr
 
 
 def fits_integers(module: nn.Module) -> bool:
-    """Whether the grids of a quantized network are those of 8-bit integers, so that it can take a runtime's form."""
+    """Return whether a quantized network has grids of 8-bit integers, so that it can take a runtime's form."""
     layers = quantized_layers(module).values()
     grids = [
         quantizer for layer in layers for quantizer in (layer.input_quantizer, layer.output_quantizer) if quantizer
@@ -172,12 +172,12 @@ def fits_integers(module: nn.Module) -> bool:
 def _with_trained_ranges(
     module: nn.Module, network: nn.Module, options: QuantizationOptions, images: Sequence[Inputs]
 ) -> nn.Module:
-    """The rewritten network quantized as the trained one; ranges that training did not need are found with images."""
+    """Quantize the rewritten network as the trained one; calibrate ranges that training did not need on images."""
 
     layers = quantizable_layers(network)
 
     def place(path: str) -> str:
-        """Of the layer, or of the one convolution in what a rewrite put in its place."""
+        """Return the path of the layer, or of the one convolution in its replacement."""
         return path if path in layers else next(name for name in layers if name.startswith(f"{path}."))
 
     carry_quantization(module, network, place)

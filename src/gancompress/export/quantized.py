@@ -1,4 +1,4 @@
-"""A quantized network as a file with integer weights (QuantizeLinear and DequantizeLinear, "QDQ")."""
+"""Export of a quantized network as a file with integer weights (QuantizeLinear and DequantizeLinear, "QDQ")."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ _SLACK_STEPS = 0.05
 
 @dataclass(frozen=True)
 class QuantizedReport:
-    """An exported file, how far it is from the quantized network in eager, and how far that is from the float network.
+    """Exported file of a quantized network, with its differences from that network and from the float network.
 
     Attributes:
-        file: The file and the differences of its runtime from the quantized network in eager.
-        from_float: How far that is from the float network, on the example.
+        file: The file, and its runtime's differences from the quantized network in eager.
+        from_float: Distance of the quantized network from the float network, on the example.
         stored_bits: Bits that a weight of each layer takes in the file, by path; 32 for layers that stayed float.
     """
 
@@ -55,12 +55,12 @@ class QuantizedReport:
 
     @property
     def max_difference_steps(self) -> float:
-        """The largest difference from eager over all cases, in steps of an 8-bit image."""
+        """Largest difference from eager over all cases, in steps of an 8-bit image."""
         return max(case.max_abs for case in self.file.cases) / IMAGE_STEP
 
     @property
     def mean_difference_steps(self) -> float:
-        """The mean difference from eager on the example, in steps of an 8-bit image."""
+        """Mean difference from eager on the example, in steps of an 8-bit image."""
         return self.file.cases[0].mean_abs / IMAGE_STEP
 
 
@@ -73,27 +73,27 @@ def export_quantized(
     tolerance_steps: float = math.inf,
     **how: Any,
 ) -> QuantizedReport:
-    """Write a quantized network as one file with integer weights, once its runtime on the CPU agrees with it.
+    """Write a quantized network as one file with integer weights, after its runtime on the CPU agrees with it.
 
     Weights of 2 to 8 bits are stored as 8-bit integers, wider ones as 16-bit integers. Activations of up to 8 bits are
-    rounded by QuantizeLinear; on finer grids, which no runtime computes on in integers, by float arithmetic.
+    rounded by QuantizeLinear; on finer grids, for which no runtime has integer arithmetic, by float arithmetic.
 
-    Two correct programs differ: where a value lies halfway between two integers, the last bit of a sum decides, and in
+    Two correct programs differ: if a value lies halfway between two integers, the last bit of a sum decides, and in
     a network with instance norms such decisions spread until the two images are as far apart as two independent
-    roundings of the float network. So on the example the mean difference may be as large as the square root of two
-    times the mean distance of the quantized network from the float one, and a twentieth of a step more.
+    roundings of the float network. So the limit of the mean difference on the example is the square root of two times
+    the mean distance of the quantized network from the float one, plus a twentieth of a step.
 
     Args:
-        network: A quantized network whose ranges are known and that returns an image; left as it was found.
-        example_inputs: As for `export_module`, with values as the ranges expect them.
-        path: The file to write. It is replaced at once, when every comparison has passed.
+        network: A quantized network with known ranges that returns an image; it is not changed.
+        example_inputs: See `export_module`; values within the calibrated ranges.
+        path: The file to write. It is replaced atomically after every comparison has passed.
         format: A format that computes QuantizeLinear and DequantizeLinear.
         tolerance_steps: The largest difference allowed for any value in any case, in steps of an 8-bit image in
             [-1, 1]; by default only the mean is limited.
         how: Further arguments of `export_module`, such as ``dynamic``, ``input_names`` and ``metadata``.
 
     Raises:
-        ExportError: The network is not quantized, the file is further from it than rounding explains, or as
+        ExportError: The network is not quantized, the file is further from it than rounding explains, or see
             `export_module`.
         ConfigError: A range is not known yet.
     """
@@ -110,7 +110,7 @@ def export_quantized(
 
 
 def with_stored_integers(network: nn.Module) -> nn.Module:
-    """A copy of a quantized network that holds integers in place of weights and computes the same, to the bit.
+    """Copy a quantized network with stored integers instead of weights; the copy computes exactly the same.
 
     Raises:
         ConfigError: A range is not known yet.
@@ -138,10 +138,10 @@ def _stored_bits(bits: int) -> int:
 
 
 class _StoredWeight(nn.Module):
-    """A weight as integers. In the file: an initializer and DequantizeLinear.
+    """Weight stored as integers. In the file: an initializer and DequantizeLinear.
 
-    The grid is symmetric, so that its zero point is left out: where it is an input, be it of zeros, OpenVINO does not
-    see through it for every layer, and computes those in float.
+    The grid is symmetric, so the zero point is omitted: with a zero point as an input, even of zeros, OpenVINO does not
+    recognise every layer as an integer one, and computes some in float.
     """
 
     integers: Tensor
@@ -166,7 +166,7 @@ class _StoredWeight(nn.Module):
 
 
 class _StoredGrid(nn.Module):
-    """Rounds activations to a fixed grid. In the file: QuantizeLinear and DequantizeLinear."""
+    """Quantizer of activations with a fixed grid. In the file: QuantizeLinear and DequantizeLinear."""
 
     scale: Tensor
     zero_point: Tensor
@@ -184,7 +184,7 @@ class _StoredGrid(nn.Module):
         if not self._fits:
             steps = (values / self.scale).round() + self.zero_point
             return (steps.clamp(0, self._highest) - self.zero_point) * self.scale
-        if self._highest < torch.iinfo(torch.uint8).max:  # the operator cuts at 255 only
+        if self._highest < torch.iinfo(torch.uint8).max:  # the operator clips at 255 only
             values = torch.minimum(values, (self._highest - self.zero_point.to(torch.float32)) * self.scale)
         parameters = (self.scale, self.zero_point)
         rounded = symbolic("QuantizeLinear", (values, *parameters), dtype=torch.uint8, shape=values.shape)

@@ -1,4 +1,4 @@
-"""A few lines of Python that run an exported file without this package."""
+"""Example code that runs an exported file without this package."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _MEANING = {"NCHW": "images, RGB in [-1, 1]", "NHW": "numbers of classes", "NC":
 
 
 def usage(path: Path, shapes: Sequence[tuple[int | None, ...]] | None = None) -> str:
-    """Return Python that runs a file in the folder where it lies, by its runtime alone.
+    """Return Python that runs a file, in the file's folder, with its runtime alone.
 
     Args:
         path: The file.
-        shapes: Of an example of each input; those in the file, where it fixes them, by default.
+        shapes: Shapes of an example of each input; those fixed in the file by default.
 
     Raises:
         ConfigError: No runtime has this ending.

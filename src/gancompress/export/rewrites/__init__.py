@@ -1,4 +1,4 @@
-"""Deployment rewrites: a network in a form that runtimes run faster, or at all. Each is exact, up to rounding."""
+"""Deployment rewrites: equivalent networks that runtimes run faster, or at all. Each is exact, up to rounding."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ REWRITES: dict[str, Rewrite] = {
         decomposed_norms,
     )
 }
-"""Every rewrite by its name, in the order in which they run."""
+"""Registry of rewrites by name, in the order in which they run."""
 
 FOLDED = ("folded_spectral_norms", "folded_batch_norms")
 """Rewrites that only remove operators."""
@@ -44,14 +44,14 @@ FASTER = (*FOLDED, "even_transposed_convolutions", "strided_last_convolution")
 
 
 def rewritten(network: nn.Module, names: Sequence[str]) -> tuple[nn.Module, tuple[Change, ...]]:
-    """A copy of a network with rewrites done, in the order of `REWRITES`.
+    """Copy a network with rewrites applied, in the order of `REWRITES`.
 
     Args:
-        network: In evaluation mode; not changed.
-        names: Which ones.
+        network: A network in evaluation mode; not changed.
+        names: Names of the rewrites.
 
     Returns:
-        The copy, and what each rewrite changed.
+        The copy, and the change by each rewrite.
 
     Raises:
         ConfigError: There is no such rewrite.

@@ -1,9 +1,10 @@
-"""Convolutions whose channels are no multiples of what integer kernels take -> with channels of zeros beside them.
+"""Rewrite of convolutions with unaligned channels -> convolutions padded with channels of zeros, for integer kernels.
 
-onnxruntime convolves 8-bit integers fast where a layer reads a multiple of 4 channels and writes a multiple of 16, and
-otherwise ten times slower: that is the first layer of a generator (3 channels) and the last one. Where a large kernel
-reads few channels it is slow in any case, because it looks up every position of the kernel for 4 bytes; such a layer
-computes faster in float. So do depthwise convolutions among norms, which do less than the conversions around them cost.
+onnxruntime convolves 8-bit integers fast if a layer reads a multiple of 4 channels and writes a multiple of 16, and
+ten times slower otherwise: this affects the first layer of a generator (3 channels) and the last one. A large kernel
+with few input channels is slow in any case, because it looks up every position of the kernel for 4 bytes; such a layer
+computes faster in float. So do depthwise convolutions among norms, which save less than the conversions around them
+cost.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _LARGE_KERNEL = 25
 
 
 def aligned_channels(network: nn.Module) -> Change:
-    """Dense convolutions of other numbers of channels; more MACs, for integers alone."""
+    """Pad dense convolutions to aligned numbers of channels; this adds MACs, and helps integers only."""
 
     def aligned(layer: nn.Conv2d) -> nn.Module | None:
         wanted = not AlignedConv2d.is_aligned(layer) and not _reads_little(layer)
@@ -30,10 +31,10 @@ def aligned_channels(network: nn.Module) -> Change:
 
 
 def slow_in_integers(network: nn.Module) -> tuple[str, ...]:
-    """Paths of the convolutions that onnxruntime computes faster in float.
+    """Return the paths of the convolutions that onnxruntime computes faster in float.
 
-    Among norms, which are float, a depthwise convolution has too little to do for the conversions before and behind it;
-    without norms there would be none, and keeping it float would bring them.
+    Among norms, which are float, a depthwise convolution does too little to pay for the conversions around it;
+    without norms there would be none, and keeping it float would add them.
     """
     norms = any(isinstance(layer, _NormBase | nn.GroupNorm) for layer in network.modules())
     convolutions = ((path, layer) for path, layer in network.named_modules() if isinstance(layer, nn.Conv2d))
@@ -50,18 +51,18 @@ def _reads_little(layer: nn.Conv2d) -> bool:
 
 
 class AlignedConv2d(nn.Module):
-    """A convolution with channels of zeros before it, and channels behind it that are cut off."""
+    """Convolution with padded input channels, and without the padded output channels."""
 
     @staticmethod
     def is_aligned(layer: nn.Conv2d) -> bool:
-        """Whether integer kernels take the layer as it is."""
+        """Return whether integer kernels take the layer unchanged."""
         return layer.groups > 1 or not (layer.in_channels % _READ or layer.out_channels % _WRITTEN)
 
     def __init__(self, layer: nn.Conv2d) -> None:
-        """The same function.
+        """Build the same function from a layer.
 
         Args:
-            layer: A dense one; its weights are copied.
+            layer: A dense layer; its weights are copied.
         """
         super().__init__()
         self._read, self._written = -layer.in_channels % _READ, layer.out_channels
@@ -84,7 +85,7 @@ class AlignedConv2d(nn.Module):
                 self.conv.bias.zero_()[: self._written].copy_(layer.bias)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Maps [b, c, h, w] to what the layer makes of it."""
+        """Compute the layer's output for [b, c, h, w]."""
         if self._read:
             features = F.pad(features, (0, 0, 0, 0, 0, self._read))
         return self.conv(features)[:, : self._written]

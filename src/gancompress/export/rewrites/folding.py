@@ -1,4 +1,4 @@
-"""Norms that are constants in evaluation -> the weights before them."""
+"""Rewrites that fold norms, constant in evaluation, into the weights before them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gancompress.models.layers import FrozenNorm
 
 
 def folded_spectral_norms(network: nn.Module) -> Change:
-    """Weights that are computed in every call (spectral norm and other parametrizations) -> what they come to."""
+    """Replace weights that every call computes (spectral norm and other parametrizations) by their values."""
     layers = {
         path: layer
         for path, layer in network.named_modules()
@@ -25,7 +25,7 @@ def folded_spectral_norms(network: nn.Module) -> Change:
 
 
 def _plain(layer: nn.Module) -> nn.Module:
-    """The layer without parametrizations. PyTorch would take them from the class, which copies of the layer share."""
+    """Return the layer without parametrizations. PyTorch would change the class, which copies of the layer share."""
     plain: nn.Module = object.__new__(parametrize.type_before_parametrizations(layer))
     plain.__dict__ = dict(layer.__dict__)
     names = list(layer.parametrizations)  # type: ignore[arg-type]
@@ -36,10 +36,10 @@ def _plain(layer: nn.Module) -> nn.Module:
 
 
 def folded_batch_norms(network: nn.Module) -> Change:
-    """Batch norms and frozen norms directly behind a convolution, alone on its output -> its weight and bias.
+    """Fold batch norms and frozen norms into the convolution that feeds them alone.
 
-    Which runs behind which is found by tracing the code symbolically; a network whose code cannot be traced so stays as
-    it is, and the note says why.
+    Symbolic tracing of the code finds the order of layers; a network whose code cannot be traced is left unchanged, and
+    the note states the reason.
     """
     if not any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules()):
         return Change("folded_batch_norms", ())
@@ -73,7 +73,7 @@ def _foldable(conv: nn.Module, norm: nn.Module) -> bool:
 
 
 class _Layers(fx.Tracer):
-    """Sees the layers of PyTorch, and frozen norms, as they are, and through everything else."""
+    """Tracer that treats the layers of PyTorch, and frozen norms, as leaves, and traces through everything else."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         plain = m.__module__.startswith("torch.") and not isinstance(m, nn.Sequential)

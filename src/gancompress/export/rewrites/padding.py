@@ -1,6 +1,6 @@
-"""Reflection padding -> slices and concatenation, which every runtime keeps in its graph.
+"""Rewrite of reflection padding -> slices and concatenation, which every runtime keeps in its graph.
 
-The Pad operator in mode reflect sends an image from the accelerator to the CPU and back on runtimes that lack it.
+The Pad operator in mode reflect moves an image from the accelerator to the CPU and back on runtimes that lack it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from gancompress.export.rewrites.rewrite import Change, replace_layers
 
 
 def sliced_reflection(network: nn.Module) -> Change:
-    """Reflection padding, alone or of a convolution."""
+    """Replace reflection padding, both as a layer and in convolutions."""
     layers = replace_layers(network, nn.ReflectionPad2d, lambda layer: SlicedReflection(*layer.padding))
     return Change("sliced_reflection", layers + replace_layers(network, nn.Conv2d, _padded_before))
 
@@ -32,12 +32,12 @@ class SlicedReflection(nn.Module):
     """`torch.nn.ReflectionPad2d` by rows and columns."""
 
     def __init__(self, left: int, right: int, top: int, bottom: int) -> None:
-        """Pixels to add on each side; the image has more on each axis."""
+        """Set the pixels to add on each side; the image must have more along each axis."""
         super().__init__()
         self._by_axis = ((2, top, bottom), (3, left, right))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Maps [b, c, h, w] to [b, c, top + h + bottom, left + w + right]."""
+        """Map [b, c, h, w] to [b, c, top + h + bottom, left + w + right]."""
         for axis, before, after in self._by_axis:
             size = image.shape[axis]
             first = [image.narrow(axis, i, 1) for i in range(before, 0, -1)]

@@ -1,4 +1,4 @@
-"""What the rewrites have in common: finding layers, putting others in their place, and saying which."""
+"""Common parts of the rewrites: replacing layers, and reporting the changes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Layer = TypeVar("Layer", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Change:
-    """What one rewrite changed.
+    """Change of a network by one rewrite.
 
     Attributes:
         rewrite: Its name.
         layers: Paths of the layers that it replaced.
-        note: What it could not do and why, in a line; empty where there is nothing to say.
+        note: Reason that the rewrite could not be applied, in a line; empty if there is none.
     """
 
     rewrite: str
@@ -27,18 +27,18 @@ class Change:
 
 
 Rewrite = Callable[[nn.Module], Change]
-"""Changes a network in place, which computes the same afterwards, up to rounding."""
+"""Function that changes a network in place; its outputs stay the same, up to rounding."""
 
 
 def replace_layers(
     network: nn.Module, kind: type[Layer], replacement: Callable[[Layer], nn.Module | None]
 ) -> tuple[str, ...]:
-    """Put other layers in the place of those of a kind; a layer that is used twice is replaced by one layer.
+    """Replace the layers of a class; a layer that is used twice is replaced by one layer.
 
     Args:
         network: Changed in place.
-        kind: Exactly this class: a subclass may compute something else.
-        replacement: Makes the new layer, or returns None to leave the old one.
+        kind: Exactly this class, because a subclass may compute something else.
+        replacement: Makes the new layer, or returns None to keep the old one.
 
     Returns:
         The paths of the layers that were replaced.
@@ -58,5 +58,5 @@ def replace_layers(
 
 
 def same_on_both_axes(*sizes: tuple[int, ...] | str) -> bool:
-    """Whether kernel, stride and the like are the same for height and width, and numbers."""
+    """Return whether kernel, stride and the like are numbers, and the same for height and width."""
     return all(not isinstance(size, str) and len(set(size)) == 1 for size in sizes)

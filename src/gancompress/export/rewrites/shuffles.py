@@ -1,7 +1,7 @@
-"""Pixel shuffle behind a convolution -> rows of whole pixels, for kernels that keep channels last.
+"""Rewrite of the pixel shuffle after a convolution -> shuffle of rows, for kernels that keep channels last.
 
-Behind an integer convolution channels lie last in memory. Where all channels of a pixel's right neighbour follow its
-own, two pixels in the channels of one place are two pixels of a row already, and only whole rows have to be moved.
+After an integer convolution channels are last in memory. If all channels of a pixel's right neighbour follow its
+own, the two pixels in the channels of one position are two pixels of a row already, and only whole rows are moved.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from gancompress.export.rewrites.rewrite import Change
 
 
 class ShuffledConv(nn.Module):
-    """A convolution to the channels of ``block`` x ``block`` pixels, and the shuffle that puts them in their places."""
+    """Convolution to the channels of ``block`` x ``block`` pixels, and the shuffle that moves them to their places."""
 
     conv: nn.Conv2d
     shuffle: nn.Module
 
     def __init__(self, block: int) -> None:
-        """Pixels along each axis that are computed together."""
+        """Set the number of pixels along each axis that are computed together."""
         super().__init__()
         self.block = block
         self.shuffle = nn.PixelShuffle(block)
 
 
 def row_shuffles(network: nn.Module) -> Change:
-    """The shuffles behind rewritten convolutions, for runtimes whose convolutions have channels last."""
+    """Replace the shuffles after rewritten convolutions, for runtimes whose convolutions have channels last."""
     layers = {path: layer for path, layer in network.named_modules() if isinstance(layer, ShuffledConv)}
     for layer in layers.values():
         if isinstance(layer.shuffle, nn.PixelShuffle):
@@ -48,12 +48,12 @@ class RowShuffle(nn.Module):
     """`torch.nn.PixelShuffle` of channels in the order row, column, channel."""
 
     def __init__(self, block: int) -> None:
-        """Pixels along each axis that lie in the channels of one place."""
+        """Set the number of pixels along each axis in the channels of one position."""
         super().__init__()
         self.block = block
 
     def forward(self, features: Tensor) -> Tensor:
-        """Maps [b, block * block * c, h, w] to [b, c, block * h, block * w]."""
+        """Map [b, block * block * c, h, w] to [b, c, block * h, block * w]."""
         batch, channels, height, width = features.shape
         of_row = channels // self.block
         last = features.permute(0, 2, 3, 1)

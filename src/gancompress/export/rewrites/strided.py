@@ -1,4 +1,4 @@
-"""Convolution to few channels -> convolution of stride 2 to four times as many, and pixel shuffle.
+"""Rewrite of a convolution to few channels -> convolution of stride 2 to four times as many, and pixel shuffle.
 
 A convolution with three output channels leaves most of a vector unit idle, and the last one of a generator is its
 largest. Four neighbouring pixels computed together are twelve channels: a kernel of k x k pixels, moved by 0 or 1 along
@@ -28,7 +28,7 @@ _PADDINGS: dict[str, Callable[[int], nn.Module]] = {
 
 
 def strided_last_convolution(network: nn.Module) -> Change:
-    """Convolutions of 5x5 and larger to at most four channels, on images of even height and width."""
+    """Replace convolutions of 5x5 and larger to at most four channels, for images of even height and width."""
 
     def strided(layer: nn.Conv2d) -> nn.Module | None:
         few = layer.out_channels <= _FEW_CHANNELS and layer.kernel_size[0] >= _SMALLEST_KERNEL
@@ -38,21 +38,21 @@ def strided_last_convolution(network: nn.Module) -> Change:
 
 
 class StridedConv2d(ShuffledConv):
-    """A convolution of stride 1 that keeps the size, computed for 2x2 pixels at a time."""
+    """Convolution of stride 1 that keeps the size, computed for 2x2 pixels at a time."""
 
     @staticmethod
     def replaces(layer: nn.Conv2d) -> bool:
-        """Whether the layer is one of those: square, dense, of odd kernel, and of the size of its input."""
+        """Return whether the layer can be replaced: square, dense, with an odd kernel, and of the size of its input."""
         if not same_on_both_axes(layer.kernel_size, layer.stride, layer.padding, layer.dilation) or layer.groups != 1:
             return False
         kernel = layer.kernel_size[0]
         return layer.stride[0] == layer.dilation[0] == 1 and kernel % 2 == 1 and layer.padding[0] == kernel // 2
 
     def __init__(self, layer: nn.Conv2d) -> None:
-        """The same function on images of even height and width.
+        """Build the same function, on images of even height and width, from a layer.
 
         Args:
-            layer: One that `replaces` accepts; its weights are copied.
+            layer: A layer that `replaces` accepts; its weights are copied.
         """
         super().__init__(_BLOCK)
         weight = layer.weight.detach()
@@ -77,5 +77,5 @@ class StridedConv2d(ShuffledConv):
                 self.conv.bias.copy_(layer.bias.repeat_interleave(_BLOCK**2))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Maps [b, c, h, w] to [b, d, h, w], height and width even."""
+        """Map [b, c, h, w] to [b, d, h, w], height and width even."""
         return self.shuffle(self.conv(self.pad(features)))

@@ -1,4 +1,4 @@
-"""Transposed convolution -> convolution and pixel shuffle.
+"""Rewrite of a transposed convolution -> convolution and pixel shuffle.
 
 Pixel ``s m + q`` of a transposed convolution of stride s is a convolution of the small map, with the weights whose
 position is q modulo s. All s x s of them together are one convolution with s x s times the channels. The kernel is
@@ -20,12 +20,12 @@ from gancompress.export.rewrites.shuffles import ShuffledConv
 
 
 def even_transposed_convolutions(network: nn.Module) -> Change:
-    """Transposed convolutions whose kernel is a multiple of the stride (4x4 and 2x2, stride 2): no MAC more."""
+    """Replace transposed convolutions whose kernel is a multiple of the stride (4x4, 2x2, stride 2): no extra MACs."""
     return Change("even_transposed_convolutions", _shuffled(network, lambda kernel, stride: kernel % stride == 0))
 
 
 def odd_transposed_convolutions(network: nn.Module) -> Change:
-    """The other transposed convolutions (3x3, stride 2): 16/9 of their MACs, but no transposed convolution."""
+    """Replace the other transposed convolutions (3x3, stride 2): 16/9 of their MACs, but no transposed convolution."""
     return Change("odd_transposed_convolutions", _shuffled(network, lambda kernel, stride: kernel % stride != 0))
 
 
@@ -38,11 +38,11 @@ def _shuffled(network: nn.Module, wanted: Callable[[int, int], bool]) -> tuple[s
 
 
 class ShuffledConvTranspose2d(ShuffledConv):
-    """A transposed convolution of stride s that makes an image s times as high and wide, without being one."""
+    """Transposed convolution of stride s, output s times as high and wide, computed by a convolution and a shuffle."""
 
     @staticmethod
     def replaces(layer: nn.ConvTranspose2d) -> bool:
-        """Whether the layer is one of those: a stride, square, dense, and exactly s times the size."""
+        """Return whether the layer can be replaced: stride above 1, square, dense, and exactly s times the size."""
         sizes = (layer.kernel_size, layer.stride, layer.padding, layer.output_padding, layer.dilation)
         if not same_on_both_axes(*sizes) or layer.groups != 1 or layer.dilation[0] != 1:
             return False
@@ -50,15 +50,15 @@ class ShuffledConvTranspose2d(ShuffledConv):
         return stride > 1 and extra == stride + 2 * padding - kernel
 
     def __init__(self, layer: nn.ConvTranspose2d) -> None:
-        """The same function.
+        """Build the same function from a layer.
 
         Args:
-            layer: One that `replaces` accepts; its weights are copied.
+            layer: A layer that `replaces` accepts; its weights are copied.
         """
         super().__init__(layer.stride[0])
         kernel, stride, padding = layer.kernel_size[0], layer.stride[0], int(layer.padding[0])
-        # Zeros before the kernel move the image to a multiple of the stride, so that nothing is cut off behind the
-        # shuffle: worth it where the kernel needs zeros anyway.
+        # Zeros before the kernel move the image to a multiple of the stride, so that nothing is cropped after the
+        # shuffle: this pays if the kernel needs zeros anyway.
         before = -padding % stride if kernel % stride else 0
         taps = -(-(kernel + before) // stride)
         skipped, self._cut = divmod(padding + before, stride)
@@ -67,8 +67,8 @@ class ShuffledConvTranspose2d(ShuffledConv):
         cin, cout = weight.shape[:2]
         filled = weight.new_zeros(cin, cout, taps * stride, taps * stride)
         filled[:, :, before : before + kernel, before : before + kernel] = weight
-        # [cin, cout, tap, phase, tap, phase] -> channels by phase, as the shuffle reads them; a convolution's taps run
-        # the other way.
+        # [cin, cout, tap, phase, tap, phase] -> channels by phase, as the shuffle reads them; the taps of a convolution
+        # run in the other direction.
         phases = filled.view(cin, cout, taps, stride, taps, stride).flip(2, 4).permute(1, 3, 5, 0, 2, 4)
         self.conv = nn.Conv2d(
             cin,
@@ -85,7 +85,7 @@ class ShuffledConvTranspose2d(ShuffledConv):
                 self.conv.bias.copy_(layer.bias.repeat_interleave(stride**2))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Maps [b, c, h, w] to [b, d, s h, s w]."""
+        """Map [b, c, h, w] to [b, d, s h, s w]."""
         if self._padding[0] != self._padding[1]:
             features = F.pad(features, self._padding * 2)
         image = self.shuffle(self.conv(features))

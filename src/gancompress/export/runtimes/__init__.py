@@ -1,1 +1,1 @@
-"""Files and networks as functions, one module for each runtime."""
+"""Runtimes that run files and networks, one module each."""

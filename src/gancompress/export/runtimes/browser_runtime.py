@@ -1,4 +1,4 @@
-"""onnxruntime-web in a browser: pages as `gancompress demo` shows them, timed in Chromium without a window."""
+"""Runtime onnxruntime-web: pages as `gancompress demo` shows them, timed in Chromium without a window."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Browser(Runtime):
     modes = (Mode("browser", "onnxruntime-web", format="web", on_request=True, max_batch=1),)
 
     def prepare(self, network: NamedNetwork, folder: Path, say: Callable[[str], None]) -> Path:
-        """Write a page with one network, and no input but a drawn one; return the network's file."""
+        """Write a page with one network and one drawn input; return the network's file."""
         from gancompress.export.web import Contents, drawn_inputs, runtime_folder, write_page
 
         alone = replace(network, name="original")
@@ -50,9 +50,9 @@ class Browser(Runtime):
 
 
 class InBrowser:
-    """The one network of a page, run by the page's own program (onnxruntime-web, WebAssembly) on the page's input.
+    """Single network of a page, run by the page's own program (onnxruntime-web, WebAssembly) on the page's input.
 
-    Its times are those that the page takes: from the numbers that go in to the numbers that come out.
+    The page measures the times: from the numbers that go in to the numbers that come out.
     """
 
     def __init__(self, page: Path, threads: int | None) -> None:
@@ -83,22 +83,22 @@ class InBrowser:
             self._stack = stack.pop_all()
 
     def times(self, num_runs: int, settle_ms: float) -> list[float]:
-        """Milliseconds of runs behind one another, after as many as take ``settle_ms``, which do not count."""
+        """Return the milliseconds of consecutive runs, after uncounted runs of at least ``settle_ms``."""
         passed = 0.0
         while passed < settle_ms:
             passed += sum(self._run(1))
         return self._run(num_runs)
 
     def peak_bytes(self, before: int | None) -> int | None:
-        """None: memory is the browser's."""
+        """Return None: the memory belongs to the browser."""
         return None
 
     def profile(self, num_runs: int) -> dict[str, float] | None:
-        """None: the page does not tell."""
+        """Return None: the page has no profile."""
         return None
 
     def __enter__(self) -> Self:
-        """Itself."""
+        """Return itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -106,12 +106,12 @@ class InBrowser:
         self._stack.close()
 
     def _run(self, num_runs: int) -> list[float]:
-        """As the page times it: after a run that does not count."""
+        """Return the milliseconds of runs as the page measures them, after an uncounted run."""
         (times,) = self._page.evaluate(f"demo.time({num_runs}).then(Object.values)")
         return times
 
     def _wait_until(self, condition: str) -> None:
-        """Asked from outside again and again: the page lets nobody evaluate text inside."""
+        """Poll a condition from outside, because the page forbids evaluating text inside."""
         while not self._page.evaluate(f"!!({condition})"):
             status = self._page.locator("#status.failed")
             if status.count():
@@ -126,7 +126,7 @@ def _playwright_api() -> Any:
 
 
 def chromium(playwright: Any) -> str:
-    """The Chromium of this machine, or else Playwright's own.
+    """Return the path of this machine's Chromium, or else of Playwright's own.
 
     Args:
         playwright: Playwright, started.

@@ -1,4 +1,4 @@
-"""Core ML, which runs on macOS, and its packages (``.mlpackage``), which are written and read anywhere."""
+"""Runtime Core ML, which runs on macOS, and its packages (``.mlpackage``), which are written and read anywhere."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gancompress.export.runtimes.runner import Input, Runner
 from gancompress.export.runtimes.runtime import Conversion, Format, Mode, Runtime, Usage
 
 METADATA = "gancompress"
-"""The entry of the package's own metadata that holds ours: one JSON object."""
+"""Key of our metadata in the package's own: one JSON object."""
 
 MACOS_ONLY = "Core ML runs on macOS only"
 
@@ -33,10 +33,10 @@ _IN_SIMPLER_OPERATORS: dict[Any, Callable[..., Tensor]] = {
     torch.ops.aten.alias.default: lambda values: values,
     torch.ops.aten.addcmul.default: lambda values, a, b, value=1: values + value * a * b,
 }
-"""Operators that coremltools has no rule for, or whose rule cannot be compared with PyTorch everywhere."""
+"""Decompositions of operators without a rule in coremltools, or without one that matches PyTorch everywhere."""
 
 _IN_FLOAT32 = ("instance_norm",)
-"""The variance of a map overflows half precision."""
+"""Operators in float32, because the variance of a map overflows half precision."""
 
 
 def runs_here() -> bool:
@@ -48,8 +48,8 @@ def runs_here() -> bool:
 class CoreMl(Runtime):
     """Core ML for iOS 16, macOS 13 and later.
 
-    Elsewhere than on macOS a package is not compared with eager. It is read back, and its inputs and outputs must have
-    the right names, shapes and types.
+    On other systems than macOS a package is not compared with eager. It is read back, and its inputs and outputs must
+    have the right names, shapes and types.
     """
 
     name = "coreml"
@@ -89,14 +89,14 @@ class CoreMl(Runtime):
             model = _convert(coremltools, network, how, len(expected))
             model.user_defined_metadata[METADATA] = json.dumps(dict(how.metadata))
             model.save(str(path))
-            (path / "executorch_debug_handle_mapping.json").unlink(missing_ok=True)  # no part of the package
+            (path / "executorch_debug_handle_mapping.json").unlink(missing_ok=True)  # not part of the package
         except Exception as error:
-            clear_frames(error.__traceback__)  # a temporary folder of coremltools lives in one of them
+            clear_frames(error.__traceback__)  # a frame holds a temporary folder of coremltools
             raise
         _check_description(coremltools, path, how.input_names, how.inputs, expected, how.reference)
 
     def open(self, path: Path, threads: int | None = None, precision: str | None = None) -> Runner:
-        """Open a package. Where there is no Core ML it tells its metadata and inputs, and raises when it is run.
+        """Open a package. Without Core ML it has metadata and inputs, and raises when it is run.
 
         Raises:
             ExportError: coremltools is missing, or refuses the package.
@@ -127,7 +127,7 @@ class CoreMl(Runtime):
         )
 
     def not_here(self) -> str | None:
-        """Return that Core ML is missing elsewhere than on macOS."""
+        """Return a message on systems without Core ML; None on macOS."""
         return None if runs_here() else MACOS_ONLY
 
 

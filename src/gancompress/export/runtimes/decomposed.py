@@ -1,4 +1,4 @@
-"""Operators of PyTorch in terms of others, where a converter means something else by its own, or has none."""
+"""Decompositions of PyTorch operators that a converter implements differently, or not at all."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from torch import Tensor
 def sliced_nearest(
     values: Tensor, size: Sequence[int] | None, scale_factors: Sequence[float] | None = None
 ) -> Tensor | Any:
-    """`torch.nn.functional.interpolate` by the nearest pixel to a size that divides the map's: every n-th pixel.
+    """Interpolate to the nearest pixel, to a size that divides the map's, by slicing: every n-th pixel.
 
-    PyTorch takes the first pixel of each block (floor of index times scale), LiteRT the one in its middle.
+    PyTorch's ``interpolate`` takes the first pixel of each block (floor of index times scale), LiteRT the middle one.
 
     Args:
         values: [b, c, h, w].
-        size: Height and width of the result; None where ``scale_factors`` tell.
-        scale_factors: Of height and width.
+        size: Height and width of the result; None if ``scale_factors`` define it.
+        scale_factors: Factors of height and width.
 
     Returns:
-        [b, c, *size]; NotImplemented where it does not divide, which leaves the operator as it is.
+        [b, c, *size]; NotImplemented if the size does not divide, which keeps the operator.
     """
     height, width = values.shape[-2:]
     if size is None:
@@ -34,4 +34,4 @@ def sliced_nearest(
 
 
 SLICED_NEAREST: dict[Any, Callable[..., Any]] = {torch.ops.aten.upsample_nearest2d.vec: sliced_nearest}
-"""For `torch.export.ExportedProgram.run_decompositions`."""
+"""Decompositions for `torch.export.ExportedProgram.run_decompositions`."""

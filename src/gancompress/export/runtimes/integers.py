@@ -1,8 +1,8 @@
-"""Moving where a file rounds: what only moves values then moves bytes, and the convolutions compute in integers.
+"""Reordering of rounding and moving operators in a file, so that convolutions compute in integers.
 
-A runtime computes a convolution in integers where DequantizeLinear stands directly before it and QuantizeLinear
-directly behind it. Padding, slices and shuffles between them would keep it, and themselves, in float. Each commutes
-with rounding: QuantizeLinear goes up before them and DequantizeLinear down behind them, and not a bit changes.
+A runtime computes a convolution in integers if DequantizeLinear is directly before it and QuantizeLinear directly
+after it. Padding, slices and shuffles between them would keep it, and themselves, in float. Each commutes with
+rounding: QuantizeLinear moves before them and DequantizeLinear after them, and the outputs stay exactly the same.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def move_integers(model: Any) -> None:
 
 
 def _dequantize_behind(graph: Any, node: Any) -> None:
-    """values -> DequantizeLinear -> node becomes values -> node -> DequantizeLinear."""
+    """Rewrite values -> DequantizeLinear -> node as values -> node -> DequantizeLinear."""
     sources = [value.producer() for value in _moved(node)]
     if any(each is None or each.op_type != "DequantizeLinear" or len(each.inputs) < 3 for each in sources):
         return  # weights have no zero point
@@ -59,7 +59,7 @@ def _dequantize_behind(graph: Any, node: Any) -> None:
 
 
 def _quantize_before(graph: Any, node: Any) -> None:
-    """Values -> node -> QuantizeLinear becomes values -> QuantizeLinear -> node."""
+    """Rewrite values -> node -> QuantizeLinear as values -> QuantizeLinear -> node."""
     roundings = [user for user, _ in node.outputs[0].uses()]
     if (
         not roundings
@@ -73,7 +73,7 @@ def _quantize_before(graph: Any, node: Any) -> None:
     scale, zero_point = rounding.inputs[1:]
     if not _pads_with(node, zero_point):
         return
-    for other in alike:  # of the parts that a slice each takes
+    for other in alike:  # those of parallel slices
         _bypass(graph, other, rounding.outputs[0])
     integers = rounding.outputs[0].dtype
     for index, value in enumerate(_moved(node)):
@@ -87,9 +87,9 @@ def _quantize_before(graph: Any, node: Any) -> None:
 
 
 def _cut_by_rounding(graph: Any, node: Any) -> None:
-    """Values -> Relu -> QuantizeLinear becomes values -> QuantizeLinear where its range begins at 0: it cuts there.
+    """Remove a Relu before QuantizeLinear if the range of the latter begins at 0, because it clips there.
 
-    What Concat joins is rounded behind it, once, not in each of its parts.
+    The output of Concat is rounded after it, once, not in each of its parts.
     """
     source = node.inputs[0].producer()
     if source is not None and source.op_type == "Concat":
@@ -101,7 +101,7 @@ def _cut_by_rounding(graph: Any, node: Any) -> None:
 
 
 def _round_once(graph: Any, node: Any) -> None:
-    """Integers -> DequantizeLinear -> QuantizeLinear of the same grid become the integers."""
+    """Remove a DequantizeLinear and a QuantizeLinear of the same grid that follow one another."""
     before = node.inputs[0].producer()
     if before is None or before.op_type != "DequantizeLinear" or _grid(before) != _grid(node):
         return
@@ -111,13 +111,13 @@ def _round_once(graph: Any, node: Any) -> None:
 
 
 def _starts_at_zero(rounding: Any) -> bool:
-    """Whether the range of QuantizeLinear, whose integers are unsigned here, holds no negative values."""
+    """Return whether the range of QuantizeLinear, whose integers are unsigned here, holds no negative values."""
     zero_point = rounding.inputs[2].const_value
     return zero_point is not None and not zero_point.numpy().any()
 
 
 def _moved(node: Any) -> Sequence[Any]:
-    """The values that an operator moves; its other inputs say how."""
+    """Return the values that an operator moves, without the inputs that parametrise it."""
     return node.inputs if node.op_type == "Concat" else node.inputs[:1]
 
 
@@ -126,7 +126,7 @@ def _grid(node: Any) -> tuple[str, ...]:
 
 
 def _pads_with(node: Any, zero: Any) -> bool:
-    """Whether the operator makes no values of its own but zeros, which become the integer that stands for 0."""
+    """Return whether an operator adds no values but zeros; a Pad is then set to pad with the integer of 0."""
     if node.op_type != "Pad":
         return True
     mode = node.attributes.get("mode")
@@ -150,7 +150,7 @@ def _node(operator: str, inputs: Sequence[Any], dtype: Any, shape: Any) -> Any:
 
 
 def kinds_of_layers(path: Path) -> list[tuple[str, ...]]:
-    """The layers of a file of integers, those together that a runtime computes alike: equal weights, strides, groups.
+    """Group the layers of a file of integers by equal operator, weight shape and attributes, which take equal time.
 
     Args:
         path: A file that `gancompress.export.export_quantized` wrote for onnxruntime.
@@ -165,12 +165,12 @@ def kinds_of_layers(path: Path) -> list[tuple[str, ...]]:
 
 
 def without_rounding(path: Path, layers: Collection[str], to: Path) -> None:
-    """Write a file of integers again with some layers in float: their rounded weights, and activations as they are.
+    """Write a file of integers again with some layers in float: rounded weights, and unrounded activations.
 
     Args:
         path: A file that `gancompress.export.export_quantized` wrote for onnxruntime.
-        layers: Their paths.
-        to: The file to write, for timing: its images are those of rounded weights.
+        layers: Paths of these layers.
+        to: The file to write, for timing only, because its weights are still rounded ones.
     """
     import onnx_ir
 
@@ -188,7 +188,7 @@ def without_rounding(path: Path, layers: Collection[str], to: Path) -> None:
         elif node.op_type in ("QuantizeLinear", "DequantizeLinear") and _layer_in(node.inputs[1].name) in layers:
             cut = node.inputs[0]
             if node.op_type == "QuantizeLinear" and _starts_at_zero(node):
-                again = _node("Relu", [cut], cut.dtype, cut.shape)  # what `move_integers` took away, or nothing
+                again = _node("Relu", [cut], cut.dtype, cut.shape)  # undoes `move_integers`, or does nothing
                 model.graph.insert_before(node, again)
                 cut = again.outputs[0]
             _bypass(model.graph, node, cut)
@@ -216,7 +216,7 @@ def _load(path: Path) -> Any:
 
 
 def _layer_of(weight: Any) -> str | None:
-    """Path of the layer whose weight a value is."""
+    """Return the path of the layer that a weight belongs to; None if the value is no stored weight."""
     producer = weight.producer()
     if producer is None or producer.op_type != "DequantizeLinear":
         return None
@@ -225,5 +225,5 @@ def _layer_of(weight: Any) -> str | None:
 
 
 def _layer_in(name: str) -> str:
-    """Path of the layer that a scale of activations belongs to."""
+    """Return the path of the layer that a scale of activations belongs to."""
     return name.partition(".input_quantizer.")[0].partition(".output_quantizer.")[0]

@@ -1,4 +1,4 @@
-"""Errors about operators that a runtime lacks, with the rewrite that does without them."""
+"""Errors about operators that a runtime lacks, with the rewrite that avoids them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _WITHOUT = {
     "ConvTranspose": "even_transposed_convolutions and odd_transposed_convolutions",
     "BatchNormalization": "folded_batch_norms",
 }
-"""By operator of ONNX, the rewrites that leave no such operator."""
+"""Rewrites that remove an operator, by the ONNX name of the operator."""
 
 
 def refusal(error: BaseException, patterns: Sequence[str], renamed: Mapping[str, str]) -> str:
-    """Return an error as one line; for an operator that the runtime lacks, name it and what would help.
+    """Format an error as one line; for an operator that the runtime lacks, name it and the rewrite that helps.
 
     Args:
         error: The error.
         patterns: Regular expressions that find ``operator`` in errors about operators that the runtime lacks.
-        renamed: ONNX names of operators that the runtime calls otherwise.
+        renamed: ONNX names of operators with another name in the runtime.
     """
     line = in_a_line(error)
     found = next((match for pattern in patterns if (match := re.search(pattern, line))), None)

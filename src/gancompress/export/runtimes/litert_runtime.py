@@ -1,4 +1,4 @@
-"""LiteRT on the CPU, and its files (``.tflite``)."""
+"""Runtime LiteRT on the CPU, and its files (``.tflite``)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gancompress.export.runtimes.runner import Input, Runner
 from gancompress.export.runtimes.runtime import Conversion, Format, Mode, Runtime, Usage
 
 METADATA_FILE = "gancompress.json"
-"""The metadata, one JSON object, in the zip archive at the end of the file, which runtimes do not read.
+"""Metadata, one JSON object, in the zip archive at the end of the file, which runtimes ignore.
 
 Source: https://ai.google.dev/edge/litert/models/metadata (associated files)
 """
@@ -117,7 +117,7 @@ class LiteRt(Runtime):
 
 
 class _Named(nn.Module):
-    """A network with the input and output names of its file."""
+    """Network with the input and output names of its file."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

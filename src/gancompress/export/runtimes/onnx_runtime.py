@@ -1,4 +1,4 @@
-"""onnxruntime on the CPU, and ONNX files, with free sizes or of one size."""
+"""Runtime onnxruntime on the CPU, and ONNX files, with free sizes or of one size."""
 
 from __future__ import annotations
 
@@ -87,12 +87,12 @@ class OnnxRuntime(Runtime):
             input_names=list(how.input_names),
             output_names=list(how.output_names) if how.output_names else None,
         )
-        assert program is not None  # it is None only where the exporter itself writes the file
+        assert program is not None  # it is None only if the exporter writes the file
         program.model.metadata_props.update(how.metadata)
         if how.integers:
             move_integers(program.model)
         for node in program.model.graph.all_nodes():
-            node.metadata_props.clear()  # names files of this machine, and may outweigh a small network
+            node.metadata_props.clear()  # these name files of this machine, and may outweigh a small network
         program.save(path, external_data=False)
         optional("onnx", "onnx", "ONNX export").checker.check_model(path, full_check=True)
         return f"opset {program.model.opset_imports['']}"
@@ -114,7 +114,7 @@ class OnnxRuntime(Runtime):
         """
         onnxruntime = optional("onnxruntime", "onnx", f"{path}: running it")
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4  # what goes wrong is raised; the log would repeat it
+        options.log_severity_level = 4  # errors are raised; the log would repeat them
         if threads is not None:
             options.intra_op_num_threads = threads
         if profile is not None:
@@ -134,7 +134,7 @@ class OnnxRuntime(Runtime):
         )
 
     def write_layers(self, modules: Sequence[nn.Module], inputs: Sequence[Tensor], paths: Sequence[Path]) -> None:
-        """Write modules by one run of the exporter, whose start takes longer than a layer."""
+        """Write modules by one run of the exporter, because its start takes longer than a layer."""
         onnx = optional("onnx", "onnx", "ONNX export")
         names = [(f"input_{number}", f"output_{number}") for number in range(len(modules))]
         together = _SideBySide(modules)
@@ -147,7 +147,7 @@ class OnnxRuntime(Runtime):
                 input_names=[given for given, _ in names],
                 output_names=[result for _, result in names],
             )
-        assert program is not None  # it is None only where the exporter itself writes the file
+        assert program is not None  # it is None only if the exporter writes the file
         extractor = onnx.utils.Extractor(program.model_proto)
         for (given, result), path in zip(names, paths, strict=True):
             onnx.save(extractor.extract_model([given], [result]), path)
@@ -161,7 +161,7 @@ class OnnxRuntime(Runtime):
         without_rounding(path, layers, to)
 
     def profile(self, path: Path, inputs: Inputs, threads: int | None, num_runs: int) -> dict[str, float]:
-        """Return milliseconds of a run by class of operator, of onnxruntime's own profile."""
+        """Return milliseconds of a run by class of operator, from onnxruntime's own profile."""
         with TemporaryDirectory() as folder:
             session = self.session(path, threads, Path(folder, "profile"))
             opened = runner(session)

@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU, and its IR: a description (``.xml``) with its weights (``.bin``). It reads ONNX files, too."""
+"""Runtime OpenVINO on the CPU, and its IR: a description (``.xml``) with weights (``.bin``). It reads ONNX, too."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gancompress.export.runtimes.runner import Input, Runner
 from gancompress.export.runtimes.runtime import Conversion, Format, Mode, Runtime, Usage
 
 METADATA = ["gancompress", "metadata"]
-"""Place of the metadata in the file's runtime information: one JSON object."""
+"""Path of the metadata in the file's runtime information: one JSON object."""
 
 _HINTS = {"bf16": "bf16"}
 _READS = (".xml", ".onnx")
@@ -85,8 +85,8 @@ class OpenVino(Runtime):
         Args:
             path: ``.xml`` or ``.onnx``.
             threads: Number of threads; OpenVINO's own choice by default.
-            precision: Precision of float layers: bf16, or float32 for every other name; by default what the file was
-                exported for. bf16 takes a processor with instructions for it; elsewhere it gains nothing.
+            precision: Precision of float layers: bf16, or float32 for every other name; by default that of the
+                export. bf16 needs processor instructions; without them it gains nothing.
 
         Raises:
             ExportError: OpenVINO is missing, or refuses the file.
@@ -131,10 +131,10 @@ class OpenVino(Runtime):
 
 @cache
 def _core(openvino: Any) -> Any:
-    """Return OpenVINO's entrance, one for the whole process.
+    """Return the OpenVINO core, one for the whole process.
 
-    Its plugin for the CPU gives the thread a stack of its own for signals and puts back, when it goes, the one that it
-    found. Of two that go in the order in which they came the second puts back the memory that the first has freed; the
-    next signal, such as the end of a child process, then kills the process without a word (OpenVINO 2026.4).
+    Its CPU plugin installs an alternate signal stack in the thread, and restores the previous one when it is destroyed.
+    If two are destroyed in the order of their creation, the second restores memory that the first has freed; the next
+    signal, such as the end of a child process, then kills the process without a message (OpenVINO 2026.4).
     """
     return openvino.Core()

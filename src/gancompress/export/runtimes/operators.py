@@ -1,4 +1,4 @@
-"""Where the time of a run goes: operators of a profile by class."""
+"""Time of a run by class of operator, from a profile."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ CLASSES: Mapping[str, tuple[str, ...]] = {
     ),
     "rounding": ("QuantizeLinear", "DequantizeLinear", "Cast"),
 }
-"""The operators of each class; all others are "other"."""
+"""Operators of each class; all others are "other"."""
 
 _CLASS_OF = {operator: name for name, operators in CLASSES.items() for operator in operators}
 
 
 def by_class(events: Iterable[Mapping[str, Any]], num_runs: int) -> dict[str, float]:
-    """Milliseconds of one run by class of operator, the largest first.
+    """Return the milliseconds of one run by class of operator, the largest first.
 
     Args:
         events: onnxruntime's profile, read from its JSON.
-        num_runs: Runs that it is of.
+        num_runs: Number of runs in the profile.
     """
     spent: dict[str, float] = {}
     for event in events:

@@ -1,4 +1,4 @@
-"""Packages that may be missing, and what they say about themselves."""
+"""Optional packages: imports with clear errors, and suppression of their output."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from gancompress.errors import ExportError
 
 
 def optional(package: str, extra: str, what: str) -> Any:
-    """A package of an extra.
+    """Import a package of an extra.
 
     Args:
         package: Its name.
         extra: The extra of this package that installs it.
-        what: What needs it, for the message.
+        what: Feature that needs it, for the message.
 
     Raises:
         ExportError: It cannot be imported.
@@ -37,7 +37,7 @@ def optional(package: str, extra: str, what: str) -> Any:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without what exporters and the packages below them say about themselves."""
+    """Suppress the output, warnings and logs of exporters and the packages below them."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -49,7 +49,7 @@ def quiet() -> Iterator[None]:
 
 
 def in_a_line(error: BaseException) -> str:
-    """One line: what the error came from, without the advice around it."""
+    """Format an error as one line: its original cause, without the advice around it."""
     while error.__cause__ is not None:
         error = error.__cause__
     return shorten(str(error) or type(error).__name__, 300, placeholder=" ...")

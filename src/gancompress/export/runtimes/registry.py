@@ -1,8 +1,8 @@
-"""The registry of runtimes: those of this package, of installed packages, and of import paths.
+"""Registry of runtimes: those of this package, of installed packages, and of import paths.
 
 A package adds a runtime by an entry point of the group ``gancompress.runtimes`` that names a subclass of `Runtime`; a
-program by `register_runtime`; a recipe or command line by an import path, ``my_package.my_runtime:MyRuntime``, in place
-of the name of a format or of a runtime.
+program by `register_runtime`; a recipe or command line by an import path, ``my_package.my_runtime:MyRuntime``,
+instead of the name of a format or of a runtime.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gancompress.export.runtimes.runner import Runner
 from gancompress.export.runtimes.runtime import Format, Mode, Runtime
 
 GROUP = "gancompress.runtimes"
-"""The group of entry points."""
+"""Name of the group of entry points."""
 
 _BUILT_IN = ("torch_runtime", "onnx_runtime", "openvino_runtime", "coreml_runtime", "litert_runtime", "browser_runtime")
 _registered: dict[str, Runtime] = {}
@@ -30,11 +30,11 @@ AnyRuntime = TypeVar("AnyRuntime", bound=Runtime)
 
 
 def register_runtime(kind: type[AnyRuntime]) -> type[AnyRuntime]:
-    """Add a runtime, as a decorator of its class. The same class may come twice.
+    """Register a runtime, as a decorator of its class. The same class may be registered twice.
 
     Raises:
-        ConfigError: It has no name, its name, a format, a mode or an ending is taken, or a format with int8 does not
-            say how it computes integers.
+        ConfigError: It has no name or title; its name, a format, a mode or an ending is taken; or a format with int8
+            has no `IntegerForm`.
     """
     if not kind.__module__.startswith(f"{__package__}."):
         _load_built_in()
@@ -125,7 +125,7 @@ def find_mode(name: str, where: str = "runtime") -> tuple[Runtime, Mode]:
 
 
 def runtime_of(path: Path) -> Runtime | None:
-    """Return the runtime that opens a file by its ending; None where no runtime does."""
+    """Return the runtime that opens a file by its ending; None if no runtime does."""
     return next((each for each in known_runtimes().values() if path.suffix in each.endings), None)
 
 
@@ -135,7 +135,7 @@ def open_file(path: Path, threads: int | None = None, precision: PrecisionName |
     Args:
         path: The file.
         threads: Number of threads; the runtime's own choice by default.
-        precision: Precision of float layers; by default what the file was exported for.
+        precision: Precision of float layers; by default the one that the file was exported for.
 
     Raises:
         ConfigError: No runtime has this ending, or its runtime does not compute in this precision.
@@ -150,10 +150,10 @@ def open_file(path: Path, threads: int | None = None, precision: PrecisionName |
 
 
 def check_precision(path: Path, runtime: Runtime | None, precision: PrecisionName | None) -> None:
-    """Refuse a precision that a runtime, or eager where it is None, cannot be asked for.
+    """Check that a runtime, or eager if it is None, computes in a precision.
 
     Raises:
-        ConfigError: It cannot.
+        ConfigError: It does not.
     """
     if precision in (None, "fp32") or (runtime and precision in {mode.precision for mode in runtime.modes}):
         return
@@ -174,7 +174,7 @@ def file_name(format: str, precision: PrecisionName | Literal["fastest"] | None 
 
 
 def size_on_disk(path: Path) -> int:
-    """Return the bytes of a file with the weights beside it, or of all that lies in a folder."""
+    """Return the bytes of a file with the weights beside it, or of all files in a folder."""
     beside = next(
         (each.beside for each in known_formats().values() if each.ending == path.suffix and each.beside), None
     )
@@ -182,7 +182,7 @@ def size_on_disk(path: Path) -> int:
 
 
 def import_path(runtime: Runtime) -> str:
-    """Return the import path of a runtime, which another process finds it by.
+    """Return the import path of a runtime, by which another process finds it.
 
     Raises:
         ConfigError: Its class is not in a module that can be imported.

@@ -1,4 +1,4 @@
-"""What every runtime makes of a file."""
+"""Interface of an opened network or file, common to all runtimes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Input:
-    """One input of a file.
+    """Input of a file.
 
     Attributes:
         name: Its name.
-        shape: Its shape; None for what is free.
+        shape: Its shape; None for free sizes.
         dtype: Type of its values.
     """
 
@@ -26,12 +26,12 @@ class Input:
 
 @dataclass(frozen=True)
 class Runner:
-    """A network that is ready to run.
+    """Network that is ready to run.
 
     Attributes:
-        run: From its inputs to its outputs, tensors on the CPU.
-        metadata: What the file says about itself.
-        inputs: What the file takes, in order; empty where only the network's code tells.
+        run: Function from its inputs to its outputs, tensors on the CPU.
+        metadata: Metadata in the file.
+        inputs: Inputs of the file, in order; empty if only the network's code defines them.
     """
 
     run: Callable[[tuple[Tensor, ...]], list[Tensor]]

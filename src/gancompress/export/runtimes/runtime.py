@@ -1,7 +1,7 @@
-"""The interface of a runtime: the files that it writes and runs, and the ways in which it is timed.
+"""Interface of a runtime: the files that it writes and runs, and the modes in which it is timed.
 
-A runtime is one class in one file. Everything that exports, loads, times or describes files reads it from here, by way
-of `gancompress.export.runtimes.registry`.
+A runtime is one class in one file. Exporting, loading, timing and describing files all read it from here, through
+`gancompress.export.runtimes.registry`.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ from gancompress.export.runtimes.timed import InProcess, resident_bytes
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of file.
+    """Kind of file that a runtime opens.
 
     Attributes:
         name: Its name in recipes and on the command line, such as ``onnx``.
-        file_name: The default name of a file, such as ``model.onnx``. Its ending tells the runtime of a file.
+        file_name: The default name of a file, such as ``model.onnx``. Its ending determines the runtime of a file.
         title: Its name in messages; the runtime's title by default.
         rewrites: Rewrites done by default: those that were measured to make networks faster in this format (see the
             tables in docs/deploy.md), or that its converter needs.
         precisions: Precisions that a file can compute in.
-        native: Those of ``precisions`` that `Runtime.convert` applies to a float32 network itself. For ``fp16`` beside
-            them the network is converted to half precision before it is written.
+        native: Precisions that `Runtime.convert` applies to a float32 network itself. If
+            ``fp16`` is not among them, the network is converted to half precision before it is written.
         free_sizes: Whether a file runs on any batch and size, or only on those of the example.
-        integers: How the runtime computes networks of 8-bit integers fastest; required for ``int8``.
+        integers: Form in which the runtime computes networks of 8-bit integers fastest; required for ``int8``.
         stores_trained_integers: Whether it stores the integers of quantization-aware training without calibration.
         beside: Ending of a second file that holds the weights, such as ``.bin``.
-        folder: Whether a "file" is a folder.
+        folder: Whether the exported "file" is a folder.
         strict_ending: Whether the runtime opens only files with this ending.
         page: Whether it is a web page for networks, not a file of one network.
     """
@@ -69,22 +69,22 @@ class Format:
 
     @property
     def ending(self) -> str:
-        """The ending of its files, such as ``.onnx``."""
+        """Ending of its files, such as ``.onnx``."""
         return Path(self.file_name).suffix
 
 
 @dataclass(frozen=True)
 class Mode:
-    """A way to run networks or files, as ``gancompress bench --runtime`` and latency budgets name it.
+    """Mode of running networks or files, with its name in ``gancompress bench --runtime`` and latency budgets.
 
     Attributes:
         name: Its name, such as ``openvino_bf16``.
         title: Its name in reports.
         precision: Precision of float layers.
         endings: Endings of the files that it runs.
-        format: The format that networks are exported to; None where it runs networks themselves.
-        layer_format: The format in which layers and networks of fixed size are timed for latency budgets; None where
-            there are none.
+        format: The format that networks are exported to; None if it runs networks themselves.
+        layer_format: The format in which layers and networks of fixed size are timed for latency budgets; None if
+            it does not support them.
         on_request: Whether it is timed only when it is named, because it takes up to minutes to start.
         max_batch: Largest batch; None for any.
     """
@@ -122,11 +122,11 @@ class Conversion:
         format: The format.
         inputs: Example inputs.
         input_names: A name for each input.
-        axes: Free axes of each input and their names; all empty where the format has no free sizes.
-        output_names: Names of the outputs; None leaves them to the converter.
+        axes: Free axes of each input and their names; all empty if the format has no free sizes.
+        output_names: Names of the outputs; by default the converter chooses them.
         metadata: Text to store in the file.
         precision: Precision to compute in, of those that are native to the format.
-        integers: Whether operators that only move values shall move integers.
+        integers: Whether operators that only move values should move integers.
         reference: The network that the file is compared with.
         tolerance: The largest absolute difference allowed.
     """
@@ -144,23 +144,23 @@ class Conversion:
 
 
 class Timed(Protocol):
-    """A network that is ready to be timed."""
+    """Network that is ready to be timed."""
 
     def times(self, num_runs: int, settle_ms: float) -> list[float]:
         """Return milliseconds of consecutive runs, after at least ``settle_ms`` of runs that do not count."""
         ...
 
     def peak_bytes(self, before: int | None) -> int | None:
-        """Return peak memory above ``before``; None where unknown."""
+        """Return peak memory above ``before``; None if unknown."""
         ...
 
     def profile(self, num_runs: int) -> dict[str, float] | None:
-        """Return milliseconds of a run by class of operator; None where the runtime does not tell."""
+        """Return milliseconds of a run by class of operator; None if the runtime has no profile."""
         ...
 
 
 class Runtime:
-    """A runtime. Subclasses set the attributes, and define `convert` and `open`; all other methods have defaults.
+    """Runtime of networks. Subclasses set the attributes, and define `convert` and `open`; other methods have defaults.
 
     Attributes:
         name: Its name.
@@ -168,8 +168,8 @@ class Runtime:
         runs_on: Systems or programs that run its files, for tables; its title by default.
         formats: Formats of its files, the usual one first.
         modes: Ways to run networks and files; one by default, which has the runtime's name.
-        package: The package that runs files, beside the requirements of gancompress; "" where there is none.
-        writers: Packages that write files, beside ``package``.
+        package: The package that runs files, beyond the requirements of gancompress; "" if there is none.
+        writers: Packages that write files, in addition to ``package``.
         extra: The extra of gancompress that installs them; "" names the packages themselves.
         lacks: Regular expressions that find ``operator`` in an error of the runtime about an operator it lacks.
         renamed: Operator names of this runtime, and the ONNX names of the same.
@@ -187,7 +187,7 @@ class Runtime:
     renamed: ClassVar[Mapping[str, str]] = {}
 
     def __init_subclass__(cls) -> None:
-        """Give a runtime with formats one mode that has the runtime's name, where it defines none."""
+        """Give a runtime with formats and no modes one mode of the runtime's name."""
         if "formats" in vars(cls) and "modes" not in vars(cls):
             cls.modes = _usual_modes(cls)
 
@@ -215,7 +215,7 @@ class Runtime:
         Args:
             path: The file.
             threads: Number of threads; the runtime's own choice by default.
-            precision: Precision of float layers, one of those of `modes`; by default what the file was exported for.
+            precision: Precision of float layers, one of those of `modes`; by default that of the export.
 
         Raises:
             ExportError: The runtime is missing, or refuses the file.
@@ -228,7 +228,7 @@ class Runtime:
         Args:
             file: Its name.
             inputs: The variable of each input, by the input's name, in order.
-            precision: What the file computes in.
+            precision: Precision that the file computes in.
         """
         return Usage(
             "import gancompress\nimport numpy\n\n",
@@ -237,7 +237,7 @@ class Runtime:
         )
 
     def not_here(self) -> str | None:
-        """Return why no machine like this one can run its files; None where this one can."""
+        """Return the reason that machines like this one cannot run its files; None if this one can."""
         return None
 
     def missing_package(self, *, to_write: bool = False) -> str | None:
@@ -251,7 +251,7 @@ class Runtime:
         return missing and f"needs the package {missing}: pip install {self._installs(missing)}"
 
     def unavailable(self, mode: Mode) -> str | None:
-        """Return why a mode cannot run on this machine; None where it can."""
+        """Return the reason that a mode cannot run on this machine; None if it can."""
         return self.missing_package() or self.not_here()
 
     def version(self) -> str:
@@ -259,7 +259,7 @@ class Runtime:
         return version(self.package or "gancompress")
 
     def refusal(self, error: BaseException) -> str:
-        """Return an error of the runtime as one line; for an operator that it lacks, with the rewrite that helps."""
+        """Format an error of the runtime as one line; for an operator that it lacks, with the rewrite that helps."""
         return refusal(error, self.lacks, self.renamed)
 
     def write(
@@ -319,7 +319,7 @@ class Runtime:
         )
 
     def require(self, what: str, *, to_write: bool = False) -> None:
-        """Refuse to go on without the packages that run files.
+        """Check that the packages that run files can be imported.
 
         Args:
             what: Beginning of the message.
@@ -333,7 +333,7 @@ class Runtime:
                 optional(package, self.extra, what)
 
     def write_layers(self, modules: Sequence[nn.Module], inputs: Sequence[Tensor], paths: Sequence[Path]) -> None:
-        """Write modules from one tensor to one as they are, for timing; by default one after the other.
+        """Write modules from one tensor to one for timing, unchanged; by default one after the other.
 
         Args:
             modules: The modules.
@@ -348,7 +348,7 @@ class Runtime:
                 self.convert(module, path, fixed)
 
     def integer_layers(self, path: Path) -> list[tuple[str, ...]]:
-        """Return the integer layers of a file, those together that take equal time; empty where unknown."""
+        """Return the integer layers of a file, grouped by equal time; empty if unknown."""
         return []
 
     def with_float_layers(self, path: Path, layers: Collection[str], to: Path) -> None:
@@ -356,17 +356,17 @@ class Runtime:
         raise NotImplementedError
 
     def prepare(self, network: NamedNetwork, folder: Path, say: Callable[[str], None]) -> Path | None:
-        """Write what modes of this runtime open, where that is no file of one of its formats; None where it is.
+        """Write the file that modes of this runtime open, and return its path; None if it is in one of its formats.
 
         Args:
             network: The network.
-            folder: Where to write.
+            folder: Folder for the file.
             say: Reports progress.
         """
         return None
 
     def opened(self, mode: Mode, path: Path, threads: int | None) -> Runner:
-        """Open a file, or a saved generator where the mode runs networks, in a mode."""
+        """Open a file in a mode, or a saved generator if the mode runs networks."""
         return self.open(path, threads, mode.precision)
 
     def timed(self, mode: Mode, path: Path, inputs: Inputs, threads: int | None) -> AbstractContextManager[Timed]:
@@ -383,11 +383,11 @@ class Runtime:
         )
 
     def profile(self, path: Path, inputs: Inputs, threads: int | None, num_runs: int) -> dict[str, float] | None:
-        """Return milliseconds of a run by class of operator; None where the runtime does not tell."""
+        """Return milliseconds of a run by class of operator; None if the runtime has no profile."""
         return None
 
     def peak_bytes(self, mode: Mode, before: int | None) -> int | None:
-        """Return peak memory of this process above ``before``; None where unknown."""
+        """Return peak memory of this process above ``before``; None if unknown."""
         peak = resident_bytes("VmHWM")
         return None if peak is None or before is None else peak - before
 
@@ -396,7 +396,7 @@ class Runtime:
             with quiet():
                 return self.convert(network, path, how)
         except (OSError, ExportError):
-            raise  # of a full disk the draft tells
+            raise  # `draft_of` reports a full disk
         except Exception as error:
             raise ExportError(f"{what} failed: {self.refusal(error)}") from error
 

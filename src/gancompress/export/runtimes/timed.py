@@ -1,4 +1,4 @@
-"""A runtime in this process, timed."""
+"""Timing of a runtime in this process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WARM_UP_RUNS = 3
 
 
 class InProcess:
-    """A network that runs in this process."""
+    """Network that runs in this process."""
 
     def __init__(
         self,
@@ -29,8 +29,8 @@ class InProcess:
         Args:
             run: The network.
             inputs: Its inputs.
-            profile: Milliseconds of a run by class of operator.
-            peak_bytes: Peak memory above that of the argument.
+            profile: Function that returns the milliseconds of a run by class of operator.
+            peak_bytes: Function that returns peak memory above its argument.
         """
         self._run, self._inputs = run, inputs
         self._profile, self._peak_bytes = profile, peak_bytes
@@ -45,11 +45,11 @@ class InProcess:
         return [self._run_ms() for _ in range(num_runs)]
 
     def profile(self, num_runs: int) -> dict[str, float] | None:
-        """Return milliseconds of a run by class of operator; None where the runtime does not tell."""
+        """Return milliseconds of a run by class of operator; None if the runtime has no profile."""
         return self._profile(num_runs)
 
     def peak_bytes(self, before: int | None) -> int | None:
-        """Return peak memory above ``before``; None where unknown."""
+        """Return peak memory above ``before``; None if unknown."""
         return self._peak_bytes(before)
 
     def _run_ms(self) -> float:
@@ -66,7 +66,7 @@ class InProcess:
 
 
 def resident_bytes(field: str) -> int | None:
-    """Return bytes of this process in memory, now (VmRSS) or at most (VmHWM); None where the system does not tell."""
+    """Return the resident memory of this process in bytes, now (VmRSS) or at most (VmHWM); None if unknown."""
     status = Path("/proc/self/status")
     found = re.search(rf"^{field}:\s+(\d+) kB$", status.read_text(), re.MULTILINE) if status.is_file() else None
     return 1024 * int(found[1]) if found else None

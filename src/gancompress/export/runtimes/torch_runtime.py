@@ -1,4 +1,4 @@
-"""PyTorch: networks in eager, compiled or as CUDA graphs, and torch.export programs (``.pt2``)."""
+"""Runtime PyTorch: networks in eager, compiled or as CUDA graphs, and torch.export programs (``.pt2``)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gancompress.export.runtimes.runtime import Conversion, Format, Mode, Runtim
 from gancompress.models.generator import Generator
 
 METADATA_FILE = "gancompress.json"
-"""The metadata inside a torch.export program: one JSON object."""
+"""Name of the metadata inside a torch.export program: one JSON object."""
 
 
 def eager(network: nn.Module, device: str = "cpu") -> Runner:
@@ -84,10 +84,10 @@ def _record(network: nn.Module, values: tuple[Tensor, ...]) -> Callable[[tuple[T
 
 @dataclass(frozen=True, kw_only=True)
 class _NetworkMode(Mode):
-    """A mode that runs networks themselves.
+    """Mode that runs networks themselves.
 
     Attributes:
-        run: Makes a function of a network.
+        run: Function that opens a network.
         cuda: Whether it runs on a GPU.
     """
 
@@ -156,7 +156,7 @@ class Torch(Runtime):
         )
 
     def unavailable(self, mode: Mode) -> str | None:
-        """Return that a GPU is missing, where the mode runs on one."""
+        """Return a message if the mode needs a GPU and there is none; None otherwise."""
         needs_gpu = isinstance(mode, _NetworkMode) and mode.cuda
         return "needs a CUDA GPU" if needs_gpu and not torch.cuda.is_available() else None
 
@@ -168,7 +168,7 @@ class Torch(Runtime):
         return mode.run(Generator.load(path).build())
 
     def peak_bytes(self, mode: Mode, before: int | None) -> int | None:
-        """Return peak memory, on a GPU of the GPU's."""
+        """Return peak memory of the GPU for modes on a GPU, of this process for others."""
         if isinstance(mode, _NetworkMode) and mode.cuda:
             return torch.cuda.max_memory_allocated()
         return super().peak_bytes(mode, before)

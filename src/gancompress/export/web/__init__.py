@@ -1,4 +1,4 @@
-"""A page that runs generators on the device of whoever looks at it: a folder of static files, and a server for it."""
+"""Page that runs generators in the browser of its visitor: a folder of static files, and a server for it."""
 
 from gancompress.export.web.directions import principal_directions
 from gancompress.export.web.manifest import Contents, Start, kind_of

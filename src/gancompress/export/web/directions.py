@@ -1,7 +1,7 @@
-"""Directions in the space of noise that change an image most.
+"""Directions in noise space that change an image most.
 
-The image of a generator, made small, has a Jacobian J with respect to the noise; the eigenvectors of the mean of J^T J
-are the directions in which a small step moves the image farthest on average. J^T u for random u samples it, at one
+The downscaled image of a generator has a Jacobian J with respect to the noise; the eigenvectors of the mean of J^T J
+are the directions in which a small step changes the image most on average. J^T u for random u samples it, at one
 backward pass each.
 
 Source: Ramesh et al., A Spectral Regularizer for Unsupervised Disentanglement, 2018, section 3 (the leading right
@@ -20,18 +20,18 @@ _SMALL_PX = 8
 def principal_directions(
     network: nn.Module, noise_size: int, num_classes: int = 0, count: int = 8, latents: int = 8, probes: int = 8
 ) -> list[list[float]]:
-    """Unit vectors that are orthogonal to one another, the one that changes images most first.
+    """Return orthogonal unit vectors, the one that changes images most first.
 
     Args:
         network: From [b, noise_size + num_classes] to images [b, c, h, w], in evaluation mode.
-        noise_size: Numbers of the noise.
-        num_classes: Classes behind them.
-        count: How many directions, at most.
-        latents: How many images the mean is over.
-        probes: Random vectors u for all of them.
+        noise_size: Number of noise values.
+        num_classes: Number of classes after them.
+        count: Largest number of directions.
+        latents: Number of images that the mean is over.
+        probes: Number of random vectors u per image.
 
     Returns:
-        Directions of ``noise_size`` numbers each, of which the largest is positive.
+        Directions of ``noise_size`` numbers each; the number of largest magnitude is positive.
     """
     draw = torch.Generator().manual_seed(0)
     noise = torch.randn(latents, noise_size, generator=draw).requires_grad_()

@@ -1,4 +1,4 @@
-"""What a page shows, and what its program must know about the networks; as JSON beside them."""
+"""Manifest of a page: its contents and the facts about its networks, as JSON."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from gancompress.models.file_form import FileForm
 FORMAT = "gancompress-page"
 
 Start = Literal["sketch", "photo"]
-"""What the page of a network of images begins with: a pad to draw on, or a photograph."""
+"""Initial input on the page of a network of images: a pad to draw on, or a photograph."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """An input to begin with.
+    """Sample input on a page.
 
     Attributes:
-        name: For people.
-        image: Its pixels; of a label map the numbers of the labels, mode L.
+        name: Name for display.
+        image: Its pixels; for a label map the numbers of the labels, mode L.
     """
 
     name: str
@@ -37,15 +37,15 @@ class Sample:
 
 @dataclass(frozen=True)
 class Contents:
-    """What is on a page beside the networks.
+    """Contents of a page other than the networks.
 
     Attributes:
-        title: At its head.
-        start: What it begins with, where the networks take images.
-        names: Of the classes, where they take label maps or noise with a class.
-        colours: Of the classes of label maps; distinct ones where left out.
-        samples: Inputs to begin with.
-        directions: Unit vectors in the space of the noise to move along.
+        title: Title of the page.
+        start: Initial input, if the networks take images.
+        names: Names of the classes, if they take label maps or noise with a class.
+        colours: Colours of the classes of label maps; distinct ones by default.
+        samples: Sample inputs.
+        directions: Unit vectors in noise space to move along.
     """
 
     title: str
@@ -57,10 +57,10 @@ class Contents:
 
 
 def kind_of(form: FileForm) -> Literal["image", "labels", "latent"]:
-    """What a file takes.
+    """Return the kind of a file's input.
 
     Raises:
-        ExportError: Something that no page can make.
+        ExportError: No page can make such an input.
     """
     first = form.inputs[0]
     if not first.is_floating_point() and first.dim() == 3:
@@ -77,10 +77,10 @@ def kind_of(form: FileForm) -> Literal["image", "labels", "latent"]:
 
 
 def check_networks(networks: Sequence[NamedNetwork]) -> None:
-    """Refuse what no page can show, before anything is exported.
+    """Check that a page can show the networks, before anything is exported.
 
     Raises:
-        ExportError: As `kind_of`, or networks differ in what they take.
+        ExportError: See `kind_of`, or networks differ in their inputs.
     """
     first = networks[0]
     kind_of(first.form)
@@ -94,12 +94,12 @@ def check_networks(networks: Sequence[NamedNetwork]) -> None:
 def manifest_of(
     contents: Contents, networks: Sequence[NamedNetwork], reports: Sequence[ExportReport]
 ) -> dict[str, Any]:
-    """All that the page's program must know.
+    """Return the manifest of a page.
 
     Args:
-        contents: What is on the page.
-        networks: What it runs; all take the same.
-        reports: Of their files.
+        contents: Contents of the page.
+        networks: Its networks; all take the same inputs.
+        reports: Reports of their files.
     """
     return {
         "format": FORMAT,
@@ -111,7 +111,7 @@ def manifest_of(
 
 
 def sample_file(index: int) -> str:
-    """Where in the page's folder a sample lies."""
+    """Return the path of a sample in the page's folder."""
     return f"samples/{index}.png"
 
 

@@ -1,4 +1,4 @@
-"""Writing a page: the networks as files, what the page's program knows of them, the program, and its runtime."""
+"""Writing of a page: networks as files, the manifest, the page's program, and its runtime."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ def write_page(
     The files are ONNX of free sizes with the rewrites of that format: measured in Chromium, no other form was faster.
 
     Args:
-        folder: Made; of what lies there, files of the same names are replaced.
-        contents: What is on the page beside the networks.
-        networks: What it runs: the original first, then the compressed one, or one alone.
+        folder: Created if missing; files of the same names are replaced.
+        contents: Contents of the page other than the networks.
+        networks: Networks of the page: the original first, then the compressed one, or one alone.
         runtime: The folder that holds the files of onnxruntime-web (`runtime_folder`).
-        say: Where to tell what goes on.
+        say: Reports progress.
 
     Returns:
-        Of each network's file, how far it is from eager.
+        The report of each network's file, with its difference from eager.
 
     Raises:
-        ExportError: A network takes what no page can make, two differ in what they take, or as `export_generator`.
+        ExportError: No page can make the inputs of a network, two differ in them, or see `export_generator`.
     """
     check_networks(networks)
     reports: list[ExportReport] = []
@@ -62,7 +62,7 @@ def write_page(
 
 
 def is_page(folder: Path) -> bool:
-    """Whether `write_page` wrote this folder."""
+    """Return whether `write_page` wrote this folder."""
     try:
         return json.loads((folder / MANIFEST_FILE).read_bytes()).get("format") == FORMAT
     except (OSError, ValueError, AttributeError):

@@ -1,4 +1,4 @@
-"""The files of onnxruntime-web: where they come from, how they are checked, where they are kept."""
+"""Files of onnxruntime-web: download, verification, and cache."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gancompress.io import cache_folder
 
 PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
 SHA512 = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
-"""Of the package's archive, in base64, as its publisher states it."""
+"""SHA-512 of the package's archive, in base64, as published."""
 TIMEOUT_S = 300
 
 FILES = (
@@ -27,17 +27,17 @@ FILES = (
     "ort-wasm-simd-threaded.asyncify.mjs",
     "ort-wasm-simd-threaded.asyncify.wasm",
 )
-"""What a page loads: the first three on processors, the others where there is WebGPU."""
+"""Files that a page loads: the first three on processors, the others with WebGPU."""
 
 _ARCHIVE = f"{PACKAGE}-{VERSION}.tgz"
 _BY_HAND = f"get {PACKAGE} {VERSION} on another machine (npm pack {PACKAGE}@{VERSION}, folder dist)"
 
 
 def runtime_folder(given: Path | None = None) -> Path:
-    """The folder that holds `FILES`: the one given, or one in the cache, into which npm gets them once.
+    """Return the folder that holds `FILES`: the given one, or one in the cache, which npm fills once.
 
     Args:
-        given: A folder with the files, or the unpacked package; taken as it is.
+        given: A folder with the files, or the unpacked package; used unchanged.
 
     Raises:
         ExportError: A file is missing there, npm is missing or fails, or the archive is not the published one.
@@ -56,11 +56,11 @@ def runtime_folder(given: Path | None = None) -> Path:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Put `FILES` of the package's archive into a folder, which is there completely or not at all.
+    """Extract `FILES` from the package's archive into a folder, atomically.
 
     Args:
         archive: The archive.
-        folder: Made; replaced where something lies there.
+        folder: Folder to create or to replace.
 
     Raises:
         ExportError: The archive is not the published one.

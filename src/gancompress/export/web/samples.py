@@ -1,4 +1,4 @@
-"""Inputs to begin with: drawn by the project, or of a folder that the user names."""
+"""Sample inputs of a page: drawn scenes and label maps, or files of a folder."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _MOST = 12
 
 
 def drawn_inputs(form: FileForm, start: Start = "photo", count: int = 6) -> list[Sample]:
-    """Some inputs of a network of images or label maps; none of one that draws from noise.
+    """Return drawn inputs for a network of images or label maps; none for one of noise.
 
     Args:
-        form: How its file takes its inputs.
-        start: Whether images are sketches or photos.
-        count: How many.
+        form: Form in which its file takes its inputs.
+        start: Kind of the images: sketches or photos.
+        count: Number of inputs.
 
     Raises:
-        ExportError: As `kind_of`.
+        ExportError: See `kind_of`.
     """
     kind, first = kind_of(form), form.inputs[0]
     if kind == "latent":
@@ -41,7 +41,7 @@ def drawn_inputs(form: FileForm, start: Start = "photo", count: int = 6) -> list
 
 
 def drawn_scenes(start: Start, size: Size, count: int = 6) -> list[Sample]:
-    """Scenes: line drawings for a page that begins with a sketch, else shaded pictures."""
+    """Draw scenes: line drawings for a page that begins with a sketch, else shaded pictures."""
     samples = []
     for seed in range(count):
         drawing, picture = render(random_scene(np.random.default_rng(seed)), max(size))
@@ -51,7 +51,7 @@ def drawn_scenes(start: Start, size: Size, count: int = 6) -> list[Sample]:
 
 
 def drawn_label_maps(num_labels: int, size: Size, count: int = 6) -> list[Sample]:
-    """Landscapes of labels: two wavy bands with discs and boxes before them."""
+    """Draw landscapes of labels: two wavy bands with discs and boxes before them."""
     height, width = size
     rows, columns = np.mgrid[:height, :width] / min(size)
     samples = []
@@ -74,14 +74,14 @@ def drawn_label_maps(num_labels: int, size: Size, count: int = 6) -> list[Sample
 def read_samples(
     folder: Path, size: Size, classes: Classes | None = None, *, most: int = _MOST, option: str = "--samples"
 ) -> list[Sample]:
-    """The first images of a folder, cut to a size around their centre.
+    """Return the first images of a folder, cropped to a size around their centre.
 
     Args:
-        folder: Where they are.
+        folder: Folder of the images.
         size: Height and width in pixels.
-        classes: What the values of label maps mean; None for images.
-        most: How many are enough.
-        option: What the user named the folder by.
+        classes: Meaning of the values of label maps; None for images.
+        most: Largest number of images.
+        option: The option that names the folder, for messages.
 
     Raises:
         DataError: There are none, or one cannot be read or is no label map.
@@ -105,12 +105,12 @@ def read_samples(
 
 
 def _labels(form: FileForm) -> int:
-    """Labels that label maps are drawn of: all but "don't care"."""
+    """Return the number of labels to draw label maps with: all but "don't care"."""
     return int(form.facts.get("dont_care", form.facts["labels"]))
 
 
 def _cut(image: Image.Image, size: Size, filter: Image.Resampling) -> Image.Image:
-    """Resized so that it just covers the size, and cut out of the middle."""
+    """Resize an image so that it just covers the size, and crop its centre."""
     height, width = size
     scale = max(height / image.height, width / image.width)
     left, top = (image.width - width / scale) / 2, (image.height - height / scale) / 2

@@ -1,4 +1,4 @@
-"""A server of one folder for this machine alone, with the headers that a page needs to run threads."""
+"""Local server of one folder, with the headers that a page needs to run threads."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ HOST = "127.0.0.1"
 
 
 class PageServer:
-    """Serves a folder on 127.0.0.1.
+    """Server of a folder on 127.0.0.1.
 
     Attributes:
-        address: Where the page is.
+        address: URL of the page.
     """
 
     def __init__(self, folder: Path, port: int = 0) -> None:
-        """Take a port.
+        """Bind a port.
 
         Args:
-            folder: What to serve.
-            port: Which; 0 for any free one.
+            folder: Folder to serve.
+            port: Number of the port; 0 for any free one.
 
         Raises:
             ExportError: The port is taken, or not allowed.
@@ -38,7 +38,7 @@ class PageServer:
         self.address = f"http://{HOST}:{self._server.server_port}/"
 
     def serve(self) -> None:
-        """Answer until Ctrl-C."""
+        """Serve until Ctrl-C."""
         try:
             self._server.serve_forever()
         except KeyboardInterrupt:
@@ -47,13 +47,13 @@ class PageServer:
             self._server.server_close()
 
     def __enter__(self) -> Self:
-        """Answer from a thread."""
+        """Serve from a thread."""
         self._thread = Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop."""
+        """Stop the server and its thread."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -61,13 +61,13 @@ class PageServer:
 
 class _Server(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Nothing where the browser has gone, as it does when it is closed while a network comes."""
+        """Ignore closed connections, as from a browser that is closed while a network loads; report other errors."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
 
 class _Handler(SimpleHTTPRequestHandler):
-    """Files, isolated from other origins: browsers share memory between threads only then."""
+    """Handler that isolates files from other origins, because browsers share memory between threads only then."""
 
     extensions_map = {  # noqa: RUF012, as the class above it has it
         **SimpleHTTPRequestHandler.extensions_map,
@@ -77,11 +77,14 @@ class _Handler(SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def end_headers(self) -> None:
-        """Source: https://developer.mozilla.org/docs/Web/API/Window/crossOriginIsolated."""
+        """Add the headers of isolation.
+
+        Source: https://developer.mozilla.org/docs/Web/API/Window/crossOriginIsolated
+        """
         self.send_header("Cross-Origin-Opener-Policy", "same-origin")
         self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
         self.send_header("Cache-Control", "no-cache")
         super().end_headers()
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Nothing: the terminal is for the user."""
+        """Suppress the log, because the terminal is for the user."""
