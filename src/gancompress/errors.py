@@ -1,4 +1,4 @@
-"""The errors a user can cause. Each message says where, what was got, what was expected and what to do."""
+"""Errors that a user can cause. Each message says where, what was got, what was expected and what to do."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class CheckpointError(GanCompressError):
 
 
 class TraceError(GanCompressError):
-    """A module whose channels cannot be followed."""
+    """A module whose channels cannot be traced."""
 
 
 class PlanError(GanCompressError):
@@ -33,7 +33,7 @@ class BudgetError(GanCompressError):
 
 
 class InputSizeError(GanCompressError):
-    """An image size that a network cannot take."""
+    """An image size that a network does not support."""
 
 
 class DataError(GanCompressError):
@@ -45,7 +45,7 @@ class TrainingError(GanCompressError):
 
 
 class Interrupted(GanCompressError):
-    """A run that stopped because it was asked to; its state is saved."""
+    """A run that stopped on request; its state is saved."""
 
 
 class RefitError(GanCompressError):
@@ -61,12 +61,12 @@ class MetricError(GanCompressError):
 
 
 class NotFiniteError(MetricError):
-    """Images that are not numbers."""
+    """Images with values that are NaN or infinite."""
 
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Put the name of the file that is written into an OSError: a full disk does not say what it had no room for."""
+    """Add the name of the file being written to an OSError, because a full disk does not report it."""
     try:
         yield
     except OSError as error:
@@ -75,7 +75,7 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The hint that ends a message about an unknown name: the closest known one, or all of them."""
+    """Return the hint that ends a message about an unknown name: the closest known one, or all of them."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"

@@ -1,7 +1,7 @@
-"""Fingerprints of steps: they change whenever something changes that the result of a step depends on.
+"""Fingerprints of steps: hashes of everything that the result of a step depends on.
 
 An option at its default is no part of a fingerprint, so that a new option leaves finished and unfinished runs valid.
-Raise `FORMAT_VERSION` when a default changes, or when the same options would come to another result.
+Raise `FORMAT_VERSION` when a default changes, or when the same options would give another result.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Fingerprints:
         self._digests: dict[Path, list[str]] = {}
 
     def of(self, steps: Sequence[Step]) -> str:
-        """Return the fingerprint of the last of these steps, which follow one another."""
+        """Return the fingerprint of the last of a chain of steps."""
         given = self._job.model_dump(
             mode="json", include={"seed", "task", "data", "teacher", "budget"}, exclude_defaults=True
         )
@@ -63,13 +63,13 @@ class Fingerprints:
 
 
 def _weights_digest(path: Path) -> list[str]:
-    """Return what changes whenever a checkpoint or a network's file does; empty without a file."""
+    """Return the SHA-256 of the files of a checkpoint or network; empty if there is no file."""
     files = [path / CONFIG_FILE, path / WEIGHTS_FILE] if path.is_dir() else [path]
     return [file_sha256(file) for file in files if file.is_file()]
 
 
 def _paths_in(options: Any) -> list[Path]:
-    """Return the files that options name, such as a network of a loss."""
+    """Return the existing files that options name, such as the network of a loss."""
     if isinstance(options, Mapping):
         options = list(options.values())
     if isinstance(options, list):
@@ -79,7 +79,7 @@ def _paths_in(options: Any) -> list[Path]:
 
 
 def _without_reporting(options: Any) -> Any:
-    """Return options without those that decide how often something is saved or shown."""
+    """Return options without the intervals of checkpoints, logs and previews."""
     if isinstance(options, list):
         return [_without_reporting(each) for each in options]
     if not isinstance(options, dict):

@@ -1,4 +1,4 @@
-"""Stopping on request: the first signal asks, the second insists."""
+"""Graceful stop on Ctrl-C or SIGTERM; a second signal stops at once."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from types import FrameType
 
 @contextmanager
 def until_asked_to_stop(say: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C or SIGTERM into an answer instead of an exception.
+    """Turn the first Ctrl-C or SIGTERM into a stop request instead of an exception.
 
     Args:
-        say: Tells the user that the request was heard.
+        say: Called with a message that confirms the request.
 
     Yields:
-        Whether to stop at the next opportunity.
+        A function that returns whether to stop at the next opportunity.
     """
     asked = False
     before: dict[int, object] = {}
@@ -25,7 +25,7 @@ def until_asked_to_stop(say: Callable[[str], None]) -> Iterator[Callable[[], boo
         nonlocal asked
         asked = True
         restore()
-        with suppress(RuntimeError):  # the signal came amid other output, which cannot be cut into
+        with suppress(RuntimeError):  # the signal interrupted other output, and print is not reentrant
             say("stopping as soon as this batch or candidate is done; once more stops at once")
 
     def restore() -> None:

@@ -1,4 +1,4 @@
-"""What all options have in common: strict fields whose errors come all at once."""
+"""Base class of options: strict fields, all validation errors in one message."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class OptionsError(ConfigError, ValueError):
     """Options that do not fit. A `ValueError` too, so that the options around them report it with their own errors.
 
     Attributes:
-        reasons: The path of each option that is wrong, and what is wrong with it.
+        reasons: Path and error of each wrong option.
     """
 
     def __init__(self, reasons: Iterable[tuple[str, str]]) -> None:
@@ -24,7 +24,7 @@ class OptionsError(ConfigError, ValueError):
 
 
 class Options(BaseModel):
-    """Base of all options. Unknown ones and wrong types are refused, all of them in one message.
+    """Base of all options. Unknown options and wrong types are rejected, all of them in one message.
 
     Raises:
         ConfigError: An option is unknown or has a wrong type or value, here or in the options inside.
@@ -33,7 +33,7 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     def __init__(self, **options: Any) -> None:
-        """Validates the options."""
+        """Validate the options."""
         try:
             super().__init__(**options)
         except ValidationError as error:
@@ -42,7 +42,7 @@ class Options(BaseModel):
 
 
 def _reasons(details: ErrorDetails, known: Mapping[str, object]) -> list[tuple[str, str]]:
-    """One validation error as (path, "got, expected") pairs; several where options inside are wrong."""
+    """Convert one validation error to (path, "got, expected") pairs; several for nested options."""
     where = ".".join(map(str, details["loc"]))
     cause = details.get("ctx", {}).get("error")
     if isinstance(cause, OptionsError):
@@ -57,5 +57,5 @@ def _reasons(details: ErrorDetails, known: Mapping[str, object]) -> list[tuple[s
 
 
 def as_tuple(value: Any) -> Any:
-    """A list as a tuple, for fields whose values come from YAML or JSON, which know only lists."""
+    """Convert a list to a tuple, for fields read from YAML or JSON, which have only lists."""
     return tuple(value) if isinstance(value, list) else value

@@ -21,7 +21,7 @@ _PACKAGE = __name__.partition(".")[0]
 
 
 class Registry(Mapping[str, T]):
-    """Values by name: those of this package, and those that other packages add.
+    """Mapping of names to values, from this package and from others that extend it.
 
     Another package adds a value with the decorator `register`, or installs it as an entry point of the group
     ``gancompress.<group>``, which is loaded when it is first asked for.
@@ -100,9 +100,8 @@ class Registry(Mapping[str, T]):
 class Kind(Options):
     """Base of options that a recipe chooses by ``kind``.
 
-    Attributes:
-        kind: Name of the class in recipes and logs.
-        registry: The registry of its kind.
+    kind: Name of the class in recipes and logs.
+    registry: The registry that holds the class.
     """
 
     kind: ClassVar[str] = ""
@@ -120,9 +119,9 @@ class KindRegistry(Registry[type[K]], Generic[K]):
         """Create an empty registry.
 
         Args:
-            group: As `Registry` has it.
-            base: Base of the classes.
-            expected: As `Registry` has it.
+            group: Last part of the name of the entry-point group, such as ``terms``.
+            base: Base class of the registered classes.
+            expected: Description of a value for messages, such as ``a loss term``.
         """
         super().__init__(group, expected)
         self.base = base
@@ -141,7 +140,7 @@ class KindRegistry(Registry[type[K]], Generic[K]):
         return kind
 
     def accept_functions(self, kind: C) -> C:
-        """Take functions, or their import paths, in the place of options; a decorator of a class with ``function``."""
+        """Register a class with a field ``function`` for functions and their import paths; a decorator."""
         self._function_kind = cast(type[K], kind)
         return self.add(kind)
 
@@ -189,7 +188,7 @@ class KindRegistry(Registry[type[K]], Generic[K]):
 
 
 def import_object(path: str) -> Any:
-    """Return what an import path names.
+    """Return the object at an import path.
 
     Args:
         path: ``package.module:name``; the name may be nested (``module:Outer.Inner``).

@@ -1,4 +1,4 @@
-"""Scores that the content-aware one is compared with, and the sensitivity to latent directions.
+"""Baselines of the content-aware score, and sensitivity to latent directions.
 
 Source: Liu et al., Content-Aware GAN Compression, CVPR 2021, section 4.2 (random, norms of effective weights,
 activation maps); Chung et al., Diversity-aware Channel Pruning for StyleGAN Compression, CVPR 2024 (latent directions).
@@ -18,7 +18,7 @@ from gancompress.models.styles import StyledGenerator, StyledLayer
 
 
 def random_scores(graph: ChannelGraph, seed: int) -> Scores:
-    """A number drawn from [0, 1) for every channel."""
+    """Return a uniform random score in [0, 1) for every channel."""
     draw = torch.Generator().manual_seed(seed)
     return {name: torch.rand(group.size, generator=draw) for name, group in graph.groups.items()}
 
@@ -27,9 +27,9 @@ def random_scores(graph: ChannelGraph, seed: int) -> Scores:
 def l1_outgoing_effective(
     probe: Probe, graph: ChannelGraph, *, num_images: int = 400, batch_size: int = 10, image_layers: bool = False
 ) -> Scores:
-    """Sum of ``|w|`` over the filters that read a channel, as styles modulate and demodulate them, a mean over styles.
+    """Return the sum of ``|w|`` over the filters that read a channel, with modulated weights averaged over styles.
 
-    Layers without styles count as they are.
+    Layers without styles use their plain weights.
     """
     modulated = {
         f"{path}.conv.weight": module
@@ -56,7 +56,7 @@ def l1_outgoing_effective(
 
 @torch.no_grad()
 def activation_map(probe: Probe, graph: ChannelGraph, *, num_images: int = 400, batch_size: int = 10) -> Scores:
-    """Mean ``|x|`` of a channel as the layers that read it receive it, summed over those layers.
+    """Return the mean ``|x|`` of a channel at the input of each layer that reads it, summed over those layers.
 
     Raises:
         ConfigError: No layer reads a group as its input.
@@ -96,9 +96,9 @@ def direction_sensitivity(
     strength: float = 5.0,
     image_layers: bool = False,
 ) -> Scores:
-    """Gradient of ``|G(w) - G(w + strength d)|`` for the filters that read a channel, over random unit directions d.
+    """Return gradients of ``|G(w) - G(w + strength d)|`` for the filters that read a channel.
 
-    w is the style of a StyleGAN2, and the input of every other network.
+    d is a random unit direction, w the style of a StyleGAN2 and the input of every other network.
     """
     gradients = OutgoingGradients(probe.network, graph, image_layers)
     draw = torch.Generator().manual_seed(probe.seed)

@@ -1,4 +1,4 @@
-"""How much each channel does for the content of an image.
+"""Content-aware channel importance.
 
 Source: Liu et al., Content-Aware GAN Compression, CVPR 2021, section 3.2.
 """
@@ -25,16 +25,16 @@ def content_aware(
     batch_size: int = 10,
     image_layers: bool = False,
 ) -> Scores:
-    """Gradient of the sum of ``|noisy image - image|`` for the filters that read a channel.
+    """Return the gradient of the sum of ``|noisy image - image|`` for the filters that read a channel.
 
     Args:
         probe: The generator.
         graph: Its graph.
-        mask: Where the content is.
+        mask: Mask of the content.
         noise: Share of the content's pixels that become salt or pepper.
         num_images: Images to draw.
         batch_size: Images whose gradients are summed before their absolute value is taken.
-        image_layers: Whether layers that draw into the image count beside the others that read a channel.
+        image_layers: Whether layers that write the image count beside the others that read a channel.
 
     Raises:
         ConfigError: No image has a pixel of content.
@@ -57,15 +57,15 @@ def content_aware(
 
 
 def salt_and_pepper(content: Tensor, share: float, draw: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Which pixels are replaced, and by what.
+    """Draw salt-and-pepper noise on the content.
 
     Args:
         content: The mask, [b, 1, h, w].
-        share: Of the content's pixels.
-        draw: Decides, on the CPU.
+        share: Fraction of the content's pixels that are replaced.
+        draw: Random generator on the CPU.
 
     Returns:
-        Zeros and ones [b, 1, h, w], and values -1 or 1 [b, 1, h, w], the same for all colours.
+        Mask of replaced pixels, zeros and ones [b, 1, h, w], and values -1 or 1 [b, 1, h, w], the same for all colours.
     """
     shape = content.shape
     replaced = (torch.rand(shape, generator=draw) < share).to(content) * content
@@ -74,11 +74,11 @@ def salt_and_pepper(content: Tensor, share: float, draw: torch.Generator) -> tup
 
 
 def noise_difference(image: Tensor, replaced: Tensor, values: Tensor) -> Tensor:
-    """Sum over pixels and colours of ``|noisy - image|``; only replaced pixels differ.
+    """Return the sum over pixels and colours of ``|noisy - image|``; only replaced pixels differ.
 
     Args:
         image: [b, c, h, w].
         replaced: Zeros and ones [b, 1, h, w].
-        values: What stands in the replaced pixels, [b, 1, h, w].
+        values: Values of the replaced pixels, [b, 1, h, w].
     """
     return ((values - image).abs() * replaced).sum()

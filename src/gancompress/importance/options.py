@@ -1,4 +1,4 @@
-"""The registry of scores, and the options of those that run the generator."""
+"""Registry of scores, and options of the scores that run the generator."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class ScoreOptions(Kind, ABC):
 
     @abstractmethod
     def score(self, probe: Probe, graph: ChannelGraph) -> Scores:
-        """The importance of every channel.
+        """Return the importance of every channel.
 
         Raises:
-            GanCompressError: In one of its kinds, where the score does not fit.
+            GanCompressError: The score does not fit the generator; see the kinds.
         """
 
 
@@ -49,7 +49,7 @@ class ScoreRegistry(KindRegistry[ScoreOptions]):
         return score
 
     def parse(self, value: Any) -> Any:
-        """Return a score as a recipe or a caller wrote it: options, or the name, path or function of one of weights.
+        """Return a score from a recipe or a caller: options, or the name, path or function of a score of weights.
 
         Raises:
             ConfigError: There is no such score, or it has no such options.
@@ -96,17 +96,17 @@ AnyScore = Annotated[
 
 @register_score
 class RandomScore(ScoreOptions):
-    """Chance."""
+    """Random score, as a baseline."""
 
     kind = "random"
 
     def score(self, probe: Probe, graph: ChannelGraph) -> Scores:
-        """See `random_scores`."""
+        """Score channels with `random_scores`."""
         return random_scores(graph, probe.seed)
 
 
 class _Drawing(ScoreOptions):
-    """Images to draw, and how many at a time."""
+    """Base of scores that run the generator on a number of images."""
 
     num_images: Count = 400
     batch_size: Count = 10
@@ -114,21 +114,21 @@ class _Drawing(ScoreOptions):
 
 @register_score
 class ActivationMap(_Drawing):
-    """How strong a channel is."""
+    """Mean absolute activation of a channel."""
 
     kind = "activation_map"
 
     def score(self, probe: Probe, graph: ChannelGraph) -> Scores:
-        """See `activation_map`."""
+        """Score channels with `activation_map`."""
         return activation_map(probe, graph, num_images=self.num_images, batch_size=self.batch_size)
 
 
 @register_score
 class OutgoingEffective(_Drawing):
-    """Norms of filters as styles change them.
+    """L1 norm of the filters that read a channel, after modulation and demodulation by styles.
 
     Attributes:
-        image_layers: Whether layers that draw into the image count beside the others.
+        image_layers: Whether layers that write the image count beside the others.
     """
 
     kind = "l1_outgoing_effective"
@@ -136,19 +136,19 @@ class OutgoingEffective(_Drawing):
     image_layers: bool = False
 
     def score(self, probe: Probe, graph: ChannelGraph) -> Scores:
-        """See `l1_outgoing_effective`."""
+        """Score channels with `l1_outgoing_effective`."""
         how = {"num_images": self.num_images, "batch_size": self.batch_size, "image_layers": self.image_layers}
         return l1_outgoing_effective(probe, graph, **how)
 
 
 @register_score
 class ContentAware(_Drawing):
-    """What a channel does for the content.
+    """Effect of a channel on the content of the image.
 
     Attributes:
-        mask: Where the content is.
+        mask: Mask of the content.
         noise: Share of the content's pixels that become salt or pepper.
-        image_layers: Whether layers that draw into the image count beside the others.
+        image_layers: Whether layers that write the image count beside the others.
     """
 
     kind = "content_aware"
@@ -158,19 +158,19 @@ class ContentAware(_Drawing):
     image_layers: bool = False
 
     def score(self, probe: Probe, graph: ChannelGraph) -> Scores:
-        """See `content_aware`."""
+        """Score channels with `content_aware`."""
         how = {"num_images": self.num_images, "batch_size": self.batch_size, "image_layers": self.image_layers}
         return content_aware(probe, graph, self.mask.load(), noise=self.noise, **how)
 
 
 @register_score
 class DirectionSensitivity(_Drawing):
-    """What a channel does when the latent moves.
+    """Sensitivity of a channel to directions of the latent.
 
     Attributes:
-        num_directions: Directions for every latent.
-        strength: How far it moves.
-        image_layers: Whether layers that draw into the image count beside the others.
+        num_directions: Random directions for every latent.
+        strength: Length of the step along a direction.
+        image_layers: Whether layers that write the image count beside the others.
     """
 
     kind = "direction_sensitivity"
@@ -181,21 +181,21 @@ class DirectionSensitivity(_Drawing):
     image_layers: bool = False
 
     def score(self, probe: Probe, graph: ChannelGraph) -> Scores:
-        """See `direction_sensitivity`."""
+        """Score channels with `direction_sensitivity`."""
         how = {"num_images": self.num_images, "batch_size": self.batch_size, "image_layers": self.image_layers}
         return direction_sensitivity(probe, graph, num_directions=self.num_directions, strength=self.strength, **how)
 
 
 def find_score(score: str | Mapping[str, Any] | Score | ScoreOptions, probe: Probe | None = None) -> Score:
-    """Return a score.
+    """Return a score function.
 
     Args:
         score: Its name, options, or a function of weights and graph.
-        probe: The generator at work, for scores that run it.
+        probe: The generator and its inputs, for scores that run it.
 
     Raises:
-        ConfigError: There is none, the message then ends with the nearest name; or it runs the generator and no probe
-            was given.
+        ConfigError: There is no such score, and the message ends with the nearest name; or the score runs the generator
+            and no probe was given.
     """
     try:
         parsed = SCORES.parse(score)

@@ -1,4 +1,4 @@
-"""From scores to an order of channels."""
+"""Channel order from importance scores."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from torch import Tensor
 
 
 def by_importance(scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Channels of every group, the most important first; of equal ones the earlier first.
+    """Sort the channels of every group by importance, highest first; ties keep their order.
 
     Args:
         scores: Importance of each channel, shape ``(size,)`` for each group.
 
     Returns:
-        Channel numbers, shape ``(size,)`` for each group, as `gancompress.channels.reorder` takes them.
+        Channel numbers, shape ``(size,)`` for each group, for `gancompress.channels.reorder`.
     """
     return {group: score.argsort(descending=True, stable=True) for group, score in scores.items()}

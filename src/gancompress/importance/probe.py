@@ -1,4 +1,4 @@
-"""Running a generator to find out what its channels do."""
+"""Running a generator to score its channels."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from gancompress.errors import ConfigError
 from gancompress.importance.scores import Scores, sum_by_channel
 
 Inputs = Callable[[int, int], Iterable[Mapping[str, Any]]]
-"""From a number of images and a batch size to batches with ``input`` and, where there are any, the images' ``name``."""
+"""Function of a number of images and a batch size that yields batches with ``input`` and, if known, ``name``."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A generator at work.
+    """A generator with its inputs, for scores that run it.
 
     Attributes:
         network: The generator, in evaluation mode.
-        inputs: What to run it on.
-        seed: Of whatever is drawn at random.
+        inputs: Function that returns batches of inputs.
+        seed: Seed of everything that is drawn at random.
     """
 
     network: nn.Module
@@ -33,13 +33,13 @@ class Probe:
 
 
 def readers(graph: ChannelGraph, group: str, image_layers: bool) -> list[tuple[str, int, Any]]:
-    """The weights that read a group, as (tensor, axis number, axis).
+    """Return the weights that read a group, as (tensor, axis number, axis).
 
     Args:
         graph: The graph.
         group: The group.
-        image_layers: Whether layers that write no channel group, but the image, count beside others. Where nothing else
-            reads the group they do in any case.
+        image_layers: Whether layers that write the image and no channel group count beside the others. They always
+            count if nothing else reads the group.
 
     Raises:
         ConfigError: Nothing reads the group.
@@ -71,7 +71,7 @@ class OutgoingGradients:
         self.scores: Scores = {name: torch.zeros(group.size) for name, group in graph.groups.items()}
 
     def add(self, loss: Tensor) -> None:
-        """Take in the gradients of one batch's loss."""
+        """Add the gradients of one batch's loss."""
         values = torch.autograd.grad(loss, list(self._weights.values()), allow_unused=True)
         gradients = dict(zip(self._weights, values, strict=True))
         for group, members in self._members.items():
@@ -83,7 +83,7 @@ class OutgoingGradients:
 
 
 def inputs_of(probe: Probe, num_images: int, batch_size: int) -> Iterable[tuple[Tensor, Sequence[str]]]:
-    """Inputs and names, batch by batch."""
+    """Yield inputs and names of images, batch by batch."""
     device = next(probe.network.parameters()).device
     for batch in probe.inputs(num_images, batch_size):
         yield batch["input"].to(device), list(batch.get("name", ()))

@@ -1,4 +1,4 @@
-"""Scores that need only the weights."""
+"""Importance scores that need only the weights."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Scores = dict[str, Tensor]
 """Importance of each channel, shape ``(size,)`` for each group; higher is more important."""
 
 Score = Callable[[Mapping[str, Tensor], ChannelGraph], Scores]
-"""Takes the wide state (parameters and buffers by name) and its graph."""
+"""Function of the wide state (parameters and buffers by name) and its graph."""
 
 
 def l1_incoming(state: Mapping[str, Tensor], graph: ChannelGraph) -> Scores:
-    """Sum of ``|w|`` over the filters that compute a channel, in every layer that writes into its group.
+    """Return the sum of ``|w|`` over the filters that compute a channel, in every layer that writes into its group.
 
     Source: Li et al., Pruning Filters for Efficient ConvNets, ICLR 2017, section 3.1; summed over a residual stream.
     """
@@ -26,7 +26,7 @@ def l1_incoming(state: Mapping[str, Tensor], graph: ChannelGraph) -> Scores:
 
 
 def l1_first_producer(state: Mapping[str, Tensor], graph: ChannelGraph) -> Scores:
-    """Sum of ``|w|`` over the filters of the first layer that computes a channel; later ones follow it.
+    """Return the sum of ``|w|`` over the channel's filters in the first layer that computes it; later ones follow it.
 
     Source: Li et al., GAN Compression, CVPR 2020, released weight transfer from teacher to student.
     """
@@ -34,7 +34,7 @@ def l1_first_producer(state: Mapping[str, Tensor], graph: ChannelGraph) -> Score
 
 
 def l1_outgoing(state: Mapping[str, Tensor], graph: ChannelGraph) -> Scores:
-    """Sum of ``|w|`` over the filters that read a channel.
+    """Return the sum of ``|w|`` over the filters that read a channel.
 
     Source: Liu et al., Content-Aware GAN Compression, CVPR 2021, baseline "l1-out".
     """
@@ -42,7 +42,7 @@ def l1_outgoing(state: Mapping[str, Tensor], graph: ChannelGraph) -> Scores:
 
 
 def norm_scale(state: Mapping[str, Tensor], graph: ChannelGraph) -> Scores:
-    """Sum of ``|gamma|`` over the norms on a channel.
+    """Return the sum of ``|gamma|`` over the norms on a channel.
 
     Source: Liu et al., Network Slimming, ICCV 2017, section 3; Wang et al., GAN Slimming, ECCV 2020.
 
@@ -76,7 +76,7 @@ def sum_by_channel(per_position: Tensor, axis: Axis, group: str) -> Tensor:
     Args:
         per_position: Values along the axis at full width, shape ``(positions,)``.
         axis: Its layout.
-        group: A group that lies on it.
+        group: A group on the axis.
 
     Returns:
         Shape ``(size of the group,)``.

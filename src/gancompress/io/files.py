@@ -1,4 +1,4 @@
-"""Writing, identifying and keeping files."""
+"""Atomic writing, hashing and caching of files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CACHE_VARIABLE = "GANCOMPRESS_CACHE"
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is there completely or not at all, whatever happens to the program or the machine."""
+    """Write a file atomically: after a crash or power loss it is either complete or absent."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with naming(path):
@@ -32,6 +32,6 @@ def file_sha256(path: Path) -> str:
 
 
 def cache_folder() -> Path:
-    """Return the folder of published files: ``$GANCOMPRESS_CACHE``, or ``~/.cache/gancompress``."""
+    """Return the cache folder for downloads: ``$GANCOMPRESS_CACHE``, or ``~/.cache/gancompress``."""
     chosen = os.environ.get(CACHE_VARIABLE)
     return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "gancompress"

@@ -1,4 +1,4 @@
-"""How long plans of a network take on a runtime: measured layers, a model of their sum, and whole networks."""
+"""Latency of channel plans on a runtime: measured layers, a fitted model, and whole networks."""
 
 from gancompress.latency.device import Target, latency_modes
 from gancompress.latency.learn import learn_latency

@@ -1,4 +1,4 @@
-"""What a latency holds for: a runtime with its version, a number of threads, and this machine's processor."""
+"""Device of a latency: a runtime with its version, a number of threads, and this machine's processor."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def latency_modes() -> list[str]:
 
 @dataclass(frozen=True)
 class Target:
-    """Where a network is to be fast.
+    """Runtime and threads that a latency is measured on.
 
     Attributes:
         runtime: One of `latency_modes`, or the import path of a `gancompress.export.Runtime`. It runs the network
             itself (eager), or its file of fixed size.
-        threads: Of the runtime; its own choice where it is None.
+        threads: Threads of the runtime; None leaves the number to the runtime.
     """
 
     runtime: str
@@ -42,10 +42,10 @@ class Target:
         return runtime, mode, mode.layer_format
 
     def device(self) -> dict[str, str]:
-        """Return everything beside the network that latencies depend on.
+        """Return everything besides the network that latencies depend on.
 
         Raises:
-            ConfigError: As `mode`.
+            ConfigError: There is no such runtime, or latency is not measured on it.
             ExportError: The runtime's package is missing.
         """
         runtime, mode, _ = self.mode()
@@ -59,7 +59,7 @@ class Target:
         }
 
     def rewrites(self, generator: Generator) -> tuple[str, ...]:
-        """Return the rewrites that are done for the runtime; none where it runs networks themselves."""
+        """Return the rewrites applied for the runtime; none if it runs networks without a file."""
         _, mode, layer_format = self.mode()
         return () if mode.format is None else default_rewrites(generator, layer_format)
 
@@ -68,7 +68,7 @@ class Target:
 
 
 def _processor() -> str:
-    """The model of the processor as the system tells it."""
+    """Return the model of the processor as the system reports it."""
     told = Path("/proc/cpuinfo")
     if told.is_file():
         for line in told.read_text().splitlines():

@@ -1,4 +1,4 @@
-"""From a network and a runtime to its latency model: what is missing is measured, the rest is taken from the cache."""
+"""Latency model of a network on a runtime; measures only what the cache lacks."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ def learn_latency(
     cache: Path | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> LatencyModel:
-    """The latency model of a network's plans.
+    """Measure a network's parts and fit the latency model of its plans.
 
     Args:
         generator: The network at full width.
         graph: Its graph.
         example: An input of it, batch 1.
         target: The runtime.
-        variants: What to measure.
-        keep_at: A file that holds all that the model was fitted to; what it holds is used as it is, so that the same
-            call gives the same model.
+        variants: Widths and plans to measure.
+        keep_at: File of the measurements that the model is fitted to; an existing file is used unchanged, so that the
+            same call gives the same model.
         cache: Folder of tables; ``latency`` in the cache of this package by default.
-        say: Where to tell what goes on.
+        say: Receives progress messages.
 
     Raises:
         ExportError: The runtime is missing, or refuses a part.
@@ -80,11 +80,11 @@ def learn_latency(
 
 @dataclass(frozen=True)
 class Missing:
-    """Something to time.
+    """A part or network to time.
 
     Attributes:
         module: A part or a network at some widths, rewritten for its runtime.
-        shape: Of its input.
+        shape: Shape of its input.
         times: The part of the table that it is missing in.
         key: Its key there.
     """
@@ -105,7 +105,7 @@ def missing_of(
     plans: Sequence[ChannelPlan],
     rewrites: Sequence[str],
 ) -> list[Missing]:
-    """What a table lacks, parts first.
+    """Return the parts and networks that a table lacks, parts first.
 
     Args:
         table: The table.
@@ -114,8 +114,8 @@ def missing_of(
         example: An input of it.
         parts: Its parts.
         wanted: The widths of each kind of part.
-        plans: Of whole networks.
-        rewrites: What is rewritten for the runtime.
+        plans: Plans of whole networks.
+        rewrites: Rewrites applied for the runtime.
     """
     missing = []
     first = {part.kind: part for part in reversed(parts)}
@@ -141,7 +141,7 @@ def _key(network: nn.Module, example: Tensor, device: dict[str, str], rewrites: 
 
 
 def _read(path: Path, device: dict[str, str]) -> LatencyTable:
-    """The table in the cache; an empty one where there is none, or a damaged one."""
+    """Return the table in the cache; an empty one if there is none or it is damaged."""
     if path.is_file():
         try:
             return LatencyTable.load(path)
@@ -151,7 +151,7 @@ def _read(path: Path, device: dict[str, str]) -> LatencyTable:
 
 
 def _write(table: LatencyTable, path: Path) -> None:
-    """Keep a table; a folder that cannot be written is done without."""
+    """Save a table; a folder that cannot be written is only logged."""
     try:
         table.save(path)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Networks and their parts, timed on a runtime in a process of its own."""
+"""Timing of networks and their parts on a runtime, in a separate process."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def times_of(
     say: Callable[[str], None] = lambda line: None,
     rounds: int = _ROUNDS,
 ) -> list[float]:
-    """Milliseconds of modules, by `time_files`.
+    """Return the milliseconds of modules, measured by `time_files`.
 
     Args:
-        modules: In evaluation mode, each from one tensor to one.
-        shapes: Of their inputs.
+        modules: Modules in evaluation mode with one input tensor and one output tensor.
+        shapes: Shapes of their inputs.
         target: The runtime.
-        say: Where to tell what goes on.
-        rounds: As for `time_files`.
+        say: Receives progress messages.
+        rounds: Turns of each module.
 
     Raises:
         ExportError: The runtime is missing, or refuses a module.
@@ -54,14 +54,14 @@ def times_of(
 def time_files(
     paths: Sequence[Path], shapes: Sequence[tuple[int, ...]], target: Target, rounds: int = _ROUNDS
 ) -> list[float]:
-    """Milliseconds of files, which take turns in one process.
+    """Return the milliseconds of files, which take turns in one process.
 
-    Of all runs of a file the lower quartile is taken, so that a moment in which the machine does something else does
-    not count.
+    The lower quartile of all runs of a file is returned, so that short disturbances of the machine do not count.
+
 
     Args:
         paths: The files; for eager, programs or saved generators.
-        shapes: Of their inputs.
+        shapes: Shapes of their inputs.
         target: The runtime.
         rounds: Turns of each file.
     """
@@ -76,14 +76,14 @@ def time_files(
         for _ in range(rounds):
             for number, own in enumerate(runs):
                 contestant.turn_to(task(number))
-                first = contestant.times(2, settle_ms=0)  # nothing else has run
+                first = contestant.times(2, settle_ms=0)  # no settling time: nothing else has run
                 own += first
                 own += contestant.times(max(1, min(_MOST_RUNS, round(_TURN_MS / min(first)))), settle_ms=0)
     return [statistics.quantiles(own, n=4, method="inclusive")[0] for own in runs]
 
 
 def measure_network(generator: Generator, example: Tensor, target: Target) -> float:
-    """Milliseconds of a whole network as its file is deployed, compared with PyTorch before it is timed.
+    """Return the milliseconds of a whole network as deployed; its file is checked against PyTorch before timing.
 
     Args:
         generator: The network.

@@ -1,4 +1,4 @@
-"""Latency of any plan, from what whole networks took and what explains it: measured parts, or MACs and bytes."""
+"""Latency model of plans, fitted to whole networks by measured parts, or by MACs and bytes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from gancompress.metrics import rank_correlation
 
 @dataclass(frozen=True)
 class ModelError:
-    """How far predictions are from networks that they were not fitted to.
+    """Error of predictions on networks that were not fitted.
 
     Attributes:
-        median: Of the relative differences, as a fraction.
-        rank_correlation: Spearman's, of predictions and measurements.
-        num_networks: How many were compared.
+        median: Median of the relative differences, as a fraction.
+        rank_correlation: Spearman's rank correlation of predictions and measurements.
+        num_networks: Number of networks compared.
     """
 
     median: float
@@ -38,32 +38,32 @@ class ModelError:
 
 
 _BASES: dict[str, tuple[int, ...]] = {"the sum of parts": (0,), "MACs": (1,), "MACs and bytes": (1, 2)}
-"""What a latency may be explained by: columns of what `LatencyModel` knows of a plan."""
+"""Candidate bases of the fit: columns of the features that `LatencyModel` computes for a plan."""
 
 
 class LatencyModel:
-    """Milliseconds of a plan: whole networks, explained by what explains those best that were left out of the fit.
+    """Milliseconds of a plan, fitted to whole networks with the basis that predicts held-out networks best.
 
-    Three explanations compete, each scaled and shifted in the least squares of relative errors: the sum of the plan's
-    parts as they were measured alone; its MACs; its MACs and the bytes of its activations. A part measured alone pays
-    for its way in and out, which a runtime spares inside a network, and a runtime merges across parts: so the sum does
-    not always win. One in which something would cost less than nothing is left out.
+    There are three candidate bases, each scaled and shifted by least squares of relative errors: the sum of the plan's
+    parts as measured alone; its MACs; its MACs and the bytes of its activations. The sum of parts is not always the
+    best: a part measured alone includes input and output overhead that a runtime avoids inside a network, and a runtime
+    fuses across parts. A basis with a coefficient that is not positive is not used.
 
-    Between measured widths times of parts are interpolated linearly. A part never becomes faster as it grows: of the
-    two monotone envelopes of what was measured, the mean is taken.
+    Times of parts are interpolated linearly between measured widths. They are monotone in the width: the mean of the
+    two monotone envelopes of the measurements.
 
     Attributes:
-        basis: What explains best.
-        error: How far it is from networks that were left out.
+        basis: The best basis.
+        error: Its error on held-out networks.
     """
 
     def __init__(self, graph: ChannelGraph, parts: Sequence[Part], table: LatencyTable) -> None:
-        """Fit it.
+        """Fit the model.
 
         Args:
             graph: The graph of the network.
             parts: Its parts.
-            table: What was measured, of each kind of part on a complete grid.
+            table: Measurements, for each kind of part on a complete grid.
         """
         self._parts, self._cost, self._graph = tuple(parts), CostModel(graph), graph
         self._grids = {kind: _Grid(times) for kind, times in table.parts.items()}
@@ -87,14 +87,14 @@ class LatencyModel:
         self.error = ModelError(float(np.median(differences)), rank_correlation(predicted, measured), len(measured))
 
     def at(self, plan: ChannelPlan) -> float:
-        """Milliseconds of a plan."""
+        """Return the milliseconds of a plan."""
         return float(self._fit[0] + self._fit[1:] @ self._known_of(plan)[list(_BASES[self.basis])])
 
     def __str__(self) -> str:
         return f"by {self.basis}, {self.error}"
 
     def _known_of(self, plan: ChannelPlan) -> np.ndarray:
-        """The sum of the parts in milliseconds, MACs, and bytes. Shape ``(3,)``."""
+        """Return the sum of the parts in milliseconds, the MACs, and the bytes. Shape ``(3,)``."""
         total = 0.0
         for part in self._parts:
             key = (part.kind, part.widths(plan.widths))
@@ -122,7 +122,7 @@ class _Grid:
         self._values = (upper + lower) / 2
 
     def at(self, widths: Sequence[int]) -> float:
-        """Interpolated along one axis after the other; beyond the ends the end."""
+        """Interpolate along one axis after the other; widths outside the grid are clamped."""
         values = self._values
         for axis, width in zip(self._axes, widths, strict=True):
             values = np.apply_along_axis(lambda line, a=axis, w=width: np.interp(w, a, line), 0, values)
@@ -130,7 +130,7 @@ class _Grid:
 
 
 def _fitted(known: np.ndarray, measured: np.ndarray) -> np.ndarray:
-    """Shift and scales with the least squares of relative errors; without a shift where there are too few networks."""
+    """Fit shift and scales by least squares of relative errors; without a shift if there are too few networks."""
     unit = np.abs(known).max(axis=0)
     rows = np.concatenate([np.ones((len(known), 1)), known / unit], axis=1) / measured[:, None]
     enough = np.linalg.matrix_rank(rows) == rows.shape[1]
@@ -142,7 +142,7 @@ def _fitted(known: np.ndarray, measured: np.ndarray) -> np.ndarray:
 
 
 def _left_out(known: np.ndarray, measured: np.ndarray) -> np.ndarray:
-    """Each network predicted by a fit to the others; a single one by itself."""
+    """Predict each network by a fit to the others (leave-one-out); a single one by a fit to itself."""
     predicted = []
     for one in range(len(known)):
         others = np.arange(len(known)) != one if len(known) > 1 else slice(None)

@@ -1,4 +1,4 @@
-"""A network cut into parts that can be measured alone, because each depends on few widths."""
+"""Partition of a network into parts that can be measured alone, because each depends on few widths."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Part:
     """A module of a network that runs once on one tensor.
 
     Attributes:
-        path: Where it is.
+        path: Path of the module.
         kind: Path of the first part that does the same on the same input, widths included.
         groups: The channel groups that its time depends on, in the order of the graph.
     """
@@ -31,15 +31,15 @@ class Part:
     groups: tuple[str, ...]
 
     def widths(self, widths: Mapping[str, int]) -> tuple[int, ...]:
-        """Those of its groups."""
+        """Return the widths of its groups."""
         return tuple(widths[group] for group in self.groups)
 
 
 def parts_of(network: nn.Module, graph: ChannelGraph, example: Tensor) -> tuple[Part, ...]:
-    """The largest modules that depend on at most two channel groups, or, where a layer depends on more, the layer.
+    """Return the largest modules that depend on at most two channel groups; a layer is never split.
 
-    Residual blocks stay whole so, with all that a runtime merges in them. What runs between the parts, in the code of
-    modules that were cut up, is in none of them.
+    Residual blocks thus stay whole, with everything that a runtime fuses in them. Code that runs between the parts, in
+    the forward of modules that were split, belongs to none of them.
 
     Args:
         network: The network that was traced.
@@ -84,10 +84,10 @@ def _groups(graph: ChannelGraph, ops: Sequence[TapeOp]) -> tuple[str, ...]:
 
 
 def calls_of(network: nn.Module, example: Tensor) -> dict[str, list[tuple[int, ...] | None]]:
-    """The shape that each module was given in each of its calls, by path; None where it is not from tensor to tensor.
+    """Return the input shape of each call of each module, by path; None for calls not from one tensor to one tensor.
 
     Args:
-        network: Runs on tensors without values.
+        network: The network; runs on fake tensors.
         example: Its input; only the shape matters.
     """
     calls: dict[str, list[tuple[int, ...] | None]] = {}

@@ -1,4 +1,4 @@
-"""Architectures by what they take on a runtime, measured side by side."""
+"""Architectures ranked by their latency on a runtime, measured side by side."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from gancompress.models.generator import Generator
 
 @dataclass(frozen=True)
 class Ranked:
-    """An architecture and what it takes.
+    """An architecture with its cost and latency.
 
     Attributes:
-        name: What makes it different from the others.
-        parameters: Numbers in its parameters.
+        name: Description of the architecture.
+        parameters: Number of its parameters.
         macs: True MACs.
         ms: Milliseconds of one image.
-        fits: Whether that is within the budget; True where there is none.
+        fits: Whether it is within the budget; True without a budget.
     """
 
     name: str
@@ -41,20 +41,20 @@ def rank(
     budget_ms: float | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[Ranked]:
-    """Measure networks in turns: with a budget those that fit, the largest first, then the others; else by time.
+    """Measure networks in turns and sort them: by MACs within a budget, the largest first; without one by time.
 
-    The more a network computes within the budget, the better a student it can be expected to be; which one really is,
-    training tells.
+    Networks over the budget come last. The more a network computes within the budget, the better a student it can be
+    expected to be; only training shows which one is best.
 
     Args:
         networks: Names and networks; weights do not matter.
         example: An input of all of them, batch 1.
         target: The runtime.
         budget_ms: The most milliseconds.
-        say: Where to tell what goes on.
+        say: Receives progress messages.
 
     Raises:
-        BudgetError: None of them is within the budget; the message says what the fastest takes.
+        BudgetError: None of them is within the budget; the message gives the latency of the fastest.
         ExportError: The runtime is missing, or refuses a network.
     """
     modules = [rewritten(generator.build(), target.rewrites(generator))[0] for _, generator in networks]

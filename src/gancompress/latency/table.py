@@ -1,4 +1,4 @@
-"""Measured milliseconds: of parts by their widths, and of whole networks by their plans."""
+"""Table of measured milliseconds, of parts by their widths and of whole networks by their plans."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ FORMAT_VERSION = 1
 
 @dataclass
 class LatencyTable:
-    """What was measured of one network on one device.
+    """Measurements of one network on one device.
 
     Attributes:
-        device: As `gancompress.latency.Target.device`.
+        device: Result of `gancompress.latency.Target.device`.
         parts: For each kind of part, milliseconds by the widths of its groups.
         networks: Milliseconds of whole networks by the widths of all groups, in the order of the graph.
     """
@@ -30,12 +30,12 @@ class LatencyTable:
     networks: dict[tuple[int, ...], float] = field(default_factory=dict)
 
     def restricted(self, parts: Mapping[str, Iterable[tuple[int, ...]]], plans: Iterable[ChannelPlan]) -> Self:
-        """The same with these entries alone."""
+        """Return the table with only these entries."""
         kept = {kind: {widths: self.parts[kind][widths] for widths in each} for kind, each in parts.items()}
         return type(self)(self.device, kept, {key: self.networks[key] for key in map(key_of, plans)})
 
     def save(self, path: Path) -> None:
-        """Write it as JSON, completely or not at all; folders are made."""
+        """Write the table as JSON, atomically; creates missing folders."""
         content = {
             "format": FORMAT_VERSION,
             "device": dict(self.device),
@@ -47,10 +47,10 @@ class LatencyTable:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read what `save` wrote.
+        """Read a table that `save` wrote.
 
         Raises:
-            CheckpointError: The file is missing, or no such table.
+            CheckpointError: The file is missing, or no table of latencies.
         """
         try:
             content = json.loads(path.read_text())
@@ -65,7 +65,7 @@ class LatencyTable:
 
 
 def key_of(plan: ChannelPlan) -> tuple[int, ...]:
-    """The widths of all groups."""
+    """Return the widths of all groups, the key of a plan in `LatencyTable.networks`."""
     return tuple(plan.widths.values())
 
 

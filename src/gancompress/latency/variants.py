@@ -1,4 +1,4 @@
-"""The widths at which parts are measured, and the whole networks that correct their sum."""
+"""Widths of parts to measure, and plans of whole networks to fit their sum to."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _MOST_WIDTHS = 4
 
 @dataclass(frozen=True)
 class Variants:
-    """What to measure.
+    """Widths and plans to measure.
 
     Attributes:
-        widths: Of every channel group, ascending; a time between two of them is interpolated.
-        plans: Of whole networks.
+        widths: Widths of every channel group, ascending; times between two widths are interpolated.
+        plans: Plans of whole networks.
     """
 
     widths: Mapping[str, tuple[int, ...]]
@@ -28,12 +28,12 @@ class Variants:
 
 
 def variants_of_space(space: SearchSpace, num_networks: int = _NUM_NETWORKS, seed: int = 0) -> Variants:
-    """Every choice of a search space, and its smallest, its largest and random plans.
+    """Return every choice of a search space, and its smallest, its largest and random plans.
 
     Args:
         space: The space.
-        num_networks: Whole networks, fewer where the space has fewer.
-        seed: Of the random plans.
+        num_networks: Number of whole networks; fewer if the space has fewer.
+        seed: Seed of the random plans.
     """
     rng = torch.Generator().manual_seed(seed)
     chosen = {space.smallest: None, space.largest: None}
@@ -49,7 +49,7 @@ def variants_of_space(space: SearchSpace, num_networks: int = _NUM_NETWORKS, see
 
 
 def variants_of_graph(graph: ChannelGraph, num_networks: int = _NUM_NETWORKS) -> Variants:
-    """A few of the legal widths of every group, and plans that keep the same fraction of all of them."""
+    """Return a few of the legal widths of every group, and plans that keep the same fraction of all of them."""
     kept = [number / (num_networks - 1) for number in range(num_networks)]
     plans = {graph.uniform_plan(keep): None for keep in kept}
     return Variants({name: _thinned(group.choices) for name, group in graph.groups.items()}, tuple(plans))

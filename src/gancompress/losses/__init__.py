@@ -1,4 +1,4 @@
-"""Losses: small pure pieces, one file per idea. All are means over the batch, so they do not grow with its size.
+"""Loss functions and loss terms. All are means over the batch, so they do not grow with its size.
 
 A loss term has its formula, its options and its registration in one file; see `gancompress.losses.term`.
 """

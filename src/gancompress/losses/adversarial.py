@@ -32,7 +32,7 @@ class Formulas:
         on_real: Discriminator loss on real logits.
         on_fake: Discriminator loss on fake logits.
         for_generator: Generator loss on fake logits.
-        boundary: The logit above which an image is taken for real; None where logits have no such value.
+        boundary: Logit above which an image counts as real; None for losses without such a value.
     """
 
     on_real: Formula
@@ -95,7 +95,7 @@ class AdversarialLoss:
 
     @torch.no_grad()
     def accuracy(self, real: Logits, fake: Logits) -> Tensor | None:
-        """Return the share of logits on the right side, a scalar in [0, 1]; None for losses without two sides."""
+        """Return the share of logits on the right side of the boundary, a scalar in [0, 1]; None without a boundary."""
         boundary = self.formulas.boundary
         if boundary is None:
             return None
@@ -117,14 +117,14 @@ class AdversarialLoss:
 
 @register_term
 class Adversarial(TermOptions):
-    """Adversarial loss against a discriminator that learns beside the student.
+    """Adversarial loss against a discriminator that is trained with the student.
 
     Attributes:
         form: Form of the loss.
         balance: Bound of the gradient's norm at the student's image, as a fraction of that of the other terms; the
             weight is lowered while the gradient is larger. None leaves the weight unchanged: a discriminator that wins
-            then undoes what the other terms build.
-        real: Images that the discriminator takes for real: the data's (``target``), the teacher's (``teacher``), both,
+            then undoes the progress of the other terms.
+        real: Images that the discriminator learns as real: the data's (``target``), the teacher's (``teacher``), both,
             half each, or the data's if it has some and else the teacher's (``auto``).
     """
 
@@ -136,6 +136,6 @@ class Adversarial(TermOptions):
     real: Literal["auto", "target", "teacher", "both"] = "auto"
 
     def build(self, networks: Networks) -> Term:
-        """Return the generator's loss."""
+        """Return the generator's adversarial loss."""
         loss = AdversarialLoss(self.form)
         return Term(lambda c: loss.generator(c.logits))

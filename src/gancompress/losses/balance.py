@@ -1,4 +1,4 @@
-"""Balancing an adversarial term against the terms beside it, by their gradients at the generated image."""
+"""Balancing of an adversarial term against the other terms, by their gradients at the generated image."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Balance(NamedTuple):
     """An adversarial term bounded by its gradient at a generated image.
 
     Attributes:
-        term: The adversarial term multiplied by ``factor``. Its gradient flows to the image alone, and is the one that
-            was taken for the ratio: backward does not run the discriminator again.
+        term: The adversarial term multiplied by ``factor``. Its gradient flows only to the image and is the one of the
+            ratio: backward does not run the discriminator again.
         factor: A scalar in (0, 1] to multiply the adversarial term with; no gradient flows through it.
         ratio: Norm of the adversarial gradient, before it is multiplied, divided by that of the other terms.
     """
@@ -29,13 +29,13 @@ def balance_gradients(adversarial: Tensor, others: Tensor, image: Tensor, bound:
     """Keep an adversarial gradient below a fraction of the gradient of the other terms.
 
     Args:
-        adversarial: The weighted adversarial term, a scalar that depends on what is trained through the image alone.
+        adversarial: The weighted adversarial term, a scalar that depends on trained parameters only through the image.
         others: The sum of the other weighted terms, a scalar.
         image: The generated images [b, c, h, w] that both were computed from, in any range.
         bound: Upper bound of the adversarial gradient's norm, as a fraction of that of the other terms.
 
     Returns:
-        The balance; None where no other term depends on the image.
+        The balance; None if no other term depends on the image.
 
     Source: Esser et al., Taming Transformers for High-Resolution Image Synthesis, CVPR 2021, eq. 7. There the weight
     equals the ratio of two gradients at the last layer. Here it is taken at the image and only ever lowered.

@@ -16,13 +16,13 @@ from gancompress.losses.term import Maps, Networks, TappedOptions, Term, on_maps
 class ChannelDistillation(nn.Module):
     """Mean squared error between global averages of channels, the student's after 1x1 convolution, batch norm, ReLU.
 
-    Owns the convolutions and norms; elastic as `FeatureDistillation`.
+    Owns the convolutions and norms, which support elastic widths like `FeatureDistillation`.
 
     Source: Ren et al., OMGD, ICCV 2021, eq. 8-9, as released.
     """
 
     def __init__(self, student_channels: Mapping[str, int], teacher_channels: Mapping[str, int]) -> None:
-        """Builds the adaptors. Arguments and errors as in `FeatureDistillation`."""
+        """Build the adaptors. Arguments and errors as in `FeatureDistillation`."""
         super().__init__()
         check_taps("channel distillation", teacher_channels, student=student_channels)
         self.taps = tuple(teacher_channels)
@@ -30,7 +30,7 @@ class ChannelDistillation(nn.Module):
         self.norms = nn.ModuleList(nn.BatchNorm2d(teacher_channels[tap]) for tap in self.taps)
 
     def forward(self, student: Maps, teacher: Maps) -> Tensor:
-        """The sum over layers of the mean squared error, a scalar.
+        """Return the sum over layers of the mean squared error, a scalar.
 
         Args:
             student: Maps [b, c, h, w] by layer, ``c`` at most the width given at construction.

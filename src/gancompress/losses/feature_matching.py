@@ -13,14 +13,14 @@ from gancompress.losses.term import Networks, Term, TermOptions, register_term
 
 
 def feature_matching(fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[Tensor]]) -> Tensor:
-    """L1 between a discriminator's feature maps, summed over its layers, averaged over its scales.
+    """Return the L1 distance between a discriminator's feature maps, summed over its layers, averaged over its scales.
 
     Args:
-        fake: For each scale the feature maps of the generated image, the logits last; those take no part.
-        real: The same of the real image; no gradient flows into them.
+        fake: For each scale the feature maps of the generated image, the logits last; logits are not compared.
+        real: Feature maps of the real image; no gradient flows into them.
 
     Raises:
-        ConfigError: The two do not pair up.
+        ConfigError: The numbers of scales or maps differ.
 
     Source: Wang et al., pix2pixHD, CVPR 2018, eq. 4, scaled as in Park et al., SPADE, CVPR 2019, appendix A.
     """
@@ -42,7 +42,7 @@ def feature_matching(fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[T
 
 
 def _are_maps(output: object) -> bool:
-    """Return whether these are the feature maps of each scale, and not logits."""
+    """Return whether an output is the feature maps of each scale, and not logits."""
     return isinstance(output, Sequence) and all(isinstance(scale, Sequence) for scale in output)
 
 
@@ -54,5 +54,5 @@ class FeatureMatching(TermOptions):
     compares = "discriminator_maps"
 
     def build(self, networks: Networks) -> Term:
-        """Return `feature_matching`."""
+        """Return the term of `feature_matching`."""
         return Term(lambda c: feature_matching(c.logits, c.real_logits))

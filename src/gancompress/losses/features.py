@@ -1,4 +1,4 @@
-"""Intermediate feature distillation: the student's maps, through learned 1x1 convolutions, equal the teacher's."""
+"""Intermediate feature distillation: match the teacher's maps with the student's, through learned 1x1 convolutions."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class FeatureDistillation(nn.Module):
     """One 1x1 convolution per layer on the student's side, and the mean squared error to the teacher's maps.
 
     It owns the convolutions, which train with the student and never enter its state dict. In a supernet a student's
-    map may be narrower than at full width: its channels then meet the leading columns of the weight.
+    map may be narrower than at full width: its channels then use the leading columns of the weight.
 
-    The convolution stands on the student's side: on the teacher's, mapping everything to zero would be a solution.
+    The convolution is on the student's side: on the teacher's, mapping everything to zero would be a solution.
 
     Source: Li et al., GAN Compression, CVPR 2020, eq. 3, as released.
     """
 
     def __init__(self, student_channels: Mapping[str, int], teacher_channels: Mapping[str, int]) -> None:
-        """Builds the convolutions.
+        """Build the convolutions.
 
         Args:
             student_channels: Width of the student's map of each layer; in a supernet its full width.
@@ -41,7 +41,7 @@ class FeatureDistillation(nn.Module):
         self.adaptors = nn.ModuleList(nn.Conv2d(student_channels[tap], teacher_channels[tap], 1) for tap in self.taps)
 
     def forward(self, student: Maps, teacher: Maps) -> Tensor:
-        """The sum over layers of the mean squared error, a scalar.
+        """Return the sum over layers of the mean squared error, a scalar.
 
         Args:
             student: Maps [b, c, h, w] by layer, ``c`` at most the width given at construction.
@@ -59,7 +59,7 @@ class FeatureDistillation(nn.Module):
 
 
 def elastic_conv1x1(conv: nn.Module, features: Tensor, tap: str) -> Tensor:
-    """Runs a 1x1 convolution on a map [b, c, ...] by the leading ``c`` columns of its weight.
+    """Apply a 1x1 convolution to a map [b, c, ...] with the leading ``c`` columns of its weight.
 
     Raises:
         ConfigError: The map has more channels than the weight has columns.

@@ -22,7 +22,7 @@ from gancompress.options import as_tuple
 
 @full_precision
 def fsp_matrix(early: Tensor, late: Tensor) -> Tensor:
-    """Correlation of two layers' channels over positions, [b, c1, c2].
+    """Return the correlations of two layers' channels over positions, [b, c1, c2].
 
     Args:
         early: [b, c1, h1, w1].
@@ -36,14 +36,14 @@ def fsp_matrix(early: Tensor, late: Tensor) -> Tensor:
 
 
 def fsp_loss(student: Sequence[tuple[Tensor, Tensor]], teacher: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-    """Squared Frobenius distance of the flow matrices, averaged over images, summed over the pairs of layers.
+    """Return the squared Frobenius distance of flow matrices, averaged over images, summed over the pairs of layers.
 
     Args:
         student: Pairs of an early and a late map, with the teacher's numbers of channels (adapted, if need be).
         teacher: The same pairs of the teacher; no gradient flows into them.
 
     Raises:
-        ConfigError: There are no pairs, not as many of both, or channels differ.
+        ConfigError: There are no pairs, their numbers differ, or their channels differ.
 
     Source: Yim et al., CVPR 2017, eq. 2.
     """
@@ -61,11 +61,11 @@ def fsp_loss(student: Sequence[tuple[Tensor, Tensor]], teacher: Sequence[tuple[T
 
 
 class FlowDistillation(nn.Module):
-    """The distance of `fsp_loss`, the student's maps through 1x1 convolutions where widths differ.
+    """Distance of `fsp_loss`, with 1x1 convolutions on the student's maps if widths differ.
 
-    It owns the convolutions, which are elastic as those of `FeatureDistillation`.
+    It owns the convolutions, which support elastic widths like `FeatureDistillation`.
 
-    Source: Yim et al., CVPR 2017; the convolutions stand for its condition that both networks have equal widths.
+    Source: Yim et al., CVPR 2017; the convolutions replace its condition that both networks have equal widths.
     """
 
     def __init__(
@@ -75,13 +75,13 @@ class FlowDistillation(nn.Module):
         pairs: Sequence[tuple[str, str]],
         elastic: bool = False,
     ) -> None:
-        """Builds the convolutions.
+        """Build the convolutions.
 
         Args:
             student_channels: Width of the student's map of each layer; in a supernet its full width.
             teacher_channels: Width of the teacher's map of each of the same layers.
             pairs: An early and a late layer each.
-            elastic: Whether the student's maps may be narrower than that: then equal widths need a convolution too.
+            elastic: Whether the student's maps may be narrower than that; equal widths then need a convolution too.
 
         Raises:
             ConfigError: The two do not name the same layers, or a pair names another one.
@@ -98,7 +98,7 @@ class FlowDistillation(nn.Module):
         )
 
     def forward(self, student: Maps, teacher: Maps) -> Tensor:
-        """The loss, a scalar.
+        """Return the loss, a scalar.
 
         Args:
             student: Maps [b, c, h, w] by layer, ``c`` at most the width given at construction.
@@ -121,7 +121,7 @@ def _as_pairs(value: Any) -> Any:
 
 @register_term
 class Fsp(TappedOptions):
-    """Distance of the flow matrices of pairs of layers, through learned 1x1 convolutions where widths differ.
+    """Distance of the flow matrices of pairs of layers, through learned 1x1 convolutions if widths differ.
 
     Attributes:
         pairs: An early and a late module each; every two successive taps by default.

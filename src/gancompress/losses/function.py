@@ -11,11 +11,11 @@ from gancompress.registry import AnyFunction, function_of, path_of
 
 @TERMS.accept_functions
 class Function(TermOptions):
-    """The value of a function of the user's own.
+    """Loss computed by a user's function.
 
     Attributes:
-        function: Takes the student's image and the target, both [b, c, h, w] in [-1, 1], and returns a scalar tensor,
-            a mean over the batch. In a recipe its import path, ``package.module:name``.
+        function: Function of the student's image and the target, both [b, c, h, w] in [-1, 1], that returns a scalar
+            tensor, a mean over the batch. In a recipe its import path, ``package.module:name``.
     """
 
     kind = "function"
@@ -29,7 +29,7 @@ class Function(TermOptions):
         return name if name.isidentifier() else self.kind
 
     def build(self, networks: Networks) -> Term:
-        """Check each value of the function and return it."""
+        """Return the term, which checks each value of the function."""
         function = function_of(self.function)
 
         def loss(c: Comparison) -> Tensor:

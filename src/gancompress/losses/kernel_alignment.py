@@ -1,4 +1,4 @@
-"""Kernel alignment: similarities among the images of a batch by the features of student and teacher, of any width."""
+"""Kernel alignment: match similarities among the images of a batch in the features of student and teacher."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gancompress.models.trunks.precision import full_precision
 
 @full_precision
 def kernel_alignment(x: Tensor, y: Tensor) -> Tensor:
-    """Cosine between the linear kernels of two sets of features of the same items, in [0, 1].
+    """Return the cosine between the linear kernels of two sets of features of the same items, in [0, 1].
 
     Args:
         x: [n, p].
@@ -34,7 +34,7 @@ def kernel_alignment(x: Tensor, y: Tensor) -> Tensor:
 
 
 def kernel_alignment_loss(student: Maps, teacher: Maps) -> Tensor:
-    """The sum over layers of 1 - alignment, over the images of the batch; the paper's loss plus a constant.
+    """Return the sum over layers of 1 - alignment, over the images of the batch; the paper's loss plus a constant.
 
     Args:
         student: Maps [b, c, h, w] by layer, ``b`` at least 2.
@@ -52,10 +52,10 @@ def kernel_alignment_loss(student: Maps, teacher: Maps) -> Tensor:
 
 @register_term
 class KernelAlignment(TappedOptions):
-    """Misalignment of the kernels of feature maps over a batch of at least two images. Nothing is learned."""
+    """Misalignment of the kernels of feature maps over a batch of at least two images. It has no learned layers."""
 
     kind = "kernel_alignment"
 
     def build(self, networks: Networks) -> Term:
-        """Return `kernel_alignment_loss`."""
+        """Return the term of `kernel_alignment_loss`."""
         return Term(lambda c: kernel_alignment_loss(c.maps, c.teacher_maps))

@@ -1,4 +1,4 @@
-"""Latent-direction relation: similarities of images among one another before and after their latents moved."""
+"""Latent-direction relation: similarities among images before and after a step of their latents."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from gancompress.models.trunks.precision import full_precision
 
 
 def latent_direction_loss(student: Maps, moved: Maps, teacher: Maps, teacher_moved: Maps) -> Tensor:
-    """Kullback-Leibler divergence of the student's relations from the teacher's, a mean over images, a sum over layers.
+    """Return the KL divergence of the student's relations from the teacher's, a mean over images, a sum over layers.
 
     The relations of an image are the softmax of the cosines between its map and those of all images of the batch after
-    their latents moved. Nothing is learned, so that widths may differ.
+    a step of their latents. There are no learned layers, so widths may differ.
 
     Args:
         student: Maps [b, c, h, w] by layer.
-        moved: The same after the move.
+        moved: The student's maps after the step.
         teacher: Maps of the same layers and images, of any width; no gradient flows into them.
-        teacher_moved: The same after the move.
+        teacher_moved: The teacher's maps after the step.
 
     Raises:
         ConfigError: Layers do not fit.
@@ -41,14 +41,14 @@ def latent_direction_loss(student: Maps, moved: Maps, teacher: Maps, teacher_mov
 
 @full_precision
 def _log_relations(maps: Tensor, moved: Tensor) -> Tensor:
-    """Logarithm of an image's relations to all moved ones, [b, b]."""
+    """Return the logarithm of each image's relations to all images after the step, [b, b]."""
     before, after = F.normalize(maps.flatten(1), dim=1), F.normalize(moved.flatten(1), dim=1)
     return F.log_softmax(before @ after.mT, dim=1)
 
 
 @register_term
 class LatentDirections(TappedOptions):
-    """Relations of images after their latents moved, which takes a second pass of both networks for each batch.
+    """Relations of images after a step of their latents; needs a second pass of both networks for each batch.
 
     Attributes:
         length: Length of the step, in a random direction for each image: of the style of a StyleGAN2, else of the
@@ -65,7 +65,7 @@ class LatentDirections(TappedOptions):
         return self.length
 
     def build(self, networks: Networks) -> Term:
-        """Return `latent_direction_loss`."""
+        """Return the term of `latent_direction_loss`."""
 
         def loss(c: Comparison) -> Tensor:
             assert c.moved_maps is not None

@@ -17,12 +17,12 @@ from gancompress.models.trunks.network_file import NetworkFile
 
 @register_term
 class Lpips(TermOptions):
-    """LPIPS 0.1, or the same distance over any network, whose channels then all weigh 1.
+    """LPIPS 0.1, or the same distance over any network with all channel weights 1.
 
     Attributes:
         trunk: ``vgg``, ``alex`` or ``squeeze``.
         weights: File of the trunk's published weights; from the cache or its authors by default.
-        heads: File of the published weights of its channels; likewise.
+        heads: File of the published weights of its channels; from the cache or its authors by default.
         network: TorchScript file used instead of the trunk: takes images [b, 3, h, w], RGB in [0, 1], and returns
             feature maps.
         max_px: Images with a longer side are shrunk to it.
@@ -45,7 +45,7 @@ class Lpips(TermOptions):
         return self
 
     def build(self, networks: Networks) -> Term:
-        """Load the network and try it on an image, so that training does not fail later."""
+        """Load the network and test it on an image, so that errors appear before training."""
         if networks.image.shape[1] != 3:
             raise ConfigError(f"lpips: got images of {networks.image.shape[1]} channels, expected 3; leave it out")
         distance = self._distance()

@@ -1,4 +1,4 @@
-"""Distance of the images that a generator returns at every resolution."""
+"""Multi-scale RGB distance, between the images that a generator returns at every resolution."""
 
 from __future__ import annotations
 
@@ -24,6 +24,6 @@ class MultiScaleRgb(TappedOptions):
     distance: Distance = "l1"
 
     def build(self, networks: Networks) -> Term:
-        """Return the sum of the distances."""
+        """Return the term of the summed distances."""
         distance = find_reconstruction(self.distance)
         return Term(lambda c: torch.stack([distance(x, c.teacher_maps[tap]) for tap, x in c.maps.items()]).sum())

@@ -1,4 +1,4 @@
-"""Perceptual loss: images should move a trained network's layers alike (content) and correlate them alike (style)."""
+"""Perceptual loss: content and style distances in the feature maps of a trained network."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class PerceptualSettings:
     """One published perceptual loss.
 
     Attributes:
-        trunk: Name of the trunk, or the path of a network.
-        taps: Its layers, from first to last; None for a network of a path, which brings its own.
-        content: Weight of the difference of each feature map, one per tap; 0 leaves it out.
-        style: Weight of the difference of each Gram matrix, one per tap; 0 leaves it out.
+        trunk: Name of the trunk, or the path of a network file.
+        taps: Its layers, from first to last; None for a network file, which returns its own maps.
+        content: Weight of the difference of each feature map, one per tap; 0 skips the map.
+        style: Weight of the difference of each Gram matrix, one per tap; 0 skips the map.
         content_distance: A name in `RECONSTRUCTIONS`.
-        style_distance: The same.
-        input_range: What the trunk sees of an image in [-1, 1]: "[0, 1]" converts it, "[-1, 1]" leaves it.
-        normalize: Whether the ImageNet mean and standard deviation follow.
+        style_distance: A name in `RECONSTRUCTIONS`.
+        input_range: Range of the trunk's input: "[0, 1]" converts images from [-1, 1], "[-1, 1]" leaves them unchanged.
+        normalize: Whether images are then normalized by the ImageNet mean and standard deviation.
     """
 
     trunk: str
@@ -52,7 +52,7 @@ PERCEPTUAL: dict[str, PerceptualSettings] = {
     "gan_slimming": PerceptualSettings("vgg16", _VGG16_TAPS, content=(1, 0, 0, 0), style=(1e5,) * 4),
     # Ren et al., OMGD, ICCV 2021, eq. 4-5 and released weights.
     "omgd": PerceptualSettings("vgg16", _VGG16_TAPS, content=(0, 10, 0, 0), style=(1e4,) * 4, style_distance="l1"),
-    # Park et al., SPADE, CVPR 2019, appendix A, after pix2pixHD; images go in without any conversion.
+    # Park et al., SPADE, CVPR 2019, appendix A, after pix2pixHD; images are not converted.
     "spade": PerceptualSettings(
         *("vgg19", _VGG19_TAPS),
         content=(1 / 32, 1 / 16, 1 / 8, 1 / 4, 1),
@@ -71,9 +71,9 @@ class PerceptualOptions(Options):
 
     Attributes:
         published: The layers, weights and distances of a paper: ``omgd``, ``gan_slimming`` or ``spade``.
-        weights: File of the published weights of the paper's VGG; from the cache or its authors where left out.
-        network: In the place of the VGG: a TorchScript file that takes images [b, 3, h, w], RGB in [0, 1], and returns
-            feature maps.
+        weights: File of the published weights of the paper's VGG; from the cache or its authors by default.
+        network: TorchScript file used instead of the VGG: takes images [b, 3, h, w], RGB in [0, 1], and returns feature
+            maps.
         content: Weight of the difference of each of the network's maps.
         style: Weight of the difference of each of its Gram matrices.
     """
@@ -97,7 +97,7 @@ class PerceptualOptions(Options):
         return self
 
     def settings(self) -> PerceptualSettings:
-        """As the loss takes them; the paper's distances hold for any network."""
+        """Return the settings of the loss; the paper's distances apply to any network."""
         published = PERCEPTUAL[self.published]
         if self.network is None:
             return published
@@ -112,22 +112,22 @@ class PerceptualOptions(Options):
         )
 
     def load(self) -> PerceptualLoss:
-        """The loss with its network. Raises as `load_perceptual_loss`."""
+        """Load the loss with its network. Raises the errors of `load_perceptual_loss`."""
         return load_perceptual_loss(self.settings(), self.weights)
 
 
 class PerceptualLoss(nn.Module):
-    """Content and style differences over a frozen trunk. Its parameters belong to no student.
+    """Content and style differences over a frozen trunk. Its parameters are not part of the student.
 
     Source: Johnson et al., Perceptual Losses for Real-Time Style Transfer, ECCV 2016, eq. 2-4.
     """
 
     def __init__(self, trunk: nn.Module, settings: PerceptualSettings) -> None:
-        """Takes the trunk and the weights of its maps.
+        """Set the trunk and the weights of its maps.
 
         Args:
-            trunk: Images [b, 3, h, w] to a list of feature maps; frozen here.
-            settings: Weights and distances; its ``trunk``, ``taps`` and ``normalize`` are those of the given trunk.
+            trunk: Module from images [b, 3, h, w] to a list of feature maps; frozen here.
+            settings: Weights and distances; ``trunk``, ``taps`` and ``normalize`` must describe the given trunk.
 
         Raises:
             ConfigError: The two tuples of weights differ in length or are all 0, or a distance does not exist.
@@ -149,25 +149,25 @@ class PerceptualLoss(nn.Module):
         self.style_distance = find_reconstruction(settings.style_distance)
 
     def train(self, mode: bool = True) -> PerceptualLoss:
-        """Leaves the trunk in evaluation mode."""
+        """Set the mode; the trunk stays in evaluation mode."""
         super().train(mode)
         self.trunk.eval()
         return self
 
     def forward(self, images: Tensor, targets: Tensor) -> Tensor:
-        """The weighted sum of `terms`, a scalar.
+        """Return the weighted sum of `terms`, a scalar.
 
         Args:
             images: [b, 3, h, w], RGB in [-1, 1].
-            targets: The same; no gradient flows into them.
+            targets: Images of the same shape and range; no gradient flows into them.
 
         Raises:
-            ConfigError: The trunk returns another number of maps than there are weights.
+            ConfigError: The numbers of maps and weights differ.
         """
         return torch.stack(list(self.terms(images, targets).values())).sum()
 
     def terms(self, images: Tensor, targets: Tensor) -> Mapping[str, Tensor]:
-        """The terms whose weights are not 0, weighted: ``content`` and ``style``. Arguments as in `forward`."""
+        """Return the weighted ``content`` and ``style`` terms, except those of weight 0. Arguments as in `forward`."""
         with torch.no_grad():
             target_maps = self.features(targets)
         maps = self.features(images)
@@ -180,7 +180,7 @@ class PerceptualLoss(nn.Module):
         return {name: torch.stack(parts).sum() for name, parts in terms.items() if parts}
 
     def features(self, images: Tensor) -> Sequence[Tensor]:
-        """Feature maps of images [b, 3, h, w] in [-1, 1]. Raises ConfigError as `forward`."""
+        """Return the feature maps of images [b, 3, h, w] in [-1, 1]. Raises ConfigError as `forward`."""
         maps = self.trunk((images + 1) / 2 if self.settings.input_range == "[0, 1]" else images)
         if len(maps) != len(self.settings.content):
             raise ConfigError(
@@ -192,7 +192,7 @@ class PerceptualLoss(nn.Module):
 
 @full_precision
 def gram(features: Tensor) -> Tensor:
-    """Gram matrices [b, c, c] of feature maps [b, c, h, w], divided by c * h * w.
+    """Return the Gram matrices [b, c, c] of feature maps [b, c, h, w], divided by c * h * w.
 
     Source: Johnson et al., ECCV 2016, eq. 3.
     """
@@ -201,15 +201,15 @@ def gram(features: Tensor) -> Tensor:
 
 
 def load_perceptual_loss(settings: PerceptualSettings | str, weights: str | Path | None = None) -> PerceptualLoss:
-    """A perceptual loss with the published weights of its trunk.
+    """Return a perceptual loss with the published weights of its trunk.
 
     Args:
         settings: Settings, or a name in `PERCEPTUAL`.
-        weights: File of the trunk's weights; from the cache or its authors without it.
+        weights: File of the trunk's weights; from the cache or its authors by default.
 
     Raises:
-        ConfigError: There is no such loss, or as in `PerceptualLoss`.
-        CheckpointError: The weights cannot be had or read, or do not fit.
+        ConfigError: There is no such loss, or `PerceptualLoss` rejects the settings.
+        CheckpointError: The weights cannot be found or read, or do not fit.
     """
     if isinstance(settings, str):
         if settings not in PERCEPTUAL:
@@ -224,12 +224,12 @@ def load_perceptual_loss(settings: PerceptualSettings | str, weights: str | Path
 
 @register_term
 class Perceptual(TermOptions, PerceptualOptions):
-    """Content and style of the student's image and the target over a trained network."""
+    """Content and style distance of the student's image and the target over a trained network."""
 
     kind = "perceptual"
 
     def build(self, networks: Networks) -> Term:
-        """Load the network and try it on an image, so that training does not fail later."""
+        """Load the network and test it on an image, so that errors appear before training."""
         if networks.image.shape[1] != 3:
             raise ConfigError(f"perceptual: got images of {networks.image.shape[1]} channels, expected 3; leave it out")
         loss = self.load()

@@ -14,7 +14,7 @@ from gancompress.losses.term import Networks, Term, TermOptions, register_term
 from gancompress.models.trunks.precision import full_precision
 
 Reconstruction = Callable[[Tensor, Tensor], Tensor]
-"""Takes images and targets of one shape; returns the mean over all their elements."""
+"""Function of images and targets of one shape that returns the mean over all their elements."""
 
 Distance = Literal["l1", "l2", "smooth_l1"]
 """Pixel distances, by their names in `RECONSTRUCTIONS`."""
@@ -22,21 +22,21 @@ Distance = Literal["l1", "l2", "smooth_l1"]
 
 @full_precision
 def l1(images: Tensor, targets: Tensor) -> Tensor:
-    """Mean absolute difference. Raises ConfigError where the shapes differ."""
+    """Return the mean absolute difference. Raises ConfigError if the shapes differ."""
     check_same_shape("l1", images, targets)
     return F.l1_loss(images, targets)
 
 
 @full_precision
 def l2(images: Tensor, targets: Tensor) -> Tensor:
-    """Mean squared difference. Raises ConfigError where the shapes differ."""
+    """Return the mean squared difference. Raises ConfigError if the shapes differ."""
     check_same_shape("l2", images, targets)
     return F.mse_loss(images, targets)
 
 
 @full_precision
 def smooth_l1(images: Tensor, targets: Tensor) -> Tensor:
-    """Mean Huber loss with its bend at 1. Raises ConfigError where the shapes differ."""
+    """Return the mean Huber loss with its threshold at 1. Raises ConfigError if the shapes differ."""
     check_same_shape("smooth_l1", images, targets)
     return F.smooth_l1_loss(images, targets)
 
@@ -48,7 +48,7 @@ def find_reconstruction(name: str) -> Reconstruction:
     """Return the distance of this name. With the teacher's output as target it is output distillation.
 
     Raises:
-        ConfigError: There is none; the message ends with the nearest name.
+        ConfigError: There is no such distance; the message ends with the nearest name.
     """
     if name not in RECONSTRUCTIONS:
         raise ConfigError(f"reconstruction: got '{name}', expected a known one; {nearest(name, RECONSTRUCTIONS)}")
@@ -56,12 +56,12 @@ def find_reconstruction(name: str) -> Reconstruction:
 
 
 class _PixelDistance(TermOptions):
-    """A pixel distance of the student's image from the target; pixels outside of the content count as equal."""
+    """Pixel distance of the student's image from the target; pixels outside of the content count as equal."""
 
     distance: ClassVar[Distance]
 
     def build(self, networks: Networks) -> Term:
-        """Return the distance."""
+        """Return the term of the distance."""
         distance = RECONSTRUCTIONS[self.distance]
         return Term(lambda c: distance(*c.of_content))
 

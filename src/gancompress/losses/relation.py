@@ -1,4 +1,4 @@
-"""Relational distillation: distances and angles among the parts of an image should be those of the teacher's image."""
+"""Relational distillation: match distances and angles among the parts of an image with those of the teacher's image."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ItemKind = Literal["rows", "columns", "patches"]
 
 
 def image_items(images: Tensor, kind: ItemKind, patch_px: int = 32) -> Tensor:
-    """The parts of images [b, c, h, w], as vectors [b, n, d].
+    """Return the parts of images [b, c, h, w] as vectors [b, n, d].
 
     Args:
         images: The images.
@@ -51,7 +51,7 @@ def image_items(images: Tensor, kind: ItemKind, patch_px: int = 32) -> Tensor:
 
 @full_precision
 def distance_relation(student: Tensor, teacher: Tensor) -> Tensor:
-    """Smooth L1 between distances among items, in units of their mean within an image.
+    """Return the smooth L1 loss between distances among items, in units of their mean within an image.
 
     Args:
         student: Items [b, n, d].
@@ -69,7 +69,7 @@ def distance_relation(student: Tensor, teacher: Tensor) -> Tensor:
 
 @full_precision
 def angle_relation(student: Tensor, teacher: Tensor) -> Tensor:
-    """Smooth L1 between the cosines of the angles at each item between each two others.
+    """Return the smooth L1 loss between the cosines of the angles at each item between each two others.
 
     Args:
         student: Items [b, n, d].
@@ -92,7 +92,7 @@ def relation_loss(
     items: Sequence[ItemKind] = ("rows", "columns", "patches"),
     patch_px: int = 32,
 ) -> Tensor:
-    """Distance relation plus twice the angle relation, summed over the kinds of items.
+    """Return the distance relation plus twice the angle relation, summed over the kinds of items.
 
     Args:
         student: Images [b, c, h, w].
@@ -114,7 +114,7 @@ def relation_loss(
 
 
 def _relative_distances(items: Tensor) -> Tensor:
-    # By differences, not by products: close items keep their digits, and equal ones have a gradient of 0.
+    # Differences, not dot products: close items keep their precision, and equal ones have a gradient of 0.
     distances = torch.cdist(items, items, compute_mode="donot_use_mm_for_euclid_dist")
     num_positive = (distances > 0).sum((1, 2), keepdim=True).clamp_min(1)
     mean = distances.sum((1, 2), keepdim=True) / num_positive
@@ -122,7 +122,7 @@ def _relative_distances(items: Tensor) -> Tensor:
 
 
 def _cosines(items: Tensor) -> Tensor:
-    """Cosine at item j between items i and k, [j, i, k], of items [n, d]."""
+    """Return the cosine at item j between items i and k, [j, i, k], of items [n, d]."""
     directions = F.normalize(items.unsqueeze(0) - items.unsqueeze(1), dim=2)
     return directions @ directions.mT
 
@@ -133,7 +133,7 @@ class Relation(TermOptions):
 
     Attributes:
         items: The parts: rows, columns, patches. The angles of n parts take n**3 numbers.
-        patch_px: Side of a patch; it divides those of the image.
+        patch_px: Side of a patch in pixels; must divide the sides of the image.
     """
 
     kind = "relation"
@@ -142,5 +142,5 @@ class Relation(TermOptions):
     patch_px: Annotated[int, Field(ge=1)] = 32
 
     def build(self, networks: Networks) -> Term:
-        """Return `relation_loss`."""
+        """Return the term of `relation_loss`."""
         return Term(lambda c: relation_loss(c.image, c.target, self.items, self.patch_px))

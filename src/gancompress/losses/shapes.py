@@ -1,4 +1,4 @@
-"""The check that keeps a loss from broadcasting."""
+"""Shape check that keeps a loss from broadcasting."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gancompress.errors import ConfigError
 
 
 def check_same_shape(where: str, got: Tensor, expected: Tensor) -> None:
-    """Refuses two tensors of different shapes, which arithmetic would silently broadcast.
+    """Reject two tensors of different shapes, which arithmetic would silently broadcast.
 
     Raises:
         ConfigError: The shapes differ.

@@ -1,4 +1,4 @@
-"""Structural dissimilarity."""
+"""Structural dissimilarity (1 - SSIM)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from gancompress.models.trunks import ssim
 
 
 def ssim_loss(images: Tensor, targets: Tensor) -> Tensor:
-    """1 - SSIM, averaged over the batch; 0 is equal.
+    """Return 1 - SSIM, averaged over the batch; 0 for equal images.
 
     Args:
         images: [b, c, h, w] in [-1, 1], sides of at least 11 px.
-        targets: The same.
+        targets: Images of the same shape and range.
 
     Raises:
         InputSizeError: The shapes differ, or a side is too small.
@@ -30,5 +30,5 @@ class Ssim(TermOptions):
     kind = "ssim"
 
     def build(self, networks: Networks) -> Term:
-        """Return `ssim_loss`."""
+        """Return the term of `ssim_loss`."""
         return Term(lambda c: ssim_loss(c.image, c.target))

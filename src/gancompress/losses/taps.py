@@ -1,4 +1,4 @@
-"""Feature maps of student and teacher, paired by the name of the layer they were taken from."""
+"""Check that feature maps of student and teacher come from the same layers."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from gancompress.errors import ConfigError
 
 
 def check_taps(where: str, expected: Iterable[str], **maps: Iterable[str]) -> None:
-    """Refuse maps that do not pair up.
+    """Raise an error unless all sides have maps of the same layers.
 
     Args:
-        where: Beginning of the message.
-        expected: Names that all of the others must have.
+        where: Beginning of the error message.
+        expected: Expected names of layers.
         maps: Names on each side.
 
     Raises:
-        ConfigError: A side lacks a name or has one too much, or there are none.
+        ConfigError: A side lacks a name or has an extra one, or there are none.
     """
     names = list(expected)
     for side, given in maps.items():

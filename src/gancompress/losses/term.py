@@ -1,7 +1,7 @@
-"""A loss term: options that a recipe or a caller gives, and the loss that is built from them for two networks.
+"""Loss terms: options from a recipe or a caller, and the loss that they build for two networks.
 
 To add a term, write one file with its formula and a subclass of `TermOptions` under `register_term`. A term of another
-package is installed as an entry point of the group ``gancompress.terms``, or named by its import path.
+package is installed as an entry point of the group ``gancompress.terms``, or given by its import path.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ class Comparison:
 
     Attributes:
         image: The student's image [b, c, h, w] in [-1, 1].
-        target: The image to compare it with, of the same shape.
-        content: Zeros and ones [b, 1, h, w], 1 where the two are compared; None for everywhere.
+        target: Target image, of the same shape.
+        content: Mask of the compared pixels, zeros and ones [b, 1, h, w]; None compares all.
         maps: The student's feature maps.
-        teacher_maps: The teacher's, of the same modules.
+        teacher_maps: The teacher's feature maps, of the same modules.
         logits: The discriminator's output for the student's image; None without a discriminator.
         real_logits: Its output for the real image; None unless a term compares the two.
-        moved_maps: The student's feature maps after the latents moved; None unless a term moves them.
-        moved_teacher_maps: The teacher's.
+        moved_maps: The student's feature maps after a step of the latents; None unless a term needs them.
+        moved_teacher_maps: The teacher's feature maps after the step.
     """
 
     image: Tensor
@@ -55,7 +55,7 @@ class Comparison:
 
     @property
     def of_content(self) -> tuple[Tensor, Tensor]:
-        """Image and target, 0 outside of the content."""
+        """Image and target, set to 0 outside of the content."""
         if self.content is None:
             return self.image, self.target
         return self.image * self.content, self.target * self.content
@@ -63,13 +63,13 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Networks:
-    """The networks that a term is built for.
+    """Properties of the two networks that a term is built for.
 
     Attributes:
         taps: Paths of the modules whose maps are compared.
-        student_channels: Widths of the student's maps by path; in a supernet those of the widest network.
+        student_channels: Widths of the student's maps by path; in a supernet those at full width.
         teacher_channels: Widths of the teacher's maps.
-        elastic: Whether the student's maps may be narrower than that.
+        elastic: Whether the student's maps may be narrower than ``student_channels``.
         image: Any image of the teacher, [1, c, h, w].
     """
 
@@ -87,7 +87,7 @@ class Term:
     Attributes:
         loss: The unweighted loss, a scalar and a mean over the batch.
         learned: Module that trains with the student and never enters its state dict.
-        frozen: Module that is only evaluated.
+        frozen: Module that is evaluated but not trained.
     """
 
     loss: Callable[[Comparison], Tensor]
@@ -96,7 +96,7 @@ class Term:
 
 
 class TermOptions(Kind, ABC):
-    """Options of a loss term. The weight may be given by position: ``L1(100)``.
+    """Base of options of a loss term. The weight may be given by position: ``L1(100)``.
 
     Attributes:
         compares: ``images``, the student's image with the target; ``maps``, feature maps of student and teacher;
@@ -108,7 +108,7 @@ class TermOptions(Kind, ABC):
 
     compares: ClassVar[Literal["images", "maps", "rgb", "logits", "discriminator_maps", "nothing"]] = "images"
 
-    weight: Weight = Field(1.0, kw_only=False)  # for type checkers: given by position, too
+    weight: Weight = Field(1.0, kw_only=False)  # for type checkers: may also be positional
 
     def __init__(self, weight: float | None = None, /, **options: Any) -> None:
         """Validate the options.
@@ -129,14 +129,14 @@ class TermOptions(Kind, ABC):
 
     @property
     def latent_step(self) -> float | None:
-        """Length of the step by which latents move for a second pass of both networks; None for no such pass."""
+        """Length of the latent step for a second pass of both networks; None for no such pass."""
         return None
 
     def taps_among(self, common: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the paths of the modules whose outputs it compares.
+        """Return the paths of the modules whose outputs the term compares.
 
         Args:
-            common: Those of the architecture, or those that the recipe gives for all terms.
+            common: Taps of the architecture, or those that the recipe gives for all terms.
         """
         return common if self.compares in ("maps", "rgb") else ()
 
@@ -146,12 +146,12 @@ class TermOptions(Kind, ABC):
 
         Raises:
             ConfigError: The options do not fit the networks.
-            CheckpointError: A network that it needs cannot be had or read.
+            CheckpointError: A network that it needs cannot be found or read.
         """
 
 
 class TappedOptions(TermOptions):
-    """Options of a term on the outputs of modules.
+    """Base of options of a term on the outputs of modules.
 
     Attributes:
         taps: Paths of the modules; those of the architecture by default.
@@ -162,7 +162,7 @@ class TappedOptions(TermOptions):
     taps: Paths = ()
 
     def taps_among(self, common: tuple[str, ...]) -> tuple[str, ...]:
-        """Return its own taps, else the common ones."""
+        """Return the term's own taps, or else the common ones."""
         return self.taps or common
 
 
@@ -170,14 +170,14 @@ TERMS: KindRegistry[TermOptions] = KindRegistry("terms", TermOptions, "a loss te
 """Every loss term by its kind."""
 
 register_term = TERMS.add
-"""Add a subclass of `TermOptions` under its ``kind``; a decorator."""
+"""Register a subclass of `TermOptions` under its ``kind``; a decorator."""
 
 AnyTerm = Annotated[SerializeAsAny[TermOptions], BeforeValidator(TERMS.parse)]
 """A term in options: options, a mapping of ``kind`` and options, a kind, a function, or an import path of one."""
 
 
 def named(terms: Sequence[TermOptions]) -> dict[str, TermOptions]:
-    """Return the terms with a weight by name; a number follows the name of the second of a kind."""
+    """Return the terms with a nonzero weight by name; repeated names get a number."""
     found: dict[str, TermOptions] = {}
     for term in terms:
         if term.weight:
@@ -187,5 +187,5 @@ def named(terms: Sequence[TermOptions]) -> dict[str, TermOptions]:
 
 
 def on_maps(loss: nn.Module) -> Term:
-    """Return the term of a loss of both networks' maps that owns the layers which adapt the student's."""
+    """Return the term of a loss on both networks' maps; the loss owns the layers that adapt the student's."""
     return Term(lambda c: loss(c.maps, c.teacher_maps), learned=loss)

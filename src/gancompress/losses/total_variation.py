@@ -10,9 +10,9 @@ from gancompress.models.trunks.precision import full_precision
 
 @full_precision
 def total_variation(images: Tensor) -> Tensor:
-    """Mean absolute difference of vertical neighbours plus that of horizontal ones.
+    """Return the mean absolute difference of vertical neighbours plus that of horizontal ones.
 
-    A mean over positions, not a sum, so that its weight does not depend on the size of the images or of the batch.
+    It is a mean over positions, not a sum, so the weight does not depend on the size of images or batch.
 
     Args:
         images: [b, c, h, w].
@@ -30,5 +30,5 @@ class TotalVariation(TermOptions):
     compares = "nothing"
 
     def build(self, networks: Networks) -> Term:
-        """Return `total_variation`."""
+        """Return the term of `total_variation`."""
         return Term(lambda c: total_variation(c.image))

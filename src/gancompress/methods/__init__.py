@@ -1,1 +1,1 @@
-"""Methods: functions on a `torch.nn.Module` and batches. They know no recipe, no file of data and no network family."""
+"""Methods: functions on a `torch.nn.Module` and batches, independent of recipes, data files and network families."""

@@ -1,4 +1,4 @@
-"""The budget of a compressed network: one limit, and the cost of a plan in its unit."""
+"""Budget of a compressed network: one limit, and the cost of a plan in its unit."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from gancompress.quantization import FLOAT, QuantizationOptions, QuantizedSize
 
 @dataclass(frozen=True)
 class CostLimit:
-    """The cost that a compressed network must not exceed, in one unit.
+    """Upper limit of the cost of a compressed network, in one unit.
 
     Attributes:
-        limit: The most.
+        limit: The highest cost.
         of: A convention of MACs, ``parameters``, ``bytes`` of the weights, or ``latency`` in milliseconds.
-        target: Where the latency counts.
+        target: Runtime and threads that a latency is measured on.
     """
 
     limit: float
@@ -32,14 +32,14 @@ class CostLimit:
     target: Target | None = None
 
     def cost(self, graph: ChannelGraph, quantization: QuantizationOptions = FLOAT) -> Callable[[ChannelPlan], float]:
-        """The cost of a plan of this graph, in the unit of the limit.
+        """Return a function for the cost of a plan of this graph, in the unit of the limit.
 
         Args:
-            graph: Of the float network.
-            quantization: How many bits its weights will have; only bytes depend on it.
+            graph: Graph of the float network.
+            quantization: Bits of the quantized weights; only the cost in bytes depends on it.
 
         Raises:
-            ConfigError: It is a latency, which no graph alone tells.
+            ConfigError: The limit is a latency, which a graph alone does not determine.
         """
         if self.of == "latency":
             raise ConfigError("budget: got latency_ms, expected macs, parameters or bytes, which this step counts in")
@@ -59,7 +59,7 @@ class CostLimit:
 
 
 def _latency_runtime(name: str) -> str:
-    """Refuse a runtime that latency is not measured on."""
+    """Reject a runtime that latency is not measured on."""
     try:
         Target(name).mode()
     except ConfigError as error:
@@ -71,16 +71,16 @@ class Budget(Options):
     """Budget of a compressed network; exactly one limit.
 
     Attributes:
-        reduction: Times less than the teacher, which is not quantized.
+        reduction: Factor below the cost of the teacher, which is not quantized.
         unit: Unit of ``reduction``.
         macs: The most MACs.
         parameters: The most parameters.
-        bytes: The most bytes of weights: each at its bits where the step quantizes, else at 32.
-        convention: Of MACs.
+        bytes: The most bytes of weights: each weight counts its bits if the step quantizes it, else 32.
+        convention: Convention for counting MACs.
         latency_ms: The most milliseconds for one image of the data's size, on this machine.
         runtime: The runtime: PyTorch (``eager``), or one that runs a file of that size, such as ``onnxruntime``; or the
             import path of a `gancompress.export.Runtime`.
-        threads: Of the runtime; its own choice where left out.
+        threads: Threads of the runtime; by default the runtime chooses.
     """
 
     reduction: Annotated[float | None, Field(gt=1)] = None
@@ -110,7 +110,7 @@ class Budget(Options):
         return self
 
     def limit(self, teacher: ChannelGraph) -> CostLimit:
-        """The budget, given the graph of the teacher."""
+        """Return the cost limit, given the graph of the teacher."""
         if self.macs is not None:
             return CostLimit(self.macs, self.convention)
         if self.parameters is not None:

@@ -1,4 +1,4 @@
-"""A table of networks side by side: cost, time and distance."""
+"""Side-by-side comparison of networks: cost, time and PSNR."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _ROUNDS = 7
 
 @dataclass(frozen=True)
 class Row:
-    """One network.
+    """Row of a comparison: one network.
 
     Attributes:
         name: Its name.
         macs: Multiply-accumulate operations for the example.
-        parameters: Numbers in its parameters.
+        parameters: Number of its parameters.
         ms: Milliseconds for the example in eager PyTorch on its device, the median of several turns.
-        psnr_db: Peak signal-to-noise ratio of its outputs to those of the first network; infinite where they are equal.
+        psnr_db: Peak signal-to-noise ratio of its outputs to those of the first network; infinite if they are equal.
     """
 
     name: str
@@ -43,28 +43,28 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Networks side by side. Printing it gives a table; a notebook shows it as one.
+    """Comparison of networks, printed as a table and rendered as one in a notebook.
 
     Attributes:
         rows: The networks, the teacher first.
-        uncounted: Work of the student that ``macs`` lacks, one line each.
+        uncounted: Operations of the student that ``macs`` does not count, one line each.
     """
 
     rows: tuple[Row, ...]
     uncounted: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Row:
-        """The row of this name."""
+        """Return the row of this name."""
         return next(row for row in self.rows if row.name == name)
 
     @property
     def smaller(self) -> float:
-        """MACs of the first network over those of the last one."""
+        """MACs of the first network divided by those of the last one."""
         return self.rows[0].macs / max(1.0, self.rows[-1].macs)
 
     @property
     def faster(self) -> float:
-        """Time of the first network over that of the last one."""
+        """Time of the first network divided by that of the last one."""
         return self.rows[0].ms / self.rows[-1].ms
 
     def __str__(self) -> str:
@@ -77,7 +77,7 @@ class Comparison:
         return "\n".join([*lines, *(f"not counted: {line}" for line in self.uncounted)])
 
     def _repr_html_(self) -> str:
-        """The table for a notebook."""
+        """Return the table as HTML for a notebook."""
         head = "".join(f"<th>{escape(cell)}</th>" for cell in _HEAD)
         body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in self._cells())
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
@@ -115,7 +115,7 @@ def compare(
         student: The compressed network, or several by name.
         x: An input, or a tuple of all arguments of the forward pass.
         batches: Inputs for the PSNR; ``x`` alone by default.
-        convention: Of MACs.
+        convention: Convention for counting MACs.
         rounds: Turns in which the networks are timed.
 
     Raises:

@@ -37,10 +37,10 @@ class Compressed:
 
     Attributes:
         module: The compressed network, in evaluation mode.
-        table: The network and the compressed one side by side.
+        table: Comparison of the original and the compressed network.
         metrics: Value of each metric by network: ``{"metric": {"teacher": .., "pruned": .., "student": ..}}``.
-        notes: How it was compressed and measured, in lines.
-        images: Images trained on.
+        notes: Notes on compression and measurement, one line each.
+        images: Number of images trained on.
     """
 
     module: nn.Module = field(repr=False)
@@ -61,16 +61,16 @@ class Compressed:
         return self.report()
 
     def _repr_html_(self) -> str:
-        """The report for a notebook."""
+        """Return the report as HTML for a notebook."""
         rest = self.report().removeprefix(str(self.table)).strip()
         return f"{self.table._repr_html_()}<pre>{escape(rest)}</pre>"
 
     def save(self, directory: str | Path) -> str:
-        """Write the network with `gancompress.save`; returns the line of Python that reads it back."""
+        """Write the network with `gancompress.save`; returns the line of Python that loads it."""
         return save(self.module, directory)
 
     def export(self, path: str | Path, **options: Any) -> ExportReport:
-        """Write the network as a file, as `gancompress.export`; its inputs are like those of the training data."""
+        """Export the network to a file with `gancompress.export`, for inputs like those of the training data."""
         return export(self.module, self._example, path, **options)
 
 
@@ -94,7 +94,7 @@ def compress(
     seed: int = 0,
     **training: Any,
 ) -> Compressed:
-    """Make a network several times smaller: prune it to a budget, refit what is left, and distil.
+    """Make a network several times smaller: prune it to a budget, refit the remaining weights, and distil.
 
     Args:
         network: Any module instance; it is not changed.
@@ -104,20 +104,20 @@ def compress(
         minutes: Time to train; the number of images follows from a short trial on this machine.
         images: Images to train on, instead of ``minutes``.
         metric: One metric or several by name, as for `gancompress.evaluate`; ``psnr`` compares with the network.
-        validation: Batches for the metric; by default the first batch of the training data, as the report says.
+        validation: Batches for the metric; by default the first batch of the training data, which the report mentions.
         terms: Losses with their weights, as for `gancompress.distill`.
         score: Importance of channels, as for `gancompress.prune`.
         multiple: Widths are multiples of this, or full.
         batch_size: Images of a step; that of the data by default.
         lr: Learning rate.
-        out: Directory of the run; the same call goes on from it.
-        progress: Show the progress; or a function that is called with it.
-        seed: Of random numbers.
+        out: Directory of the run; the same call resumes from it.
+        progress: True shows the progress, False does not; or a function that is called with it.
+        seed: Seed of random numbers.
         training: Further options of `gancompress.training.TrainingOptions`.
 
     Raises:
-        ConfigError: Not exactly one of ``smaller`` and ``budget``, and of ``minutes`` and ``images``, is given; or as
-            `gancompress.distill`.
+        ConfigError: Not exactly one of ``smaller`` and ``budget``, and of ``minutes`` and ``images``, is given; or
+            `gancompress.distill` rejects an option.
         BudgetError: The narrowest network costs more than the budget.
         DataError: There are no batches, or some are of an unknown kind.
     """
@@ -165,7 +165,7 @@ def _images_in(
     options: Mapping[str, Any],
     out: Path | None,
 ) -> int:
-    """Return how many images are trained on in some minutes; a run that goes on keeps its number."""
+    """Return the number of images that can be trained on in some minutes; a resumed run keeps its number."""
     if out is not None and (out / PLAN_FILE).is_file():
         return int(json.loads((out / PLAN_FILE).read_bytes())["images"])
     size = options["batch_size"] or batch_size_of(batches)

@@ -1,4 +1,4 @@
-"""Batches of any kind as the training loop and the methods take them."""
+"""Batches from any kind of data, for the training loop and the methods."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from gancompress.training import Batch
 Data = Iterable[Any] | Callable[[], Iterable[Any]]
 """Batches: a `torch.utils.data.DataLoader`, a list, any other iterable, or a function that returns one.
 
-A batch is a tensor of inputs [b, ...], a tuple (input, target), or a dict with ``input`` and, where there is one,
-``target``. NumPy arrays count as tensors.
+A batch is a tensor of inputs [b, ...], a tuple (input, target), or a dict with ``input`` and optionally ``target``.
+NumPy arrays count as tensors.
 """
 
 
 class Batches:
-    """Batches as dicts with ``input`` [b, ...] and, where the data has one, ``target``."""
+    """Batches as dicts with ``input`` [b, ...] and, if the data has it, ``target``."""
 
     def __init__(self, data: Data, name: str = "loader") -> None:
         """Read the first batch.
@@ -54,10 +54,10 @@ class Batches:
         self._rest = chain([first], passing) if self._once else None
 
     def __iter__(self) -> Iterator[Batch]:
-        """All batches, once.
+        """Iterate over all batches, once.
 
         Raises:
-            DataError: A batch is of an unknown kind, or the iterator was used before.
+            DataError: A batch is of an unknown kind.
         """
         if self._rest is not None:
             given, self._rest = self._rest, iter(())
@@ -65,7 +65,7 @@ class Batches:
         return self._pass()
 
     def inputs(self, max_images: int | None = None) -> Iterator[Tensor]:
-        """The inputs of the first images, batch by batch; of all images where no number is given."""
+        """Yield the inputs of the first images, batch by batch; of all images by default."""
         left = max_images
         for batch in self:
             if left is not None and left <= 0:
@@ -74,17 +74,17 @@ class Batches:
             left = None if left is None else left - len(batch["input"])
 
     def stream(self, start: int, batch_size: int, seed: int) -> Iterator[Batch]:
-        """Batches of a size without end, from a position: the same ones for the same seed, whatever was read before.
+        """Yield batches of one size without end, from a position; the same seed gives the same batches.
 
-        Random numbers that the data draws (shuffling, augmentation) follow from the seed, the pass and the batch.
+        Random numbers that the data draws (shuffling, augmentation) depend only on the seed, the pass and the batch.
 
         Args:
             start: Images to skip.
             batch_size: Images of a batch; passes follow each other without a smaller batch at their end.
-            seed: Of shuffling and augmentation.
+            seed: Seed of shuffling and augmentation.
 
         Raises:
-            DataError: The data ended and cannot be read again, or images of different sizes met in one batch.
+            DataError: The data ended and cannot be read again, or a batch would mix images of different sizes.
         """
         held: list[Batch] = []
         num_held = 0
@@ -101,7 +101,7 @@ class Batches:
                 held = [_part(together, batch_size, None)] if num_held else []
 
     def _from(self, start: int, seed: int) -> Iterator[Batch]:
-        """Batches from a position on, pass after pass."""
+        """Yield batches from a position on, pass after pass."""
         number, skip, per_pass = 0, start, 0
         while True:
             if per_pass and isinstance(self._data, Sized) and skip >= per_pass:
@@ -124,7 +124,7 @@ class Batches:
             number, per_pass = number + 1, count
 
     def _pass(self, seed: tuple[int, int] | None = None) -> Iterator[Batch]:
-        """One pass over the data; with a seed, what it draws at random follows from it."""
+        """Yield one pass over the data; a seed makes its random numbers reproducible."""
         with _seeded(seed, 0):
             if seed is not None:
                 _seed_own_generators(self._data)
@@ -143,7 +143,7 @@ _END = object()
 
 
 def as_arguments(x: Any) -> tuple[Any, ...]:
-    """Return the arguments of a forward pass: a tuple or list as it is, anything else alone."""
+    """Return the arguments of a forward pass: a tuple or list unchanged, anything else as a single argument."""
     return tuple(x) if isinstance(x, tuple | list) else (x,)
 
 
@@ -207,7 +207,7 @@ def _joined(batches: Sequence[Batch], name: str) -> Batch:
 
 
 def _seed_own_generators(loader: Any) -> None:
-    """Seed the generators that a DataLoader and its samplers were given, from the global one."""
+    """Seed the generators of a DataLoader and its samplers from the global one."""
     parts = (loader, getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None))
     number = int(torch.randint(2**31, ()))
     for part in parts:
@@ -217,7 +217,7 @@ def _seed_own_generators(loader: Any) -> None:
 
 @contextmanager
 def _seeded(seed: tuple[int, int] | None, index: int) -> Iterator[None]:
-    """Seed every random number generator that a data set may use, and put its state back afterwards."""
+    """Seed every random number generator that a data set may use, and restore its state afterwards."""
     if seed is None:
         yield
         return

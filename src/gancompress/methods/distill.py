@@ -1,4 +1,4 @@
-"""Distillation: a student learns to do what its teacher does."""
+"""Distillation of a teacher into a student."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Distilled:
     Attributes:
         module: The student that was given, trained, in evaluation mode; for a supernet its wide network.
         losses: Mean losses by name with ``num_images``, in order.
-        images: Images trained on.
+        images: Number of images trained on.
         finished: Whether training reached its end.
         taps: Paths of the modules whose feature maps were compared.
     """
@@ -51,7 +51,7 @@ class Distilled:
     taps: tuple[str, ...] = ()
 
     def save(self, directory: str | Path) -> str:
-        """Write the student with `gancompress.save`; returns the line of Python that reads it back."""
+        """Write the student with `gancompress.save`; returns the line of Python that loads it."""
         return save(self.module, directory)
 
 
@@ -76,30 +76,30 @@ def distill(
     seed: int = 0,
     **training: Any,
 ) -> Distilled:
-    """Train a student, or all networks of a supernet, to do what the teacher does.
+    """Train a student, or all networks of a supernet, to reproduce the teacher's outputs and features.
 
-    With ``out``, the same call goes on where it was stopped, and comes to the same bits.
+    With ``out``, the same call resumes where it was stopped, with exactly the same result as without the stop.
 
     Args:
         student: The network to train, in place; or a supernet, one random plan of which is trained in each step.
-        teacher: Network to learn from; left as it was found.
+        teacher: Network to learn from; unchanged after the call.
         data: Batches: a DataLoader, a list, or a function that returns an iterable.
         images: Images to train on.
         terms: Losses with their weights; by default ``[L1(100), Features(1)]``.
         batch_size: Images of a step; that of the data by default.
         lr: Learning rate of Adam.
-        target: Target of the terms that compare outputs: the data's ``target`` where batches have one and else the
+        target: Target of the terms that compare outputs: the data's ``target`` if batches have one and else the
             teacher's output (``auto``), or always the teacher's output.
-        discriminator: Network from outputs to logits, trained in place; only beside `gancompress.losses.Adversarial`.
-        taps: Paths of modules whose feature maps are compared, the same in both networks; by default they are chosen
-            where the width or the size of the maps changes.
-        fixed: Paths of modules of the student that do not change.
+        discriminator: Network from outputs to logits, trained in place; only with `gancompress.losses.Adversarial`.
+        taps: Paths of modules whose feature maps are compared, the same in both networks; by default the modules at
+            which the width or the size of the maps changes.
+        fixed: Paths of modules of the student that are not trained.
         sampling: Plans of a supernet's step: one at random, or a ``sandwich`` of widest, narrowest and random ones.
         num_random: Random plans of a sandwich.
-        out: Directory of checkpoints and losses; nothing is kept without it.
-        progress: Show the progress; or a function that is called with it.
-        stop: Asked after every step; where it returns True the state is saved and training ends.
-        seed: Of random numbers, the order of the data among them.
+        out: Directory of checkpoints and losses; by default nothing is saved.
+        progress: True shows the progress, False does not; or a function that is called with it.
+        stop: Called after every step; when it returns True the state is saved and training ends.
+        seed: Seed of random numbers, including the order of the data.
         training: Further options of `gancompress.training.TrainingOptions`: ``num_decay_images``, ``ema_half_life``,
             ``precision``, ``checkpoint_every``, ...
 
@@ -132,7 +132,7 @@ def distill(
     others = [network for network in (discriminator,) if network is not None]
     with restored(teacher, module, *others):
         with torch.random.fork_rng():
-            torch.manual_seed(seed + 4)  # layers that adapt feature maps start from fresh weights
+            torch.manual_seed(seed + 4)  # seed the initial weights of the layers that adapt feature maps
             objective = Distillation(
                 OwnData("own", paired="target" in batches.first),
                 teacher,
@@ -159,10 +159,10 @@ def distill(
 
 
 def check_outputs(student: nn.Module, teacher: nn.Module, example: torch.Tensor) -> None:
-    """Refuse networks whose outputs differ in shape.
+    """Raise an error if the outputs of student and teacher differ in shape.
 
     Raises:
-        ConfigError: They do, or one returns something other than a tensor.
+        ConfigError: The shapes differ, or a network returns something other than a tensor.
     """
     with torch.no_grad(), evaluation_mode(student), evaluation_mode(teacher):
         got, wanted = run(student, example), run(teacher, example)
@@ -174,7 +174,7 @@ def check_outputs(student: nn.Module, teacher: nn.Module, example: torch.Tensor)
 
 
 def shared_taps(teacher: nn.Module, student: nn.Module, example: torch.Tensor) -> tuple[str, ...]:
-    """Return the modules of both networks whose feature maps are worth comparing; none where there are none."""
+    """Return the automatic taps of the teacher that the student has too."""
     known = dict(student.named_modules())
     return tuple(path for path in automatic_taps(teacher, (example,)) if path in known)
 
@@ -187,10 +187,10 @@ def distillation_options(
     discriminator: nn.Module | None,
     default: Sequence[TermOptions] = DEFAULT_TERMS,
 ) -> DistillationOptions:
-    """Return the terms of a student with what they compare.
+    """Return the distillation options for some terms.
 
     Raises:
-        ConfigError: A term does not fit, or there is only one of discriminator and adversarial term.
+        ConfigError: A term does not fit, or only one of discriminator and adversarial term is given.
     """
     if terms is None:
         terms = [term for term in default if taps or term.compares != "maps"]

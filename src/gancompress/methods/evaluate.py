@@ -1,4 +1,4 @@
-"""Metrics of networks on batches."""
+"""Evaluation of networks on batches."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def evaluate(
     """Measure a network.
 
     Args:
-        network: Any module; it is left as it was found.
+        network: Any module; unchanged after the call.
         batches: The data.
         metrics: One metric, or several by name. A function of two arguments gets (network, batches), the network in
             evaluation mode and the batches as dicts with ``input``; a function of one argument gets the outputs of a
@@ -40,7 +40,7 @@ def evaluate(
         max_images: Images to measure; all by default.
 
     Returns:
-        The value of each metric, under its name.
+        Value of each metric by name.
 
     Raises:
         ConfigError: There is no such metric, it returns no number, or ``psnr`` has nothing to compare with.
@@ -70,7 +70,7 @@ def run(network: nn.Module, inputs: Tensor) -> Tensor:
 
 
 def psnr_db(got: Iterable[Tensor], expected: Iterable[Tensor]) -> float:
-    """Peak signal-to-noise ratio over all elements, in dB; the peak is the range of the expected values."""
+    """Return the peak signal-to-noise ratio over all elements, in dB; the peak is the range of the expected values."""
     squares, count, low, high = 0.0, 0, math.inf, -math.inf
     for a, b in zip(got, expected, strict=True):
         squares += float((a.double() - b.double()).square().sum())
@@ -117,10 +117,10 @@ def _expected(held: list[Batch], teacher: nn.Module | None) -> list[Tensor]:
 
 
 def num_arguments(metric: Callable[..., Any]) -> int:
-    """Return how many arguments a metric takes: 2 for (network, batches), 1 for outputs.
+    """Return the number of arguments that a metric takes: 2 for (network, batches), 1 for outputs.
 
     Raises:
-        ConfigError: It takes another number.
+        ConfigError: The metric takes another number.
     """
     try:
         parameters = inspect.signature(metric).parameters.values()

@@ -1,4 +1,4 @@
-"""Any network as a file that runs without PyTorch, compared with the network before the file gets its name."""
+"""Export of any network to a file that runs without PyTorch; it is checked before it gets its final name."""
 
 from __future__ import annotations
 
@@ -37,27 +37,28 @@ def export(
     input_names: Sequence[str] | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> ExportReport:
-    """Write a network as one file, and compare the file with the network.
+    """Export a network to one file, and check the file against the network.
 
     Args:
-        network: Any module; it is left as it was found.
+        network: Any module; unchanged after the call.
         x: An input, or a tuple of all arguments of the forward pass.
-        path: The file to write; by its ending ``.onnx``, ``.xml`` (OpenVINO), ``.pt2``, ``.mlpackage`` or ``.tflite``.
-        format: A name of `gancompress.export.known_formats`, where the ending does not tell.
-        precision: ``int8`` takes calibration images; ``fp16`` and ``bf16`` where the format has them.
-        calibration: Inputs like those that the network will see: for ``int8`` at least 32, a quarter of which tells how
-            far the file is from the network.
-        min_psnr_db: For ``int8``: layers stay float until the output is so close to that of the network.
+        path: The file to write; its suffix selects the format: ``.onnx``, ``.xml`` (OpenVINO), ``.pt2``, ``.mlpackage``
+            or ``.tflite``.
+        format: A name of `gancompress.export.known_formats`, if the suffix does not determine the format.
+        precision: ``int8`` needs calibration images; ``fp16`` and ``bf16`` if the format supports them.
+        calibration: Inputs like those in deployment: for ``int8`` at least 32, a quarter of which measures the
+            difference between file and network.
+        min_psnr_db: For ``int8``: layers stay float until the output has at least this PSNR to that of the network.
         input_names: Names of the inputs in the file.
         metadata: Text to store in the file, such as the range of its inputs.
 
     Returns:
-        The file, and how far it is from the network.
+        Report of the file and its difference from the network.
 
     Raises:
         ExportError: There is no such format or ending, a package is missing, or the file disagrees with the network.
         DataError: ``int8`` got too few calibration images.
-        BudgetError: No choice of float layers is as close as ``min_psnr_db``.
+        BudgetError: No choice of float layers reaches ``min_psnr_db``.
     """
     path = Path(path)
     kind = _format_of(path) if format is None else format
@@ -86,7 +87,7 @@ def _format_of(path: Path) -> str:
 
 
 def _in_parts(data: Data, num_arguments: int) -> list[tuple[Tensor, ...]]:
-    """Return calibration inputs in small batches: they are divided into images for ranges, for choices and held out."""
+    """Return calibration inputs in small batches, to be split for ranges, layer selection and validation."""
     if num_arguments > 1:
         raise DataError(
             f"export: got a network of {num_arguments} inputs and batches of one, expected a network of one input; "

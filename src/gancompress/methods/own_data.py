@@ -1,4 +1,4 @@
-"""The task of a caller's own data: outputs of any kind, truths where batches have them."""
+"""Task for a caller's own data: outputs of any kind, targets if batches have them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from gancompress.training import Batch
 
 @dataclass(frozen=True)
 class OwnData(Task):
-    """Batches with ``input`` and, where they are paired, ``target``. A discriminator sees outputs alone."""
+    """Batches with ``input`` and, if they are paired, ``target``. A discriminator gets only outputs."""
 
     def real(self, batch: Batch, teacher_image: Tensor | None = None) -> Tensor:
-        """Return the truth where there is one, else the teacher's output."""
+        """Return the batch's target, or else the teacher's output."""
         found = batch.get("target", teacher_image)
         assert found is not None
         return found
 
     def seen(self, batch: Batch, image: Tensor) -> Tensor:
-        """Return the output itself."""
+        """Return the output unchanged."""
         return image
 
     def columns(self, batch: Batch, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the outputs."""
+        """Return the outputs unchanged."""
         return dict(images)

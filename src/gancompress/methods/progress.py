@@ -1,4 +1,4 @@
-"""Progress of a method: how far it is, shown in a terminal or a notebook, or given to a function."""
+"""Progress of a method, shown in a terminal or a notebook, or passed to a function."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gancompress.report.wording import duration, significant
 
 LOSSES_FILE = "losses.jsonl"
 
-_PACE_S = 60.0  # the rate is that of this time
+_PACE_S = 60.0  # the rate is an average over this time
 _LINE_S = 10.0  # without a terminal a line is printed at most this often
 _REDRAW_S = 0.2
 
@@ -28,15 +28,15 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a step is.
+    """Progress of a step.
 
     Attributes:
-        step: Its name.
-        place: Its place among the steps of the job, in words.
-        done: Images or candidates so far, those before an interruption included.
-        total: How many there will be.
-        unit: What is counted.
-        per_second: The rate of late; None before anything was done.
+        step: Name of the step.
+        place: Position among the steps of the job, as text.
+        done: Images or candidates so far, including those before an interruption.
+        total: Total number of images or candidates.
+        unit: Unit of ``done`` and ``total``.
+        per_second: Recent rate; None before anything was done.
         remaining_s: Seconds to the end of the step at this rate.
         values: Losses by name, or the metrics of the best candidate, as far as they are known.
     """
@@ -51,7 +51,7 @@ class Progress:
     values: Mapping[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        """In one line, without the step's name."""
+        """Return the progress in one line, without the step's name."""
         parts = [f"{self.done:,} of {self.total:,} {self.unit}"]
         if self.per_second is not None:
             parts.append(f"{self.rate} per second")
@@ -61,38 +61,38 @@ class Progress:
 
     @property
     def figures(self) -> list[str]:
-        """Each value behind its name."""
+        """Values formatted with their names."""
         return [f"{name} {significant(value)}" for name, value in self.values.items()]
 
     @property
     def rate(self) -> str:
-        """The rate per second as a person reads it; empty where it is not known."""
+        """Rate per second for display; empty if it is not known."""
         if self.per_second is None:
             return ""
         return f"{self.per_second:,.0f}" if self.per_second >= 99.95 else significant(self.per_second)
 
     @property
     def left(self) -> str:
-        """The time to the end of the step as a person reads it; empty where it is not known, and at the end."""
+        """Time to the end of the step for display; empty if it is not known, and at the end."""
         if self.remaining_s is None or self.done >= self.total:
             return ""
         return f"{max(1.0, self.remaining_s):.0f} s" if self.remaining_s < 59.5 else duration(self.remaining_s)
 
 
 class Pace:
-    """How fast something goes: its rate over the last minute, from where it began or went on."""
+    """Rate over the last minute, counted from the start or resume."""
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
-        """Nothing is known yet.
+        """Create a pace without measurements.
 
         Args:
-            clock: Seconds from any moment.
+            clock: Returns seconds since any fixed moment.
         """
         self._clock = clock
         self._moments: deque[tuple[float, int]] = deque()
 
     def at(self, done: int) -> float | None:
-        """The rate per second, now that so much is done; None the first time, and while nothing more is done."""
+        """Record the amount done and return the rate per second; None the first time and without progress since."""
         now = self._clock()
         if not self._moments or now - self._moments[-1][0] >= _PACE_S / 60:
             self._moments.append((now, done))
@@ -107,17 +107,17 @@ Report = Callable[[Progress], object]
 
 
 class MethodLog:
-    """Passes the progress of a method on, and keeps its losses.
+    """Log of a method: passes its progress on and keeps its losses.
 
     Attributes:
         losses_seen: Mean losses by name, with ``num_images``, in order.
     """
 
     def __init__(self, step: str, show: Report | None, out: Path | None) -> None:
-        """Log a method.
+        """Create a log.
 
         Args:
-            step: Its name.
+            step: Name of the step.
             show: Called with the progress.
             out: Directory in which ``losses.jsonl`` is written; None writes nothing.
         """
@@ -147,10 +147,10 @@ class MethodLog:
                 file.write(json.dumps(record) + "\n")
 
     def preview(self, num_images: int, images: Mapping[str, Tensor]) -> None:
-        """Ignore sample images: outputs may be of any kind."""
+        """Ignore sample images, because outputs may be of any kind."""
 
     def said(self, line: str) -> None:
-        """Print a remark."""
+        """Print a message."""
         if self._show is not None:
             print(f"{self._step}: {line}", file=sys.stderr)
 
@@ -160,9 +160,9 @@ def reporting(step: str, progress: bool | Report, out: Path | None = None) -> It
     """Show the progress of a method.
 
     Args:
-        step: Its name.
+        step: Name of the step.
         progress: True for a line in the terminal or the notebook, False for none, or a function to call.
-        out: Directory of the record, if any.
+        out: Directory in which losses are written; None writes nothing.
     """
     if isinstance(progress, bool):
         display = _display() if progress else None
@@ -174,7 +174,7 @@ def reporting(step: str, progress: bool | Report, out: Path | None = None) -> It
 
 
 class _Lines:
-    """Prints a line now and then: for files and pipes."""
+    """Progress display for files and pipes: prints a line from time to time."""
 
     def __init__(self) -> None:
         self._printed_at: float | None = None
@@ -186,11 +186,11 @@ class _Lines:
             print(_text(progress), file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        """Nothing is left open."""
+        """Do nothing: every line was printed completely."""
 
 
 class _Terminal:
-    """Redraws one line."""
+    """Progress display for a terminal: redraws one line."""
 
     def __init__(self) -> None:
         self._drawn_at, self._width = 0.0, 0
@@ -207,7 +207,7 @@ class _Terminal:
 
 
 class _Notebook:
-    """Updates the output of a cell."""
+    """Progress display for a notebook: updates the output of a cell."""
 
     def __init__(self, display: Callable[..., Any]) -> None:
         self._handle = display({"text/plain": ""}, raw=True, display_id=True)
@@ -220,7 +220,7 @@ class _Notebook:
             self._handle.update({"text/plain": _text(progress)}, raw=True)
 
     def close(self) -> None:
-        """The last line stays."""
+        """Do nothing: the last line remains in the output."""
 
 
 def _display() -> _Lines | _Terminal | _Notebook:

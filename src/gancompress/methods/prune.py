@@ -1,4 +1,4 @@
-"""Pruning: the most important channels of every group, as a network of its own."""
+"""Pruning: keep the most important channels of every group, in a narrower network."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ Score = str | ScoreOptions | ScoreFunction
 
 @dataclass(frozen=True)
 class Cut:
-    """A network before and after a cut.
+    """A network before and after pruning.
 
     Attributes:
-        wide: The network at full width with the kept channels first; the same function as the given one.
+        wide: The network at full width with the kept channels first; computes the same function as the given one.
         narrow: The network at the plan.
         graph: Graph of the wide network.
         plan: Width of every group.
@@ -66,21 +66,21 @@ def prune(
         widths: Width of each group by name, instead of ``keep``; groups not named stay at full width.
         score: Importance of channels: a name of `gancompress.importance.SCORES` or `RUNNING_SCORES`, options of one, or
             a function of (state, graph) that returns a tensor [channels] for each group.
-        refit: Batches on which the weights that are left are solved for again by least squares.
+        refit: Batches on which the remaining weights are solved for by least squares.
         batches: Batches for scores that run the network and for the statistics of batch norms; those of ``refit`` by
             default.
         multiple: Widths are multiples of this, or full.
         fixed: Names of groups to leave at full width; ``*`` stands for any text.
-        seed: Of random numbers that a score or a refit draws.
+        seed: Seed of random numbers that a score or a refit draws.
 
     Returns:
-        A narrow module in evaluation mode, of the same class, sharing nothing with the network.
+        A narrow module in evaluation mode, of the same class, that shares no tensors with the network.
 
     Raises:
         ConfigError: Not exactly one of ``keep``, ``budget`` and ``widths`` is given, or the score does not fit.
         BudgetError: The narrowest network costs more than the budget.
         PlanError: The widths do not fit the network.
-        TraceError: The forward pass cannot be followed.
+        TraceError: The forward pass cannot be traced.
         RefitError: The batches do not determine the weights.
         DataError: Batches are missing or of an unknown kind.
     """
@@ -126,7 +126,7 @@ def cut(network: nn.Module, graph: ChannelGraph, plan: ChannelPlan, score: Score
 
 
 def sorted_network(network: nn.Module, graph: ChannelGraph, score: ScoreFunction) -> nn.Module:
-    """Return a copy with the most important channels of every group first: the same function.
+    """Return a copy with the most important channels of every group first, which computes the same function.
 
     Raises:
         ConfigError: The score does not apply to some group.
@@ -135,13 +135,13 @@ def sorted_network(network: nn.Module, graph: ChannelGraph, score: ScoreFunction
 
 
 def as_score(score: Score, network: nn.Module, batches: Batches | None, seed: int = 0) -> ScoreFunction:
-    """Return the score of this name, with these options, or the function itself.
+    """Return the score function of a name, of options, or of a function.
 
     Args:
         score: The score.
         network: The network, for scores that run it.
-        batches: Batches to run it on; without any, such scores are refused.
-        seed: Of random numbers that it draws.
+        batches: Batches to run it on; without batches, such scores are rejected.
+        seed: Seed of random numbers that it draws.
 
     Raises:
         ConfigError: There is no such score, or it runs the network and there are no batches.
@@ -154,7 +154,7 @@ def as_score(score: Score, network: nn.Module, batches: Batches | None, seed: in
 
 
 def _probing(batches: Batches) -> Callable[[int, int], Iterator[Mapping[str, Tensor]]]:
-    """Return inputs as a probe asks for them: a number of images in batches of a size."""
+    """Return a function of a number of images and a batch size that yields inputs for a probe."""
 
     def inputs(num_images: int, batch_size: int) -> Iterator[Mapping[str, Any]]:
         whole = torch.cat(list(batches.inputs(num_images)))

@@ -1,4 +1,4 @@
-"""Quantization after training: ranges of activations from a few batches."""
+"""Post-training quantization, with activation ranges from a few batches."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def quantize(
 
     Args:
         network: A float network; it is not changed.
-        batches: Inputs like those that the network will see; they need no labels.
-        options: What is quantized, and to how many bits: 8 by default.
-        num_images: Images to find the ranges with, or as many as there are.
-        min_images: Fewer than these are refused.
+        batches: Inputs like those in deployment; they need no labels.
+        options: Layers to quantize and their bits; 8 bits by default.
+        num_images: Images to find the ranges with; fewer if the batches have fewer.
+        min_images: The lowest number of images that is accepted.
 
     Returns:
-        A copy in evaluation mode that rounds as integers would, on the device of the network.
+        A copy in evaluation mode that simulates integer rounding, on the device of the network.
 
     Raises:
         ConfigError: The network is quantized already, or has no layer that can be quantized.

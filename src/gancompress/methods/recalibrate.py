@@ -1,4 +1,4 @@
-"""Running statistics of batch norms, computed again: those of all inputs that a norm is given, nothing of the past."""
+"""Recalibration of the running statistics of batch norms."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class _Pooled:
-    """Mean and variance of all that one batch norm is given, which it normalises batch by batch, as in training.
+    """Mean and variance over all inputs of one batch norm, which normalises batch by batch meanwhile.
 
-    The norm stays in evaluation and finds the statistics of the batch in the place of the running ones: so it never
-    waits for another process, as a norm over several of them would.
+    The norm stays in evaluation mode, with the statistics of the batch as its running ones: so a synchronised norm
+    never waits for other processes.
     """
 
     def __init__(self, norm: _BatchNorm) -> None:
@@ -21,7 +21,7 @@ class _Pooled:
         self._mean, self._squares = (torch.zeros_like(norm.get_buffer("running_mean"), dtype=torch.float64),) * 2
 
     def __call__(self, norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        """Before the norm runs.
+        """Update the statistics, before the norm runs.
 
         Source: Chan et al., Updating Formulae and a Pairwise Algorithm for Computing Sample Variances, 1979, eq. 2.1.
         """
@@ -34,7 +34,7 @@ class _Pooled:
         self._mean, self._count = self._mean + difference * (count / total), total
 
     def finish(self) -> None:
-        """Write the statistics down, the variance unbiased, as training does."""
+        """Write the final statistics into the norm, with unbiased variance as in training."""
         if self._count:
             self._set(self._mean, self._squares / max(1, self._count - 1))
             self.norm.get_buffer("num_batches_tracked").fill_(1)
@@ -45,13 +45,13 @@ class _Pooled:
 
 
 def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Replace the running statistics of all batch norms by those of all batches, in place; weights stay as they are.
+    """Replace the running statistics of all batch norms by those of all batches, in place; weights do not change.
 
-    A norm gets the mean and the variance of all that it was given, as if that had come in one batch.
+    A norm gets the mean and the variance of all its inputs, as if they had come in one batch.
 
     Args:
-        network: Any network, its norms over several processes included; one without running statistics, or with
-            frozen ones (momentum 0), is left alone, and where there is no other no batch is looked at.
+        network: Any network, also with synchronised norms; norms without running statistics or with frozen ones
+            (momentum 0) do not change, and if there are no others no batch is read.
         batches: Inputs of the network, [b, c, h, w] each.
 
     Source: Yu and Huang, Universally Slimmable Networks, ICCV 2019, section 3.3.

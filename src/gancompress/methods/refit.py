@@ -1,4 +1,4 @@
-"""Refit: the weights that are left after a cut, by least squares on the activations of the network that was cut."""
+"""Refit of the remaining weights after pruning, by least squares on the activations of the original network."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ NUM_IMAGES = 64
 def refit(
     student: nn.Module, network: nn.Module, batches: Data, *, num_images: int = NUM_IMAGES, seed: int = 0
 ) -> RefitReport:
-    """Solve again for the weights of a pruned network, in place, without training.
+    """Refit the weights of a pruned network by least squares, in place, without training.
 
     Args:
-        student: A network that was cut from ``network`` and not trained since.
-        network: The network that was cut.
-        batches: Inputs like those that the network will see.
-        num_images: Images to use, or as many as there are. All are run at once; give crops to save memory.
-        seed: Chooses the positions that make equations.
+        student: A network that was pruned from ``network`` and not trained since.
+        network: The original network.
+        batches: Inputs like those in deployment.
+        num_images: Images to use; fewer if the batches have fewer. All are run at once; give crops to save memory.
+        seed: Seed of the positions that are sampled as equations.
 
     Returns:
         The layers that were refitted, and those that kept their weights with the reason.
 
     Raises:
-        RefitError: The student was not cut from the network or trained since, the batches do not determine the weights,
-            or an activation is not finite.
+        RefitError: The student was not pruned from the network or was trained since, the batches do not determine the
+            weights, or an activation is not finite.
         DataError: The batches are missing or of an unknown kind.
 
     Source: He et al., Channel Pruning for Accelerating Very Deep Neural Networks, ICCV 2017, equation 1.
@@ -59,7 +59,7 @@ def refit_pair(
     num_images: int = NUM_IMAGES,
     seed: int = 0,
 ) -> RefitReport:
-    """Refit a narrow network, in place, to the wide one whose leading channels it has. Raises as `refit`."""
+    """Refit a narrow network, in place, to the wide one whose leading channels it has. Raises the errors of `refit`."""
     device = next(narrow.parameters()).device
     inputs = torch.cat([each.to(device) for each in batches.inputs(num_images)])
     return solve(wide, narrow, graph, plan, (inputs,), seed=seed)
@@ -68,8 +68,8 @@ def refit_pair(
 def _sorted_as(student: nn.Module, network: nn.Module, graph: ChannelGraph) -> nn.Module:
     """Return a copy of a network with the channels first that its pruned copy kept, in their order.
 
-    Groups are gone through in the order of the pass: where a layer reads groups whose kept channels are known already,
-    the filters that stayed are found by their values.
+    Groups are visited in the order of the forward pass: if a layer reads groups whose kept channels are known already,
+    the remaining filters are found by their values.
 
     Raises:
         RefitError: The weights of the student are not among those of the network.
@@ -98,7 +98,7 @@ def _kept_channels(
     tensors: Mapping[str, Tensor],
     graph: ChannelGraph,
 ) -> np.ndarray | None:
-    """Return the numbers of the channels that a group kept; None where no layer tells."""
+    """Return the numbers of the channels that a group kept; None if no layer determines them."""
     for name, number, axis in graph.members(group, ("out", "scale", "in", "depthwise")):
         axes = graph.axes(name)
         others = {g for i, other in enumerate(axes) if i != number for g in other.groups}
@@ -119,7 +119,7 @@ def _kept_channels(
 
 
 def _places(wanted: Tensor, rows: Tensor) -> np.ndarray | None:
-    """Return the number of each wanted row among all rows; None where one is missing or stands there twice."""
+    """Return the index of each wanted row among all rows; None if one is missing or not unique."""
     if wanted.shape[1:] != rows.shape[1:]:
         return None
     numbers: dict[bytes, Sequence[int]] = {}

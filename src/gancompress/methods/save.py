@@ -1,4 +1,4 @@
-"""Saving a narrow network of any class: its weights and its sizes, to be put into the network it was made from."""
+"""Saving of a narrow network of any class: its weights and sizes, to be loaded into the original network."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ FORMAT_VERSION = 1
 def save(network: nn.Module, directory: Path | str) -> str:
     """Write the weights of a network, and the sizes of its layers.
 
-    The class of the network needs no name: the files are read back into the network that it was made from.
+    The class needs no registration: the files are loaded into the network that the saved one was made from.
 
     Args:
         network: Any module, narrow or not, in float.
-        directory: Made when it does not exist; ``model.safetensors`` and ``plan.json`` are written there.
+        directory: Directory for ``model.safetensors`` and ``plan.json``; created if it does not exist.
 
     Returns:
-        One line of Python that reads them back.
+        One line of Python that loads them.
 
     Raises:
         CheckpointError: The network is quantized.
@@ -58,7 +58,7 @@ def save(network: nn.Module, directory: Path | str) -> str:
 
 
 def load_into(original: nn.Module, directory: Path | str) -> nn.Module:
-    """Read what `save` wrote.
+    """Load a network that `save` wrote.
 
     Args:
         original: The network that the saved one was made from, such as a new instance of its class; it is not changed.
@@ -68,7 +68,7 @@ def load_into(original: nn.Module, directory: Path | str) -> nn.Module:
         A copy of the original with the saved sizes and weights, in evaluation mode.
 
     Raises:
-        CheckpointError: The directory lacks a file, a file is not what `save` writes, or the original is another
+        CheckpointError: The directory lacks a file, a file was not written by `save`, or the original is another
             network.
     """
     directory = Path(directory)
@@ -96,7 +96,7 @@ def load_into(original: nn.Module, directory: Path | str) -> nn.Module:
 
 
 def _sizes(network: nn.Module) -> dict[str, dict[str, Any]]:
-    """Return every whole number, and every tuple of them, that a module holds as an attribute, by path."""
+    """Return all integer attributes of modules, and all tuples of integers, by path."""
     found = {
         path: {name: value for name, value in vars(module).items() if _is_size(value)}
         for path, module in network.named_modules()

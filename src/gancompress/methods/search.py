@@ -1,4 +1,4 @@
-"""The best network of a supernet within a budget, by any metric."""
+"""Search for the best network of a supernet within a budget, by any metric."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Found:
         plan: Its plan.
         cost: Its cost, in ``unit``.
         unit: Unit of the budget.
-        value: Its metric, before single groups were widened to spend the budget.
-        candidates: All networks that were measured.
+        value: Its metric, before single groups were widened to use up the budget.
+        candidates: All evaluated candidates.
     """
 
     module: nn.Module
@@ -68,22 +68,22 @@ def search(
 ) -> Found:
     """Find the best network of a supernet within a budget.
 
-    With ``out``, the same call goes on where it was stopped, and other processes that make it share the work.
+    With ``out``, the same call resumes where it was stopped, and other processes with the same call share the work.
 
     Args:
         supernet: The supernet, trained with `gancompress.distill`.
         budget: Cost not to exceed.
         metric: ``psnr`` to the network that the supernet was made from; a function of (network, batches); or a
             function of the outputs of a batch, averaged over the images.
-        batches: Images by which candidates are compared; report the result on other ones.
+        batches: Images on which candidates are compared; report the result on other images.
         better: Whether higher or lower values of the metric are better.
         calibration: Batches for the statistics of batch norms; ``batches`` by default.
-        candidates: Networks to measure, at most; ten populations by default.
-        options: Method of the search and its numbers.
-        max_images: Images that every candidate is measured on; all by default.
-        out: Directory of the record; nothing is kept without it.
-        progress: Show the progress; or a function that is called with it.
-        seed: Of the search.
+        candidates: The most candidates to evaluate; ten populations by default.
+        options: Search method and its parameters.
+        max_images: Images that every candidate is evaluated on; all by default.
+        out: Directory of the search's journal; by default nothing is saved.
+        progress: True shows the progress, False does not; or a function that is called with it.
+        seed: Seed of the search.
 
     Raises:
         BudgetError: No plan meets the budget, or no candidate has a finite metric.
@@ -126,10 +126,10 @@ def search(
 
 
 class Candidates:
-    """Networks of a supernet, each with running statistics of its own."""
+    """Networks of a supernet, with running statistics recalibrated for each plan."""
 
     def __init__(self, module: nn.Module, graph: ChannelGraph, calibration: Iterable[Tensor]) -> None:
-        """Take the wide network, its graph, and the inputs over which running statistics are computed."""
+        """Store the wide network, its graph, and the inputs for recalibration."""
         self._module, self._graph, self._calibration = module, graph, calibration
 
     def network(self, plan: ChannelPlan) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Slimming: a network loses channels while it learns from its teacher."""
+"""Slimming: remove channels of a network while it learns from its teacher."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Slimmed:
     """A slimmed network.
 
     Attributes:
-        module: The narrow network, in evaluation mode; None where training was stopped before its end.
+        module: The narrow network, in evaluation mode; None if training was stopped before its end.
         cost: Its cost, in ``unit``.
         unit: Unit of the budget.
         losses: Mean losses by name with ``num_images``, in order.
@@ -51,7 +51,7 @@ class Slimmed:
         return f"{amount(self.cost, self.unit)}" if self.finished else "stopped; the same call goes on from here"
 
     def save(self, directory: str | Path) -> str:
-        """Write the network with `gancompress.save`; returns the line of Python that reads it back."""
+        """Write the network with `gancompress.save`; returns the line of Python that loads it."""
         assert self.module is not None
         return save(self.module, directory)
 
@@ -81,28 +81,28 @@ def slim(
 ) -> Slimmed:
     """Train a network while a penalty drives scales of its channels to zero, and remove those channels.
 
-    With ``out``, the same call goes on where it was stopped.
+    With ``out``, the same call resumes where it was stopped.
 
     Args:
         network: The network to slim; it is not changed.
         data: Batches, as for `gancompress.distill`.
         budget: Cost not to exceed.
         images: Images to train on.
-        teacher: Network to learn from; the network itself, as it was given, by default.
+        teacher: Network to learn from; by default a copy of the network before slimming.
         terms: Losses with their weights, none of them on feature maps; by default ``[L1(100)]``.
         batch_size: Images of a step; that of the data by default.
         lr: Learning rate of the weights.
-        penalty: Weight of the sum of all scales to begin with; it follows the budget.
+        penalty: Initial weight of the sum of all scales; it is then adjusted to reach the budget.
         penalty_images: Images until the budget is to be reached; two thirds of the training by default.
         scale_lr: Learning rate of the scales.
         streams: Whether residual streams lose channels too.
         minimum: The narrowest width of a group.
-        target: As for `gancompress.distill`.
-        discriminator: As for `gancompress.distill`.
-        out: Directory of checkpoints and losses; nothing is kept without it.
-        progress: Show the progress; or a function that is called with it.
-        stop: Asked after every step; where it returns True the state is saved and training ends.
-        seed: Of random numbers.
+        target: Target of the terms, as for `gancompress.distill`.
+        discriminator: Discriminator, as for `gancompress.distill`.
+        out: Directory of checkpoints and losses; by default nothing is saved.
+        progress: True shows the progress, False does not; or a function that is called with it.
+        stop: Called after every step; when it returns True the state is saved and training ends.
+        seed: Seed of random numbers.
         training: Further options of `gancompress.training.TrainingOptions`.
 
     Raises:

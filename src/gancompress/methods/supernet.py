@@ -1,4 +1,4 @@
-"""A supernet: a wide network of which every plan is a network."""
+"""Supernet: a wide network whose leading channels form the network of every plan."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Supernet:
     Attributes:
         module: The wide network, a copy with the most important channels of every group first.
         graph: Its channel graph.
-        space: The plans.
+        space: Search space of its plans.
         original: The network that it was made from.
         x: The example input.
 
@@ -39,22 +39,22 @@ class Supernet:
         batches: Data | None = None,
         seed: int = 0,
     ) -> None:
-        """Sort the channels of a network by importance, and lay out its plans.
+        """Sort the channels of a network by importance, and define the search space.
 
         Args:
             network: Any module instance; it is not changed.
             x: An input, or a tuple of all arguments of the forward pass.
-            choices: Widths that each group may take, at most.
+            choices: The most widths that each group may take.
             min_keep: The narrowest width as a fraction of the widest.
             multiple: Widths are multiples of this, or full.
             fixed: Names of groups that stay at full width; ``*`` stands for any text.
             score: Importance of channels, as for `gancompress.prune`.
             batches: Batches for scores that run the network.
-            seed: Of random numbers that the score draws.
+            seed: Seed of random numbers that the score draws.
 
         Raises:
             PlanError: No group has a choice.
-            TraceError: The forward pass cannot be followed.
+            TraceError: The forward pass cannot be traced.
             ConfigError: The score does not fit.
         """
         legal = trace(network, x, multiple=multiple, minimum=multiple, fixed=fixed)
@@ -66,13 +66,13 @@ class Supernet:
         self.original, self.x = network, x
 
     def network(self, plan: ChannelPlan | str | float) -> nn.Module:
-        """Return the narrow network of a plan, with the weights that the supernet has now.
+        """Return the narrow network of a plan, with the current weights of the supernet.
 
         Args:
             plan: A plan; its text, as search results print it; or a fraction of every group's channels.
 
         Raises:
-            PlanError: The plan is not one of this network.
+            PlanError: The plan does not fit this network.
         """
         if isinstance(plan, str):
             plan = self.space.plan(self.space.parse(plan))

@@ -1,4 +1,4 @@
-"""Channel graphs of any module."""
+"""Tracing of the channel graph of any module."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from gancompress.methods.data import as_arguments
 def trace(
     network: nn.Module, x: Any, *, multiple: int = 8, minimum: int = 8, fixed: Sequence[str] = ()
 ) -> ChannelGraph:
-    """Find the channels of a network that can only be kept or removed together.
+    """Trace the groups of channels that can only be kept or removed together.
 
     Args:
         network: Any module instance; it is not changed.
-        x: An input of any number of dimensions, or a tuple of all arguments of its forward pass. Costs hold for these
-            shapes.
+        x: An input of any number of dimensions, or a tuple of all arguments of its forward pass. Costs are computed for
+            these shapes.
         multiple: Legal widths are multiples of this, or the full width.
         minimum: The narrowest legal width.
         fixed: Names of channel groups to leave at full width; ``*`` stands for any text.

@@ -1,4 +1,4 @@
-"""Training of an objective on own batches: progress, record, exact resume."""
+"""Training of an objective on a caller's batches: progress, losses, exact resume."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RUN_FILE = "run.json"
 
 
 def training_options(images: int, batch_size: int, lr: float, given: Mapping[str, Any]) -> TrainingOptions:
-    """Return options of the training loop; records and checkpoints follow the number of images where not given.
+    """Return options of the training loop; intervals of logs and checkpoints depend on the number of images by default.
 
     Raises:
         ConfigError: An option is unknown or does not fit.
@@ -56,18 +56,18 @@ def train(
     stop: Callable[[], bool] | None,
     seed: int,
 ) -> tuple[bool, list[dict[str, float]]]:
-    """Train an objective, from the newest checkpoint in ``out`` where there is one.
+    """Train an objective; resumes from the newest checkpoint in ``out`` if there is one.
 
     Args:
         method: Name of the method, for the progress.
-        objective: What to train.
-        options: How long and how.
+        objective: Objective to train.
+        options: Options of the training loop.
         batches: The training data.
-        described: Everything that must not change while a run goes on.
-        out: Directory of the run; nothing is kept without it.
-        progress: True shows it, False does not; or a function that is called with it.
-        stop: Asked after every step; where it returns True the state is saved and training ends early.
-        seed: Of random numbers.
+        described: Everything that must stay the same when a run is resumed.
+        out: Directory of the run; by default nothing is saved.
+        progress: True shows the progress, False does not; or a function that is called with it.
+        stop: Called after every step; when it returns True the state is saved and training ends early.
+        seed: Seed of random numbers.
 
     Returns:
         Whether training reached its end, and the mean losses by name.
@@ -101,7 +101,7 @@ def train(
 
 @contextmanager
 def restored(*networks: nn.Module) -> Iterator[None]:
-    """Put devices, training modes and gradient flags of networks back afterwards."""
+    """Restore devices, training modes and gradient flags of networks afterwards."""
     devices = [next((p.device for p in network.parameters()), torch.device("cpu")) for network in networks]
     modes = [{module: module.training for module in network.modules()} for network in networks]
     flags = [{p: p.requires_grad for p in network.parameters()} for network in networks]
@@ -146,7 +146,7 @@ def _directory(out: str | Path | None) -> Iterator[Path]:
 
 
 def _claim(directory: Path, described: Mapping[str, Any]) -> None:
-    """Write what the run is, or compare it with what is written.
+    """Write the description of the run, or compare it with the existing one.
 
     Raises:
         ConfigError: The directory holds another run.
@@ -170,7 +170,7 @@ def _claim(directory: Path, described: Mapping[str, Any]) -> None:
 
 
 def _losses(log: MethodLog, directory: Path) -> list[dict[str, float]]:
-    """Return all losses of a run, those before it was stopped included."""
+    """Return all losses of a run, including those before it was resumed."""
     path = directory / LOSSES_FILE
     if not path.is_file():
         return log.losses_seen

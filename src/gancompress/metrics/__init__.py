@@ -1,4 +1,4 @@
-"""Metrics: numbers about images, each with its protocol. A name fixes the protocol; the registry is `METRICS`."""
+"""Metrics of images. A name fixes the protocol; the registry is `METRICS`."""
 
 from gancompress.metrics.bootstrap import bootstrap_interval
 from gancompress.metrics.evaluator import Evaluator

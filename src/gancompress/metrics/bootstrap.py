@@ -1,4 +1,4 @@
-"""Intervals by resampling the images."""
+"""Bootstrap intervals over images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SEED = 0
 
 
 def resample_counts(num_images: int, num_resamples: int = NUM_RESAMPLES, seed: int = SEED) -> Tensor:
-    """How often each image is drawn in each resample of as many images, float64 of shape ``(resamples, images)``."""
+    """Return the counts of each image in bootstrap resamples, float64 of shape ``(resamples, images)``."""
     generator = torch.Generator().manual_seed(seed)
     draws = torch.randint(num_images, (num_resamples, num_images), generator=generator)
     return torch.zeros(num_resamples, num_images, dtype=torch.float64).scatter_add_(
@@ -27,13 +27,13 @@ def bootstrap_interval(
     num_resamples: int = NUM_RESAMPLES,
     seed: int = SEED,
 ) -> tuple[float, float] | None:
-    """The percentile interval (95 %) of a statistic that depends on the images through a sum.
+    """Return the percentile interval (95 %) of a statistic that depends on the images through a sum.
 
     Args:
-        per_image: What each image adds to the sum, shape ``(images, k)``.
-        statistic: From sums of shape ``(resamples, k)`` to values of shape ``(resamples,)``.
-        num_resamples: How many.
-        seed: Of the drawing; equal inputs give equal intervals.
+        per_image: Summand of each image, shape ``(images, k)``.
+        statistic: Function from sums of shape ``(resamples, k)`` to values of shape ``(resamples,)``.
+        num_resamples: Number of resamples.
+        seed: Seed of the resampling; equal inputs give equal intervals.
 
     Returns:
         Lower and upper end; None for fewer than two images.
@@ -47,7 +47,7 @@ def bootstrap_interval(
 
 
 def percentiles(values: Tensor) -> tuple[float, float]:
-    """The two ends between which 95 % of the values lie."""
+    """Return the two ends between which 95 % of the values lie."""
     tail = (1 - LEVEL) / 2
     low, high = values.double().nanquantile(torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
     return low, high

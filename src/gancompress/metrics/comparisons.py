@@ -1,4 +1,4 @@
-"""What metrics are taken of: two sets of images, pairs of images, or images and their label maps."""
+"""Comparisons that metrics are computed on: two sets of images, pairs of images, or images and label maps."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Score = tuple[float, tuple[float, float] | None]
 
 @dataclass
 class SetComparison:
-    """Generated and reference images through one feature network."""
+    """Comparison of generated and reference images through one feature network."""
 
     network: FeatureNetwork
     generated: FeatureSet = field(default_factory=FeatureSet)
@@ -31,36 +31,36 @@ class SetComparison:
     _frechet: FrechetReference | None = None
 
     def add_reference(self, images: Tensor, names: Sequence[str] = ()) -> None:
-        """Adds a batch of reference images. Raises MetricError where the reference is given as stored statistics."""
+        """Add a batch of reference images. Raises MetricError if the reference is given as stored statistics."""
         self._reference_set("more reference images").add(self.network(images, names))
         self._frechet = None
 
     def use_reference(self, reference: FeatureSet | Gaussian) -> None:
-        """Takes kept features or stored statistics as the reference."""
+        """Set the reference to kept features or stored statistics."""
         self.reference = reference
         self._frechet = None
 
     @property
     def num_reference_images(self) -> int | None:
-        """How many reference images; None where stored statistics do not say."""
+        """Number of reference images; None if stored statistics do not record it."""
         return self.reference.count
 
     def frechet(self) -> Score:
-        """Frechet distance. It has no interval: resampling images inflates it. Raises MetricError without images."""
+        """Return the Frechet distance, without interval: resampling inflates it. Raises MetricError without images."""
         if self._frechet is None:
             self._frechet = FrechetReference(_for_frechet(self.network.name, "reference", self.reference))
         return self._frechet.distance(_for_frechet(self.network.name, "generated", self.generated)), None
 
     def kernel(self) -> Score:
-        """Kernel distance. Raises MetricError where there are too few images or features were not kept."""
+        """Return the kernel distance. Raises MetricError if there are too few images or features were not kept."""
         return kernel_distance(*self._features("the kernel distance"))
 
     def precision(self) -> Score:
-        """Share of generated images among the real ones. Raises MetricError as `kernel`."""
+        """Return the share of generated images among the real ones. Raises MetricError as `kernel`."""
         return _mean(precision_recall(*self._features("precision"))[0])
 
     def recall(self) -> Score:
-        """Share of real images among the generated ones. Raises MetricError as `kernel`."""
+        """Return the share of real images among the generated ones. Raises MetricError as `kernel`."""
         return _mean(precision_recall(*self._features("recall"))[1])
 
     def _features(self, metric: str) -> tuple[Tensor, Tensor]:
@@ -83,10 +83,10 @@ class SetComparison:
 
 @dataclass
 class PairComparison:
-    """Likeness of each image to its target.
+    """Comparison of each image with its target.
 
     Attributes:
-        measure: Images and targets [b, 3, h, w] to values [b].
+        measure: Function from images and targets [b, 3, h, w] to values [b].
         values: The values of each batch.
     """
 
@@ -94,21 +94,21 @@ class PairComparison:
     values: list[Tensor] = field(default_factory=list)
 
     def add(self, images: Tensor, targets: Tensor) -> None:
-        """Adds a batch of images and targets [b, 3, h, w]. Raises MetricError where they are not such."""
+        """Add a batch of images and targets [b, 3, h, w]. Raises MetricError if their shapes or kinds do not fit."""
         with torch.inference_mode():
             self.values.append(self.measure(images, targets).double().cpu())
 
     @property
     def count(self) -> int:
-        """How many pairs."""
+        """Number of pairs."""
         return len(self.all_values())
 
     def all_values(self) -> Tensor:
-        """The value of each pair, float64, shape ``(n,)``."""
+        """Return the value of each pair, float64, shape ``(n,)``."""
         return torch.cat([torch.zeros(0, dtype=torch.float64), *self.values])
 
     def mean(self) -> Score:
-        """Mean over pairs. Raises MetricError without any."""
+        """Return the mean over pairs. Raises MetricError without any."""
         if not self.count:
             raise MetricError("pairs: got no images, expected at least one; give images with targets")
         return _mean(self.all_values())
@@ -116,13 +116,13 @@ class PairComparison:
 
 @dataclass
 class LabelComparison:
-    """Images and label maps through one segmentation network."""
+    """Comparison of images with label maps through one segmentation network."""
 
     network: SegmentationNetwork
     scores: LabelScores
 
     def add(self, images: Tensor, labels: Tensor) -> None:
-        """Adds a batch of images [b, 3, h, w] and label maps [b, h', w']."""
+        """Add a batch of images [b, 3, h, w] and label maps [b, h', w']."""
         if labels.ndim != 3 or len(labels) != len(images):
             raise MetricError(
                 f"{self.network.name}: got label maps of shape {tuple(labels.shape)} for {len(images)} images, "
@@ -132,7 +132,7 @@ class LabelComparison:
 
 
 def _for_frechet(name: str, side: str, images: FeatureSet | Gaussian) -> Gaussian | Tensor:
-    """The features where they are fewer than their numbers, and cheaper than a covariance; else mean and covariance."""
+    """Return features if there are fewer images than feature dimensions, which is cheaper; else the Gaussian."""
     if isinstance(images, Gaussian):
         return images
     if images.features is not None and 2 <= images.count < images.length:

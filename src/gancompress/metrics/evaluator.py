@@ -1,4 +1,4 @@
-"""Several metrics in one pass over the images, each network run once."""
+"""Evaluation of several metrics in one pass over the images, in which each network runs once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Evaluator:
     """Metrics by name, over images that come in batches.
 
     Distances to real images and to a teacher's images are the same metrics with another reference: use one evaluator
-    for each. In a search, `reset` forgets the generated images and keeps the reference with the work done on it.
+    for each. In a search, `reset` discards the generated images and keeps the reference with its features.
     """
 
     def __init__(
@@ -44,18 +44,18 @@ class Evaluator:
         device: torch.device | str = "cpu",
         content: ContentMask | None = None,
     ) -> None:
-        """Loads the networks.
+        """Load the networks.
 
         Args:
-            names: Names as `find_metric` takes them.
+            names: Names of metrics, see `find_metric`.
             networks: Networks of the user by name; ``inception`` gives the path of its weights.
-            against: What images are compared with, in words, for the protocols.
-            device: Where networks run.
-            content: Where the content of images is, for metrics of it.
+            against: Name of the reference images in protocols.
+            device: Device of the networks.
+            content: Mask of the content of images, for content metrics.
 
         Raises:
-            MetricError: A metric does not exist, lacks its network or the mask, or is one of a generator's latents.
-            CheckpointError: A network's file cannot be had or read.
+            MetricError: A metric does not exist, lacks its network or the mask, or needs a generator's latents.
+            CheckpointError: A network's file cannot be found or read.
         """
         self._specs = dict(networks or {})
         self._against = against
@@ -75,43 +75,43 @@ class Evaluator:
 
     @property
     def feature_networks(self) -> dict[str, FeatureNetwork]:
-        """The networks that want reference images, under the keys of `use_reference`."""
+        """Networks that need reference images, under the keys of `use_reference`."""
         return {key: comparison.network for key, comparison in self._sets.items()}
 
     @property
     def needs_targets(self) -> bool:
-        """Whether `add` must be given targets."""
+        """True if `add` needs targets."""
         return bool(self._pairs)
 
     @property
     def needs_labels(self) -> bool:
-        """Whether `add` must be given label maps."""
+        """True if `add` needs label maps."""
         return bool(self._labels)
 
     @property
     def needs_file_labels(self) -> bool:
-        """Whether `add` must be given label maps in the size of their files, too."""
+        """True if `add` also needs label maps in the size of their files."""
         return any(comparison.network.in_file_size for comparison in self._labels.values())
 
     def keeps_features(self, key: str) -> bool:
-        """Whether a metric over one of `feature_networks` wants all features, not only their statistics."""
+        """Return whether a metric over one of `feature_networks` needs all features, not only their statistics."""
         over = [metric for metric, used in self._metrics.values() if used == key and isinstance(metric, SetMetric)]
         return any(metric.needs_features for metric in over)
 
     def add_reference(self, images: Tensor, names: Sequence[str] = ()) -> None:
-        """Adds reference images [b, 3, h, w], RGB in [-1, 1] or uint8, and names, for all of `feature_networks`.
+        """Add reference images [b, 3, h, w], RGB in [-1, 1] or uint8, and names, for all of `feature_networks`.
 
         Raises:
-            MetricError: They are of another shape or kind, or a reference is given as stored statistics.
+            MetricError: The images have another shape or kind, or a reference is given as stored statistics.
         """
         for comparison in self._sets.values():
             comparison.add_reference(images, names)
 
     def use_reference(self, key: str, reference: FeatureSet | Gaussian) -> None:
-        """Takes kept features, or stored statistics, as the reference of one of `feature_networks`.
+        """Set the reference of one of `feature_networks` to kept features or stored statistics.
 
         Raises:
-            MetricError: There is no such network in use.
+            MetricError: No metric uses such a network.
         """
         if key not in self._sets:
             raise MetricError(f"reference: got the network '{key}', expected one in use; {nearest(key, self._sets)}")
@@ -125,17 +125,17 @@ class Evaluator:
         file_labels: Tensor | None = None,
         names: Sequence[str] = (),
     ) -> None:
-        """Adds generated images.
+        """Add generated images.
 
         Args:
             images: [b, 3, h, w], RGB in [-1, 1] or uint8.
-            targets: The same shape: what each image should look like.
-            labels: Class numbers [b, h', w']: what each image should show.
-            file_labels: The same in the size of their files, where `needs_file_labels`.
-            names: Names of the images, where they have some: masks of content may go by them.
+            targets: Target of each image, of the same shape.
+            labels: Label maps of the images, class numbers [b, h', w'].
+            file_labels: Label maps in the size of their files, if `needs_file_labels`.
+            names: Names of the images, if they have some; content masks may depend on them.
 
         Raises:
-            MetricError: Targets or labels are wanted and missing, or something has a wrong shape or kind.
+            MetricError: Targets or labels are needed and missing, or something has a wrong shape or kind.
         """
         self._check_given("targets", targets, PairMetric)
         self._check_given("labels", labels, LabelMetric)
@@ -154,16 +154,16 @@ class Evaluator:
                 comparison.add(images, shown)
 
     def results(self) -> list[MetricResult]:
-        """The result of every metric, in the order of the names. Raises MetricError where there are too few images."""
+        """Return the result of every metric, in the order of names. Raises MetricError if there are too few images."""
         return [self._result(name, metric, key) for name, (metric, key) in self._metrics.items()]
 
     def pair_values(self, name: str) -> Tensor | None:
-        """Return a metric's value for each pair so far, float64 [images]; None for a metric of whole sets."""
+        """Return a metric's value for each pair so far, float64 [images]; None for a metric of sets."""
         comparison = self._pairs.get(name)
         return None if comparison is None else comparison.all_values()
 
     def reset(self) -> None:
-        """Forgets the generated images; the reference stays."""
+        """Discard the generated images; the reference stays."""
         for key, comparison in self._sets.items():
             comparison.generated = FeatureSet(keep=self.keeps_features(key))
         for comparison in self._pairs.values():
@@ -174,7 +174,7 @@ class Evaluator:
             comparison.scores = ClassScores()
 
     def _prepare(self, name: str, metric: Metric, network: str | None) -> str:
-        """Makes what a metric is taken of, unless another metric shares it; returns its key."""
+        """Create the comparison that a metric is computed on, unless another metric shares it; returns its key."""
         if isinstance(metric, SetMetric):
             chosen = metric.network or network or name
             key = f"{chosen}_{metric.resizing}{'_content' if metric.content else ''}"

@@ -1,4 +1,4 @@
-"""Features of images through a network, gathered over batches."""
+"""Features of images from a network, collected over batches."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from gancompress.models.trunks.weights import WEIGHTS
 INCEPTION = "inception"
 INCEPTION_SIZE = (299, 299)
 FOLDED_AT_ONCE = 1024
-"""Features that are turned into statistics at a time, at least."""
+"""Smallest number of features that are folded into statistics at a time."""
 
 
 @dataclass(frozen=True)
 class ContentMask:
-    """Where the content of images is, for metrics that see nothing else; the rest becomes mid grey.
+    """Mask of the content of images, for metrics of the content alone; the rest becomes mid grey.
 
     Attributes:
-        words: The provider in words.
-        fingerprint: Tells its masks from others; None where features of real images must not be kept.
-        mask: From images and their names to pixels that count.
+        words: Description of the provider.
+        fingerprint: Identifier of its masks; None if features of real images must not be kept.
+        mask: Function from images and their names to a mask of the pixels that count.
     """
 
     words: str
@@ -40,28 +40,28 @@ class ContentMask:
 
     @classmethod
     def of(cls, options: MaskOptions) -> ContentMask:
-        """The mask of a provider. Raises as `MaskOptions.load`."""
+        """Load the mask of a provider. Raises the errors of `MaskOptions.load`."""
         return cls(f"content mask {options.kind}", options.fingerprint, options.load())
 
     def __call__(self, images: Tensor, names: Sequence[str]) -> Tensor:
-        """The content of images [b, 3, h, w], RGB in [-1, 1] or uint8, in [-1, 1]."""
+        """Return the content of images [b, 3, h, w], RGB in [-1, 1] or uint8, as images in [-1, 1]."""
         shown = images.float() / 127.5 - 1 if images.dtype == torch.uint8 else images.float()
         return shown * self.mask(shown, names)
 
 
 @dataclass(frozen=True)
 class FeatureNetwork:
-    """A network with the way images get into it.
+    """A feature network with its preprocessing of images.
 
     Attributes:
-        name: Names the distances over it (``fd_<name>``).
-        network: Images [b, 3, h, w], RGB in [0, 1], to features [b, d], or to several outputs, the features first. Of a
-            map [b, d, h, w] the mean over positions is taken.
-        size: Height and width it wants; None takes images as they are.
+        name: Name in the distances over it (``fd_<name>``).
+        network: Images [b, 3, h, w], RGB in [0, 1], to features [b, d], or to several outputs, the features first. A
+            map [b, d, h, w] is averaged over positions.
+        size: Height and width of its input; None leaves images at their size.
         resizing: A name in `RESIZES`.
-        fingerprint: Tells its weights from others.
-        device: Where it runs.
-        content: Where given, what it sees of the images is their content alone.
+        fingerprint: Identifier of its weights.
+        device: Device of the network.
+        content: Mask of the content, if only the content counts; None uses whole images.
     """
 
     name: str
@@ -74,22 +74,22 @@ class FeatureNetwork:
 
     @property
     def protocol(self) -> str:
-        """The protocol in words."""
+        """Description of the protocol."""
         size = "images as they are" if self.size is None else f"{self.size[1]}x{self.size[0]} (width x height)"
         content = "" if self.content is None else f", times the {self.content.words}"
         return f"{self.name} features, {size}, {RESIZE_WORDS[self.resizing]}{content}"
 
     @torch.inference_mode()
     def __call__(self, images: Tensor, names: Sequence[str] = ()) -> Tensor:
-        """Features [b, d] of images [b, 3, h, w], RGB in [-1, 1] or uint8.
+        """Return the features [b, d] of images [b, 3, h, w], RGB in [-1, 1] or uint8.
 
         Args:
             images: The images.
-            names: Their names, for masks of content that go by them.
+            names: Their names, for content masks that depend on them.
 
         Raises:
-            MetricError: The images or the network's output are not such.
-            GanCompressError: In another of its kinds, where the content mask does not fit the images.
+            MetricError: The images or the network's output have a wrong shape or kind.
+            GanCompressError: The content mask does not fit the images.
         """
         images = images.to(self.device)
         if self.content is not None:
@@ -107,22 +107,22 @@ class FeatureNetwork:
 
 
 class FeatureSet:
-    """Features of a set of images, and their statistics, which are computed when they are asked for.
+    """Features of a set of images, and their statistics, which are computed on demand.
 
     Attributes:
-        keep: Whether to keep all features, which kernel distances and neighbours need. Without, they are kept only
-            while there are fewer images than features, where they make the Frechet distance cheap.
+        keep: Whether to keep all features, which kernel distances and neighbours need. Otherwise they are kept only
+            while there are fewer images than features, because they then make the Frechet distance cheap.
     """
 
     def __init__(self, keep: bool = True) -> None:
-        """An empty set."""
+        """Create an empty set."""
         self.keep = keep
         self._folded: Statistics | None = None
         self._parts: list[Tensor] = []
         self._statistics: Statistics | None = None
 
     def add(self, features: Tensor) -> None:
-        """Adds a batch of features [b, d]. Raises MetricError where their length differs from earlier ones."""
+        """Add a batch of features [b, d]. Raises MetricError if their length differs from earlier ones."""
         if not len(features):
             return
         if self.count and features.shape[1] != self.length:
@@ -135,19 +135,19 @@ class FeatureSet:
 
     @property
     def count(self) -> int:
-        """How many images."""
+        """Number of images."""
         return (0 if self._folded is None else self._folded.count) + self._num_unfolded
 
     @property
     def length(self) -> int:
-        """Numbers in a feature; 0 while there are no images."""
+        """Length of a feature; 0 while there are no images."""
         if self._parts:
             return self._parts[0].shape[1]
         return 0 if self._folded is None else len(self._folded.mean)
 
     @property
     def features(self) -> Tensor | None:
-        """All features, float32 [n, d]; None where not all were kept."""
+        """All features, float32 [n, d]; None if not all were kept."""
         if not self._parts or self._folded is not None or not (self.keep or self.count < self.length):
             return None
         self._parts = [torch.cat(self._parts)]
@@ -155,7 +155,7 @@ class FeatureSet:
 
     @property
     def statistics(self) -> Statistics | None:
-        """Number, mean and scatter; None while there are no images."""
+        """Statistics of the features; None while there are no images."""
         if self._statistics is None or self._statistics.count != self.count:
             statistics = self._folded
             if self._parts:
@@ -165,7 +165,7 @@ class FeatureSet:
         return self._statistics
 
     def tensors(self) -> dict[str, Tensor]:
-        """All of it as tensors by name, for a file. Raises MetricError where there are no images."""
+        """Return the set as tensors by name, for a file. Raises MetricError if there are no images."""
         if self.features is not None:
             return {"features": self.features}
         statistics = self.statistics
@@ -175,10 +175,10 @@ class FeatureSet:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], keep: bool = True) -> FeatureSet:
-        """The inverse of `tensors`.
+        """Create a set from the result of `tensors`.
 
         Raises:
-            MetricError: The tensors are not such.
+            MetricError: The tensors have other names or shapes.
         """
         made = cls(keep)
         shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
@@ -196,7 +196,7 @@ class FeatureSet:
         return sum(map(len, self._parts))
 
     def _fold_what_need_not_be_kept(self) -> None:
-        """Turns features into statistics many at a time: one by one, each would cost a matrix of d by d."""
+        """Fold features into statistics, many at a time, because each fold costs a d by d matrix."""
         if not self.keep and self._num_unfolded >= max(self.length, FOLDED_AT_ONCE):
             self._folded, self._parts = self.statistics, []
 
@@ -208,18 +208,18 @@ def load_feature_network(
     resizing: str = "clean",
     device: torch.device | str = "cpu",
 ) -> FeatureNetwork:
-    """A feature network from its file.
+    """Load a feature network from its file.
 
     Args:
         name: Its name; ``inception`` is the network of FID.
-        path: TorchScript or ONNX file; for ``inception`` its published weights, from the cache or their authors
-            without it.
-        size: Height and width it wants; ``inception`` fixes its own.
+        path: TorchScript or ONNX file; for ``inception`` its published weights, by default from the cache or their
+            authors.
+        size: Height and width of its input; ``inception`` has a fixed size.
         resizing: A name in `RESIZES`.
-        device: Where to run it.
+        device: Device of the network.
 
     Raises:
-        CheckpointError: The file cannot be had or read, or does not fit.
+        CheckpointError: The file cannot be found or read, or does not fit.
         MetricError: There is no path, or no such resizing.
     """
     if resizing not in RESIZE_WORDS:

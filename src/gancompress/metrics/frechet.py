@@ -1,12 +1,12 @@
-"""Frechet distance between two sets of features, each taken as a Gaussian.
+"""Frechet distance between two sets of features, modelled as Gaussians.
 
-The usual way to its cross term, a general matrix square root of the product of two covariances, costs ten seconds and
-more at 2048 features and can go wrong. With any factors of the covariances, ``S = F.T @ F``, the term is
+The usual computation of its cross term, a matrix square root of the product of two covariances, takes more than ten
+seconds at 2048 features and can be inaccurate. With any factors of the covariances, ``S = F.T @ F``, the term is
 
     trace((S1 @ S2) ** 0.5) = sum of the singular values of F1 @ F2.T,
 
 because ``S1 @ S2`` and ``(F1 @ F2.T) @ (F1 @ F2.T).T`` have the same eigenvalues. Centred features are such a factor,
-with as many rows as there are images; so it is the smaller of images and features that sets the cost.
+with as many rows as there are images; so the smaller of images and features determines the cost.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from gancompress.metrics.statistics import Gaussian, Statistics
 
 @dataclass(frozen=True)
 class _Side:
-    """What a distance needs of one set of images.
+    """Statistics of one set of images for a Frechet distance.
 
     Attributes:
         mean: Shape ``(d,)``.
-        trace: Of the covariance.
+        trace: Trace of the covariance.
         matrix: A factor ``F`` of the covariance ``F.T @ F``, shape ``(n, d)``, or the covariance itself.
-        is_factor: Which of the two.
+        is_factor: Whether ``matrix`` is a factor.
     """
 
     mean: Tensor
@@ -38,14 +38,14 @@ class _Side:
 
 
 class FrechetReference:
-    """One side of many distances, with the work that they share done once."""
+    """Reference side of many Frechet distances, whose factor is computed once."""
 
     def __init__(self, images: Gaussian | Tensor) -> None:
-        """Factors the covariance.
+        """Factor the covariance.
 
         Args:
-            images: Mean and covariance of the reference images, or all their features [n, d]. Where there are fewer
-                images than features, features save an eigenvalue decomposition.
+            images: Mean and covariance of the reference images, or all their features [n, d]. If there are fewer images
+                than features, features save an eigenvalue decomposition.
 
         Raises:
             MetricError: A feature is not a finite number, or there are fewer than two images.
@@ -54,17 +54,18 @@ class FrechetReference:
         self._factor = self._side.matrix if self._side.is_factor else _eigen_factor(self._side.matrix)
 
     def distance(self, images: Gaussian | Tensor) -> float:
-        """Frechet distance of another set to this one.
+        """Return the Frechet distance of another set to this one.
 
         Args:
-            images: Mean and covariance of the other images, or all their features, which save time where there are
-                fewer images than features.
+            images: Mean and covariance of the other images, or all their features, which save time if there are fewer
+                images than features.
 
         Returns:
             ``|m1 - m2|**2 + trace(S1 + S2 - 2 (S1 S2)**0.5)``.
 
         Raises:
-            MetricError: The features differ in length from the reference's, or as in the constructor.
+            MetricError: The features differ in length from the reference's or are not finite, or there are too few
+                images.
 
         Source: Heusel et al., GANs Trained by a Two Time-Scale Update Rule, NeurIPS 2017, eq. 6.
         """
@@ -83,7 +84,7 @@ class FrechetReference:
 
 
 def frechet_distance(first: Gaussian, second: Gaussian) -> float:
-    """Frechet distance between two Gaussians. Raises MetricError as `FrechetReference.distance`."""
+    """Return the Frechet distance between two Gaussians. Raises MetricError as `FrechetReference.distance`."""
     return FrechetReference(first).distance(second)
 
 
@@ -100,7 +101,7 @@ def _side(images: Gaussian | Tensor) -> _Side:
 
 def _eigen_factor(covariance: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(covariance)
-    # Directions without variance add nothing to the cross term; leaving them out also leaves their rounding out.
+    # Directions without variance add nothing to the cross term; dropping them also drops their rounding errors.
     kept = values > values[-1] * len(values) * torch.finfo(values.dtype).eps
     return (vectors[:, kept] * values[kept].sqrt()).T
 

@@ -1,4 +1,4 @@
-"""From a generator's images to what a network of a metric sees: 8 bits, then its size."""
+"""Preprocessing of images for the network of a metric: quantization to 8 bits, then resizing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Size = tuple[int, int]
 """Height and width in pixels."""
 
 ROUNDING_SLACK = 1 / 1024
-"""In grey levels. A stored image that went to [-1, 1] and back must not fall below its level by a rounding error."""
+"""In grey levels. Keeps a stored image that went to [-1, 1] and back from falling below its level by rounding."""
 
 
 def _check_images(images: Tensor) -> None:
@@ -26,17 +26,17 @@ def _check_images(images: Tensor) -> None:
 
 
 def quantize(images: Tensor, rounding: str = "nearest") -> Tensor:
-    """The 8-bit images that would be stored.
+    """Return the 8-bit images that would be stored.
 
     Args:
-        images: [b, 3, h, w], RGB, floating point in [-1, 1]; what lies outside is clipped. uint8 passes unchanged.
-        rounding: "nearest", or "down" as the evaluation of the compression papers does.
+        images: [b, 3, h, w], RGB, floating point in [-1, 1]; values outside are clipped. uint8 passes unchanged.
+        rounding: "nearest", or "down" as in the evaluation of the compression papers.
 
     Returns:
         uint8 of the same shape.
 
     Raises:
-        MetricError: They are of another shape or kind, or not finite, or there is no such rounding.
+        MetricError: The images have another shape or kind, or are not finite, or there is no such rounding.
     """
     _check_images(images)
     if rounding not in ("nearest", "down"):
@@ -57,18 +57,18 @@ def _bilinear(images: Tensor, size: Size) -> Tensor:
 
 
 def _bicubic_antialiased(images: Tensor, size: Size) -> Tensor:
-    # Pillow's bicubic filter; it overshoots, and Pillow's users clip.
+    # Pillow's bicubic filter; it overshoots, and Pillow clips.
     resized = F.interpolate(images.float(), size=size, mode="bicubic", align_corners=False, antialias=True)
     return resized.clamp(0, 255) / 255
 
 
 RESIZES: dict[str, tuple[str, Callable[[Tensor, Size], Tensor]]] = {
-    # As pytorch-fid and with it the compression papers do: aliasing when it shrinks.
+    # pytorch-fid and the compression papers: aliases when it shrinks.
     "paper": ("down", _bilinear),
-    # As Parmar et al., On Aliased Resizing and Surprising Subtleties in GAN Evaluation, CVPR 2022, recommend.
+    # Recommended by Parmar et al., On Aliased Resizing and Surprising Subtleties in GAN Evaluation, CVPR 2022.
     "clean": ("nearest", _bicubic_antialiased),
 }
-"""Named ways from images to a network's input: how grey levels are rounded, and how uint8 becomes [0, 1] of a size."""
+"""Preprocessing by name: rounding of grey levels, and resizing of uint8 to a float input in [0, 1]."""
 
 RESIZE_WORDS = {
     "paper": "8 bits rounded down, bilinear without antialiasing",
@@ -77,18 +77,18 @@ RESIZE_WORDS = {
 
 
 def resize(images: Tensor, size: Size | None, protocol: str = "clean") -> Tensor:
-    """What a network of a metric sees.
+    """Preprocess images for the network of a metric.
 
     Args:
         images: [b, 3, h, w], RGB, floating point in [-1, 1] or uint8.
-        size: Height and width it wants; None leaves them.
+        size: Height and width of its input; None leaves images at their size.
         protocol: A name in `RESIZES`.
 
     Returns:
         float32 in [0, 1], [b, 3, *size].
 
     Raises:
-        MetricError: There is no such protocol, or as `quantize`.
+        MetricError: There is no such protocol, or `quantize` rejects the images.
     """
     if protocol not in RESIZES:
         raise MetricError(f"resizing: got '{protocol}', expected a known one; {nearest(protocol, RESIZES)}")

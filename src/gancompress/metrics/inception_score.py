@@ -1,6 +1,6 @@
-"""Inception Score: a classifier should be sure of what each image shows, and find many different things in all of them.
+"""Inception Score: rewards confident classes for each image, and many different classes over all images.
 
-It needs no real images, and says nothing about how real the images look: only the classifier's opinion counts.
+It needs no real images and does not measure how real the images look: it depends only on the classifier.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ NUM_SPLITS = 10
 
 @dataclass(frozen=True)
 class Classifier:
-    """A classifier with the way images get into it.
+    """A classifier with its preprocessing of images.
 
     Attributes:
-        name: Names the score over it (``is_<name>``).
+        name: Name in the score over it (``is_<name>``).
         network: Images [b, 3, h, w], RGB in [0, 1], to logits [b, classes], or to several outputs, the logits last.
-        size: Height and width it wants; None takes images as they are.
+        size: Height and width of its input; None leaves images at their size.
         resizing: A name in `RESIZES`.
-        device: Where it runs.
+        device: Device of the network.
     """
 
     name: str
@@ -42,16 +42,16 @@ class Classifier:
 
     @property
     def protocol(self) -> str:
-        """The protocol in words."""
+        """Description of the protocol."""
         size = "images as they are" if self.size is None else f"{self.size[1]}x{self.size[0]} (width x height)"
         return f"{self.name} classes, {size}, {RESIZE_WORDS[self.resizing]}"
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:
-        """Probabilities [b, classes], float64, of images [b, 3, h, w], RGB in [-1, 1] or uint8.
+        """Return the probabilities [b, classes], float64, of images [b, 3, h, w], RGB in [-1, 1] or uint8.
 
         Raises:
-            MetricError: The images or the network's output are not such.
+            MetricError: The images or the network's output have a wrong shape or kind.
         """
         outputs = self.network(resize(images.to(self.device), self.size, self.resizing))
         logits = outputs if isinstance(outputs, Tensor) else outputs[-1]
@@ -70,9 +70,9 @@ class Classifier:
 
 @dataclass
 class ClassScores:
-    """What the score follows from: sums over the images of each split, not the images' probabilities themselves.
+    """Sums over the images of each split, from which the score is computed without keeping their probabilities.
 
-    Images go to the splits in turn, so that each split is like the whole, whatever order the images come in.
+    Images go to the splits in turn, so that each split is like the whole set, independent of the order of images.
     """
 
     _counts: Tensor = field(default_factory=lambda: torch.zeros(NUM_SPLITS, dtype=torch.float64))
@@ -81,11 +81,11 @@ class ClassScores:
 
     @property
     def count(self) -> int:
-        """How many images."""
+        """Number of images."""
         return int(self._counts.sum())
 
     def add(self, probabilities: Tensor) -> None:
-        """Adds a batch of probabilities [b, classes]. Raises MetricError where their number differs from before."""
+        """Add a batch of probabilities [b, classes]. Raises MetricError if their number differs from before."""
         splits = (torch.arange(len(probabilities)) + self.count) % NUM_SPLITS
 
         def by_split(values: Tensor) -> Tensor:
@@ -97,7 +97,7 @@ class ClassScores:
         self.merge(ClassScores(by_split(ones), by_split(entropies), by_split(probabilities)))
 
     def merge(self, other: ClassScores) -> None:
-        """Adds all of another process's images. Raises MetricError as `add`."""
+        """Add all images of another process. Raises MetricError as `add`."""
         if other._probabilities is None:
             return
         mine = torch.zeros_like(other._probabilities) if self._probabilities is None else self._probabilities
@@ -111,7 +111,7 @@ class ClassScores:
         self._probabilities = mine + other._probabilities
 
     def inception_score(self) -> tuple[float, tuple[float, float] | None]:
-        """Mean over the splits of ``exp(mean KL(p(y | x) || p(y)))``; no interval, which splits do not give.
+        """Return the mean over the splits of ``exp(mean KL(p(y | x) || p(y)))``, without an interval.
 
         It lies between 1 and the number of classes.
 
@@ -132,29 +132,29 @@ class ClassScores:
 
 @dataclass
 class ClassComparison:
-    """Images through one classifier."""
+    """Class scores of images through one classifier."""
 
     network: Classifier
     scores: ClassScores = field(default_factory=ClassScores)
 
     def add(self, images: Tensor) -> None:
-        """Adds a batch of images [b, 3, h, w]. Raises MetricError as `Classifier`."""
+        """Add a batch of images [b, 3, h, w]. Raises MetricError as `Classifier`."""
         self.scores.add(self.network(images))
 
 
 class InceptionLogits(nn.Module):
-    """The network of FID with its classifier, whose bias the score has always left out."""
+    """Inception network of FID with its classifier, without the bias, as the score is defined."""
 
     weight: Tensor
 
     def __init__(self, features: nn.Module, weight: Tensor) -> None:
-        """Takes the network of the features [b, 2048] and the classifier's weight [classes, 2048]."""
+        """Set the network of the features [b, 2048] and the classifier's weight [classes, 2048]."""
         super().__init__()
         self.features = features
         self.register_buffer("weight", weight)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Maps images [b, 3, 299, 299], RGB in [0, 1], to logits [b, classes]."""
+        """Map images [b, 3, 299, 299], RGB in [0, 1], to logits [b, classes]."""
         return self.features(images) @ self.weight.T
 
 
@@ -165,18 +165,18 @@ def load_classifier(
     resizing: str = "clean",
     device: torch.device | str = "cpu",
 ) -> Classifier:
-    """A classifier from its file.
+    """Load a classifier from its file.
 
     Args:
         name: Its name; ``inception`` is the network of the Inception Score.
-        path: TorchScript or ONNX file; for ``inception`` its published weights, from the cache or their authors
-            without it.
-        size: Height and width it wants; ``inception`` fixes its own.
+        path: TorchScript or ONNX file; for ``inception`` its published weights, by default from the cache or their
+            authors.
+        size: Height and width of its input; ``inception`` has a fixed size.
         resizing: A name in `RESIZES`.
-        device: Where to run it.
+        device: Device of the network.
 
     Raises:
-        CheckpointError: The file cannot be had or read, or does not fit.
+        CheckpointError: The file cannot be found or read, or does not fit.
         MetricError: There is no path.
     """
     if name == INCEPTION:

@@ -12,19 +12,19 @@ SUBSET_SIZE = 1000
 NUM_SUBSETS = 100
 NUM_RESAMPLES = 500
 MAX_IMAGES = 4000
-"""Kernel matrices of more images than this a side do not fit; a random choice of so many stands for them."""
+"""The most images per side, which bounds the kernel matrices; larger sets are subsampled at random."""
 
 
 def kernel_distance(features: Tensor, reference: Tensor, seed: int = SEED) -> tuple[float, tuple[float, float]]:
-    """Mean over subsets of the unbiased estimate with a cubic polynomial kernel, and its interval.
+    """Return the mean over subsets of the unbiased estimate with a cubic polynomial kernel, and its interval.
 
-    Subsets have 1000 images, or all where there are fewer. The interval (95 %) comes from resampling the images; pairs
-    of one image with itself are left out of a resample as they are left out of the estimate, so both are unbiased.
+    Subsets have 1000 images, or all if there are fewer. The interval (95 %) comes from resampling the images; like the
+    estimate, resamples exclude pairs of one image with itself, so both are unbiased.
 
     Args:
         features: [n, d], n at least 2.
         reference: [m, d], m at least 2.
-        seed: Of the choice of subsets and resamples.
+        seed: Seed of subsets and resamples.
 
     Returns:
         The estimate, which may be below 0, and its interval.
@@ -46,7 +46,7 @@ def kernel_distance(features: Tensor, reference: Tensor, seed: int = SEED) -> tu
 
 
 def _squared_mmd(xx: Tensor, yy: Tensor, xy: Tensor, counts_x: Tensor, counts_y: Tensor) -> Tensor:
-    """Unbiased estimates for several choices of images, each given by how often it takes every image."""
+    """Return unbiased estimates for several selections of images, each given by the count of every image."""
     cross = ((counts_x @ xy) * counts_y).sum(1) / (counts_x.sum(1) * counts_y.sum(1))
     return _mean_off_diagonal(xx, counts_x) + _mean_off_diagonal(yy, counts_y) - 2 * cross
 

@@ -1,4 +1,4 @@
-"""Likeness of each image to its own target: ground truth, or the teacher's image."""
+"""Similarity of each image to its own target: ground truth, or the teacher's image."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ LARGEST_PSNR_DB = 100.0
 
 
 def psnr(images: Tensor, targets: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of each pair of stored 8-bit images, in dB.
+    """Return the peak signal-to-noise ratio of each pair of stored 8-bit images, in dB.
 
     Args:
         images: [b, 3, h, w], RGB in [-1, 1] or uint8.
-        targets: The same.
+        targets: Images of the same shape.
 
     Returns:
         Shape ``(b,)``; equal images get 100 dB instead of infinity, so that means stay finite.
 
     Raises:
-        MetricError: The images are not such, or differ in shape.
+        MetricError: The images have another shape or kind, or differ in shape.
     """
     x, y = stored_pairs(images, targets)
     error = (x - y).square().mean((1, 2, 3))
@@ -31,7 +31,7 @@ def psnr(images: Tensor, targets: Tensor) -> Tensor:
 
 
 def structural_similarity(images: Tensor, targets: Tensor) -> Tensor:
-    """SSIM of each pair of stored 8-bit images, channel by channel, window 11, sigma 1.5.
+    """Return the SSIM of each pair of stored 8-bit images, channel by channel, window 11, sigma 1.5.
 
     Arguments, result and errors as in `psnr`; the value is at most 1.
 
@@ -41,7 +41,7 @@ def structural_similarity(images: Tensor, targets: Tensor) -> Tensor:
 
 
 def stored_pairs(images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Both as stored in 8 bits, float64 in [0, 1]. Raises MetricError as `psnr`."""
+    """Return both as stored in 8 bits, float64 in [0, 1]. Raises MetricError as `psnr`."""
     if images.shape != targets.shape:
         raise MetricError(
             f"pairs: got images of shape {tuple(images.shape)} and targets of {tuple(targets.shape)}, expected equal "
@@ -51,5 +51,5 @@ def stored_pairs(images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def as_network_images(stored: Tensor) -> Tensor:
-    """Images in [0, 1] as float32 in [-1, 1]."""
+    """Convert images in [0, 1] to float32 in [-1, 1]."""
     return (stored * 2 - 1).to(torch.float32)

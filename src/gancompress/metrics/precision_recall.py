@@ -1,4 +1,4 @@
-"""Precision and recall: how many generated images look real, and how much of the real variety is generated."""
+"""Precision and recall: the share of realistic generated images, and the share of real images that are covered."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ BLOCK_ROWS = 1024
 
 
 def precision_recall(features: Tensor, reference: Tensor, num_neighbors: int = NUM_NEIGHBORS) -> tuple[Tensor, Tensor]:
-    """Whether each image lies on the other set's manifold: in the ball of one of its images to its k-th neighbour.
+    """Test each image for membership in the other set's manifold, the balls from its images to their k-th neighbours.
 
     Args:
-        features: Of generated images, [n, d].
-        reference: Of real images, [m, d].
+        features: Features of generated images, [n, d].
+        reference: Features of real images, [m, d].
         num_neighbors: k.
 
     Returns:
-        For each generated image whether it is among the real ones (their mean is the precision), shape ``(n,)``, and
-        for each real image whether it is among the generated ones (their mean is the recall), shape ``(m,)``; float64.
+        For each generated image 1 if it is among the real ones, else 0 (their mean is the precision), shape ``(n,)``;
+        for each real image 1 if it is among the generated ones, else 0 (their mean is the recall), shape ``(m,)``.
+        Both are float64.
 
     Raises:
         MetricError: A side has no more than k images, or the features differ in length.
@@ -39,7 +40,7 @@ def precision_recall(features: Tensor, reference: Tensor, num_neighbors: int = N
 
 
 def _radii(points: Tensor, num_neighbors: int) -> Tensor:
-    # The nearest of all is the point itself.
+    # The nearest neighbour is the point itself.
     return torch.cat(
         [torch.cdist(rows, points).kthvalue(num_neighbors + 1, dim=1).values for rows in points.split(BLOCK_ROWS)]
     )

@@ -1,4 +1,4 @@
-"""How published segmentation networks judge generated images: the protocols by name."""
+"""Protocols of published segmentation networks for generated images, by name."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class SegmentationProtocol:
-    """What is fixed about a comparison of images with label maps, beside the network's weights.
+    """Settings of a comparison of images with label maps, besides the network's weights.
 
     Attributes:
         num_labels: Classes of the data set's label maps.
-        scored: The labels that are scored, in the order of the network's classes; all others do not count. Empty where
-            the network's classes are the labels.
-        in_file_size: Whether label maps count in the size of their files, not in that of the images.
-        scales: The network sees the image at each of these sizes, and the largest logits count.
-        source: The network's paper.
+        scored: Labels that are scored, in the order of the network's classes; all others are ignored. Empty if the
+            network's classes are the labels.
+        in_file_size: Whether label maps are compared in the size of their files instead of that of the images.
+        scales: Factors of the image size at which the network runs; the largest logits count.
+        source: Paper of the network.
     """
 
     num_labels: int
@@ -26,7 +26,7 @@ class SegmentationProtocol:
 
     @property
     def num_classes(self) -> int:
-        """Classes that are scored."""
+        """Number of scored classes."""
         return len(self.scored) or self.num_labels
 
 
@@ -46,5 +46,5 @@ SEGMENTATION_PROTOCOLS: dict[str, SegmentationProtocol] = {
         source="DeepLabV2 ResNet-101, Chen et al., DeepLab, TPAMI 2018",
     ),
 }
-"""As Park et al., SPADE, CVPR 2019, section 4, and Li et al., GAN Compression, CVPR 2020, judge GauGAN. The file of the
-network takes images [b, 3, h, w], RGB in [0, 1], at one scale; what it normalises, it normalises inside."""
+"""Protocols of Park et al., SPADE, CVPR 2019, section 4, and Li et al., GAN Compression, CVPR 2020, for GauGAN. The
+file of the network takes images [b, 3, h, w], RGB in [0, 1], at one scale, and normalises them."""

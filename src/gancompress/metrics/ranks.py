@@ -1,4 +1,4 @@
-"""Rank correlation: how far two measurements of the same things agree on their order."""
+"""Rank correlation of two measurements of the same items."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class RankAgreement:
         spearman: Correlation of the ranks, in [-1, 1].
         kendall: Tau-b, in [-1, 1].
         spearman_interval: 95 % interval over the choice of pairs.
-        kendall_interval: The same.
-        num_pairs: How many pairs.
+        kendall_interval: 95 % interval over the choice of pairs.
+        num_pairs: Number of pairs.
     """
 
     spearman: float
@@ -32,7 +32,7 @@ class RankAgreement:
     num_pairs: int
 
     def __str__(self) -> str:
-        """Both with their intervals."""
+        """Return both correlations with their intervals."""
         parts = (
             ("Spearman", self.spearman, self.spearman_interval),
             ("Kendall", self.kendall, self.kendall_interval),
@@ -42,16 +42,16 @@ class RankAgreement:
 
 
 def rank_agreement(a: Numbers, b: Numbers, num_resamples: int = NUM_RESAMPLES, seed: int = SEED) -> RankAgreement:
-    """Rank correlations with percentile intervals over resampled pairs.
+    """Return rank correlations with percentile intervals over resampled pairs.
 
     Args:
-        a: One measurement of at least three things.
-        b: The other, in the same order.
-        num_resamples: How many.
-        seed: Of the drawing; equal inputs give equal intervals.
+        a: One measurement of at least three items.
+        b: The other measurement, in the same order.
+        num_resamples: Number of resamples.
+        seed: Seed of the resampling; equal inputs give equal intervals.
 
     Returns:
-        Not-a-number where one side is constant; resamples in which that happens do not count for the intervals.
+        The correlations; not-a-number if one side is constant. Constant resamples do not count for the intervals.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
     """
@@ -72,14 +72,14 @@ def rank_agreement(a: Numbers, b: Numbers, num_resamples: int = NUM_RESAMPLES, s
 
 
 def rank_correlation(a: Numbers, b: Numbers) -> float:
-    """Spearman's rank correlation; equal values share their mean rank. Not-a-number where one side is constant."""
+    """Return Spearman's rank correlation; ties share their mean rank. Not-a-number if one side is constant."""
     ranks = [_ranks(np.asarray(values, dtype=float)) for values in (a, b)]
     first, second = (rank - rank.mean() for rank in ranks)
     return _normed(float(first @ second), float(first @ first), float(second @ second))
 
 
 def kendall_tau(a: Numbers, b: Numbers) -> float:
-    """Kendall's tau-b. Not-a-number where one side is constant.
+    """Return Kendall's tau-b. Not-a-number if one side is constant.
 
     Source: Kendall, The Treatment of Ties in Ranking Problems, Biometrika 1945.
     """

@@ -1,4 +1,4 @@
-"""Features of real images, kept between runs and found again by what they were made of."""
+"""Cache of features of real images, with keys made from everything that they depend on."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from gancompress.models.weight_files import read_safetensors, write_safetensors
 
 _LOG = logging.getLogger(__name__)
 FORMAT_VERSION = 2
-"""Part of every key: raised when the same images would no longer give the same features."""
+"""Part of every key; raise it when the same images would no longer give the same features."""
 
 
 def content_digest(contents: Iterable[bytes], preparation: str) -> str:
-    """What the images of a set depend on, as one hexadecimal number.
+    """Return a hexadecimal digest of everything that the images of a set depend on.
 
     Args:
-        contents: Of their files, in the order of the images, wherever they lie; nothing for images that are drawn.
-        preparation: All else that was done to get the images, in words (load size, crop, how many).
+        contents: Contents of their files, in the order of the images, independent of paths; empty for generated images.
+        preparation: Description of all preprocessing of the images (load size, crop, number).
     """
     digests = [hashlib.sha256(content).hexdigest() for content in contents]
     return hashlib.sha256("\n".join([preparation, *digests]).encode()).hexdigest()
 
 
 def reference_key(images: str, network: FeatureNetwork) -> str:
-    """What features depend on: the images, by `content_digest`, the network's weights, its protocol, its mask."""
+    """Return the key of features: the digest of images by `content_digest`, network's weights, protocol and mask."""
     parts = [str(FORMAT_VERSION), images, network.fingerprint, network.protocol]
     if network.content is not None:
         parts.append(str(network.content.fingerprint))
@@ -44,18 +44,18 @@ class ReferenceCache:
     """A folder of feature sets, each in a file named by its key. It can be deleted at any time."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        """Uses a folder, by default ``references`` in the cache of this package; made when it is first needed."""
+        """Set the folder, by default ``references`` in the cache of this package; it is created on first use."""
         self.folder = folder or cache_folder() / "references"
 
     def get(self, key: str, make: Callable[[], FeatureSet], keep: bool = True) -> FeatureSet:
-        """The kept feature set, or a new one, which is then kept.
+        """Return the cached feature set, or compute and store it.
 
-        A damaged file is made anew, and a folder that cannot be written is done without; the log warns of both.
+        A damaged file is computed again, and a folder that cannot be written is skipped; both are logged as warnings.
 
         Args:
-            key: From `reference_key`.
-            make: Extracts the features.
-            keep: Whether all features are wanted; a file that holds statistics alone is then made anew.
+            key: Result of `reference_key`.
+            make: Function that extracts the features.
+            keep: Whether all features are needed; a file with only statistics is then computed again.
         """
         path = self.folder / f"{key}.safetensors"
         found = self._read(path, keep) if path.is_file() else None
@@ -79,10 +79,10 @@ class ReferenceCache:
 
 
 def read_statistics(path: Path) -> Gaussian:
-    """Statistics as pytorch-fid stores them, in an ``.npz`` file, which does not tell of how many images they are.
+    """Read statistics that pytorch-fid stored in an ``.npz`` file, which does not record the number of images.
 
     Raises:
-        MetricError: The file does not exist or cannot be read, or holds no such arrays.
+        MetricError: The file does not exist or cannot be read, or lacks the arrays.
     """
     try:
         with np.load(path, allow_pickle=False) as file:

@@ -1,4 +1,4 @@
-"""The registry: every metric by name. A name fixes the protocol, so numbers under one name compare."""
+"""Registry of metrics. A name fixes the protocol, so values under one name are comparable."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PairMeasure = Callable[[Tensor, Tensor], Tensor]
 Device = torch.device | str
 
 SLOT = "{network}"
-"""Stands in a metric's name for the name of a network that the user gives."""
+"""Placeholder in a metric's name for the name of a network that the user gives."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class NetworkSpec:
     Attributes:
         path: TorchScript or ONNX file of a network that takes images [b, 3, h, w], RGB in [0, 1]. For ``inception`` the
             published weights.
-        size: Height and width it wants, in pixels; None takes images as they are.
-        num_classes: Of a segmentation network: how many classes are scored.
-        ignore_index: Of a segmentation network: the label of pixels that do not count.
-        protocol: Of a segmentation network: all that the two say, and more, by a name in `SEGMENTATION_PROTOCOLS`.
+        size: Height and width of its input, in pixels; None leaves images at their size.
+        num_classes: Number of scored classes of a segmentation network.
+        ignore_index: Label of ignored pixels of a segmentation network.
+        protocol: Protocol of a segmentation network, a name in `SEGMENTATION_PROTOCOLS`; determines classes and labels.
     """
 
     path: Path
@@ -52,15 +52,15 @@ class NetworkSpec:
 
 @dataclass(frozen=True)
 class SetMetric:
-    """A metric of two sets of images.
+    """Metric of two sets of images.
 
     Attributes:
-        score: From a comparison to the number.
-        better: Which way is better.
+        score: Function from a comparison to the score.
+        better: Direction of better values.
         resizing: A name in `RESIZES`.
-        words: The comparison in words.
-        network: The feature network that the name fixes; None takes the one in the name.
-        needs_features: Whether statistics are not enough.
+        words: Description of the comparison.
+        network: Feature network that the name fixes; None uses the one in the name.
+        needs_features: Whether it needs all features and not only statistics.
         content: Whether only the content of the images counts.
     """
 
@@ -75,13 +75,13 @@ class SetMetric:
 
 @dataclass(frozen=True)
 class PairMetric:
-    """A metric of each image and its target.
+    """Metric of each image and its target.
 
     Attributes:
-        make: Builds the measure from the network's spec, where the name has one, and the device.
-        better: Which way is better.
-        words: The comparison in words.
-        perceptual: Whether it is taken of what a trained network makes of the images.
+        make: Function from the network's spec, if the name contains one, and the device to the measure.
+        better: Direction of better values.
+        words: Description of the comparison.
+        perceptual: Whether it compares features of a trained network.
     """
 
     make: Callable[[NetworkSpec | None, Device], PairMeasure]
@@ -92,12 +92,12 @@ class PairMetric:
 
 @dataclass(frozen=True)
 class LabelMetric:
-    """A metric of images and their label maps.
+    """Metric of images and their label maps.
 
     Attributes:
-        score: From the gathered scores to the number.
-        better: Which way is better.
-        words: The comparison in words.
+        score: Function from the collected scores to the score.
+        better: Direction of better values.
+        words: Description of the comparison.
     """
 
     score: Callable[[LabelScores], Score]
@@ -107,14 +107,14 @@ class LabelMetric:
 
 @dataclass(frozen=True)
 class ClassMetric:
-    """A metric of what a classifier says of the images, which are compared with nothing.
+    """Metric of a classifier's probabilities for the images, without a reference.
 
     Attributes:
-        score: From the gathered scores to the number.
-        better: Which way is better.
+        score: Function from the collected scores to the score.
+        better: Direction of better values.
         resizing: A name in `RESIZES`.
-        words: The measure in words.
-        network: The classifier that the name fixes; None takes the one in the name.
+        words: Description of the measure.
+        network: Classifier that the name fixes; None uses the one in the name.
     """
 
     score: Callable[[ClassScores], Score]
@@ -126,13 +126,13 @@ class ClassMetric:
 
 @dataclass(frozen=True)
 class LatentMetric:
-    """A metric of a generator from noise itself.
+    """Metric of a generator from noise.
 
     Attributes:
-        measure: From a comparison to what was found.
-        better: Which way is better.
-        words: The measure in words.
-        lpips: Name of the LPIPS that the name fixes; None takes the network in the name, without learned weights.
+        measure: Function from a comparison to a measurement.
+        better: Direction of better values.
+        words: Description of the measure.
+        lpips: Name of the LPIPS that the name fixes; None uses the network in the name, without learned weights.
         needs_styles: Whether the generator must have styles.
     """
 
@@ -143,11 +143,11 @@ class LatentMetric:
     needs_styles: bool = False
 
     def load(self, spec: NetworkSpec | None, device: Device) -> LpipsDistance:
-        """The perceptual distance.
+        """Load the perceptual distance.
 
         Raises:
-            CheckpointError: A file cannot be had or read.
-            MetricError: The network of the name passes no gradient.
+            CheckpointError: A file cannot be found or read.
+            MetricError: The network in the name passes no gradient.
         """
         if self.lpips is not None:
             return load_lpips(self.lpips).to(device)
@@ -169,17 +169,17 @@ def _lpips(name: str) -> Callable[[NetworkSpec | None, Device], PairMeasure]:
 
 
 def perceptual_distance(path: str | Path, device: Device) -> PairMeasure:
-    """LPIPS without learned weights over the maps of a network (Zhang et al., CVPR 2018).
+    """Return LPIPS without learned weights over the maps of a network (Zhang et al., CVPR 2018).
 
     Args:
-        path: TorchScript or ONNX file of a network that takes images [b, 3, h, w], RGB in [0, 1], and gives its maps.
-        device: Where it shall run.
+        path: TorchScript or ONNX file of a network that takes images [b, 3, h, w], RGB in [0, 1], and returns its maps.
+        device: Device of the network.
 
     Returns:
-        A function of two batches of images in [-1, 1] that gives the distance of each pair.
+        A function of two batches of images in [-1, 1] that returns the distance of each pair.
 
     Raises:
-        CheckpointError: The file cannot be had or read.
+        CheckpointError: The file cannot be found or read.
     """
     return _through(LpipsDistance(NetworkFile(path, device)), device)
 
@@ -220,7 +220,7 @@ _LATENT: dict[str, LatentMetric] = {
         LatentComparison.projection_distance, "lower", "perceptual distance of projected real images, 8 bits"
     ),
 }
-"""Metrics of latent spaces. Their names alone mean LPIPS over VGG-16; the same over any network bears its name."""
+"""Metrics of latent spaces. Plain names use LPIPS over VGG-16; names with a network use that network."""
 
 _OWN: dict[str, Metric] = {
     "fid": SetMetric(SetComparison.frechet, "lower", "paper", _FRECHET, INCEPTION, needs_features=False),
@@ -261,12 +261,12 @@ _OWN: dict[str, Metric] = {
 
 
 class MetricRegistry(Registry[Metric]):
-    """Metrics by name."""
+    """Registry of metrics by name."""
 
     def check(self, path: str, found: Any) -> Metric:
-        """Return a metric; a function of images and targets, both [b, 3, h, w] in [-1, 1], is one of pairs.
+        """Return a metric; a function of images and targets, both [b, 3, h, w] in [-1, 1], becomes a `PairMetric`.
 
-        Its attribute ``better``, "lower" by default, tells which way is better.
+        The function's attribute ``better``, "lower" by default, gives the direction of better values.
         """
         if isinstance(found, Metric):
             return found
@@ -288,14 +288,14 @@ register_metric = METRICS.register
 
 
 def find_metric(name: str, networks: Iterable[str] = ()) -> tuple[Metric, str | None]:
-    """The metric of this name, and the network in the name.
+    """Return the metric of this name, and the network in the name.
 
     Args:
         name: A name in `METRICS`, with a given network's name instead of ``{network}``; or an import path.
         networks: Names of the networks that are given.
 
     Returns:
-        The metric, and the name of the given network that it is over; None where it needs none.
+        The metric, and the name of the given network in its name; None for metrics without one.
 
     Raises:
         MetricError: There is no such metric, or no such network.
@@ -323,16 +323,16 @@ def find_metric(name: str, networks: Iterable[str] = ()) -> tuple[Metric, str | 
 
 
 def find_perceptual(names: Iterable[str], networks: Mapping[str, NetworkSpec], device: Device) -> PairMeasure | None:
-    """The first perceptual distance among metrics; None where there is none.
+    """Return the first perceptual distance among metrics; None if there is none.
 
     Args:
-        names: Metrics.
-        networks: The networks that they speak of.
-        device: Where it shall run.
+        names: Names of metrics.
+        networks: Networks by their names in the metrics.
+        device: Device of the network.
 
     Raises:
         MetricError: There is no such metric, or no such network.
-        CheckpointError: A network's file cannot be had or read.
+        CheckpointError: A network's file cannot be found or read.
     """
     for name in names:
         metric, network = find_metric(name, networks)

@@ -1,4 +1,4 @@
-"""What a metric says: a number, how sure it is, and how it came about."""
+"""Result of a metric: a value with its interval and protocol."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ class MetricResult:
 
     Attributes:
         name: The metric's name, which fixes its protocol.
-        value: The number.
-        num_images: How many generated images it is about.
-        num_reference_images: How many images they were compared with; None where stored statistics do not say.
-        interval: 95 % interval over the choice of images, where one can be given.
-        better: Which way is better.
-        protocol: The protocol in words: network, resizing, comparison.
+        value: Value of the metric.
+        num_images: Number of generated images.
+        num_reference_images: Number of images they were compared with; None if stored statistics do not record it.
+        interval: 95 % interval over the choice of images; None if the metric has none.
+        better: Direction of better values.
+        protocol: Description of the protocol: network, resizing, comparison.
     """
 
     name: str
@@ -29,10 +29,10 @@ class MetricResult:
     protocol: str
 
     def __str__(self) -> str:
-        """The value with its interval and the number of images."""
+        """Return the value with its interval and the number of images."""
         interval = "" if self.interval is None else f" [{self.interval[0]:.4g}, {self.interval[1]:.4g}]"
         return f"{self.name} {self.value:.4g}{interval} (N = {self.num_images})"
 
     def to_json(self) -> dict[str, Any]:
-        """The fields, as JSON can hold them."""
+        """Return the fields for JSON."""
         return asdict(self)

@@ -1,4 +1,4 @@
-"""Do generated images show what their label maps say? Asked of a segmentation network."""
+"""Agreement of generated images with their label maps, measured by a segmentation network."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from gancompress.metrics.images import RESIZE_WORDS, Size, resize
 
 @dataclass(frozen=True)
 class SegmentationNetwork:
-    """A segmentation network with the way images get into it and labels are compared.
+    """A segmentation network with its preprocessing of images and comparison of labels.
 
     Attributes:
-        name: Names the metrics over it (``miou_<name>``).
+        name: Name in the metrics over it (``miou_<name>``).
         network: Images [b, 3, h, w], RGB in [0, 1], to logits [b, at least num_classes, h', w'].
-        num_classes: Classes 0 ... num_classes - 1 are scored. The network may know more, such as a class for what is
-            none of them; a pixel that it gives to such a class is a mistake.
-        ignore_index: Label of pixels that do not count.
-        size: Height and width the network wants; None takes images as they are.
+        num_classes: Classes 0 ... num_classes - 1 are scored. The network may have more, such as one for everything
+            else; pixels that it assigns to them are errors.
+        ignore_index: Label of ignored pixels.
+        size: Height and width of its input; None leaves images at their size.
         resizing: A name in `RESIZES`.
-        device: Where it runs.
-        scales: It sees the images at each of these factors of that size; of each class the largest logit counts.
-        scored: The labels of its classes 0, 1, ...; other labels do not count. Empty where labels are classes.
-        in_file_size: Whether it is to be asked about label maps in the size of their files.
+        device: Device of the network.
+        scales: Factors of that size at which the network runs; the largest logit of each class counts.
+        scored: Labels of its classes 0, 1, ...; other labels are ignored. Empty if labels are classes.
+        in_file_size: Whether label maps are compared in the size of their files.
     """
 
     name: str
@@ -45,7 +45,7 @@ class SegmentationNetwork:
 
     @property
     def protocol(self) -> str:
-        """The protocol in words."""
+        """Description of the protocol."""
         size = "images as they are" if self.size is None else f"{self.size[1]}x{self.size[0]} (width x height)"
         scales = "" if self.scales == (1.0,) else f"largest logits at scales {', '.join(map(str, self.scales))}, "
         labels = "label map's size" + (" in its file" if self.in_file_size else "")
@@ -56,7 +56,7 @@ class SegmentationNetwork:
 
     @torch.inference_mode()
     def __call__(self, images: Tensor, size: Size) -> Tensor:
-        """Predicted classes [b, *size] of images [b, 3, h, w], RGB in [-1, 1] or uint8.
+        """Return the predicted classes [b, *size] of images [b, 3, h, w], RGB in [-1, 1] or uint8.
 
         Raises:
             MetricError: The network returns no logits of enough classes.
@@ -71,7 +71,7 @@ class SegmentationNetwork:
         return _resized(logits, size).argmax(1).cpu()
 
     def classes_of(self, labels: Tensor) -> Tensor:
-        """Label maps with the numbers of the network's classes, and ``ignore_index`` where nothing is scored."""
+        """Convert label maps to the network's class numbers; labels that are not scored become ``ignore_index``."""
         if not self.scored:
             return labels
         labels = labels.long()
@@ -95,8 +95,8 @@ class LabelScores:
     """Agreement of predicted and true label maps, image by image.
 
     Attributes:
-        num_classes: How many classes are scored.
-        ignore_index: Label of pixels that do not count.
+        num_classes: Number of scored classes.
+        ignore_index: Label of ignored pixels.
     """
 
     num_classes: int
@@ -104,10 +104,10 @@ class LabelScores:
     _parts: list[Tensor] = field(default_factory=list)
 
     def add(self, predicted: Tensor, labels: Tensor) -> None:
-        """Adds a batch.
+        """Add a batch.
 
         Args:
-            predicted: Classes, integers [b, h, w]; any number from ``num_classes`` on is a mistake.
+            predicted: Classes, integers [b, h, w]; numbers from ``num_classes`` on are errors.
             labels: True classes or ``ignore_index``, integers of the same shape.
 
         Raises:
@@ -129,20 +129,20 @@ class LabelScores:
 
     @property
     def count(self) -> int:
-        """How many images."""
+        """Number of images."""
         return sum(len(part) for part in self._parts)
 
     @property
     def confusion(self) -> Tensor:
-        """Pixels by true class (rows) and predicted class (columns, the last for all that are not scored), int64."""
+        """Pixels by true class (rows) and predicted class (columns, the last for all unscored classes), int64."""
         return self._per_image().sum(0)
 
     def class_iou(self) -> Tensor:
-        """Intersection over union of each class, float64; not a number for classes that nowhere occur."""
+        """Return the intersection over union of each class, float64; not-a-number for classes that do not occur."""
         return _iou(*_intersection_and_union(self._per_image().sum(0, keepdim=True)))[0]
 
     def miou(self) -> tuple[float, tuple[float, float] | None]:
-        """Mean of `class_iou` over the classes that occur, and its interval.
+        """Return the mean of `class_iou` over the classes that occur, and its interval.
 
         Source: Everingham et al., The Pascal Visual Object Classes Challenge, IJCV 2015, section 3.2.
         """
@@ -154,7 +154,7 @@ class LabelScores:
         return float(mean_iou(per_image.sum(0, keepdim=True))), bootstrap_interval(per_image, mean_iou)
 
     def pixel_accuracy(self) -> tuple[float, tuple[float, float] | None]:
-        """Share of the pixels that have the right class, and its interval."""
+        """Return the share of pixels with the right class, and its interval."""
         confusion = self._per_image()
         right = confusion.diagonal(dim1=1, dim2=2).sum(1)
         per_image = torch.stack([right, confusion.sum((1, 2))], 1).double()
@@ -183,7 +183,7 @@ def _resized(logits: Tensor, size: Size) -> Tensor:
 
 
 def _intersection_and_union(confusion: Tensor) -> tuple[Tensor, Tensor]:
-    """Pixels [n, classes] of each class in both maps and in either, of matrices [n, classes, classes + 1]."""
+    """Count the pixels [n, classes] of each class in both maps and in either, of matrices [n, classes, classes + 1]."""
     intersection = confusion.diagonal(dim1=1, dim2=2)
     return intersection.double(), (confusion[..., :-1].sum(1) + confusion.sum(2) - intersection).double()
 

@@ -1,4 +1,4 @@
-"""Mean and covariance of features that come in batches, from any number of processes."""
+"""Mean and covariance of features, accumulated over batches and processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Gaussian:
     Attributes:
         mean: Shape ``(d,)``.
         covariance: Shape ``(d, d)``.
-        count: How many vectors they are of; None where it is not known.
+        count: Number of vectors; None if it is not known.
     """
 
     mean: Tensor
@@ -30,7 +30,7 @@ class Statistics:
     """Number, mean and scatter of vectors, in float64 on the CPU.
 
     Attributes:
-        count: How many vectors.
+        count: Number of vectors.
         mean: Their mean, shape ``(d,)``.
         scatter: Sum of the outer products of their deviations from the mean, shape ``(d, d)``.
     """
@@ -41,14 +41,14 @@ class Statistics:
 
     @classmethod
     def of(cls, features: Tensor) -> Statistics:
-        """Statistics of features [n, d]."""
+        """Return the statistics of features [n, d]."""
         features = features.detach().double().cpu()
         mean = features.mean(0)
         centered = features - mean
         return cls(len(features), mean, centered.T @ centered)
 
     def merge(self, other: Statistics) -> Statistics:
-        """Statistics of both sets of vectors together.
+        """Return the statistics of both sets of vectors together.
 
         Raises:
             MetricError: The vectors differ in length.
@@ -67,7 +67,7 @@ class Statistics:
         return Statistics(count, mean, self.scatter + other.scatter + between)
 
     def gaussian(self) -> Gaussian:
-        """Mean and unbiased covariance.
+        """Return the mean and the unbiased covariance.
 
         Raises:
             MetricError: There are fewer than two vectors.

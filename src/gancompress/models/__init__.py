@@ -1,1 +1,1 @@
-"""Generator and discriminator families, generators as values, and the reading of checkpoints."""
+"""Generator and discriminator families, generators as values, and reading of checkpoints."""

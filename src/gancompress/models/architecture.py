@@ -1,6 +1,6 @@
-"""One object that answers what the toolkit asks about a network, whoever wrote it.
+"""Architectures: networks without weights, with their image formats, sizes, taps and contracts.
 
-`Architecture` holds the answers for a network that nobody described: a class named by import path, or a module.
+`Architecture` holds the answers for a network without a family: a class given by import path, or a module.
 `gancompress.models.family.FamilyArchitecture` knows more.
 """
 
@@ -26,7 +26,7 @@ from gancompress.models.state import Mismatch, shapes_of
 from gancompress.models.taps import automatic_taps
 
 Resized = Mapping[str, Mapping[str, Any]]
-"""Attributes of modules that differ from those that the constructor sets: ``{"body.conv": {"out_channels": 24}}``."""
+"""Attributes of modules that differ from those set by the constructor: ``{"body.conv": {"out_channels": 24}}``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class Architecture(ABC):
     Attributes:
         name: Name of the family, import path of the class, or name of a module's class.
         config: Options of the family, or keyword arguments of the class.
-        images: Formats of the images inside the network; None where nobody declared any, which counts as [-1, 1], RGB,
+        images: Formats of the images inside the network; None if they are not declared, which counts as [-1, 1], RGB,
             NCHW. `build` and `skeleton` return networks that convert at their boundary.
         resized: Attributes of its modules that narrowing changed.
     """
@@ -51,7 +51,7 @@ class Architecture(ABC):
         """Build the network at full width with fresh weights, without a boundary."""
 
     def build(self) -> nn.Module:
-        """Build the network with fresh weights, at full width where narrowing resized it.
+        """Build the network with fresh weights; narrowed modules (``resized``) get their full width.
 
         Raises:
             ConfigError: The config does not fit.
@@ -59,7 +59,7 @@ class Architecture(ABC):
         return give_boundary(self._make(), self.images)
 
     def skeleton(self) -> nn.Module:
-        """Build the network for its structure alone; on the meta device where its constructor allows that."""
+        """Build the network for its structure alone; on the meta device if its constructor allows that."""
         return self.build()
 
     def skeleton_with(self, state: Mapping[str, Tensor]) -> nn.Module:
@@ -92,21 +92,21 @@ class Architecture(ABC):
         return replace(self, resized=resized)
 
     def with_images(self, images: Images | None) -> Self:
-        """Return the architecture with other formats of its images; None leaves them as they are."""
+        """Return the architecture with other formats of its images; None leaves them unchanged."""
         return self if images is None else replace(self, images=images)
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """Options of the family by name; none for a network that nobody described."""
+        """Options of the family by name; empty for a network without a family."""
         return {}
 
     def with_options(self, **options: Any) -> Self:
-        """Return the same family with other options. Raises ConfigError where there is no family."""
+        """Return the same family with other options. Raises ConfigError for a network without a family."""
         raise ConfigError(f"{self.name}: got options {', '.join(options)}, expected a family that has them")
 
     @property
     def in_channels(self) -> int | None:
-        """Number of channels of the input; None where that is not known."""
+        """Number of channels of the input; None if it is not known."""
         return None
 
     @property
@@ -115,16 +115,16 @@ class Architecture(ABC):
         return False
 
     def draw_latents(self, count: int, draw: torch.Generator) -> Tensor:
-        """Draw what a generator from noise takes, [count, latent_size + num_classes]. Raises ConfigError for others."""
+        """Draw inputs of a latent generator, [count, latent_size + num_classes]. Raises ConfigError for others."""
         raise ConfigError(f"{self.name}: got a network that is not known to draw from noise, expected one that does")
 
     @property
     def size_multiple(self) -> int:
-        """Height and width of an image must be divisible by this, in pixels."""
+        """Divisor of the height and width of an image, in pixels."""
         return 1
 
     def check_size(self, size: tuple[int, int]) -> None:
-        """Refuse an image size that the network cannot take. Any passes where that is not known.
+        """Reject an image size that the network does not support; accept every size if that is not known.
 
         Args:
             size: Height and width in pixels.
@@ -135,13 +135,13 @@ class Architecture(ABC):
         return
 
     def check_input(self, example: Tensor) -> None:
-        """Refuse images that the network cannot take.
+        """Reject images that the network does not support.
 
         Args:
-            example: An input [b, c, h, w]; any other, such as noise, has no size.
+            example: An input [b, c, h, w]; inputs of other dimensions, such as noise, are not checked.
 
         Raises:
-            InputSizeError: As `check_size`.
+            InputSizeError: `check_size` rejects the size.
             ConfigError: It has another number of channels.
         """
         if example.ndim != 4:
@@ -154,7 +154,7 @@ class Architecture(ABC):
             )
 
     def crop_side(self, side: int) -> int | None:
-        """Return the side of square crops that the network takes, close to a wanted one; None where that is not known.
+        """Return the side of square crops that the network supports, close to a wanted one; None if it is not known.
 
         Args:
             side: Wanted height and width in pixels.
@@ -168,40 +168,40 @@ class Architecture(ABC):
 
         Args:
             size: Height and width of the image in pixels.
-            shapes: Shapes of all inputs, where they are not one image.
-            device: Where to make them; "meta" where only the shape matters.
+            shapes: Shapes of all inputs, unless the input is one image.
+            device: Device of the inputs; "meta" if only the shape matters.
 
         Raises:
-            InputSizeError: The network cannot take this size.
+            InputSizeError: The network does not support this size.
             ConfigError: The network takes an image, and got shapes.
         """
         return tuple(example_values(shape, device=device) for shape in shapes or [(1, 3, *size)])
 
     def input_contract(self) -> dict[str, Any]:
-        """Describe the inputs, as it is written next to the weights and into files; empty where nothing is known."""
+        """Describe the inputs, for the files next to the weights and for exported files; empty if nothing is known."""
         if self.images is None or self.images.input.range is None:
             return {}
         return {"layout": "NCHW", "range": [-1, 1], "color_order": "RGB"}
 
     def output_contract(self) -> dict[str, Any]:
-        """Describe the outputs, likewise."""
+        """Describe the outputs, in the form of `input_contract`."""
         return {} if self.images is None else {"layout": "NCHW", "range": [-1, 1], "color_order": "RGB"}
 
     @property
     def distillation_taps(self) -> tuple[str, ...]:
-        """Paths of the modules whose feature maps a student imitates; none where nobody named any."""
+        """Paths of the modules whose feature maps a student imitates; empty if none are declared."""
         return ()
 
     @property
     def image_taps(self) -> tuple[str, ...]:
-        """Paths of the modules that return images on the way, from coarse to fine, the last one included."""
+        """Paths of the modules that return images at each resolution, from coarse to fine, the final image included."""
         return ()
 
     def taps(self, network: nn.Module, inputs: Sequence[Any]) -> tuple[str, ...]:
-        """Return `distillation_taps`, or those that `gancompress.models.taps.automatic_taps` chooses without any.
+        """Return `distillation_taps`, or the choice of `gancompress.models.taps.automatic_taps` if there are none.
 
         Args:
-            network: The network, as it was built.
+            network: The network as built.
             inputs: Example arguments of its forward pass.
 
         Raises:
@@ -210,25 +210,25 @@ class Architecture(ABC):
         return self.distillation_taps or automatic_taps(network, inputs)
 
     def plan_string(self) -> str | None:
-        """Write its widths as the literature does; None where it has no form for them."""
+        """Write its widths as a plan string of the literature; None if there is no form for them."""
         return None
 
     def widths_from_string(self, text: str) -> dict[str, int]:
-        """Read the width of every channel group from a string of the literature.
+        """Read the width of every channel group from a plan string of the literature.
 
         Raises:
-            PlanError: The network has no such strings, or the text is none.
+            PlanError: The network has no plan strings, or the text is not one.
         """
         raise PlanError(
             f"plan: got '{text}', expected widths by channel group for {self.name}, as a mapping or a JSON object"
         )
 
     def search_slots(self) -> tuple[Slot, ...]:
-        """Return the groups that the literature's search spaces tie to one another; none where it has none."""
+        """Return the groups that the literature's search spaces tie to one another; empty if it has none."""
         return ()
 
     def describe(self) -> dict[str, Any]:
-        """Return what rebuilds it, as plain values for `config.json`."""
+        """Return the description that rebuilds it, as plain values for `config.json`."""
         images = {} if self.images is None else {"images": self.images.describe()}
         return {
             "family": self.name,
@@ -240,7 +240,7 @@ class Architecture(ABC):
 
 @dataclass(frozen=True, eq=False)
 class ClassArchitecture(Architecture):
-    """A class of the user's own, by import path.
+    """Architecture of a user's class, given by import path.
 
     Attributes:
         network: The class.
@@ -262,7 +262,7 @@ class ClassArchitecture(Architecture):
 
 @dataclass(frozen=True, eq=False)
 class ModuleArchitecture(Architecture):
-    """A module of the user's own, whose class may take any arguments and be defined anywhere.
+    """Architecture of a user's module, whose class may take any arguments and be defined anywhere.
 
     Attributes:
         template: A copy of the module at full width.
@@ -272,11 +272,11 @@ class ModuleArchitecture(Architecture):
 
     @classmethod
     def of(cls, module: nn.Module, images: Images | None = None) -> Self:
-        """Return the architecture of a module, of which a copy is kept."""
+        """Return the architecture of a module; keeps a copy of it."""
         return cls(type(module).__qualname__, {}, images, template=copy.deepcopy(module).cpu())
 
     def _make(self) -> nn.Module:
-        """Copy the template and reset all layers that can be."""
+        """Copy the template and reset all layers."""
         network = copy.deepcopy(self.template)
         for path, layer in network.named_modules():
             if hasattr(layer, "reset_parameters"):
@@ -293,12 +293,12 @@ class ModuleArchitecture(Architecture):
         return give_boundary(copy.deepcopy(self.template), self.images)
 
     def describe(self) -> dict[str, Any]:
-        """Return its name and widths; only a module of the same class can take them back."""
+        """Return its name and widths; loading them needs a module of the same class."""
         return {**super().describe(), "family": None, "class": self.name}
 
 
 def _resize(network: nn.Module, resized: Resized, state: Mapping[str, Tensor]) -> None:
-    """Set the narrow sizes as attributes, and put empty tensors of the state's shapes in place; tied ones stay tied."""
+    """Set the narrow sizes as attributes, and replace resized tensors by empty ones; tied tensors stay tied."""
     try:
         set_attributes(network, resized)
     except AttributeError as error:

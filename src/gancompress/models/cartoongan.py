@@ -38,11 +38,11 @@ class CartoonGanConfig(FamilyConfig):
 
     @property
     def distillation_taps(self) -> tuple[str, ...]:
-        """After the encoder and after each third of the blocks."""
+        """Taps after the encoder and after each third of the blocks."""
         return taps_of_residual_stages("down.1", self.num_blocks)
 
     def default_widths(self) -> dict[str, int]:
-        """Widths ngf, 2 ngf, 4 ngf down, 4 ngf in the blocks, 2 ngf, ngf up."""
+        """Return the widths: ngf, 2 ngf, 4 ngf down, 4 ngf in the blocks, 2 ngf, ngf up."""
         ngf = self.ngf
         down = {
             "down.0.conv1": 2 * ngf,
@@ -56,12 +56,12 @@ class CartoonGanConfig(FamilyConfig):
 
     @property
     def size_multiple(self) -> int:
-        """Two stride-2 stages."""
+        """Divisor of the image size, from two stride-2 stages."""
         return 4
 
     @property
     def min_size(self) -> int:
-        """Reflection padding in the blocks needs two pixels at a quarter of the size."""
+        """Smallest image size: reflection padding in the blocks needs two pixels at a quarter of the size."""
         return 8
 
 
@@ -69,7 +69,7 @@ class ResidualBlock(nn.Module):
     """``x + norm2(conv2(relu(norm1(conv1(x)))))``, no activation after the sum."""
 
     def __init__(self, stream: int, middle: int, config: CartoonGanConfig) -> None:
-        """Maps [b, stream, h, w] to the same shape through ``middle`` channels."""
+        """Build a block from [b, stream, h, w] to the same shape through ``middle`` channels."""
         super().__init__()
         self.conv1 = nn.Conv2d(stream, middle, 3, padding=1, padding_mode="reflect")
         self.norm1 = _norm(config, middle)
@@ -78,7 +78,7 @@ class ResidualBlock(nn.Module):
         self.norm2 = _norm(config, stream)
 
     def forward(self, stream: Tensor) -> Tensor:
-        """Maps [b, stream, h, w] to the same shape."""
+        """Map [b, stream, h, w] to the same shape."""
         return stream + self.norm2(self.conv2(self.act(self.norm1(self.conv1(stream)))))
 
 
@@ -92,7 +92,7 @@ class CartoonGanGenerator(nn.Module):
     """
 
     def __init__(self, config: CartoonGanConfig) -> None:
-        """Builds the network at the widths of the config, with fresh weights."""
+        """Build the network at the widths of the config, with fresh weights."""
         super().__init__()
         width = config.group_widths()
         stem, stream, last = width["stem.conv"], width["down.1.conv2"], width["up.1.conv2"]
@@ -119,7 +119,7 @@ class CartoonGanGenerator(nn.Module):
         init_weights(self)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Maps an image [b, in_channels, h, w] to an image [b, out_channels, h, w] in [-1, 1]."""
+        """Map an image [b, in_channels, h, w] to an image [b, out_channels, h, w] in [-1, 1]."""
         return self.head(self.up(self.blocks(self.down(self.stem(image)))))
 
 
@@ -144,8 +144,10 @@ def _infer(shapes: Shapes) -> CartoonGanConfig:
 
 
 def _numbered_names(names: Collection[str]) -> dict[str, str]:
-    """``conv01_1`` is the stem, 02 and 03 go down, 04 and on are the blocks; norms are numbered on through
-    the up stages."""
+    """Return the table of names of the published port.
+
+    ``conv01_1`` is the stem, 02 and 03 go down, 04 and on are the blocks; norms are numbered on through the up stages.
+    """
     numbers = {int(found[1]) for name in names if (found := _SECOND_CONV.match(name))}
     num_blocks = sum(number >= _FIRST_BLOCK for number in numbers)
     if not num_blocks:
@@ -166,7 +168,7 @@ def _numbered_names(names: Collection[str]) -> dict[str, str]:
 
 
 def _to_rgb(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """The same network from RGB to RGB images."""
+    """Convert the tensors of a network on BGR images to one on RGB images."""
     colours = {"conv01_1.weight": 1, "deconv03_1.weight": 0, "deconv03_1.bias": 0}
     turned = {name: tensors[name].flip(axis) for name, axis in colours.items() if name in tensors}
     return {**tensors, **turned}

@@ -1,4 +1,4 @@
-"""What the configuration of every family has in common: strict fields and a width for each channel group."""
+"""Base class of family configurations: strict fields and a width for each channel group."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Rate = Annotated[float, Field(ge=0, lt=1)]
 
 
 class FamilyConfig(Options):
-    """Base of the configurations. Unknown options and wrong types are refused, all of them in one message.
+    """Base of the configurations. Unknown options and wrong types are rejected, all of them in one message.
 
-    A channel group is named after the module path of the convolution that produces it (the first one, where
-    several do), for example ``stem.conv``. A narrow network is the same family with other ``widths``.
+    A channel group is named after the module path of the convolution that produces it (the first one if there are
+    several), for example ``stem.conv``. A narrow network is the same family with other ``widths``.
 
     Attributes:
         in_channels: Channels of the input image; of condition and image together for a paired discriminator.
-        widths: Output width of channel groups, where it differs from what the base width gives. At least 1.
+        widths: Output width of channel groups, if it differs from the default for the base width. At least 1.
 
     Raises:
         ConfigError: An option is unknown or has a wrong type or value, or ``widths`` names an unknown group.
@@ -36,21 +36,21 @@ class FamilyConfig(Options):
     base_width: ClassVar[str] = "ngf"
     """Name of the option that all default widths are multiples of."""
     reference_group: ClassVar[str]
-    """The group whose width tells the base width of a narrow network."""
+    """The group whose width determines the base width of a narrow network."""
 
     written_forms: ClassVar[tuple[str, ...]] = ()
-    """Forms of plan strings in which widths are written, the first one that can."""
+    """Forms of plan strings in which widths are written; the first form that fits is used."""
 
     in_channels: Count = 3
     widths: dict[str, Count] = Field(default_factory=dict)
 
     def default_widths(self) -> dict[str, int]:
-        """The width that the base width gives every channel group, in the order of the forward pass."""
+        """Return the default width of every channel group, in the order of the forward pass."""
         raise NotImplementedError
 
     @property
     def size_multiple(self) -> int:
-        """Height and width of an image must be divisible by this, in pixels."""
+        """Divisor of the height and width of an image, in pixels."""
         return 1
 
     @property
@@ -59,7 +59,7 @@ class FamilyConfig(Options):
         return 1
 
     def input_shape(self, size: tuple[int, int]) -> tuple[int, ...]:
-        """Shape of one input, without the batch.
+        """Return the shape of one input, without the batch.
 
         Args:
             size: Height and width of the image in pixels.
@@ -67,7 +67,7 @@ class FamilyConfig(Options):
         return (self.in_channels, *size)
 
     def input_contract(self) -> dict[str, Any]:
-        """What an input must be like, as it is written next to the weights."""
+        """Describe the inputs, for the file next to the weights."""
         return {
             "layout": "NCHW",
             "channels": self.in_channels,
@@ -78,19 +78,19 @@ class FamilyConfig(Options):
 
     @property
     def distillation_taps(self) -> tuple[str, ...]:
-        """Paths of the modules whose feature maps a student should imitate."""
+        """Paths of the modules whose feature maps a student imitates."""
         return ()
 
     @property
     def image_taps(self) -> tuple[str, ...]:
-        """Paths of the modules that return images on the way, from coarse to fine, the last one included."""
+        """Paths of the modules that return images at each resolution, from coarse to fine, the final image included."""
         return ()
 
     def slots(self, form: str) -> tuple[Slot, ...]:
-        """Return the channel groups that each number of a plan string stands for.
+        """Return the channel groups of each number of a plan string.
 
         Args:
-            form: A form in `gancompress.models.config_strings`, or one of the family's own.
+            form: A form in `gancompress.models.config_strings`, or a form of the family.
 
         Raises:
             PlanError: The family has no strings of this form, or the network is too small for it.
@@ -101,7 +101,7 @@ class FamilyConfig(Options):
         )
 
     def string_forms(self, *, legacy: bool) -> dict[int, str]:
-        """Return the form that a plan string is of by how many numbers it has; none for a family without strings.
+        """Return the forms of plan strings by their number of numbers; empty for a family without strings.
 
         Args:
             legacy: Whether the string starts with ``legacy:``.
@@ -109,11 +109,11 @@ class FamilyConfig(Options):
         return {}
 
     def group_widths(self) -> dict[str, int]:
-        """The width of every channel group, in the order of the forward pass."""
+        """Return the width of every channel group, in the order of the forward pass."""
         return self.default_widths() | self.widths
 
     def at_widths(self, widths: Mapping[str, int]) -> Self:
-        """The same network at other widths, written as a base width and few overrides.
+        """Return the configuration of the same network at other widths, with a base width and few overrides.
 
         Args:
             widths: Width of channel groups; a group that is not named keeps its width.
@@ -142,8 +142,8 @@ class LatentConfig(FamilyConfig):
     a one-hot row behind it (or a mixture of classes, numbers that sum to 1).
 
     Attributes:
-        latent_size: Numbers of the noise.
-        num_classes: Classes of images; 0 for a generator without.
+        latent_size: Dimension of the noise.
+        num_classes: Number of image classes; 0 for a generator without classes.
     """
 
     in_channels: ClassVar[int] = 0  # type: ignore[misc]  # the input is no image
@@ -157,7 +157,7 @@ class LatentConfig(FamilyConfig):
         raise NotImplementedError
 
     def draw(self, count: int, draw: torch.Generator) -> Tensor:
-        """Draw inputs [count, latent_size + num_classes]: noise, and a class where there are any."""
+        """Draw inputs [count, latent_size + num_classes]: noise, and a one-hot class for a generator with classes."""
         noise = torch.randn(count, self.latent_size, generator=draw)
         if not self.num_classes:
             return noise
@@ -165,11 +165,11 @@ class LatentConfig(FamilyConfig):
         return torch.cat([noise, one_hot(classes, self.num_classes).float()], 1)
 
     def input_shape(self, size: tuple[int, int]) -> tuple[int, ...]:
-        """Shape of one input, without the batch, whatever size is asked for."""
+        """Return the shape of one input, without the batch; it does not depend on the size."""
         return (self.latent_size + self.num_classes,)
 
     def input_contract(self) -> dict[str, Any]:
-        """What an input must be like, as it is written next to the weights."""
+        """Describe the inputs, for the file next to the weights."""
         return {
             "layout": "NC",
             "distribution": "standard normal, then one-hot classes",

@@ -1,4 +1,4 @@
-"""The strings in which the papers write a network's widths down, such as ``16_16_32_16_32_32_16_16``.
+"""Plan strings, in which the papers write a network's widths, such as ``16_16_32_16_32_32_16_16``.
 
 | form | numbers | meaning |
 |---|---|---|
@@ -9,8 +9,8 @@
 | ``net_shape`` | 2 log2(pixels) - 2 | plain widths of a StyleGAN2: the constant, then every layer |
 
 All but ``slimming`` and ``net_shape`` count in multiples of the widths that ngf = 1 gives. A ``legacy`` string starts
-with ``legacy:``. A family's configuration tells which forms it has, and which groups each number stands for; a SPADE
-generator has ``slots8`` only: fc (the residual stream), then its seven blocks.
+with ``legacy:``. A family's configuration defines its forms and the groups of each number; a SPADE generator has
+``slots8`` only: fc (the residual stream), then its seven blocks.
 
 Source: Li et al., GAN Compression, CVPR 2020 (released networks; ``legacy`` are those of the paper); Wang et
 al., GAN Slimming, ECCV 2020 (list of channel numbers); Liu et al., Content-Aware GAN Compression, CVPR 2021
@@ -31,15 +31,15 @@ LEGACY_FORMS = ("legacy8", "legacy6")
 
 
 def widths_from_string(config: FamilyConfig, text: str) -> dict[str, int]:
-    """Read the width of every channel group; groups without a number keep their default, as the stream of a list.
+    """Read the width of every channel group; groups without a number keep their default.
 
     Args:
-        config: The network that the string is for; where 8 or 6 numbers could also be a ``slimming`` list,
-            they are not taken for one.
-        text: Numbers joined by ``_``, ``legacy:`` before them where it applies.
+        config: The network of the string; if 8 or 6 numbers could also be a ``slimming`` list, they are not read as
+            one.
+        text: Numbers joined by ``_``, after ``legacy:`` for a legacy form.
 
     Raises:
-        PlanError: The family has no such strings, or the text is none.
+        PlanError: The family has no plan strings, or the text is not one.
     """
     form, values = _parse(config, text)
     widths = widths_from_slots(config.slots(form), values)
@@ -50,7 +50,7 @@ def string_from_widths(config: FamilyConfig, widths: Mapping[str, int], form: st
     """Write widths in a form; the inverse of `widths_from_string`.
 
     Raises:
-        PlanError: The family has no such strings, or this form cannot write these widths.
+        PlanError: The family has no plan strings, or this form cannot write these widths.
     """
     complete = {**config.group_widths(), **widths}
     slots = config.slots(form)
@@ -63,7 +63,7 @@ def string_from_widths(config: FamilyConfig, widths: Mapping[str, int], form: st
 
 
 def plan_string(config: FamilyConfig) -> str | None:
-    """Write a network's widths in the first form of its family that can; None where none can."""
+    """Write a network's widths in the first form of its family that fits; None if none fits."""
     for form in config.written_forms:
         with suppress(PlanError):
             return string_from_widths(config, {}, form)

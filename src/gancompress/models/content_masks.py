@@ -1,4 +1,4 @@
-"""Where the content of an image is: providers of masks, each a function from images to pixels that count.
+"""Masks of the content of an image: providers that return functions from images to the pixels that count.
 
 Source: Liu et al., Content-Aware GAN Compression, CVPR 2021, section 3.1.
 """
@@ -24,7 +24,7 @@ from gancompress.options import as_tuple
 from gancompress.registry import AnyFunction, Kind, KindRegistry, function_of, path_of
 
 Mask = Callable[[Tensor, Sequence[str]], Tensor]
-"""From images [b, 3, h, w] in [-1, 1], RGB, and their names (empty where they have none) to [b, 1, h, w] of 0 and 1."""
+"""Function of images [b, 3, h, w] in [-1, 1], RGB, and their names (empty if none) to [b, 1, h, w] of 0 and 1."""
 
 Class = Annotated[int, Field(ge=0)]
 Classes = Annotated[tuple[Class, ...], BeforeValidator(as_tuple), Field(min_length=1)]
@@ -34,20 +34,20 @@ Part = Annotated[float, Field(gt=0, le=1)]
 FACE_CLASSES = 19
 """Classes of CelebAMask-HQ."""
 FACE_CONTENT = tuple(c for c in range(FACE_CLASSES) if c not in (0, 16))
-"""All of them but background and cloth: face, hair, neck, hat, glasses, ears."""
+"""All face classes except background and cloth: face, hair, neck, hat, glasses, ears."""
 
 
 class MaskOptions(Kind, ABC):
-    """Options of a provider."""
+    """Base of options of a mask provider."""
 
     @property
     def fingerprint(self) -> str | None:
-        """Tells the masks that it makes of images from those of others; None where something else decides, too."""
+        """Identifier of the masks; None if the same options can give other masks."""
         return self.model_dump_json()
 
     @abstractmethod
     def load(self) -> Mask:
-        """The provider.
+        """Load the mask function.
 
         Raises:
             CheckpointError: A network cannot be read.
@@ -63,7 +63,7 @@ register_mask = MASKS.add
 """Add a subclass of `MaskOptions` under its ``kind``; a decorator."""
 
 parse_mask = MASKS.parse
-"""Return a mask from what a recipe says of it: a kind, a mapping of ``kind`` and options, or a function."""
+"""Return mask options from a recipe: a kind, a mapping of ``kind`` and options, or a function."""
 
 AnyMask = Annotated[SerializeAsAny[MaskOptions], BeforeValidator(MASKS.parse)]
 """A mask in options."""
@@ -71,22 +71,22 @@ AnyMask = Annotated[SerializeAsAny[MaskOptions], BeforeValidator(MASKS.parse)]
 
 @register_mask
 class NoMask(MaskOptions):
-    """Everything is content."""
+    """Mask of the whole image: everything is content."""
 
     kind = "none"
 
     def load(self) -> Mask:
-        """Ones."""
+        """Return a function that returns ones."""
         return lambda images, names: torch.ones_like(images[:, :1])
 
 
 @register_mask
 class EllipseMask(MaskOptions):
-    """An ellipse in the middle of every image.
+    """Elliptical mask in the middle of every image.
 
     Attributes:
-        height: Its height, as a part of the image's.
-        width: Its width, as a part of the image's.
+        height: Height of the ellipse as a fraction of the image height.
+        width: Width of the ellipse as a fraction of the image width.
     """
 
     kind = "ellipse"
@@ -95,7 +95,7 @@ class EllipseMask(MaskOptions):
     width: Part = 0.7
 
     def load(self) -> Mask:
-        """The ellipse at the images' size."""
+        """Return a function that draws the ellipse at the size of the images."""
 
         def mask(images: Tensor, names: Sequence[str]) -> Tensor:
             rows, columns = (
@@ -109,16 +109,16 @@ class EllipseMask(MaskOptions):
 
 @register_mask
 class NetworkMask(MaskOptions):
-    """The pixels to which a segmentation network gives one of the content's classes.
+    """Mask of the pixels that a segmentation network assigns to one of the content's classes.
 
     Attributes:
         path: TorchScript, or ONNX as ``*.onnx``, from images [b, 3, h, w] to logits [b, classes, h', w'], or to several
-            tensors of which those are the first.
+            tensors with the logits first.
         classes: Numbers of the classes that are content.
-        num_classes: Classes that the network must have; at least the largest number of ``classes`` where left out.
-        input_px: Height and width at which the network sees images; their own where left out.
-        mean: What is taken off each colour in [0, 1] before the network sees it.
-        std: What it is divided by after that.
+        num_classes: Classes that the network must have; by default more than the largest number in ``classes``.
+        input_px: Height and width of the network's input; by default images keep their size.
+        mean: Mean that is subtracted from each colour in [0, 1] before the network.
+        std: Standard deviation that each colour is then divided by.
     """
 
     kind = "network"
@@ -132,11 +132,11 @@ class NetworkMask(MaskOptions):
 
     @property
     def fingerprint(self) -> str | None:
-        """Of the options and of the network's weights, wherever they lie."""
+        """Identifier from the options and the network's weights, independent of its path."""
         return f"{self.model_dump_json(exclude={'path'})} {file_sha256(Path(self.path))}"
 
     def load(self) -> Mask:
-        """The network's answer, resized to the images' size."""
+        """Return a function that runs the network and resizes its mask to the size of the images."""
         network = NetworkFile(self.path).eval()
         content = torch.tensor(self.classes)
 
@@ -174,7 +174,7 @@ class NetworkMask(MaskOptions):
 
 @register_mask
 class BisenetMask(NetworkMask):
-    """Face parsing by BiSeNet, 19 classes of CelebAMask-HQ, as the paper used it: no background and no cloth.
+    """Mask from face parsing by BiSeNet, 19 classes of CelebAMask-HQ, without background and cloth as in the paper.
 
     Source: Yu et al., BiSeNet, ECCV 2018; zllrunning/face-parsing.PyTorch, exported as TorchScript or ONNX.
     """
@@ -190,7 +190,7 @@ class BisenetMask(NetworkMask):
 
 @register_mask
 class FolderMask(MaskOptions):
-    """Images of masks, one for each image: lighter than mid grey is content.
+    """Masks from image files, one for each image: pixels lighter than mid grey are content.
 
     Attributes:
         root: The folder; the mask of the image ``a/0001`` is ``a/0001.png``.
@@ -202,11 +202,11 @@ class FolderMask(MaskOptions):
 
     @property
     def fingerprint(self) -> str | None:
-        """None: the files can change."""
+        """Always None, because the files can change."""
         return None
 
     def load(self) -> Mask:
-        """The masks by the images' names."""
+        """Return a function that reads the masks by the names of the images."""
         root = Path(self.root)
         if not root.is_dir():
             raise DataError(f"mask: found no folder {root}, expected one of masks; check the path")
@@ -244,10 +244,10 @@ def _read_mask(path: Path, images: Tensor) -> Tensor:
 
 @MASKS.accept_functions
 class FunctionMask(MaskOptions):
-    """A function of the user's own.
+    """Mask computed by a user's function.
 
     Attributes:
-        function: Takes images [b, 3, h, w] in [-1, 1], RGB, and returns masks [b, 1, h, w] in [0, 1]. In a recipe its
+        function: Function from images [b, 3, h, w] in [-1, 1], RGB, to masks [b, 1, h, w] in [0, 1]. In a recipe its
             import path, ``package.module:name``.
     """
 
@@ -257,11 +257,11 @@ class FunctionMask(MaskOptions):
 
     @property
     def fingerprint(self) -> str | None:
-        """None: its code can change."""
+        """Always None, because the code of the function can change."""
         return None
 
     def load(self) -> Mask:
-        """The function, its results checked."""
+        """Return a function that checks the masks of the user's function."""
         function = function_of(self.function)
 
         def mask(images: Tensor, names: Sequence[str]) -> Tensor:

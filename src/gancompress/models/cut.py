@@ -1,4 +1,4 @@
-"""The narrow network of a plan, as a value."""
+"""Narrowing of a generator to a plan."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ def cut(generator: Generator, graph: ChannelGraph, plan: ChannelPlan) -> Generat
 
 
 def tied(state: dict, graph: ChannelGraph) -> dict:
-    """The state with one tensor under all names of a shared parameter."""
+    """Return the state with one tensor under all names of a shared parameter."""
     return state | {alias: state[name] for alias, name in graph.aliases.items() if name in state}

@@ -1,8 +1,8 @@
-"""Layers with an equalised learning rate, and the other pieces that both networks of StyleGAN2 are made of.
+"""Layers with an equalised learning rate, and other operations that both networks of StyleGAN2 use.
 
-A weight is stored with unit variance and multiplied with ``1 / sqrt(fan in)`` whenever it is used. Narrowing changes
-the fan in: each layer therefore keeps the scale that it was built with as a buffer, so that a narrow network computes
-what the kept channels of the wide one compute. ``own_scale`` follows the narrow width instead.
+A weight is stored with unit variance and multiplied by ``1 / sqrt(fan in)`` whenever it is used. Narrowing changes
+the fan in: each layer therefore keeps its original scale as a buffer, so that a narrow network computes the same as
+the kept channels of the wide one. ``own_scale`` uses the narrow width instead.
 
 Source: Karras et al., Progressive Growing of GANs, ICLR 2018, section 4.1.
 """
@@ -21,7 +21,7 @@ SLOPE = 0.2
 
 
 def activate(features: Tensor) -> Tensor:
-    """Leaky ReLU, times sqrt(2), which keeps the variance of its input."""
+    """Apply leaky ReLU times sqrt(2), which keeps the variance of its input."""
     return F.leaky_relu(features, SLOPE) * GAIN
 
 
@@ -31,7 +31,7 @@ class EqualizedLinear(nn.Linear):
     scale: Tensor
 
     def __init__(self, in_features: int, out_features: int, *, rate: float = 1.0, first_bias: float = 0.0) -> None:
-        """Weights drawn from N(0, 1 / rate^2); every bias begins with ``first_bias``."""
+        """Draw weights from N(0, 1 / rate^2) and set every bias to ``first_bias``."""
         super().__init__(in_features, out_features)
         self.rate = rate
         nn.init.normal_(self.weight, std=1 / rate)
@@ -39,12 +39,12 @@ class EqualizedLinear(nn.Linear):
         self.register_buffer("scale", torch.tensor(rate / math.sqrt(in_features)))
 
     def forward(self, input: Tensor) -> Tensor:
-        """Maps [..., in_features] to [..., out_features]."""
+        """Map [..., in_features] to [..., out_features]."""
         return F.linear(input, self.weight * self.scale, self.bias * self.rate)
 
 
 class EqualizedConv2d(nn.Conv2d):
-    """A convolution of a scaled weight."""
+    """Convolution with a scaled weight."""
 
     scale: Tensor
     own_scale: bool
@@ -60,38 +60,38 @@ class EqualizedConv2d(nn.Conv2d):
         bias: bool = True,
         own_scale: bool = False,
     ) -> None:
-        """Weights drawn from N(0, 1), bias 0; ``own_scale`` takes the scale from the width that the layer has now."""
+        """Draw weights from N(0, 1) and set biases to 0; ``own_scale`` computes the scale from the current width."""
         super().__init__(in_channels, out_channels, kernel_size, stride=stride, padding=padding, bias=bias)
         _begin(self, in_channels, own_scale)
 
     @property
     def factor(self) -> Tensor | float:
-        """What the weight is multiplied with."""
+        """Factor of the weight."""
         return _scale_of(self.weight, 1) if self.own_scale else self.scale
 
     def forward(self, input: Tensor) -> Tensor:
-        """Maps [b, in, h, w] to [b, out, h', w']."""
+        """Map [b, in, h, w] to [b, out, h', w']."""
         return self._conv_forward(input, self.weight * self.factor, self.bias)
 
 
 class EqualizedConvTranspose2d(nn.ConvTranspose2d):
-    """A transposed convolution of a scaled weight, with stride 2 and no padding."""
+    """Transposed convolution with a scaled weight, stride 2 and no padding."""
 
     scale: Tensor
     own_scale: bool
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, *, own_scale: bool = False) -> None:
-        """As `EqualizedConv2d`, without bias."""
+        """Create the layer as `EqualizedConv2d`, without bias."""
         super().__init__(in_channels, out_channels, kernel_size, stride=2, bias=False)
         _begin(self, in_channels, own_scale)
 
     @property
     def factor(self) -> Tensor | float:
-        """What the weight is multiplied with."""
+        """Factor of the weight."""
         return _scale_of(self.weight, 0) if self.own_scale else self.scale
 
     def forward(self, input: Tensor) -> Tensor:  # type: ignore[override]  # no output size
-        """Maps [b, in, h, w] to [b, out, 2 h - 2 + k, 2 w - 2 + k]."""
+        """Map [b, in, h, w] to [b, out, 2 h - 2 + k, 2 w - 2 + k]."""
         return F.conv_transpose2d(input, self.weight * self.factor, stride=2)
 
 
@@ -109,7 +109,7 @@ def _scale_of(weight: Tensor, in_axis: int) -> float:
 
 
 def blur(features: Tensor, padding: int) -> Tensor:
-    """The filter [1, 3, 3, 1] / 8 along both axes, of an image padded with zeros.
+    """Blur an image, padded with zeros, by the filter [1, 3, 3, 1] / 8 along both axes.
 
     Args:
         features: Any map [b, c, h, w].
@@ -124,7 +124,7 @@ def blur(features: Tensor, padding: int) -> Tensor:
 
 
 def _three_boxes(features: Tensor, padding: int) -> Tensor:
-    """The same by operators that every runtime has: three box filters of two pixels."""
+    """Blur with operators that every runtime has: three box filters of two pixels."""
     features = F.pad(features, (padding,) * 4)
     for _ in range(3):
         features = F.avg_pool2d(features, 2, stride=1)
@@ -133,9 +133,9 @@ def _three_boxes(features: Tensor, padding: int) -> Tensor:
 
 @torch.library.custom_op("gancompress::blur2d", mutates_args=())
 def _blur2d(features: Tensor, padding: int) -> Tensor:
-    """An operator of its own: as one filter for each channel it is ten times as fast as pooling, forward and backward.
+    """Blur with one filter per channel, which is ten times as fast as pooling, forward and backward.
 
-    To the channel graph and to counters it is no convolution, because it has no weights.
+    It is a custom operator, so that the channel graph and counters do not see a convolution: it has no weights.
     """
     line = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=features.dtype, device=features.device) / 8
     channels = features.shape[1]
@@ -150,7 +150,7 @@ def _(features: Tensor, padding: int) -> Tensor:
 
 
 def _blurred_gradient(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-    """The filter is symmetric: its transpose is the same filter with the padding that restores the size."""
+    """Return the gradient: the same symmetric filter with the padding that restores the size."""
     return _blur2d(gradient, 3 - ctx.padding), None
 
 
@@ -162,9 +162,9 @@ _blur2d.register_autograd(_blurred_gradient, setup_context=_note_padding)
 
 
 def upsample(image: Tensor) -> Tensor:
-    """Twice as high and wide by the filter [1, 3, 3, 1] / 4 along both axes, with zeros around the image.
+    """Double height and width with the filter [1, 3, 3, 1] / 4 along both axes, with zeros around the image.
 
-    Away from the border that is bilinear interpolation.
+    Away from the border this is bilinear interpolation.
 
     Args:
         image: [b, c, h, w].

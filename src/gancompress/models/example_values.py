@@ -1,4 +1,4 @@
-"""Values to trace, compare and time networks with: the same ones every time, of any type."""
+"""Deterministic example tensors of any type, for tracing, comparing and timing networks."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def example_values(
     device: torch.device | str = "cpu",
     num_integers: int = 1,
 ) -> Tensor:
-    """A tensor of values that depend on its shape alone.
+    """Return a tensor of values that depend only on its shape.
 
     Args:
         shape: Its shape.
-        dtype: Floats are a sine wave in [-1, 1]; truth values are both true and false; integers count up from 0.
-        device: Where to make it; "meta" where only the shape matters.
-        num_integers: Integers are smaller than this.
+        dtype: Floats are a sine wave in [-1, 1]; booleans are both true and false; integers count up from 0.
+        device: Device of the tensor; "meta" if only the shape matters.
+        num_integers: Exclusive upper bound of integers.
     """
     count = math.prod(shape)
     if not dtype.is_floating_point and dtype != torch.bool:

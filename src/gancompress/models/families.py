@@ -1,8 +1,8 @@
-"""The registry of families, open to other packages, and the way from a name to an architecture.
+"""Registry of families, open to other packages, and lookup of architectures by name.
 
-A family from outside is one file: a configuration, a network, and `register_family` around the network. It is found by
-its import path (``my_package.nets:MyNet``), or by its name once its package was imported or names the file as an entry
-point of the group ``gancompress.families``.
+A family of another package is one file: a configuration, a network, and `register_family` on the network. It is found
+by its import path (``my_package.nets:MyNet``), or by its name once its package is imported or declares the file as an
+entry point of the group ``gancompress.families``.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ for _module in (resnet, unet, cartoongan, rrdbnet, sngan_families, stylegan2_fam
 
 @dataclass(frozen=True)
 class UserClass:
-    """A class that belongs to no family.
+    """A user's class that belongs to no family.
 
     Attributes:
         name: Its import path.
@@ -59,7 +59,7 @@ class UserClass:
     layouts: tuple[Layout, ...] = ()
 
     takes_task_options = False
-    """Its arguments may mean anything, so that no task sets any."""
+    """Tasks set none of its arguments, because their meaning is not known."""
 
     def architecture(self, config: Mapping[str, Any], images: Images | None = None) -> ClassArchitecture:
         """Return the architecture with these keyword arguments, which are checked when it is built."""
@@ -81,8 +81,8 @@ def register_family(
         name: Name of the family.
         config_type: Its configuration; the network's constructor takes one.
         preset: Options that the name fixes.
-        role: Its part in a GAN.
-        layouts: Names that programs give its tensors in files.
+        role: Generator or discriminator.
+        layouts: Layouts of its tensors in files.
         images: Formats of its images.
 
     Raises:
@@ -106,7 +106,7 @@ def find_family(name: str) -> Family:
     """Return the family of this name, or of the class at this import path.
 
     Raises:
-        ConfigError: As `find_network`, or the class belongs to no family.
+        ConfigError: `find_network` fails, or the class belongs to no family.
     """
     found = find_network(name)
     if not isinstance(found, Family):
@@ -115,11 +115,11 @@ def find_family(name: str) -> Family:
 
 
 def find_network(name: str) -> Family | UserClass:
-    """Return the family of this name, or the class at this import path, with its family where it has one.
+    """Return the family of this name, or the class at this import path, with its family if it has one.
 
     Raises:
-        ConfigError: There is none; the message ends with the nearest name. Or importing a class failed, or gave
-            something that is no network.
+        ConfigError: There is no such network, and the message ends with the nearest name; or importing a class failed,
+            or the object is no network.
     """
     if ":" in name:
         return _imported(name)
@@ -134,7 +134,7 @@ def find_network(name: str) -> Family | UserClass:
 
 
 def all_families() -> tuple[Family, ...]:
-    """Return every family, those of other packages' entry points included."""
+    """Return every family, including those of other packages' entry points."""
     _load_entry_points()
     return tuple(FAMILIES.values())
 
@@ -158,7 +158,7 @@ def architecture_of(family: str, config: Mapping[str, Any], images: Images | Non
     Args:
         family: Name of a family, or ``package.module:Class``.
         config: The family's options, or the keyword arguments of the class.
-        images: Formats of its images, where they are to be declared.
+        images: Formats of its images, to declare them.
 
     Raises:
         ConfigError: The family does not exist, or the config does not fit it.
@@ -167,7 +167,7 @@ def architecture_of(family: str, config: Mapping[str, Any], images: Images | Non
 
 
 def build(family: str, config: Mapping[str, Any]) -> nn.Module:
-    """Build a network with fresh weights; arguments and errors as those of `architecture_of`."""
+    """Build a network with fresh weights; arguments and errors as in `architecture_of`."""
     return architecture_of(family, config).build()
 
 
@@ -182,7 +182,7 @@ def family_of(config: FamilyConfig) -> Family:
 
 
 def _imported(path: str) -> Family | UserClass:
-    """The family of a registered class, under the path by which it can be found again; or a class without a family."""
+    """Return the family of a registered class, named by its import path; or a class without a family."""
     found = import_object(path)
     if isinstance(found, Family):
         return replace(found, name=path)

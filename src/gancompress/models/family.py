@@ -1,4 +1,4 @@
-"""A family: networks of one class, with their configuration, layouts of their files, and the answers about them."""
+"""Families: networks of one class, with their configuration, file layouts and architecture."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ FAMILIES: dict[str, Family] = {}
 
 @dataclass(frozen=True)
 class Family:
-    """A kind of network by the name the field gives it.
+    """A kind of network that recipes name in the field ``family``.
 
     Attributes:
         name: Its key in `FAMILIES`.
         network: Class of the network; its constructor takes a ``config_type``.
         config_type: Class of its configuration.
-        preset: Options that the name fixes (nine blocks of ``resnet_9blocks``). They cannot be set to
-            something else: the families without a number in their name (``resnet``, ``unet``) leave them
-            free.
-        role: Its part in a GAN. A generator returns an image (StyleGAN2: about in its range), a discriminator logits.
-        layouts: Names that programs give its tensors in files; of several that fit equally well the first one counts.
-        images: Formats of its images; others than [-1, 1], RGB, NCHW are converted at the network's boundary.
+        preset: Options that the name fixes (nine blocks of ``resnet_9blocks``). They cannot be overridden: the families
+            without a number in their name (``resnet``, ``unet``) leave them free.
+        role: Generator or discriminator. A generator returns an image (StyleGAN2: about in its range), a discriminator
+            logits.
+        layouts: Layouts of its tensors in files; of several that fit equally well the first one counts.
+        images: Formats of its images; formats other than [-1, 1], RGB, NCHW are converted at the network's boundary.
     """
 
     name: str
@@ -81,10 +81,10 @@ class Family:
 
         Args:
             config: Options of the family.
-            images: Formats of its images, where they differ from the family's.
+            images: Formats of its images, if they differ from the family's.
 
         Raises:
-            ConfigError: As `parse`.
+            ConfigError: `parse` rejects the options.
         """
         parsed = self.parse(config)
         return FamilyArchitecture(self.name, parsed.model_dump(), images or self.images, family=self, parsed=parsed)
@@ -96,7 +96,7 @@ class Family:
 
 @dataclass(frozen=True, eq=False)
 class FamilyArchitecture(Architecture):
-    """A network of a family at one configuration.
+    """Architecture of a family at one configuration.
 
     Attributes:
         family: The family.
@@ -110,7 +110,7 @@ class FamilyArchitecture(Architecture):
         return self.family.network(self.parsed)
 
     def skeleton(self) -> nn.Module:
-        """Build the network on the meta device, which costs nothing."""
+        """Build the network on the meta device, without allocating weights."""
         with torch.device("meta"):
             return self.build()
 
@@ -128,7 +128,7 @@ class FamilyArchitecture(Architecture):
         return self.config
 
     def with_options(self, **options: Any) -> Self:
-        """Return the same family with other options. Raises ConfigError where they do not fit."""
+        """Return the same family with other options. Raises ConfigError if they do not fit."""
         return self.with_config(self.family.parse({**self.config, **options}))
 
     @property
@@ -142,18 +142,18 @@ class FamilyArchitecture(Architecture):
         return isinstance(self.parsed, LatentConfig)
 
     def draw_latents(self, count: int, draw: torch.Generator) -> Tensor:
-        """Draw noise and, where there are classes, a one-hot class: [count, latent_size + num_classes]."""
+        """Draw noise and, for a generator with classes, a one-hot class: [count, latent_size + num_classes]."""
         if not isinstance(self.parsed, LatentConfig):
             return super().draw_latents(count, draw)
         return self.parsed.draw(count, draw)
 
     @property
     def size_multiple(self) -> int:
-        """Height and width of an image must be divisible by this, in pixels."""
+        """Divisor of the height and width of an image, in pixels."""
         return self.parsed.size_multiple
 
     def check_size(self, size: tuple[int, int]) -> None:
-        """Refuse an image size that the network cannot take. Raises InputSizeError."""
+        """Reject an image size that the network does not support. Raises InputSizeError."""
         multiple, smallest = self.parsed.size_multiple, self.parsed.min_size
         if all(side >= smallest and side % multiple == 0 for side in size):
             return
@@ -165,16 +165,16 @@ class FamilyArchitecture(Architecture):
         )
 
     def crop_side(self, side: int) -> int | None:
-        """Return the side of square crops that the network takes, rounded down from a wanted one."""
+        """Return the side of square crops that the network supports, rounded down from a wanted one."""
         multiple = self.parsed.size_multiple
         return max(self.parsed.min_size, side // multiple * multiple)
 
     def example_inputs(
         self, size: tuple[int, int], shapes: Sequence[Sequence[int]] = (), device: torch.device | str = "cpu"
     ) -> tuple[Tensor, ...]:
-        """Return one image [1, c, h, w], or noise [1, c] whatever the size, of fixed values in [-1, 1].
+        """Return one image [1, c, h, w], or noise [1, c] independent of the size, of fixed values in [-1, 1].
 
-        Shapes are for generators from noise alone. Raises InputSizeError and ConfigError as the base class.
+        Only latent generators accept shapes. Raises InputSizeError and ConfigError as the base class.
         """
         if shapes and self.is_latent:
             return super().example_inputs(size, shapes, device)
@@ -194,19 +194,19 @@ class FamilyArchitecture(Architecture):
 
     @property
     def image_taps(self) -> tuple[str, ...]:
-        """Paths of the modules that return images on the way, from coarse to fine, the last one included."""
+        """Paths of the modules that return images at each resolution, from coarse to fine, the final image included."""
         return self.parsed.image_taps
 
     def plan_string(self) -> str | None:
-        """Write its widths as the literature does; None where it has no form for them."""
+        """Write its widths as a plan string of the literature; None if there is no form for them."""
         return plan_string(self.parsed)
 
     def widths_from_string(self, text: str) -> dict[str, int]:
-        """Read the width of every channel group from a string of the literature. Raises PlanError."""
+        """Read the width of every channel group from a plan string of the literature. Raises PlanError."""
         return widths_from_string(self.parsed, text)
 
     def at_string(self, text: str) -> Self:
-        """Return the same family at the widths of a string of the literature. Raises PlanError."""
+        """Return the same family at the widths of a plan string of the literature. Raises PlanError."""
         return self.with_config(self.parsed.at_widths(self.widths_from_string(text)))
 
     def search_slots(self) -> tuple[Slot, ...]:
@@ -216,7 +216,7 @@ class FamilyArchitecture(Architecture):
         return ()
 
     def describe(self) -> dict[str, Any]:
-        """Return what rebuilds it; formats of images only where they are not the family's."""
+        """Return the description that rebuilds it; formats of images only if they differ from the family's."""
         described = super().describe()
         if self.images == self.family.images:
             del described["images"]

@@ -1,4 +1,4 @@
-"""The input contract of an exported generator: what its file takes, and the module that computes it."""
+"""Input contract of an exported generator: the inputs of its file, and the module that accepts them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ MAP_AXES = {0: "batch", 1: "height", 2: "width"}
 
 @dataclass(frozen=True)
 class FileForm:
-    """A generator in the form in which its files take inputs.
+    """A generator with the inputs of its exported file.
 
     Attributes:
         module: Maps those inputs to images.
         inputs: Example inputs.
         names: Input names; the format's own by default.
         axes: Free axes of each input and their names; the format's own by default.
-        facts: Metadata that the generator's family does not tell.
+        facts: Metadata that the generator's family does not provide.
     """
 
     module: nn.Module
@@ -35,15 +35,15 @@ class FileForm:
 
 
 def label_map_form(generator: nn.Module, num_labels: int, channels: Tensor) -> FileForm:
-    """Wrap a generator so that its file takes integer label maps [b, h, w], and borders of objects if it has a channel.
+    """Wrap a generator so that its file takes integer label maps [b, h, w], and an edge map if it has a channel for it.
 
     Args:
-        generator: Takes a channel of 0 and 1 for each label, and maybe one more for the borders of objects.
-        num_labels: How many labels.
-        channels: An example of what it takes, [b, c, h, w].
+        generator: Network with a channel of 0 and 1 for each label, and optionally one more for the borders of objects.
+        num_labels: Number of labels.
+        channels: An example input of the generator, [b, c, h, w].
 
     Raises:
-        ConfigError: It takes another number of channels.
+        ConfigError: The generator takes another number of channels.
     """
     if channels.shape[1] - num_labels not in (0, 1):
         raise ConfigError(

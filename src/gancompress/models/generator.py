@@ -1,4 +1,4 @@
-"""A generator as a value: an architecture, and a state dict."""
+"""Generators as values: an architecture and a state dict."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ CONFIG_FILE = "config.json"
 FORMAT = "gancompress-generator"
 FORMAT_VERSION_WITHOUT_IMAGES = 1
 FORMAT_VERSION = 2
-"""Version 2 declares formats of images, which a program that knows version 1 only would ignore."""
+"""Version 2 declares formats of images; programs that know only version 1 would ignore them."""
 
 
 @dataclass(frozen=True, eq=False)
 class Generator:
-    """A network as data: its architecture, and its weights. Training a network built from it changes nothing here.
+    """A network as a value: its architecture and its weights. Training a network built from it does not change it.
 
     Attributes:
-        architecture: What builds it, at its widths.
+        architecture: Architecture at its widths.
         state: The state dict.
     """
 
@@ -47,13 +47,13 @@ class Generator:
         config: Mapping[str, Any] | None = None,
         images: Images | None = None,
     ) -> Self:
-        """Return the value of a network: a copy of its weights, with all options of its config written out.
+        """Return the generator of a network: a copy of its weights, with all options of its config written out.
 
         Args:
             module: The network.
             family: Name of its family, or ``package.module:Class``; None for a module whose class takes any arguments.
             config: The family's options, or the keyword arguments of the class.
-            images: Formats of its images, where they are to be declared.
+            images: Formats of its images, to declare them.
 
         Raises:
             ConfigError: The family does not exist, or the config does not fit it.
@@ -64,7 +64,7 @@ class Generator:
 
     @classmethod
     def of(cls, architecture: Architecture) -> Self:
-        """Return a network of an architecture with fresh weights. Raises ConfigError where it cannot be built."""
+        """Return a network of an architecture with fresh weights. Raises ConfigError if it cannot be built."""
         return cls(architecture, _copied(architecture.build()))
 
     @property
@@ -74,7 +74,7 @@ class Generator:
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """The family's options (the narrow widths among them), or the keyword arguments of the class."""
+        """Options of the family (narrow widths included), or keyword arguments of the class."""
         return self.architecture.config
 
     def with_state(self, state: Mapping[str, Tensor]) -> Self:
@@ -88,7 +88,7 @@ class Generator:
     def build(self) -> nn.Module:
         """Build the network with a copy of these weights, in its own dtype, on the CPU, in evaluation mode.
 
-        It takes and returns images in [-1, 1], RGB, NCHW, whatever its architecture computes in.
+        It takes and returns images in [-1, 1], RGB, NCHW, independent of the formats inside its architecture.
 
         Raises:
             ConfigError: The family does not exist, or the config does not fit it.
@@ -113,11 +113,11 @@ class Generator:
         return sum(parameter.numel() for parameter in self.build().parameters())
 
     def save(self, directory: Path | str) -> None:
-        """Write ``model.safetensors`` and ``config.json``; the directory is made when it does not exist.
+        """Write ``model.safetensors`` and ``config.json``; the directory is created if it does not exist.
 
         Raises:
             ConfigError: The config cannot be written as JSON.
-            CheckpointError: The state dict does not fit the config; nothing is written then.
+            CheckpointError: The state dict does not fit the config; nothing is written.
         """
         described = self.architecture.describe()
         description = {
@@ -138,15 +138,15 @@ class Generator:
 
     @classmethod
     def load(cls, directory: Path | str, module: nn.Module | None = None) -> Self:
-        """Read what `save` wrote.
+        """Load a generator that `save` wrote.
 
         Args:
             directory: The directory.
-            module: For a network that was saved without a family: a module of the same class and arguments as the one
-                that it was cut from, at full width.
+            module: For a network that was saved without a family: a module of the same class and arguments as the
+                original, at full width.
 
         Raises:
-            CheckpointError: The directory lacks a file, a file is not what `save` writes, or it needs a module.
+            CheckpointError: The directory lacks a file, a file was not written by `save`, or it needs a module.
             ConfigError: The family does not exist, or the config does not fit it.
         """
         directory = Path(directory)

@@ -1,8 +1,8 @@
 """Range, colour order and layout of a network's images, and the conversion at its boundary.
 
-Everything in this package holds images in [-1, 1], RGB, NCHW. A network with images of another format is given a
-boundary: hooks that convert what goes in and what comes out. The network's own tensors, their names and its module tree
-stay unchanged, so that training, sub-networks, measurements and exported files all include the conversion.
+Everything in this package holds images in [-1, 1], RGB, NCHW. A network with images of another format gets a
+boundary: hooks that convert its inputs and outputs. The network's tensors, their names and its module tree stay
+unchanged, so that training, sub-networks, measurements and exported files all include the conversion.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _NUMBER = r"-?\d+(?:\.\d+)?"
 _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})")
 _UNCHANGED = "unchanged"
 MEASURED = "measured"
-"""Asks for `measured_images` in the place of a range."""
+"""Value of the range option that selects `measured_images`."""
 NOT_DECLARED = "declares no range of its images, which are taken to be in -1..1, RGB"
 _ALIKE = 1e-4
-"""Mean squared differences of [-1, 1] images that count as equal."""
+"""Mean squared difference of [-1, 1] images below which they count as equal."""
 COMMON_RANGES: tuple[Range, ...] = ((-1.0, 1.0), (0.0, 1.0), (0.0, 255.0))
-"""The ranges that `measured_images` tells apart."""
+"""The ranges that `measured_images` distinguishes."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class ImageFormat:
         return images
 
     def __str__(self) -> str:
-        """The range, and what differs from RGB, NCHW."""
+        """Return the range, and the colour order and layout if they are not RGB, NCHW."""
         values = _UNCHANGED if self.range is None else "..".join(f"{limit:g}" for limit in self.range)
         others = [name for name in (self.color_order, self.layout) if name not in ("RGB", "NCHW")]
         return " ".join([values, *others])
@@ -83,15 +83,16 @@ class Images:
 
     @classmethod
     def parse(cls, text: str, color_order: ColorOrder = "RGB", layout: ImageLayout = "NCHW") -> Images:
-        """Read a range as users write it.
+        """Parse a range as users write it.
 
         Args:
-            text: ``0..1`` for input and output, or ``0..255 to 0..1``; ``unchanged to 0..1`` leaves the input alone.
+            text: ``0..1`` for input and output, or ``0..255 to 0..1``; ``unchanged to 0..1`` does not convert the
+                input.
             color_order: Order of the colour channels on both sides.
             layout: Order of the axes on both sides.
 
         Raises:
-            ConfigError: The text is no range.
+            ConfigError: The text is not a range.
         """
         sides = text.split(" to ")
         if len(sides) > 2:
@@ -101,7 +102,7 @@ class Images:
 
     @classmethod
     def from_description(cls, description: Any) -> Images:
-        """Read what `describe` wrote. Raises ConfigError where it is something else."""
+        """Read the result of `describe`. Raises ConfigError for anything else."""
         try:
             sides = [
                 ImageFormat(
@@ -116,7 +117,7 @@ class Images:
         return cls(*sides)
 
     def describe(self) -> dict[str, Any]:
-        """Return plain values, as they are saved."""
+        """Return plain values for saving."""
         return {
             name: {
                 "range": None if side.range is None else list(side.range),
@@ -127,7 +128,7 @@ class Images:
         }
 
     def __str__(self) -> str:
-        """As `parse` reads it."""
+        """Return the text that `parse` reads."""
         return str(self.input) if self.input == self.output else f"{self.input} to {self.output}"
 
 
@@ -136,10 +137,10 @@ STANDARD = Images()
 
 
 class Boundary:
-    """Converts the images that enter and leave a network."""
+    """Hooks that convert the images at the input and output of a network."""
 
     def __init__(self, images: Images) -> None:
-        """Take the formats inside the network."""
+        """Set the formats inside the network."""
         self.images = images
 
     def enter(self, _: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -156,7 +157,7 @@ def give_boundary(network: nn.Module, images: Images | None) -> nn.Module:
 
     Args:
         network: The network.
-        images: The formats that it takes and returns; None, and [-1, 1], RGB, NCHW, change nothing.
+        images: Formats inside the network; None, and [-1, 1], RGB, NCHW, change nothing.
 
     Returns:
         The network.
@@ -170,17 +171,17 @@ def give_boundary(network: nn.Module, images: Images | None) -> nn.Module:
 
 @torch.no_grad()
 def measured_images(network: nn.Module, images: Tensor) -> Images:
-    """Find the range of a network that returns images like those that it takes.
+    """Measure the image range of a network that returns images like its inputs.
 
-    Each range is tried: the images are given in it, and the output, taken to be in the same range, is compared with
-    them. That tells nothing about a network whose images differ widely from its input, whose range must be declared.
+    Each range is tried: the images are given in it, and the output, assumed to have the same range, is compared with
+    them. This does not work for a network whose outputs differ widely from its inputs; declare its range instead.
 
     Args:
-        network: In evaluation mode; an image-to-image network of one input.
+        network: An image-to-image network of one input, in evaluation mode.
         images: Real images [b, c, h, w] in [-1, 1].
 
     Returns:
-        The range of `COMMON_RANGES` with the smallest mean squared difference, the widest of those that tie.
+        The range of `COMMON_RANGES` with the smallest mean squared difference; of ties the widest.
     """
     differences = {}
     for limits in COMMON_RANGES:

@@ -16,16 +16,17 @@ def _is_none(value: Any) -> bool:
 
 
 class ImageOptions(Options):
-    """Formats of a network's images, where they are not [-1, 1], RGB, NCHW. A family knows its own.
+    """Formats of a network's images, if they are not [-1, 1], RGB, NCHW. Families have their own.
 
     Attributes:
-        range: Darkest and lightest value, such as ``0..1``; ``0..255 to 0..1`` where input and output differ,
-            ``unchanged to 0..1`` for an input that holds no images, and ``measured`` to find out on images of the data.
+        range: Darkest and lightest value, such as ``0..1``; ``0..255 to 0..1`` if input and output differ,
+            ``unchanged to 0..1`` for an input that is not an image, and ``measured`` to measure it on images of the
+            data.
         color_order: Order of the colour channels.
         layout: Order of the axes.
     """
 
-    # Left out of dumps where unset, so that runs from before these options existed keep their fingerprints.
+    # Excluded from dumps if unset, so that runs from before these options existed keep their fingerprints.
     range: str | None = Field(default=None, exclude_if=_is_none)
     color_order: ColorOrder | None = Field(default=None, exclude_if=_is_none)
     layout: ImageLayout | None = Field(default=None, exclude_if=_is_none)
@@ -36,7 +37,7 @@ class ImageOptions(Options):
         if text not in (None, MEASURED):
             try:
                 Images.parse(text)
-            except ConfigError as error:  # as a ValueError it is reported with the path of the option
+            except ConfigError as error:  # a ValueError is reported with the path of the option
                 raise ValueError(str(error).removeprefix("range: ")) from None
         return text
 
@@ -48,7 +49,7 @@ class ImageOptions(Options):
 
     @property
     def images(self) -> Images | None:
-        """The formats; None where nothing is declared, or they are to be measured."""
+        """Declared formats; None if nothing is declared, or they are to be measured."""
         if self.range == MEASURED or (self.range, self.color_order, self.layout) == (None, None, None):
             return None
         return Images.parse(self.range or "-1..1", self.color_order or "RGB", self.layout or "NCHW")

@@ -1,4 +1,4 @@
-"""Layers that several families are made of."""
+"""Layers that several families share."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ Padding = Literal["reflect", "zeros"]
 
 
 def named_layers(**layers: nn.Module) -> nn.Sequential:
-    """Layers that run one after another, each under its name (``stem.conv``, ``stem.norm``)."""
+    """Return a sequence of layers with names (``stem.conv``, ``stem.norm``)."""
     return nn.Sequential(OrderedDict(layers))
 
 
 class FrozenNorm(nn.BatchNorm2d):
-    """A norm whose statistics are constants, in training too: what is left of an instance norm is a scale and a shift.
+    """A norm with constant statistics, in training too: only the scale and shift of an instance norm remain.
 
     It folds into the convolution before it.
     """
 
     def __init__(self, num_channels: int, eps: float = 1e-5) -> None:
-        """Mean 0 and variance 1, scale 1 and shift 0."""
+        """Create a norm with mean 0, variance 1, scale 1 and shift 0."""
         super().__init__(num_channels, eps=eps, momentum=0.0)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Maps [b, c, h, w] to the same shape."""
+        """Map [b, c, h, w] to the same shape."""
         return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
 
 
 def norm_layer(kind: NormKind, num_channels: int, affine: bool = False, eps: float = 1e-5) -> nn.Module:
-    """Instance norm without running statistics; batch norm or frozen norm, which are always affine.
+    """Return an instance norm without running statistics; or a batch norm or frozen norm, which are always affine.
 
     Args:
-        kind: Which of them.
+        kind: Kind of norm.
         num_channels: Width of its input [b, num_channels, h, w].
         affine: Whether an instance norm has a scale and a shift.
-        eps: What is added to the variance.
+        eps: Constant added to the variance.
     """
     if kind == "batch":
         return nn.BatchNorm2d(num_channels, eps=eps)
@@ -51,7 +51,7 @@ def norm_layer(kind: NormKind, num_channels: int, affine: bool = False, eps: flo
 
 
 def bias_before(kind: NormKind) -> bool:
-    """Whether a convolution followed by this norm has a bias: not before a batch norm, by convention."""
+    """Return whether a convolution before this norm has a bias: by convention not before a batch norm."""
     return kind != "batch"
 
 
@@ -64,7 +64,7 @@ class SeparableConv(nn.Module):
     def __init__(
         self, in_channels: int, out_channels: int, padding: Padding = "reflect", norm: NormKind = "instance"
     ) -> None:
-        """Maps [b, in_channels, h, w] to [b, out_channels, h, w]."""
+        """Create a convolution from [b, in_channels, h, w] to [b, out_channels, h, w]."""
         super().__init__()
         self.depthwise = nn.Conv2d(
             in_channels,
@@ -79,14 +79,14 @@ class SeparableConv(nn.Module):
         self.pointwise = nn.Conv2d(in_channels, out_channels, 1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Maps [b, in_channels, h, w] to [b, out_channels, h, w]."""
+        """Map [b, in_channels, h, w] to [b, out_channels, h, w]."""
         return self.pointwise(self.norm(self.depthwise(features)))
 
 
 class _SpectralNormOfAnyDevice(_SpectralNorm):
-    """PyTorch's spectral norm, which on the meta device leaves out the power method: there are no numbers to iterate.
+    """PyTorch's spectral norm, without power iterations on the meta device, which has no values to iterate on.
 
-    A network without weights is built to read a checkpoint, and would take longer for these than for all else.
+    It saves most of the time of building a network without weights to read a checkpoint.
     """
 
     def _power_method(self, weight_mat: Tensor, n_power_iterations: int) -> None:
@@ -95,7 +95,7 @@ class _SpectralNormOfAnyDevice(_SpectralNorm):
 
 
 def spectrally_normed(layer: nn.Conv2d | nn.Linear) -> nn.Module:
-    """Divides a layer's weight by its largest singular value, estimated by the power method, in place.
+    """Apply spectral norm to a layer in place: its weight is divided by its largest singular value (power method).
 
     Source: Miyato et al., Spectral Normalization, ICLR 2018, algorithm 1.
     """
@@ -104,7 +104,7 @@ def spectrally_normed(layer: nn.Conv2d | nn.Linear) -> nn.Module:
 
 
 def init_weights(network: nn.Module) -> None:
-    """Draws every convolution's weight from N(0, 0.02) and sets its bias to 0, in place.
+    """Draw every convolution's weight from N(0, 0.02) and set its bias to 0, in place.
 
     Source: Zhu et al., CycleGAN, ICCV 2017, appendix 7.1.
     """
@@ -116,6 +116,6 @@ def init_weights(network: nn.Module) -> None:
 
 
 def taps_of_residual_stages(encoder: str, num_blocks: int) -> tuple[str, ...]:
-    """Paths of the encoder's end and of the last block of each third of ``blocks``."""
+    """Return the paths of the encoder's end and of the last block of each third of ``blocks``."""
     ends = sorted({max(0, num_blocks * third // 3 - 1) for third in (1, 2, 3)})
     return (encoder, *(f"blocks.{i}" for i in ends))

@@ -1,4 +1,4 @@
-"""A layout: the names that one program gives the tensors of a network in its files."""
+"""Layouts: the names that one program gives the tensors of a network in its files."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _LEAVES = ("weight", "bias", *RUNNING_STATISTICS)
 
 @dataclass(frozen=True)
 class Layout:
-    """The names that one program gives the tensors of one kind of network.
+    """Names that one program gives the tensors of one kind of network.
 
     Attributes:
-        name: The program, as messages name it.
-        names: From the names in a file to a table "name in the file -> our name" of all tensors that a
-            network of the depth seen in them can have; empty when the names are not of this layout.
-        infer: From the shapes under our names to the structure of the network; widths are worked out
-            afterwards. It never fails: what a file does not tell keeps its default, and the comparison that
-            follows complains.
-        prepare: Change the tensors of a file, under the names of the file, before they are read.
+        name: Name of the program in messages.
+        names: Function from the names in a file to a table "name in the file -> our name" of all tensors that a network
+            of the depth seen in them can have; empty if the names are not of this layout.
+        infer: Function from the shapes under our names to the structure of the network; widths are determined
+            afterwards. It never fails: properties that the file does not determine keep their default, and the
+            comparison that follows reports mismatches.
+        prepare: Function that converts the tensors of a file, under the names of the file, before they are read.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Layout:
 
 
 def own_names(names: Collection[str]) -> dict[str, str]:
-    """Return the table of this package's own layouts: every name stays as it is."""
+    """Return the table of this package's own layouts: every name is unchanged."""
     return {name: name for name in names}
 
 
@@ -45,7 +45,7 @@ def tensor_names(modules: Mapping[str, str]) -> dict[str, str]:
 
 
 def dimension(shapes: Shapes, name: str, axis: int, default: int) -> int:
-    """Return one dimension of a convolution's weight, or the default where there is no such weight."""
+    """Return one dimension of a convolution's weight, or the default if there is no such weight."""
     shape = shapes.get(name, ())
     return max(1, shape[axis]) if len(shape) == 4 else default
 

@@ -1,4 +1,4 @@
-"""The multiscale discriminator of pix2pixHD and SPADE."""
+"""The multi-scale discriminator of pix2pixHD and SPADE."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from gancompress.models.state import Shapes
 class MultiscalePatchGanConfig(FamilyConfig):
     """Configuration of a `MultiscalePatchGan`.
 
-    Channel groups: ``scales.{s}.layers.{i}.conv`` for i = 0 to n_layers. Every feature map is returned, so that a
-    channel graph leaves them all at full width.
+    Channel groups: ``scales.{s}.layers.{i}.conv`` for i = 0 to n_layers. Every feature map is returned, so a channel
+    graph leaves them all at full width.
 
     Attributes:
         in_channels: Channels of label map and image together; 39 for Cityscapes.
         ndf: Base width.
         n_layers: Number of stride-2 convolutions of each scale.
-        num_scales: Number of discriminators; each sees the image at half the size of the one before.
+        num_scales: Number of discriminators; each gets the image at half the size of the previous one.
         spectral_norm: Whether the convolutions before an instance norm are spectrally normed.
     """
 
@@ -37,7 +37,7 @@ class MultiscalePatchGanConfig(FamilyConfig):
     spectral_norm: bool = True
 
     def default_widths(self) -> dict[str, int]:
-        """Widths ndf * min(2 ** i, 8) at every scale."""
+        """Return the widths: ndf * min(2 ** i, 8) at every scale."""
         return {
             f"scales.{s}.layers.{i}.conv": self.ndf * min(2**i, 8)
             for s in range(self.num_scales)
@@ -46,18 +46,18 @@ class MultiscalePatchGanConfig(FamilyConfig):
 
     @property
     def min_size(self) -> int:
-        """An instance norm at the smallest scale needs more than one pixel."""
+        """Smallest image size: an instance norm at the smallest scale needs more than one pixel."""
         return 2 ** (self.num_scales - 1) + 1
 
 
 class PatchScale(nn.Module):
-    """4x4 convolutions, padded by 2: n_layers of them with stride 2, one with stride 1, and one that gives logits.
+    """4x4 convolutions, padded by 2: n_layers of them with stride 2, one with stride 1, and one for the logits.
 
     All but the first and the last are spectrally normed, without bias, and followed by an instance norm.
     """
 
     def __init__(self, in_channels: int, widths: list[int], spectral_norm: bool) -> None:
-        """Maps [b, in_channels, h, w] through ``widths`` to one channel of logits."""
+        """Build the layers from [b, in_channels, h, w] through ``widths`` to one channel of logits."""
         super().__init__()
 
         def layer(i: int) -> nn.Sequential:
@@ -75,7 +75,7 @@ class PatchScale(nn.Module):
                 spectrally_normed(cast(nn.Conv2d, self.get_submodule(f"layers.{i}.conv")))
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """The feature map of every layer [b, c, h', w'], the logits [b, 1, h', w'] last."""
+        """Return the feature map of every layer [b, c, h', w'], the logits [b, 1, h', w'] last."""
         maps = [image]
         for layer in (*self.layers, self.head):
             maps.append(layer(maps[-1]))
@@ -83,16 +83,16 @@ class PatchScale(nn.Module):
 
 
 class MultiscalePatchGan(nn.Module):
-    """The same discriminator, with weights of its own, at the image's size, half of it, and so on.
+    """The same discriminator, with separate weights, at the image's size, half of it, and so on.
 
-    Input: label map and image [-1, 1] side by side in the channels, NCHW. Spectral norm is a parametrization and
-    stays: a saved, loaded or copied discriminator goes on training from the same estimate of it.
+    Input: label map and image [-1, 1] concatenated in the channels, NCHW. Spectral norm is a parametrization and is
+    kept: a saved, loaded or copied discriminator continues training from the same estimate of it.
 
     Source: Wang et al., pix2pixHD, CVPR 2018, section 3.2; spectral norm: Park et al., SPADE, CVPR 2019, appendix A.
     """
 
     def __init__(self, config: MultiscalePatchGanConfig) -> None:
-        """Builds the network at the widths of the config, with fresh weights."""
+        """Build the network at the widths of the config, with fresh weights."""
         super().__init__()
         widths = list(config.group_widths().values())
         depth = config.n_layers + 1
@@ -103,7 +103,7 @@ class MultiscalePatchGan(nn.Module):
         self.halve = nn.AvgPool2d(3, stride=2, padding=1, count_include_pad=False)
 
     def forward(self, image: Tensor) -> list[list[Tensor]]:
-        """Maps [b, in_channels, h, w] to the feature maps of each scale, its logits last, as the losses take them."""
+        """Map [b, in_channels, h, w] to the feature maps of each scale, its logits last, as the losses expect them."""
         results = []
         for s, scale in enumerate(self.scales):
             image = self.halve(image) if s else image

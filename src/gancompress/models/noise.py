@@ -1,7 +1,7 @@
-"""Noise that some generators add inside, beside their input: how several of them get the same.
+"""Noise that some generators add internally, and how several of them share it.
 
-Networks are compared on what they make of the same input. One that draws noise of its own would differ even from its
-copy, so what runs several of them draws once and gives all the same maps as keywords of ``forward``.
+Networks are compared on outputs for the same input. A network that draws its own noise would differ even from its
+copy, so callers draw noise once and pass the same maps to all networks as keywords of ``forward``.
 """
 
 from __future__ import annotations
@@ -16,25 +16,24 @@ from torch import Tensor, nn
 class AddsNoise(Protocol):
     """A generator whose ``forward`` takes noise maps as ``noise``, one [b or 1, 1, h, w] for each layer that adds one.
 
-    A class of the user's own is one when it has these methods. Narrow networks have maps of the same shapes as wide
-    ones.
+    A user's class is one if it has these methods. Narrow networks have maps of the same shapes as wide ones.
     """
 
     def new_noise(self, batch_size: int) -> Sequence[Tensor]:
-        """Maps drawn from torch's global generator."""
+        """Draw maps from torch's global generator."""
         ...
 
     def own_noise(self) -> Sequence[Tensor]:
-        """The maps that it holds, and adds in evaluation where none are given."""
+        """Return the stored maps, which are added in evaluation by default."""
         ...
 
 
 def drawn_noise(first: nn.Module, second: nn.Module, batch_size: int) -> dict[str, Any]:
-    """Keywords that give two networks the same new noise; none where one of them adds none.
+    """Return keywords that pass the same new noise to two networks; empty if one of them adds none.
 
     Args:
-        first: Decides the shapes.
-        second: Takes the same.
+        first: Network whose maps determine the shapes.
+        second: Network that gets the same maps.
         batch_size: Images for which maps are drawn.
     """
     if isinstance(first, AddsNoise) and isinstance(second, AddsNoise):
@@ -43,7 +42,7 @@ def drawn_noise(first: nn.Module, second: nn.Module, batch_size: int) -> dict[st
 
 
 def kept_noise(first: nn.Module, second: nn.Module) -> dict[str, Any]:
-    """Keywords that give two networks the maps that the first one holds; none where one of them adds none."""
+    """Return keywords that pass the first network's stored maps to both; empty if one of them adds none."""
     if isinstance(first, AddsNoise) and isinstance(second, AddsNoise):
         return {"noise": first.own_noise()}
     return {}

@@ -1,4 +1,4 @@
-"""The discriminators that the image-to-image generators are trained against."""
+"""Discriminators for training image-to-image generators."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class PixelGanConfig(FamilyConfig):
     norm: NormKind = "instance"
 
     def default_widths(self) -> dict[str, int]:
-        """Widths ndf and 2 ndf."""
+        """Return the widths ndf and 2 ndf."""
         return {"layers.0.conv": self.ndf, "layers.1.conv": 2 * self.ndf}
 
     @property
     def min_size(self) -> int:
-        """An instance norm needs more than one pixel."""
+        """Smallest image size: an instance norm needs more than one pixel."""
         return 2
 
 
@@ -43,7 +43,7 @@ class PatchGanConfig(PixelGanConfig):
     """Configuration of a `PatchGan`. Channel groups: ``layers.{i}.conv`` for i = 0 to n_layers.
 
     Attributes:
-        n_layers: Number of stride-2 convolutions; 3 sees patches of 70x70 pixels.
+        n_layers: Number of stride-2 convolutions; with 3 the receptive field is 70x70 pixels.
         affine: Whether instance norms have a scale and a shift, as in GAN Slimming. Batch norms always have them.
         global_average: Whether the map of logits is averaged to one logit per image, as in GAN Slimming.
     """
@@ -53,25 +53,25 @@ class PatchGanConfig(PixelGanConfig):
     global_average: bool = False
 
     def default_widths(self) -> dict[str, int]:
-        """Widths ndf * min(2 ** i, 8)."""
+        """Return the widths ndf * min(2 ** i, 8)."""
         return {f"layers.{i}.conv": self.ndf * min(2**i, 8) for i in range(self.n_layers + 1)}
 
     @property
     def min_size(self) -> int:
-        """Three pixels before the two convolutions of stride 1, which leave one logit."""
+        """Smallest image size: three pixels before the two stride-1 convolutions, which leave one logit."""
         return 3 * 2**self.n_layers
 
 
 class PatchGan(nn.Module):
-    """4x4 convolutions: n_layers of them with stride 2, one with stride 1, and one more that gives the logits.
+    """4x4 convolutions: n_layers of them with stride 2, one with stride 1, and one more for the logits.
 
-    Input [-1, 1], NCHW, in the colour order of the generator it judges; at least 3 * 2 ** n_layers pixels each way.
+    Input [-1, 1], NCHW, in the colour order of the generator; at least 3 * 2 ** n_layers pixels each way.
 
     Source: Isola et al., pix2pix, CVPR 2017, appendix 6.1.2. Affine and averaged: Wang et al., GAN Slimming, ECCV 2020.
     """
 
     def __init__(self, config: PatchGanConfig) -> None:
-        """Builds the network at the widths of the config, with fresh weights."""
+        """Build the network at the widths of the config, with fresh weights."""
         super().__init__()
         width = [config.in_channels, *config.group_widths().values()]
 
@@ -89,24 +89,24 @@ class PatchGan(nn.Module):
         init_weights(self)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Maps [b, in_channels, h, w] to logits [b, 1, h', w'], or [b, 1] with ``global_average``."""
+        """Map [b, in_channels, h, w] to logits [b, 1, h', w'], or [b, 1] with ``global_average``."""
         logits = self.head(self.layers(image))
         return logits.mean(dim=(2, 3)) if self.global_average else logits
 
 
 class PixelGan(nn.Module):
-    """1x1 convolutions: every pixel is judged by itself.
+    """1x1 convolutions: one logit for every pixel, from that pixel alone.
 
-    Input [-1, 1], NCHW, in the colour order of the generator it judges.
+    Input [-1, 1], NCHW, in the colour order of the generator.
 
     Source: Isola et al., pix2pix, CVPR 2017, section 4.4.
     """
 
     def __init__(self, config: PixelGanConfig) -> None:
-        """Builds the network at the widths of the config, with fresh weights."""
+        """Build the network at the widths of the config, with fresh weights."""
         super().__init__()
         first, second = config.group_widths().values()
-        # The last convolution follows the bias convention too, although no norm follows it: published weights do.
+        # The published weights use the bias convention for the last convolution too, although no norm follows it.
         bias = bias_before(config.norm)
         self.layers = nn.Sequential(
             named_layers(conv=nn.Conv2d(config.in_channels, first, 1), act=nn.LeakyReLU(0.2)),
@@ -120,7 +120,7 @@ class PixelGan(nn.Module):
         init_weights(self)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Maps [b, in_channels, h, w] to logits [b, 1, h, w]."""
+        """Map [b, in_channels, h, w] to logits [b, 1, h, w]."""
         return self.head(self.layers(image))
 
 
@@ -128,7 +128,7 @@ _INDEX = re.compile(r"model\.(\d+)\.(?:weight|bias)")
 
 
 def _infer_patch(shapes: Shapes) -> PatchGanConfig:
-    # Of the published programs only GAN Slimming has affine instance norms, and it averages the logits.
+    # Among the published programs only GAN Slimming has affine instance norms, and it averages the logits.
     affine = not _has_batch_norm(shapes) and "layers.1.norm.weight" in shapes
     return PatchGanConfig(
         in_channels=dimension(shapes, "layers.0.conv.weight", 1, default=3),
@@ -151,7 +151,7 @@ def _has_batch_norm(shapes: Shapes) -> bool:
 
 
 def _patch_names(names: Collection[str]) -> dict[str, str]:
-    """``model.0``, then groups of convolution, norm and activation from ``model.2`` on."""
+    """Return the table of names: ``model.0``, then groups of convolution, norm and activation from ``model.2`` on."""
     last = max((int(found[1]) for name in names if (found := _INDEX.match(name))), default=0)
     n_layers, between = divmod(last - 2, 3)
     if between or not 1 <= n_layers <= len(names):
@@ -163,7 +163,7 @@ def _patch_names(names: Collection[str]) -> dict[str, str]:
 
 
 def _pixel_names(names: Collection[str]) -> dict[str, str]:
-    """``net.0``, ``net.2`` with the norm ``net.3``, ``net.5``."""
+    """Return the table of names: ``net.0``, ``net.2`` with the norm ``net.3``, ``net.5``."""
     if not any(name.startswith("net.") for name in names):
         return {}
     return tensor_names(

@@ -41,16 +41,16 @@ class ResnetConfig(FamilyConfig):
         num_blocks: Number of residual blocks.
         separable: Whether the convolutions of the residual blocks are separable.
         norm: Kind of norm. Convolutions before an instance norm have a bias, those before a batch norm have none.
-        affine_norms: Which instance norms have a scale and a shift: those of the channels that GAN Slimming
-            prunes (all but the residual stream's), all, or none. Batch norms and frozen ones always have them.
+        affine_norms: Instance norms with a scale and a shift: those of the channels that GAN Slimming prunes (all but
+            the residual stream's), all, or none. Batch norms and frozen ones always have them.
         dropout: Dropout rate inside the residual blocks while training, in [0, 1).
         separable_norm: Kind of norm between the two convolutions of a separable one. A batch norm folds away.
-        padding: What stands around an image in convolutions of stride 1.
+        padding: Padding of stride-1 convolutions.
         stem_kernel: Size of the first convolution.
         tail_kernel: Size of the last convolution.
-        tail: ``full_size`` ends at the size of the image; ``half_size`` computes the second up stage (a 3x3
-            convolution then) and the last convolution at half of it, and moves four times the channels into pixels.
-            Convolutions to three channels leave most of a vector unit idle, and transposed ones are slow.
+        tail: ``full_size`` ends at the size of the image; ``half_size`` computes the second up stage (a 3x3 convolution
+            then) and the last convolution at half of it, and shuffles four times the channels into pixels. Convolutions
+            to three channels leave most of a vector unit idle, and transposed convolutions are slow.
     """
 
     reference_group: ClassVar[str] = "down.1.conv"
@@ -71,20 +71,20 @@ class ResnetConfig(FamilyConfig):
 
     @property
     def block_groups(self) -> list[str]:
-        """Name of each block's middle channel group."""
+        """Names of the middle channel groups of the blocks."""
         suffix = ".pointwise" if self.separable else ""
         return [f"blocks.{i}.conv1{suffix}" for i in range(self.num_blocks)]
 
     @property
     def distillation_taps(self) -> tuple[str, ...]:
-        """After the encoder and after each third of the blocks. Source: GAN Compression, as released."""
+        """Taps after the encoder and after each third of the blocks. Source: GAN Compression, as released."""
         return taps_of_residual_stages("down.1", self.num_blocks)
 
     def slots(self, form: str) -> tuple[Slot, ...]:
-        """Return the channel groups that each number of a plan string stands for.
+        """Return the channel groups of each number of a plan string.
 
         Source: Li et al., GAN Compression, CVPR 2020 (released networks; ``legacy`` are those of the paper); Wang et
-        al., GAN Slimming, ECCV 2020 (``slimming``, where the stream has no number).
+        al., GAN Slimming, ECCV 2020 (``slimming``, in which the stream has no number).
 
         Raises:
             PlanError: There is no such form, or it needs three blocks and the network has fewer.
@@ -111,30 +111,30 @@ class ResnetConfig(FamilyConfig):
         return tuple(Slot(f"c{i}", groups, multiplier) for i, (groups, multiplier) in enumerate(numbers))
 
     def string_forms(self, *, legacy: bool) -> dict[int, str]:
-        """Return the form that a plan string is of by how many numbers it has."""
+        """Return the forms of plan strings by their number of numbers."""
         if legacy:
             return {8: "legacy8", 6: "legacy6"}
         return {len(self.slots("slimming")): "slimming", 8: "slots8", 6: "slots6"}
 
     def default_widths(self) -> dict[str, int]:
-        """Widths ngf, 2 ngf, 4 ngf down, 4 ngf in the blocks, 2 ngf, ngf up."""
+        """Return the widths: ngf, 2 ngf, 4 ngf down, 4 ngf in the blocks, 2 ngf, ngf up."""
         down = {"stem.conv": self.ngf, "down.0.conv": 2 * self.ngf, "down.1.conv": 4 * self.ngf}
         up = {"up.0.conv": 2 * self.ngf, "up.1.conv": self.ngf}
         return down | dict.fromkeys(self.block_groups, 4 * self.ngf) | up
 
     @property
     def size_multiple(self) -> int:
-        """Two stride-2 stages."""
+        """Divisor of the image size, from two stride-2 stages."""
         return 4
 
     @property
     def min_size(self) -> int:
-        """Reflection padding in the blocks needs two pixels at a quarter of the size."""
+        """Smallest image size: reflection padding in the blocks needs two pixels at a quarter of the size."""
         return 8
 
 
 def _thirds(blocks: list[str]) -> list[list[str]]:
-    """Three runs of blocks, as even as can be."""
+    """Split blocks into three runs of nearly equal length."""
     if len(blocks) < 3:
         raise PlanError(f"plan: got a network of {len(blocks)} blocks, expected at least 3; give widths by group name")
     ends = [len(blocks) * i // 3 for i in range(4)]
@@ -145,7 +145,7 @@ class ResidualBlock(nn.Module):
     """``x + norm2(conv2(dropout(relu(norm1(conv1(x))))))``, no activation after the sum."""
 
     def __init__(self, stream: int, middle: int, config: ResnetConfig) -> None:
-        """Maps [b, stream, h, w] to the same shape through ``middle`` channels."""
+        """Build a block from [b, stream, h, w] to the same shape through ``middle`` channels."""
         super().__init__()
         self.conv1 = _block_conv(stream, middle, config)
         self.norm1 = norm_layer(config.norm, middle, affine=config.affine_norms != "none")
@@ -155,7 +155,7 @@ class ResidualBlock(nn.Module):
         self.norm2 = norm_layer(config.norm, stream, affine=config.affine_norms == "all")
 
     def forward(self, stream: Tensor) -> Tensor:
-        """Maps [b, stream, h, w] to the same shape."""
+        """Map [b, stream, h, w] to the same shape."""
         middle = self.dropout(self.act(self.norm1(self.conv1(stream))))
         return stream + self.norm2(self.conv2(middle))
 
@@ -163,7 +163,7 @@ class ResidualBlock(nn.Module):
 class ResnetGenerator(nn.Module):
     """7x7 stem, two stride-2 convolutions, residual blocks, two transposed convolutions, 7x7 head, tanh.
 
-    Options make it a network that a runtime likes better: other kernels, padding and norms, and a tail at half size.
+    Options adapt it to a runtime: other kernels, padding and norms, and a tail at half size.
 
     Images are [-1, 1], RGB, NCHW; height and width divisible by 4, at least 8. The output has the input's size.
 
@@ -172,7 +172,7 @@ class ResnetGenerator(nn.Module):
     """
 
     def __init__(self, config: ResnetConfig) -> None:
-        """Builds the network at the widths of the config, with fresh weights."""
+        """Build the network at the widths of the config, with fresh weights."""
         super().__init__()
         width = config.group_widths()
         stem, down, stream = width["stem.conv"], width["down.0.conv"], width["down.1.conv"]
@@ -208,12 +208,12 @@ class ResnetGenerator(nn.Module):
         init_weights(self)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Maps an image [b, in_channels, h, w] to an image [b, out_channels, h, w] in [-1, 1]."""
+        """Map an image [b, in_channels, h, w] to an image [b, out_channels, h, w] in [-1, 1]."""
         return self.head(self.up(self.blocks(self.down(self.stem(image)))))
 
 
 def _same_conv(in_channels: int, out_channels: int, kernel: int, bias: bool, config: ResnetConfig) -> nn.Conv2d:
-    """A convolution that keeps the size."""
+    """Return a convolution that keeps the size."""
     return nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, padding_mode=config.padding, bias=bias)
 
 
@@ -240,8 +240,10 @@ def _infer(shapes: Shapes) -> ResnetConfig:
 
 
 def _sequential_names(names: Collection[str], second_conv: int) -> dict[str, str]:
-    """One flat sequence; ``second_conv`` is the index of a block's second convolution: 6 after a dropout,
-    else 5."""
+    """Return the table of names of one flat sequence.
+
+    ``second_conv`` is the index of a block's second convolution: 6 after a dropout, else 5.
+    """
     num_blocks = len({found[1] for name in names if (found := _BLOCK.match(name))})
     if not num_blocks:
         return {}

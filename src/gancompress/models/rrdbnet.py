@@ -1,4 +1,4 @@
-"""The generator of ESRGAN and Real-ESRGAN: residual-in-residual dense blocks, and an enlarged image."""
+"""The generator of ESRGAN and Real-ESRGAN: residual-in-residual dense blocks and upsampling."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class RrdbNetConfig(FamilyConfig):
         nf: Base width: stream and up stages.
         growth: Channels that each of the first four convolutions of a dense block adds.
         num_blocks: Blocks of three dense blocks each.
-        scale: How many times higher and wider the output is. The network always enlarges by four: for 2 and 1 the
-            image enters at a half and a quarter of its size, with its pixels moved into channels.
+        scale: Factor of the output size. The network always upsamples by four: for 2 and 1 the image is first
+            unshuffled to a half and a quarter of its size, with its pixels moved into channels.
     """
 
     base_width: ClassVar[str] = "nf"
@@ -46,32 +46,32 @@ class RrdbNetConfig(FamilyConfig):
 
     @property
     def distillation_taps(self) -> tuple[str, ...]:
-        """After each third of the blocks."""
+        """Taps after each third of the blocks."""
         ends = sorted({max(0, self.num_blocks * third // 3 - 1) for third in (1, 2, 3)})
         return tuple(f"body.{i}" for i in ends)
 
     def default_widths(self) -> dict[str, int]:
-        """Widths nf in the stream and the up stages, growth in the dense blocks."""
+        """Return the widths: nf in the stream and the up stages, growth in the dense blocks."""
         dense = (f"body.{i}.rdb{j}.conv{k}" for i in range(self.num_blocks) for j in (1, 2, 3) for k in _DENSE)
         ends = dict.fromkeys(("conv_up1", "conv_up2", "conv_hr"), self.nf)
         return {"conv_first": self.nf} | dict.fromkeys(dense, self.growth) | ends
 
     @property
     def size_multiple(self) -> int:
-        """Pixels that are moved into channels."""
+        """Divisor of the image size, from the pixel unshuffle at the input."""
         return _ENLARGED // self.scale
 
     @property
     def min_size(self) -> int:
-        """One pixel at the size at which the image enters."""
+        """Smallest image size: one pixel after the pixel unshuffle."""
         return self.size_multiple
 
 
 class DenseBlock(nn.Module):
-    """Five convolutions, each of which reads the input and all outputs before; the last is added to the input."""
+    """Five convolutions, each of which reads the input and all previous outputs; the last is added to the input."""
 
     def __init__(self, stream: int, widths: list[int]) -> None:
-        """Maps [b, stream, h, w] to the same shape; ``widths`` are those of the first four convolutions."""
+        """Build a block from [b, stream, h, w] to the same shape; ``widths`` are of the first four convolutions."""
         super().__init__()
         cin = stream
         for k, width in enumerate(widths, 1):
@@ -80,7 +80,7 @@ class DenseBlock(nn.Module):
         self.conv5 = _conv(cin, stream)
 
     def forward(self, stream: Tensor) -> Tensor:
-        """Maps [b, stream, h, w] to the same shape."""
+        """Map [b, stream, h, w] to the same shape."""
         features = stream
         for k in _DENSE:
             new = F.leaky_relu(self.get_submodule(f"conv{k}")(features), SLOPE)
@@ -92,12 +92,12 @@ class ResidualDenseBlocks(nn.Module):
     """Three dense blocks, added to the input."""
 
     def __init__(self, stream: int, widths: list[list[int]]) -> None:
-        """Maps [b, stream, h, w] to the same shape; ``widths`` are those of each dense block."""
+        """Build a block from [b, stream, h, w] to the same shape; ``widths`` are those of each dense block."""
         super().__init__()
         self.rdb1, self.rdb2, self.rdb3 = (DenseBlock(stream, own) for own in widths)
 
     def forward(self, stream: Tensor) -> Tensor:
-        """Maps [b, stream, h, w] to the same shape."""
+        """Map [b, stream, h, w] to the same shape."""
         return stream + RESIDUAL_SCALE * self.rdb3(self.rdb2(self.rdb1(stream)))
 
 
@@ -105,14 +105,14 @@ class RrdbNet(nn.Module):
     """A super-resolution network without norms.
 
     Images are [-1, 1], RGB, NCHW, like those of every family. The published weights compute in [0, 1], so the network
-    moves its input there and its output back; the output may leave [-1, 1] a little.
+    converts its input and output; the output may leave [-1, 1] slightly.
 
     Source: Wang et al., ESRGAN, ECCVW 2018, section 3.1; Wang et al., Real-ESRGAN, ICCVW 2021, section 3.2 (scales 1
     and 2).
     """
 
     def __init__(self, config: RrdbNetConfig) -> None:
-        """Builds the network at the widths of the config, with fresh weights."""
+        """Build the network at the widths of the config, with fresh weights."""
         super().__init__()
         width = config.group_widths()
         stream, up1, up2, last = (width[name] for name in ("conv_first", "conv_up1", "conv_up2", "conv_hr"))
@@ -132,7 +132,7 @@ class RrdbNet(nn.Module):
         init_weights(self)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Maps an image [b, in_channels, h, w] to an image [b, out_channels, scale h, scale w]."""
+        """Map an image [b, in_channels, h, w] to an image [b, out_channels, scale h, scale w]."""
         features = self.conv_first(F.pixel_unshuffle((image + 1) / 2, self._moved))
         features = features + self.conv_body(self.body(features))
         for layer in (self.conv_up1, self.conv_up2):
@@ -145,7 +145,7 @@ def _conv(cin: int, cout: int) -> nn.Conv2d:
 
 
 _SCALES: dict[int, Literal[1, 2, 4]] = {1: 4, 4: 2, 16: 1}
-"""Scale by the pixels that are moved into each channel."""
+"""Scale by the number of pixels that are moved into each channel."""
 
 
 def _infer(shapes: Shapes) -> RrdbNetConfig:
@@ -162,6 +162,6 @@ def _infer(shapes: Shapes) -> RrdbNetConfig:
 
 
 _LAYOUTS = (Layout("BasicSR", own_names, _infer),)
-"""BasicSR and Real-ESRGAN name their tensors as this package does."""
+"""BasicSR and Real-ESRGAN use the same tensor names as this package."""
 
 FAMILIES = (Family("rrdbnet", RrdbNet, RrdbNetConfig, layouts=_LAYOUTS),)

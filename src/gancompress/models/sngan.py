@@ -19,15 +19,15 @@ Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 class SnganConfig(LatentConfig):
     """Configuration of a `SnganGenerator`.
 
-    Channel groups: ``stem`` (the map that the linear layer makes), ``blocks.{i}.conv1``, and ``blocks.{i}.conv2``,
+    Channel groups: ``stem`` (the output of the linear layer), ``blocks.{i}.conv1``, and ``blocks.{i}.conv2``,
     the residual stream after a block, which its shortcut shares.
 
     Attributes:
         out_channels: Channels of the image.
         ngf: Base width.
         num_blocks: Number of blocks, each of which doubles height and width.
-        halving: Whether the last block is ngf wide, and what comes before each block twice as wide as that block, at
-            most 16 ngf, as for images of 48 pixels and more. Otherwise everything is 4 ngf wide.
+        halving: Whether the last block is ngf wide, and the input of each block twice as wide as that block, at most 16
+            ngf, as for images of 48 pixels and more. Otherwise everything is 4 ngf wide.
         bottom_size: Height and width before the first block, in pixels.
     """
 
@@ -46,11 +46,11 @@ class SnganConfig(LatentConfig):
 
     @property
     def distillation_taps(self) -> tuple[str, ...]:
-        """After every block."""
+        """Taps after every block."""
         return tuple(f"blocks.{i}" for i in range(self.num_blocks))
 
     def default_widths(self) -> dict[str, int]:
-        """One width for the map before the first block and one for each block."""
+        """Return one width for the map before the first block and one for each block."""
         multiples = [min(2**i, LARGEST_MULTIPLE) if self.halving else 4 for i in reversed(range(self.num_blocks + 1))]
         widths = {"stem": self.ngf * multiples[0]}
         for i, multiple in enumerate(multiples[1:]):
@@ -59,14 +59,14 @@ class SnganConfig(LatentConfig):
 
 
 class ClassBatchNorm(nn.Module):
-    """Batch norm whose scale and shift depend on the class, here given as a row of weights of the classes.
+    """Batch norm whose scale and shift depend on the class, given as a row of weights of the classes.
 
     Source: Dumoulin et al., A Learned Representation for Artistic Style, ICLR 2017, equation 5; in this generator:
     Miyato and Koyama, cGANs with Projection Discriminator, ICLR 2018, section 5.
     """
 
     def __init__(self, num_channels: int, num_classes: int) -> None:
-        """Normalises maps of ``num_channels`` channels; every class begins with scale 1 and shift 0."""
+        """Create a norm for ``num_channels`` channels; every class starts with scale 1 and shift 0."""
         super().__init__()
         self.norm = nn.BatchNorm2d(num_channels, affine=False)
         self.scale = nn.Linear(num_classes, num_channels, bias=False)
@@ -75,7 +75,7 @@ class ClassBatchNorm(nn.Module):
         nn.init.zeros_(self.shift.weight)
 
     def forward(self, features: Tensor, classes: Tensor) -> Tensor:
-        """Maps features [b, num_channels, h, w] and class weights [b, num_classes] to the features' shape."""
+        """Map features [b, num_channels, h, w] and class weights [b, num_classes] to the features' shape."""
         scale, shift = (table(classes).unflatten(1, (-1, 1, 1)) for table in (self.scale, self.shift))
         return self.norm(features) * scale + shift
 
@@ -84,7 +84,7 @@ class UpBlock(nn.Module):
     """``shortcut(up(x)) + conv2(relu(norm2(conv1(up(relu(norm1(x)))))))``, twice as high and wide as its input."""
 
     def __init__(self, in_channels: int, middle: int, out_channels: int, num_classes: int) -> None:
-        """Maps [b, in_channels, h, w] to [b, out_channels, 2 h, 2 w] through ``middle`` channels."""
+        """Build a block from [b, in_channels, h, w] to [b, out_channels, 2 h, 2 w] through ``middle`` channels."""
         super().__init__()
         self.norm1 = _norm(in_channels, num_classes)
         self.act = nn.ReLU()
@@ -95,7 +95,7 @@ class UpBlock(nn.Module):
         self.shortcut = glorot(nn.Conv2d(in_channels, out_channels, 1))
 
     def forward(self, features: Tensor, classes: Tensor) -> Tensor:
-        """Maps [b, in_channels, h, w] and class weights [b, num_classes] to [b, out_channels, 2 h, 2 w]."""
+        """Map [b, in_channels, h, w] and class weights [b, num_classes] to [b, out_channels, 2 h, 2 w]."""
         middle = self.conv1(self.up(self.act(_normalised(self.norm1, features, classes))))
         new = self.conv2(self.act(_normalised(self.norm2, middle, classes)))
         return new + self.shortcut(self.up(features))
@@ -109,7 +109,7 @@ class SnganGenerator(nn.Module):
     """
 
     def __init__(self, config: SnganConfig) -> None:
-        """Builds the network at the widths of the config, with fresh weights."""
+        """Build the network at the widths of the config, with fresh weights."""
         super().__init__()
         width = config.group_widths()
         self.latent_size, self.bottom_size = config.latent_size, config.bottom_size
@@ -127,7 +127,7 @@ class SnganGenerator(nn.Module):
         )
 
     def forward(self, latent: Tensor) -> Tensor:
-        """Maps noise and class weights [b, latent_size + num_classes] to an image [b, out_channels, h, w] in [-1, 1].
+        """Map noise and class weights [b, latent_size + num_classes] to an image [b, out_channels, h, w] in [-1, 1].
 
         Height and width are ``config.image_size``.
         """
@@ -139,7 +139,7 @@ class SnganGenerator(nn.Module):
 
 
 def glorot(layer: Layer, gain: float = 1.0) -> Layer:
-    """The layer with weights drawn uniformly by fan in and fan out, and biases of 0.
+    """Initialise a layer with weights drawn uniformly by fan in and fan out, and biases of 0.
 
     Source: Glorot and Bengio, AISTATS 2010, equation 16; as SNGAN was released, with gain sqrt(2) in residual branches.
     """

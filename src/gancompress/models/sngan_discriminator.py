@@ -16,17 +16,17 @@ class SnganDiscriminatorConfig(FamilyConfig):
     """Configuration of a `SnganDiscriminator`.
 
     Channel groups: ``blocks.{i}.conv1`` and ``blocks.{i}.conv2`` of the blocks that halve the size; a residual stream
-    begins with ``conv2`` of each of them. The blocks that keep the size only have ``blocks.{i}.conv1`` of their own.
+    begins with ``conv2`` of each of them. The blocks that keep the size have only the group ``blocks.{i}.conv1``.
 
     Attributes:
-        in_channels: Channels of the image, and one plane for each class behind them.
+        in_channels: Channels of the image, followed by one plane for each class.
         ndf: Width of the first block.
         num_downs: Blocks that halve height and width.
-        num_plain: Blocks that keep it, after those.
+        num_plain: Following blocks that keep the size.
         doubling: Whether every block that halves the size is twice as wide as the one before it, at most 16 ndf, as for
             images of 48 pixels and more. Otherwise all have the same width.
-        num_classes: Classes of images, whose planes, 1 for the image's class and 0 elsewhere, come after the image; 0
-            takes all channels for the image.
+        num_classes: Number of image classes, whose planes, 1 for the image's class and 0 elsewhere, come after the
+            image; with 0 all channels belong to the image.
     """
 
     base_width: ClassVar[str] = "ndf"
@@ -40,16 +40,16 @@ class SnganDiscriminatorConfig(FamilyConfig):
 
     @property
     def num_blocks(self) -> int:
-        """Blocks of both kinds."""
+        """Number of blocks of both kinds."""
         return self.num_downs + self.num_plain
 
     @property
     def min_size(self) -> int:
-        """One pixel after all halvings."""
+        """Smallest image size: one pixel after all halvings."""
         return 2**self.num_downs
 
     def default_widths(self) -> dict[str, int]:
-        """The width of a stream is that of the block that begins it; inside, a block is as wide as what it reads."""
+        """Return the widths: a stream has that of the block that begins it, the middle of a block that of its input."""
         widths: dict[str, int] = {}
         before = self.ndf
         for i in range(self.num_blocks):
@@ -71,13 +71,13 @@ class SnganDiscriminatorConfig(FamilyConfig):
 
 
 class DiscriminatorBlock(nn.Module):
-    """Two convolutions beside a shortcut, then halved by average pooling or not.
+    """Two convolutions with a shortcut, then average pooling by 2 if it halves the size.
 
-    The first block of a network reads pixels, which it does not pass through a ReLU, and pools before its shortcut.
+    The first block of a network reads pixels, to which it applies no ReLU, and pools before its shortcut.
     """
 
     def __init__(self, in_channels: int, middle: int, out_channels: int, down: bool, first: bool) -> None:
-        """Maps [b, in_channels, h, w] to [b, out_channels, h / 2, w / 2], or to the same size without ``down``."""
+        """Build a block from [b, in_channels, h, w] to [b, out_channels, h', w'], halved with ``down``."""
         super().__init__()
         self.first = first
         self.act = nn.ReLU()
@@ -87,23 +87,23 @@ class DiscriminatorBlock(nn.Module):
         self.shortcut = _conv(in_channels, out_channels, 1) if down else nn.Identity()
 
     def forward(self, features: Tensor) -> Tensor:
-        """Maps [b, in_channels, h, w] to [b, out_channels, h', w']."""
+        """Map [b, in_channels, h, w] to [b, out_channels, h', w']."""
         new = self.pool(self.conv2(self.act(self.conv1(features if self.first else self.act(features)))))
         kept = self.shortcut(self.pool(features)) if self.first else self.pool(self.shortcut(features))
         return new + kept
 
 
 class SnganDiscriminator(nn.Module):
-    """Residual blocks, ReLU, sum over positions, linear; with classes, the product with a vector of the class is added.
+    """Residual blocks, ReLU, sum over positions, linear; with classes, plus the product with a class embedding.
 
-    All weights are divided by their largest singular value, which one power iteration a training step keeps up.
+    All weights are divided by their largest singular value, updated by one power iteration per training step.
 
     Source: Miyato et al., Spectral Normalization for GANs, ICLR 2018, tables 3 to 5; with classes: Miyato and Koyama,
     cGANs with Projection Discriminator, ICLR 2018, equation 3.
     """
 
     def __init__(self, config: SnganDiscriminatorConfig) -> None:
-        """Builds the network at the widths of the config, with fresh weights."""
+        """Build the network at the widths of the config, with fresh weights."""
         super().__init__()
         width = config.group_widths()
         self.image_channels = config.in_channels - config.num_classes
@@ -118,7 +118,7 @@ class SnganDiscriminator(nn.Module):
         self.classes = _linear(config.num_classes, stream) if config.num_classes else None
 
     def forward(self, image: Tensor) -> Tensor:
-        """Maps an image in [-1, 1] and planes of its classes [b, in_channels, h, w] to logits [b, 1]."""
+        """Map an image in [-1, 1] and planes of its classes [b, in_channels, h, w] to logits [b, 1]."""
         features = self.act(self.blocks(image[:, : self.image_channels])).sum((2, 3))
         logits = self.head(features)
         if self.classes is None:

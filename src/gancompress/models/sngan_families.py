@@ -1,4 +1,4 @@
-"""The families of SNGAN, and the layouts of their files: AutoGAN's file of them, with numbered blocks."""
+"""Families of SNGAN and their file layouts: own names, and AutoGAN's numbered blocks."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _matrix(shapes: Shapes, name: str, default: tuple[int, int]) -> tuple[int, i
 
 
 def _generator_names(names: Collection[str]) -> dict[str, str]:
-    """``l1`` is the linear layer, blocks count from 2, the last norm and convolution have the number after theirs."""
+    """Return the table of names: ``l1`` is the linear layer, blocks count from 2, the head has the next number."""
     blocks = _block_numbers(names)
     if "l1.weight" not in names or not blocks:
         return {}
@@ -67,7 +67,7 @@ def _generator_names(names: Collection[str]) -> dict[str, str]:
 
 
 def _discriminator_names(names: Collection[str]) -> dict[str, str]:
-    """Blocks count from 1; spectral norm is the hook that PyTorch had before parametrizations."""
+    """Return the table of names: blocks count from 1, and spectral norm is PyTorch's older hook."""
     blocks = _block_numbers(names)
     if not blocks or "block1.c1.weight_orig" not in names:
         return {}

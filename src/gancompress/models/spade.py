@@ -23,7 +23,7 @@ InnerNormKind = Literal["none", "instance", "batch"]
 Upsampling = Literal["normal", "more", "most"]
 
 STREAM_BLOCKS = ("head_0", "G_middle_0", "G_middle_1")
-"""The blocks that keep the width of the residual stream."""
+"""Blocks that keep the width of the residual stream."""
 
 _NUM_DOUBLINGS = {"normal": 5, "more": 6, "most": 7}
 
@@ -33,22 +33,22 @@ class SpadeConfig(FamilyConfig):
 
     Channel groups: ``fc`` (the residual stream, which ``conv_1`` of the blocks head_0, G_middle_0 and G_middle_1
     shares), ``{block}.conv_0`` (their middles; of up_0 to up_3 too), ``up_{i}.conv_1`` (shared by the shortcut
-    ``up_{i}.conv_s``), ``{block}.norm_{0,1,s}.shared.conv`` (what a norm makes of the label map). The scales and
-    shifts of a norm are as wide as what it normalises.
+    ``up_{i}.conv_s``), ``{block}.norm_{0,1,s}.shared.conv`` (the hidden features of a norm). The scales and shifts of a
+    norm are as wide as its input.
 
     Attributes:
-        in_channels: Channels of the one-hot label map: labels, "don't care" where there is one, and the map of
-            instance edges where it is used; 36 for Cityscapes, 184 for COCO-Stuff.
+        in_channels: Channels of the one-hot label map: labels, "don't care" if there is one, and the map of instance
+            edges if it is used; 36 for Cityscapes, 184 for COCO-Stuff.
         out_channels: Channels of the output image.
         ngf: Base width: stream 16 ngf, up blocks 8 ngf, 4 ngf, 2 ngf, ngf; 2 ngf inside every norm.
-        upsampling: How often the start map is doubled: normal 5 times, more 6 times (as for Cityscapes), most 7
-            times, with a block up_4 of ngf / 2 channels.
-        separable: Whether the convolutions that make scales and shifts are separable.
-        norm: Kind of the norms without parameters: instance, batch, or batch over all processes. The last needs
-            GPUs where there is more than one process, and is the same as batch where there is one.
+        upsampling: Number of times that the start map is doubled: normal 5, more 6 (as for Cityscapes), most 7, with a
+            block up_4 of ngf / 2 channels.
+        separable: Whether the convolutions for scales and shifts are separable.
+        norm: Kind of the norms without parameters: instance, batch, or batch over all processes. The last needs GPUs if
+            there is more than one process, and equals batch if there is one.
         inner_norm: Norm between the two halves of a separable convolution.
-        spectral_norm: Whether the convolutions of the blocks are kept spectrally normed, as a teacher is trained.
-            A network to compress has it folded (`gancompress.models.spectral_norm`).
+        spectral_norm: Whether the convolutions of the blocks keep spectral norm, as in the training of a teacher. A
+            network to compress has it folded (`gancompress.models.spectral_norm`).
     """
 
     reference_group: ClassVar[str] = "fc"
@@ -65,7 +65,7 @@ class SpadeConfig(FamilyConfig):
 
     @property
     def up_blocks(self) -> tuple[str, ...]:
-        """The blocks that change the width, each after a doubling of the size."""
+        """Blocks that change the width, each after a doubling of the size."""
         return tuple(f"up_{i}" for i in range(5 if self.upsampling == "most" else 4))
 
     @property
@@ -75,18 +75,18 @@ class SpadeConfig(FamilyConfig):
 
     @property
     def distillation_taps(self) -> tuple[str, ...]:
-        """Two of the stream's blocks and one on the way up. Source: Li et al., GAN Compression, CVPR 2020, released."""
+        """Taps: two stream blocks and one up block. Source: Li et al., GAN Compression, CVPR 2020, as released."""
         return ("head_0", "G_middle_1", "up_1")
 
     def input_contract(self) -> dict[str, Any]:
-        """What an input must be like, as it is written next to the weights."""
+        """Describe the inputs, for the file next to the weights."""
         return {**super().input_contract(), "range": [0, 1], "encoding": "one-hot labels, then instance edges if used"}
 
     def slots(self, form: str) -> tuple[Slot, ...]:
-        """Return the channel groups that each number of a plan string stands for: fc, then the seven blocks.
+        """Return the channel groups of each number of a plan string: fc, then the seven blocks.
 
         Raises:
-            PlanError: The form is another one than ``slots8``, or the network has eight blocks.
+            PlanError: The form is not ``slots8``, or the network has eight blocks.
         """
         if form != "slots8":
             return super().slots(form)
@@ -101,7 +101,7 @@ class SpadeConfig(FamilyConfig):
         return {} if legacy else {8: "slots8"}
 
     def default_widths(self) -> dict[str, int]:
-        """Widths 16 ngf in the stream, halved by every up block, 2 ngf inside the norms."""
+        """Return the widths: 16 ngf in the stream, halved by every up block, 2 ngf inside the norms."""
         widths = {"fc": 16 * self.ngf}
         for block in STREAM_BLOCKS:
             widths |= {
@@ -122,23 +122,23 @@ class SpadeConfig(FamilyConfig):
 
     @property
     def size_multiple(self) -> int:
-        """One pixel of the start map."""
+        """Divisor of the image size: one pixel of the start map."""
         return 2 ** _NUM_DOUBLINGS[self.upsampling]
 
     @property
     def min_size(self) -> int:
-        """The norms need more than one pixel in the start map, be it only to train on a single image."""
+        """Smallest image size: the norms need more than one pixel in the start map to train on a single image."""
         return 2 * self.size_multiple
 
 
 class Spade(nn.Module):
-    """Spatially adaptive norm: ``norm(x) * (1 + gamma(labels)) + beta(labels)``, the norm without parameters.
+    """Spatially adaptive norm: ``norm(x) * (1 + gamma(labels)) + beta(labels)``, with a norm without parameters.
 
     Source: Park et al., SPADE, CVPR 2019, eq. 1. Separable: Li et al., GAN Compression, CVPR 2020, as released.
     """
 
     def __init__(self, num_channels: int, hidden: int, config: SpadeConfig) -> None:
-        """Norms [b, num_channels, h, w]; scale and shift are computed through ``hidden`` channels."""
+        """Create a norm of [b, num_channels, h, w]; scale and shift are computed through ``hidden`` channels."""
         super().__init__()
         self.norm = _parameter_free_norm(config.norm, num_channels)
         self.shared = named_layers(conv=nn.Conv2d(config.in_channels, hidden, 3, padding=1), act=nn.ReLU())
@@ -146,7 +146,7 @@ class Spade(nn.Module):
         self.beta = _modulation(hidden, num_channels, config)
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
-        """Maps features [b, num_channels, h, w] and a label map [b, in_channels, h, w] to features of that shape."""
+        """Map features [b, num_channels, h, w] and a label map [b, in_channels, h, w] to features of that shape."""
         hidden = self.shared(labels)
         return self.norm(features) * (1 + self.gamma(hidden)) + self.beta(hidden)
 
@@ -154,13 +154,13 @@ class Spade(nn.Module):
 class SpadeBlock(nn.Module):
     """``shortcut(x) + conv_1(act(norm_1(conv_0(act(norm_0(x))))))`` with LeakyReLU(0.2).
 
-    The shortcut is x itself, or ``conv_s(norm_s(x))`` where the block changes the width. No activation after the sum.
+    The shortcut is x, or ``conv_s(norm_s(x))`` if the block changes the width. No activation after the sum.
 
     Source: Park et al., SPADE, CVPR 2019, section 3 (SPADE residual block).
     """
 
     def __init__(self, name: str, incoming: int, outgoing: int, config: SpadeConfig) -> None:
-        """The block of this name in a `SpadeGenerator`, from ``incoming`` channels to ``outgoing``."""
+        """Build the block of this name in a `SpadeGenerator`, from ``incoming`` channels to ``outgoing``."""
         super().__init__()
         width = config.group_widths()
         middle = width[f"{name}.conv_0"]
@@ -179,7 +179,7 @@ class SpadeBlock(nn.Module):
             self.conv_s = nn.Conv2d(incoming, outgoing, 1, bias=False)
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
-        """Maps features [b, incoming, h, w] and a label map of any size to features [b, outgoing, h, w]."""
+        """Map features [b, incoming, h, w] and a label map of any size to features [b, outgoing, h, w]."""
         labels = _resized(labels, features.shape[2], features.shape[3])
         inner = self.conv_0(self.act(self.norm_0(features, labels)))
         inner = self.conv_1(self.act(self.norm_1(inner, labels)))
@@ -187,25 +187,25 @@ class SpadeBlock(nn.Module):
 
 
 class SpadeGenerator(nn.Module):
-    """A convolution of the smallest label map, then residual blocks with SPADE norms, doubled in size between them.
+    """A convolution of the smallest label map, then residual blocks with SPADE norms, with upsampling between them.
 
     Takes a one-hot label map [b, in_channels, h, w] of 0 and 1; height and width divisible by ``size_multiple``, in
-    any proportion. The start map is the label map that many times smaller (4x8 for Cityscapes at 256x512), and all
+    any proportion. The start map is the label map downsampled by that factor (4x8 for Cityscapes at 256x512), and all
     resizing is to the nearest pixel. The image is [-1, 1], RGB, NCHW, of the label map's size.
     `gancompress.models.label_input` takes integer labels instead.
 
-    Spectral norm, while it is kept, is a parametrization: the state dict holds the weight W before it
+    If spectral norm is kept, it is a parametrization: the state dict holds the weight W before it
     (``parametrizations.weight.original`` of a convolution) and the estimate u, v of its singular vectors
     (``parametrizations.weight.0._u`` and ``_v``), and the option ``spectral_norm`` rebuilds it, so that a saved, loaded
-    or copied network goes on training the same. In evaluation the weight is W / (u W v), which is what folding writes
-    down. Fold before narrowing: a narrow network with spectral norm is divided by a norm of its own, not the wide
-    one's.
+    or copied network continues training in the same way. In evaluation the weight is W / (u W v), the result of
+    folding. Fold before narrowing: a narrow network with spectral norm is divided by its own norm, not that of the wide
+    one.
 
     Source: Park et al., SPADE, CVPR 2019, section 3 and appendix A.
     """
 
     def __init__(self, config: SpadeConfig) -> None:
-        """Builds the network at the widths of the config, with fresh weights."""
+        """Build the network at the widths of the config, with fresh weights."""
         super().__init__()
         width = config.group_widths()
         self.size_multiple = config.size_multiple
@@ -230,7 +230,7 @@ class SpadeGenerator(nn.Module):
                     _add_spectral_norm(block)
 
     def forward(self, labels: Tensor) -> Tensor:
-        """Maps a one-hot label map [b, in_channels, h, w] to an image [b, out_channels, h, w] in [-1, 1]."""
+        """Map a one-hot label map [b, in_channels, h, w] to an image [b, out_channels, h, w] in [-1, 1]."""
         height, width = labels.shape[2:]
         features = self.fc(_resized(labels, height // self.size_multiple, width // self.size_multiple))
         features = _doubled(self.head_0(features, labels))
@@ -249,7 +249,7 @@ def _parameter_free_norm(kind: FreeNormKind, num_channels: int) -> nn.Module:
 
 
 def _modulation(hidden: int, num_channels: int, config: SpadeConfig) -> nn.Module:
-    """From the hidden map to a scale or a shift."""
+    """Return the layers from the hidden map to a scale or a shift."""
     if not config.separable:
         return nn.Conv2d(hidden, num_channels, 3, padding=1)
     inner = {} if config.inner_norm == "none" else {"norm": norm_layer(config.inner_norm, hidden)}
@@ -290,8 +290,11 @@ def _infer(shapes: Shapes) -> SpadeConfig:
 
 
 def _published_names(names: Collection[str]) -> dict[str, str]:
-    """``fc``, ``conv_img``, and blocks whose norms hold ``param_free_norm``, ``mlp_shared``, ``mlp_gamma``,
-    ``mlp_beta``."""
+    """Return the table of names of the published networks.
+
+    They are ``fc``, ``conv_img``, and blocks whose norms hold ``param_free_norm``, ``mlp_shared``, ``mlp_gamma``,
+    ``mlp_beta``.
+    """
     norms = [found[1] for name in names if (found := _NORM.fullmatch(name))]
     if not norms:
         return {}
@@ -307,8 +310,11 @@ def _published_names(names: Collection[str]) -> dict[str, str]:
 
 
 def _prepare_published(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Folded, and running statistics cut to the channels there are: a sub-network has those of the supernet, of which
-    the leading ones are its own."""
+    """Fold spectral norm, and cut running statistics to the present channels.
+
+    A sub-network's file has the running statistics of the supernet, whose leading channels are those of the
+    sub-network.
+    """
     folded = fold_state(tensors)
     for name, tensor in folded.items():
         if found := _STATISTIC.fullmatch(name):
@@ -323,9 +329,9 @@ _LAYOUTS = (
 )
 """NVlabs' SPADE and GAN Compression (full, mobile, sub, super).
 
-Spectral norm is folded into the weights. A file does not tell how often the start map is doubled where the answer is
-5 or 6 times: Cityscapes, known by its 36 input channels, is taken for 6 (``more``), everything else for 5
-(``normal``). The tensors are the same, so that the option ``upsampling`` can be set to the other afterwards.
+Spectral norm is folded into the weights. A file does not determine whether the start map is doubled 5 or 6 times:
+Cityscapes, recognised by its 36 input channels, gets 6 (``more``), everything else 5 (``normal``). The tensors are the
+same, so the option ``upsampling`` can be set to the other value afterwards.
 """
 
 FAMILIES = (

@@ -1,4 +1,4 @@
-"""Folding spectral norm: the weight that a normed convolution has in evaluation, written down as a plain weight."""
+"""Folding of spectral norm: replaces it by the weight that the layer has in evaluation."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch.nn.utils import parametrize
 if TYPE_CHECKING:
     from gancompress.models.generator import Generator
 
-# The names of weight, left and right singular vector, behind the layer's path: a parametrization, and the hook that
-# PyTorch had before.
+# Names of weight, left and right singular vector, after the layer's path: of the parametrization, and of PyTorch's
+# older hook.
 _STYLES = (
     ("parametrizations.weight.original", "parametrizations.weight.0._u", "parametrizations.weight.0._v"),
     ("weight_orig", "weight_u", "weight_v"),
@@ -23,10 +23,11 @@ _STYLES = (
 
 
 def fold_spectral_norm(generator: Generator) -> Generator:
-    """Return the same network, as it is in evaluation, without spectral norm.
+    """Return the same network, as in evaluation, without spectral norm.
 
     Args:
-        generator: A network of a family with the option ``spectral_norm``; without that norm it stays as it is.
+        generator: A network of a family with the option ``spectral_norm``; without spectral norm it is returned
+            unchanged.
     """
     if not generator.architecture.options.get("spectral_norm"):
         return generator
@@ -35,12 +36,12 @@ def fold_spectral_norm(generator: Generator) -> Generator:
 
 
 def fold_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict with every spectrally normed weight as a plain one, ``W / (u W v)``; the rest as it is.
+    """Return a state dict with every spectrally normed weight folded, ``W / (u W v)``; other tensors are unchanged.
 
     Args:
-        state: Tensors of convolutions and linear layers (output channels first) with ``weight_orig``, ``weight_u``
-            and ``weight_v``, or with a parametrization. Files from before PyTorch 1.0 lack v, which then follows
-            from u, and hold a ``weight`` as well, which is of an earlier step.
+        state: Tensors of convolutions and linear layers (output channels first) with ``weight_orig``, ``weight_u`` and
+            ``weight_v``, or with a parametrization. Files from before PyTorch 1.0 lack v, which is then computed from
+            u, and also hold an outdated ``weight``.
     """
     folded = dict(state)
     for name in state:
@@ -56,26 +57,29 @@ def fold_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def settle_spectral_norm(network: nn.Module, num_iterations: int = 20) -> None:
-    """Estimate the singular vectors of every spectrally normed weight anew, in place, where there are any.
+    """Estimate the singular vectors of every spectrally normed weight again, in place.
 
-    Averaged weights need it: the average of the vectors of many steps belongs to none of them, and is too short.
+    Averaged weights need it: the average of the vectors over many steps fits none of them, and is too short.
 
     Args:
         network: Any network with spectral norm as a parametrization.
-        num_iterations: Steps of the power method, from the vectors that are there.
+        num_iterations: Steps of the power method, from the current vectors.
     """
     modes = {module: module.training for module in network.modules()}
     network.train()
     for module in network.modules():
         if parametrize.is_parametrized(module, "weight"):
             for _ in range(num_iterations):
-                _ = module.weight  # each look at it in training is one iteration
+                _ = module.weight  # each access in training is one iteration
     for module, mode in modes.items():
         module.training = mode
 
 
 def _normed(weight: Tensor, left: Tensor, right: Tensor | None) -> Tensor:
-    """Source: Miyato et al., Spectral Normalization, ICLR 2018, eq. 8 and algorithm 1."""
+    """Return the weight divided by ``u W v``.
+
+    Source: Miyato et al., Spectral Normalization, ICLR 2018, eq. 8 and algorithm 1.
+    """
     matrix = weight.flatten(1)
     if right is None:
         right = F.normalize(torch.mv(matrix.t(), left), dim=0, eps=1e-12)

@@ -1,8 +1,8 @@
 """The generator of StyleGAN2 (configuration F, with skip connections), and every narrower network.
 
 Each modulated convolution is written as three steps: the input's channels times the style, a convolution whose weight
-does not depend on the style, the output's channels times a factor that restores their variance. That is exact, it lets
-the channel graph see one plain convolution, and it is what exports.
+does not depend on the style, the output's channels times a factor that restores their variance. This is exact, the
+channel graph sees one plain convolution, and it can be exported.
 
 Source: Karras et al., Analyzing and Improving the Image Quality of StyleGAN, CVPR 2020, sections 2.2, 4.1 and appendix
 B; the mapping network: Karras et al., A Style-Based Generator Architecture, CVPR 2019, section 2.
@@ -39,7 +39,7 @@ NarrowScale = Literal["exact", "paper"]
 
 
 def default_width(resolution: int, channel_multiplier: float, channel_max: int) -> int:
-    """Channels at a resolution in pixels, in both networks.
+    """Return the channels at a resolution in pixels, in both networks.
 
     Source: Karras et al., CVPR 2020, the released networks.
     """
@@ -47,7 +47,7 @@ def default_width(resolution: int, channel_multiplier: float, channel_max: int) 
 
 
 def check_resolution(resolution: int) -> None:
-    """Raises ValueError where it is no power of two."""
+    """Raise ValueError unless the resolution is a power of two."""
     if resolution.bit_count() > 1:
         raise ValueError(
             f"resolution: got {resolution}, expected a power of two, such as {1 << resolution.bit_length()}"
@@ -57,22 +57,22 @@ def check_resolution(resolution: int) -> None:
 class StyleGan2Config(LatentConfig):
     """Configuration of a `StyleGan2Generator`.
 
-    Channel groups: ``input``, the learned constant, and ``layers.{i}.conv``. Their widths in this order are what the
-    literature calls ``net_shape``. Styles are as long as the noise, and the mapping network keeps its width.
+    Channel groups: ``input``, the learned constant, and ``layers.{i}.conv``. Their widths in this order are the
+    literature's ``net_shape``. Styles are as long as the noise, and the mapping network keeps its width.
 
     Attributes:
-        latent_size: Numbers of the noise, and of a style.
-        num_classes: 0; there are no generators with classes.
+        latent_size: Dimension of the noise and of a style.
+        num_classes: Always 0; classes are not supported.
         out_channels: Channels of the image.
         resolution: Height and width of the image in pixels, a power of two.
         channel_multiplier: Channels from 64 pixels on, in multiples of 128 at 128 pixels; published with 2. A fraction
             such as 0.125 narrows the layers of high resolution, which cost most.
-        channel_max: Channels at most.
+        channel_max: The most channels of a layer.
         num_mapping_layers: Linear layers from noise to style.
-        narrow_scale: What the weights of a narrow network are multiplied with: ``exact`` keeps the factors of the
-            network that it was cut from, so that its channels stay what they were; ``paper`` takes those of its own
-            widths, as the released networks of Content-Aware GAN Compression were trained, which makes what the last
-            layers draw sqrt(old / new width) times stronger.
+        narrow_scale: Scale of the weights of a narrow network: ``exact`` keeps the factors of the original network, so
+            that the channels compute the same; ``paper`` uses those of the narrow widths, as in the training of the
+            released networks of Content-Aware GAN Compression, which scales the RGB outputs of the last layers by
+            sqrt(old / new width).
     """
 
     base_width: ClassVar[str] = "channel_max"
@@ -95,26 +95,26 @@ class StyleGan2Config(LatentConfig):
 
     @property
     def num_layers(self) -> int:
-        """Styled layers: one at 4 pixels, two at each resolution above."""
+        """Number of styled layers: one at 4 pixels, two at each resolution above."""
         return 2 * (self.resolution.bit_length() - 1) - 3
 
     @property
     def num_styles(self) -> int:
-        """Styles that an image can mix: one for each layer, and one for the last image."""
+        """Number of styles of an image: one for each layer, and one for the last RGB output."""
         return self.num_layers + 1
 
     def layer_px(self, index: int) -> int:
-        """Height and width of a layer's output, in pixels."""
+        """Return the height and width of a layer's output, in pixels."""
         return BOTTOM_PX << ((index + 1) // 2)
 
     @property
     def distillation_taps(self) -> tuple[str, ...]:
-        """The last layer of every resolution."""
+        """Taps after the last layer of every resolution."""
         return tuple(f"layers.{i}" for i in range(0, self.num_layers, 2))
 
     @property
     def image_taps(self) -> tuple[str, ...]:
-        """What is drawn up to each resolution."""
+        """Paths of the multi-scale RGB outputs."""
         return tuple(f"to_rgb.{i // 2}" for i in range(0, self.num_layers, 2))
 
     def slots(self, form: str) -> tuple[Slot, ...]:
@@ -124,11 +124,11 @@ class StyleGan2Config(LatentConfig):
         return tuple(Slot(group, (group,)) for group in self.default_widths())
 
     def string_forms(self, *, legacy: bool) -> dict[int, str]:
-        """Return ``net_shape`` for as many numbers as there are groups."""
+        """Return ``net_shape`` for one number per group."""
         return {} if legacy else {len(self.default_widths()): "net_shape"}
 
     def default_widths(self) -> dict[str, int]:
-        """The constant, then the layers."""
+        """Return the widths of the constant, then of the layers."""
         sizes = {"input": BOTTOM_PX} | {f"layers.{i}.conv": self.layer_px(i) for i in range(self.num_layers)}
         return {group: default_width(px, self.channel_multiplier, self.channel_max) for group, px in sizes.items()}
 
@@ -141,17 +141,17 @@ class StyleGan2Config(LatentConfig):
 
 
 class MappingNetwork(nn.Module):
-    """From noise to a style: the noise at unit length per number, then linear layers, each followed by leaky ReLU."""
+    """Mapping network from noise to a style: normalised noise, then linear layers, each followed by leaky ReLU."""
 
     keeps_channels: ClassVar[bool] = True
 
     def __init__(self, size: int, num_layers: int, rate: float = 0.01) -> None:
-        """Maps ``size`` numbers to as many, at ``rate`` times the learning rate of everything else."""
+        """Build layers of ``size`` inputs and outputs, with ``rate`` times the learning rate of the other layers."""
         super().__init__()
         self.layers = nn.ModuleList(EqualizedLinear(size, size, rate=rate) for _ in range(num_layers))
 
     def forward(self, latent: Tensor) -> Tensor:
-        """Maps noise [b, size] to styles [b, size]."""
+        """Map noise [b, size] to styles [b, size]."""
         style = latent * torch.rsqrt(latent.square().mean(1, keepdim=True) + EPSILON)
         for layer in self.layers:
             style = activate(layer(style))
@@ -159,18 +159,18 @@ class MappingNetwork(nn.Module):
 
 
 class ConstantInput(nn.Module):
-    """The map that every image begins with."""
+    """The learned constant that is the first feature map of every image."""
 
     channel_axis = 1
     """Axis of the weight that holds the output channels."""
 
     def __init__(self, num_channels: int) -> None:
-        """A map of 4x4 pixels drawn from N(0, 1)."""
+        """Draw a map of 4x4 pixels from N(0, 1)."""
         super().__init__()
         self.weight = nn.Parameter(torch.randn(1, num_channels, BOTTOM_PX, BOTTOM_PX))
 
     def forward(self, batch_size: int) -> Tensor:
-        """The map for every image, [batch_size, num_channels, 4, 4]."""
+        """Return the map for every image, [batch_size, num_channels, 4, 4]."""
         return self.weight.expand(batch_size, -1, -1, -1)
 
 
@@ -182,7 +182,7 @@ class StyledLayer(nn.Module):
     def __init__(
         self, in_channels: int, out_channels: int, px: int, style_size: int, up: bool, own_scale: bool
     ) -> None:
-        """Maps to ``out_channels`` at ``px`` pixels."""
+        """Build a layer with ``out_channels`` at ``px`` pixels."""
         super().__init__()
         self.modulation = EqualizedLinear(style_size, in_channels, first_bias=1.0)
         self.conv = (
@@ -195,17 +195,17 @@ class StyledLayer(nn.Module):
         self.register_buffer("noise", torch.randn(1, 1, px, px))
 
     def forward(self, features: Tensor, style: Tensor, noise: Tensor) -> Tensor:
-        """Maps [b, in, h, w], styles [b, style_size] and noise [b or 1, 1, h', w'] to [b, out, h', w']."""
+        """Map [b, in, h, w], styles [b, style_size] and noise [b or 1, 1, h', w'] to [b, out, h', w']."""
         scales = self.modulation(style)
         features = self.conv(features * scales[:, :, None, None])
         factors = self.demodulation(scales)
         if isinstance(self.conv, EqualizedConvTranspose2d):
-            features, factors = blur(features, padding=1), 4 * factors  # of four pixels three are new and were 0
+            features, factors = blur(features, padding=1), 4 * factors  # three of four pixels were inserted as 0
         features = torch.addcmul(features * factors[:, :, None, None], noise, self.noise_strength)
         return activate(features + self.bias[:, None, None])
 
     def demodulation(self, scales: Tensor) -> Tensor:
-        """What divides every output channel by the norm of its modulated filter, [b, out].
+        """Return the factors that divide every output channel by the norm of its modulated filter, [b, out].
 
         Source: Karras et al., CVPR 2020, equation 3.
         """
@@ -213,7 +213,7 @@ class StyledLayer(nn.Module):
         return torch.rsqrt(((scales * self.conv.factor).square()[:, None] * norms).sum(2) + EPSILON)
 
     def effective_norms(self, style: Tensor) -> Tensor:
-        """L1 norm of every pair's 3x3 filter as a style modulates and demodulates it, [b, out, in]."""
+        """Return the L1 norm of every pair's 3x3 filter after modulation and demodulation by a style, [b, out, in]."""
         scales = self.modulation(style)
         norms = self._of_pairs(self.conv.weight.abs()) * self.conv.factor
         return norms * scales[:, None].abs() * self.demodulation(scales)[:, :, None]
@@ -225,28 +225,28 @@ class StyledLayer(nn.Module):
 
 
 class ToRgb(nn.Module):
-    """A modulated 1x1 convolution to an image, without demodulation, and its sum with what coarser ones drew."""
+    """A modulated 1x1 convolution to an image, without demodulation, added to the upsampled coarser image."""
 
     def __init__(self, in_channels: int, out_channels: int, style_size: int, own_scale: bool) -> None:
-        """Maps to ``out_channels``."""
+        """Build a layer with ``out_channels``."""
         super().__init__()
         self.modulation = EqualizedLinear(style_size, in_channels, first_bias=1.0)
         self.conv = EqualizedConv2d(in_channels, out_channels, 1, own_scale=own_scale)
 
     def forward(self, features: Tensor, style: Tensor, coarser: Tensor | None = None) -> Tensor:
-        """Maps [b, in, h, w], styles [b, style_size] and an image [b, out, h / 2, w / 2] to [b, out, h, w]."""
+        """Map [b, in, h, w], styles [b, style_size] and an image [b, out, h / 2, w / 2] to [b, out, h, w]."""
         image = self.conv(features * self.modulation(style)[:, :, None, None])
         return image if coarser is None else image + upsample(coarser)
 
 
 class StyleGan2Generator(StyledGenerator):
-    """Mapping network, a learned constant, styled layers, and the sum of what each resolution draws.
+    """Mapping network, a learned constant, styled layers, and the sum of the RGB outputs of all resolutions.
 
-    Images are about [-1, 1]; nothing bounds them.
+    Images are about in [-1, 1], without a bound.
     """
 
     def __init__(self, config: StyleGan2Config) -> None:
-        """Builds the network at the widths of the config, with fresh weights."""
+        """Build the network at the widths of the config, with fresh weights."""
         super().__init__()
         widths = list(config.group_widths().values())
         size, own_scale = config.latent_size, config.narrow_scale == "paper"
@@ -264,20 +264,20 @@ class StyleGan2Generator(StyledGenerator):
     def forward(
         self, latent: Tensor, noise: Noise = None, mixed_with: Mixing | None = None, offset: Tensor | None = None
     ) -> Tensor:
-        """Draws an image [b, out_channels, h, w].
+        """Generate an image [b, out_channels, h, w].
 
         Args:
             latent: Noise [b, latent_size]; or styles [b, n, latent_size], one for all layers or ``num_styles`` (W+).
             noise: The noise maps of the layers.
-            mixed_with: Other noise, whose styles the finer layers take.
-            offset: What is added to all styles of an image, [b, latent_size].
+            mixed_with: Other noise, whose styles the finer layers use.
+            offset: Offset added to all styles of an image, [b, latent_size].
         """
         return self.images(latent, noise, mixed_with, offset)[-1]
 
     def images(
         self, latent: Tensor, noise: Noise = None, mixed_with: Mixing | None = None, offset: Tensor | None = None
     ) -> list[Tensor]:
-        """What is drawn up to each resolution, the image last; arguments as those of `forward`."""
+        """Return the multi-scale RGB outputs, the image last; arguments as in `forward`."""
         styles = self.styles(latent, mixed_with)
         styles = styles if offset is None else styles + offset[:, None]
         maps = self._noise_maps(noise, styles.shape[0])
@@ -291,7 +291,7 @@ class StyleGan2Generator(StyledGenerator):
         return drawn
 
     def styles(self, latent: Tensor, mixed_with: Mixing | None = None) -> Tensor:
-        """One style for each layer and the last image, [b, num_styles, latent_size]; arguments as in `forward`."""
+        """Return the style of each layer and the last RGB output, [b, num_styles, latent_size]; see `forward`."""
         styles = latent if latent.dim() == 3 else self.mapping(latent)[:, None]
         styles = styles.expand(-1, self.num_styles, -1)
         if mixed_with is None:
@@ -299,11 +299,11 @@ class StyleGan2Generator(StyledGenerator):
         return mixed(styles, self.styles(mixed_with.latent), mixed_with.crossover)
 
     def new_noise(self, batch_size: int) -> list[Tensor]:
-        """Noise maps drawn from torch's global generator, for several networks to share."""
+        """Draw noise maps from torch's global generator, for several networks to share."""
         return [torch.randn_like(layer.noise.expand(batch_size, -1, -1, -1)) for layer in self._styled()]
 
     def own_noise(self) -> list[Tensor]:
-        """The noise maps that it holds."""
+        """Return the stored noise maps."""
         return [layer.noise for layer in self._styled()]
 
     def _noise_maps(self, noise: Noise, batch_size: int) -> Sequence[Tensor]:

@@ -35,9 +35,9 @@ class StyleGan2DiscriminatorConfig(FamilyConfig):
 
     Attributes:
         resolution: Height and width of the images in pixels, a power of two.
-        channel_multiplier: As in the generator.
-        channel_max: As in the generator.
-        group_size: Images whose standard deviation is taken together, at most.
+        channel_multiplier: Channel multiplier, as in `StyleGan2Config`.
+        channel_max: The most channels of a layer, as in `StyleGan2Config`.
+        group_size: The most images in a group for the standard deviation.
     """
 
     base_width: ClassVar[str] = "channel_max"
@@ -50,21 +50,21 @@ class StyleGan2DiscriminatorConfig(FamilyConfig):
 
     @property
     def num_blocks(self) -> int:
-        """Blocks, each of which halves height and width, down to 4 pixels."""
+        """Number of blocks, each of which halves height and width, down to 4 pixels."""
         return self.resolution.bit_length() - 3
 
     @property
     def size_multiple(self) -> int:
-        """Images have one size."""
+        """Divisor of the image size: the resolution, because images have one size."""
         return self.resolution
 
     @property
     def min_size(self) -> int:
-        """Images have one size."""
+        """Smallest image size: the resolution, because images have one size."""
         return self.resolution
 
     def default_widths(self) -> dict[str, int]:
-        """A block begins with the width of its resolution and ends with that of the next lower one."""
+        """Return the widths: a block begins with that of its resolution and ends with that of the next lower one."""
 
         def width(px: int) -> int:
             return default_width(px, self.channel_multiplier, self.channel_max)
@@ -82,28 +82,29 @@ class StyleGan2DiscriminatorConfig(FamilyConfig):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions beside a 1x1 one; the second of them and the shortcut blur and halve. The sum keeps its
-    variance.
+    """Two convolutions with a 1x1 shortcut; the second convolution and the shortcut blur and halve.
+
+    The sum is scaled to keep its variance.
     """
 
     def __init__(self, in_channels: int, middle: int, out_channels: int) -> None:
-        """Maps [b, in_channels, h, w] to [b, out_channels, h / 2, w / 2]."""
+        """Build a block from [b, in_channels, h, w] to [b, out_channels, h / 2, w / 2]."""
         super().__init__()
         self.conv1 = EqualizedConv2d(in_channels, middle, 3, padding=1)
         self.conv2 = EqualizedConv2d(middle, out_channels, 3, stride=2)
         self.shortcut = EqualizedConv2d(in_channels, out_channels, 1, stride=2, bias=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Maps [b, in_channels, h, w] to [b, out_channels, h / 2, w / 2]."""
+        """Map [b, in_channels, h, w] to [b, out_channels, h / 2, w / 2]."""
         new = activate(self.conv2(blur(activate(self.conv1(features)), padding=2)))
         return (new + self.shortcut(blur(features, padding=1))) / math.sqrt(2)
 
 
 class Head(nn.Module):
-    """The batch's standard deviation as one more channel, a convolution and two linear layers."""
+    """The batch's standard deviation as an additional channel, a convolution and two linear layers."""
 
     def __init__(self, in_channels: int, width: int, hidden: int, group_size: int) -> None:
-        """Maps [b, in_channels, 4, 4] to [b, 1]."""
+        """Build a head from [b, in_channels, 4, 4] to [b, 1]."""
         super().__init__()
         self.group_size = group_size
         self.conv = EqualizedConv2d(in_channels + 1, width, 3, padding=1)
@@ -111,7 +112,7 @@ class Head(nn.Module):
         self.out = EqualizedLinear(hidden, 1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Maps [b, in_channels, 4, 4] to logits [b, 1]."""
+        """Map [b, in_channels, 4, 4] to logits [b, 1]."""
         features = torch.cat([features, deviation(features, self.group_size)], 1)
         return self.out(activate(self.linear(activate(self.conv(features)).flatten(1))))
 
@@ -120,7 +121,7 @@ class StyleGan2Discriminator(nn.Module):
     """A 1x1 convolution, residual blocks down to 4 pixels, and the head."""
 
     def __init__(self, config: StyleGan2DiscriminatorConfig) -> None:
-        """Builds the network at the widths of the config, with fresh weights."""
+        """Build the network at the widths of the config, with fresh weights."""
         super().__init__()
         width = config.group_widths()
         self.resolution = config.resolution
@@ -132,7 +133,7 @@ class StyleGan2Discriminator(nn.Module):
         self.head = Head(streams[-1], width["head.conv"], width["head.linear"], config.group_size)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Maps images [b, in_channels, h, w] to logits [b, 1].
+        """Map images [b, in_channels, h, w] to logits [b, 1].
 
         Raises:
             InputSizeError: The images have another size than ``resolution``.
@@ -146,7 +147,7 @@ class StyleGan2Discriminator(nn.Module):
 
 
 def deviation(features: Tensor, group_size: int) -> Tensor:
-    """How much the images of a group differ: one number for each, as a map [b, 1, h, w].
+    """Return the mean standard deviation within each group of images, as a map [b, 1, h, w].
 
     Images i, i + b / g, i + 2 b / g ... are a group; g is the largest divisor of b up to ``group_size``.
     """

@@ -1,9 +1,9 @@
-"""The families of StyleGAN2, and the layouts of their files.
+"""Families of StyleGAN2 and their file layouts.
 
-Those are rosinality's PyTorch port, and Content-Aware GAN Compression, which names its tensors alike.
+The layouts are those of rosinality's PyTorch port, and of Content-Aware GAN Compression, which uses the same names.
 
-Filters of blurs are left out: they are constants here. Every layer's scale follows from the widths in the file, as
-those programs compute it, so that a pruned file stays the network that it is.
+Blur filters are dropped, because they are constants here. Every layer's scale is computed from the widths in the file,
+as in those programs, so that a pruned file stays the same network.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ def _power_of_two(exponent: int) -> int:
 
 
 def _multiplier(width: int, resolution: int) -> int:
-    """The channel multiplier that the width at the highest resolution tells; the published one where it tells none."""
+    """Return the channel multiplier for the width at the highest resolution; the published one if none fits."""
     multiplier, rest = divmod(width * resolution, 2**14)
     return 2 if rest or not multiplier else multiplier
 
 
 def _generator_names(names: Collection[str]) -> dict[str, str]:
-    """``style``, ``input``, ``conv1`` and ``convs``, ``to_rgb1`` and ``to_rgbs``, ``noises``."""
+    """Return the table of names: ``style``, ``input``, ``conv1``, ``convs``, ``to_rgb1``, ``to_rgbs``, ``noises``."""
     if "input.input" not in names:
         return {}
     table = {"input.input": "input.weight"}
@@ -84,7 +84,7 @@ def _generator_names(names: Collection[str]) -> dict[str, str]:
 
 
 def _discriminator_names(names: Collection[str]) -> dict[str, str]:
-    """``convs.0`` is the stem, the blocks follow; ``final_conv``, ``final_linear``."""
+    """Return the table of names: ``convs.0`` is the stem, the blocks follow; ``final_conv``, ``final_linear``."""
     if "final_linear.0.weight" not in names or "convs.0.0.weight" not in names:
         return {}
     layers = {"convs.0.0": ("stem", "convs.0.1"), "final_conv.0": ("head.conv", "final_conv.1")}
@@ -109,7 +109,7 @@ def _tensors(theirs: str, ours: str, *leaves: str) -> dict[str, str]:
 
 
 def _prepare_generator(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Filters as convolutions take them, scales, and no blurs."""
+    """Convert filters to the layout of convolutions, add scales, and drop blur filters."""
     if "input.input" not in tensors:
         return tensors
     prepared = {}
@@ -129,7 +129,7 @@ def _prepare_generator(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
 
 
 def _prepare_discriminator(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Scales, and no blurs."""
+    """Add scales and drop blur filters."""
     if "final_linear.0.weight" not in tensors:
         return tensors
     kept = {name: tensor for name, tensor in tensors.items() if not _FILTER.fullmatch(name)}

@@ -1,4 +1,4 @@
-"""Generators that turn noise into styles, of which an image takes one for each layer: what they offer beside images."""
+"""Generators that map noise to styles, one for each layer: their interface beside images."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import torch
 from torch import Tensor, nn
 
 Noise = Sequence[Tensor] | Tensor | Literal["fixed", "random"] | None
-"""Noise maps of a generator: one [b or 1, 1, h, w] for each layer, or all their pixels one after another as [b, n]; the
-maps that it holds; new ones; or None: new ones in training, its own in evaluation."""
+"""Noise maps of a generator: one [b or 1, 1, h, w] for each layer, or all their pixels as [b, n]; "fixed", the stored
+maps; "random", new ones; or None: new ones in training, the stored ones in evaluation."""
 
 
 class Mixing(NamedTuple):
-    """Noise whose styles the finer layers take.
+    """Noise whose styles the finer layers use.
 
     Attributes:
-        latent: [b, latent_size].
-        crossover: The first layer that takes them.
+        latent: Noise [b, latent_size].
+        crossover: The first layer that uses its styles.
     """
 
     latent: Tensor
@@ -26,21 +26,21 @@ class Mixing(NamedTuple):
 
 
 class StyledGenerator(nn.Module):
-    """A generator with styles. Subclass it for latent metrics, directions and regularisers in the space of styles.
+    """A generator with styles. Subclass it for latent metrics, directions and regularisers in the style space.
 
     ``forward`` takes noise [b, latent_size] or styles [b, n, latent_size], ``noise`` as `Noise`, ``mixed_with`` as
     `Mixing`, and ``offset`` [b, latent_size], which is added to all styles of an image.
 
     Attributes:
-        num_styles: Styles that an image can mix.
-        mapping: From noise [b, latent_size] to styles [b, latent_size].
+        num_styles: Number of styles of an image.
+        mapping: Network from noise [b, latent_size] to styles [b, latent_size].
     """
 
     num_styles: int
     mapping: nn.Module
 
     def styles(self, latent: Tensor, mixed_with: Mixing | None = None) -> Tensor:
-        """Return the styles of every layer, [b, num_styles, latent_size]; arguments as those of ``forward``."""
+        """Return the styles of every layer, [b, num_styles, latent_size]; arguments as in ``forward``."""
         raise NotImplementedError
 
     def new_noise(self, batch_size: int) -> list[Tensor]:
@@ -48,7 +48,7 @@ class StyledGenerator(nn.Module):
         raise NotImplementedError
 
     def own_noise(self) -> list[Tensor]:
-        """Return the noise maps that it holds."""
+        """Return the stored noise maps."""
         raise NotImplementedError
 
 
@@ -57,19 +57,19 @@ class StyledLayer(Protocol):
     """A layer whose convolution ``conv`` is modulated by a style."""
 
     def effective_norms(self, style: Tensor) -> Tensor:
-        """Return the norms of the weights as styles [b, latent_size] modulate and demodulate them."""
+        """Return the norms of the weights after modulation and demodulation by styles [b, latent_size]."""
         ...
 
 
 def mixed(first: Tensor, second: Tensor, crossover: int) -> Tensor:
-    """Take the styles of one image up to a layer, and of another one from there on.
+    """Mix two images' styles: those of the first up to a layer, and those of the second from there on.
 
     Source: Karras et al., CVPR 2019, section 3.1.
 
     Args:
-        first: Styles [b, num_styles, latent_size], of which the coarse layers take theirs.
-        second: Likewise, of the fine layers.
-        crossover: The first layer that takes the second style.
+        first: Styles [b, num_styles, latent_size] of the coarse layers.
+        second: Styles [b, num_styles, latent_size] of the fine layers.
+        crossover: The first layer that uses the second style.
 
     Returns:
         Styles [b, num_styles, latent_size].

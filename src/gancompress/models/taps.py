@@ -1,4 +1,4 @@
-"""Feature maps to compare in networks that nobody described: chosen on a recorded forward pass."""
+"""Automatic choice of feature maps to distil, on a recorded forward pass."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CHANNELS_FIRST = (
     *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
     *(nn.GroupNorm, nn.PReLU, nn.PixelShuffle, nn.Upsample),
 )
-"""Layers whose outputs are [b, channels, *spatial]; those of linear layers are not."""
+"""Layers whose outputs are [b, channels, *spatial]; outputs of linear layers are not."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class _Map:
     """A feature map.
 
     Attributes:
-        path: The outermost module that returns it.
-        shape: [channels, *spatial].
-        place: Its place in the forward pass.
+        path: Path of the outermost module that returns it.
+        shape: Shape [channels, *spatial].
+        place: Position in the forward pass.
     """
 
     path: str
@@ -41,15 +41,15 @@ class _Map:
 def automatic_taps(module: nn.Module, example_inputs: Sequence[Any]) -> tuple[str, ...]:
     """Choose modules whose feature maps a student can imitate.
 
-    The maps are the outputs [b, channels, *spatial] of convolutions, of what follows them and of modules that hold
-    them, if they run once, with any number of spatial dimensions. One is taken at the end of every stage, where the
-    number of channels or the spatial size changes; of more than five stages the largest map in each fifth of the
-    forward pass, and of fewer than three some maps inside the longest stage too. Maps of the shape of an input
-    or output are left out: they are images.
+    The maps are the outputs [b, channels, *spatial] of convolutions, of layers that follow them and of modules that
+    contain them, if they run once, with any number of spatial dimensions. One is chosen at the end of every stage,
+    where the number of channels or the spatial size changes; of more than five stages the largest map in each fifth of
+    the forward pass, and with fewer than three also some maps inside the longest stage. Maps of the shape of an input
+    or output are excluded, because they are images.
 
     Args:
-        module: Any module whose forward pass takes tensors and decides nothing by their values. It is not changed.
-        example_inputs: Arguments of its forward pass; of tensors only the shapes matter.
+        module: Any module whose forward pass takes tensors and does not branch on their values. It is not changed.
+        example_inputs: Arguments of its forward pass; only the shapes of tensors matter.
 
     Returns:
         Paths of submodules in the order of the forward pass; none for a network without convolutions.
@@ -83,7 +83,7 @@ def _maps(module: nn.Module, example_inputs: Sequence[Any]) -> list[_Map]:
         num_calls[call.path] = num_calls.get(call.path, 0) + 1
     maps: set[int] = set()
     found: dict[int, _Map] = {}
-    for call in tape.calls:  # in the order in which they return
+    for call in tape.calls:  # in the order of return
         index, shape = call.output.index, tape.tensors[call.output.index].shape
         keeps_shape = call.input.index in maps and tape.tensors[call.input.index].shape == shape
         if len(shape) < 3 or not call.returns_tensor or not (keeps_shape or _is_channels_first(call.module)):
@@ -101,7 +101,7 @@ def _is_channels_first(module: nn.Module) -> bool:
 
 
 def _stages(maps: Sequence[_Map]) -> list[list[_Map]]:
-    """Runs of maps of one shape."""
+    """Group successive maps of one shape."""
     stages: list[list[_Map]] = []
     for each in maps:
         if stages and stages[-1][-1].shape == each.shape:
@@ -112,7 +112,7 @@ def _stages(maps: Sequence[_Map]) -> list[list[_Map]]:
 
 
 def _largest_of_each_part(maps: Sequence[_Map]) -> list[_Map]:
-    """The largest map in each of five equal parts of the sequence; of equally large ones the last."""
+    """Return the largest map in each of five equal parts of the sequence; of equally large ones the last."""
     ends = [len(maps) * part // MAX_TAPS for part in range(MAX_TAPS + 1)]
     parts = [maps[start:end] for start, end in pairwise(ends)]
     return [max(part, key=lambda each: (math.prod(each.shape), each.place)) for part in parts]

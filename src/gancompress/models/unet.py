@@ -19,9 +19,8 @@ from gancompress.models.state import Shapes
 class UnetConfig(FamilyConfig):
     """Configuration of a `UnetGenerator`.
 
-    Channel groups: ``down.{i}.conv`` for i = 0 (outermost) to num_downs - 1 (innermost) and ``up.{j}.conv``
-    for j = 0 (innermost) to num_downs - 2; the outermost transposed convolution is ``head.conv``, which
-    makes the image.
+    Channel groups: ``down.{i}.conv`` for i = 0 (outermost) to num_downs - 1 (innermost) and ``up.{j}.conv`` for j = 0
+    (innermost) to num_downs - 2; the outermost transposed convolution is ``head.conv``, which returns the image.
 
     Attributes:
         out_channels: Channels of the output image.
@@ -41,12 +40,12 @@ class UnetConfig(FamilyConfig):
 
     @property
     def distillation_taps(self) -> tuple[str, ...]:
-        """Two stages down and two up. Source: Ren et al., OMGD, ICCV 2021, as released."""
+        """Taps: two down stages and two up stages. Source: Ren et al., OMGD, ICCV 2021, as released."""
         deep = self.num_downs >= 6
         return ("down.1", "down.3", f"up.{self.num_downs - 5}", f"up.{self.num_downs - 4}") if deep else ("down.1",)
 
     def default_widths(self) -> dict[str, int]:
-        """Widths ngf * min(2 ** i, 8) down, mirrored up."""
+        """Return the widths: ngf * min(2 ** i, 8) down, mirrored up."""
         down = [self.ngf * min(2**i, 8) for i in range(self.num_downs)]
         up = reversed(down[:-1])
         return {f"down.{i}.conv": width for i, width in enumerate(down)} | {
@@ -55,17 +54,17 @@ class UnetConfig(FamilyConfig):
 
     @property
     def size_multiple(self) -> int:
-        """Every stage halves the image and doubles it again."""
+        """Divisor of the image size, because every stage halves it."""
         return 2**self.num_downs
 
     @property
     def min_size(self) -> int:
-        """One pixel at the innermost stage."""
+        """Smallest image size: one pixel at the innermost stage."""
         return self.size_multiple
 
 
 class UnetGenerator(nn.Module):
-    """Stride-2 convolutions down to the innermost stage, transposed ones up, a skip connection at every size.
+    """Stride-2 convolutions down to the innermost stage, transposed ones up, with a skip connection at every size.
 
     Images are [-1, 1], RGB, NCHW; height and width divisible by 2 ** num_downs. The output has the input's size.
 
@@ -73,12 +72,12 @@ class UnetGenerator(nn.Module):
     """
 
     def __init__(self, config: UnetConfig) -> None:
-        """Builds the network at the widths of the config, with fresh weights."""
+        """Build the network at the widths of the config, with fresh weights."""
         super().__init__()
         width, bias, innermost = config.group_widths(), bias_before(config.norm), config.num_downs - 1
         down = [width[f"down.{i}.conv"] for i in range(config.num_downs)]
         up = [width[f"up.{j}.conv"] for j in range(innermost)]
-        # What an up stage reads: the stage below, and the skip connection where there is one.
+        # Input width of each up stage: the stage below, plus the skip connection if there is one.
         up_inputs = [down[-1]] + [skip + below for skip, below in zip(reversed(down[:-1]), up, strict=True)]
 
         def down_stage(i: int) -> nn.Sequential:
@@ -102,7 +101,7 @@ class UnetGenerator(nn.Module):
         init_weights(self)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Maps an image [b, in_channels, h, w] to an image [b, out_channels, h, w] in [-1, 1]."""
+        """Map an image [b, in_channels, h, w] to an image [b, out_channels, h, w] in [-1, 1]."""
         skips = []
         features = image
         for stage in self.down:
@@ -124,7 +123,7 @@ def _infer(shapes: Shapes) -> UnetConfig:
 
 
 def _nested_names(names: Collection[str]) -> dict[str, str]:
-    """``model.model`` is the outermost stage; every stage holds the next one between its own layers."""
+    """Return the table of names: ``model.model`` is the outermost stage, and every stage contains the next one."""
     nested = [name.split(".").count("model") for name in names if name.startswith("model.model.")]
     num_downs = max(nested, default=0) - 1
     if not 2 <= num_downs <= len(nested):

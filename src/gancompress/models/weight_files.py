@@ -1,4 +1,4 @@
-"""Reading and writing files of weights, without ever running what is in them."""
+"""Reading and writing of weight files, without running code in them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gancompress.errors import CheckpointError
 from gancompress.io import write_atomically
 from gancompress.models.state import listed
 
-# Where training programs keep the generator, most wanted first: averaged weights, a generator, then the rest.
+# Keys under which training programs store the generator, by priority: averaged weights, a generator, then the rest.
 WRAPPERS = (
     *("g_ema", "G_ema", "netG_ema", "generator_ema", "params_ema", "model_ema", "state_dict_ema", "ema"),
     *(
@@ -37,14 +37,14 @@ WRAPPERS = (
     *("params", "state_dict", "model_state_dict", "model", "network", "net", "weights", "module"),
 )
 
-# Where they keep the discriminator.
+# Keys under which they store the discriminator.
 DISCRIMINATOR_WRAPPERS = ("d", "D", "netD", "netD_A", "discriminator", "dis", "dis_state_dict", "net_d", "params_d")
 
 _NVIDIA_MODULES = (b"dnnlib", b"torch_utils.persistence", b"torch_utils\npersistence")
 
 
 def read_torch_file(path: Path, role: Literal["generator", "discriminator"] = "generator") -> dict[str, Tensor]:
-    """The tensors of one network in a file written by ``torch.save``, by name.
+    """Return the tensors of one network in a file written by ``torch.save``, by name.
 
     Wrappers around the state dict are opened (`WRAPPERS`, for a discriminator `DISCRIMINATOR_WRAPPERS` first). Only
     tensors and plain containers are read; no code in the file is run.
@@ -57,7 +57,7 @@ def read_torch_file(path: Path, role: Literal["generator", "discriminator"] = "g
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """The tensors in a safetensors file, by name; names that were saved as tied share their tensor again.
+    """Return the tensors in a safetensors file, by name; names that were saved as tied share one tensor.
 
     Raises:
         CheckpointError: The file is missing, empty or damaged, or holds no tensors.
@@ -75,9 +75,9 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def write_safetensors(path: Path, state: Mapping[str, Tensor]) -> None:
-    """Writes tensors so that the file is there completely or not at all.
+    """Write tensors to a file, atomically.
 
-    Tensors that are one and the same are written once, and the other names as metadata of the file.
+    Tied tensors are written once, with their other names in the metadata of the file.
     """
     names: dict[tuple[object, ...], str] = {}
     aliases: dict[str, str] = {}
@@ -95,7 +95,7 @@ def write_safetensors(path: Path, state: Mapping[str, Tensor]) -> None:
 
 
 def without_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state dict of the network itself where data parallelism or ``torch.compile`` wrapped it."""
+    """Return the state dict without the prefixes of data parallelism and ``torch.compile``."""
     state = {name.replace("_orig_mod.", ""): tensor for name, tensor in state.items()}
     while all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): tensor for name, tensor in state.items()}

@@ -1,1 +1,1 @@
-"""Complete jobs by name, as data."""
+"""Complete jobs by name, stored as data."""

@@ -1,4 +1,4 @@
-"""Trained teachers that come with this package, so that a recipe can start without training one."""
+"""Trained teachers that ship with this package, so that a recipe can start without training one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gancompress.models.generator import WEIGHTS_FILE, Generator
 from gancompress.options import Options
 
 FOLDER = Path(__file__).parent / "teachers"
-"""A directory for each shipped teacher: a generator, maybe its discriminator, and how they were trained."""
+"""A directory for each shipped teacher: a generator, optionally its discriminator, and their training options."""
 
 DISCRIMINATOR, TRAINING_FILE = "discriminator", "training.json"
 
@@ -33,12 +33,12 @@ Sha256 = Annotated[str, AfterValidator(_check_digits)]
 
 
 class ShippedTeacher(Options):
-    """A teacher that comes with this package: weights in half precision, read as float32.
+    """A teacher that ships with this package: weights in half precision, loaded as float32.
 
     Attributes:
-        name: Its directory among the shipped teachers.
-        sha256: Of its weights, ``model.safetensors``.
-        discriminator_sha256: Of the weights of its discriminator; None uses none.
+        name: Name of its directory among the shipped teachers.
+        sha256: SHA-256 of its weights, ``model.safetensors``.
+        discriminator_sha256: SHA-256 of the weights of its discriminator; None loads no discriminator.
     """
 
     name: str
@@ -60,13 +60,13 @@ class ShippedTeacher(Options):
         """Write a teacher into the package, in half precision.
 
         Args:
-            name: Of its directory.
+            name: Name of its directory.
             generator: The teacher.
             discriminator: The discriminator to ship with it.
-            training: How a recipe trains it: ``teacher.train`` as far as it differs from the defaults.
+            training: ``teacher.train`` of the recipe that trained it, as far as it differs from the defaults.
 
         Returns:
-            What a recipe names it by.
+            Options that name the teacher in a recipe.
 
         Raises:
             CheckpointError: A weight is too large for half precision.
@@ -81,11 +81,11 @@ class ShippedTeacher(Options):
 
     @property
     def training(self) -> Mapping[str, Any]:
-        """Return ``teacher.train`` of its recipe, as far as it differs from the defaults."""
+        """Training options of the teacher: ``teacher.train`` of its recipe, as far as it differs from the defaults."""
         return json.loads((FOLDER / self.name / TRAINING_FILE).read_text())
 
     def check(self) -> None:
-        """Check that the files are those that the recipe means.
+        """Check the files of weights against the recipe's SHA-256.
 
         Raises:
             CheckpointError: A file of weights is missing or has another SHA-256.
@@ -99,7 +99,7 @@ class ShippedTeacher(Options):
         """Return the teacher and its discriminator, if it is used, with their weights in float32.
 
         Raises:
-            CheckpointError: As `check`, or a config is missing or does not fit.
+            CheckpointError: `check` failed, or a config is missing or does not fit.
         """
         self.check()
         directory = FOLDER / self.name
@@ -110,7 +110,7 @@ class ShippedTeacher(Options):
 
 
 def shipped_names() -> list[str]:
-    """Names of the teachers that come with this package."""
+    """Return the names of the shipped teachers."""
     return sorted(file.parent.name for file in FOLDER.glob(f"*/{TRAINING_FILE}"))
 
 

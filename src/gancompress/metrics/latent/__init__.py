@@ -1,4 +1,4 @@
-"""Metrics of a generator from noise itself: how its images change as its latents move, and what it can draw."""
+"""Metrics of latent spaces: path lengths, morphs and projections of generators from noise."""
 
 from gancompress.metrics.latent.comparison import LatentComparison, LatentMeasurement
 from gancompress.metrics.latent.interpolation import lerp, slerp

@@ -1,4 +1,4 @@
-"""One generator through one perceptual distance: what the metrics of latent spaces are taken of."""
+"""Metrics of the latent space of one generator, with one perceptual distance."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from gancompress.metrics.pairs import as_network_images, psnr, stored_pairs
 
 @dataclass(frozen=True)
 class LatentMeasurement:
-    """What one metric found.
+    """Measurement of one latent metric.
 
     Attributes:
-        values: Whose mean is the figure, float64 [n].
-        count: Of how many pairs, morphs or images.
-        words: How, beside the metric's own words.
+        values: Values whose mean is the result, float64 [n].
+        count: Number of pairs, morphs or images.
+        words: Description of the settings, after the metric's description.
     """
 
     values: Tensor
@@ -33,19 +33,19 @@ class LatentMeasurement:
     words: str
 
     def interval(self) -> tuple[float, float] | None:
-        """The 95 % interval of the mean; None for fewer than two values."""
+        """Return the 95 % interval of the mean; None for fewer than two values."""
         return bootstrap_interval(self.values.unsqueeze(1), lambda sums: sums[:, 0] / len(self.values))
 
 
 @dataclass
 class LatentComparison:
-    """Figures of one generator; what several of them share is computed once.
+    """Latent metrics of one generator; shared intermediate results are computed once.
 
     Attributes:
         space: The generator.
-        distance: Perceptual, differentiable.
-        options: How much is drawn.
-        real: The real images [n, 3, h, w] that are projected, and their one-hot classes [n, num_classes].
+        distance: Differentiable perceptual distance.
+        options: Numbers of samples and settings.
+        real: Function that returns the real images [n, 3, h, w] to project, and their one-hot classes [n, num_classes].
         batch_size: Images at once.
     """
 
@@ -56,25 +56,25 @@ class LatentComparison:
     batch_size: int
 
     def path(self, protocol: PathProtocol) -> LatentMeasurement:
-        """The path length of a protocol."""
+        """Return the path length of a protocol."""
         o = self.options
         lengths = path_lengths(self.space, self.distance, protocol, o.num_pairs, self.batch_size, o.seed)
         return LatentMeasurement(within_percentiles(lengths), len(lengths), f"seed {o.seed}")
 
     def morph_step(self) -> LatentMeasurement:
-        """The mean step of each morph."""
+        """Return the mean step of each morph."""
         return self._of_morphs(self._morphs.mean(1))
 
     def morph_jump(self) -> LatentMeasurement:
-        """How many times the mean step of its morph the largest one is."""
+        """Return the largest step of each morph divided by its mean step."""
         return self._of_morphs(self._morphs.amax(1) / self._morphs.mean(1))
 
     def projection_psnr(self) -> LatentMeasurement:
-        """PSNR of each projected image."""
+        """Return the PSNR of each projected image."""
         return self._of_projections(psnr(*self._projected).cpu())
 
     def projection_distance(self) -> LatentMeasurement:
-        """Perceptual distance of each projected image, in 8 bits."""
+        """Return the perceptual distance of each projected image, in 8 bits."""
         images, targets = (as_network_images(each).to(self.space.device) for each in stored_pairs(*self._projected))
         with torch.no_grad():
             pairs = zip(images.split(self.batch_size), targets.split(self.batch_size), strict=True)

@@ -1,4 +1,4 @@
-"""Between two latents."""
+"""Linear and spherical interpolation between two latents."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from torch import Tensor
 
 
 def lerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """Along the line from ``a`` to ``b``.
+    """Interpolate along the line from ``a`` to ``b``.
 
     Args:
-        a: [b, n].
-        b: The same.
-        t: How far, [b, 1]; 0 is ``a``.
+        a: Start [b, n].
+        b: End [b, n].
+        t: Position [b, 1]; 0 is ``a`` and 1 is ``b``.
     """
     return a + (b - a) * t
 
 
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """Along the arc from ``a`` to ``b``, whose lengths pass into one another linearly; arguments as those of `lerp`.
+    """Interpolate along the arc from ``a`` to ``b``, with linear interpolation of lengths; arguments as in `lerp`.
 
-    Where a generator brings its noise to one length first, as StyleGANs do, the lengths do not matter, and this is the
-    published interpolation between unit vectors; other generators get noise as long as what they have learned from.
+    Generators that normalise their noise, as StyleGANs do, ignore the lengths, and this is the published interpolation
+    between unit vectors; other generators get noise of the length that they were trained on.
 
     Source: Shoemake, Animating Rotation with Quaternion Curves, SIGGRAPH 1985, section 3.3; White, Sampling Generative
     Networks, 2016.

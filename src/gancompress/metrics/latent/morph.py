@@ -1,4 +1,4 @@
-"""Morphs: images along the way from one latent to another one, in equal steps."""
+"""Morphs: images at equal steps from one latent to another."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gancompress.metrics.latent.space import LatentSpace, full_float, seen
 
 
 def drawn_ends(space: LatentSpace, num_morphs: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-    """Noise at both ends of each morph, float64 [num_morphs, latent_size] twice, and its one-hot class."""
+    """Draw noise at both ends of each morph, float64 [num_morphs, latent_size] twice, and its one-hot class."""
     draw = torch.Generator().manual_seed(seed)
     first, second = torch.randn(2, num_morphs, space.latent_size, generator=draw).double()
     classes = torch.randint(max(1, space.num_classes), (num_morphs,), generator=draw)
@@ -21,7 +21,7 @@ def drawn_ends(space: LatentSpace, num_morphs: int, seed: int = 0) -> tuple[Tens
 
 
 def morph_positions(num_steps: int) -> Sequence[float]:
-    """How far along each image lies, from 0 to 1; one more than steps."""
+    """Return the position of each image, from 0 to 1; one more than steps."""
     return [step / num_steps for step in range(num_steps + 1)]
 
 
@@ -34,15 +34,15 @@ def morph(
     positions: Sequence[float],
     noise: Tensor | None = None,
 ) -> Tensor:
-    """Images along one morph: along a line in W where the generator has styles, else along an arc in Z.
+    """Return the images of one morph: along a line in W if the generator has styles, else along an arc in Z.
 
     Args:
         space: The generator.
         first: Noise at the beginning, [latent_size].
         second: Noise at the end.
         one_hot: The class, [num_classes].
-        positions: How far along, from 0 to 1.
-        noise: Noise maps of all images, [1, num_noise]; the generator's own where left out.
+        positions: Positions along the morph, from 0 to 1.
+        noise: Noise maps of all images, [1, num_noise]; the generator's own by default.
 
     Returns:
         [len(positions), c, h, w].
@@ -60,15 +60,15 @@ def morph(
 def morph_steps(
     space: LatentSpace, distance: Distance, num_morphs: int, num_steps: int, batch_size: int, seed: int = 0
 ) -> Tensor:
-    """Perceptual distance of neighbours along morphs, float64 [num_morphs, num_steps].
+    """Return the perceptual distance of neighbours along morphs, float64 [num_morphs, num_steps].
 
     Args:
         space: The generator.
-        distance: Of images; not rounded to 8 bits.
-        num_morphs: How many.
-        num_steps: Equal steps of each.
+        distance: Distance of images, which are not rounded to 8 bits.
+        num_morphs: Number of morphs.
+        num_steps: Equal steps of each morph.
         batch_size: Images at once.
-        seed: Of their ends.
+        seed: Seed of their ends.
     """
     positions = morph_positions(num_steps)
     lengths = []

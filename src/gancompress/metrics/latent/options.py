@@ -1,4 +1,4 @@
-"""How much is drawn for metrics of a latent space."""
+"""Options of latent metrics: numbers of samples, seed and projection."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class ProjectionOptions(Options):
-    """Finding the latents of real images.
+    """Options of the projection of real images to latents.
 
     Attributes:
-        num_images: The first images of the split that are projected.
+        num_images: Number of images to project, the first of the split.
         num_steps: Steps of the optimizer.
         optimizer: ``adam``, all images of a batch at once; or ``lbfgs`` with a line search, one image after the other.
-        learning_rate: Of Adam at the start; it falls to 0 along a cosine.
-        perceptual: Weight of the perceptual distance beside the squared error, a mean over pixels in [-1, 1].
-        noise_maps: Whether noise maps are found, too; otherwise they are the generator's own.
+        learning_rate: Initial learning rate of Adam; it falls to 0 along a cosine.
+        perceptual: Weight of the perceptual distance relative to the squared error, a mean over pixels in [-1, 1].
+        noise_maps: Whether noise maps are optimized too; otherwise they are the generator's own.
     """
 
     num_images: Count = 16
@@ -32,15 +32,15 @@ class ProjectionOptions(Options):
 
 
 class LatentMetricOptions(Options):
-    """How much is drawn.
+    """Numbers of samples, seed and projection of latent metrics.
 
     Attributes:
         num_pairs: Pairs of latents of a path length; published with 50,000 (StyleGAN2) and 5,000 (Content-Aware GAN
             Compression).
-        num_morphs: Morphs from one latent to another one.
+        num_morphs: Morphs from one latent to another.
         num_morph_steps: Equal steps of a morph.
-        seed: Of all that is drawn.
-        projection: Of real images.
+        seed: Seed of everything that is drawn.
+        projection: Options of the projection of real images.
     """
 
     num_pairs: Annotated[int, Field(ge=2)] = 1000

@@ -1,4 +1,4 @@
-"""Perceptual path length: how much an image changes for a tiny step of its latent.
+"""Perceptual path length: the change of an image for a tiny step of its latent.
 
 Source: Karras et al., A Style-Based Generator Architecture for GANs, CVPR 2019, section 4.1, and the released code.
 """
@@ -19,16 +19,16 @@ EPSILON = 1e-4
 PERCENTILES = (0.01, 0.99)
 
 Distance = Callable[[Tensor, Tensor], Tensor]
-"""From images [b, 3, h, w] in [-1, 1] and others to how far each is from its partner, [b]."""
+"""Function of two batches of images [b, 3, h, w] in [-1, 1] that returns the distance of each pair, [b]."""
 
 
 @dataclass(frozen=True)
 class PathProtocol:
-    """What fixes a path length beside the distance.
+    """Protocol of a path length, except for the distance.
 
     Attributes:
         space: ``z``, along an arc, or ``w``, along a line.
-        full: Whether steps begin anywhere between two latents, or at the first of them.
+        full: Whether steps begin anywhere between two latents, or else at the first of them.
         same_noise: Whether both ends of a step share their noise maps.
         divided: Whether distances are divided by the square of the step.
     """
@@ -40,7 +40,7 @@ class PathProtocol:
 
     @property
     def words(self) -> str:
-        """The protocol in words."""
+        """Description of the protocol."""
         where = "anywhere between two latents" if self.full else "from the first of two latents"
         noise = "the same new noise maps" if self.same_noise else "other new noise maps"
         divided = f", divided by {EPSILON:g}^2" if self.divided else ""
@@ -55,7 +55,7 @@ PATHS: dict[str, PathProtocol] = {
     "ppl_z": PathProtocol("z"),
     "ppl_wfull": PathProtocol("w", full=True),
     "ppl_zfull": PathProtocol("z", full=True),
-    # As Content-Aware GAN Compression evaluates it; mostly the difference that noise maps make.
+    # Content-Aware GAN Compression's protocol; mostly measures the effect of noise maps.
     "ppl_cagc": PathProtocol("w", full=True, same_noise=False, divided=False),
 }
 """Protocols by the name of their metric; ``ppl_w`` is the ``ppl2_wend`` of StyleGAN2."""
@@ -65,18 +65,18 @@ PATHS: dict[str, PathProtocol] = {
 def path_lengths(
     space: LatentSpace, distance: Distance, protocol: PathProtocol, num_pairs: int, batch_size: int, seed: int = 0
 ) -> Tensor:
-    """The distance of every step, float64 [num_pairs].
+    """Return the distance of every step, float64 [num_pairs].
 
-    What is drawn depends on the seed and the number of pairs alone, and is the same for every generator with latents
-    and noise maps of these sizes.
+    The samples depend only on the seed and the number of pairs, and are the same for every generator with latents and
+    noise maps of these sizes.
 
     Args:
         space: The generator.
-        distance: Of images that differ little; not rounded to 8 bits.
-        protocol: What is compared.
-        num_pairs: How many pairs of latents.
+        distance: Distance of images that differ little and are not rounded to 8 bits.
+        protocol: Path length protocol.
+        num_pairs: Number of pairs of latents.
         batch_size: Pairs at once.
-        seed: Of latents, places, classes and noise maps.
+        seed: Seed of latents, positions, classes and noise maps.
     """
     with full_float(space.device):
         steps = _steps(space, protocol, num_pairs, batch_size, seed)
@@ -85,7 +85,7 @@ def path_lengths(
 
 
 def within_percentiles(lengths: Tensor) -> Tensor:
-    """Those between the 1st and the 99th percentile, each of which is one of them."""
+    """Return the lengths between the 1st and the 99th percentile; both percentiles are rounded outwards to a length."""
     low = torch.quantile(lengths, PERCENTILES[0], interpolation="lower")
     high = torch.quantile(lengths, PERCENTILES[1], interpolation="higher")
     return lengths[(lengths >= low) & (lengths <= high)]
@@ -94,7 +94,7 @@ def within_percentiles(lengths: Tensor) -> Tensor:
 def _steps(
     space: LatentSpace, protocol: PathProtocol, num_pairs: int, batch_size: int, seed: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images at both ends of each step, batch by batch."""
+    """Yield the images at both ends of each step, batch by batch."""
     draw = torch.Generator().manual_seed(seed)
     first, second = torch.randn(2, num_pairs, space.latent_size, generator=draw).double()
     places = torch.rand(num_pairs, 1, generator=draw).double() * protocol.full
@@ -109,7 +109,7 @@ def _steps(
 def _ends(
     space: LatentSpace, protocol: PathProtocol, first: Tensor, second: Tensor, places: Tensor, one_hot: Tensor
 ) -> list[Tensor]:
-    """Latents at both ends of each step. They are computed in float64 and rounded once."""
+    """Return the latents at both ends of each step. They are computed in float64 and rounded once."""
     between = slerp
     if protocol.space == "w":
         assert space.mapping is not None
@@ -122,7 +122,7 @@ def _ends(
 
 
 def _noise_maps(space: LatentSpace, count: int, draw: torch.Generator) -> Tensor | None:
-    """New noise maps [count, num_noise], drawn one image after the other, so that batches do not matter."""
+    """Draw noise maps [count, num_noise], one image after the other, so that they do not depend on batches."""
     if not space.num_noise:
         return None
     return space.send(torch.stack([torch.randn(space.num_noise, generator=draw) for _ in range(count)]))

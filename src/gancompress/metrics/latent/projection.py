@@ -1,7 +1,7 @@
-"""Projection: the latents whose images are nearest to given ones.
+"""Projection of images to the latents that reproduce them best.
 
 Source: Abdal et al., Image2StyleGAN, ICCV 2019, section 5; Liu et al., Content-Aware GAN Compression, CVPR 2021,
-section 4.3, for what it says about a compressed generator.
+section 4.3, which uses it to evaluate compressed generators.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from gancompress.metrics.latent.path_length import Distance
 from gancompress.metrics.latent.space import LatentSpace, full_float, seen
 
 NUM_FOR_MEAN = 4096
-"""Noise whose mean style every projection begins with."""
+"""Number of noise samples whose mean style is the start of every projection."""
 
 
 @dataclass(frozen=True)
 class Projected:
-    """What was found.
+    """Result of a projection.
 
     Attributes:
-        images: [b, c, h, w], about [-1, 1].
-        latents: Styles [b, num_styles, latent_size] (W+); noise [b, latent_size] for a generator without.
-        noise: Noise maps [b, num_noise], where they were looked for.
+        images: Images [b, c, h, w], about in [-1, 1].
+        latents: Styles [b, num_styles, latent_size] (W+); noise [b, latent_size] for a generator without styles.
+        noise: Noise maps [b, num_noise], if they were optimized.
     """
 
     images: Tensor
@@ -42,14 +42,14 @@ def project(
     options: ProjectionOptions,
     classes: Tensor | None = None,
 ) -> Projected:
-    """The latents of images. Every image is looked for by itself, in whatever batch it comes.
+    """Find the latents of images. Each image is optimized independently of its batch.
 
     Args:
         space: The generator.
         targets: Images [b, 3, h, w] in [-1, 1] of the generator's size.
-        distance: Differentiable.
-        options: How.
-        classes: Their one-hot classes [b, num_classes]; what a generator without styles is given beside noise.
+        distance: Differentiable perceptual distance.
+        options: Options of the optimization.
+        classes: Their one-hot classes [b, num_classes], which a generator without styles gets after the noise.
     """
     if options.optimizer == "lbfgs" and len(targets) > 1:
         rows = [slice(row, row + 1) for row in range(len(targets))]
@@ -62,7 +62,7 @@ def project(
 
 
 class _Search:
-    """The latents of one batch while they are looked for."""
+    """Optimization of the latents of one batch."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class _Search:
         self._free = [self._latents, *([] if self._noise is None else [self._noise])]
 
     def run(self) -> Projected:
-        """To the end."""
+        """Run all steps of the optimizer."""
         steps = {"adam": self._adam, "lbfgs": self._lbfgs}[self._options.optimizer]
         steps(self._options.num_steps)
         with torch.no_grad():
@@ -100,7 +100,7 @@ class _Search:
         torch.optim.LBFGS(self._free, max_iter=num_steps, line_search_fn="strong_wolfe").step(self._slopes)  # type: ignore[arg-type]
 
     def _slopes(self) -> Tensor:
-        """The sum over images of their losses, whose slopes each latent gets from its own image alone."""
+        """Compute gradients and return the sum of the images' losses; each latent gets those of its own image."""
         images = self._images()
         loss = (images - self._targets).square().mean((1, 2, 3)).sum()
         if self._options.perceptual:
@@ -116,7 +116,7 @@ class _Search:
 
 
 def _start(space: LatentSpace, count: int) -> Tensor:
-    """The average style for every layer; for a generator without styles the middle of its noise."""
+    """Return the average style for every layer; for a generator without styles zero noise."""
     if space.mapping is None:
         return space.send(torch.zeros(count, space.latent_size))
     noise = torch.randn(NUM_FOR_MEAN, space.latent_size, generator=torch.Generator().manual_seed(0))

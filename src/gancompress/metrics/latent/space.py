@@ -1,4 +1,4 @@
-"""A generator from noise as the metrics of its latent space see it."""
+"""Interface of latent metrics to a generator from noise."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from torch.nn import functional as F
 from gancompress.models.styles import StyledGenerator
 
 SEEN_PX = 256
-"""Larger images are shrunk to this before they are compared. Source: Karras et al., CVPR 2019, the released code."""
+"""Larger images are downsampled to this before they are compared. Source: Karras et al., CVPR 2019, released code."""
 
 
 @dataclass(frozen=True)
 class LatentSpace:
-    """A generator, and what it can be given.
+    """A generator with the shapes of its inputs.
 
     Attributes:
-        draw: From latents and noise maps to images [b, c, h, w]. Latents are noise with one-hot classes behind it [b,
-            latent_size + num_classes], or styles [b, n, latent_size]. Noise maps are all their pixels, [b, num_noise];
-            the generator's own where there are none.
-        latent_size: Numbers of the noise, and of a style.
-        num_classes: Classes.
-        mapping: From noise [b, latent_size] to styles [b, latent_size]; None for a generator without.
-        num_styles: Styles that an image can mix; 0 for a generator without.
-        own_noise: The pixels of the noise maps that it holds, [1, num_noise]; None for a generator without.
-        device: Where it runs.
-        dtype: What it computes in.
+        draw: Function from latents and noise maps to images [b, c, h, w]. Latents are noise followed by one-hot classes
+            [b, latent_size + num_classes], or styles [b, n, latent_size]. Noise maps are all their pixels,
+            [b, num_noise]; None uses the generator's own.
+        latent_size: Dimension of the noise and of a style.
+        num_classes: Number of classes.
+        mapping: Function from noise [b, latent_size] to styles [b, latent_size]; None for a generator without styles.
+        num_styles: Number of styles of an image; 0 for a generator without styles.
+        own_noise: Pixels of its stored noise maps, [1, num_noise]; None for a generator without them.
+        device: Device of the generator.
+        dtype: Type of its weights and inputs.
     """
 
     draw: Callable[[Tensor, Tensor | None], Tensor]
@@ -44,7 +44,7 @@ class LatentSpace:
 
     @classmethod
     def of(cls, network: nn.Module, latent_size: int, num_classes: int = 0) -> LatentSpace:
-        """The space of a network in evaluation mode, whose weights say where and in what it computes."""
+        """Return the space of a network in evaluation mode, with the device and type of its weights."""
         weight = next(network.parameters())
         place = {"device": weight.device, "dtype": weight.dtype}
         if not isinstance(network, StyledGenerator):
@@ -60,15 +60,15 @@ class LatentSpace:
 
     @property
     def num_noise(self) -> int:
-        """Pixels of the noise maps."""
+        """Number of pixels of the noise maps."""
         return 0 if self.own_noise is None else self.own_noise.shape[1]
 
     def send(self, tensor: Tensor) -> Tensor:
-        """The tensor where the generator runs, in its precision."""
+        """Move a tensor to the generator's device and type."""
         return tensor.to(self.device, self.dtype)
 
     def one_hot(self, classes: Tensor) -> Tensor:
-        """Rows [b, num_classes] of class numbers [b]; of width 0 for a generator without classes."""
+        """Return one-hot rows [b, num_classes] of class numbers [b]; of width 0 for a generator without classes."""
         if not self.num_classes:
             return torch.zeros(len(classes), 0, dtype=torch.float64)
         return F.one_hot(classes, self.num_classes).double()
@@ -76,7 +76,7 @@ class LatentSpace:
 
 @contextmanager
 def full_float(device: torch.device) -> Iterator[None]:
-    """No mixed precision and no TF32: steps of 1e-4 must not be rounded away."""
+    """Disable mixed precision and TF32, because steps of 1e-4 must not be rounded away."""
     cudnn = torch.backends.cudnn
     exact = cudnn.flags(
         enabled=cudnn.enabled, benchmark=cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False
@@ -86,7 +86,7 @@ def full_float(device: torch.device) -> Iterator[None]:
 
 
 def seen(images: Tensor) -> Tensor:
-    """Images [b, 1 or 3, h, w] as perceptual distances take them: three channels, at most 256 pixels by block means."""
+    """Preprocess images [b, 1 or 3, h, w] for perceptual distances: three channels, at most 256 px by block means."""
     factor = images.shape[2] // SEEN_PX
     shrunk = F.avg_pool2d(images, factor) if factor > 1 else images
     return shrunk.expand(-1, 3, -1, -1)

@@ -1,4 +1,4 @@
-"""Reading generators and discriminators out of files, whichever program wrote them."""
+"""Import of generators and discriminators from weight files of any known program."""
 
 from gancompress.models.importers.load import load_generator
 

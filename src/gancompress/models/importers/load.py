@@ -1,4 +1,4 @@
-"""From a file, whichever program wrote it, to a `Generator`."""
+"""Loading of a `Generator` from a file of any known program."""
 
 from __future__ import annotations
 
@@ -26,22 +26,21 @@ def load_generator(
     role: Literal["generator", "discriminator"] | None = None,
     images: Images | None = None,
 ) -> Generator:
-    """Read a network from a directory or a file of weights. Nothing in a file is ever run.
+    """Load a network from a directory or a file of weights. No code in a file is run.
 
-    All floating-point tensors of a foreign file become float32, in which networks are trained and measured; a
-    directory that this package saved is read as it is.
+    All floating-point tensors of a foreign file become float32, the type of training and measurement; a directory that
+    this package saved is loaded unchanged.
 
     Args:
         path: A directory that `Generator.save` wrote, a ``.safetensors`` file, or a file written by ``torch.save``.
-        family: What the file holds: a name in `FAMILIES` or the import path of a class. None works it out.
-        config: The family's options or the class's arguments; needs ``family``. None works it out from the tensors.
-        role: Which network to take of a file that holds both; None takes the one that ``family`` is, else the
-            generator.
-        images: Formats of its images, where they are to be declared.
+        family: Family of the file: a name in `FAMILIES` or the import path of a class. None infers it.
+        config: The family's options or the class's arguments; needs ``family``. None infers it from the tensors.
+        role: Network to take from a file that holds both; None takes the role of ``family``, or else the generator.
+        images: Formats of its images, to declare them.
 
     Raises:
-        CheckpointError: The file cannot be read, or fits no known family, or not the one that was named.
-        ConfigError: The family does not exist, the config does not fit it, or a config came without a family.
+        CheckpointError: The file cannot be read, or fits no known family, or not the given one.
+        ConfigError: The family does not exist, the config does not fit it, or a config is given without a family.
     """
     path = Path(path)
     if config is not None and family is None:
@@ -83,7 +82,7 @@ def _load_directory(
 
 def _as_class(path: Path, tensors: Mapping[str, Tensor], architecture: Architecture) -> Generator:
     expected = shapes_of(architecture.build())
-    # A class of the user's may well have a part of its own called "module".
+    # A user's class may have a submodule called "module".
     if Mismatch.between(expected, shapes_of(tensors)):
         tensors = without_prefixes(tensors)
     if mismatch := Mismatch.between(expected, shapes_of(tensors)):
@@ -97,7 +96,7 @@ def _as_class(path: Path, tensors: Mapping[str, Tensor], architecture: Architect
 def _best_reading(
     path: Path, tensors: Mapping[str, Tensor], known: Family | None, config: Mapping[str, Any] | None
 ) -> Reading:
-    """The reading that leaves the least unexplained."""
+    """Return the reading with the best agreement of names and shapes."""
     options = None if known is None or config is None else known.parse(config)
     families = all_families() if known is None else (known,)
     layouts = dict.fromkeys(layout for family in families for layout in family.layouts)

@@ -1,4 +1,4 @@
-"""Reading the tensors of a file by a layout."""
+"""Reading of a file's tensors by a layout."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Reading:
         family: The family that they are read as.
         config: Its configuration.
         state: The tensors under our names.
-        mismatch: How they differ from what the network needs, under the names of the file.
+        mismatch: Difference from the tensors that the network needs, under the names of the file.
     """
 
     layout: Layout
@@ -42,10 +42,10 @@ class Reading:
         family: Family | None = None,
         config: FamilyConfig | None = None,
     ) -> Self | None:
-        """Read tensors by a layout, as the family and config given or else as those that the tensors tell.
+        """Read tensors by a layout, as the given family and config, or else as those inferred from the tensors.
 
         Returns:
-            None when the names are not of this layout.
+            The reading; None if the names are not of this layout.
         """
         tensors = layout.prepare(tensors)
         our_names = layout.names(tensors.keys())
@@ -71,7 +71,7 @@ def _structure(layout: Layout, shapes: Shapes, family: Family | None) -> FamilyC
 
 
 def _with_widths(config: FamilyConfig, shapes: Shapes) -> FamilyConfig:
-    """The config at the widths that the convolutions in the file have."""
+    """Return the config at the widths of the convolutions in the file."""
     network = family_of(config).architecture(config.model_dump()).skeleton()
     widths = {}
     for group, default in config.default_widths().items():
@@ -80,13 +80,13 @@ def _with_widths(config: FamilyConfig, shapes: Shapes) -> FamilyConfig:
         name = f"{group}.weight"
         spectrally_normed = f"{group}.parametrizations.weight.original"
         widths[group] = dimension(shapes, name if name in shapes else spectrally_normed, axis, default)
-        if isinstance(layer, nn.Linear) and name in shapes:  # makes a map: a channel is as many features in both
+        if isinstance(layer, nn.Linear) and name in shapes:  # each channel has as many features in both
             widths[group] = max(1, default * shapes[name][0] // layer.out_features)
     return config.at_widths(widths)
 
 
 def _settle_statistics(state: Mapping[str, Tensor], expected: Shapes) -> dict[str, Tensor]:
-    """Drops the unused statistics that instance norms once had, and adds the counters that batch norms once lacked."""
+    """Drop the unused statistics of older instance norms, and add the counters that older batch norms lack."""
     counters = {
         name: torch.tensor(0)
         for name in expected

@@ -1,4 +1,4 @@
-"""Trunks: frozen networks through which images are compared. They take images in [0, 1], RGB, NCHW."""
+"""Trunks: frozen feature networks for comparing images. They take images in [0, 1], RGB, NCHW."""
 
 from gancompress.models.trunks.load import TRUNKS, load_trunk
 from gancompress.models.trunks.lpips import LpipsDistance, load_lpips

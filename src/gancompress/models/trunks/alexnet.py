@@ -6,7 +6,7 @@ from torch import nn
 
 
 def alexnet_layers() -> tuple[nn.Sequential, dict[str, int]]:
-    """The layers, and the number of the layer behind each tap ``relu1`` ... ``relu5``.
+    """Return the layers, and the index of the layer of each tap ``relu1`` ... ``relu5``.
 
     Source: Krizhevsky, One weird trick for parallelizing convolutional neural networks, 2014.
     """

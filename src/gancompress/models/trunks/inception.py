@@ -1,4 +1,4 @@
-"""Inception-v3 as it was when FID was defined: the TensorFlow release of 2015-12-05."""
+"""Inception-v3 as in the definition of FID: the TensorFlow release of 2015-12-05."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Pool = Callable[[Tensor], Tensor]
 
 
 def _average_pool(x: Tensor) -> Tensor:
-    # TensorFlow leaves the padding out of the average.
+    # TensorFlow excludes the padding from the average.
     return F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
 
 
@@ -31,21 +31,21 @@ class ConvNormRelu(nn.Module):
         stride: int = 1,
         padding: int | tuple[int, int] = 0,
     ) -> None:
-        """Maps [b, in_channels, h, w] to [b, out_channels, h', w']."""
+        """Build a layer from [b, in_channels, h, w] to [b, out_channels, h', w']."""
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride=stride, padding=padding, bias=False)
         self.bn = nn.BatchNorm2d(out_channels, eps=1e-3)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps [b, in_channels, h, w] to [b, out_channels, h', w']."""
+        """Map [b, in_channels, h, w] to [b, out_channels, h', w']."""
         return self.bn(self.conv(x)).relu()
 
 
 class BlockA(nn.Module):
-    """1x1, 5x5 and double 3x3 convolutions and a pooled branch, side by side at 35x35."""
+    """Parallel 1x1, 5x5 and double 3x3 convolutions and a pooled branch at 35x35."""
 
     def __init__(self, in_channels: int, pool_channels: int) -> None:
-        """Maps [b, in_channels, h, w] to [b, 224 + pool_channels, h, w]."""
+        """Build a block from [b, in_channels, h, w] to [b, 224 + pool_channels, h, w]."""
         super().__init__()
         self.branch1x1 = ConvNormRelu(in_channels, 64, 1)
         self.branch5x5_1 = ConvNormRelu(in_channels, 48, 1)
@@ -56,7 +56,7 @@ class BlockA(nn.Module):
         self.branch_pool = ConvNormRelu(in_channels, pool_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps [b, in_channels, h, w] to [b, 224 + pool_channels, h, w]."""
+        """Map [b, in_channels, h, w] to [b, 224 + pool_channels, h, w]."""
         double = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
         wide = self.branch5x5_2(self.branch5x5_1(x))
         return torch.cat([self.branch1x1(x), wide, double, self.branch_pool(_average_pool(x))], 1)
@@ -66,7 +66,7 @@ class BlockB(nn.Module):
     """Reduction from 35x35 to 17x17."""
 
     def __init__(self, in_channels: int) -> None:
-        """Maps [b, in_channels, h, w] to [b, 480 + in_channels, h / 2, w / 2]."""
+        """Build a block from [b, in_channels, h, w] to [b, 480 + in_channels, h / 2, w / 2]."""
         super().__init__()
         self.branch3x3 = ConvNormRelu(in_channels, 384, 3, stride=2)
         self.branch3x3dbl_1 = ConvNormRelu(in_channels, 64, 1)
@@ -74,16 +74,16 @@ class BlockB(nn.Module):
         self.branch3x3dbl_3 = ConvNormRelu(96, 96, 3, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps [b, in_channels, h, w] to [b, 480 + in_channels, h / 2, w / 2]."""
+        """Map [b, in_channels, h, w] to [b, 480 + in_channels, h / 2, w / 2]."""
         double = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
         return torch.cat([self.branch3x3(x), double, F.max_pool2d(x, 3, stride=2)], 1)
 
 
 class BlockC(nn.Module):
-    """1x1, factorised 7x7 and double 7x7 convolutions and a pooled branch, side by side at 17x17."""
+    """Parallel 1x1, factorised 7x7 and double 7x7 convolutions and a pooled branch at 17x17."""
 
     def __init__(self, in_channels: int, mid_channels: int) -> None:
-        """Maps [b, in_channels, h, w] to [b, 768, h, w]."""
+        """Build a block from [b, in_channels, h, w] to [b, 768, h, w]."""
         super().__init__()
         self.branch1x1 = ConvNormRelu(in_channels, 192, 1)
         self.branch7x7_1 = ConvNormRelu(in_channels, mid_channels, 1)
@@ -97,7 +97,7 @@ class BlockC(nn.Module):
         self.branch_pool = ConvNormRelu(in_channels, 192, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps [b, in_channels, h, w] to [b, 768, h, w]."""
+        """Map [b, in_channels, h, w] to [b, 768, h, w]."""
         single = self.branch7x7_3(self.branch7x7_2(self.branch7x7_1(x)))
         double = self.branch7x7dbl_3(self.branch7x7dbl_2(self.branch7x7dbl_1(x)))
         double = self.branch7x7dbl_5(self.branch7x7dbl_4(double))
@@ -108,7 +108,7 @@ class BlockD(nn.Module):
     """Reduction from 17x17 to 8x8."""
 
     def __init__(self, in_channels: int) -> None:
-        """Maps [b, in_channels, h, w] to [b, 512 + in_channels, h / 2, w / 2]."""
+        """Build a block from [b, in_channels, h, w] to [b, 512 + in_channels, h / 2, w / 2]."""
         super().__init__()
         self.branch3x3_1 = ConvNormRelu(in_channels, 192, 1)
         self.branch3x3_2 = ConvNormRelu(192, 320, 3, stride=2)
@@ -118,21 +118,21 @@ class BlockD(nn.Module):
         self.branch7x7x3_4 = ConvNormRelu(192, 192, 3, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps [b, in_channels, h, w] to [b, 512 + in_channels, h / 2, w / 2]."""
+        """Map [b, in_channels, h, w] to [b, 512 + in_channels, h / 2, w / 2]."""
         wide = self.branch7x7x3_4(self.branch7x7x3_3(self.branch7x7x3_2(self.branch7x7x3_1(x))))
         return torch.cat([self.branch3x3_2(self.branch3x3_1(x)), wide, F.max_pool2d(x, 3, stride=2)], 1)
 
 
 class BlockE(nn.Module):
-    """1x1 and forked 3x3 convolutions and a pooled branch, side by side at 8x8."""
+    """Parallel 1x1 and forked 3x3 convolutions and a pooled branch at 8x8."""
 
     def __init__(self, in_channels: int, pool: Pool) -> None:
-        """Maps [b, in_channels, h, w] to [b, 2048, h, w].
+        """Build a block from [b, in_channels, h, w] to [b, 2048, h, w].
 
         Args:
             in_channels: Width of the input.
-            pool: Pooling of the last branch. The network of FID has a maximum in its last block where the paper has
-                an average.
+            pool: Pooling of the last branch. The network of FID uses a maximum in its last block instead of the paper's
+                average.
         """
         super().__init__()
         self.pool = pool
@@ -147,7 +147,7 @@ class BlockE(nn.Module):
         self.branch_pool = ConvNormRelu(in_channels, 192, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps [b, in_channels, h, w] to [b, 2048, h, w]."""
+        """Map [b, in_channels, h, w] to [b, 2048, h, w]."""
         single = self.branch3x3_1(x)
         double = self.branch3x3dbl_2(self.branch3x3dbl_1(x))
         branches = [
@@ -158,9 +158,9 @@ class BlockE(nn.Module):
 
 
 class FidInception(nn.Module):
-    """The features of FID and KID: the output of the last pooling, 2048 numbers per image.
+    """Features of FID and KID: the output of the last pooling, 2048 numbers per image.
 
-    Its parameters are named as in the published file, whose classifier (``fc``) is not kept.
+    Its parameters have the names of the published file, without its classifier (``fc``).
 
     Source: Szegedy et al., Rethinking the Inception Architecture, CVPR 2016; Heusel et al., GANs Trained by a Two
     Time-Scale Update Rule, NeurIPS 2017, section 4.
@@ -186,7 +186,7 @@ class FidInception(nn.Module):
         self.Mixed_7c = BlockE(2048, _max_pool)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Maps images [b, 3, 299, 299], RGB in [0, 1], to features [b, 2048]."""
+        """Map images [b, 3, 299, 299], RGB in [0, 1], to features [b, 2048]."""
         x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(2 * images - 1)))
         x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(F.max_pool2d(x, 3, stride=2)))
         x = self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(F.max_pool2d(x, 3, stride=2))))

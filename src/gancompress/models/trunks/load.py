@@ -1,4 +1,4 @@
-"""The registry of trunks, and loading one by name or path."""
+"""Registry of trunks, and loading by name or path."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def load_trunk(
     normalize: bool = True,
     weights: str | Path | None = None,
 ) -> nn.Module:
-    """A frozen trunk with its published weights: images [b, 3, h, w], RGB in [0, 1], to a list of feature maps.
+    """Load a frozen trunk with its published weights: images [b, 3, h, w], RGB in [0, 1], to a list of feature maps.
 
     Args:
-        name: A name in `TRUNKS`, or the path of a TorchScript or ONNX network, which brings its own taps, weights
-            and normalisation.
-        taps: Names of the layers to return; all ReLUs without it.
-        normalize: Whether images pass the ImageNet mean and standard deviation first.
-        weights: The published file; from the cache or its authors without it.
+        name: A name in `TRUNKS`, or the path of a TorchScript or ONNX network, which has its own taps, weights and
+            normalisation.
+        taps: Names of the layers to return; all ReLUs by default.
+        normalize: Whether images are first normalized by the ImageNet mean and standard deviation.
+        weights: The published file; by default from the cache or its authors.
 
     Raises:
         ConfigError: Name or tap do not exist, or taps or weights are given for a network of a path.
-        CheckpointError: The weights cannot be had or read, or do not fit.
+        CheckpointError: The weights cannot be found or read, or do not fit.
     """
     if name not in TRUNKS:
         if not is_network_path(name):
@@ -67,13 +67,13 @@ def load_trunk(
 
 
 def load_inception(weights: str | Path | None = None) -> nn.Module:
-    """The frozen network of FID: images [b, 3, 299, 299], RGB in [0, 1], to features [b, 2048].
+    """Load the frozen network of FID: images [b, 3, 299, 299], RGB in [0, 1], to features [b, 2048].
 
     Args:
-        weights: The published file; from the cache or its authors without it.
+        weights: The published file; by default from the cache or its authors.
 
     Raises:
-        CheckpointError: The weights cannot be had or read, or do not fit.
+        CheckpointError: The weights cannot be found or read, or do not fit.
     """
     network = FidInception()
     load_weights(network, Path(weights) if weights else fetch_weights(WEIGHTS["inception"]), ("Conv2d_", "Mixed_"))
@@ -81,5 +81,5 @@ def load_inception(weights: str | Path | None = None) -> nn.Module:
 
 
 def is_network_path(name: str) -> bool:
-    """Whether a name is the path of a network's file."""
+    """Return whether a name is the path of a network file."""
     return "/" in name or Path(name).suffix in (".pt", ".onnx")

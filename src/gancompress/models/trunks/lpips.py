@@ -1,4 +1,4 @@
-"""Perceptual distance of two images by the features of a trunk: LPIPS, or the same without learned weights."""
+"""Perceptual distance of two images by the features of a trunk: LPIPS, or the same distance without learned weights."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ LPIPS_TRUNKS: dict[str, tuple[str, tuple[str, ...]]] = {
 class LpipsDistance(nn.Module):
     """Weighted squared difference of unit-length feature vectors, averaged over positions, summed over layers.
 
-    With the published weights of the channels this is LPIPS. Without (all weights 1) it is the paper's uncalibrated
-    baseline, and its values compare only with values over the same trunk.
+    With the published channel weights this is LPIPS. Without (all weights 1) it is the paper's uncalibrated baseline,
+    and its values are comparable only with values over the same trunk.
 
     Source: Zhang et al., The Unreasonable Effectiveness of Deep Features as a Perceptual Metric, CVPR 2018, eq. 1.
     """
 
     def __init__(self, trunk: nn.Module, channel_weights: Sequence[Tensor] | None = None) -> None:
-        """Takes the trunk and, for each of its maps, weights [c].
+        """Set the trunk and, for each of its maps, channel weights [c].
 
         Args:
-            trunk: Images [b, 3, h, w], RGB in [0, 1], to a list of maps.
-            channel_weights: One tensor per map; ones without it.
+            trunk: Module from images [b, 3, h, w], RGB in [0, 1], to a list of maps.
+            channel_weights: One tensor per map; ones by default.
         """
         super().__init__()
         self.trunk = trunk
@@ -46,17 +46,17 @@ class LpipsDistance(nn.Module):
             self.register_buffer(f"channel_weights_{number}", weights.view(1, -1, 1, 1))
 
     def forward(self, images: Tensor, targets: Tensor) -> Tensor:
-        """Distance of each pair.
+        """Return the distance of each pair.
 
         Args:
             images: [b, 3, h, w], RGB in [-1, 1].
-            targets: The same.
+            targets: Images of the same shape and range.
 
         Returns:
-            Shape ``(b,)``; 0 is equal.
+            Distances, shape ``(b,)``; 0 for equal images.
 
         Raises:
-            ConfigError: The trunk returns another number of maps than there are weights.
+            ConfigError: The numbers of maps and channel weights differ.
         """
         maps, target_maps = self.trunk((images + 1) / 2), self.trunk((targets + 1) / 2)
         if self.num_heads not in (0, len(maps)):
@@ -74,16 +74,16 @@ class LpipsDistance(nn.Module):
 
 
 def load_lpips(name: str, trunk_weights: str | Path | None = None, heads: str | Path | None = None) -> LpipsDistance:
-    """LPIPS version 0.1 with its published weights, frozen.
+    """Load LPIPS version 0.1 with its published weights, frozen.
 
     Args:
         name: ``alex``, ``vgg`` or ``squeeze``.
-        trunk_weights: File of the trunk; from the cache or its authors without it.
-        heads: File of the channel weights; likewise.
+        trunk_weights: File of the trunk; by default from the cache or its authors.
+        heads: File of the channel weights; by default from the cache or its authors.
 
     Raises:
         ConfigError: There is no such LPIPS.
-        CheckpointError: A file cannot be had or read, or does not fit.
+        CheckpointError: A file cannot be found or read, or does not fit.
     """
     if name not in LPIPS_TRUNKS:
         raise ConfigError(f"lpips: got '{name}', expected a known one; {nearest(name, LPIPS_TRUNKS)}")
@@ -103,6 +103,6 @@ def load_lpips(name: str, trunk_weights: str | Path | None = None, heads: str | 
 
 
 def _unit_length(features: Tensor) -> Tensor:
-    # The gradient of a plain norm is not a number where all features are 0, so the root gets a floor.
+    # The gradient of a plain norm is not a number if all features are 0, so the root gets a lower bound.
     norm = features.square().sum(1, keepdim=True).clamp_min(torch.finfo(features.dtype).tiny).sqrt()
     return features / (norm + NORM_EPS)

@@ -1,4 +1,4 @@
-"""Any network as a file: TorchScript, or ONNX through onnxruntime."""
+"""Networks from files: TorchScript, or ONNX through onnxruntime."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ ONNX_SUFFIX = ".onnx"
 
 
 class NetworkFile(nn.Module):
-    """A network read from a file, whatever it returns brought into the form of a list of tensors.
+    """A network read from a file, whose outputs are returned as a list of tensors.
 
-    Its input is [b, 3, h, w], RGB in [0, 1]; normalisation, if it needs any, is inside.
+    Its input is [b, 3, h, w], RGB in [0, 1]; the file includes any normalisation that it needs.
 
     Attributes:
-        differentiable: Whether gradients reach the images. They do not through ONNX.
+        differentiable: Whether gradients reach the images; they do not through ONNX.
     """
 
     def __init__(self, path: str | Path, device: torch.device | str = "cpu") -> None:
-        """Reads the file.
+        """Read the file.
 
         Args:
             path: ``*.onnx``, or else a TorchScript program.
-            device: Where a TorchScript program runs; ONNX runs on the CPU.
+            device: Device of a TorchScript program; ONNX runs on the CPU.
 
         Raises:
             CheckpointError: The file is missing or cannot be read.
@@ -44,10 +44,10 @@ class NetworkFile(nn.Module):
         self.network = _OnnxNetwork(path) if path.suffix == ONNX_SUFFIX else _read_torchscript(path, device)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Maps images [b, 3, h, w], RGB in [0, 1], to the network's outputs.
+        """Map images [b, 3, h, w], RGB in [0, 1], to the network's outputs.
 
         Raises:
-            CheckpointError: The network fails on these images, or returns something else than tensors.
+            CheckpointError: The network fails on these images, or returns something other than tensors.
         """
         try:
             outputs = self.network(images)
@@ -92,7 +92,7 @@ class _OnnxNetwork(nn.Module):
 def _read_torchscript(path: Path, device: torch.device | str) -> nn.Module:
     try:
         with warnings.catch_warnings():
-            # Reading TorchScript is deprecated in favour of torch.export, which reads none of the existing files.
+            # Reading TorchScript is deprecated in favour of torch.export, which cannot read existing files.
             warnings.simplefilter("ignore", DeprecationWarning)
             return freeze(torch.jit.load(str(path), map_location=device))
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Full precision for formulas that lose their meaning in half of it."""
+"""Full precision for formulas that are not accurate in half precision."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ P = ParamSpec("P")
 
 
 def full_precision(function: Callable[P, Tensor]) -> Callable[P, Tensor]:
-    """Lets a function of tensors, the first of which is its first argument, compute in float32 or more.
+    """Make a function of tensors compute in float32 or higher; its first argument must be a tensor.
 
-    Mixed-precision training would run its convolutions and matrix products in bfloat16, where differences of squares
+    Mixed-precision training would run its convolutions and matrix products in bfloat16, in which differences of squares
     lose their digits.
     """
 

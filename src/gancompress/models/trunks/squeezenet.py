@@ -7,20 +7,20 @@ from torch import Tensor, nn
 
 
 class Fire(nn.Module):
-    """A 1x1 convolution to few channels, then 1x1 and 3x3 convolutions side by side.
+    """A 1x1 convolution to few channels, then parallel 1x1 and 3x3 convolutions.
 
     Source: Iandola et al., SqueezeNet, 2016, section 3.2.
     """
 
     def __init__(self, in_channels: int, squeeze_channels: int, expand_channels: int) -> None:
-        """Maps [b, in_channels, h, w] to [b, 2 * expand_channels, h, w]."""
+        """Build a module from [b, in_channels, h, w] to [b, 2 * expand_channels, h, w]."""
         super().__init__()
         self.squeeze = nn.Conv2d(in_channels, squeeze_channels, 1)
         self.expand1x1 = nn.Conv2d(squeeze_channels, expand_channels, 1)
         self.expand3x3 = nn.Conv2d(squeeze_channels, expand_channels, 3, padding=1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Maps [b, in_channels, h, w] to [b, 2 * expand_channels, h, w]."""
+        """Map [b, in_channels, h, w] to [b, 2 * expand_channels, h, w]."""
         squeezed = self.squeeze(features).relu()
         return torch.cat([self.expand1x1(squeezed), self.expand3x3(squeezed)], dim=1).relu()
 
@@ -30,7 +30,7 @@ def _pool() -> nn.Module:
 
 
 def squeezenet1_0_layers() -> tuple[nn.Sequential, dict[str, int]]:
-    """The layers of version 1.0, and the number of the layer behind each tap.
+    """Return the layers of version 1.0, and the index of the layer of each tap.
 
     Source: Iandola et al., SqueezeNet, 2016, table 1.
     """
@@ -45,7 +45,7 @@ def squeezenet1_0_layers() -> tuple[nn.Sequential, dict[str, int]]:
 
 
 def squeezenet1_1_layers() -> tuple[nn.Sequential, dict[str, int]]:
-    """The layers of version 1.1, and the number of the layer behind each tap.
+    """Return the layers of version 1.1, and the index of the layer of each tap.
 
     Source: Iandola et al., release v1.1 of the SqueezeNet repository.
     """

@@ -16,15 +16,15 @@ OFFSET = 0.5
 
 @full_precision
 def ssim(images: Tensor, targets: Tensor) -> Tensor:
-    """Mean structural similarity of each pair, over the positions at which the window lies inside, and channels.
+    """Return the mean structural similarity of each pair, over channels and positions with the window inside the image.
 
     Args:
         images: [b, c, h, w] in [0, 1], both sides at least 11 px. The formula is not symmetric about 0: images in
             [-1, 1] give another value.
-        targets: The same.
+        targets: Images of the same shape and range.
 
     Returns:
-        Shape ``(b,)``, in [-1, 1]; 1 is equal. Differentiable.
+        Similarities, shape ``(b,)``, in [-1, 1]; 1 for equal images. Differentiable.
 
     Raises:
         InputSizeError: The shapes differ, or a side is smaller than the window.
@@ -42,7 +42,7 @@ def ssim(images: Tensor, targets: Tensor) -> Tensor:
     def blur(x: Tensor) -> Tensor:
         return down @ x @ across.T
 
-    # Variances do not change with an offset; values around 0 lose less of them to rounding.
+    # Variances do not change with an offset; values around 0 lose less precision to rounding.
     x, y = images - OFFSET, targets - OFFSET
     mean_x, mean_y = blur(x), blur(y)
     var_x = blur(x * x) - mean_x.square()
@@ -55,7 +55,7 @@ def ssim(images: Tensor, targets: Tensor) -> Tensor:
 
 
 def _blur_matrix(side: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return the matrix [side - 10, side] that blurs an axis, the window at one position in each row.
+    """Return the matrix [side - 10, side] that blurs an axis, with the window at one position in each row.
 
     On the CPU, gradients of one-channel convolutions take 4 to 20 times as long as those of this product, for images of
     64 to 512 px.

@@ -1,4 +1,4 @@
-"""A chain of layers that gives back some of its inner feature maps."""
+"""A sequential network that returns some of its inner feature maps."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class FeatureTrunk(nn.Module):
-    """Runs ``features`` and returns the outputs of the layers it taps, the first tap first.
+    """A sequential network that returns the outputs of its tapped layers, the first tap first.
 
-    Its parameters are named as those of the published classifiers (``features.0.weight``).
+    Its parameters have the names of the published classifiers (``features.0.weight``).
 
     Attributes:
         tap_names: The taps, in the order of the returned maps.
@@ -33,14 +33,14 @@ class FeatureTrunk(nn.Module):
         taps: Sequence[str] | None = None,
         normalize: bool = True,
     ) -> None:
-        """Keeps the layers up to the last tap.
+        """Keep the layers up to the last tap.
 
         Args:
             features: The layers.
-            tap_layers: Number of the layer behind each name that can be tapped.
-            taps: Which to tap, in any order; all without it.
-            normalize: Whether images pass the ImageNet mean and standard deviation first, as in the training of the
-                published weights. Some published losses leave it out.
+            tap_layers: Index of the layer of each tap name.
+            taps: Names of the layers to tap, in any order; all by default.
+            normalize: Whether images are first normalized by the ImageNet mean and standard deviation, as in the
+                training of the published weights. Some published losses do not normalize.
 
         Raises:
             ConfigError: A tap does not exist, or there is none.
@@ -60,7 +60,7 @@ class FeatureTrunk(nn.Module):
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Maps images [b, 3, h, w], RGB in [0, 1], to one feature map [b, c_i, h_i, w_i] per tap."""
+        """Map images [b, 3, h, w], RGB in [0, 1], to one feature map [b, c_i, h_i, w_i] per tap."""
         x = (images - self.mean) / self.std if self.normalize else images
         maps = []
         for number, layer in enumerate(self.features):
@@ -71,7 +71,7 @@ class FeatureTrunk(nn.Module):
 
 
 def freeze(network: nn.Module) -> nn.Module:
-    """The network in evaluation mode with parameters that take no gradient; gradients still reach its input."""
+    """Freeze a network's parameters and set it to evaluation mode; gradients still reach its input."""
     for parameter in network.parameters():
         parameter.requires_grad = False
     return network.eval()

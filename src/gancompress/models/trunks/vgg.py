@@ -9,7 +9,7 @@ _STAGE_DEPTHS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 
 
 def vgg_layers(name: str) -> tuple[nn.Sequential, dict[str, int]]:
-    """The layers of ``vgg16`` or ``vgg19``, and the number of the layer behind each tap ``relu1_1`` ... ``relu5_4``.
+    """Return the layers of ``vgg16`` or ``vgg19``, and the index of the layer of each tap ``relu1_1`` ... ``relu5_4``.
 
     Source: Simonyan and Zisserman, Very Deep Convolutional Networks, ICLR 2015, table 1.
     """

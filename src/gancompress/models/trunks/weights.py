@@ -1,4 +1,4 @@
-"""Published weight files: where they come from, how they are checked, where they are kept."""
+"""Published weight files: download, verification and cache."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class WeightFile:
     """A file of weights as its authors publish it.
 
     Attributes:
-        name: File name under which it is kept.
-        url: Where it is published.
+        name: File name in the cache.
+        url: Address of the published file.
         sha256: The first hexadecimal digits of its SHA-256, as many as are published.
     """
 
@@ -58,14 +58,14 @@ WEIGHTS: dict[str, WeightFile] = {
 
 
 def fetch_weights(file: WeightFile, folder: Path | None = None) -> Path:
-    """The file on this machine: from the cache, or downloaded into it and checked before it gets its name.
+    """Return the path of a file in the cache; a missing file is downloaded and verified first.
 
     Args:
-        file: Which.
-        folder: The cache; `cache_folder` without it.
+        file: The published file.
+        folder: The cache; `cache_folder` by default.
 
     Raises:
-        CheckpointError: The file is neither here nor to be had, or is not the published one.
+        CheckpointError: The file is neither in the cache nor can be downloaded, or is not the published one.
     """
     path = (folder or cache_folder()) / file.name
     if path.is_file():
@@ -81,12 +81,12 @@ def fetch_weights(file: WeightFile, folder: Path | None = None) -> Path:
 
 
 def load_weights(network: nn.Module, path: Path, prefixes: tuple[str, ...] = ("",)) -> None:
-    """Loads a state dict into a network, which must find all its tensors there.
+    """Load a state dict into a network; the file must hold all its tensors.
 
     Args:
-        network: Receives the weights.
+        network: Network that receives the weights.
         path: A file written by ``torch.save``; only tensors are read, no code in it is run.
-        prefixes: Beginnings of the names that matter; what else is in the file (a classifier) is left out.
+        prefixes: Prefixes of the names to load; other tensors in the file (a classifier) are ignored.
 
     Raises:
         CheckpointError: The file cannot be read, or its tensors do not fit.
@@ -94,7 +94,7 @@ def load_weights(network: nn.Module, path: Path, prefixes: tuple[str, ...] = (""
     wanted = network.state_dict()
     found = {name: tensor for name, tensor in read_torch_file(path).items() if name.startswith(prefixes)}
     fitting = {name: tensor for name, tensor in found.items() if name in wanted}
-    # Files older than this counter of batch norm lack it; it takes no part in inference.
+    # Files older than this counter of batch norm lack it; inference does not use it.
     missing = [name for name in wanted if name not in found and not name.endswith("num_batches_tracked")]
     if missing or len(fitting) < len(found):
         surplus = [name for name in found if name not in wanted]
