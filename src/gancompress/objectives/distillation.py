@@ -189,8 +189,7 @@ class Distillation(Objective):
 
         Raises:
             ConfigError: A tap or a path of ``fixed`` names no module, a term compares maps and there are no taps, no
-                term is
-                left, or a term's options do not fit the networks or the task.
+                term is left, or a term's options do not fit the networks or the task.
             CheckpointError: A network that a term needs cannot be loaded or read.
         """
         self.task, self.options = task, options

@@ -21,14 +21,13 @@ Batch = Tensor | tuple[Tensor, ...]
 def calibrate(network: nn.Module, batches: Iterable[Batch], *, min_images: int = 16) -> nn.Module:
     """Replace the ranges of all activations by those observed on some images, in place.
 
-    The network computes in float meanwhile, in evaluation mode. A ``minmax`` range holds
-    all observed values, others are the mean over the ranges of the batches.
+    The network computes in float meanwhile, in evaluation mode. A ``minmax`` range holds all observed values, others
+    are the mean over the ranges of the batches.
 
     Args:
         network: A quantized network.
         batches: Its inputs, [b, ...] each, in tuples where it takes several; images like those of its use, but not
-            those
-            that it is evaluated on.
+            those that it is evaluated on.
         min_images: Fewer than these are refused.
 
     Returns:
