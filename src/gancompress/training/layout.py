@@ -18,7 +18,7 @@ def speed_up_image_convolutions(network: nn.Module, device: torch.device) -> Non
 
     Args:
         network: A network in training; may be sped up already.
-        device: Where it runs.
+        device: Its device.
     """
     if device.type != "cpu":
         return
