@@ -92,7 +92,7 @@ class Experiment:
         return wide, self.after(f"supernet-{seed}", self.supernet, wide, seed)
 
     def ways(self, seed: int) -> dict[str, Callable[[], Generator]]:
-        """Return functions that train networks at the budget, by method; all see the same number of images in training."""
+        """Return functions that train networks at the budget, by method; all see the same number of images."""
         search, finetune, distill = self.search, self.finetune, self.distill
         options = search.options.model_copy(update={"method": "random_at_budget"})
         random = search.model_copy(update={"options": options, "verify": None})

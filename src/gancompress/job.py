@@ -306,7 +306,7 @@ class Job(Options):
 
 
 def _has_pairs(task: Any) -> bool:
-    """Return whether a task, as a recipe writes it or as its options, has a right answer to each input."""
+    """Return True if a task, given as in a recipe or as options, has a ground truth for each input."""
     kind = type(task) if isinstance(task, TaskOptions) else task.get("kind") if isinstance(task, Mapping) else task
     try:
         return (kind if isinstance(kind, type) else TASKS.find(kind)).paired

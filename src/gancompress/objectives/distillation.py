@@ -116,7 +116,7 @@ class Outputs(NamedTuple):
     Attributes:
         image: [b, c, h, w] in [-1, 1].
         maps: Its feature maps.
-        moved_maps: The same after the latents moved; None where no term asks for them.
+        moved_maps: Feature maps for the shifted latents; None if no term compares them.
     """
 
     image: Tensor
@@ -153,11 +153,11 @@ class Pass(NamedTuple):
 class Distillation(Objective):
     """Distillation of a student with a discriminator, both updated from the same state.
 
-    A step runs the teacher once and then every network that the student draws, one after the other: a network's
-    gradients are computed before the next one runs, so that the activations of only one are held, whatever their
-    number. All gradients are means over the networks: those of the student, and those of the discriminator, which sees
-    the images of all of them against the same real ones. Both phases share the discriminator's pass over an image.
-    Networks that add noise inside get the same maps as their teacher, drawn for each batch.
+    A step runs the teacher once and then every network that the student draws, one after another: a network's gradients
+    are computed before the next one runs, so that only one network's activations are in memory. All gradients are means
+    over the networks: those of the student, and those of the discriminator, which sees the images of all of them
+    against the same real ones. Both phases share the discriminator's pass over an image. Networks that add noise inside
+    get the same maps as their teacher, drawn for each batch.
     """
 
     averaged = ("student",)
@@ -237,7 +237,7 @@ class Distillation(Objective):
 
     @property
     def runs_teacher(self) -> bool:
-        """True if the teacher runs and its outputs depend on the input alone, so that they can be cached."""
+        """True if the teacher runs and its outputs depend only on the input, so that they can be cached."""
         return self._uses_teacher and self._directions is None and not isinstance(self.frozen["teacher"], AddsNoise)
 
     def use_cache(self, cache: TeacherCache | None) -> None:

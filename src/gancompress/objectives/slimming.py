@@ -67,7 +67,7 @@ class Course:
         learning_rate: Learning rate of the scales.
         momentum: Momentum of SGD on the scales.
         penalty: Weight of the sum of the scales; the initial weight if there is a limit.
-        limit: The cost to reach; None keeps the weight as it is.
+        limit: The cost to reach; None keeps the weight constant.
         unit: Name of the unit of cost.
         num_images: Images until the limit is to be reached.
         adjust_every: Images between corrections of the weight.

@@ -16,7 +16,7 @@ from gancompress.errors import ConfigError, nearest
 from gancompress.search import SearchSpace
 
 Network = Callable[..., Tensor]
-"""Maps inputs of a generator to images; what it shares with its teacher, such as noise maps, comes as keywords."""
+"""Maps inputs of a generator to images; tensors shared with its teacher, such as noise maps, are keyword arguments."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class SupernetStudent(Student):
             module: The wide network.
             graph: Its graph.
             space: The plans.
-            seed: With the number of images it decides which plans are drawn; all processes draw the same.
+            seed: Seed of the plans, together with the number of images; all processes draw the same.
             sampling: Plans of one step.
             num_random: Random plans of a sandwich step.
             in_place: Whether the other networks of a sandwich step reconstruct the image of the widest.

@@ -32,7 +32,7 @@ def quantize(network: nn.Module, options: QuantizationOptions) -> nn.Module:
     """Quantize the convolutions and linear layers of a network, in place.
 
     The weights keep their names and stay float; each forward pass rounds them, with straight-through gradients, so
-    training goes on as before. The quantizers of activations add tensors ``LAYER.input_quantizer.*`` to the state
+    training continues as before. The quantizers of activations add tensors ``LAYER.input_quantizer.*`` to the state
     dict. Their ranges come from training or from `calibrate`. Sums, norms and the last activation stay float: around
     instance norms runtimes compute them in float anyway. Ranges are not bounded below by 0.
 

@@ -18,7 +18,7 @@ class Grid(NamedTuple):
         zero_point: The integer that stands for 0, int32, shaped as the scale.
         lowest: Smallest integer.
         highest: Largest integer.
-        axis: The axis of the tensor whose positions have scales of their own; None where the scale is a scalar.
+        axis: The axis of the tensor whose positions have separate scales; None if the scale is a scalar.
     """
 
     scale: Tensor

@@ -60,7 +60,7 @@ class MixedPrecision:
 
 
 def distance_to_float(network: nn.Module, batches: Iterable[Batch]) -> Distance:
-    """Return the distance between the network as it is and with all layers float, in evaluation mode.
+    """Return the distance between the network in its current modes and all float, in evaluation mode.
 
     Args:
         network: A quantized network that returns a tensor.
@@ -157,7 +157,7 @@ def mixed_precision(
 
     Raises:
         BudgetError: The output is not close enough with all layers spared.
-        ConfigError: Layers are to have 16 bits in scheme ``gan_slimming``, which knows only 8.
+        ConfigError: Layers are to have 16 bits in scheme ``gan_slimming``, which supports only 8.
     """
     if options.scheme == "gan_slimming" and spared != "float":
         raise ConfigError("mixed_precision: scheme gan_slimming knows 8 bits only; spare layers as float")

@@ -61,7 +61,7 @@ class NormalEquations:
         return sums
 
     def __add__(self, other: NormalEquations) -> NormalEquations:
-        """Return the equations of both."""
+        """Return the sums over the equations of both."""
         return NormalEquations(
             self.gram + other.gram,
             self.moments + other.moments,

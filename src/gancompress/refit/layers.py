@@ -37,7 +37,7 @@ def obstacle(layer: nn.Module) -> str | None:
 
 
 def channel_axis(layer: nn.Module, ndim: int) -> int:
-    """Return the axis on which the output of a layer has its channels, from the front."""
+    """Return the channel axis of a layer's output, counted from the front."""
     return ndim - 1 if isinstance(layer, nn.Linear) else 1
 
 
@@ -91,7 +91,7 @@ class Matrices:
 
     @property
     def num_unknowns(self) -> int:
-        """The unknowns of one output channel."""
+        """Number of unknowns of one output channel."""
         return self.coefficients().shape[1] + self.has_bias
 
     @property

@@ -194,7 +194,7 @@ def _sorted_out(network: nn.Module, calls: Mapping[str, int]) -> tuple[dict[str,
 
 @contextmanager
 def _evaluating(network: nn.Module, seed: int) -> Iterator[None]:
-    """Run a network in evaluation mode; noise is drawn from the seed."""
+    """Set a network to evaluation mode and seed its noise; restore both afterwards."""
     modes = {module: module.training for module in network.modules()}
     network.eval()
     devices = {tensor.device for tensor in network.parameters() if tensor.is_cuda}

@@ -56,7 +56,7 @@ class Sums:
                 self._readers.setdefault(ref.index, []).append(op)
 
     def of(self, layer: str) -> Sum | None:
-        """Return the last sum that the output of a layer reaches by additions and constant factors alone.
+        """Return the last sum that the output of a layer reaches by additions and constant factors only.
 
         Source: the sum is what He et al. restore in a residual unit, Channel Pruning for Accelerating Very Deep Neural
         Networks, ICCV 2017, section 3.3.

@@ -69,7 +69,7 @@ class MetricValue(_Facts):
     Attributes:
         value: The figure itself.
         n: Images it was computed from.
-        protocol: Everything beside the name that fixes the figure; values of different protocols are never compared.
+        protocol: Everything but the name that determines the figure; values of different protocols are never compared.
         better: The better direction.
         low: Lower end of its interval, if one was computed.
         high: Upper end of its interval.
@@ -96,8 +96,8 @@ class NetworkFacts(_Facts):
         file_bytes: Bytes of the file on disk.
         macs: MACs at the report's input size.
         peak_activation_bytes: Largest sum of activations alive at once, at the report's input size.
-        latency_ms: By runtime; the headline takes the first runtime that both networks were timed in.
-        metrics: By name; the headline takes the first metric that both networks have.
+        latency_ms: Latencies by runtime; the headline takes the first runtime that both networks were timed in.
+        metrics: Metrics by name; the headline takes the first metric that both networks have.
         precision: Bits of weights and activations, in words.
     """
 

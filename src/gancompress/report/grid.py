@@ -26,7 +26,7 @@ def sample_grid(columns: Mapping[str, Tensor], path: Path, rows: Sequence[str] =
     """Write images side by side as a PNG: a labelled column for each entry, and a row for each sample.
 
     Args:
-        columns: By label, n images each. Float ``(n, 3, h, w)`` is RGB in [-1, 1] and ``(n, 1, h, w)`` grey in
+        columns: Columns by label, n images each. Float ``(n, 3, h, w)`` is RGB in [-1, 1] and ``(n, 1, h, w)`` grey in
             [-1, 1]; integer ``(n, h, w)`` or ``(n, 1, h, w)`` is a label map, and float with any other number of
             channels one score per class, as of a one-hot map. Columns may differ in size, not in aspect ratio.
         path: The file, written atomically.

@@ -60,7 +60,7 @@ class Claim:
     """The right to evaluate a plan.
 
     Attributes:
-        trial_id: The storage's key of the trial that stands for it.
+        trial_id: The storage's key of its trial.
         number: The trial's number in the study.
         index: The candidate's index.
         values: The plan.

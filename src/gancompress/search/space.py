@@ -173,7 +173,7 @@ class SearchSpace:
         """Draw a random plan with independent slots.
 
         Args:
-            generator: On the CPU; its state alone decides the plan.
+            generator: Generator on the CPU; the plan depends only on its state.
             bias: Bias towards narrow plans: with ``arithmetic`` the weights of a slot's choices grow by equal steps
                 from 1 for the widest to ratio for the narrowest, with ``geometric`` by the factor ratio from choice to
                 choice.

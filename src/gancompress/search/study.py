@@ -106,7 +106,7 @@ def _next(method: Method, entries: Entries, index: int) -> Values | None:
 
 
 def _settings(plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> dict[str, Any]:
-    """Return the settings that must not change while a search continues; two costs stand for the cost function."""
+    """Return the settings that must not change while a search continues; two costs represent the cost function."""
     space = plans.space
     described = repr((space.slots, space.choices, sorted(space.rest.items())))
     return {

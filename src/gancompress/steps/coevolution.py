@@ -33,7 +33,7 @@ from gancompress.training import Batch
 
 @register_step
 class CoEvolve(Step):
-    """Prune the network to the fittest channel mask that a genetic search finds within the budget.
+    """Step that prunes the network to the fittest channel mask that a genetic search finds within the budget.
 
     A mask has a bit for every channel of every group. Its fitness is ``1 / (size + gamma * distance)``: the size is the
     fraction of the parameters that remains, the distance the mean squared difference between the discriminator's logits

@@ -143,7 +143,7 @@ class OneStudent(Learning):
 
 @register_step
 class Distill(OneStudent, Narrowing, Quantizing):
-    """Train a narrower student, initialised from the teacher.
+    """Step that trains a narrower student, initialised from the teacher.
 
     Attributes:
         student: The student's architecture; that of the teacher by default.
@@ -178,7 +178,7 @@ class Distill(OneStudent, Narrowing, Quantizing):
 
 @register_step
 class Finetune(OneStudent, Quantizing):
-    """Train the network in its current form with its teacher. A quantized one stays quantized; its ranges follow."""
+    """Step that trains the current network with its teacher. A quantized one stays quantized; its ranges follow."""
 
     kind = "finetune"
     takes_quantized = True

@@ -25,7 +25,7 @@ _BATCH_SIZE = 4
 
 @register_step
 class FreezeNorms(Step):
-    """Freeze the instance norms of the network in its current form.
+    """Step that freezes the instance norms of the current network.
 
     Attributes:
         num_images: Training images whose statistics are averaged.

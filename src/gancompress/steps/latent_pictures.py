@@ -38,7 +38,7 @@ def latent_pictures(task: LatentTask, networks: Mapping[str, nn.Module], seed: i
 
     Args:
         task: Task with the format of the networks' input.
-        networks: By label, in evaluation mode on the CPU; all get the same latents and the noise maps of the first.
+        networks: Networks by label, in evaluation mode on the CPU; all share latents and the first one's noise maps.
         seed: Seed of the latents.
     """
     pictures = {"morph": _morphs(task, networks, seed)}

@@ -108,7 +108,7 @@ class Narrowing(Step, ABC):
 
 @register_step
 class Prune(Narrowing):
-    """Remove the least important channels of every group without training, a baseline for methods that train.
+    """Step that removes the least important channels of every group without training, a baseline for other steps.
 
     Attributes:
         score: Importance score of channels.

@@ -21,7 +21,7 @@ _BATCH_SIZE = 8
 
 @register_step
 class Quantize(Step):
-    """Quantize the network in its current form, without training. A quantized network gets new ranges.
+    """Step that quantizes the current network without training. A quantized network gets new ranges.
 
     Attributes:
         quantization: Layers and bits that are quantized, and the source of ranges.

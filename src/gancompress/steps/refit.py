@@ -49,7 +49,7 @@ class RefitOptions(Options):
 
 @register_step
 class Refit(RefitOptions, Step):
-    """Refit the network that the previous step pruned, without training."""
+    """Step that refits the network pruned by the previous step, without training."""
 
     kind = "refit"
 

@@ -11,7 +11,7 @@ from gancompress.steps.teacher import NetworkOptions, PaperTraining
 
 @register_step
 class Scratch(PaperTraining, Narrowing):
-    """Train a uniformly narrow network from fresh weights, like its paper trains a teacher, without distillation.
+    """Step that trains a uniformly narrow network from fresh weights like a teacher, without distillation.
 
     Attributes:
         network: The architecture; that of the teacher by default.

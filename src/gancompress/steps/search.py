@@ -28,7 +28,7 @@ from gancompress.steps.verification import VerifyOptions, agreement, fine_tuned
 
 @register_step
 class Search(Step):
-    """Find the best plan within the budget by a proxy on the ``search`` split, and cut the network to it.
+    """Step that finds the best plan within the budget by a proxy on the ``search`` split, and cuts the network to it.
 
     The proxy is the quality of a plan with the supernet's weights. The rest of the budget widens single channel groups,
     those that keep the smallest fraction first.

@@ -32,7 +32,7 @@ SLIMMING = DistillationOptions(
 
 @register_step
 class Slim(Learning, Quantizing):
-    """Train the network under a penalty that drives the scales of channels to zero, and remove the channels at zero.
+    """Step that trains the network under a sparsity penalty on channel scales, and removes the channels at zero.
 
     Weights and activations may be quantized during training, so that the pruned network is the one that will run.
 

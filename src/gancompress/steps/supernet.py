@@ -21,7 +21,7 @@ from gancompress.steps.teacher import NetworkOptions
 
 @register_step
 class Supernet(Learning):
-    """Train all plans of a wide network at once, one or a few for each batch.
+    """Step that trains all plans of a wide network together, one or a few for each batch.
 
     Attributes:
         network: The wide network; the work's generator by default.

@@ -128,7 +128,7 @@ class PaperTraining(Step):
 
 
 class TrainTeacher(PaperTraining):
-    """Train the teacher.
+    """Step that trains the teacher.
 
     Attributes:
         network: The generator.

@@ -48,9 +48,9 @@ class LatentTask(Task):
     """Image generation from noise; a batch holds real images as ``target``.
 
     ``input`` is one tensor [b, latent_size + number of classes]: standard normal noise, and behind it the one-hot class
-    of the real image beside it, so that classes are as frequent among generated images as among real ones. Noise
-    depends only on the seed, the split and the number of the image: training resumes exactly, and evaluation gives
-    every generator the same noise.
+    of the real image at the same index, so that classes are as frequent among generated images as among real ones.
+    Noise depends only on the seed, the split and the number of the image: training resumes exactly, and evaluation
+    gives every generator the same noise.
 
     Attributes:
         latent_size: Length of the noise vector.

@@ -24,7 +24,7 @@ class Pix2PixOptions(Options):
         gan: Form of the adversarial loss.
         lambda_gan: Weight of the adversarial loss.
         gan_balance: Bound of the adversarial term's gradient at the generated image, as a fraction of the
-            reconstruction's; None, as published, leaves the weight as it is.
+            reconstruction's; None, as published, keeps the weight constant.
         lambda_reconstruction: Weight of the mean absolute difference from the truth.
     """
 

@@ -34,7 +34,7 @@ class TeacherTraining:
         generator: The generator.
         discriminator: The discriminator.
         fresh: Returns another generator and another discriminator, such as those of the opposite direction.
-        options: Options of every objective that the step knows.
+        options: Options of every objective that the step supports.
         training: Options of the training loop.
         num_processes: Processes that train together.
     """

@@ -21,7 +21,7 @@ Losses = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Phase:
-    """One update of a training step. Phases of one name share an optimizer, and logs show the mean of their losses.
+    """Update of a training step. Phases of one name share an optimizer, and logs show the mean of their losses.
 
     Attributes:
         name: Name of the updated network in logs (``generator``).
