@@ -343,9 +343,7 @@ class Pipeline:
         self._say(f"{stage.name}: {'goes on' if stage.state == 'begun' else 'starts'}, {stage.place}")
         directory.mkdir(parents=True, exist_ok=True)
         clock = _Clock(directory)
-        torch.manual_seed(
-            self._job.seed
-        )  # random draws of a step do not depend on the steps that this process ran before
+        torch.manual_seed(self._job.seed)  # draws of a step do not depend on the steps that this process ran before
         with self._log(stage) as log, clock:
             result = stage.step.run(work, self._context(directory, log, budget))  # type: ignore[arg-type]
         seconds = clock.seconds

@@ -44,7 +44,7 @@ class Value:
         takers: Layers that take it and round their input, once for each call.
         cuts: Results of ReLU on it.
         sums: The sums that take it.
-        sliced: Whether a part of it is used alone, so that the part's range does not hold for the rest.
+        sliced: Whether only a part of it is used somewhere; the range of the part does not hold for the rest.
         seen: Whether anything else takes it, or the network returns it.
     """
 

@@ -17,7 +17,7 @@ def round_once(network: nn.Module, inputs: Batch) -> nn.Module:
     """Round each value once, by the layer that takes it, in place; for runtimes that compute in integers.
 
     * The output of a layer is not rounded if the next layer rounds it: only ReLU and reshaping lie between them, and
-      that layer alone takes the result. Before a ReLU it would need a range of both signs, while the next layer's range
+      only that layer takes the result. Before a ReLU it would need a range of both signs, while the next layer's range
       has positive values only; onnxruntime computes a convolution and the ReLU behind it in integers at once if nothing
       is rounded between them.
     * A value that a layer takes and a sum adds, as in a residual block, is rounded for both, if all operands of the sum

@@ -88,7 +88,7 @@ class LatentTask(Task):
         """Return noise and classes as ``input``, real images as ``target``.
 
         Raises:
-            DataError: An image lies in no folder of a class.
+            DataError: An image is not in a class folder.
         """
         noise = torch.from_numpy(np.stack([self._noise(split, number, seed) for number in numbers]))
         target = batch.get("target", batch["input"])
