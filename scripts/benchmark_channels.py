@@ -1,6 +1,6 @@
-"""How long tracing, costing and running a plan take on this machine: ``make bench``.
+"""Benchmark tracing, costing and running a plan on this machine: ``make bench``.
 
-The supernet and the narrow module are timed turn by turn, so that their ratio holds on a noisy machine.
+The supernet and the narrow module are timed alternately, so that their ratio holds on a noisy machine.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How well latencies of plans are predicted: a separable ResNet, held-out plans, one runtime after the other.
+"""Benchmark the latency prediction of plans: a separable ResNet, held-out plans, one runtime after another.
 
 ``--folder F --prepare`` writes the files of all layers and networks; the same without ``--prepare`` times them, which
-takes a quiet machine, keeps the times beside them and prints the table.
+needs a quiet machine, saves the times beside them and prints the table.
 """
 
 from __future__ import annotations

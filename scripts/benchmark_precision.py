@@ -1,14 +1,14 @@
-"""How fast files of 8-bit integers are beside float32 ones on onnxruntime and OpenVINO, and how close their images.
+"""Benchmark 8-bit integer files beside float32 ones on onnxruntime and OpenVINO: speed, and distance of the images.
 
-Two commands, so that a quiet machine is needed for the second one only:
+It has two commands, so that only the second one needs a quiet machine:
 
     python scripts/benchmark_precision.py prepare FOLDER [--photos FOLDER] [--checkpoint NAME=FILE ...]
     python scripts/benchmark_precision.py time FOLDER [--rounds N] [--threads N]
 
-Small generators with random weights, whose integers are taken as they come, and whatever checkpoints are named, whose
-integers keep to the default quality. Where NNCF is installed, what its `quantize` makes of the OpenVINO file with the
-same calibration images runs beside them. Files of each network on each runtime take turns, each in a process of its
-own; ratios are medians over the turns.
+It runs small generators with random weights, whose integers have no quality limit, and the given checkpoints, whose
+integers keep to the default quality. If NNCF is installed, files that its `quantize` made from the OpenVINO file with
+the same calibration images run beside them. Files of each network on each runtime take turns, each in a separate
+process; ratios are medians over the turns.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ NETWORKS = {
 
 
 def random_generator(family: str, config: dict[str, int]) -> Generator:
-    """A generator whose activations keep their size, and whose norms have seen something."""
+    """Return a generator with random weights that keep the size of activations, and random norm statistics."""
     torch.manual_seed(0)
     network: nn.Module = build(family, config)
     with torch.no_grad():
@@ -56,7 +56,7 @@ def random_generator(family: str, config: dict[str, int]) -> Generator:
 
 
 def photos(folder: Path | None, number: int) -> list[tuple[torch.Tensor]]:
-    """Batches of four images [4, 3, 256, 256]: photographs, or noise."""
+    """Return batches of four images [4, 3, 256, 256]: photographs, or noise."""
     if folder is None:
         return [(torch.rand(4, 3, SIZE_PX, SIZE_PX) * 2 - 1,) for _ in range(number // 4)]
     names = sorted(path for path in folder.iterdir() if path.suffix in (".jpg", ".png"))
@@ -121,7 +121,7 @@ ENTRIES = {
     ("OpenVINO", "int8"): ("openvino", "openvino", "int8"),
     ("OpenVINO", "int8 by NNCF"): ("openvino", "openvino", "int8 by NNCF"),
 }
-"""How bench runs what, the format of its file, and the precision that it was exported in."""
+"""Runtime of each candidate, the format of its file, and the precision of its export."""
 
 
 def time(arguments: argparse.Namespace) -> None:

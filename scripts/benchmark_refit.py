@@ -1,9 +1,9 @@
-"""Quality that is left after cutting channels, after a refit, and after a little fine-tuning, beside the seconds taken.
+"""Benchmark the quality after cutting channels, after a refit, and after a little fine-tuning, with processor times.
 
-For each fraction the network is cut by a score, and compared with the teacher on photographs that took no part: as
-cut, refitted on crops of training photographs, and fine-tuned instead (Adam, L1 to the teacher's image, random crops).
-Prints a table of PSNR in dB to the teacher's images. Seconds are of processor time, which
-other programs on the machine do not count in.
+For each fraction the network is pruned by a score, and compared with the teacher on held-out photographs: as cut,
+refitted on crops of training photographs, and fine-tuned instead (Adam, L1 to the teacher's image, random crops).
+Prints a table of PSNR in dB to the teacher's images. Seconds are processor time, which excludes other programs on the
+machine.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from gancompress.steps import cut, sort
 
 
 def crops(folder: Path, count: int, side: int, seed: int) -> Tensor:
-    """Random square crops [count, 3, side, side] in [-1, 1], one of each photograph while there are enough."""
+    """Return random square crops [count, 3, side, side] in [-1, 1], one of each photograph if there are enough."""
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
     draw = np.random.default_rng(seed)
     order = np.concatenate([draw.permutation(len(paths)) for _ in range(-(-count // len(paths)))])[:count]
@@ -57,7 +57,7 @@ def timed(work: Callable[[], object]) -> float:
 
 
 def finetune(network: nn.Module, teacher: nn.Module, images: Tensor, learning_rate: float) -> None:
-    """One pass over the images in batches of 4."""
+    """Train for one pass over the images in batches of 4."""
     optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate, betas=(0.9, 0.99))
     for batch in images.split(4):
         loss = (network(batch) - run(teacher, batch)).abs().mean()
@@ -67,7 +67,7 @@ def finetune(network: nn.Module, teacher: nn.Module, images: Tensor, learning_ra
 
 
 def measure(generator: Generator, fraction: float, score: str, arguments: argparse.Namespace) -> list[str]:
-    """One line of the table."""
+    """Return one line of the table."""
     teacher = generator.build()
     held_out = crops(arguments.test, arguments.num_test, arguments.test_side, seed=1)
     graph = trace(teacher, (held_out[:1],), multiple=1, minimum=1)

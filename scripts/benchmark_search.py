@@ -1,7 +1,7 @@
-"""Where the time of a search candidate goes, and what the Frechet distance costs beside a general matrix square root.
+"""Benchmark the parts of a search candidate, and the Frechet distance beside a general matrix square root.
 
 Prints Markdown tables. The search is that of quickstart-search: its network with fresh weights, its drawn images. The
-two ways to the distance are timed turn by turn, so that their ratio holds on a noisy machine.
+two ways to the distance are timed alternately, so that their ratio holds on a noisy machine.
 """
 
 from __future__ import annotations
@@ -34,28 +34,28 @@ PARTS = ("cost", "materialise", "recalibration", "loading", "generation", "featu
 
 
 class Silent:
-    """Shows nothing."""
+    """Log that shows nothing."""
 
     def progress(self, num_images: int, total_images: int) -> None:
-        """Nothing is trained."""
+        """Do nothing: nothing is trained."""
 
     def searched(self, num_candidates: int, total: int, best: Mapping[str, float]) -> None:
-        """How far the search is."""
+        """Do nothing."""
 
     def losses(self, num_images: int, values: Mapping[str, float], images_per_second: float) -> None:
-        """Nothing is trained."""
+        """Do nothing: nothing is trained."""
 
     def preview(self, num_images: int, images: Mapping[str, Tensor]) -> None:
-        """Nothing is trained."""
+        """Do nothing: nothing is trained."""
 
 
 def feature_network(path: Path, num_features: int) -> None:
-    """A network of random weights with as many features as a benchmark wants."""
+    """Save a network of random weights with this many features."""
     network = nn.Sequential(
         nn.Conv2d(3, 64, 5, 2), nn.ReLU(), nn.Conv2d(64, num_features, 5, 4), nn.AdaptiveAvgPool2d(1)
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of TorchScript itself
+        warnings.simplefilter("ignore", DeprecationWarning)  # raised inside TorchScript
         torch.jit.script(nn.Sequential(network, nn.Flatten()).eval()).save(str(path))
 
 
@@ -110,11 +110,11 @@ def print_split(arguments: argparse.Namespace) -> None:
 
 
 def by_general_square_root(x: Tensor, y: Tensor) -> float:
-    """The usual way: the square root of the product of both covariances."""
+    """Return the distance computed the usual way: by the square root of the product of both covariances."""
     from scipy.linalg import sqrtm
 
     one, other = Statistics.of(x).gaussian(), Statistics.of(y).gaussian()
-    # Of a product of singular covariances the root may not exist; a small diagonal is what others add.
+    # The product of singular covariances may have no root; other implementations add a small diagonal, too.
     small = torch.eye(len(one.mean), dtype=torch.float64) * 1e-6
     root = torch.from_numpy(sqrtm(((one.covariance + small) @ (other.covariance + small)).numpy()).real)
     means = (one.mean - other.mean).square().sum()

@@ -1,9 +1,9 @@
-"""How a step of slimming gets faster as channels die, and how close slimming comes to its budget.
+"""Benchmark slimming: the speed of a step as channels die, and the cost that is reached for each budget.
 
-A CartoonGAN or ResNet generator is slimmed on images drawn on the spot, for a few budgets in one unit after the other.
-Each line of the first table is a stretch between two removals of dead channels: what the network costs then, and how
-fast training is. The second table has what each budget asked for and what came out. Timings of one run on a shared
-machine are noisy; the trend is what counts.
+A CartoonGAN or ResNet generator is slimmed on drawn images, for a few budgets in one unit after another. Each line of
+the first table is a stretch between two removals of dead channels: the cost of the network then, and the speed of
+training. The second table has the requested and the reached cost of each budget. Timings of one run on a shared machine
+are noisy; only the trend counts.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def print_speed(outcome: Outcome, budget: str) -> None:
 
 
 def reached(outcome: Outcome, budget: str) -> tuple[float, float]:
-    """What was asked for, and what came out."""
+    """Return the requested and the reached cost."""
     options, unit = BUDGETS[budget], BUDGETS[budget].get("unit", "macs")
     before, after = (
         {"macs": each.cost.macs.true, "parameters": each.cost.parameters, "bytes": each.weight_bytes}[unit]

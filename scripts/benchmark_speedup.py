@@ -1,7 +1,7 @@
-"""How many times faster than PyTorch eager: the original, its compressed network, and students that a runtime likes.
+"""Benchmark speedups over PyTorch eager: of the original, its compressed network, and runtime-friendly students.
 
-``--folder F --prepare`` writes the files; the same without ``--prepare`` times them in turns, each in a process of its
-own, and prints the table. Weights are random and integers are taken as they come: this is about speed alone.
+``--folder F --prepare`` writes the files; the same without ``--prepare`` times them in turns, each in a separate
+process, and prints the table. Weights are random and integers have no quality limit: only speed is measured.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ ROWS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "dense, ngf 16": ({"ngf": 16, **HALF, "stem_kernel": 3, **ZERO, **BATCH, "separable": False}, STRIDED),
 }
 
-# Rows whose files are written in integers, too, and the formats that runtimes take for them.
+# Rows whose files are also written in integers, and the formats of the runtimes for them.
 INTEGERS = (
     "+ strided last convolution",
     "+ frozen norms, folded",

@@ -1,10 +1,10 @@
-"""How many images per second a supernet trains on, against a plain implementation of the same step.
+"""Benchmark the training speed of a supernet, in images per second, against a plain implementation of its step.
 
 The step is that of GAN Compression: teacher, one random plan of a separable ResNet supernet, PatchGAN, hinge loss, L1
-to the truth, distance of four feature maps; Adam on both networks. The plain implementation is written from the paper's
-description: float32, weights sliced by every layer for itself, the discriminator run once for its own loss and once
-more for the generator's. Both start from the same weights and draw the same plans; their losses are compared before any
-time is taken. They take turns, so that the ratios hold on a noisy machine. Data loading takes no part.
+to the truth, distance of four feature maps; Adam on both networks. The plain implementation follows the paper's
+description: float32, weights sliced separately by every layer, and the discriminator run once for its own loss and once
+    more for the generator's. Both start from the same weights and draw the same plans; their losses are compared before
+    anything is timed. They take turns, so that the ratios hold on a noisy machine. Data loading is not included.
 """
 
 from __future__ import annotations
@@ -36,33 +36,33 @@ ADAM = {"lr": 2e-4, "betas": (0.5, 0.999)}
 
 
 class MutableConv(nn.Conv2d):
-    """A convolution whose number of outputs can be set; it takes as many inputs as come."""
+    """A convolution with a settable number of outputs; it accepts any number of inputs."""
 
     width: int | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps [b, c, h, w] by the leading channels of the weight."""
+        """Convolve [b, c, h, w] with the leading channels of the weight."""
         bias = None if self.bias is None else self.bias[: self.width]
         return F.conv2d(x, self.weight[: self.width, : x.shape[1]], bias, self.stride, self.padding)
 
 
 class MutableDepthwise(nn.Conv2d):
-    """A depthwise convolution of as many channels as come."""
+    """A depthwise convolution that accepts any number of channels."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps [b, c, h, w] by the leading channels of the weight."""
+        """Convolve [b, c, h, w] with the leading channels of the weight."""
         n = x.shape[1]
         bias = None if self.bias is None else self.bias[:n]
         return F.conv2d(x, self.weight[:n], bias, self.stride, self.padding, groups=n)
 
 
 class MutableTransposed(nn.ConvTranspose2d):
-    """As `MutableConv`, transposed."""
+    """A transposed convolution with a settable number of outputs, like `MutableConv`."""
 
     width: int | None = None
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """Maps [b, c, h, w] by the leading channels of the weight."""
+        """Convolve [b, c, h, w] with the leading channels of the weight."""
         bias = None if self.bias is None else self.bias[: self.width]
         weight = self.weight[: x.shape[1], : self.width]
         return F.conv_transpose2d(x, weight, bias, self.stride, self.padding, self.output_padding)
@@ -83,7 +83,7 @@ class MutableBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps [b, c, h, w] to the same shape."""
+        """Map [b, c, h, w] to the same shape."""
         self.pointwise2.width = x.shape[1]
         y = F.instance_norm(self.depthwise1(F.pad(x, (1, 1, 1, 1), "reflect")))
         y = F.instance_norm(self.pointwise1(y)).relu()
@@ -92,7 +92,7 @@ class MutableBlock(nn.Module):
 
 
 class MutableResnet(nn.Module):
-    """The supernet of the plain implementation; its parameters come in the order of the project's."""
+    """The supernet of the plain implementation; its parameters have the project's order."""
 
     def __init__(self, in_channels: int, ngf: int, num_blocks: int) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ class MutableResnet(nn.Module):
             block.pointwise1.width = widths[f"blocks.{i}.conv1.pointwise"]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps images to images; keeps the four feature maps that are compared in ``maps``."""
+        """Map images to images; keep the four compared feature maps in ``maps``."""
         x = F.instance_norm(self.stem(F.pad(x, (3, 3, 3, 3), "reflect"))).relu()
         self.maps = []
         for down in self.down:
@@ -130,7 +130,7 @@ class MutableResnet(nn.Module):
 
 
 class PlainStep:
-    """A step as the paper describes it."""
+    """A training step as the paper describes it."""
 
     def __init__(
         self,
@@ -154,7 +154,7 @@ class PlainStep:
         self.teacher_maps[tap] = output
 
     def __call__(self, batch: Batch, plan: ChannelPlan) -> dict[str, float]:
-        """One update of both networks; returns their losses."""
+        """Update both networks once; return their losses."""
         x, y, judge = batch["input"], batch["target"], self.discriminator
         self.adam_student.zero_grad()
         self.adam_discriminator.zero_grad()
@@ -182,16 +182,16 @@ class PlainStep:
 
 
 class LastLosses:
-    """Remembers what the loop reported last."""
+    """Log that remembers the last report of the loop."""
 
     values: Mapping[str, float]
 
     def losses(self, num_images: int, values: Mapping[str, float], images_per_second: float) -> None:
-        """Keep them."""
+        """Keep the losses."""
         self.values = values
 
     def preview(self, num_images: int, images: Mapping[str, Tensor]) -> None:
-        """Not asked for."""
+        """Do nothing: previews are not needed."""
         raise AssertionError("no preview was asked for")
 
 

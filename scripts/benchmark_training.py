@@ -1,8 +1,8 @@
 """Measure the images per second of a recipe's student steps in two source trees, in turns.
 
 Every round runs each step of the recipe once with each tree, from the same teacher, for the same few images. The first
-pass over the training images and the passes after it are told apart: the teacher's outputs are kept from the first one
-on. Ratios are medians over the rounds; a shared machine is noisy, so only runs of one round are compared.
+pass over the training images is reported separately from later passes, because the teacher's outputs are cached from
+the first one on. Ratios are medians over the rounds; a shared machine is noisy, so only runs of one round are compared.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TRAINED = ("distill", "supernet", "finetune", "slim")
 
 
 def recipe(name: str, teacher: Path, step: str, num_images: int, num_passes: int, sets: list[str]) -> dict[str, Any]:
-    """The recipe with one of its student steps alone, for a few passes over its first training images."""
+    """Return the recipe with only one of its student steps, for a few passes over its first training images."""
     job = load_job(name, sets)
     number = next(i for i, each in enumerate(job.steps) if each.kind == step)
     options = job.steps[number].model_dump(mode="json", exclude_unset=True)
@@ -53,7 +53,7 @@ def recipe(name: str, teacher: Path, step: str, num_images: int, num_passes: int
 
 
 def rates(source: Path, job: dict[str, Any], threads: int) -> list[float]:
-    """Images per second of each pass, measured by the source tree's own log."""
+    """Return the images per second of each pass, measured by the source tree's own log."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "recipe.yaml").write_text(yaml.safe_dump(job))

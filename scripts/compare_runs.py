@@ -1,10 +1,10 @@
-"""One Markdown table of finished runs, side by side: costs and metrics of what each came to, means over seeds.
+"""Print one Markdown table of finished runs, side by side: costs and metrics of each result, means over seeds.
 
     python scripts/compare_runs.py compressed=runs/a,runs/a-1 scratch=runs/b,runs/b-1
 
-The first line is the teacher of the first run. Where a row has several runs, a value is their mean, and the smallest
-and the largest stand in brackets. ``--metrics a,b`` chooses the metrics and their order; those that a recipe did not
-name come into a run's report by ``gancompress evaluate RUN --teacher --report --set metrics...``.
+The first line is the teacher of the first run. If a row has several runs, a value is their mean, with the smallest and
+the largest in brackets. ``--metrics a,b`` chooses the metrics and their order; metrics that are not in a recipe are
+added to a run's report by ``gancompress evaluate RUN --teacher --report --set metrics...``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Compress the public CartoonGAN at full width, from photographs alone: 8 times fewer MACs, sized for one GPU.
+"""Compress the public CartoonGAN at full width, from photographs only: 8 times fewer MACs, sized for one GPU.
 
-Three students of equal cost see as many random crops: the teacher cut by L1 and fine-tuned on the teacher's images, the
-same after a refit, and the same with a discriminator on top, its gradient bounded. The last lines are a table of their
-distances to the teacher on photographs that took no part. The same command resumes.
+Three students of equal cost see the same number of random crops: the teacher pruned by L1 and fine-tuned on the
+teacher's images, the same after a refit, and the same with a discriminator added, its gradient bounded. The last lines
+are a table of their distances to the teacher on held-out photographs. The same command resumes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ STUDENTS: dict[str, tuple[bool, float]] = {
     "cut, refit, fine-tuned": (True, 0.0),
     "cut, refit, fine-tuned with a discriminator": (True, 1.0),
 }
-"""By name: refit the cut network or not, and the weight of the adversarial term."""
+"""Settings by name: whether to refit the pruned network, and the weight of the adversarial term."""
 
 
 def recipe(arguments: argparse.Namespace, refit: bool, adversarial: float) -> dict[str, Any]:

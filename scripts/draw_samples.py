@@ -1,9 +1,9 @@
-"""A grid of what networks make of photographs, as a PNG: a row for each photograph, a column for each network.
+"""Draw a grid of networks' images of photographs, as a PNG: a row for each photograph, a column for each network.
 
     python scripts/draw_samples.py PHOTOS samples.png teacher=teacher.pth compressed=runs/mine --size 256x256
 
-A network is whatever `gancompress.load` takes, from images to images. Photographs are scaled to cover the size and cut
-in the middle.
+A network is anything that `gancompress.load` accepts, from images to images. Photographs are scaled to cover the size
+and cropped at the centre.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def _image(path: Path, size: tuple[int, int]) -> Tensor:
-    """[1, 3, h, w], RGB in [-1, 1]."""
+    """Return an image [1, 3, h, w], RGB in [-1, 1]."""
     image = ImageOps.fit(Image.open(path).convert("RGB"), size)
     pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
     return pixels.view(1, size[1], size[0], 3).permute(0, 3, 1, 2) / 127.5 - 1

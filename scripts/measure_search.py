@@ -1,4 +1,4 @@
-"""Measure a search: how far its proxy agrees with the quality after fine-tuning, and whether its plan wins.
+"""Measure a search: the rank correlation of its proxy with the quality after fine-tuning, and its plan's advantage.
 
 ``correlation`` fine-tunes random plans at the budget and prints the rank correlation of every proxy with the quality
 after fine-tuning. ``compare`` trains, for several seeds, the plan that the search finds, a random plan and the
@@ -6,7 +6,7 @@ uniform plan with a supernet's weights, the uniform plan without a supernet, and
 the same budget and on the same number of images in all.
 
 The source is a finished run, or a recipe whose teacher is a checkpoint. Its steps are distill (full width), supernet,
-search and finetune. What is finished lies in ``--out``: the same command goes on from there.
+search and finetune. Finished results are in ``--out``; the same command resumes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Measure = Callable[[torch.nn.Module], Mapping[str, float]]
 
 
 class Experiment:
-    """The steps of one job, run one at a time; each keeps its result under its name."""
+    """Steps of one job, run one at a time; each saves its result under its name."""
 
     def __init__(self, job: Job, teacher: Generator, out: Path) -> None:
         self.job, self.out = job, out
@@ -58,7 +58,7 @@ class Experiment:
         self._measures: dict[tuple, Measure] = {}
 
     def context(self, name: str, seed: int = 0) -> Context:
-        """Return the context of a step, in a directory of its own."""
+        """Return the context of a step, in a separate directory."""
         directory = self.out / name
         directory.mkdir(parents=True, exist_ok=True)
         return Context(
@@ -74,7 +74,7 @@ class Experiment:
         )
 
     def after(self, name: str, step: Step, work: Work, seed: int = 0) -> Work:
-        """The work after a step."""
+        """Return the work after a step."""
         done = self.out / name / "generator"
         if not done.is_dir():
             print(f"{name}: starts", flush=True)
@@ -87,12 +87,12 @@ class Experiment:
         return replace(work, generator=Generator.load(done), facts=facts)
 
     def wide_and_supernet(self, seed: int) -> tuple[Work, Work]:
-        """The student at full width, which all seeds share, and the supernet of a seed."""
+        """Return the student at full width, which all seeds share, and the supernet of a seed."""
         wide = self.after("wide", self.distill, self.start)
         return wide, self.after(f"supernet-{seed}", self.supernet, wide, seed)
 
     def ways(self, seed: int) -> dict[str, Callable[[], Generator]]:
-        """Trained networks at the budget, by how they were found; all have seen as many images in training."""
+        """Return functions that train networks at the budget, by method; all see the same number of images."""
         search, finetune, distill = self.search, self.finetune, self.distill
         options = search.options.model_copy(update={"method": "random_at_budget"})
         random = search.model_copy(update={"options": options, "verify": None})
@@ -116,7 +116,7 @@ class Experiment:
         }
 
     def measure(self, split: str, against: str, max_images: int | None = None) -> Measure:
-        """Metrics of the job against real images or the teacher's, by names such as ``ssim to teacher, 64 images``."""
+        """Return the job's metrics against real or teacher images, by names such as ``ssim to teacher, 64 images``."""
         key = split, against, max_images
         if key not in self._measures:
             options = self.job.metrics.model_copy(update={"max_images": max_images})
@@ -131,7 +131,7 @@ class Experiment:
 
 
 def correlation(experiment: Experiment, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Rank correlation of proxies with the quality after fine-tuning, over random plans at the budget."""
+    """Return the rank correlation of proxies with the quality after fine-tuning, over random plans at the budget."""
     _, supernet = experiment.wide_and_supernet(0)
     search, finetune = experiment.search, experiment.finetune
     context = experiment.context("correlation")
@@ -173,7 +173,7 @@ def correlation(experiment: Experiment, arguments: argparse.Namespace) -> dict[s
 
 
 def compare(experiment: Experiment, arguments: argparse.Namespace) -> dict[str, Any]:
-    """The quality of every way to the same budget, over seeds."""
+    """Return the quality of every method at the same budget, over seeds."""
     test, found = experiment.measure("test", "teacher"), {}
     for seed in range(arguments.seeds):
         for way, network in experiment.ways(seed).items():
@@ -197,13 +197,13 @@ def _num_images(step: Learning) -> int:
 
 
 def _longer(step: Learning, more: int) -> Learning:
-    """The same step with more images at the full learning rate, before it decays."""
+    """Return the same step with more images at the full learning rate, before it decays."""
     training = step.training
     return step.model_copy(update={"training": training.model_copy(update={"num_images": training.num_images + more})})
 
 
 def _wins(found: Mapping[str, list[Mapping[str, float]]], metric: str) -> dict[str, list[float]]:
-    """Differences of the searched plan from the others, seed by seed."""
+    """Return the differences of the searched plan from the others, seed by seed."""
     searched = [each[metric] for each in found["searched"]]
     differences = {
         way: [a - each[metric] for a, each in zip(searched, results, strict=True)]

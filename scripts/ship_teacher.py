@@ -2,8 +2,8 @@
 
 For the teacher of the quickstart, from the repository's root:
 
-    gancompress train quickstart --out runs/quickstart-teacher
-    python scripts/ship_teacher.py runs/quickstart-teacher quickstart
+    gancompress train quickstart --out runs/quickstart-teacher python scripts/ship_teacher.py runs/quickstart-teacher
+    quickstart
 
 then put the printed lines under ``teacher`` in the recipe.
 """
@@ -36,9 +36,9 @@ def main() -> None:
 
 
 def ship(run: Path, name: str, with_discriminator: bool) -> str:
-    """Write the teacher, and return the recipe's lines."""
+    """Write the teacher; return the recipe's lines."""
     train = load_job(str(run / "job.yaml"), train_teacher=True).teacher.train
-    assert train is not None  # load_job has seen to it
+    assert train is not None  # load_job has checked it
     teacher = run / "teacher"
     discriminator = Generator.load(teacher / DISCRIMINATOR) if with_discriminator else None
     training = train.model_dump(mode="json", exclude_defaults=True)

@@ -1,4 +1,4 @@
-"""The description of a job, validated: what to compress, on which data, in which steps, within which budget."""
+"""Description of a job, validated: the network to compress, the data, the steps and the budget."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from gancompress.tasks import TASKS, AnyTask, LatentOptions, TaskOptions, find_t
 
 
 def _without_kind(options: Any) -> Any:
-    """The options of a step that its place already names."""
+    """Return the options of a step without the ``kind`` that the step's name already gives."""
     return {k: v for k, v in options.items() if k != "kind"} if isinstance(options, Mapping) else options
 
 
 def _file_format(name: str) -> str:
-    """Refuse a format of which no file can be written."""
+    """Raise an error for a format that files cannot be written in."""
     try:
         _, kind = find_format(name)
     except ConfigError as error:
@@ -56,10 +56,10 @@ class TeacherOptions(ImageOptions):
 
     Attributes:
         checkpoint: A file or directory of weights.
-        family: What the checkpoint holds, where its tensors do not tell.
-        discriminator: A file or directory of the discriminator that was trained with it, to inherit.
-        shipped: A teacher that comes with this package.
-        train: How to train a teacher. Beside ``shipped`` it says how that one was trained, and is not run.
+        family: Family of the checkpoint, if its tensors do not identify it.
+        discriminator: A file or directory of the discriminator that was trained with it, for steps to inherit.
+        shipped: A teacher that is part of this package.
+        train: Training of a teacher. Beside ``shipped`` it documents how that one was trained, and is not run.
     """
 
     checkpoint: str | None = None
@@ -70,7 +70,7 @@ class TeacherOptions(ImageOptions):
 
     @property
     def training(self) -> TrainTeacher | None:
-        """The training that a run begins with; None where the teacher exists already."""
+        """The training step at the start of a run; None if the teacher exists already."""
         return self.train if self.shipped is None else None
 
     @model_validator(mode="after")
@@ -94,21 +94,20 @@ class TeacherOptions(ImageOptions):
 
 
 class ExportOptions(Options):
-    """A file to write.
+    """Options of an exported file.
 
     Attributes:
         format: A name in `gancompress.export.known_formats`, or the import path of a `gancompress.export.Runtime`.
-        rewrites: What is rewritten for its runtime, all of it exact; what was measured to help where left out.
-        precision: What it computes in; where left out float32, or for a quantized network integers, as it was trained.
-            ``int8`` is in the form that its runtime computes fastest, its ranges from training images; ``fastest`` is
-            what its runtime computes fastest on this machine, found by timing.
+        rewrites: Exact rewrites of the network for its runtime; by default those that were measured to help.
+        precision: Precision of the file; by default float32, or for a quantized network integers, as it was trained.
+            ``int8`` is the form that its runtime computes fastest, its ranges from training images; ``fastest`` is the
+            precision that its runtime computes fastest on this machine, found by timing.
         min_psnr_db: For ``int8``: layers stay float until the images are so close to those of the float network; 0
-            takes them as they come. For ``fastest``: how close a file must be.
-        threads: For ``fastest``: those of the runtime; its own choice where left out.
+            accepts any distance. For ``fastest``: the required closeness of a file.
+        threads: For ``fastest``: threads of the runtime; the runtime's own default if not set.
         num_images: Training images: ``int8`` is calibrated on three quarters of them; on the others, files of every
             precision are compared with the float network.
-        if_installed: Leave the file out where a package that its format needs is not installed, instead of refusing
-            the job.
+        if_installed: Skip the file if a package that its format needs is not installed, instead of refusing the job.
     """
 
     format: Annotated[str, AfterValidator(_file_format)] = "onnx"
@@ -135,12 +134,12 @@ class ExportOptions(Options):
 
     @property
     def kind(self) -> Format:
-        """The format."""
+        """Format of the file."""
         return find_format(self.format)[1]
 
     @property
     def calibrates(self) -> bool:
-        """Whether its images are for ranges and choices, too, not for the last word alone."""
+        """True if its images also determine ranges and choices, not only the final comparison."""
         return self.precision in ("int8", "fastest")
 
     @model_validator(mode="after")
@@ -152,7 +151,7 @@ class ExportOptions(Options):
 
 
 def _parse_exports(options: Any) -> Any:
-    """A format's name alone stands for the format with what else is usual."""
+    """Expand a format's name to a format with its default options."""
     parsed = as_tuple(options)
     if not isinstance(parsed, tuple):
         return parsed
@@ -160,17 +159,17 @@ def _parse_exports(options: Any) -> Any:
 
 
 class Job(Options):
-    """A whole job.
+    """A compression job.
 
     Attributes:
-        name: Of its run directory.
-        seed: Of whatever is drawn at random.
-        task: What the generator learns: a kind of task, or one with options.
+        name: Name of its run directory.
+        seed: Seed of all random draws.
+        task: Task of the generator: a kind of task, or one with options.
         data: The data set, with splits ``train``, ``search`` and ``test``.
         teacher: The network to compress.
-        budget: What the compressed network may cost.
-        steps: What is done, in order.
-        metrics: What is measured of teacher and compressed network, on ``test``.
+        budget: Budget of the compressed network.
+        steps: Steps of the job, in order.
+        metrics: Metrics of teacher and compressed network, on ``test``.
         exports: The files to write: formats, or formats with options.
         num_workers: Processes that decode images.
     """
@@ -189,7 +188,7 @@ class Job(Options):
     @model_validator(mode="before")
     @classmethod
     def _without_pairs_no_metric_of_them(cls, options: Any) -> Any:
-        """Nothing is compared with real images by default where a real image is no right answer."""
+        """Drop the default metrics against real images if the task has no pairs."""
         if not isinstance(options, dict) or options.get("task") is None or _has_pairs(options["task"]):
             return options
         metrics = options.get("metrics") or {}
@@ -307,7 +306,7 @@ class Job(Options):
 
 
 def _has_pairs(task: Any) -> bool:
-    """Return whether a task, as a recipe writes it or as its options, has a right answer to each input."""
+    """Return True if a task, given as in a recipe or as options, has a ground truth for each input."""
     kind = type(task) if isinstance(task, TaskOptions) else task.get("kind") if isinstance(task, Mapping) else task
     try:
         return (kind if isinstance(kind, type) else TASKS.find(kind)).paired
@@ -316,7 +315,7 @@ def _has_pairs(task: Any) -> bool:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as people write it: ``2e-4`` is a number."""
+    """YAML loader that reads ``2e-4`` as a number."""
 
 
 _Loader.add_implicit_resolver(
@@ -325,7 +324,7 @@ _Loader.add_implicit_resolver(
 
 
 def recipe_names() -> list[str]:
-    """Names of the recipes that come with this package."""
+    """Return the names of the recipes of this package."""
     return sorted(
         entry.name.removesuffix(".yaml")
         for entry in files("gancompress.recipes").iterdir()
@@ -334,10 +333,10 @@ def recipe_names() -> list[str]:
 
 
 def recipe_text(name: str) -> str:
-    """A complete recipe: one of this package by name, or a file by path. What it extends is filled in.
+    """Return a complete recipe: one of this package by name, or a file by path, with its ``extends`` resolved.
 
     Raises:
-        ConfigError: There is neither, or it is not a recipe.
+        ConfigError: There is no such recipe or file, or it is not a recipe.
     """
     text = _written(name)
     recipe = _read(name)
@@ -360,7 +359,7 @@ def _written(name: str) -> str:
 
 
 def _read(name: str, extended_by: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The options of a recipe; where it extends another one, those of the other one with its own changes."""
+    """Return the options of a recipe; if it extends another one, the other one's with its own changes."""
     if name in extended_by:
         raise ConfigError(f"{name}: extends itself, by way of {', '.join(extended_by)}")
     try:
@@ -384,19 +383,19 @@ def _read(name: str, extended_by: tuple[str, ...] = ()) -> dict[str, Any]:
 
 
 def load_job(name: str, changes: Sequence[str] = (), *, train_teacher: bool = False) -> Job:
-    """A validated job.
+    """Return a validated job.
 
     A recipe may build on another one: ``extends`` names it, and ``set`` maps options, as ``a.b``, to new values. Other
-    options on the first level replace those of the extended recipe whole.
+    options on the first level replace those of the extended recipe completely.
 
     Args:
         name: A recipe's name, or the path of a YAML file.
         changes: Options to set, as ``a.b=value``; numbers index lists (``steps.0.training.num_images=100``), and so do
             kinds (``steps.0.distillation.terms.gan.weight=0``).
-        train_teacher: Train the teacher by the recipe, even where one is shipped.
+        train_teacher: Train the teacher by the recipe, even if one is shipped.
 
     Raises:
-        ConfigError: The recipe does not exist or is no YAML, or options do not fit, all of them in one line; or the
+        ConfigError: The recipe does not exist or is not YAML, or options do not fit, all of them in one line; or the
             recipe trains no teacher.
     """
     recipe = _read(name)
@@ -420,7 +419,7 @@ def load_job(name: str, changes: Sequence[str] = (), *, train_teacher: bool = Fa
 
 
 def _unshared(value: Any) -> Any:
-    """The same without anchors: what is changed in one place stays as it is in the others."""
+    """Return the value without shared references, so that a change in one place does not affect others."""
     if isinstance(value, dict):
         return {key: _unshared(each) for key, each in value.items()}
     return [_unshared(each) for each in value] if isinstance(value, list) else value
@@ -444,7 +443,7 @@ def _set(recipe: dict[str, Any], path: str, value: Any, where: str) -> None:
 
 
 def _index(place: Sequence[Any], key: str) -> int:
-    """Return the index of a list's item: a number, or the kind of the item; behind the last one if there is none."""
+    """Return the index of a list's item, given by a number or the item's kind; the end of the list if there is none."""
     if key.isdigit():
         return int(key)
     kinds = [each.get("kind") if isinstance(each, Mapping) else each for each in place]

@@ -1,4 +1,4 @@
-"""Running a job: the teacher, the steps, the measurements, the exports, the report. The same call resumes."""
+"""Pipeline of a job: teacher, steps, metrics, exports and report. The same call resumes."""
 
 from __future__ import annotations
 
@@ -43,22 +43,22 @@ from gancompress.steps.step import Context, GraphCache, StepLog
 from gancompress.tasks import LatentTask, find_task
 
 _NUM_MEASURED = 8
-"""Training images on which a range is measured."""
+"""Number of training images on which a range is measured."""
 
 DONE_FILE = "done.json"
-"""What a step noted; a step whose directory holds it is finished."""
+"""Record of a finished step; a step whose directory holds it is finished."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A network and what was measured of it.
+    """A network and its measurements.
 
     Attributes:
         generator: The network, in float.
-        cost: At the size of the data, batch 1.
+        cost: Cost at the size of the data, batch 1.
         weight_bytes: Bytes of its weights, each at its bits.
-        quantization: How it is quantized; None where it is not.
-        metrics: By name, of the network as it is quantized; those against the teacher end with ``_to_teacher``.
+        quantization: Quantization of the network; None if it is not quantized.
+        metrics: Metrics by name, with the quantization; those against the teacher end with ``_to_teacher``.
     """
 
     generator: Generator
@@ -70,18 +70,18 @@ class Measured:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a job came to.
+    """Result of a job.
 
     Attributes:
         job: The job.
         directory: The run directory.
         teacher: The network that was given or trained.
-        compressed: The network that came out.
-        exports: The files that were written, each with how far it is from eager.
-        records: What each step noted when it was done, in their order.
+        compressed: The compressed network.
+        exports: The exported files, each with its difference from eager PyTorch.
+        records: Records of the steps, in their order.
         pictures: Captions of pictures by their path in the run directory; the sample grid is not among them.
-        tried: What a file was chosen from by timing, by its path.
-        file_inputs: An example of each input that the files take.
+        tried: Files that were timed to choose an exported file, by its path.
+        file_inputs: An example of each input of the files.
     """
 
     job: Job
@@ -97,13 +97,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Stage:
-    """A step at its place in a run.
+    """A step with its position in a run.
 
     Attributes:
-        name: ``teacher``, or number and kind.
-        place: Its place among the steps, in words.
-        step: What to do.
-        directory: Its own directory, whose name holds the fingerprint of all that the result depends on.
+        name: Either ``teacher``, or number and kind.
+        place: Position among the steps, in words.
+        step: The step.
+        directory: Directory of the step; its name holds the fingerprint of everything that the result depends on.
     """
 
     name: str
@@ -113,14 +113,14 @@ class Stage:
 
     @property
     def state(self) -> Literal["done", "begun", "new"]:
-        """What its directory holds."""
+        """State of its directory."""
         if (self.directory / DONE_FILE).is_file():
             return "done"
         return "begun" if self.directory.is_dir() else "new"
 
     @property
     def replaced(self) -> list[Path]:
-        """The directories of finished steps of this name that the recipe does not ask for any more."""
+        """Directories of finished steps of this name with another fingerprint."""
         done = sorted(self.directory.parent.glob(f"{self.name}-*/{DONE_FILE}"))
         return [file.parent for file in done if file.parent != self.directory]
 
@@ -142,16 +142,16 @@ class Pipeline:
         """Prepare a run.
 
         Args:
-            job: What to do.
-            directory: The run directory; what is finished there already is not done again.
-            say: Where to tell the user what happens, a line at a time.
-            stop: Whether the user asked to stop.
-            accelerator: Device and processes; found out where left out.
-            show: Where to show what goes on at this moment; lines say how far a step is where it is left out.
-            tensorboard: Write losses and sample grids to ``tensorboard/`` in the run directory, too.
+            job: The job.
+            directory: The run directory; finished steps in it are not repeated.
+            say: Prints a line for the user.
+            stop: Returns True once the user asked to stop.
+            accelerator: Device and processes; detected by default.
+            show: Shows the current progress; by default lines are printed instead.
+            tensorboard: Whether losses and sample grids are also written to ``tensorboard/`` in the run directory.
 
         Raises:
-            ConfigError: TensorBoard is wanted, but not installed.
+            ConfigError: TensorBoard is requested, but not installed.
         """
         if tensorboard:
             TensorBoard.check()
@@ -163,10 +163,10 @@ class Pipeline:
         self._fingerprints = Fingerprints(job)
 
     def teacher(self) -> Work:
-        """The teacher: read or trained. It lies in ``teacher/`` then, its discriminator beneath, beside ``job.yaml``.
+        """Return the teacher, read or trained; save it to ``teacher/``, with its discriminator, beside ``job.yaml``.
 
         Raises:
-            GanCompressError: In one of its kinds, where the user can mend it.
+            GanCompressError: An error that the user can fix; the subclass tells which.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
         description = yaml.safe_dump(self._job.model_dump(mode="json"), sort_keys=False)
@@ -191,7 +191,7 @@ class Pipeline:
         return work
 
     def _with_images(self, teacher: Generator) -> Generator:
-        """The teacher with its formats of images, which are measured where the options ask for that, and logged."""
+        """Return the teacher with its image formats, which are measured if the options ask for it, and logged."""
         context = self._measuring()
         declared = teacher.architecture.images
         if self._job.teacher.range == MEASURED:
@@ -208,13 +208,13 @@ class Pipeline:
         return replace(teacher, architecture=teacher.architecture.with_images(declared))
 
     def run(self) -> Outcome | None:
-        """Do all that is left to do.
+        """Run everything that is not finished.
 
         Returns:
-            What came of it; None in processes other than the first, which alone measures, exports and reports.
+            The result; None in processes other than the main one, which measures, exports and reports.
 
         Raises:
-            GanCompressError: In one of its kinds, where the user can mend it.
+            GanCompressError: An error that the user can fix; the subclass tells which.
         """
         self._check_exports()
         work = self.teacher()
@@ -247,7 +247,7 @@ class Pipeline:
         )
 
     def outlook(self) -> list[Stage]:
-        """What `run` would meet, in order: the teacher, where it is to be trained, and the steps. Writes nothing.
+        """Return the stages that `run` would run: the teacher, if it is to be trained, and the steps. Writes nothing.
 
         Raises:
             CheckpointError: There is no such checkpoint, or the shipped teacher is damaged.
@@ -264,27 +264,27 @@ class Pipeline:
         return self._stages()
 
     def evaluate(self, split: str, of: Literal["compressed", "teacher"] = "compressed") -> Measured:
-        """Measure the network that a finished run left, or its teacher, on any split.
+        """Evaluate the compressed network of a finished run, or its teacher, on any split.
 
         Raises:
-            GanCompressError: In one of its kinds, where the user can mend it.
+            GanCompressError: An error that the user can fix; the subclass tells which.
         """
         work = self._finished()
         return self._measure(work if of == "compressed" else Work(work.teacher, work.teacher), split)
 
     def pictures(self) -> dict[str, str]:
-        """Draw pictures of a finished run's networks; their captions by path. Raises as `evaluate`."""
+        """Draw pictures of a finished run's networks; return their captions by path. Raises what `evaluate` does."""
         return self._pictures(self._finished())
 
     def _finished(self) -> Work:
         return _load_network(self._directory, Generator.load(self._directory / "teacher"))
 
     def file_inputs(self, network: nn.Module, num_images: int, split: str = "train") -> list[tuple[Tensor, ...]]:
-        """The first images of a split as files of a network take them, four in each.
+        """Return the first images of a split as inputs of a network's files, four in each.
 
         Args:
             network: The network.
-            num_images: How many.
+            num_images: Number of images.
             split: Name of the split.
 
         Raises:
@@ -294,11 +294,11 @@ class Pipeline:
         return [context.task.file_form(network, b["input"]).inputs for b in context.images(split, 4, num_images)]
 
     def example(self) -> Tensor:
-        """An input of the generators, [1, c, h, w]."""
+        """Return an input of the generators, [1, c, h, w]."""
         return self._measuring().example()
 
     def cost(self, generator: Generator) -> Cost:
-        """What a generator costs at the size of the data, batch 1."""
+        """Return the cost of a generator at the size of the data, batch 1."""
         graph = self._measuring().graph(generator)
         return CostModel(graph).at(graph.full_plan())
 
@@ -319,7 +319,7 @@ class Pipeline:
         )
 
     def _stages(self) -> list[Stage]:
-        """The teacher, where it is to be trained, and the steps."""
+        """Return the stages: the teacher, if it is to be trained, and the steps."""
         steps, train = self._job.steps, self._job.teacher.training
         stages = [self._stage("teacher", f"before {len(steps)} steps", train, [])] if train is not None else []
         for number, step in enumerate(steps, start=1):
@@ -331,7 +331,7 @@ class Pipeline:
 
     def _step(self, stage: Stage, work: Work | None, budget: CostLimit | None) -> Work:
         directory = stage.directory
-        self._accelerator.wait_for_everyone()  # so that all find the same
+        self._accelerator.wait_for_everyone()  # so that all processes find the same files
         if stage.state == "done":
             self._say(f"{stage.name}: done before, taken from {directory}")
             self._records.append(json.loads((directory / DONE_FILE).read_text()))
@@ -343,7 +343,7 @@ class Pipeline:
         self._say(f"{stage.name}: {'goes on' if stage.state == 'begun' else 'starts'}, {stage.place}")
         directory.mkdir(parents=True, exist_ok=True)
         clock = _Clock(directory)
-        torch.manual_seed(self._job.seed)  # what a step draws does not depend on which steps this process ran before
+        torch.manual_seed(self._job.seed)  # draws of a step do not depend on the steps that this process ran before
         with self._log(stage) as log, clock:
             result = stage.step.run(work, self._context(directory, log, budget))  # type: ignore[arg-type]
         seconds = clock.seconds
@@ -358,7 +358,7 @@ class Pipeline:
         if note := result.facts.get("note"):
             self._say(f"{stage.name}: {note}")
         self._say(f"{stage.name}: done in {duration(seconds)}")
-        return _load_work(directory, work)  # in every process what the first one saved
+        return _load_work(directory, work)  # every process loads what the main one saved
 
     def _do(self, what: str) -> None:
         if self._show is not None:
@@ -395,10 +395,10 @@ class Pipeline:
         return context.task.file_form(network, context.first_images("test", 1)["input"])
 
     def _check_exports(self) -> None:
-        """Say which files are left out because a package is missing.
+        """Report the files that are skipped because a package is missing.
 
         Raises:
-            ExportError: A file must not be left out.
+            ExportError: A file that must not be skipped lacks its package.
         """
         for number, each in enumerate(self._job.exports):
             if (missing := missing_package(each.format)) is None:
@@ -410,13 +410,13 @@ class Pipeline:
     def _export(
         self, work: Work, form: FileForm
     ) -> tuple[tuple[ExportReport, ...], Mapping[Path, Sequence[TriedFile]]]:
-        """The files, and for those that were found by timing what they were chosen from."""
+        """Return the exported files, and for those that were chosen by timing the candidates."""
         wanted = [each for each in self._job.exports if missing_package(each.format) is None]
         if not wanted:
             return (), {}
         exports, network, measured = self._directory / "exports", work.build(), self._job.metrics
         names = (*measured.against_teacher, *measured.against_real)
-        perceptual = find_perceptual(names, measured.specs(), "cpu")  # where files run
+        perceptual = find_perceptual(names, measured.specs(), "cpu")  # files run on the CPU
         numbers = [each.num_images if each.calibrates else each.num_images // 4 for each in wanted]
         images = {number: self.file_inputs(network, number) for number in set(numbers)}
         reports, tried = [], {}
@@ -448,7 +448,7 @@ class Pipeline:
         sample_grid(context.task.columns(batch, images), self._directory / "samples" / "test.png")
 
     def _pictures(self, work: Work) -> dict[str, str]:
-        """Pictures of latent spaces, for tasks that have one."""
+        """Draw pictures of latent spaces, for tasks that have one; return their captions by path."""
         task = self._measuring().task
         if not isinstance(task, LatentTask):
             return {}
@@ -462,7 +462,7 @@ class Pipeline:
 
 
 class _Clock:
-    """How long a step has run, in this process and in those before that were stopped."""
+    """Running time of a step, including earlier processes that were stopped."""
 
     def __init__(self, directory: Path) -> None:
         self._file, self._began = directory / "seconds.json", time.perf_counter()
@@ -470,14 +470,14 @@ class _Clock:
 
     @property
     def seconds(self) -> float:
-        """Until now."""
+        """Seconds so far."""
         return self._before + time.perf_counter() - self._began
 
     def __enter__(self) -> None:
-        """Nothing to do: it runs from the start."""
+        """Do nothing: the clock runs from its creation."""
 
     def __exit__(self, *_: object) -> None:
-        """Keep the time for whoever goes on; a full disk may take it."""
+        """Save the time for a resumed run; errors of a full disk are ignored."""
         with suppress(OSError):
             write_atomically(self._file, json.dumps(self.seconds).encode())
 

@@ -1,4 +1,4 @@
-"""What a step leaves to look at while it runs: losses line by line, their curves, sample grids, how far it is."""
+"""Log of a running step: losses line by line, their curves, sample grids and progress."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from gancompress.report.tensorboard import TensorBoard
 LOSSES_FILE = "losses.jsonl"
 CURVES_FILE = "losses.png"
 
-_REDRAW_S = 30.0  # the curves are at least this old when they are drawn again
-_DRAWING_SHARE = 50  # and drawing them takes no more than this part of the time, 1 / 50
-_SAY_S = 10.0  # a search says a line at most this often
+_REDRAW_S = 30.0  # minimum age of the curves before they are drawn again
+_DRAWING_SHARE = 50  # drawing takes at most this fraction of the time, 1 / 50
+_SAY_S = 10.0  # minimum time between two progress lines of a search
 
 Show = Callable[[Progress | str | None], None]
-"""Takes how far a step is, or in words what else is being done; None when that has come to an end."""
+"""Shows the progress of a step, or another activity in words; None when it has ended."""
 
 
 class RunLog:
-    """Writes ``losses.jsonl``, ``losses.png`` and ``previews/`` into a step's directory, and tells the user.
+    """Log that writes ``losses.jsonl``, ``losses.png`` and ``previews/`` into a step's directory and prints lines.
 
-    As a context manager it brings the curves up to date at the end, also where the step ends early.
+    As a context manager it redraws the curves at the end, also if the step ends early.
     """
 
     def __init__(
@@ -48,13 +48,13 @@ class RunLog:
         """Log into a directory.
 
         Args:
-            directory: The step's directory, which exists.
-            say: Where to tell the user, a line at a time.
+            directory: The step's directory, which must exist.
+            say: Prints a line for the user.
             step: The step's name.
-            place: Its place among the others, in words.
-            show: Where to show how far the step is, after every batch. Where it is left out, lines say it now and then.
+            place: Position among the steps, in words.
+            show: Shows the progress of the step after every batch. By default progress lines are printed now and then.
             board: Directory for TensorBoard's files; none are written without it.
-            clock: Seconds from any moment.
+            clock: Returns seconds since any fixed moment.
         """
         self._directory, self._say, self._show, self._board_directory = directory, say, show, board
         self._step, self._place, self._clock = step, place, clock
@@ -79,13 +79,13 @@ class RunLog:
             self._draw()
 
     def progress(self, num_images: int, total_images: int) -> None:
-        """How far training is."""
+        """Report the progress of training."""
         if self._progress is None and self._board_directory is not None:
             self._board = TensorBoard(self._board_directory, num_images)
         self._advance(num_images, total_images, "images")
 
     def losses(self, num_images: int, values: Mapping[str, float], images_per_second: float) -> None:
-        """Mean losses since the last report."""
+        """Log mean losses since the last report."""
         record = {"num_images": num_images, "images_per_second": images_per_second, "losses": dict(values)}
         path = self._directory / LOSSES_FILE
         with naming(path), path.open("a") as file:
@@ -100,7 +100,7 @@ class RunLog:
             self._draw()
 
     def preview(self, num_images: int, images: Mapping[str, Tensor]) -> None:
-        """A sample grid."""
+        """Save a sample grid."""
         directory = self._directory / "previews"
         directory.mkdir(exist_ok=True)
         path = directory / f"{num_images:09d}.png"
@@ -109,11 +109,11 @@ class RunLog:
             self._board.picture(num_images, "previews", path)
 
     def said(self, line: str) -> None:
-        """Tell the user."""
+        """Print a line for the user."""
         self._say(f"{self._step}: {line}" if self._step else line)
 
     def searched(self, num_candidates: int, total_candidates: int, best: Mapping[str, float]) -> None:
-        """How far a search is."""
+        """Report the progress of a search."""
         self._values = {f"best {name}": value for name, value in best.items()}
         self._advance(num_candidates, total_candidates, "candidates")
         now = self._clock()
@@ -141,10 +141,10 @@ class RunLog:
 
 
 def read_losses(directory: Path) -> list[dict[str, Any]]:
-    """The records of a step's losses, in order: ``num_images``, ``images_per_second`` and ``losses`` by name.
+    """Return the records of a step's losses, in order: ``num_images``, ``images_per_second``, ``losses`` by name.
 
-    Of a step that went on after an interruption, the last record for each number of images. A line that a kill or a
-    full disk left unfinished is none.
+    For a step that was resumed, it is the last record of each number of images. A line that a kill or a full disk left
+    unfinished is ignored.
 
     Args:
         directory: The step's directory.
@@ -158,7 +158,7 @@ def read_losses(directory: Path) -> list[dict[str, Any]]:
 
 
 def _cut_off_unfinished_line(path: Path) -> None:
-    """What is appended next must begin on a line of its own."""
+    """Remove an unfinished last line, so that the next record starts on a new line."""
     if path.is_file():
         content = path.read_bytes()
         whole = content.rfind(b"\n") + 1

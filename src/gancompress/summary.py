@@ -1,4 +1,4 @@
-"""From what a job came to, and what its steps left behind, to the facts of its report."""
+"""Facts of a report, from the result of a job and the records of its steps."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ from gancompress.report import (
 from gancompress.run_log import read_losses
 
 RUNTIME = "PyTorch eager, CPU"
-"""What latencies are measured in."""
+"""Runtime of the latencies."""
 
 
 def summarise(outcome: Outcome, example: torch.Tensor, rounds: int = 20) -> Report:
-    """The report of a finished job. Networks are timed beside each other, and files beside the teacher.
+    """Return the report of a finished job. Networks are timed alternately, and files alternately with the teacher.
 
     Args:
-        outcome: What it came to.
-        example: An input of the networks [1, c, h, w], to time them with.
-        rounds: Forward passes of each network that are timed.
+        outcome: Result of the job.
+        example: An input of the networks [1, c, h, w], for timing.
+        rounds: Timed forward passes of each network.
     """
     directory = outcome.directory
     records = outcome.records
@@ -82,12 +82,12 @@ def summarise(outcome: Outcome, example: torch.Tensor, rounds: int = 20) -> Repo
 
 
 def add_to_report(directory: Path, measured: Mapping[str, Measured], pictures: Mapping[str, str]) -> Report:
-    """The report of a finished run with what was measured of its networks since.
+    """Return the report of a finished run with new measurements of its networks added.
 
     Args:
         directory: The run directory.
-        measured: By the network's name in the report; metrics of a name that it has already take their place.
-        pictures: Captions by path; a picture that it has already is not named twice.
+        measured: By the network's name in the report; metrics of the same name are replaced.
+        pictures: Captions by path; a picture of the report is not added twice.
 
     Raises:
         DataError: There is no report, or none that this version can read.
@@ -109,7 +109,7 @@ def add_to_report(directory: Path, measured: Mapping[str, Measured], pictures: M
 
 
 def environment() -> dict[str, str | int | float | None]:
-    """What the figures were measured on."""
+    """Return the environment in which the figures were measured."""
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -121,12 +121,12 @@ def environment() -> dict[str, str | int | float | None]:
 
 @torch.no_grad()
 def latencies(generators: Sequence[Generator], example: torch.Tensor, rounds: int = 20) -> list[Latency]:
-    """Time generators in `RUNTIME`, turn by turn, so that their ratio holds on a noisy machine.
+    """Time generators in `RUNTIME`, alternately, so that their ratio holds on a noisy machine.
 
     Args:
-        generators: What to time.
-        example: An input of theirs [1, c, h, w].
-        rounds: Forward passes of each that are timed.
+        generators: The generators to time.
+        example: An input of the generators [1, c, h, w].
+        rounds: Timed forward passes of each.
     """
     networks = [generator.build() for generator in generators]
     functions = [lambda network=network: network(example) for network in networks]
@@ -152,7 +152,7 @@ def _network(name: str, measured: Measured, latency: Latency, file: Path) -> Net
 
 
 def _file(outcome: Outcome) -> Path:
-    """What a user would ship: the weights, or where they are quantized the first export, which holds integers."""
+    """Return the deployed file: the weights, or for a quantized network the first export, which holds integers."""
     if outcome.compressed.quantization is not None and outcome.exports:
         return outcome.exports[0].path
     return outcome.directory / "model.safetensors"

@@ -1,4 +1,4 @@
-"""Telling the user that a discriminator wins, and what that changed."""
+"""Monitor that warns when a discriminator wins, and reports how its balance reacted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _WINS_ABOVE = 0.95
 
 
 class AdversarialMonitor:
-    """Means over the steps since the last report, kept on the device of the training."""
+    """Means of adversarial statistics since the last report, kept on the training device."""
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
@@ -18,19 +18,19 @@ class AdversarialMonitor:
         self._was_said = False
 
     def observe(self, **values: Tensor) -> None:
-        """Take in scalars of a step: ``accuracy`` of the discriminator, ``ratio`` and ``factor`` of the balance."""
+        """Add scalars of a step: ``accuracy`` of the discriminator, ``ratio`` and ``factor`` of the balance."""
         for name, value in values.items():
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value.detach()
             self._counts[name] = self._counts.get(name, 0) + 1
 
     def statistics(self) -> dict[str, float]:
-        """Return the means since the last call, and start them again."""
+        """Return the means since the last call, and reset them."""
         self._means = {name: float(value) / self._counts[name] for name, value in self._sums.items()}
         self._sums, self._counts = {}, {}
         return {f"adversarial/{name}": mean for name, mean in self._means.items()}
 
     def remarks(self) -> list[str]:
-        """Return one line when the discriminator wins, by the last means, for the first time."""
+        """Return one warning the first time that the last means show that the discriminator wins."""
         means = self._means
         if self._was_said or means.get("accuracy", 0.0) < _WINS_ABOVE:
             return []

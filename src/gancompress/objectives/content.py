@@ -1,4 +1,4 @@
-"""Content of images: where a student is to be like its teacher.
+"""Content masks: the image regions in which a student is compared with its teacher.
 
 Source: Liu et al., Content-Aware GAN Compression, CVPR 2021, section 3.3.
 """
@@ -14,27 +14,27 @@ from gancompress.training import Batch
 
 
 class Content:
-    """Finds the content of images. Where the mask is ``none``, everything is, and nothing is computed."""
+    """Finder of the content of images. With the mask ``none`` the whole image counts and nothing is computed."""
 
     def __init__(self, options: MaskOptions, task: Task) -> None:
-        """Load what the mask needs.
+        """Load the network or function of the mask.
 
         Raises:
-            GanCompressError: In one of its kinds, where that cannot be had.
+            GanCompressError: The mask cannot be loaded; the subclass tells why.
         """
         self.is_everything = isinstance(options, NoMask)
         self._find, self._task = options.load(), task
 
     @torch.no_grad()
     def of(self, batch: Batch, image: Tensor) -> Tensor | None:
-        """Zeros and ones [b, 1, h, w]; None for everything.
+        """Return the content mask, zeros and ones [b, 1, h, w]; None for the whole image.
 
         Args:
             batch: A prepared batch.
-            image: What the teacher made of it, [b, 3, h, w].
+            image: The teacher's image of the batch, [b, 3, h, w].
 
         Raises:
-            ConfigError: The mask's network or function does not return what it should.
+            ConfigError: The mask's network or function returns something else than a mask.
             DataError: An image's own mask cannot be read or has another size.
         """
         return None if self.is_everything else self._find(image, self._task.names(batch))

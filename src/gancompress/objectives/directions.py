@@ -1,4 +1,4 @@
-"""Moving the latents of a batch, alike for every network."""
+"""Random steps of the latents of a batch, the same for teacher and student."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from gancompress.tasks import LatentTask, Task
 
 
 class LatentDirections:
-    """Steps of one length in random directions: of the style of a StyleGAN2, and of the noise of any other network."""
+    """Random steps of a fixed length: in the style of a StyleGAN2, in the input noise of any other network."""
 
     def __init__(self, length: float, task: Task) -> None:
-        """Take the length.
+        """Take the length of a step.
 
         Raises:
             ConfigError: The task has no latents.
@@ -27,7 +27,7 @@ class LatentDirections:
         self._length, self._size = length, task.latent_size
 
     def draw(self, given: Tensor) -> Tensor:
-        """A step for each image, [b, latent_size], drawn from torch's global generator.
+        """Draw a random step for each image, [b, latent_size], from torch's global generator.
 
         Args:
             given: Inputs of the generators, [b, latent_size + classes].
@@ -35,7 +35,7 @@ class LatentDirections:
         return self._length * F.normalize(torch.randn_like(given[:, : self._size]), dim=1)
 
     def moved(self, network: nn.Module, given: Tensor, steps: Tensor) -> tuple[Tensor, dict[str, Any]]:
-        """What a network is given, as input and keywords, for its images to move."""
+        """Return the input and keyword arguments with which a network generates from shifted latents."""
         if isinstance(network, StyledGenerator):
             return given, {"offset": steps}
         return given + F.pad(steps, (0, given.shape[1] - self._size)), {}

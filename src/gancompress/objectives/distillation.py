@@ -1,4 +1,4 @@
-"""How a student learns from its teacher, from its discriminator, and from what it should reconstruct.
+"""Distillation: the losses of a student from its teacher, its discriminator and its reconstruction target.
 
 Source: Li et al., GAN Compression, CVPR 2020, equations 1 to 4; the order of updates as released.
 """
@@ -40,11 +40,11 @@ from gancompress.tasks.task import Task
 from gancompress.training import Batch, Losses, Objective, Phase, TrainingOptions
 
 DEFAULT_TERMS = (L1(100), Features(1), Adversarial(1))
-"""Terms of a student by default; of these alone, one on feature maps is left out if there are no maps."""
+"""Default terms of a student; only with these defaults, a term on feature maps is dropped if there are no maps."""
 
 
 class DistillationOptions(Options):
-    """Loss terms of a student, and what they compare.
+    """Loss terms of a student, and the outputs that they compare.
 
     Attributes:
         terms: The terms with their weights; a term of weight 0 is not computed.
@@ -74,12 +74,12 @@ class DistillationOptions(Options):
 
     @property
     def compares_images(self) -> bool:
-        """Whether some term compares the student's image with another one."""
+        """True if some term compares the student's image with another one."""
         return any(term.compares == "images" for term in self.weighted.values())
 
     @property
     def compares_discriminator_maps(self) -> bool:
-        """Whether some term compares the discriminator's maps of the student's image with those of the real one."""
+        """True if some term compares the discriminator's maps of the student's image with those of the real one."""
         return any(term.compares == "discriminator_maps" for term in self.weighted.values())
 
     @model_validator(mode="before")
@@ -111,12 +111,12 @@ class DistillationOptions(Options):
 
 
 class Outputs(NamedTuple):
-    """What a network makes of one batch.
+    """Outputs of a network for one batch.
 
     Attributes:
         image: [b, c, h, w] in [-1, 1].
         maps: Its feature maps.
-        moved_maps: The same after the latents moved; None where no term asks for them.
+        moved_maps: Feature maps for the shifted latents; None if no term compares them.
     """
 
     image: Tensor
@@ -125,16 +125,16 @@ class Outputs(NamedTuple):
 
 
 class Pass(NamedTuple):
-    """One network on one batch, and what it learns from.
+    """Forward pass of one network on one batch, with the targets of its losses.
 
     Attributes:
-        student: What it made.
-        target: What its image is compared with.
-        teacher: What the teacher made.
-        logits: The discriminator's of its image.
-        real_logits: The discriminator's of the first real image, where it saw both in one batch.
-        content: Where its image is to be like the target, as zeros and ones; None for everywhere.
-        share: Of this network in the losses of the step: they are means over its networks.
+        student: Outputs of this network.
+        target: The image that its image is compared with.
+        teacher: Outputs of the teacher.
+        logits: The discriminator's output for its image.
+        real_logits: The discriminator's output for the first real image, where both images ran in one batch.
+        content: Mask of the region in which its image is compared with the target, zeros and ones; None for all of it.
+        share: Weight of this network in the losses of the step, which are means over its networks.
         is_first: Whether it is the first network of the step.
         num_images: Images trained on before the step.
     """
@@ -151,13 +151,13 @@ class Pass(NamedTuple):
 
 
 class Distillation(Objective):
-    """Student and discriminator against each other, both updated from the same state.
+    """Distillation of a student with a discriminator, both updated from the same state.
 
-    A step runs the teacher once and then every network that the student draws, one after the other: a network's
-    gradients are computed before the next one runs, so that the activations of only one are held, whatever their
-    number. All gradients are means over the networks: those of the student, and those of the discriminator, which sees
-    the images of all of them against the same real ones. Both phases share the discriminator's pass over an image.
-    Networks that add noise inside get the same maps as their teacher, drawn for each batch.
+    A step runs the teacher once and then every network that the student draws, one after another: a network's gradients
+    are computed before the next one runs, so that only one network's activations are in memory. All gradients are means
+    over the networks: those of the student, and those of the discriminator, which sees the images of all of them
+    against the same real ones. Both phases share the discriminator's pass over an image. Networks that add noise inside
+    get the same maps as their teacher, drawn for each batch.
     """
 
     averaged = ("student",)
@@ -174,22 +174,23 @@ class Distillation(Objective):
         example: Tensor,
         image_taps: tuple[str, ...] = (),
     ) -> None:
-        """Take the networks.
+        """Take the networks and build the loss terms.
 
         Args:
-            task: What is learned.
-            teacher: Makes the images and maps to learn from; not trained.
-            student: What to train.
+            task: The task that is learned.
+            teacher: Generates the images and maps to learn from; not trained.
+            student: The student to train.
             discriminator: Inherited from the teacher, or fresh; None without an adversarial term.
             options: The terms.
-            taps: Modules, by paths that both networks have, whose maps are compared; the options' where they name some.
-            example: An input [1, c, h, w] of any values, to find the widths of the maps.
-            image_taps: Modules that return images on the way, likewise.
+            taps: Paths, in both networks, of the modules whose maps are compared; the options' own taps take
+                precedence.
+            example: An input [1, c, h, w] of any values, from which the widths of the maps are read.
+            image_taps: Paths, in both networks, of the modules that return intermediate RGB images.
 
         Raises:
-            ConfigError: A tap or what is fixed names no module, a term compares maps and there are no taps, no term is
-                left, or a term's options do not fit the networks or the task.
-            CheckpointError: A network that a term needs cannot be had or read.
+            ConfigError: A tap or a path of ``fixed`` names no module, a term compares maps and there are no taps, no
+                term is left, or a term's options do not fit the networks or the task.
+            CheckpointError: A network that a term needs cannot be loaded or read.
         """
         self.task, self.options = task, options
         self._student, self._adversarial = student, options.adversarial
@@ -236,27 +237,27 @@ class Distillation(Objective):
 
     @property
     def runs_teacher(self) -> bool:
-        """Whether the teacher's outputs depend on the input alone and are wanted."""
+        """True if the teacher runs and its outputs depend only on the input, so that they can be cached."""
         return self._uses_teacher and self._directions is None and not isinstance(self.frozen["teacher"], AddsNoise)
 
     def use_cache(self, cache: TeacherCache | None) -> None:
-        """Take the teacher's outputs from a cache where a batch has digests of its inputs."""
+        """Read the teacher's outputs from a cache if a batch has digests of its inputs."""
         self._cache = cache
 
     def statistics(self) -> dict[str, float]:
-        """Accuracy of the discriminator, and how its gradient compares with that of the other terms."""
+        """Return the accuracy of the discriminator, and how its gradient compares with that of the other terms."""
         return self._monitor.statistics()
 
     def remarks(self) -> list[str]:
-        """One line where the discriminator wins."""
+        """Return one warning if the discriminator wins."""
         return self._monitor.remarks()
 
     def forward(self, batch: Batch, num_images: int) -> Pass:
-        """The first network of a step."""
+        """Run the first network of a step."""
         return next(self.passes(batch, num_images))
 
     def passes(self, batch: Batch, num_images: int) -> Iterator[Pass]:
-        """Every network of a step, the teacher's outputs shared among them."""
+        """Run every network of a step; they share the teacher's outputs."""
         given = self.task.encode(batch["input"])
         shared = self._drawn(given)
         steps = None if self._directions is None else self._directions.draw(given)
@@ -273,7 +274,7 @@ class Distillation(Objective):
                 target = made.image.detach()
 
     def preview(self, batch: Batch, modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-        """Input, teacher, student, truth."""
+        """Return the input, the images of teacher and student, and the ground truth."""
         given = self.task.encode(batch["input"])
         teacher, student = self.frozen["teacher"], modules["student"]
         shared = kept_noise(teacher, student)
@@ -282,11 +283,11 @@ class Distillation(Objective):
         return self.task.columns(batch, images)
 
     def optimizers(self, phase: Phase, options: TrainingOptions) -> dict[str, torch.optim.Optimizer]:
-        """One for each phase, without what is fixed."""
+        """Return one optimizer for each phase, without the fixed parameters."""
         return {phase.name: options.adam(self.trained(phase), discriminates=phase.discriminates)}
 
     def trained(self, phase: Phase) -> list[nn.Parameter]:
-        """The parameters of a phase that change."""
+        """Return the parameters that a phase updates."""
         student = self.modules["student"]
         fixed = {id(p) for path in self.options.fixed for p in student.get_submodule(path).parameters()}
         return [p for name in phase.modules for p in self.modules[name].parameters() if id(p) not in fixed]
@@ -298,12 +299,12 @@ class Distillation(Objective):
                 raise ConfigError(f"fixed: got '{path}', expected a module of the student; {nearest(path, known)}")
 
     def _drawn(self, given: Tensor) -> dict[str, Any]:
-        """What is drawn for a batch and given to teacher and student alike, as keywords: noise maps."""
+        """Return the noise maps drawn for a batch, as keyword arguments that teacher and student share."""
         return drawn_noise(self.frozen["teacher"], self.modules["student"], len(given))
 
     @torch.no_grad()
     def _teach(self, batch: Batch, given: Tensor, shared: Mapping[str, Any], steps: Tensor | None) -> Outputs:
-        """The teacher's outputs; where nobody asks for them, the input in the place of its image."""
+        """Return the teacher's outputs; if no term needs them, the input instead of its image."""
         teacher = self.frozen["teacher"]
         shown = {"teacher", "both"} if "target" in batch else {"teacher", "both", "auto"}
         is_taken_for_real = self._adversarial is not None and self._adversarial.real in shown
@@ -352,7 +353,7 @@ class Distillation(Objective):
         return {"gan": 0.5 * loss}
 
     def _real(self, batch: Batch, teacher_image: Tensor) -> list[Tensor]:
-        """What the discriminator takes for real, and first what a student's image is matched with."""
+        """Return the real images of the discriminator; the first is the one that a student's image is matched with."""
         assert self._adversarial is not None
         if self._adversarial.real == "auto":
             return [self.task.real(batch, teacher_image)]
@@ -377,7 +378,7 @@ class Distillation(Objective):
         return losses | {name: self._balanced(made, term, losses) for name, term in adversarial.items()}
 
     def _balanced(self, made: Pass, term: Tensor, others: Losses) -> Tensor:
-        """Return the adversarial term, its weight lowered to its ``balance``."""
+        """Return the adversarial term with its weight lowered to its ``balance``."""
         assert self._adversarial is not None
         if self._adversarial.balance is None or not others:
             return term
@@ -392,7 +393,7 @@ class Distillation(Objective):
 def _with_taps(
     options: DistillationOptions, common: tuple[str, ...], image_taps: tuple[str, ...]
 ) -> tuple[dict[str, tuple[TermOptions, tuple[str, ...]]], tuple[str, ...]]:
-    """Return the terms, each with the modules whose outputs it compares, and lines about those that are left out."""
+    """Return the terms, each with the modules whose outputs it compares, and notes on the terms that are dropped."""
     terms = {
         name: (term, term.taps_among(image_taps if term.compares == "rgb" else common))
         for name, term in options.weighted.items()
@@ -412,7 +413,7 @@ def _with_taps(
 
 @torch.no_grad()
 def _evaluated(network: nn.Module, taps: tuple[str, ...], example: Tensor) -> Outputs:
-    """What a network makes of an example, its running statistics left alone."""
+    """Return the outputs of a network in evaluation mode for an example; its running statistics do not change."""
     modes = {module: module.training for module in network.modules()}
     network.eval()
     with tapped(network, taps) as maps:

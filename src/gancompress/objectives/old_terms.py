@@ -1,4 +1,4 @@
-"""The spelling that recipes had for loss terms before they were a list, to show the new one of what was written."""
+"""The old spelling of loss terms in recipes, from before they were a list, translated for error messages."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _KEYS = (*(key for key, _ in (*_LAMBDAS.values(), *_OF_GAN.values())), *_OWN_WEI
 
 
 def respelled(options: Mapping[str, Any]) -> str | None:
-    """Return the line that refuses options in the old spelling and shows them in the new one; None if there are none.
+    """Return an error message that shows options of the old spelling in the new one; None if there are none.
 
     Args:
-        options: Options of a distillation as they were written.
+        options: Options of a distillation as written in the recipe.
     """
     old = [key for key in options if key in _KEYS]
     if not old:
@@ -49,7 +49,7 @@ def respelled(options: Mapping[str, Any]) -> str | None:
 
 
 def _terms(options: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the terms in the new spelling: those of a list that is there already, else those of old defaults."""
+    """Return the terms in the new spelling: those of an existing list, else those of the old defaults."""
     listed = as_tuple(options.get("terms"))
     terms = (
         {each["kind"]: dict(each) for each in listed if isinstance(each, Mapping) and "kind" in each}
@@ -72,7 +72,7 @@ def _terms(options: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _unusual(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of a term that are not their defaults."""
+    """Return the options of a term that differ from their defaults."""
     fields = TERMS[kind].model_fields
     defaults = {name: fields[name].default for name in given if name in fields}
     return {

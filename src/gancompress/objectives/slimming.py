@@ -1,4 +1,4 @@
-"""Training a network while a penalty drives the scales of its channels to zero, and removing those that it did.
+"""Slimming: training with a sparsity penalty on the scales of channels, and removal of the channels at zero.
 
 Source: Wang et al., GAN Slimming, ECCV 2020, section 3.2; the order of updates as released: weights by Adam and scales
 by SGD on the gradients of one backward pass, then the proximal step on the scales.
@@ -38,17 +38,17 @@ from gancompress.training import Phase, Reshaped, TrainingOptions
 
 
 class ScaledStudent(Student):
-    """One network, and the scales of its channels."""
+    """A network together with the scales of its channels."""
 
     def __init__(self, module: nn.Module, scales: ChannelScales) -> None:
         self.module, self.scales = module, scales
 
     def draw(self, num_images: int) -> tuple[Running]:
-        """The network at its scales."""
+        """Return the network with its scales applied."""
         return (Running(self._scaled(self.module), self.module),)
 
     def shown(self, module: nn.Module) -> dict[str, Network]:
-        """The network at its scales."""
+        """Return the network with its scales applied."""
         return {"student": self._scaled(module)}
 
     def _scaled(self, module: nn.Module) -> Network:
@@ -61,18 +61,18 @@ class ScaledStudent(Student):
 
 @dataclass(frozen=True)
 class Course:
-    """How the scales are driven to zero.
+    """Penalty schedule of a slimming run.
 
     Attributes:
-        learning_rate: Of the scales.
-        momentum: Of their SGD.
-        penalty: Weight of their sum; where there is a limit, the weight to begin with.
-        limit: The cost to come down to; None keeps the weight as it is.
+        learning_rate: Learning rate of the scales.
+        momentum: Momentum of SGD on the scales.
+        penalty: Weight of the sum of the scales; the initial weight if there is a limit.
+        limit: The cost to reach; None keeps the weight constant.
         unit: Name of the unit of cost.
         num_images: Images until the limit is to be reached.
         adjust_every: Images between corrections of the weight.
-        remove_every: Images between removals; a channel is removed that was dead at two of them in a row.
-        training: How long and how it trains.
+        remove_every: Images between removals; a channel is removed once it was dead at two of them in a row.
+        training: Options of the training loop.
     """
 
     learning_rate: float
@@ -87,15 +87,15 @@ class Course:
 
 
 class Slimming(Distillation):
-    """A student that learns from its teacher and its discriminator while it loses channels.
+    """Distillation of a student that loses channels while it trains.
 
     Attributes:
-        penalty: Weight of the scales' sum in force.
-        generator: The network as it is now, but for what was trained since the last removal.
-        graph: Its graph.
-        cost: Cost of its plans.
-        scales: Of its channels.
-        cut: What `result` came to: the cost, and how much removing the rest changed an output; empty before.
+        penalty: Current weight of the sum of the scales.
+        generator: The network at its present widths, with the weights that it had at the last removal.
+        graph: Its channel graph.
+        cost: Cost of a plan of the graph.
+        scales: Scales of its channels.
+        cut: Outcome of `result`: the cost, and the largest change of an output by the last removal; empty before.
     """
 
     averaged = ()
@@ -114,24 +114,24 @@ class Slimming(Distillation):
         options: DistillationOptions,
         example: Tensor,
     ) -> None:
-        """Take the networks.
+        """Take the networks and the penalty schedule.
 
         Args:
             generator: The network to slim.
-            quantization: How it is quantized while it trains; None leaves it float.
-            trace: Finds the graph of a generator.
+            quantization: Its quantization while it trains; None leaves it float.
+            trace: Traces the channel graph of a generator.
             cost: Takes a graph and returns the cost of its plans.
             streams: Whether residual streams lose channels too.
-            course: How the scales are driven to zero.
-            task: As `Distillation`.
-            teacher: As `Distillation`.
-            discriminator: As `Distillation`.
-            options: As `Distillation`; terms that compare feature maps are refused, because maps lose channels.
-            example: As `Distillation`.
+            course: The penalty schedule.
+            task: See `Distillation`.
+            teacher: See `Distillation`.
+            discriminator: See `Distillation`.
+            options: See `Distillation`; terms that compare feature maps are refused, because maps lose channels.
+            example: See `Distillation`.
 
         Raises:
             ConfigError: A term compares feature maps, or no group has a scale; or as `Distillation`.
-            BudgetError: The course ends below what the narrowest network costs.
+            BudgetError: The limit of the schedule is below the cost of the narrowest network.
         """
         maps = [name for name, term in options.weighted.items() if term.compares == "maps"]
         if maps:
@@ -166,7 +166,7 @@ class Slimming(Distillation):
 
     @property
     def removals(self) -> list[dict[str, float]]:
-        """Every removal of dead channels: after how many images, the cost then, the largest change of an output."""
+        """Removals of dead channels so far: images trained on, cost after it, and largest change of an output."""
         return [dict(zip(("num_images", "cost", "change"), each, strict=True)) for each in self._removals]
 
     @property
@@ -175,7 +175,7 @@ class Slimming(Distillation):
         return dict(self._module.named_parameters())
 
     def optimizers(self, phase: Phase, options: TrainingOptions) -> dict[str, torch.optim.Optimizer]:
-        """Adam for the weights, SGD for the scales."""
+        """Return Adam for the weights and SGD for the scales."""
         if "student" not in phase.modules:
             return super().optimizers(phase, options)
         tensors, course = self.tensors, self._course
@@ -184,12 +184,12 @@ class Slimming(Distillation):
         made: dict[str, torch.optim.Optimizer] = {
             "generator": options.adam([p for p in self.trained(phase) if id(p) not in chosen])
         }
-        if scales:  # there are none left where every group is at its narrowest
+        if scales:  # none are left once every group is at its narrowest
             made["generator.scales"] = torch.optim.SGD(scales, lr=course.learning_rate, momentum=course.momentum)
         return made
 
     def after_step(self, num_images: int, learning_rate_factor: float) -> Mapping[str, Reshaped]:
-        """The proximal step; now and then a correction of the penalty, and the removal of dead channels."""
+        """Take the proximal step; at their intervals correct the penalty and remove dead channels."""
         course, magnitudes = self._course, self.scales.magnitudes(self.tensors)
         amount = wanted = self.penalty * course.learning_rate * learning_rate_factor
         if course.limit is not None:
@@ -213,11 +213,12 @@ class Slimming(Distillation):
         return changes
 
     def result(self, limit: float, example: Tensor) -> tuple[Generator, Quantization | None]:
-        """The slim network, every scale merged into its weights, and how it is quantized.
+        """Return the slimmed network, every scale merged into its weights, and its quantization.
 
         Args:
-            limit: Cost not to exceed: where the living channels cost more, the weakest go, below a common threshold.
-            example: Inputs [b, c, h, w], to see what a removed channel is on the average.
+            limit: Cost not to exceed: if the living channels cost more, the weakest are removed below a common
+                threshold.
+            example: Inputs [b, c, h, w] from which the mean of each removed channel is measured.
 
         Raises:
             BudgetError: Even the narrowest network costs more.
@@ -238,11 +239,11 @@ class Slimming(Distillation):
         return self.generator, self._quantization
 
     def shape(self) -> dict[str, int]:
-        """The widths that are left."""
+        """Return the remaining widths."""
         return dict(self.graph.full_plan().widths)
 
     def take_shape(self, shape: Mapping[str, int]) -> None:
-        """Narrow the network that training began with to these widths."""
+        """Narrow the initial network to these widths."""
         plan = self._wide_graph.plan(shape)
         self._install(cut(self._wide, self._wide_graph, plan), self._wide_graph.narrowed(plan))
         self._show()
@@ -250,13 +251,13 @@ class Slimming(Distillation):
         self.modules["scales"] = self.scales
 
     def memory(self) -> dict[str, Tensor]:
-        """The penalty, which channels were dead when last looked at, and what was removed."""
+        """Return the penalty, the channels that were dead at the last removal, and the removals so far."""
         weights = torch.tensor([self.penalty, self._controller.weight], dtype=torch.float64)
         removals = {"removals": torch.tensor(self._removals, dtype=torch.float64)} if self._removals else {}
         return {"penalty": weights, **removals, **{f"dead/{name}": gone for name, gone in self._were_dead.items()}}
 
     def remember(self, memory: Mapping[str, Tensor]) -> None:
-        """Take them back."""
+        """Restore what `memory` returned."""
         self.penalty, self._controller.weight = memory["penalty"].tolist()
         dead = {name.removeprefix("dead/"): gone for name, gone in memory.items() if name.startswith("dead/")}
         self._were_dead = {name: gone.cpu() for name, gone in dead.items()}
@@ -283,15 +284,15 @@ class Slimming(Distillation):
 
     @torch.no_grad()
     def _merge(self, groups: Container[str]) -> None:
-        """Multiply the scales of groups into the weights that read them; those scales then no longer count."""
+        """Multiply the scales of groups into the weights that read them, and drop those scales."""
         for name, tensor in self.scales.applied(self.tensors, groups).items():
             self._module.get_parameter(name).copy_(tensor)
 
     def _remove(self, removal: Removal) -> dict[str, Reshaped]:
-        """Remove channels whose scale is 0."""
+        """Remove the channels whose scale is 0."""
         before, device = self.scales, next(self._module.parameters()).device
         narrowest = {name for name, group in self.graph.groups.items() if removal.plan.widths[name] == group.minimum}
-        self._merge(narrowest)  # which have no scale from now on
+        self._merge(narrowest)  # they have no scale from now on
         by_norms = {group.name for group in before.groups if group.kind == "norm"}
         self._install(*self._narrowed(removal, by_norms, self._example))
         self._module.to(device)
@@ -306,13 +307,13 @@ class Slimming(Distillation):
     def _narrowed(
         self, removal: Removal, folded: Container[str], example: Sequence[Tensor]
     ) -> tuple[Generator, ChannelGraph]:
-        """The student without the channels that go; what those of some groups emit on the average stays in biases."""
+        """Return the student without the removed channels; in the folded groups their mean output moves into biases."""
         fold_constants(self._module.eval(), removal, example, folded)
         whole, self._quantization = self._sorted(removal)
         return cut(whole, self.graph, removal.plan), self.graph.narrowed(removal.plan)
 
     def _sorted(self, removal: Removal) -> tuple[Generator, Quantization | None]:
-        """Return the student with the channels that stay in front, and how it is quantized."""
+        """Return the student with the kept channels first in each group, and its quantization."""
         options = self._quantization and self._quantization.options
         whole, quantization = separate(self._module, self.generator, options)
         state = reorder(whole.state, self.graph, removal.order)

@@ -16,7 +16,7 @@ from gancompress.errors import ConfigError, nearest
 from gancompress.search import SearchSpace
 
 Network = Callable[..., Tensor]
-"""From inputs of a generator to images; what it shares with its teacher, such as noise maps, comes as keywords."""
+"""Maps inputs of a generator to images; tensors shared with its teacher, such as noise maps, are keyword arguments."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Running:
 
 
 class Student(ABC):
-    """Where the networks to train come from.
+    """Source of the networks that a step trains.
 
     Attributes:
         module: Holds the weights that are trained.
@@ -47,25 +47,25 @@ class Student(ABC):
 
     @abstractmethod
     def draw(self, num_images: int) -> tuple[Running, ...]:
-        """The networks to train on the next batch, after this many images."""
+        """Return the networks to train on the next batch, after this many images."""
 
     @abstractmethod
     def shown(self, module: nn.Module) -> dict[str, Network]:
-        """The networks whose images are worth looking at, by name, with the weights of the given module."""
+        """Return the networks whose images a preview shows, by name, with the weights of the given module."""
 
 
 class FixedStudent(Student):
-    """One network."""
+    """A student that is one network of fixed width."""
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
 
     def draw(self, num_images: int) -> tuple[Running]:
-        """The network itself."""
+        """Return the network itself."""
         return (Running(self.module, self.module),)
 
     def shown(self, module: nn.Module) -> dict[str, Network]:
-        """The network itself."""
+        """Return the network itself."""
         return {"student": module}
 
 
@@ -74,7 +74,7 @@ Sampling = Literal["random", "sandwich"]
 
 
 class SupernetStudent(Student):
-    """A wide network of which every plan of a space is trained, one or a few for each batch.
+    """A wide network that shares its weights with every plan of a space; each step trains one or a few plans.
 
     Source: Li et al., GAN Compression, CVPR 2020, section 3.3 (one random plan); Yu and Huang, Universally Slimmable
     Networks, ICCV 2019 (the sandwich rule, in-place distillation).
@@ -98,21 +98,21 @@ class SupernetStudent(Student):
             module: The wide network.
             graph: Its graph.
             space: The plans.
-            seed: With the number of images it decides which plans are drawn; all processes draw the same.
-            sampling: How.
-            num_random: Random plans of a sandwich.
-            in_place: Whether the other networks of a sandwich reconstruct the image of the widest.
+            seed: Seed of the plans, together with the number of images; all processes draw the same.
+            sampling: Plans of one step.
+            num_random: Random plans of a sandwich step.
+            in_place: Whether the other networks of a sandwich step reconstruct the image of the widest.
         """
         self.module, self.in_place = module, in_place
         self._graph, self._space, self._seed = graph, space, seed
         self._sampling, self._num_random = sampling, num_random
 
     def draw(self, num_images: int) -> tuple[Running, ...]:
-        """The wide weights at the plans of this step."""
+        """Return the wide network at the plans of this step."""
         return tuple(self._at(self.module, plan) for plan in self.plans(num_images))
 
     def plans(self, num_images: int) -> tuple[ChannelPlan, ...]:
-        """The plans of the step after this many images; of a sandwich the widest comes first."""
+        """Return the plans of the step after this many images; in a sandwich step the widest comes first."""
         space, rng = self._space, torch.Generator().manual_seed(self._seed * 1_000_003 + num_images)
         if self._sampling == "random":
             return (space.plan(space.sample(rng)),)
@@ -120,7 +120,7 @@ class SupernetStudent(Student):
         return tuple(space.plan(each) for each in values)
 
     def shown(self, module: nn.Module) -> dict[str, Network]:
-        """The widest and the narrowest."""
+        """Return the widest and the narrowest network."""
         values = {"widest": self._space.largest, "narrowest": self._space.smallest}
         return {name: self._at(module, self._space.plan(each)).network for name, each in values.items()}
 
@@ -131,7 +131,7 @@ class SupernetStudent(Student):
 
 @contextmanager
 def tapped(structure: nn.Module, paths: Sequence[str]) -> Iterator[Mapping[str, Tensor]]:
-    """Collect what submodules return while the network runs, by path.
+    """Collect the outputs of submodules by path while the network runs.
 
     Raises:
         ConfigError: A path names no submodule; the message ends with the nearest one.

@@ -1,7 +1,7 @@
-"""How a StyleGAN2 student learns: in the game that its teacher learned in, and from its teacher.
+"""Distillation of a StyleGAN2: the regularised training of its teacher, with distillation terms added.
 
-Source: Liu et al., Content-Aware GAN Compression, CVPR 2021, section 3.3, as released; the game: Karras et al., CVPR
-2020.
+Source: Liu et al., Content-Aware GAN Compression, CVPR 2021, section 3.3, as released; lazy regularisation and style
+mixing: Karras et al., CVPR 2020.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from gancompress.training import Batch, Losses, Phase, TrainingOptions
 
 
 class StyleGan2Distillation(Distillation):
-    """The discriminator and its regulariser, then the student and its own, one after another.
+    """Distillation of a StyleGAN2: discriminator, its regulariser, student and its regulariser, updated in this order.
 
-    Teacher and student get the same noise, the same noise maps, and styles that change to those of the same other noise
-    at the same layer. The discriminator's loss is not halved, as in the game, so that R1 weighs what it weighs there.
+    Teacher and student get the same noise, the same noise maps, and the same styles to mix in at the same layer. The
+    discriminator's loss is not halved, as in StyleGAN2 training, so that the weight of R1 means the same.
     """
 
     update_together = False
 
     def __init__(self, game: StyleGan2Options, batch_size: int, *networks: Any) -> None:
-        """Take the networks.
+        """Take the networks and the options of the regularisers.
 
         Args:
-            game: The game.
+            game: Options of StyleGAN2 training: regularisers and style mixing.
             batch_size: Images of one step, over all processes.
-            networks: What `Distillation` takes, in its order; the student is one network.
+            networks: The arguments of `Distillation`, in its order; the student is one network.
 
         Raises:
             ConfigError: Teacher or student is no StyleGAN2, or a term compares maps of the discriminator; or as
@@ -58,24 +58,24 @@ class StyleGan2Distillation(Distillation):
         )
 
     def optimizers(self, phase: Phase, options: TrainingOptions) -> dict[str, torch.optim.Optimizer]:
-        """One for each network, which its regulariser shares."""
+        """Return one optimizer for each network; its regulariser shares it."""
         return self._game.optimizers(phase, lambda: super(StyleGan2Distillation, self).optimizers(phase, options))
 
     def memory(self) -> dict[str, Tensor]:
-        """That of the game."""
+        """Return the state of the regularisers."""
         return self._game.memory()
 
     def remember(self, memory: Mapping[str, Tensor]) -> None:
-        """Take it back."""
+        """Restore what `memory` returned."""
         self._game.remember(memory)
 
     def _drawn(self, given: Tensor) -> dict[str, Any]:
-        """Noise maps, and for most batches other noise for the finer layers."""
+        """Draw noise maps and, for most batches, a second noise for the finer layers."""
         mixing = self._game.mixing(given, self._generator.num_styles)
         return {**super()._drawn(given), "mixed_with": mixing}
 
     def _discriminate(self, batch: Batch, image: Tensor, teacher_image: Tensor) -> tuple[None, None]:
-        """Nothing yet: the discriminator changes before the student learns from it."""
+        """Return nothing: the discriminator is updated before the student learns from it."""
         return None, None
 
     def _discriminator_loss(self, batch: Batch, made: Pass) -> Losses:

@@ -1,8 +1,8 @@
-"""The teacher's outputs, kept where the same inputs come again: a teacher at work costs more than a small student.
+"""Cache of the teacher's outputs for inputs that repeat: running a teacher costs more than training a small student.
 
-An output is found by the content of its input, so any augmentation is safe: a crop or a mirrored image that never came
-before is simply not there. A batch that lacks one of its outputs is run whole, as it would be without a cache. Each
-image of a batch is computed alike wherever in the batch it stands, so the cache changes no bit of the training.
+An output is found by the content of its input, so any augmentation is safe: a new crop or mirrored image is simply not
+found. If one output of a batch is missing, the whole batch is run, as without a cache. Each image of a batch is
+computed alike at any position in the batch, so training with the cache is bit-identical.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ Tensors = tuple[Tensor, ...]
 
 
 class TeacherCacheOptions(Options):
-    """How much of the teacher's outputs is kept.
+    """Size limits of the cache of the teacher's outputs.
 
     Attributes:
-        memory_gib: In the memory of each process.
-        disk_gib: In the directory of the step, by all processes together, beside what is kept in memory.
-        required: Whether it is an error that the outputs for all training inputs do not fit, or that inputs do not
+        memory_gib: Limit of the memory of each process.
+        disk_gib: Limit of the step's directory, for all processes together, in addition to the memory.
+        required: Whether it is an error if the outputs for all training inputs do not fit, or that inputs do not
             repeat. Otherwise training then runs without a cache and logs why.
     """
 
@@ -46,12 +46,12 @@ class TeacherCacheOptions(Options):
 
 
 class TeacherCache:
-    """Outputs of one teacher by the content of the input, in memory and in a folder.
+    """Outputs of one teacher, keyed by the content of the input, in memory and in a folder.
 
     Args:
         options: Bounds.
-        folder: Where the files are; made when the first is written.
-        log: Takes one line when the folder cannot be written: training goes on without what does not fit.
+        folder: Folder of the files; created with the first file.
+        log: Takes one line when the folder cannot be written: training continues without caching more.
     """
 
     def __init__(self, options: TeacherCacheOptions, folder: Path, log: Callable[[str], None]) -> None:
@@ -119,14 +119,14 @@ def open_teacher_cache(
     folder: Path,
     log: Callable[[str], None],
 ) -> TeacherCache | None:
-    """Return a cache that holds the outputs for all training inputs, or None where there cannot be one.
+    """Return a cache that holds the outputs for all training inputs, or None if that is impossible.
 
     Args:
         options: Bounds.
         bytes_per_image: Bytes of the outputs for one input.
         data: The data set; its split ``train`` is counted.
-        task: Tasks that draw their inputs never repeat them.
-        folder: Where outputs on disk are kept.
+        task: The task; tasks that draw their inputs never repeat them.
+        folder: Folder of the outputs on disk.
         log: Takes one line where outputs are not kept, and later where the folder cannot be written.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Making the layers of any network quantized, and float again."""
+"""Conversion of the layers of any network to quantized ones, and back."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _ADDED_MODULES = ("weight_quantizer", "input_quantizer", "output_quantizer")
 
 
 def quantizable_layers(network: nn.Module) -> dict[str, nn.Module]:
-    """The float layers that `quantize` would quantize, by path, in the order in which the network declares them."""
+    """Return the float layers that `quantize` would quantize, by path, in the network's order of declaration."""
     return {path: layer for path, layer in network.named_modules() if type(layer) in QUANTIZED_CLASS}
 
 
 def quantized_layers(network: nn.Module) -> dict[str, QuantizedLayer]:
-    """The quantized layers of a network, by path, in the order in which it declares them."""
+    """Return the quantized layers of a network, by path, in the order in which it declares them."""
     return {path: layer for path, layer in network.named_modules() if isinstance(layer, QuantizedLayer)}
 
 
@@ -32,16 +32,16 @@ def quantize(network: nn.Module, options: QuantizationOptions) -> nn.Module:
     """Quantize the convolutions and linear layers of a network, in place.
 
     The weights keep their names and stay float; each forward pass rounds them, with straight-through gradients, so
-    training goes on as before. The quantizers of activations add tensors ``LAYER.input_quantizer.*`` to the state
+    training continues as before. The quantizers of activations add tensors ``LAYER.input_quantizer.*`` to the state
     dict. Their ranges come from training or from `calibrate`. Sums, norms and the last activation stay float: around
     instance norms runtimes compute them in float anyway. Ranges are not bounded below by 0.
 
     Channels are followed in float networks only: trace before quantizing. The ``structure`` of a
-    `gancompress.channels.SubNetwork` can be quantized as any network.
+    `gancompress.channels.SubNetwork` can be quantized like any network.
 
     Args:
         network: A float network in eager mode.
-        options: What to quantize, and how.
+        options: Layers and bits to quantize.
 
     Returns:
         The same network.
@@ -84,7 +84,7 @@ def _quantize_layer(
 
 
 def remove_quantization(network: nn.Module) -> nn.Module:
-    """The float network again, in place: the same parameters under the same names, the quantizers gone."""
+    """Return the float network again, in place: the same parameters under the same names, without quantizers."""
     for layer in quantized_layers(network).values():
         make_float(layer)
     return network
@@ -99,7 +99,7 @@ def make_float(layer: QuantizedLayer) -> None:
 
 
 def narrow_quantized(network: nn.Module, graph: ChannelGraph, plan: ChannelPlan) -> nn.Module:
-    """A narrow quantized network of its own.
+    """Return a narrow copy of a quantized network.
 
     Scales of weights follow from the narrow weights. Ranges of activations belong to whole tensors and stay as they
     are; calibrate or train again, because tensors that lost channels may have lost their extremes.
@@ -120,15 +120,15 @@ def narrow_quantized(network: nn.Module, graph: ChannelGraph, plan: ChannelPlan)
 
 
 def carry_quantization(quantized: nn.Module, network: nn.Module, place: Callable[[str], str]) -> nn.Module:
-    """Quantize a float network as another one that computes the same, in place, with its ranges.
+    """Quantize a float network like a quantized network that computes the same, in place, with the same ranges.
 
     Args:
-        quantized: A quantized network; it is not changed.
-        network: The float one.
-        place: From a layer's path in the one to its path in the other.
+        quantized: The quantized network; it is not changed.
+        network: The float network.
+        place: Maps a layer's path in the quantized network to its path in the float one.
 
     Returns:
-        The float network, quantized now. Its scales of weights follow from its own weights.
+        The same network, quantized. Its scales of weights follow from its own weights.
     """
     for path, layer in quantized_layers(quantized).items():
         new = network.get_submodule(place(path))
@@ -140,11 +140,11 @@ def carry_quantization(quantized: nn.Module, network: nn.Module, place: Callable
 
 
 def quantize_outputs(network: nn.Module, options: QuantizationOptions) -> nn.Module:
-    """Give the layers of a quantized network that leave their outputs float quantizers of them, in place.
+    """Add output quantizers to the layers of a quantized network that leave their outputs float, in place.
 
     Args:
         network: A quantized network.
-        options: How to find their ranges, which are not known yet.
+        options: The rule by which their ranges are found; the ranges are not known yet.
 
     Returns:
         The same network.

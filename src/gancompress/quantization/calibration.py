@@ -19,15 +19,15 @@ Batch = Tensor | tuple[Tensor, ...]
 
 
 def calibrate(network: nn.Module, batches: Iterable[Batch], *, min_images: int = 16) -> nn.Module:
-    """Replace the ranges of all activations by those met on some images, in place.
+    """Replace the ranges of all activations by those observed on some images, in place.
 
-    The network computes in float meanwhile, in evaluation mode. A ``minmax`` range holds
-    all that was met, others are the mean over the ranges of the batches.
+    The network computes in float meanwhile, in evaluation mode. A ``minmax`` range holds all observed values, others
+    are the mean over the ranges of the batches.
 
     Args:
         network: A quantized network.
-        batches: Its inputs, [b, ...] each, in tuples where it takes several; images as it will see them, not those
-            that it is judged on.
+        batches: Its inputs, [b, ...] each, in tuples where it takes several; images like those of its use, but not
+            those that it is evaluated on.
         min_images: Fewer than these are refused.
 
     Returns:
@@ -35,7 +35,7 @@ def calibrate(network: nn.Module, batches: Iterable[Batch], *, min_images: int =
 
     Raises:
         ConfigError: The network is not quantized.
-        DataError: There are too few images; the ranges are as they were then.
+        DataError: There are too few images; the ranges are unchanged then.
     """
     layers = quantized_layers(network)
     if not layers:
@@ -60,7 +60,7 @@ def calibrate(network: nn.Module, batches: Iterable[Batch], *, min_images: int =
 
 
 def centre_ranges(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> nn.Module:
-    """Widen the ranges of what layers of some kinds take in until the integer of 0 is the middle one, in place.
+    """Widen the input ranges of layers of some kinds until the integer of 0 is the middle one, in place.
 
     For kernels that compute in integers without a zero point only. A range without negative values stays: there the
     integer of 0 is 0.
@@ -82,7 +82,7 @@ def centre_ranges(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> nn.
 
 @contextmanager
 def in_mode(network: nn.Module, mode: Mode) -> Iterator[None]:
-    """All quantized layers in one mode, and afterwards each in the mode that it had."""
+    """Set all quantized layers to one mode; restore the mode of each afterwards."""
     modes: list[tuple[QuantizedLayer, Mode]] = [(layer, layer.mode) for layer in quantized_layers(network).values()]
     for layer, _ in modes:
         layer.mode = mode
@@ -94,5 +94,5 @@ def in_mode(network: nn.Module, mode: Mode) -> Iterator[None]:
 
 
 def as_inputs(batch: Batch) -> tuple[Tensor, ...]:
-    """All inputs of a network."""
+    """Return all inputs of a network as a tuple."""
     return batch if isinstance(batch, tuple) else (batch,)

@@ -1,4 +1,4 @@
-"""The range of a batch of activations, by three rules."""
+"""Range of a batch of activations, by three rules."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _NUM_CANDIDATES = 40
 
 
 def estimate_range(values: Tensor, bits: int, options: QuantizationOptions) -> Range:
-    """Lower and upper end, float32 scalars, of the range of a batch.
+    """Return the lower and upper end of the range of a batch, float32 scalars.
 
     Args:
         values: Activations of any shape.
-        bits: Bits that they will have.
+        bits: Bits of an activation.
         options: The rule (``ranges``) and its parameters.
     """
     return _RULES[options.ranges](values.detach().float(), bits, options)
@@ -34,7 +34,7 @@ def _minmax(values: Tensor, bits: int, options: QuantizationOptions) -> Range:
 
 
 def _percentile(values: Tensor, bits: int, options: QuantizationOptions) -> Range:
-    """Cuts the outermost values off. Source: Krishnamoorthi, arXiv 1806.08342; Wu et al., arXiv 2004.09602."""
+    """Cut the outermost values off. Source: Krishnamoorthi, arXiv 1806.08342; Wu et al., arXiv 2004.09602."""
     del bits
     share = options.percentile / 100
     ends = values.new_tensor([1 - share, share])
@@ -43,7 +43,7 @@ def _percentile(values: Tensor, bits: int, options: QuantizationOptions) -> Rang
 
 
 def _mse(values: Tensor, bits: int, options: QuantizationOptions) -> Range:
-    """Shrinks both ends by the same factor, down to a twentieth, to the least squared error of rounding and cutting.
+    """Shrink both ends by one factor, at most twentyfold, to minimise the squared error of rounding and clipping.
 
     Source: Nagel et al., arXiv 2106.08295, section 3.1.
     """
@@ -68,6 +68,6 @@ _RULES: dict[RangeKind, Callable[[Tensor, int, QuantizationOptions], Range]] = {
 
 
 def _sampled(values: Tensor, limit: int) -> Tensor:
-    """Evenly spaced values; the distance is odd, so that no column of an even width is left out."""
+    """Return evenly spaced values; the step is odd, so that every column of an even width is sampled."""
     values = values.flatten()
     return values if values.numel() <= limit else values[:: -(-values.numel() // limit) | 1]

@@ -1,4 +1,4 @@
-"""Where values go in a pass of a network: which layer returns them, and which layers and sums take them."""
+"""Flow of values through a forward pass: the layer that returns each value, and the layers and sums that take it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gancompress.quantization.layers import QuantizedLayer
 
 _MOVING: frozenset[Callable[..., Any]] = frozenset(
     (
-        F.dropout,  # nothing in evaluation mode
+        F.dropout,  # the identity in evaluation mode
         F.pad,
         F.pixel_shuffle,
         torch.pixel_shuffle,
@@ -35,17 +35,17 @@ _ADDING: frozenset[Callable[..., Any]] = frozenset((torch.add, Tensor.add, Tenso
 
 @dataclass(eq=False)
 class Value:
-    """What a layer, a ReLU or a sum returned in one call, whatever moved it since.
+    """A value that a layer, a ReLU or a sum returned in one call; reshaping and slicing do not make a new one.
 
     Attributes:
-        layer: The quantized layer that returned it; None where a ReLU or a sum did.
-        parts: Of a sum, what it adds; None for each value of another origin.
-        module: The module whose result it is; None where it is that of no module.
-        takers: Layers that take it and round what comes in, once for each call.
-        cuts: What ReLU made of it.
+        layer: The quantized layer that returned it; None for that of a ReLU or a sum.
+        parts: The two operands of a sum; None for an operand of another origin.
+        module: The module that returned it; None if no module did.
+        takers: Layers that take it and round their input, once for each call.
+        cuts: Results of ReLU on it.
         sums: The sums that take it.
-        sliced: Whether a part of it is taken alone, whose range tells nothing of the rest.
-        seen: Whether anything else takes it, or it is what the network returns.
+        sliced: Whether only a part of it is used somewhere; the range of the part does not hold for the rest.
+        seen: Whether anything else takes it, or the network returns it.
     """
 
     layer: QuantizedLayer | None = None
@@ -59,11 +59,11 @@ class Value:
 
 
 def values_of(network: nn.Module, inputs: tuple[Tensor, ...]) -> list[Value]:
-    """The values of a pass in evaluation mode, in the order in which they came to be.
+    """Return the values of a pass in evaluation mode, in the order of their computation.
 
     Args:
         network: A quantized network whose ranges are known.
-        inputs: What it takes.
+        inputs: Inputs of the network.
     """
     with torch.no_grad(), evaluation_mode(network), _Pass(network) as seen:
         seen.returns(network(*inputs))
@@ -71,18 +71,18 @@ def values_of(network: nn.Module, inputs: tuple[Tensor, ...]) -> list[Value]:
 
 
 class _Pass(TorchFunctionMode):
-    """Follows values through a pass."""
+    """Torch function mode that records the values of a pass."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.values: list[Value] = []
         self._network, self._inside = network, 0
         self._of: dict[int, Value] = {}
-        self._kept: list[Tensor] = []  # so that no two tensors get one id
+        self._kept: list[Tensor] = []  # keeps the tensors alive, so that no two get the same id
         self._hooks = ExitStack()
 
     def returns(self, result: Any) -> None:
-        """What the network returned."""
+        """Record the output of the network."""
         self._look_at([result])
 
     def __enter__(self) -> _Pass:
@@ -110,7 +110,7 @@ class _Pass(TorchFunctionMode):
         self._make(result, Value(layer=layer))
 
     def _left(self, module: nn.Module, args: Any, result: Any) -> None:
-        """The outermost module has the last word, until the value is taken: what changes in place has done so there."""
+        """Record the outermost module that returned a value, in-place changes included, until the value is taken."""
         value = self._of.get(id(result))
         if value is not None and not value.takers and not value.sums:
             value.module = module
@@ -134,11 +134,11 @@ class _Pass(TorchFunctionMode):
                 part.sums.append(total)
         else:
             self._look_at(given)
-            self._of.pop(id(result), None)  # changed in place, it is another value
+            self._of.pop(id(result), None)  # a tensor changed in place is a new value
         return result
 
     def _is_one(self, tensors: Sequence[Tensor]) -> bool:
-        """Whether all are of one value, as the rows of a shuffle."""
+        """Return True if all tensors belong to one value, such as the rows of a shuffle."""
         return len({id(self._of.get(id(each))) for each in tensors}) == 1
 
     def _look_at(self, values: Sequence[Any]) -> None:
@@ -163,5 +163,5 @@ class _Pass(TorchFunctionMode):
 
 
 def _asks(func: Any) -> bool:
-    """Whether a function only looks up a property, such as the shape."""
+    """Return True if a function only reads a property, such as the shape."""
     return getattr(func, "__name__", "") in ("__get__", "size", "dim")

@@ -1,4 +1,4 @@
-"""Grids of numbers that an integer can stand for, and rounding to them with straight-through gradients."""
+"""Quantization grids, and rounding to them with straight-through gradients."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ SMALLEST_SCALE = 1e-8  # of a tensor that is zero everywhere
 
 
 class Grid(NamedTuple):
-    """The numbers ``scale * (integer - zero_point)`` for integers from ``lowest`` to ``highest``.
+    """A grid of the numbers ``scale * (integer - zero_point)`` for integers from ``lowest`` to ``highest``.
 
     Attributes:
         scale: Distance between two numbers, float32, a scalar or one for each position of ``axis``.
         zero_point: The integer that stands for 0, int32, shaped as the scale.
         lowest: Smallest integer.
         highest: Largest integer.
-        axis: The axis of the tensor whose positions have scales of their own; None where the scale is a scalar.
+        axis: The axis of the tensor whose positions have separate scales; None if the scale is a scalar.
     """
 
     scale: Tensor
@@ -29,7 +29,7 @@ class Grid(NamedTuple):
 
 
 def fake_quantize(values: Tensor, grid: Grid) -> Tensor:
-    """The closest number of the grid to each value, in the values' shape and dtype.
+    """Return the closest number of the grid to each value, in the values' shape and dtype.
 
     The gradient passes unchanged inside the range and is zero outside it (straight-through estimator).
 
@@ -43,7 +43,7 @@ def fake_quantize(values: Tensor, grid: Grid) -> Tensor:
 
 
 def affine_grid(lower: Tensor, upper: Tensor, bits: int) -> Grid:
-    """The unsigned grid of ``2 ** bits`` numbers over a range, widened so that 0 lies in it and is exact.
+    """Return the unsigned grid of ``2 ** bits`` numbers over a range, widened so that 0 lies in it and is exact.
 
     Args:
         lower: Lower end of the range, a scalar, of any sign.
@@ -58,7 +58,7 @@ def affine_grid(lower: Tensor, upper: Tensor, bits: int) -> Grid:
 
 
 def symmetric_grid(weight: Tensor, bits: int, axis: int | None) -> Grid:
-    """The signed grid whose ends are the largest magnitude of a weight; -2 ** (bits - 1) is not used.
+    """Return the signed grid whose ends are the largest magnitude of a weight; -2 ** (bits - 1) is not used.
 
     Args:
         weight: The weight.
@@ -74,7 +74,7 @@ def symmetric_grid(weight: Tensor, bits: int, axis: int | None) -> Grid:
 
 
 def integers(values: Tensor, grid: Grid) -> Tensor:
-    """The integers, int32, that stand for values which lie on the grid already."""
+    """Return the integers, int32, of values that already lie on the grid."""
     shape = [1] * values.dim()
     if grid.axis is not None:
         shape[grid.axis] = -1

@@ -1,4 +1,4 @@
-"""Quantized layers: the same module with the same parameters, whose forward pass rounds what it computes with."""
+"""Quantized layers: float layers with the same parameters whose forward pass rounds inputs, weights and outputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Mode = Literal["quantize", "observe", "float"]
 
 
 class WeightQuantizer(nn.Module):
-    """Rounds a weight to the grid of its largest magnitudes, anew each time, so that nothing is to be kept or narrowed.
+    """Weight quantizer; derives the grid from the weight in each forward pass, so it has no state to store or narrow.
 
     Attributes:
         bits: Bits of a weight.
@@ -27,22 +27,22 @@ class WeightQuantizer(nn.Module):
         self.bits, self.axis = bits, axis
 
     def grid(self, weight: Tensor) -> Grid:
-        """The grid of a weight."""
+        """Return the grid of a weight."""
         return symmetric_grid(weight, self.bits, self.axis)
 
     def forward(self, weight: Tensor) -> Tensor:
-        """Rounds a weight; the gradient passes unchanged."""
+        """Round a weight; the gradient passes unchanged."""
         return fake_quantize(weight, self.grid(weight))
 
 
 class QuantizedLayer(nn.Module):
-    """What quantized layers have in common. A float layer becomes one by a change of its class, see `attach`.
+    """Base class of quantized layers. A float layer becomes one by a change of its class, see `attach`.
 
     Attributes:
         weight_quantizer: Rounds the weight.
-        input_quantizer: Rounds what comes in, after padding with a mode other than zeros; None leaves it float.
-        output_quantizer: Rounds what goes out; None leaves it float.
-        mode: ``quantize``; ``observe``: compute in float and show the quantizers of activations what they will get;
+        input_quantizer: Rounds the input, after padding with a mode other than zeros; None leaves it float.
+        output_quantizer: Rounds the output; None leaves it float.
+        mode: ``quantize``; ``observe``: compute in float and let the quantizers of activations observe their inputs;
             ``float``: compute as the float layer.
     """
 
@@ -126,7 +126,7 @@ class QuantizedLinear(QuantizedLayer, nn.Linear):
     """A quantized `torch.nn.Linear`."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """Maps [..., in_features] to [..., out_features]."""
+        """Map [..., in_features] to [..., out_features]."""
         return self._rounded(lambda values, weight: F.linear(values, weight, self.bias), input)
 
 
@@ -141,7 +141,7 @@ QUANTIZED_CLASS: dict[type[nn.Module], type[QuantizedLayer]] = {
 
 
 def output_axis(layer: nn.Module) -> int:
-    """The axis of a layer's weight on which its output channels lie.
+    """Return the axis of a layer's weight that has its output channels.
 
     A grouped transposed convolution has the channels of one group there, and all groups share their scales; one with
     a single input channel in each group has a scale for each group instead.

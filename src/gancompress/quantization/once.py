@@ -1,4 +1,4 @@
-"""Values that need one rounding and have two, or none: what the next layer rounds anyway, and what a sum adds."""
+"""Removal of double rounding: values that the next layer rounds anyway, and operands of sums."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from gancompress.quantization.layers import QuantizedLayer
 
 
 def round_once(network: nn.Module, inputs: Batch) -> nn.Module:
-    """Round each value once, as the layer that takes it does, in place; for runtimes that compute in integers.
+    """Round each value once, by the layer that takes it, in place; for runtimes that compute in integers.
 
-    * What a layer returns is not rounded where the next layer rounds it: where all that comes between is ReLU and what
-      moves values, and one layer alone takes the result. Before a ReLU it would need a range of both signs, the next
-      layer's range is of the positive ones only, and onnxruntime computes a convolution and the ReLU behind it in
-      integers at once where nothing is rounded between them.
-    * What a layer takes and a sum adds, as in a residual block, is rounded for both, if all that the sum adds can be
-      rounded and a layer rounds the sum. onnxruntime adds in integers then.
+    * The output of a layer is not rounded if the next layer rounds it: only ReLU and reshaping lie between them, and
+      only that layer takes the result. Before a ReLU it would need a range of both signs, while the next layer's range
+      has positive values only; onnxruntime computes a convolution and the ReLU behind it in integers at once if nothing
+      is rounded between them.
+    * A value that a layer takes and a sum adds, as in a residual block, is rounded for both, if all operands of the sum
+      can be rounded and a layer rounds the sum. onnxruntime then adds in integers.
 
     Args:
-        network: A quantized network whose ranges are known, and whose outputs are rounded where the runtime wants it.
-        inputs: An input, to see what goes where.
+        network: A quantized network whose ranges are known, and whose outputs are rounded where the runtime needs it.
+        inputs: An input, to trace the flow of values.
     """
     values = values_of(network, as_inputs(inputs))
     calls = Counter(id(value.module) for value in values if value.module is not None)
@@ -45,7 +45,7 @@ def round_once(network: nn.Module, inputs: Batch) -> nn.Module:
 
 
 def _adds_integers(total: Value, calls: Counter[int]) -> bool:
-    """Whether a sum is rounded by the layer that takes it, and all that it adds is rounded, or can be."""
+    """Return True if a layer rounds the sum that it takes, and all operands of the sum are or can be rounded."""
 
     def has_grid(part: Value | None) -> bool:
         if part is None or part.sliced:
@@ -58,7 +58,7 @@ def _adds_integers(total: Value, calls: Counter[int]) -> bool:
 
 
 def _is_rounded_again(value: Value, whole: set[int]) -> bool:
-    """Whether one layer alone takes what a layer returned, with a range for it, and nothing else sees it."""
+    """Return True if exactly one layer takes the value, with a range for it, and nothing else uses it."""
     ends = [value, *value.cuts]
     added = any(id(total) not in whole for cut in value.cuts for total in cut.sums)
     if value.sums or added or any(end.seen for end in ends) or any(cut.cuts for cut in value.cuts):
@@ -68,7 +68,7 @@ def _is_rounded_again(value: Value, whole: set[int]) -> bool:
 
 @dataclass
 class _RoundedAsTaken:
-    """A forward hook: rounds what a module returns as a layer does that takes it."""
+    """Forward hook that rounds a module's output like a layer that takes it."""
 
     layer: QuantizedLayer
 

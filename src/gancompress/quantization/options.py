@@ -1,4 +1,4 @@
-"""What is quantized, to how many bits, and where the ranges come from."""
+"""Options of quantization: the layers to quantize, their bits, and the source of activation ranges."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ FIRST, LAST = "<first>", "<last>"
 
 
 class QuantizationOptions(Options):
-    """How a network is quantized. Biases, norms and activations between norm and sum stay float in every case.
+    """Quantization of a network. Biases, norms and activations between norm and sum always stay float.
 
     Attributes:
         scheme: ``affine``: weights symmetric, one scale per output channel; activations affine, one grid per tensor.
-            ``gan_slimming``: the method of that paper to the level, see `fixed_range`; the other options but
+            ``gan_slimming``: the levels of that paper exactly, see `GanSlimmingRange`; the other options but
             ``layer_bits`` must be left as they are.
         weight_bits: Bits of a weight.
         activation_bits: Bits of an activation where it enters a layer; None leaves activations float.
-        ranges: Where the range of an activation comes from: ``mse`` (the range of least squared error), ``minmax`` (the
+        ranges: Source of the range of an activation: ``mse`` (the range of least squared error), ``minmax`` (the
             cheapest while training) and ``percentile`` are observed; ``learned`` starts at ``mse`` and is trained with
             the network (LSQ+).
         percentile: For ``percentile``: the share of values below the upper end and above the lower one, in percent.
         momentum: Weight of the newest batch in the moving average of observed ranges while training.
-        image: Whether what enters the first layer, in the order in which the network declares them, is quantized. An
+        image: Whether the input of the first layer, in the order in which the network declares them, is quantized. An
             image of 8 bits in [-1, 1] fits no 8-bit grid on which 0 is exact: all its values lie halfway between two
             steps.
-        outputs: Whether what a layer returns is quantized too. onnxruntime needs it to compute in integers; it costs
+        outputs: Whether the outputs of layers are quantized too. onnxruntime needs it to compute in integers; it costs
             quality where a norm follows.
         layer_bits: Exceptions, by path of a layer: other bits for its weights and activations, or ``float``. ``*``
             stands for any text, ``<first>`` and ``<last>`` for those layers, in the order in which the network
@@ -65,7 +65,7 @@ class QuantizationOptions(Options):
         return self
 
     def bits_of(self, layers: Sequence[str]) -> dict[str, tuple[int, int | None] | None]:
-        """(Weight bits, activation bits) of each layer; None for one that stays float.
+        """Return (weight bits, activation bits) of each layer; None for one that stays float.
 
         Args:
             layers: Paths of the layers that can be quantized, in the order in which the network declares them.
@@ -90,7 +90,7 @@ class QuantizationOptions(Options):
 
 
 FLOAT = QuantizationOptions(layer_bits={"*": "float"})
-"""Nothing is quantized."""
+"""Options that quantize nothing."""
 
 
 def _pattern(name: str, layers: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""How a network is quantized, as a value: options and ranges, apart from the network and its weights."""
+"""Quantization of a network as a value: options and ranges, apart from the network and its weights."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ FORMAT_VERSION = 2
 
 @dataclass(frozen=True, eq=False)
 class Quantization:
-    """What makes a float network a quantized one.
+    """Options and ranges that make a float network a quantized one.
 
     Attributes:
-        options: What is quantized, and how.
+        options: Layers and bits that are quantized.
         ranges: The tensors that quantization adds to the network's state dict, by name.
     """
 
@@ -37,7 +37,7 @@ class Quantization:
 
     @classmethod
     def of(cls, network: nn.Module, options: QuantizationOptions) -> Self:
-        """The quantization of a network.
+        """Return the quantization of a network.
 
         Args:
             network: A quantized network.
@@ -46,10 +46,10 @@ class Quantization:
         return cls(options, {name: tensor.detach().cpu().clone() for name, tensor in ranges_of(network).items()})
 
     def attach(self, network: nn.Module) -> nn.Module:
-        """Quantize a float network, in place; returns it.
+        """Quantize a float network, in place, and return it.
 
         Raises:
-            ConfigError: As `quantize`, or the ranges do not fit the network.
+            ConfigError: Raised by `quantize`, or the ranges do not fit the network.
         """
         quantize(network, self.options)
         if mismatch := Mismatch.between(shapes_of(ranges_of(network)), shapes_of(self.ranges)):
@@ -58,10 +58,10 @@ class Quantization:
         return network
 
     def save(self, directory: Path | str) -> None:
-        """Write ``quantization.json`` and ``ranges.safetensors`` (left out where there are none) into a directory.
+        """Write ``quantization.json`` and, if there are ranges, ``ranges.safetensors`` into a directory.
 
         Args:
-            directory: Made when it does not exist.
+            directory: Created if it does not exist.
         """
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
@@ -73,13 +73,13 @@ class Quantization:
 
     @staticmethod
     def remove(directory: Path | str) -> None:
-        """Remove what `save` wrote, where there is any: the network beside it is a float one."""
+        """Remove the files that `save` wrote, if any: the network beside them is a float one."""
         for name in (OPTIONS_FILE, RANGES_FILE):
             (Path(directory) / name).unlink(missing_ok=True)
 
     @classmethod
     def load(cls, directory: Path | str) -> Self | None:
-        """Read what `save` wrote; None where the directory has no ``quantization.json``.
+        """Read the files that `save` wrote; None if the directory has no ``quantization.json``.
 
         Raises:
             CheckpointError: A file is damaged, or of another format.
@@ -107,7 +107,7 @@ class Quantization:
 
 
 def ranges_of(network: nn.Module) -> dict[str, Tensor]:
-    """The tensors that quantization added to a network, by name; weights are not among them."""
+    """Return the tensors that quantization added to a network, by name; weights are not among them."""
     return {
         f"{path}.{kind}_quantizer.{name}".removeprefix("."): tensor
         for path, layer in quantized_layers(network).items()

@@ -1,4 +1,4 @@
-"""Quantizers of activations: where the grid of a tensor comes from."""
+"""Activation quantizers: learned, observed and fixed ranges."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from gancompress.quantization.options import QuantizationOptions
 
 
 class ActivationQuantizer(nn.Module):
-    """Rounds a tensor of activations to the grid of its range. The range may lie on both sides of 0.
+    """Quantizer that rounds a tensor of activations to the grid of its range. The range may lie on both sides of 0.
 
     Attributes:
-        name: Where it stands, for messages.
+        name: Its place in the network, for messages.
         bits: Bits of an activation.
     """
 
     def __init__(self, name: str, bits: int, options: QuantizationOptions) -> None:
-        """A quantizer without a range yet."""
+        """Create a quantizer that has no range yet."""
         super().__init__()
         self.name, self.bits, self._options = name, bits, options
         self._num_observed = 0
-        self._has_range = False  # a copy of what the tensors say, so that a device is not waited for each time
+        self._has_range = False  # caches the check of the tensors, which would synchronise with the device
 
     def bounds(self) -> Range:
-        """Lower and upper end of the range, detached scalars; not a number before there is a range."""
+        """Return the lower and upper end of the range, detached scalars; NaN before there is a range."""
         raise NotImplementedError
 
     def set_bounds(self, lower: Tensor, upper: Tensor) -> None:
-        """Put a range in the place of the present one."""
+        """Replace the range."""
         raise NotImplementedError
 
     def set_bits(self, bits: int) -> None:
-        """Another number of bits over the same range."""
+        """Change the number of bits; the range stays."""
         bounds = [bound.clone() for bound in self.bounds()]
         self.bits = bits
         self.set_bounds(*bounds)
 
     def grid(self) -> Grid:
-        """The grid as it is now, detached.
+        """Return the current grid, detached.
 
         Raises:
             ConfigError: There is no range yet.
@@ -53,12 +53,12 @@ class ActivationQuantizer(nn.Module):
         return affine_grid(lower, upper, self.bits)
 
     def start_observing(self) -> None:
-        """The next `observe` replaces the range."""
+        """Start over: the next `observe` replaces the range."""
         self._num_observed = 0
 
     @torch.no_grad()
     def observe(self, values: Tensor) -> None:
-        """Take a batch into the range: ``minmax`` holds all since `start_observing`, others are their mean."""
+        """Update the range with a batch: ``minmax`` covers all since `start_observing`, others average."""
         self._num_observed += 1
         new, old = estimate_range(values, self.bits, self._options), self.bounds()
         if self._num_observed > 1 and self._options.ranges == "minmax":
@@ -77,7 +77,7 @@ class ActivationQuantizer(nn.Module):
 
 
 class ObservedRange(ActivationQuantizer):
-    """A range that follows the activations by a moving average while training, and stands still in evaluation mode.
+    """A range that follows the activations by a moving average while training, and is fixed in evaluation mode.
 
     Source: Jacob et al., CVPR 2018, section 3.1.
     """
@@ -86,22 +86,22 @@ class ObservedRange(ActivationQuantizer):
     upper: Tensor
 
     def __init__(self, name: str, bits: int, options: QuantizationOptions) -> None:
-        """A quantizer without a range yet."""
+        """Create a quantizer that has no range yet."""
         super().__init__(name, bits, options)
         self.register_buffer("lower", torch.tensor(math.nan))
         self.register_buffer("upper", torch.tensor(math.nan))
 
     def bounds(self) -> Range:
-        """Lower and upper end of the range, scalars; not a number before there is a range."""
+        """Return the lower and upper end of the range, scalars; NaN before there is a range."""
         return self.lower, self.upper
 
     def set_bounds(self, lower: Tensor, upper: Tensor) -> None:
-        """Put a range in the place of the present one."""
+        """Replace the range."""
         self.lower.copy_(lower)
         self.upper.copy_(upper)
 
     def forward(self, values: Tensor) -> Tensor:
-        """Rounds a tensor of any shape.
+        """Round a tensor of any shape.
 
         Raises:
             ConfigError: There is no range yet, in evaluation mode.
@@ -115,13 +115,13 @@ class ObservedRange(ActivationQuantizer):
 
 
 class RangeParameter(nn.Parameter):
-    """What a range learns, which weight decay would only shrink."""
+    """Trained parameter of a range; weight decay is disabled for it because it would only shrink the range."""
 
 
 class LearnedRange(ActivationQuantizer):
-    """A scale and an offset that are trained with the network, started from the first batch that is seen.
+    """A scale and an offset that are trained with the network, initialised from the first batch.
 
-    Both gradients are scaled by ``1 / sqrt(n * (2 ** bits - 1))`` for n values in an image. The two get no
+    Both gradients are scaled by ``1 / sqrt(n * (2 ** bits - 1))`` for n values in an image. The two have no
     weight decay. The integer of 0 is rounded, so that 0 stays exact.
 
     Source: Bhalgat et al., LSQ+, CVPR Workshops 2020, section 3.1; gradient scale from Esser et al., LSQ, ICLR
@@ -129,24 +129,24 @@ class LearnedRange(ActivationQuantizer):
     """
 
     def __init__(self, name: str, bits: int, options: QuantizationOptions) -> None:
-        """A quantizer without a range yet."""
+        """Create a quantizer that has no range yet."""
         super().__init__(name, bits, options)
         self.scale = RangeParameter(torch.full((1,), math.nan))
         self.offset = RangeParameter(torch.full((1,), math.nan))
 
     def bounds(self) -> Range:
-        """Lower and upper end of the range, scalars; not a number before there is a range."""
+        """Return the lower and upper end of the range, scalars; NaN before there is a range."""
         scale, offset = self.scale.detach()[0], self.offset.detach()[0]
         return offset, offset + self._positive(scale) * (2**self.bits - 1)
 
     def set_bounds(self, lower: Tensor, upper: Tensor) -> None:
-        """Put a range in the place of the present one."""
+        """Replace the range."""
         with torch.no_grad():
             self.scale.copy_((upper.clamp_min(0) - lower.clamp_max(0)) / (2**self.bits - 1))
             self.offset.copy_(lower.clamp_max(0))
 
     def grid(self) -> Grid:
-        """The grid as it is now, detached.
+        """Return the current grid, detached.
 
         Raises:
             ConfigError: There is no range yet.
@@ -154,12 +154,12 @@ class LearnedRange(ActivationQuantizer):
         self._require(self.scale, self.offset)
         highest = 2**self.bits - 1
         scale = self._positive(self.scale.detach()[0])
-        # Halves go up, as in torch's learnable operator.
+        # Halves round up, as in torch's learnable operator.
         zero_point = (-self.offset.detach()[0] / scale + 0.5).floor().clamp(0, highest).to(torch.int32)
         return Grid(scale, zero_point, 0, highest)
 
     def forward(self, values: Tensor) -> Tensor:
-        """Rounds a tensor [batch, ...].
+        """Round a tensor [batch, ...].
 
         Raises:
             ConfigError: There is no range yet, in evaluation mode.
@@ -181,7 +181,7 @@ class LearnedRange(ActivationQuantizer):
 
 
 class GanSlimmingRange(ActivationQuantizer):
-    """The range [0, 4] in steps of 4 / 256, ends included: 257 numbers, as released. What is negative is lost.
+    """Fixed range [0, 4] in steps of 4 / 256, ends included: 257 numbers, as released. Negative values are lost.
 
     Source: Wang et al., GAN Slimming, ECCV 2020, as released.
     """
@@ -190,35 +190,35 @@ class GanSlimmingRange(ActivationQuantizer):
     zero_point: Tensor
 
     def __init__(self, name: str, bits: int, options: QuantizationOptions) -> None:
-        """A quantizer whose range is fixed."""
+        """Create a quantizer with the fixed range."""
         super().__init__(name, bits, options)
         self.register_buffer("scale", torch.tensor(4 / 256), persistent=False)
         self.register_buffer("zero_point", torch.tensor(0, dtype=torch.int32), persistent=False)
 
     def grid(self) -> Grid:
-        """The grid, always the same."""
+        """Return the grid, which is always the same."""
         return Grid(self.scale, self.zero_point, 0, 256)
 
     def start_observing(self) -> None:
-        """Nothing is observed."""
+        """Do nothing: the range is fixed."""
 
     def observe(self, values: Tensor) -> None:
-        """Nothing is observed."""
+        """Do nothing: the range is fixed."""
 
     def forward(self, values: Tensor) -> Tensor:
-        """Rounds a tensor of any shape."""
+        """Round a tensor of any shape."""
         return fake_quantize(values, self.grid())
 
 
 def activation_quantizer(name: str, bits: int, options: QuantizationOptions) -> ActivationQuantizer:
-    """The quantizer that the options ask for."""
+    """Return the quantizer for these options."""
     if options.scheme == "gan_slimming":
         return GanSlimmingRange(name, bits, options)
     return (LearnedRange if options.ranges == "learned" else ObservedRange)(name, bits, options)
 
 
 def _between(old: Range, new: Range, weight: float) -> Range:
-    """The old range moved towards the new one; the new one where there is no old one, which stays on the device."""
+    """Return the old range moved towards the new one, or the new one if the old is NaN, without a device sync."""
     lower, upper = (
         torch.where(before.isnan(), after, before + weight * (after - before))
         for before, after in zip(old, new, strict=True)

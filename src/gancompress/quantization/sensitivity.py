@@ -1,4 +1,4 @@
-"""How much each layer's quantization changes the image, and which layers to spare."""
+"""Sensitivity of the image to each layer's quantization, and the choice of the layers to spare."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from gancompress.quantization.options import QuantizationOptions
 
 @dataclass(frozen=True)
 class Distance:
-    """How far the quantized output is from the float output, over all values of all images.
+    """Distance between the quantized and the float output, over all values of all images.
 
     Attributes:
         l1: Mean absolute difference.
-        psnr_db: Peak signal-to-noise ratio for images in [-1, 1]; infinite where there is no difference.
+        psnr_db: Peak signal-to-noise ratio for images in [-1, 1]; infinite if there is no difference.
     """
 
     l1: float
@@ -33,10 +33,10 @@ class Distance:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """The distance that one layer causes alone.
+    """Distance that the quantization of one layer alone causes.
 
     Attributes:
-        layer: Its path.
+        layer: Path of the layer.
         distance: The distance of the output when only this layer is quantized.
     """
 
@@ -46,12 +46,12 @@ class Sensitivity:
 
 @dataclass(frozen=True)
 class MixedPrecision:
-    """A choice of layers to spare.
+    """A choice of layers to spare from quantization.
 
     Attributes:
-        options: Those of the network, with the spared layers among the exceptions.
-        spared: Paths of the spared layers, in the order in which they were.
-        distance: What is left, as measured.
+        options: Options of the network, with the spared layers among the exceptions.
+        spared: Paths of the spared layers, in the order in which they were chosen.
+        distance: Measured distance with these layers spared.
     """
 
     options: QuantizationOptions
@@ -60,7 +60,7 @@ class MixedPrecision:
 
 
 def distance_to_float(network: nn.Module, batches: Iterable[Batch]) -> Distance:
-    """How far the network as it is now is from itself with all layers float, in evaluation mode.
+    """Return the distance between the network in its current modes and all float, in evaluation mode.
 
     Args:
         network: A quantized network that returns a tensor.
@@ -87,11 +87,11 @@ def _distance(network: nn.Module, given: Sequence[tuple[Tensor, ...]], expected:
 
 
 def distance_between(got: Sequence[Tensor], expected: Sequence[Tensor]) -> Distance:
-    """How far images are from others.
+    """Return the distance between two sets of images.
 
     Args:
         got: Batches of images in [-1, 1].
-        expected: Of the same shapes.
+        expected: Batches of the same shapes.
     """
     differences = [(a - b).double() for a, b in zip(got, expected, strict=True)]
     number = sum(difference.numel() for difference in differences)
@@ -101,10 +101,10 @@ def distance_between(got: Sequence[Tensor], expected: Sequence[Tensor]) -> Dista
 
 
 def sensitivities(network: nn.Module, batches: Sequence[Batch]) -> list[Sensitivity]:
-    """The distance that each layer causes alone, largest first.
+    """Return the distance that each layer causes alone, largest first.
 
     Args:
-        network: A quantized network with ranges; left as it was found.
+        network: A quantized network with ranges; its state is restored.
         batches: Its inputs; a few images do.
 
     Raises:
@@ -121,11 +121,11 @@ def sensitivities(network: nn.Module, batches: Sequence[Batch]) -> list[Sensitiv
 
 
 def by_time(order: Iterable[Sensitivity], milliseconds: Mapping[str, float]) -> list[Sensitivity]:
-    """Layers in the order of the squared error that sparing them takes away for each millisecond that it costs.
+    """Sort layers by the squared error that sparing them removes per millisecond that it costs, largest first.
 
     Args:
         order: The layers.
-        milliseconds: What sparing each of them costs; those that cost nothing come first.
+        milliseconds: Added latency of sparing each layer; layers that add none come first.
     """
 
     def worth(each: Sensitivity) -> float:
@@ -145,7 +145,7 @@ def mixed_precision(
 ) -> MixedPrecision:
     """Spare layers, in place, one after another, until the output is close enough to the float output.
 
-    The distance is measured after each step: what layers cause alone does not add up.
+    The distance is measured after each step, because the distances of single layers do not add up.
 
     Args:
         network: A quantized network with ranges.
@@ -153,11 +153,11 @@ def mixed_precision(
         order: The layers, first to be spared first (`sensitivities`, `by_time`).
         batches: Inputs to measure on.
         min_psnr_db: The smallest peak signal-to-noise ratio allowed.
-        spared: What a spared layer becomes: ``float``, or 16 bits in weights and activations.
+        spared: Precision of a spared layer: ``float``, or 16 bits in weights and activations.
 
     Raises:
-        BudgetError: It is not close enough with all layers spared.
-        ConfigError: Layers are to have 16 bits in scheme ``gan_slimming``, which knows only 8.
+        BudgetError: The output is not close enough with all layers spared.
+        ConfigError: Layers are to have 16 bits in scheme ``gan_slimming``, which supports only 8.
     """
     if options.scheme == "gan_slimming" and spared != "float":
         raise ConfigError("mixed_precision: scheme gan_slimming knows 8 bits only; spare layers as float")

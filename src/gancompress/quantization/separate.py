@@ -1,4 +1,4 @@
-"""A trained network as values: float weights, and how they are quantized."""
+"""Separation of a trained network into float weights and their quantization."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def separate(
     """Separate a trained network into the float network and its quantization.
 
     Args:
-        network: The network; it is left as it is.
+        network: The network; it is not changed.
         like: A generator with its family and options.
-        options: What it was quantized with; None where it is not quantized.
+        options: Options that it was quantized with; None if it is not quantized.
     """
     quantization = None if options is None else Quantization.of(network, options)
     plain = remove_quantization(copy.deepcopy(network)).cpu()

@@ -1,4 +1,4 @@
-"""The bytes of a quantized network as a closed form over the channel graph, so that a budget can be in bytes."""
+"""Size in bytes of a quantized network as a closed form over the channel graph, for budgets in bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TRANSPOSED = {name for name in _LAYERS if "Transpose" in name}
 
 
 class QuantizedSize:
-    """Bytes of the weights of any plan: quantized ones at their bits, all others at 32.
+    """Bytes of the weights of any plan: quantized ones at their bits, all others at 32 bits.
 
     Weights count packed, ``ceil(bits * number / 8)``, with 4 bytes for each scale; biases, norm parameters and
     running statistics count 4 bytes each. Weights of less than 8 bits are packed here only: the exported file keeps
@@ -31,7 +31,7 @@ class QuantizedSize:
 
         Args:
             graph: The graph of the float network.
-            options: What is quantized, to how many bits.
+            options: Layers and bits that are quantized.
 
         Raises:
             ConfigError: The options name a layer that the network does not have.
@@ -39,12 +39,12 @@ class QuantizedSize:
         self._tensors = tuple(_tensors(graph, options))
 
     def at(self, plan: ChannelPlan) -> int:
-        """Bytes at a plan."""
+        """Return the bytes at a plan."""
         return sum(tensor.bytes_at(plan) for tensor in self._tensors)
 
 
 def weight_bytes(graph: ChannelGraph, plan: ChannelPlan, bits: int) -> int:
-    """Bytes at a plan with every convolution and linear layer at the same bits; see `QuantizedSize`."""
+    """Return the bytes at a plan with every convolution and linear layer at the same bits; see `QuantizedSize`."""
     return QuantizedSize(graph, QuantizationOptions(weight_bits=bits)).at(plan)
 
 

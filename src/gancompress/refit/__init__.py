@@ -1,6 +1,4 @@
-"""Refit: weights of a narrow network by least squares on the activations of the wide one, without gradients. Knows no
-network family.
-"""
+"""Refit: least-squares weights for a narrow network from the wide one's activations, without gradients."""
 
 from gancompress.refit.refit import LayerFit, RefitReport, refit
 

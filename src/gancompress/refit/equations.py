@@ -1,4 +1,4 @@
-"""Ridge regression by normal equations, with a ridge that some of the equations choose."""
+"""Ridge regression by normal equations, with a ridge chosen on held-out equations."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 
 RIDGES = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
-"""Candidates, in units of the variance of what the unknowns are multiplied with."""
+"""Candidate ridges, in units of the variance of the design columns."""
 
 
 @dataclass(frozen=True)
 class Solution:
-    """Return the addition to the coefficients.
+    """Solution of a ridge regression: an addition to the coefficients.
 
     Attributes:
         change: [groups, unknowns, outputs].
-        ridge: The one that was chosen; None where none was better than no change, which is then 0.
+        ridge: The chosen ridge; None if none was better than no change, and the change is then 0.
         before: Mean squared residual of the held-out equations without the change.
         after: The same with it.
     """
@@ -48,7 +48,7 @@ class NormalEquations:
 
     @classmethod
     def of(cls, parts: Iterable[tuple[Tensor, Tensor]]) -> NormalEquations:
-        """Add up parts of (design [groups, p, unknowns], residual [groups, p, outputs])."""
+        """Sum the equations of parts (design [groups, p, unknowns], residual [groups, p, outputs])."""
         sums: NormalEquations | None = None
         for design, residual in parts:
             if sums is None:
@@ -61,7 +61,7 @@ class NormalEquations:
         return sums
 
     def __add__(self, other: NormalEquations) -> NormalEquations:
-        """Return the equations of both."""
+        """Return the sums over the equations of both."""
         return NormalEquations(
             self.gram + other.gram,
             self.moments + other.moments,
@@ -73,9 +73,9 @@ class NormalEquations:
         """Return the change with the least squared residual plus ridge times squared change.
 
         Args:
-            ridge: In units of the mean variance of what the unknowns of a group are multiplied with (where nothing is
-                free: of the mean square).
-            free: Unknowns without a penalty, [unknowns]: none, or the last one, which is multiplied with 1.
+            ridge: Penalty in units of the mean variance of a group's design columns (of their mean square if nothing is
+                free).
+            free: Unknowns without a penalty, [unknowns]: none, or the last one, whose design column is 1.
 
         Returns:
             [groups, unknowns, outputs]; NaN for a group whose matrix is singular in double precision.
@@ -100,7 +100,7 @@ class NormalEquations:
 def solve_with_held_out(fitted: NormalEquations, held_out: NormalEquations, free: Tensor) -> Solution:
     """Choose the ridge whose solution leaves the least residual in held-out equations, then solve all with it.
 
-    Where every candidate makes that residual larger, nothing changes.
+    If every candidate makes that residual larger, the change is 0.
     """
     errors = {ridge: held_out.residual_after(fitted.solve(ridge, free)) for ridge in RIDGES}
     errors = {ridge: error for ridge, error in errors.items() if math.isfinite(error)} or {RIDGES[-1]: math.inf}

@@ -1,4 +1,4 @@
-"""Layers as linear equations: the matrix of what each output position reads, and the weights as a matrix beside it."""
+"""Layers as linear equations: a design matrix of inputs for each output position, and the weights as a matrix."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def has_weights(layer: nn.Module) -> bool:
 
 
 def obstacle(layer: nn.Module) -> str | None:
-    """Return why the weights of a linear layer or convolution cannot be solved for; None where they can."""
+    """Return the reason why the weights of a linear layer or convolution cannot be solved for; None if they can."""
     if parametrize.is_parametrized(layer):
         return "its weight is parametrised"
     if "weight" not in layer._parameters:
@@ -37,18 +37,18 @@ def obstacle(layer: nn.Module) -> str | None:
 
 
 def channel_axis(layer: nn.Module, ndim: int) -> int:
-    """Return the axis on which the output of a layer has its channels, from the front."""
+    """Return the channel axis of a layer's output, counted from the front."""
     return ndim - 1 if isinstance(layer, nn.Linear) else 1
 
 
 def kept_outputs(name: str, layer: nn.Module, graph: ChannelGraph, plan: ChannelPlan) -> Tensor:
-    """Return which output channels of a wide layer a plan keeps, shape [kept].
+    """Return the output channels of a wide layer that a plan keeps, shape [kept].
 
     Args:
         name: Path of the layer.
         layer: The wide layer.
         graph: Graph of the wide network.
-        plan: The plan; of every group the leading channels stay.
+        plan: The plan; the leading channels of every group are kept.
     """
     leading = {group: np.arange(width) for group, width in plan.widths.items()}
     first, *others = (axis.kept(leading) for axis in graph.axes(f"{name}.weight"))
@@ -91,15 +91,15 @@ class Matrices:
 
     @property
     def num_unknowns(self) -> int:
-        """The unknowns of one output channel."""
+        """Number of unknowns of one output channel."""
         return self.coefficients().shape[1] + self.has_bias
 
     @property
     def num_equations_needed(self) -> int:
-        """The fewest equations that can determine all unknowns of one output channel.
+        """Smallest number of equations that can determine all unknowns of one output channel.
 
-        As many as unknowns; more for a transposed convolution, each of whose outputs reads only the taps of its place
-        in the stride.
+        It is the number of unknowns; more for a transposed convolution, because each of its outputs reads only the taps
+        of its position in the stride.
         """
         layer = self.layer
         if not isinstance(layer, _ConvTransposeNd):
@@ -123,7 +123,7 @@ class Matrices:
 
         Args:
             coefficients: [groups, reads, outputs of a group].
-            bias: [groups, outputs of a group], or None where the layer has none.
+            bias: [groups, outputs of a group], or None if the layer has none.
         """
         layer, weight = self.layer, cast(Tensor, self.layer.weight)
         if isinstance(layer, _ConvTransposeNd):
@@ -136,12 +136,12 @@ class Matrices:
             cast(Tensor, layer.bias).copy_(bias.flatten())
 
     def design(self, given: Tensor, shape: torch.Size, positions: Tensor) -> Tensor:
-        """Return what some output positions read of an input.
+        """Return the input values that some output positions read, as a design matrix.
 
         Args:
             given: The layer's input.
             shape: Shape of the layer's output.
-            positions: Flat indices over batch and places of the output, shape [p].
+            positions: Flat indices over batch and spatial positions of the output, shape [p].
 
         Returns:
             [groups, p, reads], so that ``design @ coefficients`` is the output without bias.
@@ -161,9 +161,9 @@ def _padded(given: Tensor, layer: _ConvNd) -> Tensor:
 
 
 def _spread(given: Tensor, layer: _ConvTransposeNd, size: torch.Size) -> Tensor:
-    """Return the image over which the reversed kernel of a transposed convolution moves by one.
+    """Return the zero-stuffed input over which the reversed kernel of a transposed convolution moves with stride 1.
 
-    Between its pixels stand ``stride - 1`` zeros, and around it as many as the size of the output wants.
+    ``stride - 1`` zeros lie between its pixels, and around it as many as the output size requires.
 
     Source: Dumoulin and Visin, A guide to convolution arithmetic for deep learning, 2016, section 4.
     """

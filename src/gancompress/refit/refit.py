@@ -1,4 +1,4 @@
-"""The layers of a narrow network, solved for one after the other in a single pass."""
+"""Refit of a narrow network: its layers are solved one after another in a single pass."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from gancompress.refit.sums import Point, Sum, Sums
 _EQUATIONS_PER_UNKNOWN = 6
 _MIN_EQUATIONS = 4096
 _AT_ONCE = 2048
-"""Equations whose matrix is in memory at a time."""
+"""Number of equations whose design matrix is in memory at a time."""
 
 _EXACT = 1e-5
-"""Relative residual of a layer that already returns what it should, up to rounding."""
+"""Relative residual below which a layer already returns its target, up to rounding."""
 
 
 @dataclass(frozen=True)
 class LayerFit:
-    """The result for one layer.
+    """Result of the refit of one layer.
 
     Attributes:
         name: Its path.
-        ridge: The weight of the change that was chosen, in units of the mean square of what the layer reads; None where
-            its weights stayed, because no change made it better on held-out equations.
+        ridge: Chosen ridge penalty of the change, in units of the mean square of the layer's input; None if the weights
+            stayed because no change reduced the error on held-out equations.
         before: Mean squared residual of the held-out equations with the weights as cut, over the mean square of the
             targets.
-        after: The same with the new weights, before the held-out equations took part.
+        after: The same with the weights solved without the held-out equations.
     """
 
     name: str
@@ -50,11 +50,11 @@ class LayerFit:
 
 @dataclass(frozen=True)
 class RefitReport:
-    """The result of a refit.
+    """Result of a refit.
 
     Attributes:
-        layers: Every layer that was solved for, in the order of the pass.
-        left: Layers that kept their weights, and why.
+        layers: Every layer that was solved, in the order of the pass.
+        left: Layers that kept their weights, and the reason.
     """
 
     layers: tuple[LayerFit, ...]
@@ -76,12 +76,12 @@ class _Problem:
     Attributes:
         name: Path of the layer.
         layer: The narrow layer.
-        kept: Which channels of the wide layer it has.
-        end: The sum that its output ends in, where that is to be restored.
+        kept: Channels of the wide layer that it keeps.
+        end: The sum that its output ends in, if that sum is the target.
         shape: Shape of the wide layer's output.
         positions: Flat indices over all its axes but the channels.
-        output: What the wide layer returns there, [p, kept].
-        total: What the wide network has there in place of the sum; None until it is seen.
+        output: Output of the wide layer at these positions, [p, kept].
+        total: Value of that sum in the wide network; None until it is observed.
     """
 
     name: str
@@ -95,19 +95,19 @@ class _Problem:
 
     @property
     def num_places(self) -> int:
-        """Positions that the wide layer's output has."""
+        """Number of positions of the wide layer's output."""
         return math.prod(self.shape) // self.shape[channel_axis(self.layer, len(self.shape))]
 
     def at_positions(self, tensor: Tensor) -> Tensor:
-        """Return all channels of a tensor of the output's shape, at the positions."""
+        """Return all channels of a tensor of the output's shape at the positions."""
         assert self.positions is not None
         return rows(tensor, channel_axis(self.layer, tensor.ndim), self.positions)
 
     def target(self, seen: Mapping[Point, Tensor]) -> Tensor:
-        """Return what the layer should return, given what the narrow network has computed so far.
+        """Return the target of the layer, given the tensors that the narrow network has computed so far.
 
-        Where the output ends in a sum whose other terms are there, that is what they leave to it: so errors of earlier
-        layers are corrected instead of carried along.
+        If the output ends in a sum whose other terms are computed, the target is the sum minus those terms, so that
+        errors of earlier layers are corrected instead of carried along.
         """
         assert self.output is not None
         if self.end is None or self.total is None or any(point not in seen for point, _ in self.end.terms):
@@ -130,21 +130,21 @@ def refit(
 ) -> RefitReport:
     """Solve for the weights of every layer of a narrow network, in place.
 
-    Each linear layer and convolution, in the order of the pass, gets the weights and the bias with which it comes
-    closest to the wide layer's kept channels (or, in a residual stream, to the wide network's sum), from what the
-    layers before it, already refitted, really give it. The weights stay near the cut ones by a ridge, which held-out
-    equations choose; a layer that no ridge makes better stays as it is. Norms are not fitted; batch norms that track
-    statistics take those of these inputs. Parametrised layers, subclasses of PyTorch's layers, and layers that share
-    weights or are called several times keep their weights and are named in the report.
+    Each linear layer and convolution, in the order of the pass, gets the weights and the bias that come closest to the
+    wide layer's kept channels (or, in a residual stream, to the wide network's sum), computed from the actual outputs
+    of the layers before it, which are refitted already. A ridge chosen on held-out equations keeps the weights near
+    the pruned ones; a layer that no ridge improves is not changed. Norms are not fitted; batch norms that track
+    statistics take the statistics of these inputs. Parametrised layers, subclasses of PyTorch's layers, and layers that
+    share weights or are called several times keep their weights and are named in the report.
 
     Args:
-        wide: The network that was cut, sorted so that the leading channels of every group are those that stay.
+        wide: The network that was pruned, sorted so that the leading channels of every group are the kept ones.
         narrow: The network at the plan, with the module paths of the wide one; its weights may have been trained.
         graph: Graph of the wide network.
         plan: The plan.
         inputs: Arguments of the forward pass; the first axis of the first tensor counts images. All are run at once: to
             save memory, give crops.
-        seed: Chooses the positions that make equations, and seeds noise that the networks draw.
+        seed: Seed of the sampled positions and of the noise that the networks draw.
 
     Raises:
         RefitError: A layer has fewer equations than unknowns, an activation is not finite, or there is no layer whose
@@ -152,7 +152,7 @@ def refit(
         PlanError: The plan does not fit the graph.
 
     Source: He et al., Channel Pruning for Accelerating Very Deep Neural Networks, ICCV 2017, equation 1 (step ii) and
-    section 3.3 (residual targets); the ridge towards the cut weights and the choice of it are ours.
+    section 3.3 (residual targets); the ridge towards the cut weights and the choice of it are additions.
     """
     graph.validate(plan)
     sums = Sums(narrow, inputs)
@@ -171,7 +171,7 @@ def refit(
 
 
 def _sorted_out(network: nn.Module, calls: Mapping[str, int]) -> tuple[dict[str, nn.Module], dict[str, str]]:
-    """Return the layers to solve for, in the order of the pass, and why others keep their weights."""
+    """Return the layers to solve, in the order of the pass, and the reasons why others keep their weights."""
     modules = dict(network.named_modules())
     users = Counter(id(layer._parameters.get("weight")) for layer in modules.values() if has_weights(layer))
     solvable: dict[str, nn.Module] = {}
@@ -194,7 +194,7 @@ def _sorted_out(network: nn.Module, calls: Mapping[str, int]) -> tuple[dict[str,
 
 @contextmanager
 def _evaluating(network: nn.Module, seed: int) -> Iterator[None]:
-    """Run a network in evaluation mode; noise is drawn from the seed."""
+    """Set a network to evaluation mode and seed its noise; restore both afterwards."""
     modes = {module: module.training for module in network.modules()}
     network.eval()
     devices = {tensor.device for tensor in network.parameters() if tensor.is_cuda}
@@ -209,7 +209,7 @@ def _evaluating(network: nn.Module, seed: int) -> Iterator[None]:
 
 @contextmanager
 def _taking_statistics(network: nn.Module) -> Iterator[None]:
-    """Let batch norms that track statistics normalise by those of what they are given, and keep them."""
+    """Make batch norms that track statistics normalise by those of their current input, and store them."""
     norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats and m.momentum != 0]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
@@ -227,7 +227,7 @@ def _first(tree: Any) -> Tensor:
 
 
 def _watch(network: nn.Module, point: Point, see: Any) -> torch.utils.hooks.RemovableHandle:
-    """Call a function with the tensor at a point whenever the network gets there."""
+    """Call a function with the tensor at a point whenever the network computes it."""
     module = network.get_submodule(point.module)
     if point.side == "input":
         return module.register_forward_pre_hook(lambda _, a, k: see(_first((a, k))), prepend=True, with_kwargs=True)
@@ -235,7 +235,7 @@ def _watch(network: nn.Module, point: Point, see: Any) -> torch.utils.hooks.Remo
 
 
 def _observe(wide: nn.Module, problems: Sequence[_Problem], inputs: Sequence[Tensor], seed: int) -> None:
-    """Run the wide network, and note what its layers return at random positions, and the sums they end in."""
+    """Run the wide network; store its outputs at random positions and the sums that they end in."""
     draw = torch.Generator().manual_seed(seed)
     with ExitStack() as stack:
         for problem in problems:
@@ -262,13 +262,13 @@ def _observe(wide: nn.Module, problems: Sequence[_Problem], inputs: Sequence[Ten
 
 
 def _positions(problem: _Problem, draw: torch.Generator) -> Tensor:
-    """Draw positions of a layer's output: all of them, or as many as its unknowns are worth."""
+    """Draw positions of a layer's output: all of them, or enough for its number of unknowns."""
     wanted = max(_MIN_EQUATIONS, _EQUATIONS_PER_UNKNOWN * Matrices(problem.layer).num_equations_needed)
     return torch.randperm(problem.num_places, generator=draw)[:wanted].sort().values
 
 
 def _check_determined(problems: Sequence[_Problem], num_images: int) -> None:
-    """Refuse inputs that leave unknowns open. Raises RefitError, about the layer that needs most of them."""
+    """Raise RefitError if the inputs give too few equations; it names the layer that needs most images."""
 
     def images_needed(problem: _Problem) -> int:
         return math.ceil(num_images * Matrices(problem.layer).num_equations_needed / problem.num_places)
@@ -283,7 +283,7 @@ def _check_determined(problems: Sequence[_Problem], num_images: int) -> None:
 
 
 def _solve(narrow: nn.Module, problems: Sequence[_Problem], inputs: Sequence[Tensor]) -> list[LayerFit]:
-    """Run the narrow network, and give every layer its weights right before it runs."""
+    """Run the narrow network and solve each layer right before it runs."""
     seen: dict[Point, Tensor] = {}
     waiting = Counter(point for problem in problems if problem.end for point, _ in problem.end.terms)
     fits: list[LayerFit] = []
@@ -307,7 +307,7 @@ def _solve(narrow: nn.Module, problems: Sequence[_Problem], inputs: Sequence[Ten
 
 
 def _fit(problem: _Problem, given: Tensor, output: Tensor, seen: Mapping[Point, Tensor]) -> LayerFit:
-    """Solve for the weights of one layer, and install them."""
+    """Solve for the weights of one layer and install them."""
     target = problem.target(seen)
     residual = target - problem.at_positions(output)
     if not residual.isfinite().all():
@@ -348,7 +348,7 @@ def _solution(problem: _Problem, given: Tensor, residual: Tensor) -> Solution:
 
 
 def _add(layer: nn.Module, change: Tensor) -> None:
-    """Add a change [groups, unknowns, outputs] to the weights of a layer, and to its bias, in place."""
+    """Add a change [groups, unknowns, outputs] to the weights and bias of a layer, in place."""
     matrices = Matrices(layer)
     weights = matrices.coefficients().double()
     reads = weights.shape[1]

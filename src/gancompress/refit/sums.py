@@ -14,11 +14,11 @@ from gancompress.channels.tape import Ref, Tape, TapeOp, record
 
 @dataclass(frozen=True)
 class Point:
-    """A tensor of a pass, as the first tensor that a module is given or returns.
+    """A tensor of a pass, given as the first input or output tensor of a module.
 
     Attributes:
         module: Path of the module, which is called once.
-        side: Whether it is given or returned.
+        side: Whether it is the module's input or output.
     """
 
     module: str
@@ -27,12 +27,12 @@ class Point:
 
 @dataclass(frozen=True)
 class Sum:
-    """``total = scale * (output of a layer) + sum(factor * term)``.
+    """A sum ``total = scale * (output of a layer) + sum(factor * term)``.
 
     Attributes:
-        total: Where the total is found.
-        scale: Of the layer's output.
-        terms: What else is added, with its factor.
+        total: Point of the total.
+        scale: Factor of the layer's output.
+        terms: The other summands, each with its factor.
     """
 
     total: Point
@@ -41,13 +41,13 @@ class Sum:
 
 
 class Sums:
-    """A recorded pass of a network, and where the outputs of its layers end."""
+    """A recorded pass of a network, with the sums that the outputs of its layers end in."""
 
     def __init__(self, network: nn.Module, inputs: Sequence[Any]) -> None:
         """Record a pass, in evaluation mode and without values."""
         self._tape = record(network, inputs)
         self.calls = Counter(call.path for call in self._tape.calls)
-        """Count the calls of each module, by path, in the order of the calls."""
+        """Number of calls of each module, by path, in the order of the calls."""
         self._outputs = {call.path: call.output for call in self._tape.calls}
         self._points = _points(self._tape, self.calls)
         self._readers: dict[int, list[TapeOp]] = {}
@@ -56,7 +56,7 @@ class Sums:
                 self._readers.setdefault(ref.index, []).append(op)
 
     def of(self, layer: str) -> Sum | None:
-        """Return the last sum that the output of a layer reaches by additions and constant factors alone.
+        """Return the last sum that the output of a layer reaches by additions and constant factors only.
 
         Source: the sum is what He et al. restore in a residual unit, Channel Pruning for Accelerating Very Deep Neural
         Networks, ICCV 2017, section 3.3.
@@ -70,7 +70,7 @@ class Sums:
         return found
 
     def _path(self, ref: Ref) -> Iterator[tuple[Ref, float, Mapping[Ref, float]]]:
-        """Follow a tensor while only one operation reads it, which multiplies it with a constant or adds to it."""
+        """Follow a tensor while exactly one operation reads it and multiplies it by a constant or adds to it."""
         shape, scale, terms = self._tape.tensors[ref.index].shape, 1.0, dict[Ref, float]()
         while len(readers := self._readers.get(ref.index, [])) == 1:
             (op,) = readers
@@ -94,7 +94,7 @@ class Sums:
 
 
 def _points(tape: Tape, calls: Mapping[str, int]) -> dict[int, Point]:
-    """Return where tensors are found, by index: those that nothing writes over."""
+    """Return the points of tensors that no operation overwrites, by index."""
     written = {tape.tensors[ref.index].storage for op in tape.ops for ref in op.writes}
     points: dict[int, Point] = {}
     for call in tape.calls:

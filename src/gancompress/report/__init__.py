@@ -1,7 +1,7 @@
-"""Records of a job, their comparison in words, and in modules of their own what draws and writes them.
+"""Report: records of a job, their comparison in words, and modules that draw and write them.
 
 Records are plain types: importing this package imports neither matplotlib nor Jinja2. `report.write`, `report.plots`,
-`report.grid` and `report.tensorboard` are imported where a page or a picture is made.
+`report.grid` and `report.tensorboard` are imported only where a page or a picture is made.
 """
 
 from gancompress.report.comparison import TRIED_HEAD, headline_lines, tried_rows

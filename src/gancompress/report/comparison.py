@@ -1,4 +1,4 @@
-"""What became of the network: the headline, and the table before and after. Every format writes these same words."""
+"""Comparison of the networks of a report: the headline and the before-and-after table, shared by all formats."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ SMALLER, FEWER = Change("smaller", "larger"), Change("fewer", "more")
 LESS, FASTER = Change("less", "more"), Change("faster", "slower")
 Tone = Literal["better", "worse", "even"]
 TRIED_HEAD = ("tried on this machine", "times faster (quartiles)", "ms", "PSNR to float32, dB", "")
-"""Above `tried_rows`."""
+"""Header of `tried_rows`."""
 
 
 class Headline(NamedTuple):
-    """One of the figures that matter."""
+    """One figure of the headline."""
 
     figure: str
     label: str
@@ -37,12 +37,12 @@ class Headline(NamedTuple):
 
 
 class MetricChange(NamedTuple):
-    """How a metric changed, in words.
+    """Change of a metric, in words.
 
     Attributes:
-        words: Such as "0.82 worse", or why nothing can be said.
-        difference: New value minus old one, where the two can be compared.
-        tone: Whether it is good; "even" where the intervals overlap or nothing can be said.
+        words: Such as "0.82 worse", or the reason why the values cannot be compared.
+        difference: New value minus old one, if the two can be compared.
+        tone: Whether it is good; "even" if the intervals overlap or the values cannot be compared.
         overlaps: Whether both intervals are known and overlap.
     """
 
@@ -53,7 +53,7 @@ class MetricChange(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """Where a value lies on the track of its row, in percent: a bar or an interval, and the point in it."""
+    """Position of a value on the track of its row, in percent: a bar or an interval, and the point in it."""
 
     start: float
     end: float
@@ -62,7 +62,7 @@ class Bar(NamedTuple):
 
 @dataclass(frozen=True)
 class Cell:
-    """One value of one network: the figure, its spread, and how it compares with the teacher's."""
+    """One value of one network: the figure, its spread, and its comparison with the teacher's."""
 
     figure: str
     spread: str = ""
@@ -105,9 +105,9 @@ _COSTS: dict[str, list[_Cost]] = {
 
 
 def headline(report: Report) -> list[Headline]:
-    """Speed, MACs, size and quality of what came out against the teacher; empty without the two networks.
+    """Return speed, MACs, size and quality of the result against the teacher; empty without the two networks.
 
-    Speed and size are those of the fastest file, where files were timed, and else of the compressed network.
+    Speed and size are those of the fastest file if files were timed, else those of the compressed network.
     """
     teacher, student = report.network(TEACHER), report.network(COMPRESSED)
     if teacher is None or student is None:
@@ -124,18 +124,18 @@ def headline(report: Report) -> list[Headline]:
 
 
 def headline_lines(report: Report) -> list[str]:
-    """The headline as text, a line for each figure."""
+    """Return the headline as text, one line for each figure."""
     return [f"{figure} {label}: {detail}" for figure, label, detail in headline(report)]
 
 
 def fastest_file(report: Report) -> tuple[ExportFacts, FileSpeed] | None:
-    """The file that is fastest beside the original, and its speed; None where none was timed."""
+    """Return the file that is fastest relative to the original, and its speed; None if none was timed."""
     timed = [(export, export.speed) for export in report.exports if export.speed is not None]
     return max(timed, key=lambda each: each[1].faster, default=None)
 
 
 def comparison(report: Report) -> dict[str, list[Row]]:
-    """The table before and after: groups of rows, each with one cell for every network of the report."""
+    """Return the before-and-after table: groups of rows, each with one cell for every network of the report."""
     networks, teacher = report.networks, report.network(TEACHER)
     groups = {"Network": [_family_row(networks), _plan_row(networks), _precision_row(networks)]}
     groups |= {title: [_cost_row(cost, networks, teacher) for cost in costs] for title, costs in _COSTS.items()}
@@ -146,12 +146,12 @@ def comparison(report: Report) -> dict[str, list[Row]]:
 
 
 def metric_names(networks: Iterable[NetworkFacts]) -> list[str]:
-    """Every metric that any of the networks has, in order of appearance."""
+    """Return every metric that any of the networks has, in order of appearance."""
     return list(dict.fromkeys(name for network in networks for name in network.metrics))
 
 
 def compare_metric(before: MetricValue, after: MetricValue) -> MetricChange:
-    """How a metric changed; values of different protocols or numbers of images are not compared."""
+    """Return the change of a metric; values of different protocols or numbers of images are not compared."""
     if before.protocol != after.protocol:
         return MetricChange("not comparable: another protocol")
     if before.n != after.n:
@@ -202,7 +202,7 @@ def _file_speed_headline(file: ExportFacts, speed: FileSpeed) -> Headline:
 
 
 def times_faster(speed: FileSpeed) -> str:
-    """How fast a file is, in a few words: "19.3 times faster than the original: 0.41 ms, OpenVINO"."""
+    """Return the speed of a file in a few words: "19.3 times faster than the original: 0.41 ms, OpenVINO"."""
     word, factor = ("faster", speed.faster) if speed.faster >= 1 else ("slower", 1 / speed.faster)
     return f"{factor:.1f} times {word} than the original: {compact(speed.time_ms.median, 'ms')}, {speed.runtime}"
 
@@ -216,7 +216,7 @@ def _size_headline(teacher: NetworkFacts, student: NetworkFacts, file: ExportFac
 
 
 def _to_teacher_headline(student: NetworkFacts, file: ExportFacts | None) -> list[Headline]:
-    """The first metric against the teacher's images; none where nothing was compared with them."""
+    """Return the first metric against the teacher's images; empty if there is none."""
     name = next((name for name in student.metrics if name.endswith(TO_TEACHER)), None)
     if name is None:
         return []
@@ -309,7 +309,7 @@ def _metric_row(name: str, networks: list[NetworkFacts], teacher: NetworkFacts |
 
 
 def _metric_bars(values: list[MetricValue | None]) -> list[Bar | None]:
-    """Points and intervals on a common scale from the row's lowest to its highest end."""
+    """Return points and intervals on a common scale from the row's lowest to its highest end."""
     ends = [
         (
             value.value if value.low is None else value.low,
@@ -329,7 +329,7 @@ def _metric_bars(values: list[MetricValue | None]) -> list[Bar | None]:
 
 
 def tried_rows(tried: Iterable[TriedFile]) -> list[tuple[str, ...]]:
-    """What was timed to find the fastest file, as a table under `TRIED_HEAD`."""
+    """Return the files that were timed to find the fastest one, as rows of a table under `TRIED_HEAD`."""
     return [
         (
             each.name,

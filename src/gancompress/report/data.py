@@ -1,4 +1,4 @@
-"""What a report shows, as plain values: the records of one job, ready to be drawn, written and read back."""
+"""Data of a report as plain values: the records of one job, ready to be drawn, written and read back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gancompress.cost.conventions import Macs
 from gancompress.errors import DataError
 
 Better = Literal["lower", "higher"]
-"""Which direction of a metric is the good one."""
+"""The better direction of a metric."""
 
 TEACHER, COMPRESSED = "teacher", "compressed"
 """The names of the two networks that the headline compares."""
@@ -27,7 +27,7 @@ FLOAT32 = "float32"
 
 
 class _Facts:
-    """What is written to JSON is read back strictly, infinities and NaN included."""
+    """Base class of the records: their JSON is read back strictly, infinities and NaN included."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
 
@@ -43,7 +43,7 @@ class MacFacts(_Facts):
 
     @classmethod
     def of(cls, macs: Macs) -> Self:
-        """The figures of a counted cost."""
+        """Return the figures of a counted cost."""
         return cls(macs.true, macs.outsize, macs.gc, macs.gi)
 
 
@@ -57,7 +57,7 @@ class Latency(_Facts):
 
     @classmethod
     def of(cls, times_ms: Sequence[float]) -> Self:
-        """Of at least two measured times."""
+        """Return the statistics of at least two measured times."""
         tenths = statistics.quantiles(times_ms, n=10)
         return cls(statistics.median(times_ms), tenths[0], tenths[-1])
 
@@ -69,9 +69,9 @@ class MetricValue(_Facts):
     Attributes:
         value: The figure itself.
         n: Images it was computed from.
-        protocol: What fixes the figure beside its name; values of different protocols are never compared.
-        better: Which direction is the good one.
-        low: Lower end of its interval, where one was computed.
+        protocol: Everything but the name that determines the figure; values of different protocols are never compared.
+        better: The better direction.
+        low: Lower end of its interval, if one was computed.
         high: Upper end of its interval.
     """
 
@@ -85,19 +85,19 @@ class MetricValue(_Facts):
 
 @dataclass(frozen=True)
 class NetworkFacts(_Facts):
-    """One column of the comparison.
+    """One network of the comparison, a column of its table.
 
     Attributes:
         name: "teacher" and "compressed" feed the headline; any other name, such as "from scratch", is a column.
         family: Generator family.
-        plan: Widths of the channel groups, where the network has a plan.
+        plan: Widths of the channel groups, if the network has a plan.
         parameters: Number of parameters.
         weight_bytes: Bytes of the weights, each at its bits.
         file_bytes: Bytes of the file on disk.
         macs: MACs at the report's input size.
         peak_activation_bytes: Largest sum of activations alive at once, at the report's input size.
-        latency_ms: By runtime; the headline takes the first runtime that both networks were timed in.
-        metrics: By name; the headline takes the first metric that both networks have.
+        latency_ms: Latencies by runtime; the headline takes the first runtime that both networks were timed in.
+        metrics: Metrics by name; the headline takes the first metric that both networks have.
         precision: Bits of weights and activations, in words.
     """
 
@@ -120,10 +120,10 @@ class StepFacts(_Facts):
 
     Attributes:
         name: Its name in the recipe.
-        kind: What it does: "distill", "supernet", ...
+        kind: Kind of the step: "distill", "supernet", ...
         num_images: Images it was trained on, repeats counted; 0 for a step that does not train.
         seconds: Wall-clock time.
-        images_per_second: Training rate, where it trained.
+        images_per_second: Training rate, if it trained.
         losses: ``(num_images, {term: value})`` in order.
         note: Anything a reader should know.
     """
@@ -139,7 +139,7 @@ class StepFacts(_Facts):
 
 @dataclass(frozen=True)
 class Candidate(_Facts):
-    """A plan that the search measured."""
+    """A plan that the search evaluated."""
 
     plan: str
     cost: float
@@ -156,7 +156,7 @@ class RankFacts(_Facts):
         kendall: Kendall's tau-b.
         spearman_interval: 95 % interval over the choice of plans.
         kendall_interval: The same.
-        num_pairs: How many plans.
+        num_pairs: Number of plans.
     """
 
     spearman: float
@@ -168,18 +168,18 @@ class RankFacts(_Facts):
 
 @dataclass(frozen=True)
 class SearchFacts(_Facts):
-    """What the search saw: ``metric`` against ``cost_name``.
+    """Candidates of the search: ``metric`` against ``cost_name``.
 
     Attributes:
         metric: The metric that decided.
-        better: Which direction of it is the good one.
+        better: The better direction of it.
         cost_name: Unit of the costs.
-        candidates: The plans that were measured.
-        budget: The largest cost that it could choose.
-        final_cost: Cost of the network that was cut, the chosen plan widened up to the budget.
+        candidates: The plans that were evaluated.
+        budget: The cost not to exceed.
+        final_cost: Cost of the final network, which is the chosen plan widened up to the budget.
         num_compared: Next best candidates that were compared with the chosen one, image by image.
-        num_undecided: Those of them whose 95 % interval of the difference holds 0.
-        agreement: How far the metric's order holds after fine-tuning, where that was measured.
+        num_undecided: Compared candidates whose 95 % interval of the difference holds 0.
+        agreement: Rank correlation of the metric with the one after fine-tuning, if it was measured.
     """
 
     metric: str
@@ -195,7 +195,7 @@ class SearchFacts(_Facts):
 
 @dataclass(frozen=True)
 class Samples(_Facts):
-    """A sample grid: a PNG, its path relative to the report's directory (or absolute), and what it shows."""
+    """A sample grid: a PNG, its path relative to the report's directory (or absolute), and its description."""
 
     path: str
     caption: str
@@ -206,12 +206,12 @@ class TriedFile(_Facts):
     """A file that was timed to find the fastest one.
 
     Attributes:
-        name: What it computes in, in words.
-        time_ms: Of one run.
-        faster: How many times faster than the file in float32: median over rounds.
-        faster_low: The lower quartile of that.
-        faster_high: The upper quartile.
-        psnr_db: Peak signal-to-noise ratio to the float network, on images that nothing was chosen by.
+        name: Precision and format, in words.
+        time_ms: Time of one run.
+        faster: Speedup over the file in float32: median over rounds.
+        faster_low: Lower quartile of the speedup.
+        faster_high: Upper quartile.
+        psnr_db: Peak signal-to-noise ratio to the float network, on images that played no part in the choice.
         written: Whether it is the one that was kept.
     """
 
@@ -226,16 +226,16 @@ class TriedFile(_Facts):
 
 @dataclass(frozen=True)
 class FileSpeed(_Facts):
-    """How fast a file is beside the original network in PyTorch eager, timed in turns on the same threads.
+    """Speed of a file against the original network in PyTorch eager, timed alternately on the same threads.
 
     Attributes:
-        runtime: What runs the file, in words.
+        runtime: Runtime of the file, in words.
         threads: Threads of both.
-        time_ms: Of one image, of the file.
-        original_ms: The same of the original network.
-        faster: How many times faster than the original: median over rounds.
-        faster_low: The lower quartile of that.
-        faster_high: The upper quartile.
+        time_ms: Time of the file for one image.
+        original_ms: Time of the original network for one image.
+        faster: Speedup over the original: median over rounds.
+        faster_low: Lower quartile of the speedup.
+        faster_high: Upper quartile.
     """
 
     runtime: str
@@ -253,15 +253,15 @@ class ExportFacts(_Facts):
 
     Attributes:
         format: "onnx", "openvino", ...
-        path: Where it is, relative to the report's directory.
+        path: Its path, relative to the report's directory.
         file_bytes: Its size.
-        max_difference: Largest absolute difference of its output from eager PyTorch, where it was compared.
+        max_difference: Largest absolute difference of its output from eager PyTorch, if it was compared.
         usage: Python that runs the file.
-        psnr_db: Peak signal-to-noise ratio to the float network on images like those that the file will see.
-        perceptual: Perceptual distance to the float network on the same.
-        not_compared: Why it was not compared; None where it was.
-        tried: What it was chosen from by timing, where it was.
-        speed: How fast it is beside the original, where it was timed; the headline takes the fastest file.
+        psnr_db: Peak signal-to-noise ratio to the float network on images like those of its use.
+        perceptual: Perceptual distance to the float network on the same images.
+        not_compared: Reason why it was not compared; None if it was.
+        tried: Files that were timed to choose it, if any were.
+        speed: Speed against the original, if it was timed; the headline takes the fastest file.
     """
 
     format: str
@@ -278,7 +278,7 @@ class ExportFacts(_Facts):
 
 @dataclass(frozen=True)
 class Report(_Facts):
-    """Everything that a report shows.
+    """All records of one job that a report shows.
 
     Attributes:
         title: The headline of the page.
@@ -287,9 +287,9 @@ class Report(_Facts):
         environment: "python", "torch", "cpu", "threads", "device", "date" and anything else worth recording.
         networks: Columns of the comparison, in order.
         steps: Steps of the job, in order.
-        search: What the search saw, where there was one.
-        samples: The sample grid, where there is one.
-        pictures: What else there is to look at, such as morphs.
+        search: Candidates of the search, if there was one.
+        samples: The sample grid, if there is one.
+        pictures: Other pictures, such as morphs.
         exports: The exported files.
         notes: Sentences a reader should know before believing a figure.
         input_size: The input that MACs, memory and latency hold for, such as "1x3x256x256".
@@ -309,12 +309,12 @@ class Report(_Facts):
     input_size: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The report as a plain dict that JSON can hold; infinities and NaN become the strings of their names."""
+        """Return the report as a plain dict for JSON; infinities and NaN become the strings of their names."""
         return json.loads(_REPORT.dump_json(self))
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Report:
-        """The report that `to_json` wrote; a headline beside it, as `write_report` adds one, follows from the rest.
+        """Read the report that `to_json` wrote; a headline added by `write_report` is ignored.
 
         Raises:
             DataError: A field is missing, unknown or of a wrong type; all of them are named.
@@ -326,7 +326,7 @@ class Report(_Facts):
             raise DataError(f"report: got {reasons}; expected what `Report.to_json` writes; write it again") from None
 
     def network(self, name: str) -> NetworkFacts | None:
-        """The network of this name, if the report has it."""
+        """Return the network of this name; None if the report has none."""
         return next((network for network in self.networks if network.name == name), None)
 
 

@@ -1,4 +1,4 @@
-"""The quality-cost front of a search, and how far its choice can be trusted."""
+"""Quality-cost front of a search, and sentences on the certainty of its choice."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from gancompress.report.data import Better, Candidate, SearchFacts
 
 
 def pareto_front(candidates: Iterable[Candidate], better: Better) -> list[Candidate]:
-    """The candidates that no other one beats, by rising cost.
+    """Return the candidates that no other one dominates, by rising cost.
 
-    One beats another if it is no worse in cost and quality and better in one of them; of equals the first stays.
+    One dominates another if it is no worse in cost and quality and better in one of them; of equals the first stays.
     Candidates without a finite quality (NaN) are never on the front.
     """
     sign = 1 if better == "lower" else -1
@@ -23,7 +23,7 @@ def pareto_front(candidates: Iterable[Candidate], better: Better) -> list[Candid
 
 
 def certainty(search: SearchFacts) -> list[str]:
-    """Sentences on what the search left of the budget, on its noise, and on what its metric says of the end."""
+    """Return sentences on the budget spent, the noise of the search and the rank correlation of its metric."""
     sentences = []
     if search.final_cost is not None and search.budget:
         sentences.append(f"The network spends {100 * search.final_cost / search.budget:.1f} % of the budget.")

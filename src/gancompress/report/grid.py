@@ -16,21 +16,21 @@ from gancompress.errors import DataError
 from gancompress.io import write_atomically
 
 LEGIBLE_PX = 160
-"""Images whose shorter side is below this are enlarged by a whole factor, pixel for pixel."""
+"""Images whose shorter side is below this are enlarged by an integer factor, nearest neighbour."""
 
 GUTTER_PX = 6
 _LABEL_COLOUR = (128, 128, 128, 255)  # readable on white and on black: the grid's background is transparent
 
 
 def sample_grid(columns: Mapping[str, Tensor], path: Path, rows: Sequence[str] = ()) -> None:
-    """Writes images side by side as a PNG: a column for each entry, under its label, and a row for each sample.
+    """Write images side by side as a PNG: a labelled column for each entry, and a row for each sample.
 
     Args:
-        columns: By label, n images each. Float ``(n, 3, h, w)`` is RGB in [-1, 1] and ``(n, 1, h, w)`` grey in
+        columns: Columns by label, n images each. Float ``(n, 3, h, w)`` is RGB in [-1, 1] and ``(n, 1, h, w)`` grey in
             [-1, 1]; integer ``(n, h, w)`` or ``(n, 1, h, w)`` is a label map, and float with any other number of
             channels one score per class, as of a one-hot map. Columns may differ in size, not in aspect ratio.
-        path: Where to write; the file is there completely or not at all.
-        rows: Labels of the samples, at the left; none where left out.
+        path: The file, written atomically.
+        rows: Labels of the samples, at the left; none by default.
 
     Raises:
         DataError: There is no image, columns differ in their number of images or in aspect ratio, or there are labels
@@ -63,7 +63,7 @@ def sample_grid(columns: Mapping[str, Tensor], path: Path, rows: Sequence[str] =
 
 
 def _picture(image: Tensor) -> Image.Image:
-    """One sample, ``(c, h, w)`` or ``(h, w)``, as an RGB image of its own size."""
+    """Return one sample, ``(c, h, w)`` or ``(h, w)``, as an RGB image of its own size."""
     image = image.detach().cpu()
     if not image.is_floating_point():
         return _label_picture(image.reshape(image.shape[-2:]))
@@ -100,7 +100,7 @@ def _cell_size(pictures: dict[str, list[Image.Image]]) -> tuple[int, int]:
 
 
 def _fitted(label: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    """The label on one line, cut where it would run into the next column."""
+    """Return the label on one line, truncated to the width of its column."""
     label = " ".join(label.split())
     while font.getlength(label) > width:
         label = label.rstrip("…")[:-1] + "…"

@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing else: styles, plots and pictures are inside."""
+"""Report as one self-contained HTML page: styles, plots and pictures are inside."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gancompress.report.plots import front_svg, loss_svgs
 
 
 def _breakable(name: str) -> Markup:
-    """A long name that may go on in the next line after an underscore."""
+    """Return a long name that may break after each underscore."""
     return Markup("_<wbr>").join(name.split("_"))
 
 
@@ -37,11 +37,11 @@ _TEMPLATES.filters.update(
 
 
 def render_html(report: Report, directory: Path) -> str:
-    """The whole page.
+    """Return the whole page.
 
     Args:
-        report: What to show.
-        directory: Where the page will be; the path of the samples is relative to it.
+        report: The report to render.
+        directory: Directory of the page; the path of the samples is relative to it.
     """
     return _TEMPLATES.get_template("report.html").render(
         report=report,
@@ -62,7 +62,7 @@ def render_html(report: Report, directory: Path) -> str:
 
 
 def _front_plots(report: Report) -> dict[str, Markup]:
-    """The plot for a wide and for a narrow page; the style sheet shows one of them."""
+    """Return the plot for a wide and for a narrow page; the style sheet shows one of them."""
     if report.search is None or not report.search.candidates:
         return {}
     return {
@@ -77,7 +77,7 @@ def _curves(report: Report, index: int) -> dict[str, Markup]:
 
 
 def _data_uri(samples: Samples | None, directory: Path) -> str | None:
-    """The sample grid inside a ``data:`` URI; nothing where there is no such file."""
+    """Return the sample grid as a ``data:`` URI; None if there is no such file."""
     if samples is None or not (directory / samples.path).is_file():
         return None
     return "data:image/png;base64," + base64.b64encode((directory / samples.path).read_bytes()).decode()

@@ -1,4 +1,4 @@
-"""The report as Markdown: the same words and figures, in tables."""
+"""Report as Markdown: the same words and figures, in tables."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from gancompress.report.wording import MISSING, compact, duration, environment_r
 
 
 def render_markdown(report: Report, directory: Path) -> str:
-    """The whole document.
+    """Return the whole document.
 
     Args:
-        report: What to show.
-        directory: Where the document will be; the path of the samples is relative to it.
+        report: The report to render.
+        directory: Directory of the document; the path of the samples is relative to it.
     """
     blocks = [
         f"# {_text(report.title)}",
@@ -128,12 +128,12 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _text(text: str) -> str:
-    """Text on one line in which nothing is markup."""
+    """Return text on one line with all markup escaped."""
     text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
     return re.sub(r"[\\`*~|\[\]#]|(?<![a-zA-Z0-9])_|_(?![a-zA-Z0-9])", r"\\\g<0>", text)
 
 
 def _fenced(code: str, language: str) -> str:
-    """A block of code, in a fence longer than any that it contains."""
+    """Return a block of code, in a fence longer than any that it contains."""
     fence = "`" * max(3, 1 + max(map(len, re.findall(r"`+", code)), default=0))
     return f"{fence}{language}\n{code.rstrip()}\n{fence}"

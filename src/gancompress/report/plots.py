@@ -1,4 +1,4 @@
-"""Plots as inline SVG: numbers only, in colours and letters that the page around them sets."""
+"""Plots as inline SVG whose colours and fonts the surrounding page sets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gancompress.report.front import pareto_front
 from gancompress.report.wording import compact
 
 PALETTE = {"ink": "#24292f", "muted": "#6b7280", "line": "#d9dce1", "accent": "#0f766e", "warm": "#c2410c"}
-"""The colour of each role. In the SVG each is the fallback of the CSS variable of its role: ``var(--ink, #24292f)``."""
+"""Colour of each role. In the SVG each is the fallback of the CSS variable of its role: ``var(--ink, #24292f)``."""
 
 Losses = Sequence[tuple[int, Mapping[str, float]]]
 
@@ -30,7 +30,7 @@ _MAX_POINTS = 400  # more points than this are drawn as the extremes of short st
 
 _MADE_INLINE = (
     (r"<metadata>.*?</metadata>\s*", ""),
-    (r"<style.*?</style>\s*", ""),  # inside a page it would style the whole page
+    (r"<style.*?</style>\s*", ""),  # it would apply to the whole page
     (r'<g id="[^"]*"', "<g"),
     (r'(\bid="|href="#|url\(#)', r"\g<1>NAME-"),
     (r"font-family: [^;]*;", "font-family: inherit;"),
@@ -40,10 +40,10 @@ _MADE_INLINE = (
 
 
 def front_svg(search: SearchFacts, name: str, width_px: int = 720, height_px: int = 380) -> str:
-    """Every candidate by cost and quality, the Pareto front, the budget as a line and the chosen plan ringed.
+    """Plot every candidate by cost and quality, with the Pareto front, the budget and the chosen plan.
 
     Args:
-        search: What the search saw.
+        search: The candidates of the search.
         name: Prefix of the identifiers inside, different for every SVG of a page.
         width_px: Width; text is 12 px high at this width.
         height_px: Height.
@@ -71,10 +71,10 @@ def _points(candidates: Sequence[Candidate]) -> tuple[list[float], list[float]]:
 
 
 def loss_svgs(step: StepFacts, name: str, width_px: int = 300, height_px: int = 170) -> dict[str, str]:
-    """A small plot for each loss term of a step: the raw curve, faint, and its moving average.
+    """Plot each loss term of a step: the raw curve, faint, and its moving average.
 
     Args:
-        step: The step; values that are not finite are left out.
+        step: The step; values that are not finite are dropped.
         name: Prefix of the identifiers inside, different for every step of a page.
         width_px: Width of one plot; text is 12 px high at this width.
         height_px: Height of one plot.
@@ -88,11 +88,11 @@ def loss_svgs(step: StepFacts, name: str, width_px: int = 300, height_px: int = 
 
 
 def losses_png(losses: Losses, path: Path) -> None:
-    """Writes one picture with a plot for each loss term: the raw curve, faint, and its moving average.
+    """Write one picture with a plot for each loss term: the raw curve, faint, and its moving average.
 
     Args:
-        losses: ``(num_images, {term: value})`` in order, at least one; values that are not finite are left out.
-        path: The PNG; it is there completely or not at all.
+        losses: ``(num_images, {term: value})`` in order, at least one; values that are not finite are dropped.
+        path: The PNG, written atomically.
     """
     curves = _curves(losses)
     columns = min(3, len(curves))
@@ -110,7 +110,7 @@ def losses_png(losses: Losses, path: Path) -> None:
 
 
 def _curves(losses: Losses) -> dict[str, list[tuple[int, float]]]:
-    """The finite values of each term, by the number of images."""
+    """Return the finite values of each term, by the number of images."""
     terms = dict.fromkeys(term for _, values in losses for term in values)
     return {
         term: [(images, values[term]) for images, values in losses if np.isfinite(values.get(term, np.nan))]
@@ -128,7 +128,7 @@ def _draw_losses(axes: Axes, points: Sequence[tuple[int, float]]) -> None:
 
 
 def smoothed(values: np.ndarray) -> np.ndarray:
-    """The centred moving average over a fifteenth of the curve; at the ends over what is there."""
+    """Return the centred moving average over a fifteenth of the curve, with a shorter window at the ends."""
     window = np.ones(min(len(values), 2 * (len(values) // _SMOOTHING // 2) + 1))
     if len(window) <= 1:
         return values
@@ -136,7 +136,7 @@ def smoothed(values: np.ndarray) -> np.ndarray:
 
 
 def _extremes(values: np.ndarray) -> np.ndarray:
-    """Indices that draw the curve: all, or of a long one the lowest and highest point of each short stretch."""
+    """Return indices that draw the curve: all, or for a long one the extremes of each short stretch."""
     indices = np.arange(len(values))
     if len(values) <= _MAX_POINTS:
         return indices
@@ -160,7 +160,7 @@ def _style(axes: Axes) -> None:
 
 
 def _scale(axis: Axis, values: Sequence[float] | np.ndarray, num_ticks: int) -> None:
-    """A linear axis, or a logarithmic one where all values are positive and span a large factor."""
+    """Set a linear axis, or a logarithmic one if all values are positive and span a large factor."""
     if len(values) and min(values) > 0 and max(values) / min(values) >= _LOG_FROM:
         axis.axes.set(**{f"{axis.axis_name}scale": "log"})  # pyright: ignore[reportAttributeAccessIssue]
         axis.set_major_locator(LogLocator(subs=(1.0, 3.0), numticks=num_ticks))
@@ -175,7 +175,7 @@ def _tick(value: float) -> str:
 
 
 def _inline(figure: Figure, name: str) -> str:
-    """The figure as an ``<svg>`` element: themed, scalable, silent to screen readers, its identifiers its own."""
+    """Return the figure as a themed, scalable ``<svg>`` element, hidden from screen readers, with unique ids."""
     buffer = io.StringIO()
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "font.family": "sans-serif"}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})

@@ -1,4 +1,4 @@
-"""Losses and sample grids as TensorBoard reads them. The package is optional."""
+"""TensorBoard log of losses and sample grids. The package is optional."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from gancompress.errors import ConfigError
 
 
 class TensorBoard:
-    """Event files of one step, in a directory of its own."""
+    """Event files of one step, in their own directory."""
 
     def __init__(self, directory: Path, num_images: int = 0) -> None:
-        """Begin to write, or go on.
+        """Open the event files, new or existing.
 
         Args:
-            directory: Where the event files lie; made where there is none.
-            num_images: Where the step goes on from; what was written beyond, before it was stopped, is hidden.
+            directory: Directory of the event files; created if it does not exist.
+            num_images: Images trained on so far; events beyond, from before an interruption, are hidden.
 
         Raises:
             ConfigError: The package is not installed.
@@ -31,7 +31,7 @@ class TensorBoard:
 
     @staticmethod
     def check() -> None:
-        """Raises ConfigError where the package cannot be imported."""
+        """Raise ConfigError if the package cannot be imported."""
         try:
             importlib.import_module("torch.utils.tensorboard")
         except ImportError as error:
@@ -41,15 +41,15 @@ class TensorBoard:
             ) from None
 
     def scalars(self, num_images: int, values: Mapping[str, float]) -> None:
-        """Values by name at this many images."""
+        """Log values by name at this many images."""
         for name, value in values.items():
             self._writer.add_scalar(name, value, num_images)
 
     def picture(self, num_images: int, name: str, path: Path) -> None:
-        """An image file at this many images."""
+        """Log an image file at this many images."""
         with Image.open(path) as image:
             self._writer.add_image(name, np.asarray(image.convert("RGB")), num_images, dataformats="HWC")
 
     def close(self) -> None:
-        """Write what is left to write."""
+        """Flush and close the event files."""
         self._writer.close()

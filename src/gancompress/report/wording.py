@@ -1,4 +1,4 @@
-"""Figures as a person reads them. Missing values have words, too: nothing is ever left blank or guessed."""
+"""Figures in words. Missing values have words too: nothing is left blank or guessed."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 MISSING = "not measured"
-"""What stands where a value is missing."""
+"""Text for a missing value."""
 
 
 class Change(NamedTuple):
-    """The words for a cost that went down, and for one that went up."""
+    """Words for a cost that went down, and for one that went up."""
 
     down: str
     up: str
 
 
 def compact(value: float, unit: str = "") -> str:
-    """Three significant digits and a decimal prefix: "11.4 M", "45.5 MB", "640"."""
+    """Format a value with three significant digits and a decimal prefix: "11.4 M", "45.5 MB", "640"."""
     for prefix, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if abs(value) >= 0.9995 * size:
             return f"{significant(value / size)} {prefix}{unit}"
@@ -25,22 +25,22 @@ def compact(value: float, unit: str = "") -> str:
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """So many significant digits, trailing zeros kept: "24.2", "0.0510"."""
+    """Format a value with this many significant digits, trailing zeros kept: "24.2", "0.0510"."""
     return f"{value:#.{digits}g}".rstrip(".")
 
 
 def ratio(before: float | None, after: float | None) -> float | None:
-    """How many times less ``after`` is than ``before``; nothing where either is missing or zero."""
+    """Return the factor by which ``after`` is less than ``before``; None if either is missing or zero."""
     return before / after if before and after else None
 
 
 def times(factor: float) -> str:
-    """A factor of at least one: "9.4×", "120×"."""
+    """Format a factor of at least one: "9.4×", "120×"."""
     return f"{factor:.1f}×" if factor < 99.95 else f"{factor:.0f}×"
 
 
 def changed(before: float | None, after: float | None, change: Change) -> str:
-    """What became of a cost: "9.4× smaller", "1.2× larger", "the same"; empty where nothing can be said."""
+    """Return the change of a cost: "9.4× smaller", "1.2× larger", "the same"; empty if it is unknown."""
     factor = ratio(before, after)
     if factor is None:
         return ""
@@ -51,7 +51,7 @@ def changed(before: float | None, after: float | None, change: Change) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Wall-clock time: "4.2 s", "3 min 20 s", "1 h 12 min"."""
+    """Format a wall-clock time: "4.2 s", "3 min 20 s", "1 h 12 min"."""
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -60,7 +60,7 @@ def duration(seconds: float) -> str:
 
 
 def environment_rows(environment: Mapping[str, str | int | float | None]) -> dict[str, str]:
-    """What the job ran on: the facts that every report names, recorded or not, then all others."""
+    """Return the environment of the job: the facts that every report names, recorded or not, then all others."""
     known: dict[str, str | int | float | None] = dict.fromkeys(("date", "device", "cpu", "threads", "python", "torch"))
     return {
         name: "not recorded" if value is None else str(value) for name, value in (known | dict(environment)).items()

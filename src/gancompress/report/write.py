@@ -1,4 +1,4 @@
-"""Writing a report in all its formats."""
+"""Writer of a report in all its formats."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gancompress.report.markdown import render_markdown
 
 
 def write_report(report: Report, directory: Path) -> list[Path]:
-    """Writes ``report.html``, ``report.md`` and ``report.json`` into a directory, each completely or not at all.
+    """Write ``report.html``, ``report.md`` and ``report.json`` into a directory, each atomically.
 
     Returns:
         The paths of the three files, the page first.

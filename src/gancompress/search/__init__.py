@@ -1,4 +1,4 @@
-"""Search: which plan of a space is the best within a budget. Evaluates no network itself."""
+"""Search for the best plan of a space within a budget; it evaluates no network itself."""
 
 from gancompress.search.affordable import plans_at_budget
 from gancompress.search.masks import GeneticOptions, MaskSpace, next_generation

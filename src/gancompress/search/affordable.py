@@ -1,4 +1,4 @@
-"""The plans of a space that a budget allows."""
+"""Plans of a space within a budget."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _AT_BUDGET_WALKS = 200
 
 
 class AffordablePlans:
-    """The plans of a space within a budget."""
+    """Plans of a space within a budget."""
 
     def __init__(
         self, space: SearchSpace, cost: Callable[[ChannelPlan], float], budget: float | None, unit: str = "MACs"
     ) -> None:
-        """Check that there are any.
+        """Check that the budget allows at least one plan.
 
         Args:
             space: The space.
             cost: Cost of a plan, growing with its widths.
-            budget: The cost not to exceed; None: there is no limit.
+            budget: The cost not to exceed; None for no limit.
             unit: Name of the unit of cost, for the message.
 
         Raises:
@@ -48,11 +48,11 @@ class AffordablePlans:
             )
 
     def fits(self, values: Values) -> bool:
-        """Whether a plan is within the budget."""
+        """Return True if a plan is within the budget."""
         return self.budget is None or self.cost(values) <= self.budget
 
     def all(self) -> list[Values]:
-        """All of them, the smallest first.
+        """Return all plans within the budget, the smallest first.
 
         Raises:
             ConfigError: There are more than a million.
@@ -73,20 +73,20 @@ class AffordablePlans:
         num_draws: int = 1_000,
         tolerance: float = 1.0,
     ) -> Values | None:
-        """The first draw that spends the budget and is not taken; None where every such plan is taken.
+        """Return the first drawn plan that spends the budget and is not taken; None if all such plans are taken.
 
         A plan spends the budget if it costs at most the budget, and less by no more than a fraction of it, or if it
-        has no slot that could be one choice wider. Where num_draws do not bring one, some are brought there: narrowed,
-        one random slot after the other, until they are within the budget, then widened in the same way. Where that
-        does not help either, all plans are gone through from the smallest. So it always ends.
+        has no slot that could be one choice wider. If num_draws draws give none, some draws are adjusted: they are
+        narrowed, one random slot after another, until they are within the budget, then widened in the same way. If that
+        fails too, all plans are tried from the smallest on, so the search for a plan always ends.
 
         Args:
-            draw: Draws a plan.
-            taken: Plans to leave out.
-            generator: Decides which slots are narrowed and widened.
-            num_draws: Draws that are taken or rejected as they are.
-            tolerance: How far below the budget the cost may lie, as a fraction of the budget; with 1 every plan
-                within the budget will do.
+            draw: Function that draws a plan.
+            taken: Plans to skip.
+            generator: Random generator of the slots that are narrowed and widened.
+            num_draws: Draws that are accepted or rejected without adjustment.
+            tolerance: Largest shortfall of the cost below the budget, as a fraction of the budget; with 1 every plan
+                within the budget counts.
         """
         floor = self._floor(tolerance)
         for _ in range(num_draws):
@@ -105,20 +105,20 @@ class AffordablePlans:
         return next((values for values in left if self._spends(values, floor)), None)
 
     def at_budget(self, draw: Callable[[], Values], tolerance: float, generator: torch.Generator) -> Values:
-        """A random plan that costs at most the budget, and less by no more than a fraction of it.
+        """Return a random plan that costs at most the budget, and less by no more than a fraction of it.
 
-        The first draw that does. Where few or none do, as with a budget far from what draws usually cost, draws are
-        brought there: narrowed, one random slot after the other, until they are within the budget, then widened
-        while that keeps them within it.
+        It is the first draw that does. If few or none do, as with a budget far from the cost of usual draws, draws are
+        adjusted: they are narrowed, one random slot after another, until they are within the budget, then widened while
+        that keeps them within it.
 
         Args:
-            draw: Draws a plan.
-            tolerance: How far below the budget the cost may lie, as a fraction of the budget.
-            generator: Decides which slots are narrowed and widened.
+            draw: Function that draws a plan.
+            tolerance: Largest shortfall of the cost below the budget, as a fraction of the budget.
+            generator: Random generator of the slots that are narrowed and widened.
 
         Raises:
             ConfigError: There is no budget.
-            BudgetError: No plan was found; the message says which came closest.
+            BudgetError: No plan was found; the message names the closest one.
         """
         if self.budget is None:
             raise ConfigError("search: got no budget, expected one for a random plan at the budget; give a budget")
@@ -146,7 +146,7 @@ class AffordablePlans:
         return self.cost(values) >= floor or not any(map(self.fits, self.space.wider(values)))
 
     def _brought(self, values: Values, floor: float, generator: torch.Generator) -> Values:
-        """A plan narrowed until it is within the budget, then widened until it spends it."""
+        """Narrow a plan until it is within the budget, then widen it until it spends the budget."""
         while not self.fits(values):
             values = self._one_of(self.space.narrower(values), generator)
         while self.cost(values) < floor and (wider := list(filter(self.fits, self.space.wider(values)))):
@@ -167,16 +167,16 @@ def plans_at_budget(
     seed: int = 0,
     unit: str = "MACs",
 ) -> list[Values]:
-    """Different random plans at a budget.
+    """Return different random plans at a budget.
 
     Args:
         space: The space.
         cost: Cost of a plan, growing with its widths.
         budget: The cost that none exceeds.
-        count: How many.
-        tolerance: How far below the budget their costs may lie, as a fraction of the budget; a plan that has no slot
+        count: Number of plans.
+        tolerance: Largest shortfall of their costs below the budget, as a fraction of the budget; a plan without a slot
             that could be wider counts, too.
-        seed: Of the drawing.
+        seed: Seed of the draws.
         unit: Name of the unit of cost, for messages.
 
     Raises:

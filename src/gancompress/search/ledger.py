@@ -1,7 +1,7 @@
-"""The ledger of a search: which plans are finished and which are under evaluation, in a storage that processes share.
+"""Trial log of a search: finished plans and plans under evaluation, in a storage that processes share.
 
 An Optuna study holds one trial for each claim on a plan. The storage numbers trials in the order in which they are
-made, all processes see the same numbers, and of two claims on the same plan or index the lower number holds.
+made, all processes see the same numbers, and of two claims on the same plan or index the lower number wins.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from gancompress.search.space import SearchSpace, Values
 
 @dataclass(frozen=True)
 class Entries:
-    """What a ledger says at some moment.
+    """Snapshot of the trials of a search.
 
     Attributes:
         finished: The finished candidates, by index.
@@ -60,7 +60,7 @@ class Claim:
     """The right to evaluate a plan.
 
     Attributes:
-        trial_id: The storage's key of the trial that stands for it.
+        trial_id: The storage's key of its trial.
         number: The trial's number in the study.
         index: The candidate's index.
         values: The plan.
@@ -75,7 +75,7 @@ class Claim:
 
 
 class Ledger:
-    """The ledger of one search."""
+    """Trials of one search, with claims of processes on plans."""
 
     def __init__(
         self,
@@ -86,15 +86,15 @@ class Ledger:
         options: SearchOptions,
         settings: Mapping[str, Any],
     ) -> None:
-        """Begin a ledger, or go on with the one that the storage holds.
+        """Start the trials of a search, or continue those that the storage holds.
 
         Args:
-            storage: What keeps it.
+            storage: The Optuna storage.
             name: Tells the searches in one storage apart.
-            space: What is searched.
-            objective: What for.
-            options: How.
-            settings: What must not change while a search goes on; JSON.
+            space: The plans to choose from.
+            objective: The metric to optimise.
+            options: Method and its numbers.
+            settings: Settings that must not change while a search continues; JSON.
 
         Raises:
             ConfigError: The storage holds a search of this name with other settings.
@@ -113,7 +113,7 @@ class Ledger:
         self._own: set[int] = set()
 
     def read(self) -> Entries:
-        """What it says now, after giving up the claims of processes that are gone."""
+        """Return the current state, after giving up the claims of dead processes."""
         finished, running, lost = [], {}, {}
         for trial in self._study.get_trials(deepcopy=False):
             if trial.state == TrialState.COMPLETE:
@@ -126,7 +126,7 @@ class Ledger:
         return Entries(sorted(finished, key=lambda candidate: candidate.index), running, lost)
 
     def claim(self, index: int, values: Values, cost: float) -> Claim | None:
-        """Claim a plan; None where another process has claimed the plan or the index before."""
+        """Claim a plan; return None if another process has claimed the plan or the index before."""
         attributes = {"index": index, "plan": self._space.text(values), "cost": cost, "alive": time.time()}
         trial = create_trial(
             state=TrialState.RUNNING,
@@ -149,7 +149,7 @@ class Ledger:
 
     @contextmanager
     def evaluating(self, claim: Claim) -> Iterator[None]:
-        """Give signs of life for a claim, and give it up when the evaluation fails or is interrupted."""
+        """Send heartbeats for a claim; give it up if the evaluation fails or is interrupted."""
         over = threading.Event()
         thread = threading.Thread(target=self._give_signs_of_life, args=(claim.trial_id, over), daemon=True)
         thread.start()
@@ -163,12 +163,12 @@ class Ledger:
             thread.join()
 
     def finish(self, claim: Claim, metrics: Mapping[str, float], seconds: Mapping[str, float]) -> Candidate:
-        """Enter the metrics of a claimed plan, unless the claim was taken for abandoned meanwhile.
+        """Record the metrics of a claimed plan, unless another process has given the claim up meanwhile.
 
         Args:
             claim: The claim.
-            metrics: What the evaluation returned.
-            seconds: What its parts took.
+            metrics: Metrics that the evaluation returned.
+            seconds: Seconds of its parts.
 
         Raises:
             ConfigError: The objective is not among the metrics.
@@ -219,21 +219,21 @@ class Ledger:
             self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
 
     def _give_signs_of_life(self, trial_id: int, over: threading.Event) -> None:
-        """Until it is over, or the storage fails; the evaluation will then meet that failure itself."""
+        """Send heartbeats until the evaluation ends or the storage fails; the evaluation then fails there too."""
         with suppress(UpdateFinishedTrialError, StorageInternalError, OSError):
             while not over.wait(self._options.stale_after_s / 4):
                 self._storage.set_trial_user_attr(trial_id, "alive", time.time())
 
 
 def _machine() -> str:
-    """Names what a process number is unique in: a machine, or a container on it."""
+    """Return the name of the machine, or of a container on it, within which process numbers are unique."""
     namespace = Path("/proc/self/ns/pid")
     return f"{socket.gethostname()} {os.readlink(namespace) if namespace.exists() else ''}".strip()
 
 
 def _is_running(process: int) -> bool:
     if os.name != "posix":
-        return True  # there is no harmless way to ask; signs of life decide
+        return True  # there is no harmless way to ask; the heartbeats decide
     try:
         os.kill(process, 0)
     except ProcessLookupError:

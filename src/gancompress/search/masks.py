@@ -1,4 +1,4 @@
-"""Binary channel masks: which channels of every group a network keeps, as one row of bits, and how rows evolve.
+"""Binary channel masks, one row of bits for all channels of a network, and their genetic operators.
 
 Source: Shu et al., Co-Evolutionary Compression for Unpaired Image Translation, ICCV 2019, section 3, and its released
 code for the operators and their probabilities.
@@ -22,14 +22,14 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 class GeneticOptions(Options):
-    """How masks are bred. The defaults are those of the released code.
+    """Options of the genetic algorithm on masks. The defaults are those of the released code.
 
     Attributes:
         population: Masks of a generation.
-        num_generations: Generations bred after the first, random one.
-        selection: Probability that a place of the next generation goes to a member of this one as it is.
-        crossover: Probability that two places go to two members that exchange a stretch of bits. The rest of the places
-            goes to mutants.
+        num_generations: Generations bred after the first, which is random.
+        selection: Probability that a place of the next generation goes to an unchanged member of this one.
+        crossover: Probability that two places go to two members that exchange a stretch of bits. The remaining places
+            go to mutants.
     """
 
     population: Annotated[int, Field(ge=2)] = 32
@@ -56,7 +56,7 @@ class MaskSpace:
     def __init__(
         self, graph: ChannelGraph, cost: Callable[[ChannelPlan], float], budget: float, unit: str = "MACs"
     ) -> None:
-        """Check that there are any.
+        """Check that the budget allows at least one mask.
 
         Args:
             graph: The graph, with every width of every group legal.
@@ -79,13 +79,13 @@ class MaskSpace:
             )
 
     def random(self, generator: torch.Generator) -> Tensor:
-        """A mask that keeps each channel with probability 1/2, as `within_budget`."""
+        """Draw a mask that keeps each channel with probability 1/2, within the budget (see `within_budget`)."""
         return self.within_budget(torch.rand(self.num_bits, generator=generator) < 0.5, generator)
 
     def within_budget(self, mask: Tensor, generator: torch.Generator) -> Tensor:
-        """The mask with at least one channel in every group, and without as many random others as the budget demands.
+        """Return the mask with at least one channel in every group and with random channels removed to meet the budget.
 
-        Fewer removed would exceed the budget. The paper has no budget: its fitness alone makes networks small.
+        No fewer channels would meet it. The paper has no budget: there, only the fitness makes networks small.
         """
         mask = mask.clone()
         for group, positions in enumerate(torch.arange(self.num_bits).split(self._sizes)):
@@ -109,27 +109,27 @@ class MaskSpace:
         return without(bisect_left(range(len(removable)), True, key=fits))
 
     def plan(self, mask: Tensor) -> ChannelPlan:
-        """How many channels each group keeps."""
+        """Return the plan of a mask: the number of kept channels of each group."""
         return self._graph.plan({name: int(part.sum()) for name, part in self.parts(mask).items()})
 
     def parts(self, mask: Tensor) -> dict[str, Tensor]:
-        """The bits of each group, bool [size]: as scores of channels they put the kept ones in front."""
+        """Return the bits of each group, bool [size]; as channel scores they rank the kept channels first."""
         return dict(zip(self._graph.groups, mask.split(self._sizes), strict=True))
 
 
 def next_generation(
     population: Tensor, fitness: Tensor, options: GeneticOptions, generator: torch.Generator
 ) -> list[Tensor]:
-    """Bred from a generation: first its best mask, then copies, crosses and mutants of members drawn by fitness.
+    """Breed a generation: first the best mask, then copies, crosses and mutants of members drawn by fitness.
 
     Args:
         population: bool [n, num_bits].
-        fitness: At least 0 and finite, more is better, one of them above 0, shape ``(n,)``.
-        options: How often each operator is used.
-        generator: Decides everything.
+        fitness: Fitness of each mask, finite and at least 0, one of them above 0, shape ``(n,)``; higher is better.
+        options: Probability of each operator.
+        generator: Random generator of all draws.
 
     Returns:
-        n masks, within no budget yet.
+        n masks, not limited by a budget.
     """
     bred = [population[int(fitness.argmax())]]
     while len(bred) < len(population):
@@ -145,12 +145,12 @@ def next_generation(
 
 
 def roulette(population: Tensor, fitness: Tensor, generator: torch.Generator) -> Tensor:
-    """A member, drawn with probability proportional to its fitness."""
+    """Draw a member with probability proportional to its fitness."""
     return population[int(torch.multinomial(fitness, 1, generator=generator))]
 
 
 def crossover(a: Tensor, b: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Both masks with a random stretch of bits exchanged."""
+    """Return both masks with a random stretch of bits exchanged."""
     stretch = _stretch(len(a), generator)
     first, second = a.clone(), b.clone()
     first[stretch], second[stretch] = b[stretch], a[stretch]
@@ -158,7 +158,7 @@ def crossover(a: Tensor, b: Tensor, generator: torch.Generator) -> tuple[Tensor,
 
 
 def mutant(mask: Tensor, generator: torch.Generator) -> Tensor:
-    """The mask with all bits of a random stretch turned over."""
+    """Return the mask with all bits of a random stretch inverted."""
     changed = mask.clone()
     stretch = _stretch(len(mask), generator)
     changed[stretch] = ~changed[stretch]

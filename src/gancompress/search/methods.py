@@ -1,7 +1,7 @@
-"""The methods of a search: which plan to evaluate next.
+"""Search methods: the proposal of the next plan to evaluate.
 
-A proposal is a function of the seed, its index and the candidates finished so far, and of nothing else. So a search
-that was interrupted goes on as if it had not been, and several processes can share one.
+A proposal depends only on the seed, its index and the candidates finished so far. So an interrupted search continues
+as if it had not been interrupted, and several processes can share one.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _NSGA2_DRAWS = 50
 
 
 class Method(Protocol):
-    """How plans are proposed.
+    """Protocol of a search method, which proposes plans.
 
     Attributes:
-        num_candidates: Most plans that it proposes.
+        num_candidates: Largest number of plans that it proposes.
     """
 
     num_candidates: int
@@ -36,21 +36,21 @@ class Method(Protocol):
     def __init__(self, plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> None: ...
 
     def propose(self, index: int, finished: Sequence[Candidate], taken: AbstractSet[Values]) -> Values | None:
-        """The plan to evaluate as candidate number index.
+        """Return the plan to evaluate as the candidate of this index.
 
         Args:
-            index: Below num_candidates.
+            index: Index of the candidate, below num_candidates.
             finished: All finished candidates, by index.
-            taken: Their plans and those under evaluation, none of which is proposed.
+            taken: Plans that are finished or under evaluation; none of them is proposed.
 
         Returns:
-            A plan within the budget; None where all are taken.
+            A plan within the budget; None if all are taken.
         """
         ...
 
 
 class Exhaustive:
-    """Every plan within the budget, in random order."""
+    """Exhaustive search: every plan within the budget, in random order."""
 
     def __init__(self, plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> None:
         found = plans.all()
@@ -58,19 +58,19 @@ class Exhaustive:
         self.num_candidates = min(options.num_candidates or len(found), len(found))
 
     def propose(self, index: int, finished: Sequence[Candidate], taken: AbstractSet[Values]) -> Values | None:
-        """As `Method.propose`."""
+        """Propose the next plan; see `Method.propose`."""
         return self._order[index]
 
 
 class Random:
-    """Independent plans, rejected until they spend the budget."""
+    """Random search: independent plans, rejected until they spend the budget."""
 
     def __init__(self, plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> None:
         self._plans, self._options, self._seed = plans, options, seed
         self.num_candidates = _num_candidates(plans.space, options)
 
     def propose(self, index: int, finished: Sequence[Candidate], taken: AbstractSet[Values]) -> Values | None:
-        """As `Method.propose`."""
+        """Propose the next plan; see `Method.propose`."""
         generator = _generator(self._seed, index)
         return self._first_new(lambda: self._sample(generator), taken, generator)
 
@@ -84,20 +84,20 @@ class Random:
 
 
 class RandomAtBudget(Random):
-    """One random plan that costs just what the budget allows, whatever its quality: what a search must beat."""
+    """Baseline of a search: one random plan at the budget, whatever its quality."""
 
     def __init__(self, plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> None:
         super().__init__(plans, objective, options, seed)
         self.num_candidates = 1
 
     def propose(self, index: int, finished: Sequence[Candidate], taken: AbstractSet[Values]) -> Values | None:
-        """As `Method.propose`. Raises as `AffordablePlans.at_budget`."""
+        """Propose the plan; see `Method.propose`. Raises the errors of `AffordablePlans.at_budget`."""
         generator = _generator(self._seed, index)
         return self._plans.at_budget(lambda: self._sample(generator), self._options.budget_tolerance, generator)
 
 
 class Evolutionary(Random):
-    """Generations bred from the best candidates before them.
+    """Evolutionary search: generations bred from the best earlier candidates.
 
     The paper keeps the parents in the next population, so they are the best of all candidates of earlier generations.
     No plan is evaluated twice here: a cross of two parents that is already taken is mutated.
@@ -110,7 +110,7 @@ class Evolutionary(Random):
         self._objective = objective
 
     def propose(self, index: int, finished: Sequence[Candidate], taken: AbstractSet[Values]) -> Values | None:
-        """As `Method.propose`."""
+        """Propose the next plan; see `Method.propose`."""
         generation, child = divmod(index, self._options.population)
         parents = self._parents(finished, generation * self._options.population)
         if len(parents) < 2:
@@ -136,10 +136,10 @@ class Evolutionary(Random):
 
 
 class Nsga2:
-    """Generations bred by Optuna's NSGA-II for both objective and cost.
+    """NSGA-II search: generations bred by Optuna for both objective and cost.
 
-    Optuna's sampler works on a study of its own, kept in memory: the finished candidates are played back to it, and its
-    proposals are drawn from it with a generator of their own.
+    Optuna's sampler works on a separate study in memory: the finished candidates are added to it, and the sampler draws
+    proposals with a separate generator.
     """
 
     def __init__(self, plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> None:
@@ -155,7 +155,7 @@ class Nsga2:
         self._played: set[int] = set()
 
     def propose(self, index: int, finished: Sequence[Candidate], taken: AbstractSet[Values]) -> Values | None:
-        """As `Method.propose`."""
+        """Propose the next plan; see `Method.propose`."""
         self._study.sampler = self._sampler(index)
         for candidate in finished:
             if candidate.index not in self._played:

@@ -16,18 +16,18 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Objective(Options):
-    """What makes one plan better than another.
+    """Objective of a search: the metric that ranks plans.
 
     Attributes:
-        metric: Name of one of the metrics that the evaluation returns.
-        direction: Which of its values are better.
+        metric: Name of a metric that the evaluation returns.
+        direction: Direction in which its values are better.
     """
 
     metric: str
     direction: Literal["minimize", "maximize"] = "minimize"
 
     def score(self, metrics: Mapping[str, float]) -> float:
-        """Smaller is better; infinite where the metric is not a finite number.
+        """Return the score of metrics: lower is better, infinite if the metric is not a finite number.
 
         Raises:
             ConfigError: The metric is not among the metrics.
@@ -41,25 +41,25 @@ class Objective(Options):
 
 
 class SearchOptions(Options):
-    """How plans are proposed. The defaults of the evolution are the paper's.
+    """Method of a search and its numbers. The defaults of the evolution are the paper's.
 
     Attributes:
         method: ``exhaustive`` takes every plan within the budget, in random order; ``random`` draws plans;
-            ``evolutionary`` breeds them from the best so far; ``nsga2`` breeds the whole front of quality against cost;
-            ``random_at_budget`` draws a single plan that costs just what the budget allows, to compare a search with.
+            ``evolutionary`` breeds from the best plans so far; ``nsga2`` breeds the front of quality against cost;
+            ``random_at_budget`` draws a single plan that costs just the budget, as a baseline for a search.
         num_candidates: Most plans to evaluate, over all processes and resumptions; None: all of them for
             ``exhaustive``, ten populations for the others; ``random_at_budget`` has one.
         population: Plans of a generation.
-        parent_fraction: The best plans that each generation is bred from, as a fraction of a population.
-        mutation_fraction: The part of a generation that mutation makes; crossover makes the others.
-        mutation_rate: Probability with which mutation draws a slot anew.
-        bias: Towards narrow plans, in ``random`` and in the first generation; as `SearchSpace.sample`.
-        bias_ratio: Its strength.
-        budget_tolerance: How far below the budget the cost of a plan may lie, as a fraction of the budget. ``random``
-            and ``evolutionary`` widen narrower plans; one that no choice could widen within the budget is taken as it
-            is, but not by ``random_at_budget``. With 1 they propose every plan within the budget, as
+        parent_fraction: Fraction of a population whose best plans are the parents of a generation.
+        mutation_fraction: Fraction of a generation that mutation makes; crossover makes the others.
+        mutation_rate: Probability with which mutation redraws a slot.
+        bias: Bias towards narrow plans, in ``random`` and in the first generation; see `SearchSpace.sample`.
+        bias_ratio: Strength of the bias.
+        budget_tolerance: Largest shortfall of a plan's cost below the budget, as a fraction of it. ``random``
+            and ``evolutionary`` widen narrower plans; a plan that cannot be widened within the budget is accepted
+            unchanged, but not by ``random_at_budget``. With 1 they propose every plan within the budget, as
             ``exhaustive`` and ``nsga2`` do.
-        stale_after_s: A candidate whose process has given no sign of life for this many seconds is evaluated again.
+        stale_after_s: A candidate whose process has sent no heartbeat for this many seconds is evaluated again.
             The clocks of all machines must agree more closely than that. A process that died on the same machine is
             noticed at once.
 
@@ -80,7 +80,7 @@ class SearchOptions(Options):
 
     @property
     def num_parents(self) -> int:
-        """Plans that a generation is bred from."""
+        """Number of plans that a generation is bred from."""
         return round(self.parent_fraction * self.population)
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""What a search found."""
+"""Result of a search."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from gancompress.search.space import Values
 
 @dataclass(frozen=True)
 class Candidate:
-    """A plan that was evaluated.
+    """An evaluated plan.
 
     Attributes:
-        index: Its place in the order of proposals.
+        index: Position in the order of proposals.
         values: One value for each slot of the space.
         text: The same, joined by ``_``.
         plan: The same as widths of channel groups.
-        cost: In the unit of the search's cost.
-        metrics: What the evaluation returned.
-        seconds: What its parts took, where the caller of the search said so. Equal candidates may differ in it.
+        cost: Cost in the unit of the search.
+        metrics: Metrics that the evaluation returned.
+        seconds: Seconds of the parts of its evaluation, if the caller reports them. Equal candidates may differ in it.
     """
 
     index: int
@@ -37,12 +37,12 @@ class Candidate:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """All candidates of a search, which are all within its budget.
+    """All candidates of a search; all are within its budget.
 
     Attributes:
-        objective: What was searched for.
-        budget: The cost that no candidate exceeds; None: there was no limit.
-        candidates: In the order of their proposals.
+        objective: Objective of the search.
+        budget: The cost that no candidate exceeds; None for no limit.
+        candidates: The candidates in the order of their proposals.
     """
 
     objective: Objective
@@ -51,22 +51,22 @@ class SearchResult:
 
     @property
     def best(self) -> Candidate | None:
-        """The best candidate, of equal ones the cheapest; None where no metric is a finite number."""
+        """The best candidate, of equal ones the cheapest; None if no metric is a finite number."""
         front = self.front
         return front[-1] if front else None
 
     @property
     def front(self) -> tuple[Candidate, ...]:
-        """The candidates with none at least as cheap and as good, and better in one; the cheapest first.
+        """The candidates that no other one dominates in cost and quality, the cheapest first.
 
-        Of candidates that are equal in both, the first proposed.
+        Of candidates that are equal in both, it has the one that was proposed first.
         """
         return pareto_front(self.candidates, self.objective)
 
     def to_json(self) -> str:
-        """Everything as one JSON object.
+        """Return the result as one JSON object.
 
-        Best and front name candidates by their text; a metric that is no finite number is null.
+        Best and front name candidates by their text; a metric that is not a finite number is null.
         """
         best = self.best
         content = {
@@ -89,7 +89,7 @@ class SearchResult:
 
 
 def pareto_front(candidates: Iterable[Candidate], objective: Objective) -> tuple[Candidate, ...]:
-    """As `SearchResult.front`."""
+    """Return the front of candidates; see `SearchResult.front`."""
     scored = sorted((c.cost, objective.score(c.metrics), c.index, c) for c in candidates)
     front: list[Candidate] = []
     best = math.inf

@@ -1,4 +1,4 @@
-"""The plans that a search or a supernet chooses from: a few numbers, each with its choices."""
+"""Search space: the plans that a search or a supernet chooses from, as a few slots with choices."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Bias = Literal["uniform", "arithmetic", "geometric"]
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """Slots, and the values that each may take. A plan is written as one value for each slot.
+    """Slots and their choices. A plan is written as one value for each slot.
 
     Attributes:
-        slots: What each value sets.
+        slots: Slots, each of which sets channel groups.
         choices: The values of each slot, ascending.
         rest: Widths of the channel groups that no slot sets.
 
@@ -54,10 +54,11 @@ class SearchSpace:
 
     @classmethod
     def from_graph(cls, graph: ChannelGraph, max_choices: int = 5, min_keep: float = 0.25) -> SearchSpace:
-        """The slots of a graph, and a slot for every other channel group that has a choice.
+        """Return the slots of a graph, with a slot for every other channel group that has a choice.
 
         Args:
-            graph: The graph; its legal widths are the choices.
+            max_choices: Largest number of choices of a slot; more are thinned evenly, the narrowest and the widest
+                stay.
             max_choices: Most choices of a slot; more are thinned evenly, the narrowest and the widest stay.
             min_keep: The narrowest choice as a fraction of the widest.
 
@@ -84,12 +85,12 @@ class SearchSpace:
 
     @classmethod
     def from_set(cls, name: str, graph: ChannelGraph, slots: Sequence[Slot] | None = None) -> SearchSpace:
-        """A config set of the literature (`gancompress.search.sets`); groups outside its slots keep full width.
+        """Return a config set of the literature (`gancompress.search.sets`); groups outside its slots keep full width.
 
         Args:
-            name: Of the set, such as ``resnet-channels-48``.
+            name: Name of the set, such as ``resnet-channels-48``.
             graph: The network that the plans are for.
-            slots: The slots that the set speaks of; None: those of the graph.
+            slots: Slots of the set; None for those of the graph.
 
         Raises:
             ConfigError: There is no such set, or it is for another number of slots.
@@ -123,12 +124,12 @@ class SearchSpace:
 
     @property
     def largest(self) -> Values:
-        """Every slot at its widest."""
+        """The plan with every slot at its widest."""
         return tuple(choices[-1] for choices in self.choices)
 
     @property
     def smallest(self) -> Values:
-        """Every slot at its narrowest."""
+        """The plan with every slot at its narrowest."""
         return tuple(choices[0] for choices in self.choices)
 
     def __contains__(self, values: object) -> bool:
@@ -139,7 +140,7 @@ class SearchSpace:
         )
 
     def plan(self, values: Values) -> ChannelPlan:
-        """The width of every channel group.
+        """Return the plan of slot values: the width of every channel group.
 
         Raises:
             PlanError: The values are not in the space.
@@ -150,14 +151,14 @@ class SearchSpace:
         return ChannelPlan({**self.rest, **widths_from_slots(self.slots, values)})
 
     def text(self, values: Values) -> str:
-        """The values as the literature writes them, joined by ``_``."""
+        """Return the values in the literature's notation, joined by ``_``."""
         return "_".join(map(str, values))
 
     def parse(self, text: str) -> Values:
-        """The inverse of `text`.
+        """Parse slot values, the inverse of `text`.
 
         Raises:
-            PlanError: The text is none, or its values are not in the space.
+            PlanError: The text has another form, or its values are not in the space.
         """
         numbers = text.split("_")
         if not all(number.isascii() and number.isdigit() for number in numbers):
@@ -169,13 +170,14 @@ class SearchSpace:
         return values
 
     def sample(self, generator: torch.Generator, bias: Bias = "uniform", ratio: float = 1.0) -> Values:
-        """A random plan, its slots independent.
+        """Draw a random plan with independent slots.
 
         Args:
-            generator: On the CPU; its state alone decides the plan.
-            bias: Towards narrow plans: ``arithmetic`` makes the weights of a slot's choices grow by equal steps from
-                1 for the widest to ratio for the narrowest, ``geometric`` by the factor ratio from choice to choice.
-            ratio: The strength of the bias, at least 1.
+            generator: Generator on the CPU; the plan depends only on its state.
+            bias: Bias towards narrow plans: with ``arithmetic`` the weights of a slot's choices grow by equal steps
+                from 1 for the widest to ratio for the narrowest, with ``geometric`` by the factor ratio from choice to
+                choice.
+            ratio: Strength of the bias, at least 1.
 
         Source: Li et al., GAN Compression, CVPR 2020 (released code: weighted sampling of the first generation).
         """
@@ -186,7 +188,7 @@ class SearchSpace:
         )
 
     def mutate(self, values: Values, rate: float, generator: torch.Generator) -> Values:
-        """Each slot drawn anew with probability rate, uniformly over all of its choices.
+        """Redraw each slot with probability rate, uniformly over all of its choices.
 
         Source: Li et al., GAN Compression, CVPR 2020 (released code: evolution search).
         """
@@ -195,7 +197,7 @@ class SearchSpace:
         return tuple(new if renew else old for old, new, renew in zip(values, drawn, renewed, strict=True))
 
     def crossover(self, a: Values, b: Values, generator: torch.Generator) -> Values:
-        """Each slot from one parent or the other, with equal probability.
+        """Take each slot from one parent or the other, with equal probability.
 
         Source: Li et al., GAN Compression, CVPR 2020 (released code: evolution search).
         """
@@ -203,7 +205,7 @@ class SearchSpace:
         return tuple(x if first else y for x, y, first in zip(a, b, from_a, strict=True))
 
     def narrower(self, values: Values) -> list[Values]:
-        """The plans with one slot one choice narrower."""
+        """Return the plans with one slot one choice narrower."""
         return [
             (*values[:i], choices[choices.index(values[i]) - 1], *values[i + 1 :])
             for i, choices in enumerate(self.choices)
@@ -211,7 +213,7 @@ class SearchSpace:
         ]
 
     def wider(self, values: Values) -> list[Values]:
-        """The plans with one slot one choice wider."""
+        """Return the plans with one slot one choice wider."""
         return [
             (*values[:i], choices[choices.index(values[i]) + 1], *values[i + 1 :])
             for i, choices in enumerate(self.choices)
@@ -219,13 +221,13 @@ class SearchSpace:
         ]
 
     def within(self, fits: Callable[[Values], bool]) -> Iterator[Values]:
-        """Every plan that fits, each once, the smallest first.
+        """Yield every plan that fits once, the smallest first.
 
-        Each is reached from the smallest by widening its slots in turn, so plans that do not fit are looked at only
+        Each plan is reached from the smallest by widening its slots in turn, so plans that do not fit are only tested
         where they border on one that does.
 
         Args:
-            fits: A condition that holds for all plans narrower than one for which it holds.
+            fits: A condition that, if it holds for a plan, holds for all narrower ones.
         """
         pending = [(self.smallest, 0)] if fits(self.smallest) else []
         while pending:
@@ -239,7 +241,7 @@ class SearchSpace:
 
 
 def _legal_values(graph: ChannelGraph, slot: Slot) -> list[int]:
-    """Every value of a slot with which all of its groups have legal widths, ascending."""
+    """Return every value of a slot that gives all of its groups legal widths, ascending."""
     for name in slot.groups:
         if name not in graph.groups:
             raise PlanError(f"slot {slot.name}: no channel group '{name}'; {nearest(name, graph.groups)}")
@@ -256,7 +258,7 @@ def _thinned(values: Sequence[int], most: int) -> tuple[int, ...]:
 
 
 def _weights(count: int, bias: Bias, ratio: float) -> list[float]:
-    """Of a slot's choices, the narrowest first."""
+    """Return the sampling weights of a slot's choices, the narrowest first."""
     steps = range(count - 1, -1, -1)  # from the widest choice
     if bias == "geometric":
         return [ratio**step for step in steps]
@@ -265,6 +267,6 @@ def _weights(count: int, bias: Bias, ratio: float) -> list[float]:
 
 
 def _pick(draw: float, weights: Sequence[float]) -> int:
-    """The index at which a number from [0, 1) falls when it is divided in proportion to the weights."""
+    """Return the index that a number from [0, 1) selects when the choices are drawn by weight."""
     ends = list(accumulate(weights))
     return min(bisect(ends, draw * ends[-1]), len(weights) - 1)

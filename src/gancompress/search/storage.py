@@ -1,4 +1,4 @@
-"""Where a search is kept: a journal file, a database, or nowhere."""
+"""Storage of a search: a journal file, a database, or memory."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _WAIT_S = 0.5
 
 @contextmanager
 def opened(where: Path | str | None) -> Iterator[BaseStorage]:
-    """A storage, for as long as it is needed.
+    """Open a storage, and close it afterwards.
 
     Args:
-        where: Path of a journal file, made where there is none; URL of a database; None: in memory.
+        where: Path of a journal file, created if it does not exist; URL of a database; None for memory.
 
     Raises:
-        ConfigError: The file is something else, or the database cannot be reached.
+        ConfigError: The file is not a journal of a search, or the database cannot be reached.
     """
     if where is None:
         yield InMemoryStorage()
@@ -47,7 +47,7 @@ def opened(where: Path | str | None) -> Iterator[BaseStorage]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without Optuna's notes on studies that it creates."""
+    """Silence Optuna's messages about studies that it creates."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
@@ -57,7 +57,7 @@ def quiet() -> Iterator[None]:
 
 
 class _Journal(JournalFileBackend):
-    """A journal that a full disk or a loss of power cannot spoil: an unfinished last record is cut off."""
+    """Journal that survives a full disk or a loss of power: an unfinished last record is cut off."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ class _Journal(JournalFileBackend):
 
 
 def _database(url: str, attempts: int = 3) -> RDBStorage:
-    """Of processes that make the tables of a new database at once, all but one fail; they try again."""
+    """Open a database, with retries: if processes create its tables at the same time, all but one fail at first."""
     try:
         return RDBStorage(url)
     except (ImportError, ValueError, SQLAlchemyError, StorageInternalError) as error:

@@ -1,4 +1,4 @@
-"""The search itself: propose, claim, evaluate, enter; again until nothing is left."""
+"""Search loop: propose, claim, evaluate and record plans until none is left."""
 
 from __future__ import annotations
 
@@ -41,26 +41,27 @@ def search(
 ) -> SearchResult:
     """Find the best plan within a budget.
 
-    The same call goes on with a search that was stopped at any moment: no plan is evaluated twice, and the plans come
-    in the order in which they would have come. Any number of processes and machines can make the call at once, each in
-    one thread; they share the candidates, and each returns all of them once the last is finished. With more than one,
-    which plans are bred depends on which candidates finish first; an exhaustive search takes the same all the same.
+    The same call continues a search that was stopped at any moment: no plan is evaluated twice, and the plans come in
+    the same order. Any number of processes and machines can make the call at once, each in one thread; they share the
+    candidates, and each returns all of them once the last is finished. With more than one process, the order in which
+    candidates finish influences the plans that are bred; an exhaustive search evaluates the same plans in any case.
 
     Args:
         space: The plans to choose from.
         cost: Cost of a plan, growing with its widths; `gancompress.cost.CostModel` gives it in microseconds.
-        budget: The cost that no candidate exceeds; None: there is no limit.
-        evaluate: Metrics of a plan. What it raises ends the search, and the next call evaluates that plan again.
+        budget: The cost that no candidate exceeds; None for no limit.
+        evaluate: Returns the metrics of a plan. If it raises, the search ends, and the next call evaluates that plan
+            again.
         objective: The metric that decides.
         options: Method and its numbers.
         storage: Path of a journal file, URL of a database (``postgresql://...``, ``mysql://...``), or None to
             keep nothing.
-        seed: At least 0.
+        seed: Seed of the search, at least 0.
         name: Tells the searches in one storage apart.
         unit: Name of the unit of cost, for messages.
-        progress: Called with all that is finished so far, in any process, and the most candidates there will be: first
-            before any evaluation, then whenever there are more.
-        spent: Called after each evaluation: the seconds that its parts took, which are kept with the candidate.
+        progress: Called with the result of all candidates finished so far, in any process, and the largest number of
+            candidates: first before any evaluation, then whenever there are more.
+        spent: Called after each evaluation; returns the seconds of its parts, which are kept with the candidate.
 
     Raises:
         BudgetError: Even the smallest plan exceeds the budget; the message says what it costs.
@@ -86,7 +87,7 @@ def search(
             if values is None and not entries.running:
                 return SearchResult(objective, budget, tuple(entries.finished))
             if values is None:
-                time.sleep(_POLL_S)  # others are at work; if one dies, its plan is left to do
+                time.sleep(_POLL_S)  # other processes are at work; if one dies, its plan is evaluated again
                 continue
             claim = ledger.claim(index, values, plans.cost(values))
             if claim is None:
@@ -97,7 +98,7 @@ def search(
 
 
 def _next(method: Method, entries: Entries, index: int) -> Values | None:
-    """The plan to evaluate as this index: one that was given up, or a new one; None where nothing is left."""
+    """Return the plan to evaluate at this index: one that was given up, or a new one; None if none is left."""
     if index >= method.num_candidates:
         return None
     lost, taken = entries.lost.get(index), entries.taken
@@ -105,7 +106,7 @@ def _next(method: Method, entries: Entries, index: int) -> Values | None:
 
 
 def _settings(plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> dict[str, Any]:
-    """What must not change while a search goes on. The costs of the extreme plans stand for the function."""
+    """Return the settings that must not change while a search continues; two costs represent the cost function."""
     space = plans.space
     described = repr((space.slots, space.choices, sorted(space.rest.items())))
     return {

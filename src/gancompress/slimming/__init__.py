@@ -1,4 +1,4 @@
-"""Slimming: scales of channels that a penalty drives to zero, and the exact removal of those that it did."""
+"""Slimming: channel scales under a sparsity penalty, and the exact removal of the channels at zero."""
 
 from gancompress.slimming.controller import (
     Cost,

@@ -1,4 +1,4 @@
-"""What makes a network reach its budget: the weight of the penalty while it trains, a common threshold at the end."""
+"""Control of the cost: the weight of the penalty while a network trains, and a common threshold at the end."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ Cost = Callable[[ChannelPlan], float]
 
 
 class PenaltyController:
-    """Steers the weight of a sparsity penalty so that the cost falls along a course, and stops it at the budget.
+    """Controller of the weight of a sparsity penalty; it makes the cost follow a schedule down to the budget.
 
-    The course is a straight line in the logarithm of the cost, from full width at the start to the budget at the end.
-    Behind it the weight grows by a power of how far, ahead of it it falls in the same way, so that it hardly matters
-    what it begins with.
+    The schedule is a straight line in the logarithm of the cost, from full width at the start to the budget at the end.
+    If the cost is above the schedule, the weight grows by a power of their ratio; below it, the weight falls in the
+    same way. So the initial weight hardly matters.
     """
 
     _LARGEST_FACTOR = 2.0
 
     def __init__(self, weight: float, full: float, budget: float, gain: float = 0.5) -> None:
-        """Set out.
+        """Take the costs at both ends of the schedule.
 
         Args:
-            weight: Of the penalty at the start, above 0.
+            weight: Initial weight of the penalty, above 0.
             full: Cost at full width.
-            budget: Cost to come down to.
-            gain: The power: one correction multiplies the weight by (cost / course) ** gain, at most 2, at least 1/2.
+            budget: Cost at the end.
+            gain: The power: one correction multiplies the weight by (cost / scheduled cost) ** gain, within [1/2, 2].
         """
         self.weight, self._full, self._budget, self._gain = weight, full, budget, gain
 
     def update(self, progress: float, cost: float) -> float:
-        """The weight from now on; 0 once the budget is met.
+        """Return the weight from now on; 0 once the budget is met.
 
         Args:
-            progress: How far the course is run, 0 to 1; behind its end the course stays at the budget.
-            cost: Of the channels that are alive.
+            progress: Fraction of the schedule that is over, 0 to 1; beyond its end it stays at the budget.
+            cost: Cost of the living channels.
         """
         if cost <= self._budget:
             return 0.0
@@ -52,7 +52,7 @@ class PenaltyController:
 
 
 def plan_of(graph: ChannelGraph, dead: Mapping[str, Tensor]) -> ChannelPlan:
-    """How many channels of each group are alive; at least the narrowest that is legal.
+    """Return the plan of the living channels; each group keeps at least its narrowest legal width.
 
     Args:
         graph: The network's graph.
@@ -62,7 +62,7 @@ def plan_of(graph: ChannelGraph, dead: Mapping[str, Tensor]) -> ChannelPlan:
 
 
 def at_zero(magnitudes: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The channels whose scale is 0, bool ``(size,)`` for each group.
+    """Return the channels whose scale is 0, bool ``(size,)`` for each group.
 
     Args:
         magnitudes: Scale of each channel, ``(size,)`` for each group.
@@ -73,16 +73,16 @@ def at_zero(magnitudes: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def largest_within(
     graph: ChannelGraph, magnitudes: Mapping[str, Tensor], cost: Cost, budget: float, amount: float
 ) -> float:
-    """The largest amount, up to the one wanted, by which scales may shrink so that the cost stays above the budget.
+    """Return the largest shrinkage of the scales, up to the given amount, with which the cost stays above the budget.
 
-    The channel that would pass it is left to `weakest_within`, which looks for one that fits better.
+    The channel that would cross the budget is left to `weakest_within`, which finds one that fits better.
 
     Args:
         graph: The network's graph.
         magnitudes: Scale of each channel, ``(size,)`` for each group that may lose channels.
         cost: Cost of a plan, growing with its widths.
         budget: The cost not to go below.
-        amount: The amount wanted, at least 0.
+        amount: The desired amount, at least 0.
     """
     if (
         not magnitudes
@@ -97,10 +97,10 @@ def largest_within(
 def weakest_within(
     graph: ChannelGraph, magnitudes: Mapping[str, Tensor], cost: Cost, budget: float, unit: str
 ) -> dict[str, Tensor]:
-    """The channels below the lowest threshold that meets a budget, but for those that fit into what is left of it.
+    """Return the weakest channels whose removal meets a budget, except those that still fit into its remainder.
 
-    The threshold is found by bisection; then the removed channels are tried again, the strongest first. Where single
-    channels are so large that much is left over, a few more are removed before that.
+    The threshold is found by bisection; then removed channels are restored if they fit, the strongest first. If single
+    channels are so large that much of the budget is left, the threshold is raised by a few more channels.
 
     Args:
         graph: The network's graph.
@@ -110,7 +110,7 @@ def weakest_within(
         unit: Name of the unit of cost, for the message.
 
     Returns:
-        Which channels go, bool ``(size,)`` for each group.
+        The channels to remove, bool ``(size,)`` for each group.
 
     Raises:
         BudgetError: Even the narrowest network costs more.
@@ -132,7 +132,7 @@ def weakest_within(
 def _refilled(
     graph: ChannelGraph, magnitudes: Mapping[str, Tensor], gone: dict[str, Tensor], cost: Cost, budget: float
 ) -> dict[str, Tensor]:
-    """What goes, but for living channels that fit into the budget, the strongest first."""
+    """Undo the strongest removals of living channels that still fit the budget."""
     removed = [(float(magnitudes[name][i]), name, i) for name, each in gone.items() for i in each.nonzero()[:, 0]]
     for magnitude, name, i in sorted(removed, key=lambda each: each[0], reverse=True):
         gone[name][i] = False
@@ -144,7 +144,7 @@ def _refilled(
 def _fewest_within(
     graph: ChannelGraph, magnitudes: Mapping[str, Tensor], ranked: Tensor, cost: Cost, budget: float
 ) -> int:
-    """How many of the weakest channels must go at least to meet a budget, by bisection; all where none meets it."""
+    """Return the smallest number of weakest channels whose removal meets a budget; all of them if none does."""
     low, high = 0, len(ranked)
     while low < high:
         middle = (low + high) // 2
@@ -156,17 +156,17 @@ def _fewest_within(
 
 
 def _below(magnitudes: Mapping[str, Tensor], ranked: Tensor, count: int) -> dict[str, Tensor]:
-    """The weakest channels, this many of them and those as weak as the last."""
+    """Return this many of the weakest channels, and those as weak as the last of them."""
     if count == 0:
         return {name: torch.zeros_like(values, dtype=torch.bool) for name, values in magnitudes.items()}
     return {name: values <= ranked[count - 1] for name, values in magnitudes.items()}
 
 
 def check_reachable(graph: ChannelGraph, groups: Iterable[str], cost: Cost, budget: float, unit: str) -> None:
-    """See that a network whose groups of these names are at their narrowest meets a budget.
+    """Check that a network with these groups at their narrowest meets a budget.
 
     Raises:
-        BudgetError: It costs more.
+        BudgetError: It costs more than the budget.
     """
     smallest = cost(graph.plan({name: graph.groups[name].minimum for name in groups}))
     if smallest > budget:

@@ -1,8 +1,9 @@
-"""Removing dead channels without changing what the network computes.
+"""Removal of dead channels without changing the outputs of the network.
 
-A channel whose gamma is 0 still emits a constant, its norm's shift behind the activation. What the layers that read it
-make of that constant is added to their biases before the channel goes. Where a bias cannot hold it, behind zero padding
-or in a transposed convolution, a channel only counts as dead once the shift is 0 too (`ChannelScales.dead`).
+A channel whose gamma is 0 still emits a constant, its norm's shift after the activation. The effect of that constant
+on the layers that read it is added to their biases before the channel is removed. If a bias cannot hold it, behind
+zero padding or in a transposed convolution, a channel only counts as dead once the shift is 0 too
+(`ChannelScales.dead`).
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from gancompress.channels import ChannelGraph, ChannelPlan
 
 @dataclass(frozen=True)
 class Removal:
-    """Which channels go.
+    """Channels to remove from a network.
 
     Attributes:
         graph: The network's graph.
-        order: For each group its channels in a new order, the ones that stay in front.
-        plan: How many stay.
+        order: For each group its channels in a new order, the kept ones first.
+        plan: Number of kept channels of each group.
     """
 
     graph: ChannelGraph
@@ -35,11 +36,11 @@ class Removal:
 
     @staticmethod
     def of(graph: ChannelGraph, dead: Mapping[str, Tensor]) -> Removal:
-        """Remove dead channels; a group keeps its narrowest legal width, with the first of its dead ones if need be.
+        """Remove dead channels; a group keeps its narrowest legal width, with the first of its dead ones if necessary.
 
         Args:
             graph: The network's graph.
-            dead: For each group bool [size]; groups not named keep all.
+            dead: For each group bool [size]; other groups keep all channels.
         """
         order, widths = {}, {}
         for name, gone in dead.items():
@@ -49,38 +50,38 @@ class Removal:
 
     @property
     def kept(self) -> dict[str, np.ndarray]:
-        """The channels of each group that stay, in order."""
+        """The kept channels of each group, in order."""
         return {name: order[: self.plan.widths[name]].numpy() for name, order in self.order.items()}
 
     def __call__(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What stays of tensors with the names and shapes of the network's: its weights, or an optimizer's moments."""
+        """Return the kept part of tensors shaped like the network's: its weights or an optimizer's moments."""
         return {name: self._kept_of(name, tensor) for name, tensor in tensors.items()}
 
     def _kept_of(self, name: str, tensor: Tensor) -> Tensor:
         if not self.graph.has(name):
-            return tensor  # what quantization added, which belongs to no channel
+            return tensor  # a tensor that quantization added, which belongs to no channel
         for number, axis in enumerate(self.graph.axes(name)):
             if any(group in self.order for group in axis.groups):
                 tensor = tensor.index_select(number, torch.from_numpy(axis.kept(self.kept)).to(tensor.device))
         return tensor
 
     def is_empty(self) -> bool:
-        """Whether every channel stays."""
+        """Return True if every channel is kept."""
         return self.plan == self.graph.full_plan()
 
 
 @torch.no_grad()
 def fold_constants(module: nn.Module, removal: Removal, example: Sequence[Tensor], groups: Container[str]) -> None:
-    """Add to the biases of the layers that read removed channels what they make of the constants there, in place.
+    """Add the constant outputs of removed channels to the biases of the layers that read them, in place.
 
-    Where a bias cannot hold it (`can_fold`) it holds what is right inside, on the average over the places of a stride:
-    the border differs.
+    If a bias cannot hold the effect (`can_fold`), it gets the value of the image's interior, averaged over the
+    positions of a stride; the border differs.
 
     Args:
         module: The network at full width, in eval mode.
-        removal: What is to be removed. Channels that are not constant leave their mean behind.
-        example: Inputs to see the constants with; any, where the removed channels are constant.
-        groups: Names of the groups to fold; what removed channels of other groups emit is not read.
+        removal: The channels to remove. Channels that are not constant are replaced by their mean.
+        example: Inputs on which the constants are measured; any inputs do if the removed channels are constant.
+        groups: Names of the groups to fold; the outputs of removed channels of other groups are not read.
     """
     readers = {path: layer for path, layer in module.named_modules() if _takes_constants(layer)}
     device = next(module.parameters()).device
@@ -98,9 +99,10 @@ def fold_constants(module: nn.Module, removal: Removal, example: Sequence[Tensor
 
 
 def can_fold(layer: nn.Module) -> bool:
-    """Whether a layer makes of a constant input channel a constant that its bias can hold.
+    """Return True if a layer turns a constant input channel into a constant that its bias can hold.
 
-    Zero padding changes it at the border, a transposed convolution with the place in the stride.
+    Zero padding changes the output at the border; in a transposed convolution it varies with the position in the
+    stride.
     """
     if isinstance(layer, nn.Linear):
         return layer.bias is not None
@@ -110,7 +112,7 @@ def can_fold(layer: nn.Module) -> bool:
 
 
 def _of_constants(layer: nn.Module, constants: Tensor) -> Tensor:
-    """What a layer makes of channels that are constant, ``(outputs,)``, its bias and rounding included.
+    """Return the output of a layer for constant input channels, ``(outputs,)``, with its bias and rounding.
 
     Args:
         layer: The layer.
@@ -136,7 +138,7 @@ def _input_axis(layer: nn.Module) -> int:
 
 
 def _takes_constants(layer: nn.Module) -> bool:
-    """Whether a layer has a bias for what it makes of all its inputs together."""
+    """Return True if a layer has a bias and each of its outputs reads all input channels."""
     if not isinstance(layer, nn.Linear | _CONVOLUTIONS) or layer.bias is None:
         return False
     return isinstance(layer, nn.Linear) or layer.groups == 1

@@ -1,8 +1,8 @@
-"""The scale of every prunable channel: what a sparsity penalty shrinks, and what says that a channel is dead.
+"""Scale of every prunable channel: the sparsity penalty shrinks it, and a channel at 0 is dead.
 
 A group whose channels all pass an affine norm before anything reads them is scaled by that norm's gamma, as in the
-paper. Any other group gets a scale of its own on the weights that read it, 1 at first: it changes nothing until it is
-trained, needs no norm, and a channel whose scale is 0 is read by nobody.
+paper. Any other group gets an extra scale on the weights that read it, initially 1: it changes nothing until it is
+trained and needs no norm, and no layer reads a channel whose scale is 0.
 
 Source: Wang et al., GAN Slimming, ECCV 2020, section 3.2; Liu et al., Network Slimming, ICCV 2017. Joint scale of
 channels that several norms write: group lasso, Yuan and Lin, 2006.
@@ -27,16 +27,16 @@ Places = tuple[tuple[str, int, Tensor], ...]
 
 @dataclass(frozen=True)
 class ScaledGroup:
-    """A group of channels and what scales them.
+    """A group of channels and the tensors that scale it.
 
     Attributes:
-        name: Of the group.
-        size: Its channels.
-        minimum: Channels that it keeps in any case.
-        kind: ``norm`` where gammas of the network scale it, ``reader`` where a scale of our own does.
+        name: Name of the group.
+        size: Number of its channels.
+        minimum: Number of channels that it always keeps.
+        kind: ``norm`` if gammas of the network scale it, ``reader`` if an extra scale does.
         places: Tensors that carry the scale (gammas, or the weights that read the group): name and axis number, and
             for each channel its positions on that axis, int64 [size, repeats].
-        shifts: Of norms whose shift must be 0 too before a channel is dead, in the same form.
+        shifts: Shifts of norms that must be 0 too before a channel is dead, in the same form.
     """
 
     name: str
@@ -47,7 +47,7 @@ class ScaledGroup:
     shifts: Places = ()
 
     def within(self, graph: ChannelGraph) -> ScaledGroup:
-        """The same group of a narrower network.
+        """Return the same group of a narrower network.
 
         Args:
             graph: The narrow network's graph.
@@ -58,27 +58,27 @@ class ScaledGroup:
 
 
 class ChannelScales(nn.Module):
-    """The scales of a network's prunable groups; its own parameters are those of groups without a norm.
+    """Scales of a network's prunable groups; its parameters are the scales of groups without a norm.
 
-    The magnitude of a channel is the root mean square of its scales, in a unit of its own such that the magnitudes of
-    every group begin evenly spread from 0 to 2, in the order of the scales, or where our own are all 1, of the norms of
-    the weights that they scale. Only so do groups compare: norms further on undo whatever scales a whole group, a
-    stream has many scales, and a group of nearly equal ones would stand until it falls all at once. A penalty then
-    begins like a uniform cut, and what the loss says moves it. Where all scales of a group are equal, as all gammas
-    are 1 at the start in the paper, they have one unit, and the magnitudes begin at 1.
+    The magnitude of a channel is the root mean square of its scales, in a unit such that the initial magnitudes of
+    every group are evenly spread from 0 to 2, in the order of the scales or, where the extra scales are all 1, of the
+    norms of the weights that they scale. Only then are groups comparable: later norms undo a factor on a whole group, a
+    stream has many scales, and a group of nearly equal scales would stay until it falls all at once. A penalty then
+    starts like a uniform cut, and the gradients of the loss change it. If all scales of a group are equal, as all
+    gammas are 1 at the start in the paper, they share one unit, and the magnitudes start at 1.
 
     Attributes:
-        groups: What is scaled, and by what.
+        groups: The scaled groups.
         readers: The scales of groups without a norm.
-        units: What the scales of each group are measured in, ``(size,)``; they never change.
+        units: Units of the scales of each group, ``(size,)``; they never change.
     """
 
     def __init__(self, module: nn.Module, groups: Sequence[ScaledGroup]) -> None:
         """Measure the scales of a network.
 
         Args:
-            module: The network, on any device; it is left as it is.
-            groups: What is scaled, and by what; see `scaled_groups`.
+            module: The network, on any device; it is not changed.
+            groups: The scaled groups; see `scaled_groups`.
         """
         super().__init__()
         self.groups = tuple(groups)
@@ -92,12 +92,12 @@ class ChannelScales(nn.Module):
             self.units.register_buffer(_key(group.name), self._unit(group, tensors))
 
     def gammas(self) -> list[str]:
-        """Names of the network's parameters that are scales."""
+        """Return the names of the network's parameters that are scales."""
         return list(dict.fromkeys(name for group in self._of_kind("norm") for name, _, _ in group.places))
 
     @torch.no_grad()
     def magnitudes(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The magnitude of each channel, at least 0, shape ``(size,)`` for each group.
+        """Return the magnitude of each channel, at least 0, shape ``(size,)`` for each group.
 
         Args:
             tensors: The network's parameters by name.
@@ -106,16 +106,16 @@ class ChannelScales(nn.Module):
 
     @torch.no_grad()
     def shrink(self, tensors: Mapping[str, Tensor], amount: float, shift_amount: float | None = None) -> None:
-        """The proximal step of ``amount`` times the sum of magnitudes, in place (soft threshold).
+        """Take the proximal step of ``amount`` times the sum of magnitudes, in place (soft threshold).
 
-        The strongest channels of a group, as many as it keeps in any case, are spared: they cost the same at 0, and a
-        norm behind a layer of zeros alone lets gradients explode.
+        The strongest channels of a group, as many as it always keeps, are spared: they cost the same at 0, and a norm
+        behind a layer of zeros lets gradients explode.
 
         Args:
             tensors: The network's parameters by name.
-            amount: Weight of the penalty times the learning rate in force, at least 0.
-            shift_amount: By which the shifts of channels without a scale shrink that no bias could hold; the same
-                where left out.
+            amount: Weight of the penalty times the current learning rate, at least 0.
+            shift_amount: Shrinkage of the shifts of channels without a scale whose constant no bias can hold;
+                ``amount`` by default.
         """
         shift_amount = amount if shift_amount is None else shift_amount
         for group in self.groups:
@@ -130,7 +130,7 @@ class ChannelScales(nn.Module):
                 tensors[name][positions] = torch.where(((magnitude == 0) | (factor == 0))[:, None], shrunk, shift)
 
     def dead(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Whether each channel contributes nothing but a constant that can be folded, bool ``(size,)`` by group."""
+        """Return, for each group, the channels whose only output is a constant that can be folded, bool ``(size,)``."""
         dead = {name: magnitude == 0 for name, magnitude in self.magnitudes(tensors).items()}
         for group in self.groups:
             for name, _, positions in group.shifts:
@@ -138,11 +138,11 @@ class ChannelScales(nn.Module):
         return dead
 
     def applied(self, tensors: Mapping[str, Tensor], groups: Container[str] | None = None) -> dict[str, Tensor]:
-        """The tensors as the network computes with them: weights that read a group times its scale.
+        """Return the effective tensors of the network: weights that read a group times its scale.
 
         Args:
             tensors: The network's parameters by name.
-            groups: Names of the groups whose scales count; all where left out.
+            groups: Names of the groups whose scales are applied; all by default.
         """
         result = dict(tensors)
         for group in (g for g in self._of_kind("reader") if groups is None or g.name in groups):
@@ -155,7 +155,7 @@ class ChannelScales(nn.Module):
         return result
 
     def kept(self, tensors: Mapping[str, Tensor], removal: Removal) -> dict[str, Tensor]:
-        """What stays of tensors with the names and shapes of some of its own parameters and buffers."""
+        """Return the kept part of tensors with the names and shapes of its own parameters and buffers."""
         names = {f"{kind}.{_key(group.name)}": group.name for group in self.groups for kind in ("readers", "units")}
         kept = {name: torch.from_numpy(channels) for name, channels in removal.kept.items()}
         return {
@@ -164,7 +164,7 @@ class ChannelScales(nn.Module):
         }
 
     def take(self, wide: ChannelScales, removal: Removal) -> None:
-        """Take the values of the network's scales from before channels were removed."""
+        """Copy the kept scales from those of the network before a removal."""
         before = wide.kept(wide.state_dict(), removal)
         self.load_state_dict({key: before[key] for key in self.state_dict()})
 
@@ -172,7 +172,7 @@ class ChannelScales(nn.Module):
         return [group for group in self.groups if group.kind == kind]
 
     def _carriers(self, group: ScaledGroup, tensors: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
-        """The scales of a group and each channel's positions in them, [size, repeats]."""
+        """Return the scales of a group, with each channel's positions in them, [size, repeats]."""
         if group.kind == "reader":
             scale = self.readers[_key(group.name)]
             return [(scale, torch.arange(group.size, device=scale.device)[:, None])]
@@ -182,7 +182,7 @@ class ChannelScales(nn.Module):
         return self._scale(group, tensors) / self._unit_of(group)
 
     def _scale(self, group: ScaledGroup, tensors: Mapping[str, Tensor]) -> Tensor:
-        """The root mean square of every channel's scales, shape ``(size,)``."""
+        """Return the root mean square of every channel's scales, shape ``(size,)``."""
         scales = [tensor[positions] for tensor, positions in self._carriers(group, tensors)]
         return torch.cat(scales, 1).square().mean(1).sqrt()
 
@@ -191,7 +191,7 @@ class ChannelScales(nn.Module):
 
     @torch.no_grad()
     def _unit(self, group: ScaledGroup, tensors: Mapping[str, Tensor]) -> Tensor:
-        """What spreads the magnitudes evenly, ``(size,)``."""
+        """Return the units in which the magnitudes are evenly spread, ``(size,)``."""
         scale = self._scale(group, tensors)
         strength = scale if group.kind == "norm" else self._weight_norms(group, tensors)
         mean, smallest = strength.mean(), torch.finfo(scale.dtype).tiny
@@ -202,7 +202,7 @@ class ChannelScales(nn.Module):
 
     @staticmethod
     def _weight_norms(group: ScaledGroup, tensors: Mapping[str, Tensor]) -> Tensor:
-        """The norm of all weights that read a channel, ``(size,)``."""
+        """Return the norm of all weights that read a channel, ``(size,)``."""
         squares = torch.zeros(group.size)
         for name, axis, positions in group.places:
             each = tensors[name].movedim(axis, 0).flatten(1).square().sum(1)
@@ -211,20 +211,20 @@ class ChannelScales(nn.Module):
 
 
 def _key(group: str) -> str:
-    """A group's name as a parameter may be called."""
+    """Return a group's name as a valid parameter name."""
     return group.replace(".", "/")
 
 
 def scaled_groups(
     module: nn.Module, graph: ChannelGraph, example: Sequence[Tensor], streams: bool = False
 ) -> tuple[ScaledGroup, ...]:
-    """Find what scales each group of a network; groups at their narrowest have no scale.
+    """Find the scales of each group of a network; groups at their narrowest have none.
 
     Args:
-        module: The network, on any device; it is left as it is.
+        module: The network, on any device; it is not changed.
         graph: Its graph.
-        example: Inputs to try, batch of 1.
-        streams: Whether groups that several layers write, as residual streams are, have a scale too.
+        example: Example inputs, batch of 1.
+        streams: Whether groups that several layers write, such as residual streams, have a scale too.
     """
     scaled = []
     for name, group in graph.groups.items():
@@ -251,7 +251,7 @@ def _places(graph: ChannelGraph, group: str, role: str) -> Places:
 
 
 def _positions(axis: Axis, group: str, size: int) -> Tensor:
-    """Where each channel of a group lies on an axis, int64 [size, repeats]."""
+    """Return the positions of each channel of a group on an axis, int64 [size, repeats]."""
     columns, offset = [], 0
     for segment in axis.segments:
         if segment.group == group:
@@ -261,7 +261,7 @@ def _positions(axis: Axis, group: str, size: int) -> Tensor:
 
 
 def _norms_guard(module: nn.Module, writers: set[str], gammas: Places, example: Sequence[Tensor]) -> bool:
-    """Whether the output ignores what these layers write once the gammas are 0: there is no way around the norms."""
+    """Return True if the output ignores these layers once the gammas are 0, so that no path bypasses the norms."""
     parameters = {name: p.detach().clone().requires_grad_(name in writers) for name, p in module.named_parameters()}
     for name, _, positions in gammas:
         parameters[name][positions.flatten()] = 0

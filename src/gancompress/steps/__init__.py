@@ -1,4 +1,4 @@
-"""Steps: what a compression job is made of. Each takes the work as it is and hands it on."""
+"""Steps of a compression job; each takes the current work and returns it changed."""
 
 from gancompress.models.cut import cut
 from gancompress.steps.coevolution import CoEvolve

@@ -1,4 +1,4 @@
-"""Batches that several networks are run on, one network after the other."""
+"""Batches that are shared by several networks, run one after another."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ GIB = 2**30
 
 
 class HeldBatches:
-    """Batches that are made once and kept in memory where all of them fit; else they are made anew for each pass."""
+    """Batches that are kept in memory after the first pass if all of them fit; otherwise each pass makes them again."""
 
     def __init__(self, make: Callable[[], Iterable[Batch]], max_gib: float) -> None:
-        """Nothing is made yet.
+        """Take the function that makes the batches; nothing is made yet.
 
         Args:
             make: Makes all batches, the same ones each time.
-            max_gib: The most memory that their tensors may take, in GiB.
+            max_gib: Largest memory of their tensors, in GiB.
         """
         self._make, self._max_bytes = make, int(max_gib * GIB)
         self._held: list[Batch] | None = None
         self._fits = True
 
     def __iter__(self) -> Iterator[Batch]:
-        """All batches, in order."""
+        """Yield all batches, in order."""
         if self._held is not None:
             yield from self._held
             return

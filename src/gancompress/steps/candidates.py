@@ -1,4 +1,4 @@
-"""The networks of a supernet's plans: what each costs, and how good it is with the supernet's weights."""
+"""Candidate networks of a supernet: the cost of each plan, and its quality with the supernet's weights."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from gancompress.steps.stopwatch import Stopwatch
 
 
 class CandidateNetworks:
-    """The networks of one supernet. Time is counted by part in ``watch``."""
+    """Candidate networks of one supernet. ``watch`` counts the time of each part."""
 
     def __init__(
         self, work: Work, space: SpaceOptions, budget: CostLimit, calibration_batches: int, context: Context
     ) -> None:
-        """Trace the supernet; a latency is measured where the budget is one.
+        """Trace the supernet; if the budget is a latency, measure the latency model.
 
         Args:
             work: Its generator is the supernet.
             space: The plans.
-            budget: What a plan may cost.
-            calibration_batches: Batches over which running statistics are averaged before a network is measured.
-            context: What surrounds the step.
+            budget: The budget of a plan.
+            calibration_batches: Batches over which running statistics are averaged before a network is evaluated.
+            context: Context of the step.
 
         Raises:
-            ExportError: The runtime of a latency is missing, or refuses the network.
+            ExportError: The runtime of a latency is missing, or rejects the network.
         """
         self._work, self._context, self.budget = work, context, budget
         self.watch = Stopwatch(context.accelerator.device)
@@ -53,23 +53,23 @@ class CandidateNetworks:
         self._module = work.generator.build().to(context.accelerator.device)
 
     def cost(self, plan: ChannelPlan) -> float:
-        """The cost of a plan, in the unit of the budget."""
+        """Return the cost of a plan, in the unit of the budget."""
         with self.watch.part("cost"):
             return self._cost(plan)
 
     def filled(self, plan: ChannelPlan) -> ChannelPlan:
-        """The plan with what it leaves of the budget spent: single groups wider, as `filled_plan`."""
+        """Return the plan with the rest of the budget spent on wider groups; see `filled_plan`."""
         return filled_plan(self._legal, self.cost, self.budget.limit, plan)
 
     def cut(self, plan: ChannelPlan) -> Generator:
-        """The network of a plan, with the supernet's weights and running statistics of its own."""
+        """Return the network of a plan, with the supernet's weights and recomputed running statistics."""
         narrow = cut(self._work.generator, self.graph, plan)
         network = narrow.build()
         recalibrate(network, self._calibration)
         return narrow.with_weights_of(network)
 
     def network(self, plan: ChannelPlan) -> nn.Module:
-        """The same as a module, ready to be measured."""
+        """Return the network of a plan as a module, ready to be evaluated."""
         with self.watch.part("materialise"):
             network = materialise(self._module, self.graph, plan)
         with self.watch.part("recalibration"):
@@ -77,16 +77,16 @@ class CandidateNetworks:
         return network
 
     def proxy(self, metric: str, against: Literal["real", "teacher"], max_images: int | None) -> Proxy:
-        """The measure that candidates are compared by, on the ``search`` split.
+        """Return the proxy metric that ranks candidates on the ``search`` split.
 
         Raises:
-            MetricError: As `Evaluation`.
+            MetricError: Raised by `Evaluation`.
         """
         return Proxy(self._work, metric, against, max_images, self._context, self.watch)
 
 
 class Proxy:
-    """One metric of networks of the ``search`` split: the same inputs, in the same order, for all of them."""
+    """Proxy metric of networks on the ``search`` split: the same inputs, in the same order, for all of them."""
 
     def __init__(
         self,
@@ -97,25 +97,25 @@ class Proxy:
         context: Context,
         watch: Stopwatch | None = None,
     ) -> None:
-        """Load what the metric needs. Raises MetricError as `Evaluation`."""
+        """Load the networks of the metric. Raises MetricError like `Evaluation`."""
         options = context.metrics.model_copy(update={"max_images": max_images})
         teacher = work.teacher.build() if against == "teacher" else None
         self._metric, self._seed = metric, context.seed
         self._evaluation = Evaluation(options, (metric,), context, "search", teacher, watch)
 
     def of(self, network: nn.Module) -> Mapping[str, float]:
-        """The metric by its name; not-a-number where the network's images are not finite.
+        """Return the metric by its name; NaN if the network's images are not finite.
 
-        What networks draw in ``forward``, such as noise maps, is the same for all of them.
+        Random draws in ``forward``, such as noise maps, are the same for all networks.
         """
         with torch.random.fork_rng():
             torch.manual_seed(self._seed)
             try:
                 return {result.name: result.value for result in self._evaluation.of(network)}
             except NotFiniteError:
-                return {self._metric: math.nan}  # not bred from, and not the end of the others
+                return {self._metric: math.nan}  # such a plan has no offspring, and the search continues
 
     def per_image(self, network: nn.Module) -> Tensor | None:
-        """The metric of each image, float64 of shape ``(images,)``; None for a metric of whole sets of images."""
+        """Return the metric of each image, float64 of shape ``(images,)``; None for a metric of sets of images."""
         self.of(network)
         return self._evaluation.per_image(self._metric)

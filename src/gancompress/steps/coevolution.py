@@ -1,4 +1,4 @@
-"""Pruning by a genetic search over channel masks: the baseline that compression by a supernet is compared with.
+"""Pruning by a genetic search over channel masks, a baseline for compression by a supernet.
 
 Source: Shu et al., Co-Evolutionary Compression for Unpaired Image Translation, ICCV 2019, section 3.
 """
@@ -33,24 +33,24 @@ from gancompress.training import Batch
 
 @register_step
 class CoEvolve(Step):
-    """Prune the network to the fittest channel mask that a genetic search finds within the budget.
+    """Step that prunes the network to the fittest channel mask that a genetic search finds within the budget.
 
     A mask has a bit for every channel of every group. Its fitness is ``1 / (size + gamma * distance)``: the size is the
-    fraction of the parameters that is left, the distance the mean squared difference between what the discriminator
-    says of the network's images and of the teacher's.
+    fraction of the parameters that remains, the distance the mean squared difference between the discriminator's logits
+    for the network's images and for the teacher's.
 
-    Of the paper it differs in this. There, the generators of both directions evolve together, and the fitness of one
-    also holds the cycle consistency with the best of the other; here there is one generator, and no such term. There,
-    masks are not held to a budget; here, channels drawn at random are removed from each mask until it meets it. The
-    released code trains every network before it measures it; here, as in the paper's equations, it is measured with
-    the weights it has, and one of the steps that follow trains the fittest. The released code's fitness is another
-    one, too: a constant over the distance, and a small constant for each channel removed.
+    It differs from the paper. There, the generators of both directions evolve together, and the fitness of one also
+    contains the cycle consistency with the best of the other; here there is one generator, and no such term. There,
+    masks have no budget; here, channels drawn at random are removed from each mask until it meets the budget. The
+    released code trains every network before it evaluates it; here, as in the paper's equations, it is evaluated with
+    its current weights, and a later step trains the fittest. The released code's fitness differs, too: a constant over
+    the distance, plus a small constant for each removed channel.
 
     Attributes:
-        genetic: How masks are bred.
+        genetic: Options of the genetic algorithm.
         gamma: Weight of the distance.
-        max_images: Images of the ``search`` split that every network makes; all where left out.
-        calibration_batches: Batches over which running statistics are averaged before a network is measured.
+        max_images: Images of the ``search`` split that every network generates; all by default.
+        calibration_batches: Batches over which running statistics are averaged before a network is evaluated.
     """
 
     kind = "coevolve"
@@ -63,16 +63,16 @@ class CoEvolve(Step):
 
     @property
     def uses_budget(self) -> bool:
-        """Always, where there is one."""
+        """True; the budget is required."""
         return True
 
     def run(self, work: Work, context: Context) -> Work:
-        """Evolve, resuming after the last generation that was finished; the work's generator becomes the fittest.
+        """Evolve, resuming after the last finished generation; the work's generator becomes the fittest.
 
         Raises:
             ConfigError: The job has no budget, or no discriminator.
             BudgetError: Even one channel of every group exceeds the budget.
-            TrainingError: No network of a generation makes images of finite numbers.
+            TrainingError: No network of a generation generates finite images.
         """
         if context.budget is None:
             raise ConfigError("coevolve: got no budget, expected one; add budget to the recipe")
@@ -122,7 +122,7 @@ class CoEvolve(Step):
 
 @dataclass(frozen=True)
 class _Generation:
-    """A generation that was measured.
+    """A generation with its fitness.
 
     Attributes:
         generation: Its number; the random one is 0.
@@ -135,27 +135,27 @@ class _Generation:
     fitness: Tensor
 
     def known(self) -> dict[bytes, float]:
-        """The fitness of each mask."""
+        """Return the fitness of each mask."""
         return {_key(mask): float(fitness) for mask, fitness in zip(self.population, self.fitness, strict=True)}
 
     def save(self, path: Path) -> None:
-        """Write it, completely or not at all."""
+        """Write the generation to a file, atomically."""
         tensors = {"generation": torch.tensor(self.generation), "population": self.population, "fitness": self.fitness}
         write_safetensors(path, tensors)
 
     @classmethod
     def load(cls, path: Path) -> _Generation:
-        """The inverse of `save`. Raises CheckpointError where the file cannot be read."""
+        """Read what `save` wrote. Raises CheckpointError if the file cannot be read."""
         tensors = read_safetensors(path)
         return cls(int(tensors["generation"]), tensors["population"], tensors["fitness"])
 
 
 class _Likeness:
-    """How alike a discriminator finds a network's images and the teacher's.
+    """Discriminator-aware distance between a network's images and the teacher's.
 
     Attributes:
-        device: Where it is computed.
-        num_images: Images that each network makes.
+        device: Device of the computation.
+        num_images: Images that each network generates.
 
     Source: Shu et al., ICCV 2019, section 3.1, discriminator-aware loss; here the mean over logits, not their sum.
     """
@@ -177,7 +177,7 @@ class _Likeness:
 
     @torch.no_grad()
     def distance(self, network: nn.Module) -> float:
-        """Mean squared difference of the logits, over images, positions and scales."""
+        """Return the mean squared difference of the logits, over images, positions and scales."""
         network.eval()
         total, count = 0.0, 0
         for held in self._batches:
@@ -199,10 +199,10 @@ class _Likeness:
 
 
 class _Fitness:
-    """What a mask is worth.
+    """Fitness of masks.
 
     Attributes:
-        num_images: Images that each network makes.
+        num_images: Images that each network generates.
     """
 
     def __init__(
@@ -221,12 +221,12 @@ class _Fitness:
         self._num_parameters = self._costs.at(graph.full_plan()).parameters
 
     def generator(self, mask: Tensor) -> Generator:
-        """The generator with the channels of a mask."""
+        """Return the generator with the channels of a mask."""
         narrow = self._pruned(mask)
         return narrow.with_weights_of(self._network(narrow).cpu())
 
     def of(self, mask: Tensor) -> float:
-        """Above 0; more is better; 0 where the images are no finite numbers.
+        """Return the fitness of a mask, higher is better; 0 if its images are not finite.
 
         Source: Shu et al., ICCV 2019, section 3.2, without the cycle consistency.
         """
@@ -245,10 +245,10 @@ class _Fitness:
 
 
 def _measured(masks: list[Tensor], known: dict[bytes, float], fitness: _Fitness, context: Context) -> Tensor:
-    """The fitness of every mask, float64; each new one is measured by one of the processes.
+    """Return the fitness of every mask, float64; the processes share the evaluation of new ones.
 
     Raises:
-        Interrupted: The user asked to stop; the generation is bred again the next time.
+        Interrupted: The user asked to stop; the generation is bred again in the next run.
         TrainingError: All are 0.
     """
     new = {_key(mask): mask for mask in masks if _key(mask) not in known}
@@ -273,7 +273,7 @@ def _measured(masks: list[Tensor], known: dict[bytes, float], fitness: _Fitness,
 
 
 def _by_scale(logits: Logits) -> list[Tensor]:
-    """The map of logits of every scale of a discriminator."""
+    """Return the logit map of every scale of a discriminator."""
     if isinstance(logits, Tensor):
         return [logits]
     return [scale if isinstance(scale, Tensor) else scale[-1] for scale in logits]

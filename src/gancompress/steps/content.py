@@ -1,4 +1,4 @@
-"""Where a student is to be like its teacher: the content of the teacher's images.
+"""Check of a content mask on the teacher's images.
 
 Source: Liu et al., Content-Aware GAN Compression, CVPR 2021, section 3.3.
 """
@@ -14,18 +14,18 @@ from gancompress.objectives.content import Content
 from gancompress.steps.step import Context
 
 NUM_TRIED = 64
-"""Images in which some content must be, for a mask to be taken for a working one."""
+"""Images among which some content must be found for a mask to count as working."""
 
 _BATCH_SIZE = 8
 
 
 @torch.no_grad()
 def check_content(options: MaskOptions, teacher: nn.Module, context: Context) -> None:
-    """Try a mask on what the teacher makes of the first training inputs, before anything is trained.
+    """Try a mask on the teacher's images of the first training inputs, before anything is trained.
 
     Raises:
-        ConfigError: None of those images has a pixel of content; or as `Content.of`.
-        DataError: As `Content.of`.
+        ConfigError: None of those images has a pixel of content; or raised by `Content.of`.
+        DataError: Raised by `Content.of`.
     """
     content = Content(options, context.task)
     if content.is_everything:

@@ -1,4 +1,4 @@
-"""What plans cost in the unit of the job's budget, a latency among them."""
+"""Cost of plans in the unit of the job's budget, including latency."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gancompress.quantization import FLOAT, QuantizationOptions
 from gancompress.steps.step import Context
 
 TABLE_FILE = "latency.json"
-"""What the latency model of a step was fitted to, in the step's directory: a step that goes on finds the same costs."""
+"""Data of a step's latency model, in the step's directory: a resumed step computes the same costs."""
 
 
 def cost_of_plans(
@@ -26,18 +26,18 @@ def cost_of_plans(
     variants: Callable[[], Variants],
     quantization: QuantizationOptions = FLOAT,
 ) -> Callable[[ChannelPlan], float]:
-    """The cost of a plan, in the unit of the budget's limit.
+    """Return the cost function of plans, in the unit of the budget's limit.
 
     Args:
-        budget: The job's.
+        budget: Budget of the job.
         wide: The network at full width.
         graph: Its graph.
-        context: What surrounds the step.
-        variants: What to measure where the budget is a latency.
-        quantization: How many bits the weights will have, for a budget in bytes.
+        context: Context of the step.
+        variants: Variants of the network to time if the budget is a latency.
+        quantization: Quantization of the weights, for a budget in bytes.
 
     Raises:
-        ExportError: The runtime of a latency is missing, or refuses the network.
+        ExportError: The runtime of a latency is missing, or rejects the network.
     """
     if budget.target is None:
         return budget.cost(graph, quantization)
@@ -54,9 +54,9 @@ def cost_of_plans(
 
 
 def measured_latency(budget: CostLimit | None, chosen: Generator, predicted: float, context: Context) -> dict[str, Any]:
-    """What the chosen network really takes, beside what was predicted, as facts for the record of the step.
+    """Return the measured latency of the chosen network, beside the predicted one, as facts for the step's record.
 
-    Empty where the budget is no latency, and in processes other than the first.
+    Empty if the budget is not a latency, and in processes other than the main one.
     """
     if budget is None or budget.target is None or not context.accelerator.is_main_process:
         return {}
@@ -77,7 +77,7 @@ def measured_latency(budget: CostLimit | None, chosen: Generator, predicted: flo
 
 @contextmanager
 def _stopping(context: Context) -> Iterator[None]:
-    """Ctrl-C reaches the process that measures, too: its end is no error then. Raises Interrupted."""
+    """Raise Interrupted if a measurement failed because the user stopped the run: Ctrl-C reaches its process, too."""
     try:
         yield
     except ExportError:

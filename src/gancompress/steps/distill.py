@@ -1,4 +1,4 @@
-"""Training one student: a narrower network from its teacher, or a cut network back to quality."""
+"""Training of one student: a narrower network from its teacher, or a pruned network back to quality."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ from gancompress.training import TrainingOptions
 
 
 class Learning(Step):
-    """What steps that train a student have in common.
+    """Base class of the steps that train a student.
 
     Attributes:
-        distillation: The terms.
+        distillation: Loss terms.
         inherit_discriminator: Start from the newest discriminator of the work, not from a fresh one.
-        discriminator: The discriminator to begin with where none is inherited.
-        training: How long and how.
-        teacher_cache: How much of the teacher's outputs is kept where the same inputs come again.
+        discriminator: The initial discriminator if none is inherited.
+        training: Options of the training loop.
+        teacher_cache: Cache of the teacher's outputs for inputs that repeat.
     """
 
     distillation: DistillationOptions = DistillationOptions()
@@ -56,7 +56,7 @@ class Learning(Step):
     teacher_cache: TeacherCacheOptions = TeacherCacheOptions()
 
     def networks(self, work: Work, context: Context) -> tuple[nn.Module, Generator | None, nn.Module | None]:
-        """Return the teacher, and the discriminator to begin with and its network, if the adversarial term is used.
+        """Return the teacher, and the initial discriminator and its network if the adversarial term is used.
 
         Raises:
             ConfigError: The content does not fit the teacher or the data, or the discriminator does not fit the images.
@@ -73,7 +73,7 @@ class Learning(Step):
         return teacher, discriminator, discriminator.build()
 
     def fit(self, objective: Distillation, context: Context) -> None:
-        """Train the networks of an objective, the teacher's outputs kept as ``teacher_cache`` allows."""
+        """Train the networks of an objective, with the cache that ``teacher_cache`` allows."""
         cache = None
         if objective.runs_teacher:
             halves = 2 if self.training.precision == "bf16" else 1
@@ -83,11 +83,11 @@ class Learning(Step):
         context.train(objective, self.training, with_digests=cache is not None)
 
     def teach(self, student: Student, work: Work, context: Context) -> Generator | None:
-        """Train a student against the work's teacher; returns the newest discriminator."""
+        """Train a student with the work's teacher; return the newest discriminator."""
         teacher, given, discriminator = self.networks(work, context)
         taps = self.taps(work.teacher, teacher, student.module, context)
         image_taps = work.teacher.architecture.image_taps
-        torch.manual_seed(context.seed + 4)  # what adapts feature maps starts from fresh weights
+        torch.manual_seed(context.seed + 4)  # the adapters of feature maps start from fresh weights
         objective = self.objective(
             context.task, teacher, student, discriminator, self.distillation, taps, context.example(), image_taps
         )
@@ -98,9 +98,9 @@ class Learning(Step):
         return trained_discriminator(given, discriminator) or work.discriminator
 
     def taps(self, teacher: Generator, network: nn.Module, student: nn.Module, context: Context) -> tuple[str, ...]:
-        """Return the modules whose maps are compared where the options name none: those of the teacher's architecture.
+        """Return the default taps whose feature maps are compared, those of the teacher's architecture.
 
-        Automatic ones are logged, and so is that there are none.
+        Taps that are chosen automatically, or the lack of them, are logged.
         """
         architecture = teacher.architecture
         compares_maps = any(term.compares == "maps" for term in self.distillation.weighted.values())
@@ -113,28 +113,28 @@ class Learning(Step):
         return shared
 
     def objective(self, *networks: Any) -> Distillation:
-        """What is trained; arguments as those of `Distillation`."""
+        """Return the objective; the arguments are those of `Distillation`."""
         return Distillation(*networks)
 
 
 class OneStudent(Learning):
-    """What steps that train a single network have in common.
+    """Base class of the steps that train a single network.
 
     Attributes:
-        stylegan2: The game of a StyleGAN2 student: the regularisers of both networks, mixed styles, and updates one
-            after another. Without it a StyleGAN2 learns as any other network.
+        stylegan2: Options of StyleGAN2 training for a StyleGAN2 student: the regularisers of both networks, style
+            mixing, and updates one after another. Without it a StyleGAN2 is trained like any other network.
     """
 
     stylegan2: StyleGan2Options | None = None
 
     def objective(self, *networks: Any) -> Distillation:
-        """What is trained, in the game that is asked for."""
+        """Return the objective: StyleGAN2 distillation if ``stylegan2`` is given, else plain distillation."""
         if self.stylegan2 is None:
             return super().objective(*networks)
         return StyleGan2Distillation(self.stylegan2, undivided_batch(self.kind, self.training), *networks)
 
     def improved(self, work: Work, context: Context) -> Work:
-        """The work with its network trained, quantized where it is."""
+        """Return the work with its network trained; a quantized one stays quantized."""
         network, quantization = work.build(), work.quantization
         discriminator = self.teach(FixedStudent(network), work, context)
         generator, quantization = separate(network, work.generator, quantization and quantization.options)
@@ -143,15 +143,15 @@ class OneStudent(Learning):
 
 @register_step
 class Distill(OneStudent, Narrowing, Quantizing):
-    """Train a narrower student, its weights transferred from the teacher.
+    """Step that trains a narrower student, initialised from the teacher.
 
     Attributes:
-        student: The student's architecture; that of the teacher where left out.
-        initial: Start from the teacher's most important channels, as far as both networks have the same layers, or from
+        student: The student's architecture; that of the teacher by default.
+        initial: Start from the teacher's most important channels, where both networks have the same layers, or from
             fresh weights.
-        inherit: Paths of modules that start with the teacher's weights in any case, such as the ``mapping`` network of
+        inherit: Paths of modules that start always start with the teacher's weights, such as the ``mapping`` network of
             a StyleGAN2 whose other weights are fresh.
-        score: What makes a channel important.
+        score: Importance score of channels.
     """
 
     kind = "distill"
@@ -165,7 +165,7 @@ class Distill(OneStudent, Narrowing, Quantizing):
         """Train the student.
 
         Raises:
-            ConfigError: A module to inherit is not the same in both networks.
+            ConfigError: A module to inherit differs between the networks.
         """
         wide = student_of(self.student, work, context, self.initial, self.score)
         wide = inheriting(wide, work.teacher, self.inherit)
@@ -178,7 +178,7 @@ class Distill(OneStudent, Narrowing, Quantizing):
 
 @register_step
 class Finetune(OneStudent, Quantizing):
-    """Train the network as it is now against its teacher. A quantized one stays quantized, its ranges move on."""
+    """Step that trains the current network with its teacher. A quantized one stays quantized; its ranges follow."""
 
     kind = "finetune"
     takes_quantized = True
@@ -190,7 +190,7 @@ class Finetune(OneStudent, Quantizing):
 
 
 def trained_discriminator(given: Generator | None, network: nn.Module | None) -> Generator | None:
-    """Return a discriminator with the weights that its network has now; None where there is none."""
+    """Return a discriminator with its network's current weights; None if there is none."""
     if given is None or network is None:
         return None
     return given.with_weights_of(network.cpu())
@@ -203,9 +203,9 @@ def student_of(
     initial: Literal["teacher", "random"],
     score: AnyScore,
 ) -> Generator:
-    """A student at full width, the most important channels in front.
+    """Return a student at full width, the most important channels first.
 
-    Layers that teacher and student share by name and shape take the teacher's weights; the rest starts fresh.
+    Layers that teacher and student share by name and shape take the teacher's weights; the others start fresh.
     """
     teacher = sorted_by(score, work.teacher, context)
     if options is None and initial == "teacher":
@@ -229,7 +229,7 @@ def student_of(
 
 
 def inheriting(student: Generator, teacher: Generator, paths: Iterable[str]) -> Generator:
-    """A student with the weights of some of the teacher's modules.
+    """Return a student with the weights of some of the teacher's modules.
 
     Raises:
         ConfigError: A module is missing, or its tensors have other shapes in the student.
@@ -252,6 +252,6 @@ def inheriting(student: Generator, teacher: Generator, paths: Iterable[str]) -> 
 
 
 def _modules(generator: Generator) -> list[str]:
-    """Paths of the modules that have weights."""
+    """Return the paths of the modules that have weights."""
     names = (name.split(".") for name in generator.state)
     return list(dict.fromkeys(".".join(parts[:i]) for parts in names for i in range(1, len(parts))))

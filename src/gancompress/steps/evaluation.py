@@ -1,4 +1,4 @@
-"""Measuring what generators make of a split."""
+"""Evaluation of generators on a split."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from gancompress.training import Batch
 
 
 class Evaluation:
-    """The metrics of one split, for one generator after the other.
+    """Metrics on one split, for one generator after another.
 
     Networks are loaded and images decoded once, as far as memory allows. Features of real images are computed once for
-    all runs: they are kept under what they were made of.
+    all runs: they are cached under a key of their origin.
     """
 
     def __init__(
@@ -39,18 +39,18 @@ class Evaluation:
         """Load the networks.
 
         Args:
-            options: How it is measured.
+            options: Options of the metrics.
             names: The metrics.
             context: Data and device.
             split: Name of the split.
-            teacher: Where given, its images are what is compared with, not the real ones. Networks then add the noise
-                maps that it holds, where they add any.
-            stopwatch: Told where the time goes: ``loading`` of images, ``generation``, ``features`` (all that metrics
-                make of a batch), ``distance`` (what they make of all of them), ``reference`` (once), ``latents``.
+            teacher: If given, its images replace the real ones in all comparisons. Networks then use the noise maps
+                that it holds, if they add any.
+            stopwatch: Counts the time of each part: ``loading`` of images, ``generation``, ``features`` (metrics of a
+                batch), ``distance`` (metrics of all batches), ``reference`` (once), ``latents``.
 
         Raises:
-            MetricError: A metric does not exist, lacks its network or mask, or compares nothing with a teacher.
-            CheckpointError: A network's file cannot be had or read.
+            MetricError: A metric does not exist, lacks its network or mask, or has no comparison with a teacher.
+            CheckpointError: A network's file cannot be loaded or read.
         """
         self._options, self._context, self._split = options, context, split
         self._device = context.accelerator.device
@@ -74,7 +74,7 @@ class Evaluation:
 
     @torch.no_grad()
     def of(self, generator: nn.Module) -> list[MetricResult]:
-        """Measure a generator, from inputs to images, on any device.
+        """Evaluate a generator, from inputs to images, on any device.
 
         Raises:
             MetricError: A metric needs pairs or label maps that the data does not have, more images, or styles that the
@@ -88,7 +88,7 @@ class Evaluation:
         return [found[name] for name in self._names]
 
     def per_image(self, name: str) -> Tensor | None:
-        """Values of a metric for each image of the generator measured last, float64 of shape ``(images,)``.
+        """Return a metric of each image of the last evaluated generator, float64 of shape ``(images,)``.
 
         None for a metric of whole sets of images.
         """
@@ -110,7 +110,7 @@ class Evaluation:
             return evaluator.results()
 
     def _make_batches(self) -> Iterator[Batch]:
-        """Of every batch what is needed for each generator: inputs, and what their images are compared with."""
+        """Yield for every batch the inputs and the references that the metrics of each generator need."""
         limits = self._split, self._options.batch_size, self._options.max_images
         wants_pairs = self._evaluator.needs_labels or (self._evaluator.needs_targets and self._teacher is None)
         for batch in self._context.images(*limits) if wants_pairs else self._context.side("input", *limits):
@@ -124,7 +124,7 @@ class Evaluation:
             yield kept
 
     def _file_labels(self, indices: Sequence[int]) -> Tensor:
-        """Label maps [b, h, w] in the size of their files."""
+        """Return label maps [b, h, w] in the size of their files."""
         data = self._context.data
         if not isinstance(data, LabelledConfig):
             raise MetricError(
@@ -150,7 +150,7 @@ class Evaluation:
         return generator(given, **shared).clamp(-1, 1)
 
     def _find_references(self) -> None:
-        """Features of the images to compare with: real ones from the cache, or computed."""
+        """Load the features of the reference images: real ones from the cache, or computed."""
         networks = self._evaluator.feature_networks
         cached = bool(networks) and self._teacher is None
         images = split_digest(self._context, self._split, self._options.max_images) if cached else ""
@@ -166,7 +166,7 @@ class Evaluation:
 
     def _reference_features(self, network: FeatureNetwork, keep: bool) -> FeatureSet:
         features = FeatureSet(keep)
-        if self._evaluator.needs_targets:  # then they are held with the inputs
+        if self._evaluator.needs_targets:  # the references are then held with the inputs
             references = ((batch["reference"], batch["name"]) for batch in self._batches)
         else:
             side = "target" if self._teacher is None else "input"

@@ -1,7 +1,7 @@
-"""Instance norms -> scales and shifts with statistics of a few images, which fold into the convolutions of a file.
+"""Frozen norms: instance norms become scales and shifts with fixed statistics, which fold into convolutions.
 
-Not exact: an instance norm looks at each image anew. So what it changes is measured and told, and a step that trains
-(``finetune``) belongs behind it.
+The conversion is not exact, because an instance norm computes the statistics of each image. So the change is measured
+and reported, and a step that trains (``finetune``) should follow.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _BATCH_SIZE = 4
 
 @register_step
 class FreezeNorms(Step):
-    """Freeze the instance norms of the network as it is now.
+    """Step that freezes the instance norms of the current network.
 
     Attributes:
         num_images: Training images whose statistics are averaged.
@@ -36,10 +36,10 @@ class FreezeNorms(Step):
     num_images: Annotated[int, Field(ge=1)] = 64
 
     def run(self, work: Work, context: Context) -> Work:
-        """Freeze them, and tell how far the images moved, on images of the split ``search``.
+        """Freeze the norms, and report the change of the images of the split ``search``.
 
         Raises:
-            ConfigError: The network has no instance norms, or its family knows no frozen ones.
+            ConfigError: The network has no instance norms, or its family has no frozen ones.
             DataError: There are fewer training images.
         """
         if (available := len(context.data.open("train"))) < self.num_images:
@@ -63,10 +63,10 @@ def _inputs(context: Context, split: str, num_images: int) -> Iterable[Tensor]:
 
 
 def norm_statistics(network: nn.Module, batches: Iterable[Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
-    """Mean and biased variance of every channel that an instance norm is given, each averaged over images.
+    """Return mean and biased variance of every channel of an instance norm's input, each averaged over images.
 
     Args:
-        network: In evaluation mode.
+        network: A network in evaluation mode.
         batches: Inputs [b, c, h, w].
 
     Returns:
@@ -94,10 +94,10 @@ def norm_statistics(network: nn.Module, batches: Iterable[Tensor]) -> dict[str, 
 
 
 def frozen_generator(generator: Generator, statistics: dict[str, tuple[Tensor, Tensor]]) -> Generator:
-    """A generator with frozen norms in the place of its instance norms, whose scales and shifts they keep.
+    """Return a generator with frozen norms instead of its instance norms; their scales and shifts are kept.
 
     Args:
-        generator: One of a family with an option ``norm`` that knows frozen ones.
+        generator: One of a family with an option ``norm`` that supports frozen ones.
         statistics: Mean and variance by the norm's path.
 
     Raises:

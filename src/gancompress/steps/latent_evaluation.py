@@ -1,4 +1,4 @@
-"""Measuring the latent spaces of generators from noise."""
+"""Evaluation of the latent spaces of generators from noise."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from gancompress.tasks.latent import LatentTask
 
 
 class LatentEvaluation:
-    """Metrics of latent spaces, for one generator after the other. Networks are loaded once."""
+    """Metrics of latent spaces, for one generator after another. Networks are loaded once."""
 
     def __init__(self, options: MetricOptions, names: Sequence[str], context: Context, split: str) -> None:
         """Load the networks.
 
         Args:
-            options: How it is measured.
+            options: Options of the metrics.
             names: The metrics.
             context: Data and device.
             split: Name of the split whose images are projected.
 
         Raises:
-            MetricError: The task is not one of noise, or a network passes no gradient.
-            CheckpointError: A network's file cannot be had or read.
+            MetricError: The task does not generate from noise, or a network passes no gradient.
+            CheckpointError: A network's file cannot be loaded or read.
         """
         self._options, self._context, self._split = options, context, split
         self._metrics = latent_metrics(names, options)
@@ -47,11 +47,11 @@ class LatentEvaluation:
                 self._distances[key] = words, distance
 
     def of(self, generator: nn.Module) -> dict[str, MetricResult]:
-        """Measure a generator, in evaluation mode on the device.
+        """Evaluate a generator, in evaluation mode on the device.
 
         Raises:
-            MetricError: It lacks the styles that a metric is about.
-            DataError: Images to be projected cannot be read, or have another size than the generator's.
+            MetricError: It lacks the styles that a metric needs.
+            DataError: Images to project cannot be read, or have another size than the generator's.
         """
         check_styles(self._metrics, generator)
         space = LatentSpace.of(generator, self._task.latent_size, len(self._task.classes))
@@ -72,7 +72,7 @@ class LatentEvaluation:
         return MetricResult(name, float(found.values.mean()), found.count, 0, found.interval(), metric.better, words)
 
     def _real(self) -> tuple[Tensor, Tensor]:
-        """The images to project and their classes."""
+        """Return the images to project and their classes."""
         o = self._options
         batches = list(self._context.images(self._split, o.batch_size, o.latent.projection.num_images))
         targets = torch.cat([batch["target"] for batch in batches])
@@ -80,7 +80,7 @@ class LatentEvaluation:
 
 
 def latent_metrics(names: Sequence[str], options: MetricOptions) -> dict[str, tuple[LatentMetric, str | None]]:
-    """Those of the names that are metrics of latent spaces, each with the network in its name.
+    """Return the metrics of latent spaces among the names, each with the network in its name.
 
     Raises:
         MetricError: A metric or its network does not exist.
@@ -90,7 +90,7 @@ def latent_metrics(names: Sequence[str], options: MetricOptions) -> dict[str, tu
 
 
 def check_styles(metrics: Mapping[str, tuple[LatentMetric, str | None]], generator: nn.Module) -> None:
-    """Refuse metrics of W for a generator without styles. Raises MetricError."""
+    """Raise MetricError if a metric of W is given for a generator without styles."""
     wanting = [name for name, (metric, _) in metrics.items() if metric.needs_styles]
     if wanting and not isinstance(generator, StyledGenerator):
         raise MetricError(

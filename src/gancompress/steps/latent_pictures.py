@@ -1,4 +1,4 @@
-"""Pictures of latent spaces: styles mixed, and morphs, of several networks side by side."""
+"""Pictures of latent spaces: style mixing and morphs of several networks side by side."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Picture:
     """A grid of images.
 
     Attributes:
-        caption: What it shows.
+        caption: Caption of the picture.
         columns: Images [rows, c, h, w] of each column by its label.
         rows: Labels of the rows.
     """
@@ -34,12 +34,12 @@ class Picture:
 
 
 def latent_pictures(task: LatentTask, networks: Mapping[str, nn.Module], seed: int = 0) -> dict[str, Picture]:
-    """The pictures by name: ``morph``, and ``mixing`` where all networks have styles.
+    """Return the pictures by name: ``morph``, and ``mixing`` if all networks have styles.
 
     Args:
-        task: Says what the networks are given.
-        networks: By label, in evaluation mode on the CPU; all get the same latents and the noise maps of the first.
-        seed: Of the latents.
+        task: Task with the format of the networks' input.
+        networks: Networks by label, in evaluation mode on the CPU; all share latents and the first one's noise maps.
+        seed: Seed of the latents.
     """
     pictures = {"morph": _morphs(task, networks, seed)}
     styled = {name: network for name, network in networks.items() if isinstance(network, StyledGenerator)}
@@ -49,7 +49,7 @@ def latent_pictures(task: LatentTask, networks: Mapping[str, nn.Module], seed: i
 
 
 def _morphs(task: LatentTask, networks: Mapping[str, nn.Module], seed: int) -> Picture:
-    """Each morph once for every network, below one another."""
+    """Draw each morph once for every network, the networks one below another."""
     spaces = {name: LatentSpace.of(net, task.latent_size, len(task.classes)) for name, net in networks.items()}
     first = next(iter(spaces.values()))
     positions = morph_positions(NUM_POSITIONS - 1)
@@ -63,7 +63,7 @@ def _morphs(task: LatentTask, networks: Mapping[str, nn.Module], seed: int) -> P
 
 @torch.no_grad()
 def _mixing(networks: Mapping[str, StyledGenerator], latent_size: int, seed: int) -> Picture:
-    """For each network a block: fine sources above, coarse ones at the left, mixed images where they meet."""
+    """Draw a block for each network: fine sources above, coarse ones at the left, mixed images in the cells."""
     noise = torch.randn(NUM_COARSE + NUM_FINE, latent_size, generator=torch.Generator().manual_seed(seed))
     blocks, rows = [], []
     first = next(iter(networks.values()))

@@ -1,4 +1,4 @@
-"""What a job measures."""
+"""Options of a job's metrics."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class MetricNetwork(Options):
 
     Attributes:
         path: TorchScript or ONNX file; takes images [b, 3, h, w], RGB in [0, 1].
-        size: Height and width that it wants, in pixels; images are taken as they are where left out.
-        num_classes: Of a segmentation network.
-        ignore_index: Of a segmentation network: the label that does not count.
-        protocol: Of a segmentation network, in the place of the two: ``cityscapes_drn``, the 19 classes of the
+        size: Height and width of its input, in pixels; images keep their size by default.
+        num_classes: Number of classes of a segmentation network.
+        ignore_index: Label that a segmentation network ignores.
+        protocol: Protocol of a segmentation network, instead of these two: ``cityscapes_drn``, the 19 classes of the
             benchmark, label maps in the size of their files; or ``coco_stuff_deeplab``, 182 classes, three scales.
     """
 
@@ -39,11 +39,11 @@ class MetricNetwork(Options):
         return self
 
     def spec(self) -> NetworkSpec:
-        """As the metrics take it."""
+        """Return the network's specification for the metrics."""
         return NetworkSpec(Path(self.path), self.size, self.num_classes, self.ignore_index, self.protocol)
 
     def misfit(self, classes: Classes) -> str | None:
-        """Why a segmentation network cannot score label maps with these classes; None where it can, or is no such."""
+        """Return the reason why a segmentation network cannot score label maps with these classes; None if it can."""
         if self.protocol is not None:
             wanted = SEGMENTATION_PROTOCOLS[self.protocol].num_labels
             if wanted == classes.num_classes:
@@ -68,21 +68,21 @@ class MetricNetwork(Options):
 
 
 class MetricOptions(Options):
-    """What is measured.
+    """Metrics of a job and their options.
 
     Attributes:
-        against_real: Metrics against the split's real images, or label maps. The default is for tasks with pairs;
-            other jobs compare nothing unless told what.
-        against_teacher: Metrics against what the teacher makes of the same inputs.
-        networks: Networks that the metrics' names speak of.
-        content_mask: Where the content of images is, for metrics of it (``fd_NETWORK_content``).
-        latent: How much is drawn for metrics of generators from noise.
-        max_images: Of a split; all where left out.
-        batch_size: Images at once.
-        memory_gib: Images that are kept in memory while one network after the other is measured, in GiB. What does not
-            fit is decoded anew for each network.
-        reference_folder: Where features of real images are kept between runs; ``references`` in the cache of this
-            package where left out.
+        against_real: Metrics against the split's real images, or label maps. The default is for tasks with pairs; other
+            jobs have none by default.
+        against_teacher: Metrics against the teacher's images of the same inputs.
+        networks: Networks that appear in the metrics' names.
+        content_mask: Mask of the content of images, for metrics on it (``fd_NETWORK_content``).
+        latent: Sample sizes of metrics of generators from noise.
+        max_images: Images of a split; all by default.
+        batch_size: Images per batch.
+        memory_gib: Memory for images that are reused while one network after another is evaluated, in GiB. If they do
+            not all fit, they are decoded again for each network.
+        reference_folder: Folder of the cached features of real images; ``references`` in the cache of this package by
+            default.
     """
 
     against_real: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ("psnr", "ssim")
@@ -96,9 +96,9 @@ class MetricOptions(Options):
     reference_folder: str | None = None
 
     def reference_cache(self) -> ReferenceCache:
-        """Where features of real images are kept."""
+        """Return the cache of the features of real images."""
         return ReferenceCache(Path(self.reference_folder).expanduser() if self.reference_folder else None)
 
     def specs(self) -> dict[str, NetworkSpec]:
-        """The networks as the metrics take them."""
+        """Return the specifications of the networks for the metrics."""
         return {name: network.spec() for name, network in self.networks.items()}

@@ -1,4 +1,4 @@
-"""Noise of a search: which candidates its images cannot tell from the chosen one."""
+"""Noise of a search's proxy: the candidates that its images cannot distinguish from the chosen one."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from gancompress.metrics import bootstrap_interval
 from gancompress.search import Candidate
 
 NUM_COMPARED = 10
-"""Candidates that are measured again, the chosen one not counted: those that it won against by least."""
+"""Number of candidates compared with the chosen one: the next best ones."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How much a candidate's metric differs from the chosen one's, on the same images.
+    """Difference between a candidate's metric and the chosen one's, on the same images.
 
     Attributes:
         plan: The candidate.
@@ -32,14 +32,14 @@ class Difference:
 
     @property
     def is_sure(self) -> bool:
-        """Whether the interval excludes 0."""
+        """True if the interval excludes 0."""
         return self.low > 0 or self.high < 0
 
 
 def differences(
     chosen: Candidate, others: Sequence[Candidate], per_image: Callable[[Candidate], Tensor | None]
 ) -> list[Difference] | None:
-    """Paired differences from the chosen candidate.
+    """Return the paired differences from the chosen candidate.
 
     Args:
         chosen: The chosen candidate.
@@ -47,7 +47,7 @@ def differences(
         per_image: The metric of each image, of shape ``(images,)``; None for a metric of whole sets of images.
 
     Returns:
-        In the order of the others; None for a metric of sets, or of fewer than two images.
+        The differences in the order of the others; None for a metric of sets, or of fewer than two images.
     """
     reference = per_image(chosen)
     if reference is None or len(reference) < 2:

@@ -1,4 +1,4 @@
-"""Pruning: the most important channels of every group, as many as the plan says."""
+"""Pruning: keep the most important channels of every group, at the widths of a plan."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gancompress.steps.refit import RefitOptions
 from gancompress.steps.step import Context, Step, Work, register_step
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
-"""Of every group's channels."""
+"""Fraction of every group's channels."""
 
 
 def _as_text(widths: Any) -> Any:
@@ -34,12 +34,12 @@ def _as_text(widths: Any) -> Any:
 
 
 class Narrowing(Step, ABC):
-    """What steps have in common that make every channel group narrower by the same factor.
+    """Base class of the steps that narrow every channel group by the same factor.
 
     Attributes:
-        keep: Fraction of every group's channels that stays; the budget decides where left out.
-        widths: In its place, the width of every group: as the papers write it (``154_154_...``), or by group name.
-        multiple: Widths are multiples of this, or full; those that are written out are what they are.
+        keep: Fraction of every group's channels that is kept; follows from the budget by default.
+        widths: Widths of all groups instead: in the papers' notation (``154_154_...``), or by group name.
+        multiple: Widths are multiples of this, or full; given ``widths`` are not rounded.
     """
 
     takes_latency = True
@@ -50,7 +50,7 @@ class Narrowing(Step, ABC):
 
     @property
     def uses_budget(self) -> bool:
-        """The budget says how narrow, unless ``keep`` or ``widths`` do."""
+        """True if the budget decides the widths, which it does unless ``keep`` or ``widths`` is given."""
         return self.keep is None and self.widths is None
 
     @model_validator(mode="after")
@@ -62,12 +62,12 @@ class Narrowing(Step, ABC):
     def plan(
         self, wide: Generator, context: Context, quantization: QuantizationOptions = FLOAT
     ) -> tuple[ChannelGraph, ChannelPlan]:
-        """The graph of a generator, and how narrow it becomes.
+        """Return the graph of a generator and its narrow plan.
 
         Args:
             wide: The generator.
-            context: What surrounds the step.
-            quantization: How many bits its weights will have, for a budget in bytes.
+            context: Context of the step.
+            quantization: Quantization of its weights, for a budget in bytes.
 
         Raises:
             ConfigError: There is neither ``keep`` nor a budget.
@@ -89,7 +89,7 @@ class Narrowing(Step, ABC):
     def latency(
         self, wide: Generator, graph: ChannelGraph, plan: ChannelPlan, narrow: Generator, context: Context
     ) -> dict[str, Any]:
-        """What the network that a budget in milliseconds led to really takes, as facts for the record; else nothing."""
+        """Return the measured latency of the narrow network as facts if a latency budget set its widths, else empty."""
         budget = context.budget
         if not self.uses_budget or budget is None or budget.target is None:
             return {}
@@ -108,11 +108,11 @@ class Narrowing(Step, ABC):
 
 @register_step
 class Prune(Narrowing):
-    """Cut the least important channels of every group, without training: the baseline of what trains.
+    """Step that removes the least important channels of every group without training, a baseline for other steps.
 
     Attributes:
-        score: What makes a channel important.
-        refit: Where given, the layers that are left are solved for again by least squares.
+        score: Importance score of channels.
+        refit: If given, the remaining layers are refitted by least squares.
     """
 
     kind = "prune"
@@ -121,7 +121,7 @@ class Prune(Narrowing):
     refit: RefitOptions | None = None
 
     def run(self, work: Work, context: Context) -> Work:
-        """Cut the work's generator."""
+        """Prune the work's generator."""
         graph, plan = self.plan(work.generator, context)
         wide = sorted_by(self.score, work.generator, context)
         narrow = cut(wide, graph, plan)
@@ -139,8 +139,8 @@ def prune(generator: Generator, graph: ChannelGraph, plan: ChannelPlan, score: S
     Args:
         generator: The generator at full width.
         graph: The channel graph of the network it builds.
-        plan: How many channels each group keeps.
-        score: What makes a channel important.
+        plan: Number of kept channels of each group.
+        score: Importance score of channels.
 
     Returns:
         A generator of the same family, with the plan's widths in its config.
@@ -153,7 +153,7 @@ def prune(generator: Generator, graph: ChannelGraph, plan: ChannelPlan, score: S
 
 
 def sort(generator: Generator, graph: ChannelGraph, score: Score) -> Generator:
-    """The same function with the most important channels of every group in front.
+    """Return the same function with the most important channels of every group first.
 
     Raises:
         ConfigError: The score does not apply to some group.
@@ -163,7 +163,7 @@ def sort(generator: Generator, graph: ChannelGraph, score: Score) -> Generator:
 
 
 def sorted_by(score: AnyScore, generator: Generator, context: Context) -> Generator:
-    """`sort` by a score of a recipe; what runs the generator does so on the training data of the job.
+    """Sort by a score of a recipe; scores that run the generator use the training data of the job.
 
     Raises:
         GanCompressError: The score does not apply to the generator, or to the data.
@@ -179,7 +179,7 @@ def sorted_by(score: AnyScore, generator: Generator, context: Context) -> Genera
 
 
 def _by_group(widths: str | Mapping[str, int], generator: Generator) -> Mapping[str, int]:
-    """The width of every group. Raises PlanError where the family is not written so."""
+    """Return the width of every group. Raises PlanError if the family has no such notation."""
     if not isinstance(widths, str):
         return widths
     return generator.architecture.widths_from_string(widths)

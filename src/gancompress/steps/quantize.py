@@ -1,4 +1,4 @@
-"""Rounding the network's weights and activations: by itself after training, or while a step trains."""
+"""Quantization of the network's weights and activations, after training or during a training step."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _BATCH_SIZE = 8
 
 @register_step
 class Quantize(Step):
-    """Quantize the network as it is now, without training. A network that is quantized already gets new ranges.
+    """Step that quantizes the current network without training. A quantized network gets new ranges.
 
     Attributes:
-        quantization: What is quantized, and how.
-        num_images: Training images to find the ranges of activations with.
+        quantization: Layers and bits that are quantized, and the source of ranges.
+        num_images: Training images on which the ranges of activations are found.
     """
 
     kind = "quantize"
@@ -36,7 +36,7 @@ class Quantize(Step):
 
     @property
     def quantizes(self) -> bool:
-        """Always."""
+        """True."""
         return True
 
     def run(self, work: Work, context: Context) -> Work:
@@ -55,28 +55,28 @@ class Quantize(Step):
 
 
 class Quantizing(Step, ABC):
-    """What steps have in common that may quantize while they train.
+    """Base class of the steps that may quantize while they train.
 
     Attributes:
-        quantization: Where given, weights and activations are rounded while the network trains, and stay so.
+        quantization: If given, weights and activations are rounded during training, and the network stays quantized.
     """
 
     quantization: QuantizationOptions | None = None
 
     @property
     def quantizes(self) -> bool:
-        """Whether it is told to."""
+        """True if ``quantization`` is given."""
         return self.quantization is not None
 
     def begun(self, generator: Generator, context: Context) -> Quantization | None:
-        """The quantization to begin with, its ranges from a few training images; None where there is to be none."""
+        """Return the initial quantization, its ranges from a few training images; None without ``quantization``."""
         if self.quantization is None:
             return None
         return calibrated(generator, self.quantization, context, 2 * _BATCH_SIZE)
 
 
 def calibrated(generator: Generator, options: QuantizationOptions, context: Context, num_images: int) -> Quantization:
-    """How to quantize a generator, its ranges found with training images.
+    """Return the quantization of a generator, its ranges found on training images.
 
     Raises:
         ConfigError: The options do not fit the generator.

@@ -1,4 +1,4 @@
-"""Running statistics of batch norms over the first images of the training data."""
+"""Recalibration of the running statistics of batch norms on the first images of the training data."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from gancompress.steps.step import Context, Work
 from gancompress.training import Batch
 
 NUM_BATCHES = 32
-"""Default batches of calibration: 512 images in batches of 16, as in GAN Compression."""
+"""Default number of calibration batches: 512 images in batches of 16, as in GAN Compression."""
 
 
 _BATCH_SIZE = 16
 
 
 class Calibration:
-    """The first inputs of the training data, over which running statistics are computed. Read when first needed."""
+    """First inputs of the training data, on which running statistics are computed. They are read when first needed."""
 
     def __init__(self, context: Context, num_batches: int = NUM_BATCHES) -> None:
-        """So many batches of 16 images; all there are where there are fewer."""
+        """Take the number of batches of 16 images; all batches are used if there are fewer."""
 
         def make() -> Iterator[Batch]:
             for batch in context.images("train", _BATCH_SIZE, num_batches * _BATCH_SIZE):
@@ -34,12 +34,12 @@ class Calibration:
         self._batches = HeldBatches(make, context.metrics.memory_gib)
 
     def __iter__(self) -> Iterator[Tensor]:
-        """Inputs of the generator [b, c, h, w], batch by batch."""
+        """Yield inputs of the generator [b, c, h, w], batch by batch."""
         return (self._task.encode(batch["input"]) for batch in self._batches)
 
 
 def recalibrated(work: Work, context: Context) -> Work:
-    """The work with the running statistics of its network computed anew."""
+    """Return the work with recomputed running statistics of its network."""
     network = work.build().to(context.accelerator.device)
     recalibrate(network, Calibration(context))
     options = work.quantization and work.quantization.options

@@ -1,4 +1,4 @@
-"""Which real images a split holds: what features of them are found again by."""
+"""Cache key of a split's reference features."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from gancompress.metrics import content_digest
 from gancompress.steps.step import Context
 
 _IRRELEVANT = {"root", "cache", "max_broken", "splits"}
-"""Options of a data set that change where images lie, not what is in them."""
+"""Options of a data set that change the location of images, not their content."""
 
 
 def split_digest(context: Context, split: str, max_images: int | None = None) -> str:
-    """What the images of a split depend on, as one hexadecimal number.
+    """Return a digest of everything that the images of a split depend on, as one hexadecimal number.
 
-    The bytes of all files of the split, in a folder, a zip or shards; the options of the data set; and, since neither
-    tells how this version decodes, resizes or draws, its first item. So the same files are found again in another
-    place, and images that are drawn without any file are found again while they are drawn alike.
+    It covers the bytes of all files of the split, in a folder, a zip or shards; the options of the data set; and its
+    first item, which depends on the decoding, resizing and drawing of this version. So the key stays the same if the
+    files move, and images that are drawn without files have the same key as long as they are drawn alike.
 
     Args:
-        context: Knows the data.
+        context: Context with the data.
         split: Name of the split.
-        max_images: How many of its first items count; all where left out.
+        max_images: Number of its first items to include; all by default.
 
     Raises:
         ConfigError: There is no such split.

@@ -1,4 +1,4 @@
-"""Refit: the weights that are left after a cut, by least squares on the activations of the network that was cut."""
+"""Refit of a pruned network: least-squares weights from the activations of the network before the cut."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class RefitOptions(Options):
     """Inputs of a refit.
 
     Attributes:
-        num_images: Training images, or as many as there are.
-        crop_px: Side of the random crop that is taken of each, as a larger network needs it; None takes whole images.
+        num_images: Number of training images; fewer if there are not as many.
+        crop_px: Side of a random crop of each image, which saves memory for large networks; None takes whole images.
     """
 
     num_images: Annotated[int, Field(ge=2)] = NUM_IMAGES
@@ -37,7 +37,7 @@ class RefitOptions(Options):
     def refit(
         self, narrow: Generator, wide: Generator, graph: ChannelGraph, plan: ChannelPlan, context: Context
     ) -> tuple[Generator, dict[str, Any]]:
-        """Refit a generator on training images; returns it with facts for the record. Raises as `refitted`."""
+        """Refit a generator on training images; return it with facts for the record. Raises what `refitted` does."""
         batches = context.images("train", _BATCH_SIZE, self.num_images)
         images = torch.cat([context.task.encode(batch["input"]) for batch in batches])
         if self.crop_px is not None:
@@ -49,16 +49,16 @@ class RefitOptions(Options):
 
 @register_step
 class Refit(RefitOptions, Step):
-    """Refit the network that the step before cut, without training."""
+    """Step that refits the network pruned by the previous step, without training."""
 
     kind = "refit"
 
     def run(self, work: Work, context: Context) -> Work:
-        """Refit the work's generator to the network that it was cut from.
+        """Refit the work's generator to the network before the cut.
 
         Raises:
-            ConfigError: No step has cut it, or another step trained it since.
-            RefitError: As `gancompress.refit.refit`.
+            ConfigError: No step has pruned it, or another step trained it since.
+            RefitError: Raised by `gancompress.refit.refit`.
         """
         wide = work.uncut
         if wide is None:
@@ -82,19 +82,19 @@ def refitted(
     seed: int = 0,
     device: torch.device | str = "cpu",
 ) -> tuple[Generator, RefitReport]:
-    """Return a narrow generator with weights solved for by `gancompress.refit.refit`, and the report.
+    """Return a narrow generator with weights solved by `gancompress.refit.refit`, and the report.
 
     Args:
         narrow: The generator at the plan.
-        wide: The generator that it was cut from, with the channels that stay in front.
+        wide: The generator before the cut, with the kept channels first.
         graph: Graph of the wide network.
         plan: The plan.
         inputs: Arguments of the forward pass.
-        seed: Chooses positions.
-        device: Where to run both.
+        seed: Seed of the sampled positions.
+        device: Device of both networks.
 
     Raises:
-        RefitError: As `gancompress.refit.refit`.
+        RefitError: Raised by `gancompress.refit.refit`.
     """
     network = narrow.build().to(device)
     given = [each.to(device) for each in inputs]
@@ -103,14 +103,14 @@ def refitted(
 
 
 def cropped(images: Tensor, generator: Generator, side: int, seed: int = 0) -> Tensor:
-    """Return a random square crop of each image, of a size that the generator takes.
+    """Return a random square crop of each image, of a size that the generator accepts.
 
     Args:
-        images: Inputs of the generator, [b, c, h, w]; of any other shape they are returned whole, and so are those of a
-            network that nobody described, whose sizes are not known.
+        images: Inputs of the generator, [b, c, h, w]. Inputs of any other shape are returned whole, and so are those of
+            a network without a description, whose accepted sizes are unknown.
         generator: The generator.
-        side: Wanted height and width in pixels; rounded to what the family takes, and never larger than the images.
-        seed: Places the crops.
+        side: Desired height and width in pixels; rounded to what the family accepts, and never larger than the images.
+        seed: Seed of the crops' positions.
     """
     fitting = generator.architecture.crop_side(side)
     if images.ndim != 4 or fitting is None:

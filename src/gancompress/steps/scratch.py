@@ -1,4 +1,4 @@
-"""The baseline of every compression: the same narrow network, trained as the teacher was, without one."""
+"""Baseline of every compression: the same narrow network, trained like the teacher, without distillation."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from gancompress.steps.teacher import NetworkOptions, PaperTraining
 
 @register_step
 class Scratch(PaperTraining, Narrowing):
-    """Train a uniformly narrow network from fresh weights, as its paper trains a teacher. Nothing is distilled.
+    """Step that trains a uniformly narrow network from fresh weights like a teacher, without distillation.
 
     Attributes:
-        network: The architecture; that of the teacher where left out.
+        network: The architecture; that of the teacher by default.
     """
 
     kind = "scratch"
@@ -22,11 +22,11 @@ class Scratch(PaperTraining, Narrowing):
     network: NetworkOptions | None = None
 
     def run(self, work: Work, context: Context) -> Work:
-        """Train it; the work's teacher stays the one to compare with.
+        """Train the network; the work's teacher stays the reference.
 
         Raises:
             BudgetError: The narrowest network costs more than the budget.
-            ConfigError: There is neither keep nor a budget; or as `PaperTraining.train`.
+            ConfigError: There is neither keep nor a budget; or raised by `PaperTraining.train`.
         """
 
         def wide(seed: int) -> Generator:

@@ -1,4 +1,4 @@
-"""Searching a supernet for its best network within the budget."""
+"""Search of a supernet for its best network within the budget."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ from gancompress.steps.verification import VerifyOptions, agreement, fine_tuned
 
 @register_step
 class Search(Step):
-    """Find the best plan within the budget by a proxy on the ``search`` split, and cut the network to it.
+    """Step that finds the best plan within the budget by a proxy on the ``search`` split, and cuts the network to it.
 
-    The proxy is the quality of a plan with the supernet's weights. What the best plan leaves of the budget widens
-    single channel groups, those that keep the smallest fraction first.
+    The proxy is the quality of a plan with the supernet's weights. The rest of the budget widens single channel groups,
+    those that keep the smallest fraction first.
 
     Attributes:
-        metric: The proxy.
-        against: What it compares a candidate's images with; the teacher's by default, real ones for metrics that
-            compare nothing with a teacher.
-        space: The plans to choose from; those that the supernet was trained on.
-        options: How plans are proposed.
-        max_images: Images of the split that every candidate makes, the same for all; the whole split by default.
-        calibration_batches: Batches over which running statistics are averaged before a candidate is measured.
-        verify: Random plans to fine-tune, so that the record says how far the proxy can be trusted; none by default.
+        metric: Proxy metric.
+        against: References of the metric: the teacher's images by default, real ones for metrics that cannot compare
+            with a teacher.
+        space: The plans to choose from, those that the supernet was trained on.
+        options: Method of the search and its numbers.
+        max_images: Images of the split that every candidate generates, the same for all; the whole split by default.
+        calibration_batches: Batches over which running statistics are averaged before a candidate is evaluated.
+        verify: Random plans to fine-tune, to measure the rank correlation of the proxy; none by default.
     """
 
     kind = "search"
@@ -67,17 +67,17 @@ class Search(Step):
 
     @property
     def uses_budget(self) -> bool:
-        """Always, where there is one."""
+        """True; the budget is required."""
         return True
 
     def compares_with(self, metric: Metric) -> Literal["real", "teacher"]:
-        """What the metric, as `find_metric` finds it, compares a candidate's images with."""
+        """Return the references of a metric that `find_metric` returned: real images or the teacher's."""
         return self.against or ("teacher" if isinstance(metric, PairMetric | SetMetric) else "real")
 
     def run(self, work: Work, context: Context) -> Work:
-        """Search; the work's generator becomes the best network, with the supernet's weights.
+        """Search the space; the work's generator becomes the best network, with the supernet's weights.
 
-        A random plan at the budget is taken as it is drawn, without measuring it.
+        A random plan at the budget is taken without evaluation.
 
         Raises:
             ConfigError: The job has no budget.
@@ -126,7 +126,7 @@ class Search(Step):
         )
 
     def _best(self, networks: CandidateNetworks, context: Context) -> tuple[Candidate, dict[str, Any]]:
-        """The best candidate, and what the record says of all."""
+        """Return the best candidate, and facts about all candidates for the record."""
         proxy = self._proxy(networks, context)
 
         def evaluate(plan: ChannelPlan) -> Mapping[str, float]:
@@ -178,7 +178,7 @@ class Search(Step):
 
 
 def _next_best(result: SearchResult, count: int) -> list[Candidate]:
-    """The best candidates but for the chosen one, as many as asked for."""
+    """Return the best candidates other than the chosen one, at most this many."""
     scored = sorted((result.objective.score(each.metrics), each.index, each) for each in result.candidates)
     finite = [each for score, _, each in scored if math.isfinite(score) and each is not result.best]
     return finite[:count]
@@ -187,7 +187,7 @@ def _next_best(result: SearchResult, count: int) -> list[Candidate]:
 def _facts(
     result: SearchResult, better: Literal["lower", "higher"], unit: str, near: Sequence[Difference] | None
 ) -> dict[str, Any]:
-    """What a report shows of the candidates, how sure the choice is, and how long they took."""
+    """Return the facts of a report: the candidates, the certainty of the choice, and their times."""
     metric = result.objective.metric
     candidates = [
         asdict(ReportedCandidate(each.text, each.cost, each.metrics[metric], chosen=each is result.best))
@@ -209,7 +209,7 @@ def _facts(
 
 
 def _spent(chosen: Candidate, plan: ChannelPlan, cost: float, budget: CostLimit) -> dict[str, Any]:
-    """How much of the budget the network spends, and what was widened for it."""
+    """Return facts on the budget that the network spends, and on the groups widened for it."""
     wider = {
         group: [chosen.plan.widths[group], width]
         for group, width in plan.widths.items()

@@ -1,4 +1,4 @@
-"""Pruning channels while learning from the teacher and the discriminator, in one objective.
+"""Slimming step: channel pruning and distillation in one objective.
 
 Source: Wang et al., GAN Slimming, ECCV 2020, equation 4.
 """
@@ -32,25 +32,25 @@ SLIMMING = DistillationOptions(
 
 @register_step
 class Slim(Learning, Quantizing):
-    """Train the network while a penalty drives the scales of its channels to zero, and remove those that it did.
+    """Step that trains the network under a sparsity penalty on channel scales, and removes the channels at zero.
 
-    Weights and activations may be rounded all the while, so that what is pruned is what will run.
+    Weights and activations may be quantized during training, so that the pruned network is the one that will run.
 
     The scales are the gammas of affine norms; instance norms of a built-in family become affine for it, with scale 1
-    and shift 0. Groups without a norm get a scale of their own on the weights that read them.
+    and shift 0. Groups without a norm get an extra scale on the weights that read them.
 
     Attributes:
-        penalty: Weight of the scales' sum (rho). Where the job has a budget, the weight to begin with.
-        steer: Whether the penalty follows a course to the job's budget, in ``steer_images``; otherwise it stays, and
-            what is still over the budget at the end is cut at a common threshold.
-        steer_images: Images until the budget is reached; two thirds of the training where left out.
-        streams: Whether residual streams lose channels too, by the joint scale of all that write them; in the paper
-            they do not.
-        minimum: The narrowest width that a group may come to.
-        scale_learning_rate: Of the scales' SGD.
-        scale_momentum: Of the scales' SGD.
+        penalty: Weight of the scales' sum (rho); the initial weight if the job has a budget.
+        steer: Whether the penalty follows a schedule to the job's budget, in ``steer_images``; otherwise it is
+            constant, and a network over the budget at the end is pruned at a common threshold.
+        steer_images: Images until the budget is reached; two thirds of the training by default.
+        streams: Whether residual streams lose channels too, by the joint scale of all layers that write them; in the
+            paper they do not.
+        minimum: Narrowest width of a group.
+        scale_learning_rate: Learning rate of SGD on the scales.
+        scale_momentum: Momentum of SGD on the scales.
         adjust_every: Images between corrections of the penalty.
-        remove_every: Images between removals. A channel goes that was dead at two of them in a row.
+        remove_every: Images between removals. A channel is removed once it was dead at two of them in a row.
     """
 
     kind = "slim"
@@ -76,7 +76,7 @@ class Slim(Learning, Quantizing):
 
     @property
     def uses_budget(self) -> bool:
-        """Always, where there is one."""
+        """True; the budget is used if the job has one."""
         return True
 
     def run(self, work: Work, context: Context) -> Work:
@@ -117,9 +117,9 @@ class Slim(Learning, Quantizing):
 
 
 def with_affine_norms(generator: Generator) -> Generator:
-    """The same function with affine instance norms where pruning wants them, scale 1 and shift 0.
+    """Return the same function with affine instance norms where pruning needs them, scale 1 and shift 0.
 
-    A network without such an option stays as it is.
+    A generator whose family has no such option is returned unchanged.
     """
     if generator.architecture.options.get("affine_norms") != "none":
         return generator

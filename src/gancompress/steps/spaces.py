@@ -1,4 +1,4 @@
-"""Which plans a supernet trains and a search chooses from."""
+"""Search space of a supernet and its search, as options."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class SpaceOptions(Options):
     """A search space: a set of the literature by name, or evenly spread widths.
 
     Attributes:
-        config_set: Name of a set in `gancompress.search.CONFIG_SETS`; the other options are left out then.
-        max_choices: Widths that each slot may take, at most.
-        min_keep: The narrowest as a fraction of the widest.
+        config_set: Name of a set in `gancompress.search.CONFIG_SETS`; it excludes the other options.
+        max_choices: Largest number of widths of each slot.
+        min_keep: Narrowest width as a fraction of the widest.
         multiple: Widths are multiples of this, times the multiplier of their slot.
     """
 
@@ -39,7 +39,7 @@ class SpaceOptions(Options):
         return self
 
     def of(self, wide: Generator, graph: ChannelGraph) -> SearchSpace:
-        """The space of a network.
+        """Return the search space of a network.
 
         Args:
             wide: The network at full width.

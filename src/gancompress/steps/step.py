@@ -1,4 +1,4 @@
-"""What a step of a job is: options, and a function from one state of the work to the next."""
+"""Step of a job: options, and a function from one state of the work to the next."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from gancompress.training import Batch, Checkpoints, Loader, Objective, Training
 
 @dataclass(frozen=True)
 class Work:
-    """What steps hand on.
+    """State of the work that a step takes and returns.
 
     Attributes:
         teacher: The network to compress.
-        generator: The network as compressed so far, in float; the teacher at first.
+        generator: The current compressed network, in float; the teacher at first.
         discriminator: The newest discriminator, to inherit; None before any was trained.
-        facts: What the last step found out, for the records.
-        quantization: How the network is quantized; None where it is not.
-        uncut: What the generator was cut from, with the channels that stay in front; None where it was trained since.
+        facts: Facts of the last step, for the records.
+        quantization: Quantization of the network; None if it is not quantized.
+        uncut: The generator before pruning, with the kept channels first; None if it was trained since.
     """
 
     teacher: Generator
@@ -50,34 +50,34 @@ class Work:
     uncut: Generator | None = None
 
     def build(self) -> nn.Module:
-        """The network as compressed so far, quantized where it is, on the CPU, in evaluation mode."""
+        """Return the current compressed network, with its quantization, on the CPU, in evaluation mode."""
         network = self.generator.build()
         return network if self.quantization is None else self.quantization.attach(network).eval()
 
 
 class StepLog(TrainingLog, Protocol):
-    """Where a step reports to. Only the main process calls it."""
+    """Log of a step. Only the main process calls it."""
 
     def searched(self, num_candidates: int, total_candidates: int, best: Mapping[str, float]) -> None:
-        """How far a search is: candidates finished, the most there will be, and the metrics of the best of them."""
+        """Report the progress of a search: finished candidates, their largest number, and the metrics of the best."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """What surrounds a step.
+    """Context of a step.
 
     Attributes:
-        task: What is learned.
+        task: Task of the generator.
         data: The data set; its splits are ``train``, ``search`` and ``test``.
-        budget: What the compressed network may cost.
-        directory: The step's own directory.
+        budget: Budget of the compressed network.
+        directory: Directory of the step.
         accelerator: Device and processes.
-        log: Where the step reports to.
-        seed: Of whatever is drawn at random.
+        log: Log of the step.
+        seed: Seed of all random draws.
         num_workers: Processes that decode images.
-        stop: Whether the user asked to stop.
-        metrics: What the job measures.
-        graphs: Graphs that were traced before in this run.
+        stop: Returns True once the user asked to stop.
+        metrics: Options of the job's metrics.
+        graphs: Graphs that were traced in this run.
     """
 
     task: Task
@@ -93,17 +93,17 @@ class Context:
     graphs: GraphCache = field(default_factory=dict)
 
     def example(self) -> Tensor:
-        """One input of the generator, [1, c, h, w]."""
+        """Return one input of the generator, [1, c, h, w]."""
         return self.task.encode(self.first_images("test", 1)["input"])
 
     def first_images(self, split: str, count: int) -> Batch:
-        """The first images of a split, as one batch."""
+        """Return the first images of a split, as one batch."""
         return next(iter(self.images(split, count, count, num_workers=0)))
 
     def images(
         self, split: str, batch_size: int, max_images: int | None = None, num_workers: int | None = None
     ) -> Iterable[Batch]:
-        """Every image of a split once, in order, decoded by the job's workers unless told otherwise."""
+        """Yield every image of a split once, in order, decoded by the job's workers by default."""
         dataset = self.data.open(split)
         workers = self.num_workers if num_workers is None else num_workers
         loader = make_ordered_loader(dataset, batch_size, max_images=max_images, num_workers=workers)
@@ -113,7 +113,7 @@ class Context:
     def side(
         self, side: Literal["input", "target"], split: str, batch_size: int, max_images: int | None = None
     ) -> Iterable[Batch]:
-        """Every image of one side of a split once, in order, under the side's name; what belongs to it may come along.
+        """Yield every image of one side of a split once, in order, under the side's name; other fields may be included.
 
         Sets without pairs repeat the images of their smaller side in `images`, but not here.
         """
@@ -126,7 +126,7 @@ class Context:
             yield self.task.prepare(named, split, batch["index"].tolist())
 
     def loader(self, *, with_digests: bool = False) -> Loader:
-        """The training data as the training loop takes it.
+        """Return the loader of the training data for the training loop.
 
         Args:
             with_digests: Whether each batch holds a digest of each input, as ``digest``.
@@ -153,22 +153,22 @@ class Context:
         return load
 
     def _paired(self, batch: Batch) -> Batch:
-        """A batch with ``input`` and ``target``, whatever the data set calls them."""
+        """Return a batch with ``input`` and ``target``, whatever the data set calls them."""
         if isinstance(self.data, LabelledConfig) and not self.task.takes_labels:
             return pair_of_labels(batch, self.data.classes.num_classes + 1)
         return batch
 
     def train(self, objective: Objective, options: TrainingOptions, *, with_digests: bool = False) -> None:
-        """Train to the end, resuming what an earlier call of the same step left.
+        """Train to the end, resuming from the checkpoints of an earlier call of the same step.
 
         Args:
-            objective: What to train.
-            options: How long and how.
-            with_digests: As `loader` has it.
+            objective: The objective to train.
+            options: Options of the training loop.
+            with_digests: See `loader`.
 
         Raises:
             Interrupted: The user asked to stop.
-            TrainingError: As `gancompress.training.fit`.
+            TrainingError: Raised by `gancompress.training.fit`.
         """
         finished = fit(
             objective,
@@ -185,11 +185,11 @@ class Context:
             self.interrupt()
 
     def interrupt(self) -> NoReturn:
-        """End the run because the user asked to. Raises Interrupted."""
+        """Stop the run at the user's request. Raises Interrupted."""
         raise Interrupted("stopped; everything is saved: the same command goes on from here")
 
     def graph(self, generator: Generator, *, multiple: int = 8, minimum: int = 8) -> ChannelGraph:
-        """The channel graph of a generator at the size of the data.
+        """Return the channel graph of a generator at the size of the data.
 
         Args:
             generator: The generator.
@@ -197,13 +197,13 @@ class Context:
             minimum: The narrowest legal width.
 
         Raises:
-            InputSizeError: It does not take that size.
+            InputSizeError: The generator does not accept that size.
         """
         example = self.example()
         generator.architecture.check_input(example)
         structure = _structure_of(generator, example)
         if structure not in self.graphs:
-            with torch.random.fork_rng(devices=[]):  # whether it was traced before decides nothing that is drawn later
+            with torch.random.fork_rng(devices=[]):  # tracing must not change later random draws
                 self.graphs[structure] = trace(generator.build(), (example,))
         return self.graphs[structure].constrain(multiple=multiple, minimum=minimum)
 
@@ -219,39 +219,39 @@ def _structure_of(generator: Generator, example: Tensor) -> Hashable:
 
 
 class Step(Kind, ABC):
-    """Options of a step, and what it does. Subclasses that recipes may name are under `register_step`."""
+    """Step of a job, given by its options. Subclasses that recipes may name are under `register_step`."""
 
     measures: ClassVar[bool] = False
-    """Whether what it does depends on how the job measures."""
+    """Whether its result depends on the job's metrics."""
     takes_quantized: ClassVar[bool] = False
-    """Whether it can go on from a quantized network, and leaves it quantized."""
+    """Whether it accepts a quantized network, and keeps it quantized."""
     takes_latency: ClassVar[bool] = False
     """Whether its budget may be a latency."""
 
     @property
     def uses_budget(self) -> bool:
-        """Whether what it does depends on the job's budget."""
+        """True if its result depends on the job's budget."""
         return False
 
     @property
     def quantizes(self) -> bool:
-        """Whether it leaves a quantized network behind."""
+        """True if it returns a quantized network."""
         return False
 
     @abstractmethod
     def run(self, work: Work, context: Context) -> Work:
-        """Do it.
+        """Run the step.
 
         Raises:
-            GanCompressError: In one of its kinds, where the user can mend it.
+            GanCompressError: An error that the user can fix; the subclass tells which.
         """
 
 
 STEPS: KindRegistry[Step] = KindRegistry("steps", Step, "a kind of step")
-"""Every kind of step that a recipe may name."""
+"""All kinds of steps that a recipe may name."""
 
 register_step = STEPS.add
 """Add a subclass of `Step` under its ``kind``; a decorator."""
 
 AnyStep = Annotated[SerializeAsAny[Step], BeforeValidator(STEPS.parse)]
-"""A step in options."""
+"""A step in a recipe's options."""

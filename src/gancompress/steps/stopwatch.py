@@ -1,4 +1,4 @@
-"""Where the time goes: seconds by part of a task that is repeated."""
+"""Stopwatch of a repeated task: seconds by part."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ T = TypeVar("T")
 
 
 class Stopwatch:
-    """Seconds spent in each part since they were last taken."""
+    """Seconds of each part since the last `take`."""
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
-        """All at zero.
+        """Start with all parts at zero.
 
         Args:
-            device: What it is computed on: a part ends when the device has finished it.
+            device: Device of the computation: a part ends when the device has finished it.
         """
         self._device = torch.device(device)
         self._seconds: dict[str, float] = {}
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Count what happens inside to a part. Parts are not nested."""
+        """Count the time of a block for a part. Parts are not nested."""
         start = time.perf_counter()
         try:
             yield
@@ -37,7 +37,7 @@ class Stopwatch:
             self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - start
 
     def each(self, name: str, items: Iterable[T]) -> Iterator[T]:
-        """The items; the wait for each counts to a part."""
+        """Yield the items; the wait for each counts for a part."""
         iterator = iter(items)
         while True:
             with self.part(name):
@@ -47,16 +47,16 @@ class Stopwatch:
             yield item
 
     def take(self) -> dict[str, float]:
-        """The seconds so far; the watch starts again from zero."""
+        """Return the seconds so far, and reset them."""
         taken, self._seconds = self._seconds, {}
         return taken
 
 
 def shares(seconds: Sequence[Mapping[str, float]]) -> str:
-    """In one line, how long each took and where the time went: the largest part first.
+    """Return the median duration and the share of each part in one line, the largest part first.
 
     Args:
-        seconds: Of each repetition, by part; at least one.
+        seconds: Seconds of each repetition, by part; at least one.
     """
     parts = {name: sum(one.get(name, 0.0) for one in seconds) for one in seconds for name in one}
     total = sum(parts.values())

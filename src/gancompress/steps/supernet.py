@@ -1,4 +1,4 @@
-"""Training a supernet, of which every plan is a network.
+"""Training of a supernet, which contains a network for every plan.
 
 Source: Li et al., GAN Compression, CVPR 2020, section 3.3; Cai et al., Once-for-All, ICLR 2020; Yu and Huang,
 Universally Slimmable Networks, ICCV 2019.
@@ -21,18 +21,18 @@ from gancompress.steps.teacher import NetworkOptions
 
 @register_step
 class Supernet(Learning):
-    """Train all plans of a wide network at once, one or a few for each batch.
+    """Step that trains all plans of a wide network together, one or a few for each batch.
 
     Attributes:
-        network: The wide network; the work's generator where left out.
-        initial: Where a network is named: its weights from the teacher, as far as the layers agree, or fresh.
-        score: What makes a channel important; the important ones come to lead.
+        network: The wide network; the work's generator by default.
+        initial: Initial weights of a given ``network``: the teacher's where the layers agree, or fresh ones.
+        score: Importance score of channels; the important ones come first.
         space: The plans to train.
         sampling: The plans of one batch: one at random, or a sandwich of the widest, the narrowest and some at random,
             whose gradients are averaged.
-        num_random: Random plans of a sandwich.
-        in_place_distillation: Whether the other networks of a sandwich reconstruct the image of the widest; the widest
-            one reconstructs what it always does. Feature maps are compared with the teacher's, for all.
+        num_random: Random plans of a sandwich step.
+        in_place_distillation: Whether the other networks of a sandwich step reconstruct the image of the widest; the
+            widest keeps its usual target. Feature maps are compared with the teacher's in all networks.
     """
 
     kind = "supernet"

@@ -1,4 +1,4 @@
-"""Training the teacher, where there is no checkpoint of one."""
+"""Training of a teacher, for jobs without a checkpoint of one."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ class NetworkOptions(ImageOptions):
 
     Attributes:
         family: A family's name, or ``package.module:Class``.
-        config: Its options.
+        config: Options of the family.
     """
 
     family: str
     config: dict[str, Any] = Field(default_factory=dict)
 
     def fixed_by(self, task: Task) -> dict[str, Any]:
-        """Options of a generator that follow from the task; a class of the user's own knows its own."""
+        """Return the options of a generator that follow from the task; empty for a user's own class."""
         return task.generator_options() if find_network(self.family).takes_task_options else {}
 
     def fresh(self, seed: int, **fixed: Any) -> Generator:
-        """The network with fresh weights.
+        """Return the network with fresh weights.
 
         Args:
-            seed: Of the weights.
+            seed: Seed of the weights.
             fixed: Options that follow from the job; the config must not contradict them.
         """
         for name, value in fixed.items():
@@ -69,10 +69,10 @@ PATCHGAN = NetworkOptions(family="patchgan")
 
 
 class PaperTraining(Step):
-    """Training without a teacher, as a paper did it.
+    """Training without a teacher, by the method of a paper.
 
     The task makes the objective: pix2pix on pairs, GauGAN on label maps, CycleGAN without pairs, SNGAN and StyleGAN2
-    from noise. The generator comes out without spectral norm and with recomputed running statistics.
+    from noise. The generator is returned without spectral norm and with recomputed running statistics.
 
     Attributes:
         discriminator: The discriminator; its input channels follow from the task.
@@ -81,7 +81,7 @@ class PaperTraining(Step):
         cyclegan: Weights of the terms, for an unpaired task.
         sngan: Options of the updates, for a latent task.
         stylegan2: Regularisers and style mixing, for a latent task whose generator is a StyleGAN2.
-        training: How long and how.
+        training: Options of the training loop.
     """
 
     discriminator: NetworkOptions = PATCHGAN
@@ -96,13 +96,13 @@ class PaperTraining(Step):
         """Train a generator and its discriminator from fresh weights.
 
         Args:
-            fresh: The generator with fresh weights, given their seed.
-            context: What surrounds the step.
+            fresh: Returns the generator with fresh weights for a seed.
+            context: Context of the step.
 
         Raises:
-            ConfigError: The task needs a teacher that exists, or the options do not fit the task.
-            InputSizeError: The generator or the discriminator does not take images of this size.
-            TrainingError: As `Context.train`.
+            ConfigError: The task needs an existing teacher, or the options do not fit the task.
+            InputSizeError: The generator or the discriminator does not accept images of this size.
+            TrainingError: Raised by `Context.train`.
         """
         if not context.task.trains_teacher:
             raise ConfigError(
@@ -128,7 +128,7 @@ class PaperTraining(Step):
 
 
 class TrainTeacher(PaperTraining):
-    """Train the teacher.
+    """Step that trains the teacher.
 
     Attributes:
         network: The generator.
@@ -139,7 +139,7 @@ class TrainTeacher(PaperTraining):
     network: NetworkOptions
 
     def run(self, work: Work, context: Context) -> Work:
-        """Train it; the work is not looked at. Raises as `PaperTraining.train`."""
+        """Train the teacher; the given work is ignored. Raises the errors of `PaperTraining.train`."""
         fixed = self.network.fixed_by(context.task)
         return self.train(lambda seed: self.network.fresh(seed, **fixed), context)
 
@@ -149,12 +149,12 @@ def fresh_discriminator(options: NetworkOptions, generator: Generator, context: 
 
     Args:
         options: The discriminator.
-        generator: Makes the images.
-        context: What surrounds the step.
+        generator: The generator of the images.
+        context: Context of the step.
 
     Raises:
         ConfigError: Its options do not fit the task.
-        InputSizeError: The images are too small for it, or the generator does not take them.
+        InputSizeError: The images are too small for it, or the generator does not accept them.
     """
     channels, size = _seen_by_discriminator(generator, context)
     discriminator = options.fresh(context.seed + 2, in_channels=channels)
@@ -163,11 +163,11 @@ def fresh_discriminator(options: NetworkOptions, generator: Generator, context: 
 
 
 def check_discriminator(discriminator: Generator, generator: Generator, context: Context) -> None:
-    """Refuse an inherited discriminator that cannot see a generator's images.
+    """Check that an inherited discriminator fits a generator's images.
 
     Raises:
         ConfigError: It takes another number of channels.
-        InputSizeError: The images are too small for it, or the generator does not take them.
+        InputSizeError: The images are too small for it, or the generator does not accept them.
     """
     channels, size = _seen_by_discriminator(generator, context)
     taken = discriminator.architecture.in_channels
@@ -180,7 +180,7 @@ def check_discriminator(discriminator: Generator, generator: Generator, context:
 
 
 def _seen_by_discriminator(generator: Generator, context: Context) -> tuple[int, tuple[int, int]]:
-    """Number of channels and size of what a discriminator of this task sees."""
+    """Return the number of channels and the size of a discriminator's input for this task."""
     with torch.no_grad():
         example = context.example()
         generator.architecture.check_input(example)

@@ -1,4 +1,4 @@
-"""Checking a search: how far the order of plans by the supernet agrees with their order after fine-tuning."""
+"""Verification of a search: rank correlation of plans with the supernet's weights and after fine-tuning."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from gancompress.steps.step import Context, Work
 from gancompress.training import TrainingOptions
 
 MIN_PLANS = 4
-"""Fewer plans than this have no order to speak of."""
+"""Smallest number of plans for a rank correlation."""
 
 _RESULT_FILE = "result.json"
 
 
 class VerifyOptions(Options):
-    """Random plans at the budget that are fine-tuned, each by itself, to check the order that the search goes by.
+    """Random plans at the budget that are fine-tuned separately, to check the ranking of the search.
 
     Attributes:
-        num_plans: How many; the interval of a rank correlation over 12 plans is about 0.5 wide at best.
+        num_plans: Number of plans; the interval of a rank correlation over 12 plans is about 0.5 wide at best.
         distillation: Weights of the terms of fine-tuning; those of the ``finetune`` step make the check fair.
-        training: How long each plan is fine-tuned, and how.
+        training: Options of the fine-tuning of each plan.
     """
 
     num_plans: Annotated[int, Field(ge=MIN_PLANS)] = 12
@@ -47,7 +47,7 @@ class VerifiedPlan:
 
     Attributes:
         plan: The plan in words.
-        cost: In the unit of the budget.
+        cost: Cost in the unit of the budget.
         before: Metrics with the supernet's weights, by name.
         after: The same metrics after fine-tuning.
     """
@@ -67,22 +67,22 @@ def fine_tuned(
     work: Work,
     context: Context,
 ) -> list[VerifiedPlan]:
-    """Measure plans of a supernet, fine-tune each by itself, and measure them again.
+    """Evaluate plans of a supernet, fine-tune each separately, and evaluate them again.
 
-    What is finished is kept in the step's directory: the same call goes on from there.
+    Finished plans are kept in the step's directory, from which the same call continues.
 
     Args:
         plans: The plans, by their names.
         cost: Cost of a plan.
-        cut: The network of a plan, with the supernet's weights.
-        measure: Metrics of a network.
-        options: How each is fine-tuned.
-        work: The teacher, and the discriminator that each begins with.
-        context: What surrounds the step.
+        cut: Returns the network of a plan, with the supernet's weights.
+        measure: Returns the metrics of a network.
+        options: Options of the fine-tuning.
+        work: The teacher, and the initial discriminator of each plan.
+        context: Context of the step.
 
     Raises:
         Interrupted: The user asked to stop.
-        GanCompressError: As `Finetune.run`.
+        GanCompressError: Raised by `Finetune.run`.
     """
     step, found = Finetune(distillation=options.distillation, training=options.training), []
     for number, (name, plan) in enumerate(plans.items(), start=1):
@@ -100,7 +100,7 @@ def fine_tuned(
 
 
 def agreement(plans: Sequence[VerifiedPlan], before: str, after: str) -> RankAgreement:
-    """Rank correlation of one metric before fine-tuning with one after it, both with the same better direction."""
+    """Return the rank correlation of one metric before fine-tuning with one after it, both with the same direction."""
     return rank_agreement([each.before[before] for each in plans], [each.after[after] for each in plans])
 
 

@@ -1,4 +1,4 @@
-"""Tasks: what a batch is, what the discriminator sees, and how a teacher learns it."""
+"""Tasks: the meaning of a batch, the images of the discriminator, and the objective of a teacher."""
 
 from gancompress.tasks.cyclegan import CycleGanObjective, CycleGanOptions
 from gancompress.tasks.gaugan import GauganObjective, GauganOptions

@@ -1,4 +1,4 @@
-"""Adaptive augmentation: what the discriminator sees is changed at random, as often as it overfits.
+"""Adaptive augmentation of the discriminator's images, with a probability that follows its overfitting.
 
 Source: Karras et al., Training Generative Adversarial Networks with Limited Data, NeurIPS 2020, section 3; of its
 transformations the flips, whole-pixel translations and colours.
@@ -19,14 +19,13 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class AugmentationOptions(Options):
-    """How strongly.
+    """Strength of the adaptive augmentation.
 
     Attributes:
-        target: Share by which signs of the discriminator's logits of real images lean to the positive, above which it
-            counts as overfitting.
-        images_to_full: Images in which the probability can go from 0 to 1.
+        target: Mean sign of the discriminator's logits of real images above which it counts as overfitting.
+        images_to_full: Images in which the probability can rise from 0 to 1.
         every: Steps between changes of the probability.
-        first: The probability to begin with; it stays so where ``images_to_full`` is 0.
+        first: Initial probability; it is constant if ``images_to_full`` is 0.
     """
 
     target: Share = 0.6
@@ -36,7 +35,7 @@ class AugmentationOptions(Options):
 
 
 class AdaptiveAugmentation:
-    """The transformations and their probability."""
+    """Random transformations of images and their adaptive probability."""
 
     def __init__(self, options: AugmentationOptions) -> None:
         self.options = options
@@ -44,17 +43,17 @@ class AdaptiveAugmentation:
         self._signs = torch.zeros(2)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """The images [b, c, h, w] in [-1, 1], each transformation done to each of them with the probability."""
+        """Apply each transformation to each image [b, c, h, w] in [-1, 1] with the current probability."""
         for transformation in TRANSFORMATIONS:
             chosen = torch.rand(len(images), 1, 1, 1, device=images.device) < self.probability
             images = torch.where(chosen, transformation(images), images)
         return images
 
     def observe(self, logits: Tensor, step: int, batch_size: int) -> None:
-        """Take in logits of real images, and change the probability when it is time.
+        """Count the signs of logits of real images, and update the probability at its interval.
 
         Args:
-            logits: Of any shape.
+            logits: Logits of any shape.
             step: Number of this step.
             batch_size: Images of a step.
         """
@@ -69,21 +68,21 @@ class AdaptiveAugmentation:
         self._signs = torch.zeros(2)
 
     def memory(self) -> Tensor:
-        """What the next step depends on."""
+        """Return the state that the next step depends on."""
         return torch.cat([torch.tensor([self.probability], dtype=torch.float64), self._signs.double()])
 
     def remember(self, memory: Tensor) -> None:
-        """Take back what `memory` gave."""
+        """Restore what `memory` returned."""
         self.probability, self._signs = float(memory[0]), memory[1:].float().cpu()
 
 
 def flip(images: Tensor) -> Tensor:
-    """Left and right exchanged."""
+    """Mirror images horizontally."""
     return images.flip(-1)
 
 
 def translate(images: Tensor) -> Tensor:
-    """Each image moved by up to an eighth of its size along both axes; mirrored pixels come in at the edges."""
+    """Shift each image by up to an eighth of its size along both axes; mirrored pixels fill the edges."""
     batch_size, _, height, width = images.shape
 
     def places(size: int) -> Tensor:
@@ -98,17 +97,17 @@ def translate(images: Tensor) -> Tensor:
 
 
 def brightness(images: Tensor) -> Tensor:
-    """Each image lighter or darker, by N(0, 0.2)."""
+    """Add N(0, 0.2) to the brightness of each image."""
     return images + 0.2 * _normal(images)
 
 
 def contrast(images: Tensor) -> Tensor:
-    """Each image times a factor with logarithm N(0, 0.5 log 2)."""
+    """Multiply each image by a factor with logarithm N(0, 0.5 log 2)."""
     return images * torch.exp2(0.5 * _normal(images))
 
 
 def saturation(images: Tensor) -> Tensor:
-    """Each pixel's distance to its grey times a factor with logarithm N(0, log 2)."""
+    """Multiply each pixel's distance to its grey by a factor with logarithm N(0, log 2)."""
     grey = images.mean(1, keepdim=True)
     return grey + (images - grey) * torch.exp2(_normal(images))
 

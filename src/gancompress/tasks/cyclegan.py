@@ -1,4 +1,4 @@
-"""How two teachers learn without pairs.
+"""CycleGAN: training of two teachers without pairs.
 
 Source: Zhu et al., CycleGAN, ICCV 2017, section 3; identity loss section 5.2; image pool section 4.
 """
@@ -19,14 +19,14 @@ from gancompress.training import Batch, Losses, Objective, Phase
 
 
 class CycleGanOptions(Options):
-    """Weights of the terms.
+    """Loss weights and image pools of CycleGAN.
 
     Attributes:
         gan: Form of the adversarial loss.
-        lambda_cycle: Weight of the mean absolute difference after there and back again.
+        lambda_cycle: Weight of the cycle consistency, the mean absolute difference after both translations.
         lambda_identity: Weight of the difference that a generator makes to an image of its target domain, relative to
             ``lambda_cycle``.
-        pool_size: Generated images that the discriminators are shown again.
+        pool_size: Capacity of the pools of generated images from which the discriminators are shown earlier ones.
     """
 
     gan: GanForm = "lsgan"
@@ -36,18 +36,18 @@ class CycleGanOptions(Options):
 
 
 class ImagePool:
-    """Generated images from earlier steps.
+    """Pool of generated images from earlier steps.
 
     Source: Shrivastava et al., CVPR 2017, section 2.3.
     """
 
     def __init__(self, size: int) -> None:
-        """An empty pool of at most ``size`` images; with 0 it hands on what it gets."""
+        """Create an empty pool of at most ``size`` images; with 0 it returns its input."""
         self._size = size
         self.images: list[Tensor] = []
 
     def exchange(self, images: Tensor) -> Tensor:
-        """For each of the images [b, c, h, w], itself or, half of the time, an earlier one whose place it takes."""
+        """Return each of the images [b, c, h, w] or, half of the time, an earlier one that it replaces in the pool."""
         shown = []
         for image in images.detach():
             if len(self.images) < self._size:
@@ -60,7 +60,7 @@ class ImagePool:
 
 
 class _Round(NamedTuple):
-    """What the generators make of one batch."""
+    """Outputs of the generators for one batch."""
 
     fake_b: Tensor
     fake_a: Tensor
@@ -69,7 +69,7 @@ class _Round(NamedTuple):
 
 
 class CycleGanObjective(Objective):
-    """Both generators first, then both discriminators on images from the pools."""
+    """Objective of CycleGAN: both generators first, then both discriminators on images from the pools."""
 
     averaged = ("generator", "generator_back")
 
@@ -94,21 +94,21 @@ class CycleGanObjective(Objective):
         )
 
     def forward(self, batch: Batch, num_images: int) -> _Round:
-        """Both images translated, and translated back."""
+        """Translate both images, and translate them back."""
         there, back = self.modules["generator"], self.modules["generator_back"]
         fake_b, fake_a = there(batch["input"]), back(batch["target"])
         return _Round(fake_b, fake_a, back(fake_b), there(fake_a))
 
     def preview(self, batch: Batch, modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-        """Input and its translation."""
+        """Return the input and its translation."""
         return self.task.columns(batch, {"teacher": modules["generator"](batch["input"])})
 
     def memory(self) -> dict[str, Tensor]:
-        """The images of both pools."""
+        """Return the images of both pools."""
         return {name: torch.stack(pool.images) for name, pool in self._pools.items() if pool.images}
 
     def remember(self, memory: Mapping[str, Tensor]) -> None:
-        """Fill the pools again."""
+        """Restore the images of both pools."""
         device = next(self.modules["generator"].parameters()).device
         for name, images in memory.items():
             self._pools[name].images = list(images.to(device))

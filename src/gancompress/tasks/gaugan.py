@@ -1,4 +1,4 @@
-"""How a teacher learns to draw photographs from label maps.
+"""GauGAN: training of a teacher that generates photographs from label maps.
 
 Source: Park et al., SPADE, CVPR 2019, section 3 and appendix A; the order of updates as released.
 """
@@ -19,14 +19,14 @@ from gancompress.training import Batch, Losses, Objective, Phase
 
 
 class GauganOptions(Options):
-    """Weights of the terms.
+    """Loss weights of GauGAN.
 
     Attributes:
         gan: Form of the adversarial loss.
-        lambda_gan: Its weight.
+        lambda_gan: Weight of the adversarial loss.
         lambda_feature_matching: Weight of the distance of the discriminator's feature maps.
         lambda_perceptual: Weight of the perceptual distance from the photograph.
-        perceptual: That distance.
+        perceptual: The perceptual distance.
     """
 
     gan: GanForm = "hinge"
@@ -37,7 +37,7 @@ class GauganOptions(Options):
 
 
 class GauganObjective(Objective):
-    """The generator first, then the discriminator on what the updated generator draws."""
+    """Objective of GauGAN: the generator first, then the discriminator on the updated generator's images."""
 
     averaged = ("generator",)
 
@@ -46,13 +46,14 @@ class GauganObjective(Objective):
 
         Args:
             task: A paired task.
-            generator: From what the task encodes to images.
-            discriminator: Sees what the task says; returns the feature maps of each scale where those are compared.
+            generator: Maps the task's encoded input to images.
+            discriminator: Takes the task's discriminator input; returns the feature maps of each scale if they are
+                compared.
             options: Weights of the terms.
 
         Raises:
             ConfigError: The perceptual distance does not fit its network.
-            CheckpointError: The network of the perceptual distance cannot be had or read.
+            CheckpointError: The network of the perceptual distance cannot be loaded or read.
         """
         self.task, self.options, self._gan = task, options, AdversarialLoss(options.gan)
         self.modules = {"generator": generator, "discriminator": discriminator}
@@ -64,11 +65,11 @@ class GauganObjective(Objective):
         )
 
     def forward(self, batch: Batch, num_images: int) -> Tensor:
-        """What generators take."""
+        """Return the encoded input of the generator."""
         return self.task.encode(batch["input"])
 
     def preview(self, batch: Batch, modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-        """Label map, generated image, photograph."""
+        """Return the label map, the generated image and the photograph."""
         return self.task.columns(batch, {"teacher": modules["generator"](self.task.encode(batch["input"]))})
 
     def _judge(self, batch: Batch, image: Tensor) -> tuple[Any, Any]:
@@ -93,15 +94,15 @@ class GauganObjective(Objective):
 
 
 def in_one_batch(discriminator: nn.Module, fake: Tensor, real: Tensor) -> tuple[Any, Any]:
-    """What a discriminator makes of generated and of real images, seen together.
+    """Return the discriminator's outputs for generated and real images, run in one batch.
 
     Args:
         discriminator: Returns one tensor, or any nesting of lists of tensors, with the batch in front.
-        fake: Generated images as it sees them, [b, c, h, w].
-        real: Real ones, of the same shape.
+        fake: Generated images as its input, [b, c, h, w].
+        real: Real images, of the same shape.
 
     Returns:
-        What it returns of each.
+        Its output for the generated and for the real images.
 
     Source: Park et al., SPADE, CVPR 2019, as released.
     """

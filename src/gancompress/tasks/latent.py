@@ -1,4 +1,4 @@
-"""Images from noise: what a generator is given is drawn, and real images are only for the discriminator."""
+"""Image generation from noise: the input is drawn, and real images are only for the discriminator."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from gancompress.training import Batch, Objective
 
 @register_task
 class LatentOptions(TaskOptions):
-    """Images from noise.
+    """Image generation from noise.
 
     Attributes:
-        latent_size: Numbers of the noise.
+        latent_size: Length of the noise vector.
         classes: Names of the classes; the first folder in the name of an image (``cat/0001``) is its class. Empty for
             generators without classes.
     """
@@ -45,15 +45,15 @@ class LatentOptions(TaskOptions):
 
 @dataclass(frozen=True)
 class LatentTask(Task):
-    """Draw images that look like real ones, which a batch holds as ``target``.
+    """Image generation from noise; a batch holds real images as ``target``.
 
     ``input`` is one tensor [b, latent_size + number of classes]: standard normal noise, and behind it the one-hot class
-    of the real image beside it, so that classes are as frequent among generated images as among real ones. Noise
-    depends on the seed, the split and the number of the image alone: training resumes to the bit, and evaluation gives
-    every generator the same noise.
+    of the real image at the same index, so that classes are as frequent among generated images as among real ones.
+    Noise depends only on the seed, the split and the number of the image: training resumes exactly, and evaluation
+    gives every generator the same noise.
 
     Attributes:
-        latent_size: Numbers of the noise.
+        latent_size: Length of the noise vector.
         classes: Names of the classes; empty for none.
     """
 
@@ -63,10 +63,10 @@ class LatentTask(Task):
     classes: tuple[str, ...] = ()
 
     def objective(self, training: TeacherTraining) -> Objective:
-        """Return the objective of StyleGAN2 for one, of SNGAN for any other generator.
+        """Return the StyleGAN2 objective for a StyleGAN2 generator, the SNGAN objective for any other.
 
         Raises:
-            ConfigError: The batch cannot be divided as the objective needs it.
+            ConfigError: The batch cannot be divided into the parts that the objective needs.
         """
         generator, options = training.generator, training.training
         if isinstance(generator, StyleGan2Generator):
@@ -85,36 +85,36 @@ class LatentTask(Task):
         return SnganObjective(self, generator, training.discriminator, sngan)
 
     def prepare(self, batch: Batch, split: str, numbers: Sequence[int], seed: int = 0) -> Batch:
-        """Noise and classes as ``input``, real images as ``target``.
+        """Return noise and classes as ``input``, real images as ``target``.
 
         Raises:
-            DataError: An image lies in no folder of a class.
+            DataError: An image is not in a class folder.
         """
         noise = torch.from_numpy(np.stack([self._noise(split, number, seed) for number in numbers]))
         target = batch.get("target", batch["input"])
         return {**batch, "input": torch.cat([noise, self._one_hot(batch)], 1), "target": target}
 
     def names(self, batch: Batch) -> Sequence[str]:
-        """None: those of a batch are of the real images beside the noise, which it has nothing to do with."""
+        """Return no names: a batch's names belong to the real images, which are independent of the noise."""
         return ()
 
     def generator_options(self) -> dict[str, Any]:
-        """Sizes of noise and classes."""
+        """Return the sizes of noise and classes."""
         return {"latent_size": self.latent_size, "num_classes": len(self.classes)}
 
     def seen(self, batch: Batch, image: Tensor) -> Tensor:
-        """The image, with one plane behind it for each class, 1 for the class of the batch and 0 elsewhere."""
+        """Return the image with one plane appended for each class, 1 for the class of the batch and 0 elsewhere."""
         if not self.classes:
             return image
         classes = batch["input"][:, self.latent_size :].to(image.dtype)
         return torch.cat([image, classes[:, :, None, None].expand(-1, -1, *image.shape[2:])], 1)
 
     def discriminator_channels(self, in_channels: int, out_channels: int) -> int:
-        """Channels of the image, and a plane for each class."""
+        """Return the channels of the image plus a plane for each class."""
         return out_channels + len(self.classes)
 
     def columns(self, batch: Batch, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The generated images alone: noise is no picture."""
+        """Return the generated images only, because noise cannot be shown."""
         return dict(images)
 
     def _noise(self, split: str, number: int, seed: int) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""How a teacher learns from pairs.
+"""Pix2pix: training of a teacher from pairs.
 
-Source: Isola et al., pix2pix, CVPR 2017, section 3.1; hinge loss and weights as Li et al., GAN Compression, CVPR 2020.
+Source: Isola et al., pix2pix, CVPR 2017, section 3.1; hinge loss and weights: Li et al., GAN Compression, CVPR 2020.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from gancompress.training import Batch, Losses, Objective, Phase
 
 
 class Pix2PixOptions(Options):
-    """Weights of the terms.
+    """Loss weights of pix2pix.
 
     Attributes:
         gan: Form of the adversarial loss.
-        lambda_gan: Its weight.
+        lambda_gan: Weight of the adversarial loss.
         gan_balance: Bound of the adversarial term's gradient at the generated image, as a fraction of the
-            reconstruction's; None, as published, leaves the weight as it is.
+            reconstruction's; None, as published, keeps the weight constant.
         lambda_reconstruction: Weight of the mean absolute difference from the truth.
     """
 
@@ -35,7 +35,7 @@ class Pix2PixOptions(Options):
 
 
 class Pix2PixObjective(Objective):
-    """The discriminator first, then the generator against the updated discriminator."""
+    """Objective of pix2pix: the discriminator first, then the generator against the updated discriminator."""
 
     averaged = ("generator",)
 
@@ -44,8 +44,8 @@ class Pix2PixObjective(Objective):
 
         Args:
             task: A paired task.
-            generator: From ``input`` to ``target``.
-            discriminator: Sees both, concatenated along the channels.
+            generator: Maps ``input`` to ``target``.
+            discriminator: Takes both, concatenated along the channels.
             options: Weights of the terms.
         """
         self.task, self.options, self._gan = task, options, AdversarialLoss(options.gan)
@@ -57,11 +57,11 @@ class Pix2PixObjective(Objective):
         )
 
     def forward(self, batch: Batch, num_images: int) -> Tensor:
-        """The generated image."""
+        """Return the generated image."""
         return self.modules["generator"](batch["input"])
 
     def preview(self, batch: Batch, modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-        """Input, generated image, truth."""
+        """Return the input, the generated image and the ground truth."""
         return self.task.columns(batch, {"teacher": modules["generator"](batch["input"])})
 
     def _discriminator_loss(self, batch: Batch, image: Tensor) -> Losses:

@@ -1,4 +1,4 @@
-"""Photographs from label maps.
+"""Semantic image synthesis: photographs from label maps.
 
 Source: Park et al., Semantic Image Synthesis with Spatially-Adaptive Normalization, CVPR 2019, section 3; instance
 edges: Wang et al., pix2pixHD, CVPR 2018, section 3.3.
@@ -27,12 +27,12 @@ from gancompress.training import Batch, Objective
 
 @register_task
 class SemanticOptions(TaskOptions):
-    """Photographs from label maps, beside the classes of the data set.
+    """Photographs from label maps; the classes come from the data set.
 
     Attributes:
-        dont_care: Whether "don't care" is a channel of its own; where it is not, such pixels are 0 in all channels. By
-            default, wherever the data set's classes ignore some value.
-        edges: Whether the borders of objects are one more channel, where the data set has instance maps.
+        dont_care: Whether "don't care" has its own channel; otherwise such pixels are 0 in all channels. By default it
+            has one if the data set's classes ignore some value.
+        edges: Whether the borders of objects are one more channel, if the data set has instance maps.
     """
 
     kind = "semantic"
@@ -42,22 +42,22 @@ class SemanticOptions(TaskOptions):
     edges: bool = True
 
     def build(self, data: DataConfig | None) -> SemanticTask:
-        """Return the task. Raises as `SemanticTask.of`."""
+        """Return the task. Raises the errors of `SemanticTask.of`."""
         return SemanticTask.of(self, data)
 
 
 @dataclass(frozen=True)
 class SemanticTask(Task):
-    """Draw the photograph of a label map.
+    """Semantic image synthesis: the photograph of a label map.
 
-    A batch holds ``input`` as numbers, so that it is small to keep and to move: [b, 1, h, w], labels, or [b, 2, h, w]
-    with the borders of objects (0 and 1) behind them. `encode` makes of it what generators take: a channel of 0 and 1
-    for each label, and the borders.
+    A batch holds ``input`` as label numbers, to save memory and transfers: [b, 1, h, w] labels, or [b, 2, h, w] with
+        the borders of objects (0 and 1) appended. `encode` turns it into the input of generators: a channel of 0 and 1
+        for each label, and the borders.
 
     Attributes:
-        classes: What the labels mean.
+        classes: Classes of the labels.
         dont_care: Whether "don't care", label ``num_classes``, has a channel.
-        edges: Whether the borders of objects are given.
+        edges: Whether the borders of objects are part of the input.
     """
 
     name: str = "semantic"
@@ -69,7 +69,7 @@ class SemanticTask(Task):
 
     @classmethod
     def of(cls, options: SemanticOptions, data: DataConfig | None) -> SemanticTask:
-        """The task on a data set.
+        """Return the task on a data set.
 
         Raises:
             ConfigError: The data set has no label maps with photographs.
@@ -94,11 +94,11 @@ class SemanticTask(Task):
 
     @property
     def num_labels(self) -> int:
-        """Labels that have a channel."""
+        """Number of labels that have a channel."""
         return self.classes.num_classes + self.dont_care
 
     def prepare(self, batch: Batch, split: str, numbers: Sequence[int], seed: int = 0) -> Batch:
-        """Labels and borders as ``input``, photographs as ``target``."""
+        """Return labels and borders as ``input``, photographs as ``target``."""
         maps = [batch["label"], *([instance_edges(batch["instance"])] if self.edges else [])]
         dtype = torch.uint8 if self.classes.num_classes < 256 else torch.int32
         stacked = torch.stack([each.to(dtype) for each in maps], 1)
@@ -106,22 +106,22 @@ class SemanticTask(Task):
         return {**kept, "input": stacked, "target": batch["image"]}
 
     def encode(self, held: Tensor) -> Tensor:
-        """Channels [b, labels (+ 1), h, w] of 0 and 1, of a batch's ``input``; channels stay as they are."""
+        """Return a batch's ``input`` as channels [b, labels (+ 1), h, w] of 0 and 1; channels are not changed."""
         if held.is_floating_point():
             return held
         return torch.cat([one_hot(held[:, 0], self.num_labels), held[:, 1:].float()], 1)
 
     def generator_options(self) -> dict[str, Any]:
-        """The number of channels."""
+        """Return the number of input channels."""
         return {"in_channels": self.num_labels + self.edges}
 
     def columns(self, batch: Batch, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Label maps in the colours of their classes, generated images, photographs."""
+        """Return label maps in the colours of their classes, generated images and photographs."""
         picture = label_picture(batch["input"][:, 0], self.classes.shown_colours)
         return {"label map": picture, **images, "photograph": batch["target"]}
 
     def file_form(self, generator: nn.Module, held: Tensor) -> FileForm:
-        """Integer label maps, and truth values where objects meet, as inputs: channels are made inside the file."""
+        """Return a file form that takes integer label maps and boolean borders; the file builds the channels."""
         form = label_map_form(generator, self.num_labels, self.encode(held))
         facts = {**form.facts, "classes": ", ".join(self.classes.shown_names)}
         if self.dont_care:

@@ -1,4 +1,4 @@
-"""How a teacher learns to draw images from noise.
+"""SNGAN: training of a teacher that generates images from noise.
 
 Source: Miyato et al., Spectral Normalization for GANs, ICLR 2018, section 4 and appendix B.
 """
@@ -23,13 +23,13 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class SnganOptions(Options):
-    """The game, and how often each side moves.
+    """Adversarial loss of SNGAN and the numbers of updates.
 
     Attributes:
         gan: Form of the adversarial loss.
-        num_critic: Updates of the discriminator for one of the generator. A step of training is that many updates, each
+        num_critic: Updates of the discriminator for one of the generator. A training step has this many updates, each
             on an equal part of the batch, and then one of the generator: ``batch_size`` counts the real images of all.
-        generator_parts: Parts of the batch that the generator's update sees, at most all of them.
+        generator_parts: Parts of the batch in the generator's update, at most all of them.
     """
 
     gan: GanForm = "hinge"
@@ -38,7 +38,7 @@ class SnganOptions(Options):
 
 
 class SnganObjective(Objective):
-    """The discriminator several times, each time on other images, then the generator against the updated one."""
+    """Objective of SNGAN: several discriminator updates on different images, then the generator update."""
 
     averaged = ("generator",)
 
@@ -47,9 +47,9 @@ class SnganObjective(Objective):
 
         Args:
             task: The latent task.
-            generator: From ``input`` to images.
-            discriminator: Sees what the task says; spectrally normalised, for the game to be stable.
-            options: The game.
+            generator: Maps ``input`` to images.
+            discriminator: Takes the task's discriminator input; spectrally normalised, for stable training.
+            options: Adversarial loss and numbers of updates.
         """
         self.task, self.options, self._gan = task, options, AdversarialLoss(options.gan)
         self.modules = {"generator": generator, "discriminator": discriminator}
@@ -62,7 +62,7 @@ class SnganObjective(Objective):
         )
 
     def forward(self, batch: Batch, num_images: int) -> Tensor:
-        """The images of all parts; gradients reach the generator through those that its own update sees.
+        """Generate the images of all parts; gradients reach the generator through those of its own update only.
 
         Raises:
             ConfigError: The batch has no equal parts.
@@ -82,11 +82,11 @@ class SnganObjective(Objective):
         return torch.cat([images, others])
 
     def preview(self, batch: Batch, modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-        """Generated images."""
+        """Return generated images."""
         return self.task.columns(batch, {"teacher": modules["generator"](batch["input"])})
 
     def _num_learning(self, latent: Tensor) -> int:
-        """How many images of a batch the generator's update sees."""
+        """Return the number of images of a batch in the generator's update."""
         o = self.options
         return len(latent) // o.num_critic * min(o.generator_parts, o.num_critic)
 
@@ -105,5 +105,5 @@ class SnganObjective(Objective):
 
 
 def _rows(batch: Batch, rows: slice) -> dict[str, Any]:
-    """Some images of a batch."""
+    """Return a slice of a batch."""
     return {key: value[rows] for key, value in batch.items()}

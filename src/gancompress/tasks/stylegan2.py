@@ -1,4 +1,4 @@
-"""How a StyleGAN2 learns to draw images from noise.
+"""StyleGAN2: training of a teacher that generates images from noise.
 
 Source: Karras et al., Analyzing and Improving the Image Quality of StyleGAN, CVPR 2020, sections 2 and 3.2 and appendix
 B.
@@ -26,16 +26,16 @@ Every = Annotated[int, Field(ge=1)]
 
 
 class StyleGan2Options(Options):
-    """The game and its regularisers. The published optimizer has learning rate 0.002 and betas (0, 0.99).
+    """Regularisers of StyleGAN2. The published optimizer has learning rate 0.002 and betas (0, 0.99).
 
     Attributes:
-        r1: Weight (gamma) of the squared slope of the discriminator at real images, halved.
-        r1_every: Steps from one update by it to the next.
-        path_length: Weight of the deviation of the lengths of the image's slopes along the styles from their mean.
-        path_length_every: Steps from one update by it to the next.
-        path_length_share: Part of the batch that such an update draws.
-        style_mixing: Share of the batches whose images mix two styles.
-        augmentation: Adaptive augmentation of what the discriminator sees; none where left out.
+        r1: Weight (gamma) of the discriminator's squared gradient at real images, halved.
+        r1_every: Steps between two updates of this regulariser.
+        path_length: Weight of the deviation of path lengths (gradients of the image by the styles) from their mean.
+        path_length_every: Steps between two updates of this regulariser.
+        path_length_share: Fraction of the batch that such an update draws.
+        style_mixing: Fraction of the batches whose images mix two styles.
+        augmentation: Adaptive augmentation of the discriminator's images; none by default.
     """
 
     r1: Weight = 10.0
@@ -48,18 +48,18 @@ class StyleGan2Options(Options):
 
 
 class StyleGan2Game:
-    """What trains a StyleGAN2 beside the loss of its images: mixed styles, regularisers, augmentation.
+    """Training of a StyleGAN2 beside the adversarial loss: style mixing, lazy regularisation and augmentation.
 
-    A regulariser makes an update of its own with the optimizer of its network. For the updates to stay as strong and as
-    long remembered as if it were part of every one, its loss is multiplied with the steps between, and the optimizer's
-    learning rate and betas follow from their ratio.
+    A regulariser has separate updates with the optimizer of its network. They have the same strength and memory as if
+    the regulariser were part of every update: its loss is multiplied by the steps between its updates, and the
+    optimizer's learning rate and betas follow from the ratio of updates.
     """
 
     def __init__(self, options: StyleGan2Options, batch_size: int) -> None:
-        """Take the options.
+        """Take the options of the regularisers.
 
         Args:
-            options: The game.
+            options: Regularisers, style mixing and augmentation.
             batch_size: Images of one step, over all processes.
         """
         self.options, self._batch_size = options, batch_size
@@ -70,11 +70,11 @@ class StyleGan2Game:
     def optimizers(
         self, phase: Phase, make: Callable[[], dict[str, torch.optim.Optimizer]]
     ) -> dict[str, torch.optim.Optimizer]:
-        """One for each network, which its regulariser shares; source: appendix B, "lazy regularization".
+        """Return one optimizer for each network; its regulariser shares it. Source: appendix B, "lazy regularization".
 
         Args:
             phase: The phase of a network, or that of its regulariser.
-            make: Makes the optimizer of the network as if it had no regulariser.
+            make: Makes the optimizer of the network without a regulariser.
         """
         network = phase.shares or phase.name
         if phase.shares is None:
@@ -90,37 +90,37 @@ class StyleGan2Game:
         return {network: self._adams[network]}
 
     def memory(self) -> dict[str, Tensor]:
-        """The mean length of slopes, and how often images are augmented."""
+        """Return the mean path length and the state of the augmentation."""
         augmentation = {} if self._augmentation is None else {"augmentation": self._augmentation.memory()}
         return {"mean_path_length": self._mean_length, **augmentation}
 
     def remember(self, memory: Mapping[str, Tensor]) -> None:
-        """Take them back."""
+        """Restore what `memory` returned."""
         self._mean_length = memory["mean_path_length"]
         if self._augmentation is not None and "augmentation" in memory:
             self._augmentation.remember(memory["augmentation"])
 
     def mixing(self, latent: Tensor, num_styles: int) -> Mixing | None:
-        """Other noise for the finer layers of a batch, for most batches."""
+        """Draw, for most batches, a second noise for the finer layers."""
         if torch.rand(()) >= self.options.style_mixing:
             return None
         return Mixing(torch.randn_like(latent), int(torch.randint(1, num_styles, ())))
 
     def judged(self, discriminator: nn.Module, images: Tensor) -> Tensor:
-        """What the discriminator says of images, which are augmented first."""
+        """Return the discriminator's logits for images, which are augmented first."""
         return discriminator(images if self._augmentation is None else self._augmentation(images))
 
     def discriminator_loss(
         self, gan: AdversarialLoss, discriminator: nn.Module, real: Tensor, fake: Tensor, num_images: int
     ) -> Losses:
-        """The adversarial loss, by which the augmentation learns whether the discriminator overfits."""
+        """Return the adversarial loss; its logits of real images adapt the augmentation."""
         on_real, on_fake = self.judged(discriminator, real), self.judged(discriminator, fake.detach())
         if self._augmentation is not None:
             self._augmentation.observe(on_real, self._step(num_images), self._batch_size)
         return {"gan": gan.discriminator(on_real, on_fake)}
 
     def r1_loss(self, discriminator: nn.Module, real: Tensor, num_images: int) -> Losses:
-        """The regulariser of the discriminator, at some of the steps.
+        """Return the R1 loss of the discriminator at every ``r1_every``-th step; empty otherwise.
 
         Source: Mescheder et al., Which Training Methods for GANs do actually Converge?, ICML 2018, equation 9.
         """
@@ -132,10 +132,13 @@ class StyleGan2Game:
         return {"r1": self.options.r1 / 2 * self.options.r1_every * penalty}
 
     def path_loss(self, generator: StyledGenerator, latent: Tensor, num_images: int) -> Losses:
-        """The regulariser of the generator, at some of the steps. Source: Karras et al., CVPR 2020, equation 4.
+        """Return the path length loss of the generator at every ``path_length_every``-th step; empty otherwise.
 
-        The mean is that of all lengths until there are a hundred. One that begins at 0, as in the authors' code, pulls
-        all slopes there for the first thousand steps, and a short training ends with images that hardly know styles.
+        The mean path length is the mean of all lengths until there are a hundred. A moving average that starts at 0, as
+        in the authors' code, pulls all lengths to 0 for the first thousand steps, and a short training ends with images
+        that hardly depend on the styles.
+
+        Source: Karras et al., CVPR 2020, equation 4.
         """
         number, rest = divmod(self._step(num_images), self.options.path_length_every)
         if rest:
@@ -167,7 +170,7 @@ def path_phase(modules: tuple[str, ...], loss: Callable[[Batch, Any], Losses]) -
 
 
 def undivided_batch(step: str, training: TrainingOptions) -> int:
-    """Return the batch size of a step that takes a batch in one piece. Raises ConfigError if it is divided."""
+    """Return the batch size of a step that cannot split its batch. Raises ConfigError if it is divided."""
     if training.micro_batches > 1:
         raise ConfigError(
             f"{step}: training: got micro_batches {training.micro_batches}, expected 1 for a StyleGAN2, whose "
@@ -177,14 +180,14 @@ def undivided_batch(step: str, training: TrainingOptions) -> int:
 
 
 class _Drawn(NamedTuple):
-    """The images of a step, and how many were trained on before it."""
+    """Generated images of a step, and the number of images trained on before it."""
 
     image: Tensor
     num_images: int
 
 
 class StyleGan2Objective(Objective):
-    """The discriminator and its regulariser, then the generator and its own; regularisers at some of the steps only."""
+    """Objective of StyleGAN2: the discriminator and its lazy regulariser, then the generator and its own."""
 
     averaged = ("generator",)
 
@@ -200,9 +203,9 @@ class StyleGan2Objective(Objective):
 
         Args:
             task: The latent task.
-            generator: From ``input`` to images.
-            discriminator: Sees images.
-            options: The game.
+            generator: Maps ``input`` to images.
+            discriminator: Takes images.
+            options: Regularisers, style mixing and augmentation.
             batch_size: Images of one step, over all processes.
         """
         self.task, self._game, self._gan = task, StyleGan2Game(options, batch_size), AdversarialLoss("vanilla")
@@ -217,25 +220,25 @@ class StyleGan2Objective(Objective):
         )
 
     def forward(self, batch: Batch, num_images: int) -> _Drawn:
-        """The images of the batch's noise, with the styles of other noise in their finer layers for most batches."""
+        """Generate the images of the batch's noise; in most batches other noise sets the styles of the finer layers."""
         latent = batch["input"]
         mixing = self._game.mixing(latent, self._generator.num_styles)
         return _Drawn(self._generator(latent, mixed_with=mixing), num_images)
 
     def preview(self, batch: Batch, modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-        """Generated images."""
+        """Return generated images."""
         return self.task.columns(batch, {"teacher": modules["generator"](batch["input"])})
 
     def optimizers(self, phase: Phase, options: TrainingOptions) -> dict[str, torch.optim.Optimizer]:
-        """One for each network, which its regulariser shares."""
+        """Return one optimizer for each network; its regulariser shares it."""
         return self._game.optimizers(phase, lambda: super(StyleGan2Objective, self).optimizers(phase, options))
 
     def memory(self) -> dict[str, Tensor]:
-        """That of the game."""
+        """Return the state of the regularisers."""
         return self._game.memory()
 
     def remember(self, memory: Mapping[str, Tensor]) -> None:
-        """Take it back."""
+        """Restore what `memory` returned."""
         self._game.remember(memory)
 
     def _discriminator_loss(self, batch: Batch, drawn: _Drawn) -> Losses:

@@ -1,4 +1,4 @@
-"""Stylization: a teacher that exists already, and photographs for it to show what it does."""
+"""Stylization: photographs to which a student applies the effect of an existing teacher."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from gancompress.training import Batch
 
 @dataclass(frozen=True)
 class StylizeTask(Task):
-    """Do to photographs what the teacher does. A batch needs no more than them, as ``input``.
+    """Stylization of photographs like the teacher does it. A batch needs only them, as ``input``.
 
-    Where it has images of the style too, as ``target``, those are what the discriminator takes for real; otherwise the
+    If it has images of the style too, as ``target``, they are the real images of the discriminator; otherwise the
     teacher's images are.
 
     Source: Wang et al., GAN Slimming, ECCV 2020, as released: the discriminator sees no other real images.
@@ -28,7 +28,7 @@ class StylizeTask(Task):
     paired: bool = False
 
     def real(self, batch: Batch, teacher_image: Tensor | None = None) -> Tensor:
-        """Images of the style, or the teacher's.
+        """Return the discriminator's real images: those of the style or, without them, the teacher's.
 
         Raises:
             ConfigError: There are neither.

@@ -1,7 +1,7 @@
-"""What a generator learns: what a batch is, what the discriminator sees, what a student should reconstruct.
+"""Task of a generator: the meaning of a batch, the discriminator's input, and the student's target.
 
-A batch holds ``input``, what the generator takes, and ``target``, real images [b, c, h, w] in [-1, 1], where there are
-some. Image translation takes images, [b, c, h, w] too.
+A batch holds ``input``, the input of the generator, and ``target``, real images [b, c, h, w] in [-1, 1], if there are
+any. Image translation takes images, [b, c, h, w] too.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class TeacherTraining:
         step: Kind of the step that trains, for messages.
         generator: The generator.
         discriminator: The discriminator.
-        fresh: Makes another generator and another discriminator, such as those of the opposite direction.
-        options: Options of every objective that the step knows.
-        training: How long and how it trains.
+        fresh: Returns another generator and another discriminator, such as those of the opposite direction.
+        options: Options of every objective that the step supports.
+        training: Options of the training loop.
         num_processes: Processes that train together.
     """
 
@@ -54,12 +54,12 @@ class TeacherTraining:
 
 @dataclass(frozen=True)
 class Task:
-    """What a generator learns: what a batch is, what the discriminator sees, and how a teacher learns it.
+    """Task of a generator: the meaning of a batch, the discriminator's input, and the training of a teacher.
 
     Attributes:
         name: Kind of its options in `gancompress.tasks.TASKS`.
-        paired: Whether ``target`` is the right answer to ``input``, and not just any image of the target domain.
-        takes_labels: Whether it makes ``input`` of label maps itself.
+        paired: Whether ``target`` is the ground truth of ``input``, not an unrelated image of the target domain.
+        takes_labels: Whether it builds ``input`` from label maps itself.
     """
 
     trains_teacher: ClassVar[bool] = True
@@ -73,7 +73,7 @@ class Task:
         """Return the objective that trains a generator without a teacher.
 
         Raises:
-            ConfigError: The task has none, or the options do not fit it.
+            ConfigError: The task has no such objective, or the options do not fit it.
         """
         raise ConfigError(
             f"{training.step}: got the task '{self.name}', which trains no teacher, expected a trained generator; give "
@@ -81,66 +81,66 @@ class Task:
         )
 
     def prepare(self, batch: Batch, split: str, numbers: Sequence[int], seed: int = 0) -> Batch:
-        """A batch as this task means it; by itself, as it comes.
+        """Convert a batch of the data set to the task's format; unchanged by default.
 
         Args:
-            batch: What the data set gives.
+            batch: A batch of the data set.
             split: Name of the split.
-            numbers: Of each image: its place among all training images served so far, or in the split.
-            seed: With split and number it decides whatever is drawn for an image; 0 in evaluation.
+            numbers: Index of each image among all training images served so far, or in the split.
+            seed: With split and number it determines all random draws for an image; 0 in evaluation.
         """
         return batch
 
     def encode(self, held: Tensor) -> Tensor:
-        """What generators take, of what a batch holds as ``input``; by itself, just that. Twice is as good as once."""
+        """Convert ``batch["input"]`` to generator input. Identity by default; idempotent."""
         return held
 
     def names(self, batch: Batch) -> Sequence[str]:
-        """Names of a batch's inputs; empty where they have none."""
+        """Return the names of a batch's inputs; empty if they have none."""
         return list(batch.get("name", ()))
 
     def generator_options(self) -> dict[str, Any]:
-        """Options of the generator's family that follow from the task."""
+        """Return the options of the generator's family that follow from the task."""
         return {}
 
     def real(self, batch: Batch, teacher_image: Tensor | None = None) -> Tensor:
-        """What the discriminator is to take for real: input and target side by side where they are a pair.
+        """Return the discriminator's input for real images: input and target concatenated if they are a pair.
 
         Args:
             batch: A prepared batch.
-            teacher_image: What the teacher made of it, for tasks that have no other images.
+            teacher_image: The teacher's image of the batch, for tasks that have no other images.
         """
         return self.seen(batch, batch["target"])
 
     def seen(self, batch: Batch, image: Tensor) -> Tensor:
-        """What the discriminator sees of a generated image [b, c, h, w]: condition and image where there are pairs.
+        """Return the discriminator's input for an image [b, c, h, w]: with pairs, condition and image.
 
         Source: Isola et al., pix2pix, CVPR 2017, equation 1.
         """
         return torch.cat([self.encode(batch["input"]), image], 1) if self.paired else image
 
     def discriminator_channels(self, in_channels: int, out_channels: int) -> int:
-        """Channels of what the discriminator sees."""
+        """Return the number of channels of the discriminator's input."""
         return in_channels + out_channels if self.paired else out_channels
 
     def answer(self, batch: Batch, teacher_image: Tensor) -> Tensor:
-        """What a student should reconstruct: the truth where there is one, else what its teacher made.
+        """Return the reconstruction target of a student: the ground truth if there is one, else the teacher's image.
 
         Source: Li et al., GAN Compression, CVPR 2020, equation 1 (pseudo pairs).
         """
         return batch["target"] if self.paired else teacher_image
 
     def columns(self, batch: Batch, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The columns of a sample grid."""
+        """Return the columns of a sample grid."""
         truth = {"ground truth": batch["target"]} if self.paired else {}
         return {"input": batch["input"], **images, **truth}
 
     def file_form(self, generator: nn.Module, held: Tensor) -> FileForm:
-        """A generator as files of it should be; by itself, as it is.
+        """Return the generator in the form that exported files have; unchanged by default.
 
         Args:
             generator: The generator.
-            held: An example of what a batch holds as ``input``.
+            held: An example of a batch's ``input``.
         """
         return FileForm(generator, (held,))
 
@@ -149,7 +149,7 @@ class TaskOptions(Kind, ABC):
     """Options of a task. Subclasses have a ``kind`` and are under `register_task`.
 
     Attributes:
-        paired: As `Task` has it.
+        paired: See `Task`.
     """
 
     paired: ClassVar[bool] = False
@@ -166,7 +166,7 @@ class TaskOptions(Kind, ABC):
         """
 
     def check_targets(self, data: DataConfig | None) -> None:
-        """Refuse data without targets. Raises ConfigError."""
+        """Raise ConfigError if the data has no targets."""
         if data is not None and not data.has_targets:
             reason = f"got '{self.kind}' with data of kind '{data.kind}', which has no targets; "
             raise OptionsError([("task", f"{reason}take another kind of data, or task 'stylize'")])
@@ -187,10 +187,10 @@ def find_task(task: str | Mapping[str, Any] | TaskOptions, data: DataConfig | No
 
     Args:
         task: Its kind, a mapping of ``kind`` and options, or its options.
-        data: The data set, which some tasks depend on: what labels mean.
+        data: The data set, which defines the labels of some tasks.
 
     Raises:
-        ConfigError: There is none (the message ends with the nearest name), or the data set does not fit it.
+        ConfigError: There is no such task (the message ends with the nearest name), or the data set does not fit it.
     """
     if isinstance(task, TaskOptions):
         return task.build(data)
@@ -201,7 +201,7 @@ def find_task(task: str | Mapping[str, Any] | TaskOptions, data: DataConfig | No
 
 
 def pair_of_labels(batch: Batch, num_labels: int) -> Batch:
-    """Label maps and photographs as pairs: the one-hot map is the input, the photograph the target.
+    """Return label maps and photographs as pairs: the one-hot map is the input, the photograph the target.
 
     Args:
         batch: ``label``, int64 [b, h, w], and ``image`` [b, 3, h, w].

@@ -1,4 +1,4 @@
-"""Translation of images, with pairs or without."""
+"""Image translation, with pairs or without."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gancompress.training import Objective
 
 @dataclass(frozen=True)
 class PairedTask(Task):
-    """Translate images of which the right answers are known. A teacher learns it by pix2pix."""
+    """Image translation with known ground truth. A teacher is trained by pix2pix."""
 
     name: str = "paired"
     paired: bool = True
@@ -26,7 +26,7 @@ class PairedTask(Task):
 
 @dataclass(frozen=True)
 class UnpairedTask(Task):
-    """Translate images of one domain into another. A teacher learns it by CycleGAN, together with its opposite."""
+    """Image translation between two domains without pairs. A teacher is trained by CycleGAN, with its opposite."""
 
     name: str = "unpaired"
     paired: bool = False
@@ -45,7 +45,7 @@ class UnpairedTask(Task):
 
 @register_task
 class PairedOptions(TaskOptions):
-    """Translation with pairs; it has no options."""
+    """Image translation with pairs; it has no options."""
 
     kind = "paired"
     paired = True
@@ -58,7 +58,7 @@ class PairedOptions(TaskOptions):
 
 @register_task
 class UnpairedOptions(TaskOptions):
-    """Translation without pairs; it has no options."""
+    """Image translation without pairs; it has no options."""
 
     kind = "unpaired"
 

@@ -1,4 +1,4 @@
-"""Training: the one loop that every method runs in, its options, and its checkpoints."""
+"""Training: the loop of all methods, its options and its checkpoints."""
 
 from gancompress.training.checkpoint import Checkpoints
 from gancompress.training.loop import Loader, TrainingLog, fit

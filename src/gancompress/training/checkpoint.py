@@ -1,4 +1,4 @@
-"""Checkpoints of a training run: whole or not there at all, and the newest whole one is found again."""
+"""Checkpoints of a training run, written atomically; damaged ones are skipped on resume."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _PATTERN = "[0-9]*.safetensors"
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The state of a training run.
+    """State of a training run.
 
     Attributes:
         num_images: Images trained on.
         tensors: Weights, optimizer moments, averages and memories, by name.
-        facts: Whatever else, as JSON.
+        facts: Other state, as JSON.
     """
 
     num_images: int
@@ -38,16 +38,16 @@ class Checkpoints:
     """The checkpoints of one run, in one directory; the newest few are kept."""
 
     def __init__(self, directory: Path, keep: int = 2) -> None:
-        """Use a directory, made when the first checkpoint is saved.
+        """Use a directory; it is created with the first checkpoint.
 
         Args:
-            directory: Where they lie.
-            keep: How many to keep; with 2, a damaged newest one falls back to the one before.
+            directory: Directory of the checkpoints.
+            keep: Number of checkpoints to keep; with 2, a damaged newest one falls back to the one before.
         """
         self.directory, self._keep = directory, keep
 
     def save(self, snapshot: Snapshot) -> Path:
-        """Write a checkpoint, completely or not at all, and drop the oldest. Raises OSError where there is no room."""
+        """Write a checkpoint atomically and delete the oldest. Raises OSError if the disk is full."""
         self.directory.mkdir(parents=True, exist_ok=True)
         path = self.directory / f"{snapshot.num_images:012d}.safetensors"
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in snapshot.tensors.items()}
@@ -58,7 +58,7 @@ class Checkpoints:
         return path
 
     def latest(self) -> Snapshot | None:
-        """The newest checkpoint that is whole; None where there is none."""
+        """Return the newest intact checkpoint; None if there is none."""
         for path in self._newest_first():
             try:
                 with safe_open(path, framework="pt") as file:
@@ -75,7 +75,7 @@ class Checkpoints:
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names, types, shapes and bytes."""
+    """Return the SHA-256 over names, types, shapes and bytes."""
     digest = sha256()
     for name in sorted(tensors):
         tensor = tensors[name]

@@ -14,11 +14,11 @@ def speed_up_image_convolutions(network: nn.Module, device: torch.device) -> Non
     oneDNN pads channels to its blocks of 8 or 16 and falls back to slow kernels for the gradients of a convolution
     with 3 channels on one side: on an AMD EPYC, forward and backward of 7x7 from 8 to 3 channels take 27 ms for 8
     images of 64x64 in bfloat16, 7 ms with channels last. Other layers stay as they are: norms would copy back.
-    Values change by rounding alone.
+    Values change only by rounding.
 
     Args:
         network: A network in training; may be sped up already.
-        device: Where it runs.
+        device: Its device.
     """
     if device.type != "cpu":
         return

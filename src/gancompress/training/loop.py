@@ -1,4 +1,4 @@
-"""The one training loop: steps of phases, with checkpoints, averages, records and an exact resume."""
+"""Training loop: steps of phases, with checkpoints, weight averages, logs and an exact resume."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ Loader = Callable[[int, int], Iterable[Batch]]
 
 
 class TrainingLog(Protocol):
-    """Where the loop reports to. Only the main process calls it."""
+    """Log of the training loop. Only the main process calls it."""
 
     def progress(self, num_images: int, total_images: int) -> None:
-        """How far training is: told before the first step, wherever it goes on from, and after each."""
+        """Report the progress, before the first step (from wherever training resumes) and after each step."""
 
     def losses(self, num_images: int, values: Mapping[str, float], images_per_second: float) -> None:
-        """Mean losses since the last report."""
+        """Report mean losses since the last report."""
 
     def preview(self, num_images: int, images: Mapping[str, Tensor]) -> None:
-        """Sample images [b, 3, h, w] in [-1, 1] by column."""
+        """Show sample images [b, 3, h, w] in [-1, 1] by column."""
 
     def said(self, line: str) -> None:
-        """Something that the user should know."""
+        """Show a message to the user."""
 
 
 def fit(
@@ -55,24 +55,23 @@ def fit(
     seed: int = 0,
     stop: Callable[[], bool] = lambda: False,
 ) -> bool:
-    """Train until the options' last image, from the newest checkpoint where there is one.
+    """Train until the options' last image, from the newest checkpoint if there is one.
 
-    The same call resumes: what a step computes depends on the state at its start, the seed and the number of images
-    before it, and on nothing else.
+    The same call resumes: a step depends only on the state at its start, the seed and the number of images before it.
 
     Args:
-        objective: What to train; its modules are moved to the accelerator's device and changed in place.
-        options: How long and how.
+        objective: The objective to train; its modules are moved to the accelerator's device and changed in place.
+        options: Options of the training loop.
         loader: The training data.
-        checkpoints: Where to resume from and save to.
+        checkpoints: Checkpoints to resume from and save to.
         accelerator: Device and processes.
-        log: Where to report to.
+        log: Log of the run.
         preview_batch: The images of the sample grids; none are drawn without it.
-        seed: Of whatever is drawn at random.
-        stop: Asked after every step; where true, the state is saved and training ends early.
+        seed: Seed of all random draws.
+        stop: Called after every step; if it returns True, the state is saved and training ends early.
 
     Returns:
-        Whether training reached its end. The objective's modules then hold the averages, where averages are kept.
+        Whether training reached its end. The objective's modules then hold the averaged weights, if averages are kept.
 
     Raises:
         TrainingError: The batch size does not divide among the processes, or a loss or gradient is not finite; nothing
@@ -106,7 +105,7 @@ def _train(
     preview_batch: Batch | None,
     stop: Callable[[], bool],
 ) -> bool:
-    """Take steps until the last image, or until asked to stop; return whether the last image was reached."""
+    """Take steps until the last image or a stop request; return True if the last image was reached."""
     accelerator, batches = run.accelerator, iter(batches)
     while run.num_images < options.total_images:
         run.step(next(batches))
@@ -137,7 +136,7 @@ def _share_of_batch(options: TrainingOptions, accelerator: Accelerator) -> int:
 
 
 class _Run:
-    """The changing state of one training run."""
+    """Mutable state of one training run."""
 
     def __init__(
         self,
@@ -180,7 +179,7 @@ class _Run:
             self.optimizers[name].step()
 
     def step(self, batch: Batch) -> None:
-        """One update by every phase."""
+        """Update every phase once."""
         torch.manual_seed(_seed_of_step(self.seed, self.num_images, self.accelerator.process_index))
         factor = self.options.learning_rate_factor(self.num_images)
         rates = {name: [group["lr"] for group in o.param_groups] for name, o in self.optimizers.items()}
@@ -210,7 +209,7 @@ class _Run:
         self._average()
 
     def _reshape(self, changes: Mapping[str, Reshaped]) -> None:
-        """Put reshaped modules in their places, with new optimizers that go on with what is left of their state."""
+        """Replace reshaped modules, with new optimizers that continue with the kept part of their state."""
         if not changes:
             return
         moments = {name: self._moments(optimizer) for name, optimizer in self.optimizers.items()}
@@ -233,7 +232,7 @@ class _Run:
                         optimizer.state[parameter][moment] = by_module[module][key]
 
     def _moments(self, optimizer: torch.optim.Optimizer) -> dict[str, dict[str, dict[str, Tensor]]]:
-        """An optimizer's state: of each moment, for each module, the tensors by name."""
+        """Return an optimizer's state: of each moment, for each module, the tensors by name."""
         moments: dict[str, dict[str, dict[str, Tensor]]] = {}
         places = self._places()
         for parameter, state in optimizer.state.items():
@@ -243,12 +242,12 @@ class _Run:
         return moments
 
     def _places(self) -> dict[Tensor, tuple[str, str]]:
-        """The module and the name of every parameter."""
+        """Return the module and the name of every parameter."""
         modules = self.objective.modules.items()
         return {p: (name, key) for name, module in modules for key, p in module.named_parameters()}
 
     def _passes(self, batch: Batch) -> Iterator[Any]:
-        """The objective's forward passes, each in the options' precision, the code between them in full precision."""
+        """Yield the objective's forward passes in the options' precision; other code runs in full precision."""
         passes, done = self.objective.passes(batch, self.num_images), object()
         while True:
             with self._autocast():
@@ -258,12 +257,12 @@ class _Run:
             yield shared
 
     def _autocast(self) -> AbstractContextManager[Any]:
-        """The options' precision, for whatever runs inside."""
+        """Return the autocast context of the options' precision."""
         is_half = self.options.precision == "bf16"
         return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=is_half)
 
     def _backward(self, phase: Phase, batch: Batch, shared: Any) -> None:
-        """Add the gradients of one phase, to its own parameters alone."""
+        """Add the gradients of one phase to its own parameters only."""
         trained = set(phase.modules)
         for name, module in self.objective.modules.items():
             module.requires_grad_(name in trained)
@@ -305,7 +304,7 @@ class _Run:
             parameter.grad = None
 
     def _check_gradients(self, phase: Phase) -> None:
-        """Average the gradients over the processes, and stop where they are not finite."""
+        """Average the gradients over the processes; raise TrainingError if they are not finite."""
         gradients = [p.grad for p in self._parameters(phase) if p.grad is not None]
         if not gradients:
             return
@@ -319,7 +318,7 @@ class _Run:
             self._stop_at("gradient", f"of '{phase.name}'")
 
     def asked_anywhere(self, stop: bool) -> bool:
-        """Whether any process was asked to stop."""
+        """Return True if any process was asked to stop."""
         asked = torch.tensor(float(stop), device=self.accelerator.device)
         total = self.accelerator.reduce(asked)
         assert isinstance(total, Tensor)
@@ -349,11 +348,11 @@ class _Run:
             _keep_unit_vectors(average, own)
 
     def passed(self, every: int) -> bool:
-        """Whether the last step crossed a multiple of this many images."""
+        """Return True if the last step crossed a multiple of this many images."""
         return self.options.crosses(self.num_images, every)
 
     def tell_progress(self) -> None:
-        """Say how far it is."""
+        """Report the progress."""
         if self.accelerator.is_main_process:
             self.log.progress(self.num_images, self.options.total_images)
 
@@ -387,12 +386,12 @@ class _Run:
         self.log.preview(self.num_images, {name: image.float().cpu() for name, image in images.items()})
 
     def keep_averages(self) -> None:
-        """Put the averaged weights in the place of the last ones."""
+        """Replace the last weights by the averaged ones."""
         for name, average in self.averages.items():
             self.objective.modules[name].load_state_dict(average.state_dict())
 
     def snapshot(self) -> Snapshot:
-        """Everything that the next step depends on."""
+        """Return everything that the next step depends on."""
         tensors = {f"memory/{name}": t for name, t in self.objective.memory().items()}
         for name, module in self.objective.modules.items():
             tensors |= {f"module/{name}/{key}": t for key, t in module.state_dict().items()}
@@ -404,7 +403,7 @@ class _Run:
         return Snapshot(self.num_images, tensors, {"seed": self.seed, "shape": self.objective.shape()})
 
     def restore(self, snapshot: Snapshot | None) -> None:
-        """Take up a saved state; None leaves everything as it is."""
+        """Restore a saved state; None changes nothing."""
         if snapshot is None:
             return
         self.num_images = snapshot.num_images
@@ -433,7 +432,7 @@ def _seed_of_step(seed: int, num_images: int, process: int) -> int:
 
 
 def _parts(batch: Mapping[str, Any], count: int) -> Iterator[dict[str, Any]]:
-    """A batch in equal parts along axis 0."""
+    """Yield a batch in equal parts along axis 0."""
     if count == 1:
         yield dict(batch)
         return
@@ -449,7 +448,7 @@ def _floating(module: nn.Module) -> Iterator[Tensor]:
 
 
 def _keep_unit_vectors(average: nn.Module, own: nn.Module) -> None:
-    """Take the singular vectors of spectral norms as they are: averages are too short, and weights too large then."""
+    """Copy the singular vectors of spectral norms instead of averaging: averages are too short and inflate weights."""
     for mean, value in zip(average.modules(), own.modules(), strict=True):
         if isinstance(value, _SpectralNorm):
             for vector, current in zip(mean.buffers(), value.buffers(), strict=True):

@@ -1,4 +1,4 @@
-"""What a training method is: networks, and the phases in which a step updates them."""
+"""Objective of a training method: its networks, and the phases in which a step updates them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gancompress.training.options import TrainingOptions
 
 Batch = Mapping[str, Any]
-"""What a data loader yields: tensors of batch size b along axis 0, and lists of b strings."""
+"""Batch of a data loader: tensors of batch size b along axis 0, and lists of b strings."""
 
 Losses = dict[str, Tensor]
 """Weighted terms by name, each a scalar and a mean over the batch; their sum is minimised."""
@@ -21,14 +21,14 @@ Losses = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Phase:
-    """One update of a training step. Phases of one name share an optimizer, and logs show the mean of their losses.
+    """Update of a training step. Phases of one name share an optimizer, and logs show the mean of their losses.
 
     Attributes:
-        name: What is updated, as logs name it (``generator``).
+        name: Name of the updated network in logs (``generator``).
         modules: Names of the objective's modules whose parameters it updates.
-        loss: The terms to minimise, from the batch and from what `Objective.forward` returned; none where a step has no
+        loss: Returns the terms to minimise from the batch and the result of `Objective.forward`; empty if a step has no
             such update.
-        discriminates: Whether it updates a discriminator, which may have a learning rate of its own.
+        discriminates: Whether it updates a discriminator, which may have a separate learning rate.
         shares: Name of the phase whose optimizer it uses; its own by default.
     """
 
@@ -41,11 +41,11 @@ class Phase:
 
 @dataclass(frozen=True)
 class Reshaped:
-    """A module that takes the place of one whose parameters had other shapes.
+    """A module that replaces one whose parameters had other shapes.
 
     Attributes:
-        module: The new one.
-        keep: Of tensors that have the names and shapes of some of the old one's parameters, what the new one keeps.
+        module: The new module.
+        keep: Maps tensors shaped like the old parameters, such as optimizer moments, to the new shapes.
     """
 
     module: nn.Module
@@ -53,7 +53,7 @@ class Reshaped:
 
 
 class Objective(ABC):
-    """A training method: what is trained, and what a step of it computes.
+    """Training method: the networks that it trains, and the computation of a step.
 
     Attributes:
         modules: The networks that are trained and checkpointed, by name.
@@ -71,24 +71,24 @@ class Objective(ABC):
 
     @abstractmethod
     def forward(self, batch: Batch, num_images: int) -> Any:
-        """What the phases of one step share: the outputs of the generators.
+        """Compute the outputs of the generators, which the phases of one step share.
 
         Args:
             batch: One batch.
-            num_images: Images trained on before it; with the seed it decides whatever is drawn at random.
+            num_images: Images trained on before it; with the seed it determines all random draws.
         """
 
     def passes(self, batch: Batch, num_images: int) -> Iterator[Any]:
-        """What the phases learn from in one step, one forward pass after another; a single one, unless overridden.
+        """Yield the forward passes of one step; by default a single one.
 
-        Every phase adds its gradients of a pass before the next pass begins, so that one pass's activations are held at
-        a time. Losses of several passes add up; an objective with several updates its phases together.
+        Every phase adds its gradients of a pass before the next pass begins, so only one pass's activations are in
+        memory. Losses of several passes add up; an objective with several passes updates its phases together.
         """
         yield self.forward(batch, num_images)
 
     @abstractmethod
     def preview(self, batch: Batch, modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-        """Pictures to look at while it trains: images [b, 3, h, w] in [-1, 1] by column name.
+        """Return preview images [b, 3, h, w] in [-1, 1] by column name.
 
         Args:
             batch: A few images, the same every time.
@@ -96,40 +96,40 @@ class Objective(ABC):
         """
 
     def optimizers(self, phase: Phase, options: TrainingOptions) -> dict[str, torch.optim.Optimizer]:
-        """The optimizers of a phase, by name: together they hold each parameter of its modules once."""
+        """Return the optimizers of a phase, by name: together they hold each parameter of its modules once."""
         parameters = [p for name in phase.modules for p in self.modules[name].parameters()]
         return {phase.name: options.adam(parameters, discriminates=phase.discriminates)}
 
     def after_step(self, num_images: int, learning_rate_factor: float) -> Mapping[str, Reshaped]:
-        """What follows the updates of a step.
+        """Update the objective after a step's optimizer updates.
 
         Args:
-            num_images: Images trained on, those of the step included.
-            learning_rate_factor: What every learning rate was multiplied with in the step.
+            num_images: Images trained on, including those of the step.
+            learning_rate_factor: Factor of every learning rate in the step.
 
         Returns:
-            Modules that take the place of others, by name; their moving averages begin anew.
+            Modules that replace others, by name; their moving averages start again.
         """
         return {}
 
     def statistics(self) -> Mapping[str, float]:
-        """Return what is logged beside the losses, by name, since the last call."""
+        """Return statistics to log beside the losses, by name, since the last call."""
         return {}
 
     def remarks(self) -> list[str]:
-        """Return lines that the user should read, after `statistics` was called."""
+        """Return messages for the user, after `statistics` was called."""
         return []
 
     def shape(self) -> Any:
-        """What decides the shapes of the modules where steps change them, as JSON."""
+        """Return the description of the modules' shapes as JSON, if steps change them; None by default."""
         return None
 
     def take_shape(self, shape: Any) -> None:  # noqa: B027 (optional)
-        """Give the modules the shapes that `shape` told of."""
+        """Give the modules the shapes that `shape` described."""
 
     def memory(self) -> dict[str, Tensor]:
-        """Tensors beside weights that the next step depends on, such as an image pool."""
+        """Return state beside weights that the next step depends on, such as an image pool."""
         return {}
 
     def remember(self, memory: Mapping[str, Tensor]) -> None:  # noqa: B027 (optional)
-        """Take back what `memory` gave."""
+        """Restore what `memory` returned."""

@@ -18,10 +18,10 @@ NotNegative = Annotated[int, Field(ge=0)]
 
 
 class OptimizerOptions(Options):
-    """Adam.
+    """Options of the Adam optimizer.
 
     Attributes:
-        learning_rate: Before any decay.
+        learning_rate: Learning rate before any decay.
         betas: Decay rates of the two moments.
         weight_decay: Coupled L2 penalty.
     """
@@ -32,19 +32,19 @@ class OptimizerOptions(Options):
 
 
 class TrainingOptions(Options):
-    """How long and how a method trains. All durations are in images, so that they do not depend on the batch size.
+    """Length and settings of a training run. All durations are in images, so they do not depend on the batch size.
 
     Attributes:
         num_images: Images at the full learning rate.
         num_decay_images: Images after those, during which the learning rate falls to 0.
-        decay: How it falls: ``linear``, or ``cosine``, half a wave.
+        decay: Shape of the decay: ``linear``, or ``cosine``, half a wave.
         batch_size: Images of one step, over all processes.
         micro_batches: Parts in which each process computes the gradients of its share of a batch; more than 1 makes all
             phases of a step update together.
-        precision: Of the forward and backward passes; weights and optimizers stay in float32.
+        precision: Precision of the forward and backward passes; weights and optimizers stay in float32.
         ema_half_life: Images after which an old weight counts half in the moving average; 0 keeps no average.
         optimizer: Options of every optimizer.
-        discriminator_learning_rate: Where it differs from the optimizer's.
+        discriminator_learning_rate: Learning rate of discriminators, if it differs from the optimizer's.
         checkpoint_every: Images between checkpoints.
         log_every: Images between records of losses.
         preview_every: Images between sample grids; 0 draws only the last one.
@@ -65,15 +65,15 @@ class TrainingOptions(Options):
 
     @property
     def total_images(self) -> int:
-        """Images from start to end."""
+        """Number of images from start to end."""
         return self.num_images + self.num_decay_images
 
     def crosses(self, num_images: int, every: int) -> bool:
-        """Whether the step that ends after this many images crosses a multiple of ``every``."""
+        """Return True if the step that ends after this many images crosses a multiple of ``every``."""
         return num_images // every > (num_images - self.batch_size) // every
 
     def adam(self, parameters: Iterable[nn.Parameter], *, discriminates: bool = False) -> torch.optim.Adam:
-        """Return an optimizer. Learned ranges get no weight decay.
+        """Return an Adam optimizer. Learned ranges have no weight decay.
 
         Args:
             parameters: Parameters to update.
@@ -90,7 +90,7 @@ class TrainingOptions(Options):
         return torch.optim.Adam(groups, lr=rate, betas=self.optimizer.betas, fused=True)
 
     def learning_rate_factor(self, num_images: int) -> float:
-        """What the learning rate is multiplied with, once this many images have been trained on.
+        """Return the factor of the learning rate once this many images have been trained on.
 
         Source: Zhu et al., CycleGAN, ICCV 2017, section 5.1: constant, then linear to zero; Loshchilov and Hutter,
         SGDR, ICLR 2017, equation 5: cosine.
