@@ -131,7 +131,10 @@ MISTAKES = {
         r"'stem.conv' got 72, but the network has only 64 channels there",
     ),
     "plan length": (["prune", "resnet_6blocks", "--out", "x", "--plan", "16_16"], r"plan: got 2 numbers in '16_16'"),
-    "plan for a U-Net": (["prune", "unet_128", "--out", "x", "--plan", "16_16"], r"expected a ResNet family"),
+    "plan for a U-Net": (
+        ["prune", "unet_128", "--out", "x", "--plan", "16_16"],
+        r"whose widths have no such strings; give widths by group name",
+    ),
     "group": (
         ["prune", "resnet_6blocks", "--out", "x", "--plan", '{"stem": 8}'],
         r"no channel group 'stem'; did you mean 'stem.conv'\?",

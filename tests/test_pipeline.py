@@ -245,6 +245,7 @@ LONGER = f"teacher.train.training={ {**TRAINING, 'num_images': 24, 'checkpoint_e
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from gancompress.pipeline import Pipeline
 from tests.test_pipeline import LONGER, NO_EXPORT, tiny
 
 def killed(pipeline_verb, changes, directory, after):
@@ -362,6 +363,7 @@ def test_a_disk_that_fills_up_anywhere_costs_one_line_and_no_bit(straight, tmp_p
 
 LIMITED = """
 import resource, sys
+from gancompress.cli import main
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 main()

@@ -14,14 +14,25 @@ import torch
 from torch import nn
 
 import gancompress
-from gancompress import export, summary
+from gancompress import summary
 from gancompress.benchmark.support import FORMAT_HEAD, RUNTIME_HEAD, as_markdown, format_rows, runtime_rows
 from gancompress.errors import ConfigError, ExportError
-from gancompress.export import Format, Runtime
+from gancompress.export import (
+    Format,
+    Runtime,
+    export_generator,
+    export_layers,
+    export_module,
+    known_formats,
+    known_runtimes,
+    register_runtime,
+    usage,
+)
 from gancompress.export.runtimes import registry
 from gancompress.job import load_job
 from gancompress.latency import Target, latency_modes
 from gancompress.models.families import build
+from gancompress.models.file_form import FileForm
 from gancompress.models.generator import Generator
 from gancompress.pipeline import Pipeline
 from tests.cli.verbs import run
@@ -34,7 +45,7 @@ CONFIG = {"ngf": 8, "num_blocks": 1}
 @pytest.fixture(autouse=True)
 def _as_before(monkeypatch):
     """Leave no runtime behind for other tests, and find none that another left."""
-    export.known_runtimes()
+    known_runtimes()
     monkeypatch.setattr(registry, "_registered", dict(registry._registered))
     monkeypatch.delitem(sys.modules, MODULE, raising=False)
 
@@ -47,10 +58,10 @@ def network(tmp_path) -> Path:
 
 def test_from_python(tmp_path):
     with pytest.raises(ConfigError, match=r"got the ending '.npz', expected one of \.pt2, .*; or name the format"):
-        export.export_module(nn.Tanh(), (torch.rand(1, 3, 4, 4),), tmp_path / "net.npz")
+        export_module(nn.Tanh(), (torch.rand(1, 3, 4, 4),), tmp_path / "net.npz")
     __import__(MODULE)
     net, image = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Tanh()), torch.rand(1, 3, 4, 4)
-    report = export.export_module(net, (image,), tmp_path / "net.npz", metadata={"layout": "NCHW", "channels": "3"})
+    report = export_module(net, (image,), tmp_path / "net.npz", metadata={"layout": "NCHW", "channels": "3"})
     assert (report.format, report.note, len(report.cases)) == ("npz", "1 archive", 1)
     loaded = gancompress.load(report.path)
     torch.testing.assert_close(loaded(image), net(image).detach())
@@ -58,10 +69,10 @@ def test_from_python(tmp_path):
     with pytest.raises(ConfigError, match=r"precision 'bf16', which is for OpenVINO's \.xml files; leave it out"):
         gancompress.load(report.path, precision="bf16")
     scope: dict[str, Any] = {}
-    source = export.usage(report.path).replace('"net.npz"', f'"{report.path}"')
+    source = usage(report.path).replace('"net.npz"', f'"{report.path}"')
     exec(source, scope)
     assert scope["result"].shape == (1, 3, 4, 4)
-    assert "npz" in export.known_formats()
+    assert "npz" in known_formats()
     assert "npz" in latency_modes()
 
 
@@ -107,7 +118,7 @@ def test_in_a_latency_budget(tmp_path):
     runtime, mode, layer_format = target.mode()
     assert (target.device()["runtime"], mode.name, layer_format) == ("npz", "npz", "npz")
     layers = [nn.Conv2d(3, width, 1) for width in (2, 4)]
-    paths = export.export_layers(layers, [torch.ones(1, 3, 4, 4)] * 2, tmp_path, layer_format)
+    paths = export_layers(layers, [torch.ones(1, 3, 4, 4)] * 2, tmp_path, layer_format)
     for layer, path in zip(layers, paths, strict=True):
         torch.testing.assert_close(runtime.open(path).run((torch.ones(1, 3, 4, 4),)), [layer(torch.ones(1, 3, 4, 4))])
 
@@ -128,8 +139,8 @@ def runtime(**attributes: Any) -> type[Runtime]:
 )
 def test_what_cannot_be_registered(wrong, message):
     with pytest.raises(ConfigError, match=rf"^runtime .*:Other: {message}"):
-        export.register_runtime(wrong)
-    assert "other" not in export.known_runtimes()
+        register_runtime(wrong)
+    assert "other" not in known_runtimes()
 
 
 @pytest.mark.parametrize(
@@ -143,9 +154,9 @@ def test_what_cannot_be_registered(wrong, message):
 )
 def test_a_path_that_names_no_format(path, message, network, tmp_path):
     net = Generator.load(network)
-    form = export.generator.FileForm(net.build(), (torch.rand(1, 3, 16, 16),))
+    form = FileForm(net.build(), (torch.rand(1, 3, 16, 16),))
     with pytest.raises((ConfigError, ExportError), match=message):
-        export.export_generator(net, form, tmp_path / "x", path)
+        export_generator(net, form, tmp_path / "x", path)
 
 
 def test_a_broken_entry_point_is_named(monkeypatch):
@@ -153,7 +164,7 @@ def test_a_broken_entry_point_is_named(monkeypatch):
     monkeypatch.setattr(registry, "entry_points", lambda group: [entry])
     registry._load_entry_points.cache_clear()
     with pytest.raises(ConfigError, match=r"entry point 'broken' of gancompress\.runtimes: .* uninstall the package"):
-        export.known_runtimes()
+        known_runtimes()
 
 
 def test_a_runtime_of_the_main_program_cannot_be_timed():

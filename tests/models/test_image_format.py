@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import gancompress
 from gancompress.channels import materialise, trace
 from gancompress.errors import ConfigError
-from gancompress.export import export_onnx
+from gancompress.export import export_module
 from gancompress.job import load_job
 from gancompress.models.families import architecture_of
 from gancompress.models.generator import Generator
@@ -129,7 +129,7 @@ def test_built_narrowed_saved_and_exported(generator, tmp_path):
     assert (loaded(pixels.numpy()) == expected.numpy()).all()
     with pytest.raises(ConfigError, match=r"got values of shape \[3, 16, 16\], expected images in layout NCHW"):
         loaded(IMAGE[0])
-    export_onnx(narrow.build(), (IMAGE,), tmp_path / "net.onnx")
+    export_module(narrow.build(), (IMAGE,), tmp_path / "net.onnx")
     exported = gancompress.load(tmp_path / "net.onnx")
     torch.testing.assert_close(exported(IMAGE), directly(narrow, IMAGE), atol=1e-5, rtol=0)
 
@@ -153,7 +153,7 @@ def run(teacher: str, directory: Path) -> tuple[Generator, list[str]]:
             "data.num_images={train: 8, search: 4, test: 4}",
             "budget={reduction: 1.5}",
             "steps=[{kind: distill, inherit_discriminator: false, multiple: 1, "
-            f"distillation: {{lambda_gan: 0, reconstruct: teacher}}, training: {TRAINING}}}]",
+            f"distillation: {{terms: [l1, features], reconstruct: teacher}}, training: {TRAINING}}}]",
             "exports=[onnx]",
             "metrics={against_real: [psnr], against_teacher: [psnr]}",
         ],

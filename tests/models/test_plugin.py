@@ -99,7 +99,8 @@ def test_used_by_a_recipe(tmp_path):
             "data.image_size=16",
             "data.num_images={train: 8, search: 4, test: 4}",
             "budget={reduction: 1.5}",
-            f"steps=[{{kind: distill, inherit_discriminator: false, multiple: 1, distillation: {{lambda_gan: 0}}, "
+            "steps=[{kind: distill, inherit_discriminator: false, multiple: 1, "
+            "distillation: {terms: [{kind: l1, weight: 100}, {kind: features, weight: 1}]}, "
             f"training: {TRAINING}}}]",
             "exports=[]",
             "metrics={against_real: [psnr], against_teacher: []}",

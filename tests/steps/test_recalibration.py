@@ -98,6 +98,7 @@ def widened(narrow: dict[str, torch.Tensor], wide: Mapping[str, torch.Tensor]) -
 NORMS_OVER_PROCESSES = """
 import torch
 from torch import nn
+from gancompress.methods.recalibrate import recalibrate
 
 torch.distributed.init_process_group("gloo")
 rank = torch.distributed.get_rank()

@@ -219,6 +219,7 @@ TWO_PROCESSES = """
 import gc, sys, torch
 from pathlib import Path
 from accelerate import Accelerator
+from gancompress.training import Checkpoints, TrainingOptions, fit
 from tests.training.toy import Game, Log, batches
 
 torch.set_num_threads(1)

@@ -37,7 +37,7 @@ def latency(
     from gancompress.models.generator import Generator
 
     target = Target(runtime, threads)
-    target.mode()  # refuses an unknown runtime before anything is built
+    target.mode("--runtime")  # refuses an unknown runtime before anything is built
     networks = []
     for name, config in _combinations(vary):
         config = {**parse_options(options), **config}

@@ -101,7 +101,7 @@ class InputContract:
         facts, layout = self.facts, self.facts.get("layout", "")
         if layout not in _ROLES:
             return
-        channels = facts.get("channels", facts["latent_size"] + facts["num_classes"] if layout == "NC" else None)
+        channels = facts.get("channels", facts["latent_size"] + facts.get("num_classes", 0) if layout == "NC" else None)
         if layout == "NHW" and len(shape) != 3:
             raise ConfigError(f"{self.path}: got values of shape {list(shape)}, expected label maps [b, h, w]")
         if layout == "NCHW" and (len(shape) != 4 or channels not in (None, shape[1])):

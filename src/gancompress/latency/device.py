@@ -30,15 +30,18 @@ class Target:
     runtime: str
     threads: int | None = None
 
-    def mode(self) -> tuple[Runtime, Mode, str]:
+    def mode(self, where: str = "latency") -> tuple[Runtime, Mode, str]:
         """Return the runtime, its mode, and the format of layers and networks of fixed size.
+
+        Args:
+            where: Place that messages begin with.
 
         Raises:
             ConfigError: There is no such runtime, or latency is not measured on it.
         """
-        runtime, mode = find_mode(self.runtime, "latency")
+        runtime, mode = find_mode(self.runtime, where)
         if mode.layer_format is None:
-            raise ConfigError(f"latency: got the runtime '{mode.name}', expected one of {', '.join(latency_modes())}")
+            raise ConfigError(f"{where}: got the runtime '{mode.name}', expected one of {', '.join(latency_modes())}")
         return runtime, mode, mode.layer_format
 
     def device(self) -> dict[str, str]:
