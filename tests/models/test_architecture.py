@@ -1,4 +1,4 @@
-"""What is answered about networks that nobody described: classes by import path, and modules."""
+"""Architectures of networks without a family: classes by import path, and plain modules."""
 
 from __future__ import annotations
 

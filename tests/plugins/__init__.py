@@ -1,1 +1,1 @@
-"""What a package outside of gancompress would add, one file each."""
+"""Runtimes as a package outside of gancompress adds them, one file each."""

@@ -8,7 +8,7 @@ instead of the name of a format or of a runtime.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -27,6 +27,7 @@ _BUILT_IN = ("torch_runtime", "onnx_runtime", "openvino_runtime", "coreml_runtim
 _registered: dict[str, Runtime] = {}
 
 AnyRuntime = TypeVar("AnyRuntime", bound=Runtime)
+Member = TypeVar("Member", Format, Mode)
 
 
 def register_runtime(kind: type[AnyRuntime]) -> type[AnyRuntime]:
@@ -92,15 +93,7 @@ def find_format(name: str, where: str = "format") -> tuple[Runtime, Format]:
     Raises:
         ConfigError: There is none.
     """
-    if ":" in name:
-        runtime = _imported(name, where)
-        if not runtime.formats:
-            raise ConfigError(f"{where}: got {name}, expected a runtime that has a format")
-        return runtime, runtime.formats[0]
-    known = {each.name: (runtime, each) for runtime in known_runtimes().values() for each in runtime.formats}
-    if name not in known:
-        raise ConfigError(f"{where}: got the format '{name}', expected a known one; {nearest(name, known)}")
-    return known[name]
+    return _find(name, where, lambda runtime: runtime.formats, f"the format '{name}'", "has a format")
 
 
 def find_mode(name: str, where: str = "runtime") -> tuple[Runtime, Mode]:
@@ -113,14 +106,21 @@ def find_mode(name: str, where: str = "runtime") -> tuple[Runtime, Mode]:
     Raises:
         ConfigError: There is none.
     """
+    return _find(name, where, lambda runtime: runtime.modes, f"'{name}'", "runs files or networks")
+
+
+def _find(
+    name: str, where: str, members: Callable[[Runtime], Sequence[Member]], shown: str, expected: str
+) -> tuple[Runtime, Member]:
+    """Return a runtime and its member of this name; the first member of a runtime named by its import path."""
     if ":" in name:
         runtime = _imported(name, where)
-        if not runtime.modes:
-            raise ConfigError(f"{where}: got {name}, expected a runtime that runs files or networks")
-        return runtime, runtime.modes[0]
-    known = {each.name: (runtime, each) for runtime in known_runtimes().values() for each in runtime.modes}
+        if not members(runtime):
+            raise ConfigError(f"{where}: got {name}, expected a runtime that {expected}")
+        return runtime, members(runtime)[0]
+    known = {each.name: (runtime, each) for runtime in known_runtimes().values() for each in members(runtime)}
     if name not in known:
-        raise ConfigError(f"{where}: got '{name}', expected a known one; {nearest(name, known)}")
+        raise ConfigError(f"{where}: got {shown}, expected a known one; {nearest(name, known)}")
     return known[name]
 
 
