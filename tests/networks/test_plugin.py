@@ -120,12 +120,12 @@ def test_found_by_an_entry_point(monkeypatch):
         find_family("tinynet")
     family = PLUGIN
     entry = EntryPoint("tinynet", f"{__name__}:PLUGIN", registry.ENTRY_POINTS)
-    monkeypatch.setattr(families, "entry_points", lambda group: [entry] if group == registry.ENTRY_POINTS else [])
+    monkeypatch.setattr(registry, "entry_points", lambda group: [entry] if group == registry.ENTRY_POINTS else [])
     registry._load_entry_points.cache_clear()
     assert find_family("tinynet").network is family.network
     broken = EntryPoint("tinynet", "no_such_package:FAMILY", registry.ENTRY_POINTS)
     monkeypatch.delitem(registry.FAMILIES, "tinynet")
-    monkeypatch.setattr(families, "entry_points", lambda group: [broken])
+    monkeypatch.setattr(registry, "entry_points", lambda group: [broken])
     registry._load_entry_points.cache_clear()
     with pytest.raises(ConfigError, match=r"entry point 'tinynet' \(no_such_package:FAMILY\) failed: .*; mend"):
         find_family("tinynet")
