@@ -78,7 +78,8 @@ def test_a_job_leaves_a_smaller_network_its_file_and_its_report(straight):
     example = torch.zeros(1, 3, 16, 16)
     report = summarise(straight, example, rounds=2)
     (speed,) = [export.speed for export in report.exports]
-    assert (speed.runtime, speed.threads) == ("onnxruntime", torch.get_num_threads())
+    assert speed.runtime == "onnxruntime"
+    assert {speed.threads, speed.original_threads} <= {1, torch.get_num_threads()}
     assert speed.faster_low <= speed.faster <= speed.faster_high
     write_report(report, directory)
     assert "quickstart" in (directory / "report.html").read_text()

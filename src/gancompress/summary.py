@@ -194,6 +194,7 @@ def _search(facts: Mapping[str, Any]) -> SearchFacts:
 
 def _export(report: ExportReport, directory: Path, tried: Sequence[TriedFile], speed: FileSpeed | None) -> ExportFacts:
     precision = "" if report.precision == "fp32" else f", {report.precision}"
+    threads = speed.threads if speed and speed.threads != torch.get_num_threads() else None  # not the runtime's default
     return ExportFacts(
         format=f"{report.format}{precision}",
         path=str(report.path.relative_to(directory)),
@@ -201,7 +202,7 @@ def _export(report: ExportReport, directory: Path, tried: Sequence[TriedFile], s
         max_difference=report.max_difference,
         psnr_db=report.quality and report.quality.psnr_db,
         perceptual=report.quality and report.quality.perceptual,
-        usage=usage(report.path, report.cases[0].input_shapes if report.cases else None),
+        usage=usage(report.path, report.cases[0].input_shapes if report.cases else None, threads),
         not_compared=report.not_compared,
         tried=list(tried),
         speed=speed,

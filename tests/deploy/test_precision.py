@@ -15,6 +15,7 @@ from torch import Tensor, nn
 import gancompress
 from gancompress.deploy import Precision, export_generator, file_name, usage
 from gancompress.deploy.benchmark import export_fastest, fastest
+from gancompress.deploy.benchmark import threads as by_threads
 from gancompress.deploy.quantized import export_quantized
 from gancompress.deploy.rewrites import rewritten
 from gancompress.deploy.rewrites.aligned import slow_in_integers
@@ -222,15 +223,17 @@ def test_openvino_convolves_in_integers_beside_norms_and_in_transposed_layers(tm
     assert all(name.lower().endswith("i8") for names in kernels.values() for name in names), kernels
 
 
+@pytest.mark.parametrize("threads", [None, 1])
 @pytest.mark.parametrize("name", ["model.onnx", "model.xml", "model.pt2", "model.tflite"])
-def test_the_usage_example_runs(name, tmp_path, monkeypatch):
+def test_the_usage_example_runs(name, threads, tmp_path, monkeypatch):
     net, path = generator("unet"), tmp_path / name
     format = {".onnx": "onnx", ".xml": "openvino", ".pt2": "torch", ".tflite": "litert"}[path.suffix]
     if format in ("openvino", "litert"):
         pytest.importorskip({"openvino": "openvino", "litert": "litert_torch"}[format])
     report = export_generator(net, form(net), path, format)
     monkeypatch.chdir(tmp_path)
-    text = usage(path, report.cases[0].input_shapes)
+    text = usage(path, report.cases[0].input_shapes, threads)
+    assert ("thread" in text.lower()) == (threads is not None)
     assert "# images, RGB in [-1, 1], this batch and size" in text
     assert len(text.splitlines()) <= 10
     scope: dict = {}
@@ -300,6 +303,7 @@ def told(monkeypatch):
         return nullcontext({name: _Timer(task) for name, task in tasks.items()})
 
     monkeypatch.setattr(fastest, "contestants", timers)
+    monkeypatch.setattr(by_threads, "contestants", timers)
     return at_once
 
 

@@ -40,6 +40,8 @@ def test_headline_is_of_the_fastest_file():
     first = headline(replace(FULL, exports=[FASTEST, faster]))[0]
     assert first.figure == "120×"
     assert "(b.xml, onnxruntime, float32), 1 thread each" in first.detail
+    other = replace(FASTEST, speed=replace(FASTEST.speed, threads=1, original_threads=2))
+    assert "int8), 1 thread, the original at its best with 2, q" in headline(replace(FULL, exports=[other]))[0].detail
 
 
 def test_headline_says_where_even_the_fastest_file_is_slower():

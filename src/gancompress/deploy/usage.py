@@ -12,12 +12,13 @@ from gancompress.deploy.runtimes.runner import Input
 _MEANING = {"NCHW": "images, RGB in [-1, 1]", "NHW": "numbers of classes", "NC": "standard normal noise"}
 
 
-def usage(path: Path, shapes: Sequence[tuple[int | None, ...]] | None = None) -> str:
+def usage(path: Path, shapes: Sequence[tuple[int | None, ...]] | None = None, threads: int | None = None) -> str:
     """Return Python that runs a file, in the file's folder, with its runtime alone.
 
     Args:
         path: The file.
         shapes: Shapes of an example of each input; those fixed in the file by default.
+        threads: Number of threads; the runtime's own choice by default.
 
     Raises:
         ConfigError: No runtime has this ending.
@@ -34,7 +35,8 @@ def usage(path: Path, shapes: Sequence[tuple[int | None, ...]] | None = None) ->
         for place, (variable, known, shape) in enumerate(zip(variables, runner.inputs, shapes, strict=True))
     )
     names = [each.name for each in runner.inputs]
-    python = runtime.usage(path.name, dict(zip(names, variables, strict=True)), contract.get("precision", ""))
+    given = dict(zip(names, variables, strict=True))
+    python = runtime.usage(path.name, given, contract.get("precision", ""), threads)
     return python.imports + python.opened + arrays + python.run
 
 

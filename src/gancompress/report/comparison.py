@@ -24,7 +24,7 @@ from gancompress.report.wording import MISSING, Change, changed, compact, ratio,
 SMALLER, FEWER = Change("smaller", "larger"), Change("fewer", "more")
 LESS, FASTER = Change("less", "more"), Change("faster", "slower")
 Tone = Literal["better", "worse", "even"]
-TRIED_HEAD = ("tried on this machine", "times faster (quartiles)", "ms", "PSNR to float32, dB", "")
+TRIED_HEAD = ("tried on this machine", "times faster (quartiles)", "ms", "threads", "PSNR to float32, dB", "")
 """Header of `tried_rows`."""
 
 
@@ -192,13 +192,19 @@ def _speed_headline(teacher: NetworkFacts, student: NetworkFacts) -> Headline:
 def _file_speed_headline(file: ExportFacts, speed: FileSpeed) -> Headline:
     word = FASTER.down if speed.faster >= 1 else FASTER.up
     before, after = compact(speed.original_ms.median, "ms"), compact(speed.time_ms.median, "ms")
-    threads = f"{speed.threads} thread{'s' if speed.threads > 1 else ''}"
     precision = file.format.partition(", ")[2] or FLOAT32
     detail = (
         f"{before} (the original in PyTorch eager) → {after} ({file.path}, {speed.runtime}, {precision}), "
-        f"{threads} each, quartiles {speed.faster_low:.1f} to {speed.faster_high:.1f}"
+        f"{_threads(speed)}, quartiles {speed.faster_low:.1f} to {speed.faster_high:.1f}"
     )
     return Headline(times(max(speed.faster, 1 / speed.faster)), word, detail)
+
+
+def _threads(speed: FileSpeed) -> str:
+    words = f"{speed.threads} thread{'s' if speed.threads > 1 else ''}"
+    if speed.original_threads in (None, speed.threads):
+        return f"{words} each"
+    return f"{words}, the original at its best with {speed.original_threads}"
 
 
 def times_faster(speed: FileSpeed) -> str:
@@ -335,6 +341,7 @@ def tried_rows(tried: Iterable[TriedFile]) -> list[tuple[str, ...]]:
             each.name,
             f"{each.faster:.2f} ({each.faster_low:.2f} to {each.faster_high:.2f})",
             f"{each.time_ms.median:.2f}",
+            "" if each.threads is None else str(each.threads),
             f"{each.psnr_db:.1f}",
             "written" if each.written else "",
         )

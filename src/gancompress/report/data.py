@@ -213,6 +213,7 @@ class TriedFile(_Facts):
         faster_high: Upper quartile.
         psnr_db: Peak signal-to-noise ratio to the float network, on images that played no part in the choice.
         written: Whether it is the one that was kept.
+        threads: Threads that the file was timed with; None if the runtime chose.
     """
 
     name: str
@@ -222,20 +223,22 @@ class TriedFile(_Facts):
     faster_high: float
     psnr_db: float
     written: bool = False
+    threads: int | None = None
 
 
 @dataclass(frozen=True)
 class FileSpeed(_Facts):
-    """Speed of a file against the original network in PyTorch eager, timed alternately on the same threads.
+    """Speed of a file against the original network in PyTorch eager, timed alternately.
 
     Attributes:
         runtime: Runtime of the file, in words.
-        threads: Threads of both.
+        threads: Threads of the file.
         time_ms: Time of the file for one image.
         original_ms: Time of the original network for one image.
         faster: Speedup over the original: median over rounds.
         faster_low: Lower quartile of the speedup.
         faster_high: Upper quartile.
+        original_threads: Threads of the original; None if they are those of the file.
     """
 
     runtime: str
@@ -245,6 +248,7 @@ class FileSpeed(_Facts):
     faster: float
     faster_low: float
     faster_high: float
+    original_threads: int | None = None
 
 
 @dataclass(frozen=True)

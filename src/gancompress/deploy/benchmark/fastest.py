@@ -24,6 +24,7 @@ from gancompress.deploy import (
 from gancompress.deploy.axes import Inputs, at_batch
 from gancompress.deploy.benchmark.contestants import Task, contestants
 from gancompress.deploy.benchmark.statistics import ratio
+from gancompress.deploy.benchmark.threads import Turns, time_in_turns
 from gancompress.errors import BudgetError, ConfigError
 from gancompress.networks.file_form import FileForm
 from gancompress.networks.generator import Generator
@@ -32,8 +33,6 @@ from gancompress.report import Latency, TriedFile
 
 _AT_ONCE = 8
 """Number of files timed side by side: each has a process of its own, of some 300 MB."""
-
-Times = Mapping[str, list[list[float]]]
 
 
 @dataclass(frozen=True)
@@ -66,9 +65,10 @@ def export_fastest(
     """Write the fastest file of a format whose images are close enough to those of the float network.
 
     Candidates are float32, other precisions of the runtime, all layers in integers, and integers only for the layers
-    that gain from them: a kind of layer stays float if the file is faster so. If integers are not close enough, more
-    layers stay float, those first that remove the most error per added time. All candidates are timed in turns, each in
-    its own process. Closeness is checked on a quarter of the images, and reported on another quarter.
+    that gain from them: a kind of layer stays float if the file is faster so, on the runtime's own threads. If integers
+    are not close enough, more layers stay float, those first that remove the most error per added time. All candidates
+    are timed in turns, each in its own process. Closeness is checked on a quarter of the images, and reported on
+    another quarter.
 
     Args:
         generator: A generator in float.
@@ -80,7 +80,7 @@ def export_fastest(
         perceptual: Perceptual distance, see `export_generator`.
         rounds: Turns of each file.
         runs: Timed runs in a turn.
-        threads: Threads of the runtime; its own choice by default.
+        threads: Threads of the runtime; by default the better number for each file: one, or all that PyTorch has here.
         say: Reports progress.
 
     Raises:
@@ -112,7 +112,7 @@ def export_fastest(
             say,
         )
         candidates = trial.candidates()
-        times = trial.times({name: (each.runtime, each.report.path) for name, each in candidates.items()})
+        times = trial.best_times(candidates)
         tried = {name: _tried(name, each, times) for name, each in candidates.items()}
         within = [name for name, each in candidates.items() if each.close_enough]
         fastest = max(within, key=lambda name: tried[name].faster)
@@ -151,10 +151,12 @@ class _Candidate:
     close_enough: bool
 
 
-def _tried(name: str, candidate: _Candidate, times: Times) -> TriedFile:
+def _tried(name: str, candidate: _Candidate, times: Mapping[str, Turns]) -> TriedFile:
     quality = candidate.report.quality
     assert quality is not None  # every trial had images
-    return TriedFile(name, Latency.of(_flat(times[name])), *ratio(times["fp32"], times[name]), quality.psnr_db)
+    own = times[name]
+    faster = ratio(times["fp32"].times_ms, own.times_ms)
+    return TriedFile(name, Latency.of(own.flat()), *faster, quality.psnr_db, threads=own.threads)
 
 
 @dataclass(frozen=True)
@@ -242,6 +244,12 @@ class _Trial:
                     stay.extend(layers)
                 costs |= dict.fromkeys(layers, max(0.0, extra) / len(layers))
         return tuple(stay), costs
+
+    def best_times(self, candidates: Mapping[str, _Candidate]) -> dict[str, Turns]:
+        """Return the times of candidates, each with its best number of threads."""
+        inputs = at_batch(self.form.inputs, 1)
+        tasks = {name: Task(each.runtime, each.report.path, inputs, None) for name, each in candidates.items()}
+        return time_in_turns(tasks, self.threads, self.rounds, self.runs)
 
     def times(self, files: Mapping[str, tuple[str, Path]]) -> dict[str, list[list[float]]]:
         """Return the milliseconds of the runs of each turn, by name."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from gancompress.deploy import ExportReport, Mode
 from gancompress.deploy.axes import Inputs, at_batch
-from gancompress.deploy.benchmark.contestants import Task, contestants
+from gancompress.deploy.benchmark.contestants import Task
 from gancompress.deploy.benchmark.statistics import ratio
+from gancompress.deploy.benchmark.threads import time_in_turns
 from gancompress.deploy.runtimes.registry import runtime_of
 from gancompress.report import FileSpeed, Latency
 
@@ -30,7 +30,7 @@ def time_files(
 ) -> dict[Path, FileSpeed]:
     """Time files beside the original network in PyTorch eager, float32, one image at once.
 
-    All take turns, each in a process of its own, and have the same number of threads.
+    All take turns, each in a process of its own.
 
     Args:
         original: A saved generator.
@@ -39,28 +39,26 @@ def time_files(
         inputs: Example inputs of the files.
         rounds: Turns of each.
         runs: Timed runs in a turn; at least two over all rounds.
-        threads: Threads of each process; those of PyTorch here by default.
+        threads: Threads of each process; by default the better number for each: one, or all that PyTorch has here.
 
     Raises:
         ExportError: A runtime refuses a file.
     """
-    threads = threads or torch.get_num_threads()
     modes = {file.path: mode for file in files if (mode := _mode_of(file)) is not None}
     if not modes:
         return {}
     tasks: dict[Path | str, Task] = {_ORIGINAL: Task("eager", original, (example,), threads)}
     tasks |= {path: Task(mode.name, path, at_batch(inputs, 1), threads) for path, mode in modes.items()}
-    with contestants(tasks) as processes:
-        turns = [{key: each.times(runs) for key, each in processes.items()} for _ in range(rounds)]
-    times = {key: [turn[key] for turn in turns] for key in tasks}
-    latencies = {key: Latency.of([time for turn in own for time in turn]) for key, own in times.items()}
+    found = time_in_turns(tasks, threads, rounds, runs)
+    original = found[_ORIGINAL]
     return {
         path: FileSpeed(
             mode.title,
-            threads,
-            latencies[path],
-            latencies[_ORIGINAL],
-            *ratio(times[_ORIGINAL], times[path]),
+            found[path].threads,
+            Latency.of(found[path].flat()),
+            Latency.of(original.flat()),
+            *ratio(original.times_ms, found[path].times_ms),
+            original_threads=original.threads,
         )
         for path, mode in modes.items()
     }

@@ -117,7 +117,7 @@ class CoreMl(Runtime):
         metadata = json.loads(description.metadata.userDefined.get(METADATA, "{}"))
         return Runner(_runs(path, model, inputs, outputs), metadata, inputs)
 
-    def usage(self, file: str, inputs: Mapping[str, str], precision: str) -> Usage:
+    def usage(self, file: str, inputs: Mapping[str, str], precision: str, threads: int | None = None) -> Usage:
         """Return Python that runs a package with Core ML."""
         named = ", ".join(f'"{name}": {variable}' for name, variable in inputs.items())
         return Usage(

@@ -106,12 +106,13 @@ class LiteRt(Runtime):
 
         return Runner(run, _metadata(path), inputs)
 
-    def usage(self, file: str, inputs: Mapping[str, str], precision: str) -> Usage:
+    def usage(self, file: str, inputs: Mapping[str, str], precision: str, threads: int | None = None) -> Usage:
         """Return Python that runs a file with LiteRT."""
         named = ", ".join(f'"{name}": {variable}' for name, variable in inputs.items())
+        given = "" if threads is None else f", num_threads={threads}"
         return Usage(
             "import numpy\nfrom ai_edge_litert.interpreter import Interpreter\n\n",
-            f'network = Interpreter("{file}").get_signature_runner()\n',
+            f'network = Interpreter("{file}"{given}).get_signature_runner()\n',
             f"(result,) = network(**{{{named}}}).values()\n",
         )
 

@@ -124,12 +124,16 @@ class OnnxRuntime(Runtime):
         except Exception as error:
             raise ExportError(f"{path}: onnxruntime cannot run the file: {self.refusal(error)}") from error
 
-    def usage(self, file: str, inputs: Mapping[str, str], precision: str) -> Usage:
+    def usage(self, file: str, inputs: Mapping[str, str], precision: str, threads: int | None = None) -> Usage:
         """Return Python that runs a file with onnxruntime."""
         named = ", ".join(f'"{name}": {variable}' for name, variable in inputs.items())
+        options, given = "", ""
+        if threads is not None:
+            options = f"options = onnxruntime.SessionOptions()\noptions.intra_op_num_threads = {threads}\n"
+            given = ", options"
         return Usage(
             "import numpy\nimport onnxruntime\n\n",
-            f'session = onnxruntime.InferenceSession("{file}")\n',
+            options + f'session = onnxruntime.InferenceSession("{file}"{given})\n',
             f"(result,) = session.run(None, {{{named}}})\n",
         )
 

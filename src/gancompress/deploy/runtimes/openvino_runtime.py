@@ -119,12 +119,17 @@ class OpenVino(Runtime):
 
         return Runner(run, metadata, inputs)
 
-    def usage(self, file: str, inputs: Mapping[str, str], precision: str) -> Usage:
+    def usage(self, file: str, inputs: Mapping[str, str], precision: str, threads: int | None = None) -> Usage:
         """Return Python that runs a file with OpenVINO."""
-        hint = ', {"INFERENCE_PRECISION_HINT": "bf16"}' if precision == "bf16" else ""
+        config: dict[str, str | int] = {}
+        if precision == "bf16":
+            config["INFERENCE_PRECISION_HINT"] = "bf16"
+        if threads is not None:
+            config["INFERENCE_NUM_THREADS"] = threads
+        given = f", {json.dumps(config)}" if config else ""
         return Usage(
             "import numpy\nimport openvino\n\n",
-            f'network = openvino.compile_model("{file}", "CPU"{hint})\n',
+            f'network = openvino.compile_model("{file}", "CPU"{given})\n',
             f"result = network([{', '.join(inputs.values())}])[0]\n",
         )
 

@@ -222,17 +222,19 @@ class Runtime:
         """
         raise NotImplementedError
 
-    def usage(self, file: str, inputs: Mapping[str, str], precision: str) -> Usage:
+    def usage(self, file: str, inputs: Mapping[str, str], precision: str, threads: int | None = None) -> Usage:
         """Return Python that runs a file; by default with `gancompress.load`.
 
         Args:
             file: Its name.
             inputs: The variable of each input, by the input's name, in order.
             precision: Precision that the file computes in.
+            threads: Number of threads; the runtime's own choice by default.
         """
+        with_threads = "" if threads is None else f", threads={threads}"
         return Usage(
             "import gancompress\nimport numpy\n\n",
-            f'network = gancompress.load("{file}")\n',
+            f'network = gancompress.load("{file}"{with_threads})\n',
             f"result = network({', '.join(inputs.values())})\n",
         )
 

@@ -146,12 +146,13 @@ class Torch(Runtime):
         )
         return Runner(run, json.loads(extra[METADATA_FILE] or "{}"), inputs)
 
-    def usage(self, file: str, inputs: Mapping[str, str], precision: str) -> Usage:
+    def usage(self, file: str, inputs: Mapping[str, str], precision: str, threads: int | None = None) -> Usage:
         """Return Python that runs a program with PyTorch."""
         tensors = ", ".join(f"torch.from_numpy({variable})" for variable in inputs.values())
+        limit = "" if threads is None else f"torch.set_num_threads({threads})\n"
         return Usage(
             "import numpy\nimport torch\n\n",
-            f'network = torch.export.load("{file}").module()\n',
+            f'{limit}network = torch.export.load("{file}").module()\n',
             f"result = network({tensors}).detach()\n",
         )
 
