@@ -7,7 +7,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 from gancompress.errors import MetricError
-from gancompress.evaluation import RESIZES, psnr, quantize, resize, structural_similarity
+from gancompress.evaluation import RESIZES, psnr, quantize, resize, sharpness_gap, structural_similarity
 
 LEVELS = torch.arange(256, dtype=torch.uint8)
 STORED = torch.randint(0, 256, (2, 3, 24, 20), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -68,6 +68,18 @@ def test_protocols_are_checked():
         resize(STORED, (4, 4), "cleen")
     with pytest.raises(MetricError, match="got rounding 'up'"):
         quantize(STORED, "up")
+
+
+def test_sharpness_gap():
+    smooth = F.avg_pool2d(F.pad(STORED.double(), (1, 1, 1, 1), mode="reflect"), 3, stride=1).round().to(torch.uint8)
+    half = (128 + (STORED.double() - 128) / 2).round().to(torch.uint8)
+    assert sharpness_gap(STORED, STORED).tolist() == [0, 0]
+    assert sharpness_gap(half, STORED).tolist() == pytest.approx([1, 1], abs=0.02)  # half the contrast
+    assert torch.allclose(sharpness_gap(STORED, half), sharpness_gap(half, STORED))
+    assert all(value > 2 for value in sharpness_gap(smooth, STORED).tolist())
+    flat = torch.zeros_like(STORED)
+    assert sharpness_gap(flat, flat).tolist() == [0, 0]
+    assert sharpness_gap(flat, STORED).isfinite().all()
 
 
 def test_psnr():

@@ -7,7 +7,7 @@ from gancompress.evaluation.frechet import FrechetReference, frechet_distance
 from gancompress.evaluation.images import RESIZES, quantize, resize
 from gancompress.evaluation.inception_score import Classifier, ClassScores, load_classifier
 from gancompress.evaluation.kernel_distance import kernel_distance
-from gancompress.evaluation.pairs import psnr, structural_similarity
+from gancompress.evaluation.pairs import psnr, sharpness_gap, structural_similarity
 from gancompress.evaluation.precision_recall import precision_recall
 from gancompress.evaluation.protocols import SEGMENTATION_PROTOCOLS, SegmentationProtocol
 from gancompress.evaluation.ranks import RankAgreement, kendall_tau, rank_agreement, rank_correlation
@@ -70,5 +70,6 @@ __all__ = [
     "reference_key",
     "register_metric",
     "resize",
+    "sharpness_gap",
     "structural_similarity",
 ]

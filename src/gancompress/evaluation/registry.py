@@ -17,7 +17,7 @@ from gancompress.evaluation.features import INCEPTION
 from gancompress.evaluation.images import Size
 from gancompress.evaluation.inception_score import ClassScores
 from gancompress.evaluation.latent import PATHS, LatentComparison, LatentMeasurement
-from gancompress.evaluation.pairs import as_network_images, psnr, stored_pairs, structural_similarity
+from gancompress.evaluation.pairs import as_network_images, psnr, sharpness_gap, stored_pairs, structural_similarity
 from gancompress.evaluation.segmentation import LabelScores
 from gancompress.perception import LpipsDistance, load_lpips
 from gancompress.perception.network_file import NetworkFile
@@ -245,6 +245,9 @@ _OWN: dict[str, Metric] = {
         LabelScores.pixel_accuracy, "higher", "share of pixels with the right class"
     ),
     "psnr": PairMetric(lambda *_: psnr, "higher", "8-bit images, mean of each image's dB"),
+    "sharpness_gap": PairMetric(
+        lambda *_: sharpness_gap, "lower", "8-bit images, mean absolute Laplacian, mean of each image's octaves"
+    ),
     "ssim": PairMetric(lambda *_: structural_similarity, "higher", "8-bit images, Gaussian window 11, sigma 1.5, RGB"),
     "lpips_alex": PairMetric(_lpips("alex"), "lower", _LPIPS_WORDS.format("AlexNet"), perceptual=True),
     "lpips_vgg": PairMetric(_lpips("vgg"), "lower", _LPIPS_WORDS.format("VGG-16"), perceptual=True),
