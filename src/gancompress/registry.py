@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Any, ClassVar, Generic, TypeVar, cast
@@ -27,14 +27,16 @@ class Registry(Mapping[str, T]):
     ``gancompress.<group>``, which is loaded when it is first asked for.
     """
 
-    def __init__(self, group: str, expected: str) -> None:
+    def __init__(self, group: str, expected: str, modules: Sequence[str] = ()) -> None:
         """Create an empty registry.
 
         Args:
             group: Last part of the name of the entry-point group, such as ``terms``.
             expected: Description of a value for messages, such as ``a loss term``.
+            modules: Modules of this package that add values when they are imported, which the first look-up does.
         """
         self.group, self.expected = f"{_PACKAGE}.{group}", expected
+        self._modules = modules
         self._values: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
@@ -50,17 +52,61 @@ class Registry(Mapping[str, T]):
 
         return add
 
-    def installed(self, name: str) -> bool:
-        """Return whether any process finds a name without importing a module first."""
-        value = self._values.get(name)
-        return name in self._entry_points or (value is not None and _package_of(value) == _PACKAGE)
-
-    def find(self, name: object) -> T:
+    def find(self, name: object, where: str = "") -> T:
         """Return a value by its name, or by its import path ``package.module:attribute``.
+
+        Args:
+            name: The name or path.
+            where: Beginning of messages, such as ``--format``.
 
         Raises:
             ConfigError: There is no such value; the message ends with the nearest name.
         """
+        try:
+            return self._found(name)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}" if where else str(error)) from error.__cause__
+
+    def check(self, path: str, found: Any) -> T:
+        """Return the value found at an import path. Raises ConfigError if it is not one of these."""
+        return found
+
+    def defining(self, value: T) -> Any:
+        """Return the class or function that defines a value; the value itself by default."""
+        return value
+
+    def check_new(self, name: str, value: T) -> None:
+        """Check that a value can be added. The same class or function may be added twice, as a notebook does.
+
+        Raises:
+            ConfigError: Another value has the name already.
+        """
+        known = self._values.get(name)
+        if known is not None and not self.same(known, value):
+            raise ConfigError(
+                f"{self.group}: got a second '{name}', expected another name; "
+                f"{import_path_of(self.defining(known))} has it"
+            )
+
+    def same(self, one: T, other: T) -> bool:
+        """Return whether one class or function defines both values."""
+        source = self.defining(one)
+        return hasattr(source, "__qualname__") and import_path_of(source) == import_path_of(self.defining(other))
+
+    def __getitem__(self, name: str) -> T:
+        self._import_own()
+        if name not in self._values and name in self._entry_points:
+            self._values.setdefault(name, self._installed(self._entry_points[name]))
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        self._import_own()
+        return iter(dict.fromkeys((*self._values, *self._entry_points)))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def _found(self, name: object) -> T:
         if isinstance(name, str) and name in self:
             return self[name]
         if isinstance(name, str) and ":" in name:
@@ -68,29 +114,23 @@ class Registry(Mapping[str, T]):
         got = "nothing" if name is None else repr(name)
         raise ConfigError(f"got {got}, expected {self.expected}; {nearest(str(name), self)}")
 
-    def check(self, path: str, found: Any) -> T:
-        """Return the value found at an import path. Raises ConfigError if it is not one of these."""
-        return found
-
-    def __getitem__(self, name: str) -> T:
-        if name not in self._values and name in self._entry_points:
-            path = self._entry_points[name].value
-            self._values.setdefault(name, self.check(path, import_object(path)))
-        return self._values[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys((*self._values, *self._entry_points)))
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
     def _add(self, name: str, value: T) -> None:
-        known = self._values.get(name)
-        if known is not None and (not hasattr(value, "__qualname__") or import_path_of(known) != import_path_of(value)):
-            raise ConfigError(
-                f"{self.group}: got a second '{name}', expected another name; {import_path_of(known)} has it"
-            )
+        if _package_of(self.defining(value)) != _PACKAGE:
+            self._import_own()
+        self.check_new(name, value)
         self._values[name] = value
+
+    def _import_own(self) -> None:
+        for module in self._modules:
+            importlib.import_module(module)
+
+    def _installed(self, entry: EntryPoint) -> T:
+        try:
+            return self.check(entry.value, import_object(entry.value))
+        except ConfigError as error:
+            raise ConfigError(
+                f"entry point '{entry.name}' of {self.group}: {error}; repair or uninstall the package that declares it"
+            ) from error
 
     @cached_property
     def _entry_points(self) -> Mapping[str, EntryPoint]:

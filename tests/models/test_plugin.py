@@ -11,8 +11,7 @@ from torch import nn
 from gancompress.channels import trace
 from gancompress.errors import CheckpointError, ConfigError, InputSizeError, PlanError
 from gancompress.job import load_job
-from gancompress.models import families
-from gancompress.models.families import architecture_of, find_family, register_family
+from gancompress.models.families import FAMILIES, architecture_of, find_family, register_family
 from gancompress.models.generator import Generator
 from gancompress.models.importers import load_generator
 from gancompress.pipeline import Pipeline
@@ -25,12 +24,12 @@ IMAGE = torch.linspace(-1, 1, 3 * 16 * 16).view(1, 3, 16, 16)
 TRAINING = {"num_images": 8, "num_decay_images": 0, "batch_size": 4, "checkpoint_every": 8, "log_every": 4}
 
 
-PLUGIN = families.FAMILIES.pop("tinynet")  # so that tests of every family do not meet it
+PLUGIN = FAMILIES._values.pop("tinynet")  # so that tests of every family do not meet it
 
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch):
-    monkeypatch.setitem(families.FAMILIES, "tinynet", PLUGIN)
+    monkeypatch.setitem(FAMILIES._values, "tinynet", PLUGIN)
 
 
 @pytest.fixture
@@ -115,25 +114,21 @@ def test_used_by_a_recipe(tmp_path):
 
 
 def test_found_by_an_entry_point(monkeypatch):
-    monkeypatch.delitem(families.FAMILIES, "tinynet")
-    with pytest.raises(ConfigError, match="family: got 'tinynet', expected a known one"):
+    monkeypatch.delitem(FAMILIES._values, "tinynet")
+    with pytest.raises(ConfigError, match="family: got 'tinynet', expected a known family or an import path"):
         find_family("tinynet")
-    family = PLUGIN
-    entry = EntryPoint("tinynet", f"{__name__}:PLUGIN", families.ENTRY_POINTS)
-    monkeypatch.setattr(families, "entry_points", lambda group: [entry] if group == families.ENTRY_POINTS else [])
-    families._load_entry_points.cache_clear()
-    assert find_family("tinynet").network is family.network
-    broken = EntryPoint("tinynet", "no_such_package:FAMILY", families.ENTRY_POINTS)
-    monkeypatch.delitem(families.FAMILIES, "tinynet")
-    monkeypatch.setattr(families, "entry_points", lambda group: [broken])
-    families._load_entry_points.cache_clear()
-    with pytest.raises(ConfigError, match=r"entry point 'tinynet' \(no_such_package:FAMILY\) failed: .*; mend"):
-        find_family("tinynet")
-    families._load_entry_points.cache_clear()
+    entries = {"tinynet": EntryPoint("tinynet", f"{__name__}:PLUGIN", FAMILIES.group)}
+    monkeypatch.setattr(FAMILIES, "_entry_points", entries)
+    assert find_family("tinynet").network is PLUGIN.network
+    entries["other"] = EntryPoint("other", "no_such_package:Other", FAMILIES.group)
+    with pytest.raises(
+        ConfigError, match=r"^family: entry point 'other' of gancompress.families: no_such_.*; repair or uninstall"
+    ):
+        find_family("other")
 
 
 def test_a_name_belongs_to_one_class():
-    with pytest.raises(ConfigError, match=r"got 'resnet' for .*Other, but gancompress.*:ResnetGenerator has"):
+    with pytest.raises(ConfigError, match=r"families: got a second 'resnet', .*; gancompress.*:ResnetGenerator has it"):
 
         @register_family("resnet", TinyNetConfig)
         class Other(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gancompress.errors import ConfigError, ExportError
-from gancompress.export import Mode, find_mode, known_modes, known_runtimes
+from gancompress.export import RUNTIMES, Mode, find_mode, known_modes
 from gancompress.export.named import NamedFile, NamedNetwork
 
 Candidate = NamedNetwork | NamedFile
@@ -20,7 +20,7 @@ def available_runtimes(candidates: Sequence[Candidate] = ()) -> list[str]:
     """
     found = [
         mode.name
-        for runtime in known_runtimes().values()
+        for runtime in RUNTIMES.values()
         for mode in runtime.modes
         if not mode.on_request and runtime.unavailable(mode) is None and all(_runs(mode, each) for each in candidates)
     ]

@@ -6,12 +6,12 @@ from gancompress.export.module import export_layers, export_module
 from gancompress.export.parity import ExportReport, ParityCase, PerceptualDistance, PrecisionName, Quality
 from gancompress.export.precision import DEFAULT_MIN_PSNR_DB, MIN_IMAGES, IntegerForm, Precision
 from gancompress.export.runtimes.registry import (
+    RUNTIMES,
     file_name,
     find_format,
     find_mode,
     known_formats,
     known_modes,
-    known_runtimes,
     missing_package,
     register_runtime,
 )
@@ -22,6 +22,7 @@ from gancompress.export.usage import usage
 __all__ = [
     "DEFAULT_MIN_PSNR_DB",
     "MIN_IMAGES",
+    "RUNTIMES",
     "Conversion",
     "ExportReport",
     "Format",
@@ -46,7 +47,6 @@ __all__ = [
     "find_mode",
     "known_formats",
     "known_modes",
-    "known_runtimes",
     "load",
     "missing_package",
     "quality_of",

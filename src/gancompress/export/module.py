@@ -13,7 +13,7 @@ from gancompress.errors import ConfigError, ExportError
 from gancompress.export.axes import Axes, Inputs
 from gancompress.export.parity import DEFAULT_TOLERANCE, ExportReport, PrecisionName
 from gancompress.export.runtimes.packages import in_a_line
-from gancompress.export.runtimes.registry import find_format, known_runtimes
+from gancompress.export.runtimes.registry import RUNTIMES, find_format
 
 _AT_ONCE = 40
 
@@ -116,7 +116,7 @@ def export_layers(modules: Sequence[nn.Module], inputs: Sequence[Tensor], folder
 
 
 def _format_of(path: Path) -> str:
-    kinds = [each for runtime in known_runtimes().values() for each in runtime.formats if not each.page]
+    kinds = [each for runtime in RUNTIMES.values() for each in runtime.formats if not each.page]
     found = next((each.name for each in kinds if each.ending == path.suffix), None)
     if found is None:
         endings = ", ".join(dict.fromkeys(each.ending for each in kinds))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gancompress.errors import CheckpointError, ConfigError
 from gancompress.models.architecture import Architecture
-from gancompress.models.families import Family, all_families, find_network
+from gancompress.models.families import FAMILIES, Family, find_network
 from gancompress.models.generator import Generator
 from gancompress.models.image_format import Images
 from gancompress.models.importers.reading import Reading
@@ -98,7 +98,7 @@ def _best_reading(
 ) -> Reading:
     """Return the reading with the best agreement of names and shapes."""
     options = None if known is None or config is None else known.parse(config)
-    families = all_families() if known is None else (known,)
+    families = tuple(FAMILIES.values()) if known is None else (known,)
     layouts = dict.fromkeys(layout for family in families for layout in family.layouts)
     if not layouts:
         raise CheckpointError(
