@@ -17,6 +17,7 @@ import gancompress
 from gancompress import summary
 from gancompress.deploy import (
     RUNTIMES,
+    FileOptions,
     Format,
     Runtime,
     export_generator,
@@ -61,7 +62,9 @@ def test_from_python(tmp_path):
         export_module(nn.Tanh(), (torch.rand(1, 3, 4, 4),), tmp_path / "net.npz")
     __import__(MODULE)
     net, image = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Tanh()), torch.rand(1, 3, 4, 4)
-    report = export_module(net, (image,), tmp_path / "net.npz", metadata={"layout": "NCHW", "channels": "3"})
+    report = export_module(
+        net, (image,), tmp_path / "net.npz", options=FileOptions(metadata={"layout": "NCHW", "channels": "3"})
+    )
     assert (report.format, report.note, len(report.cases)) == ("npz", "1 archive", 1)
     loaded = gancompress.load(report.path)
     torch.testing.assert_close(loaded(image), net(image).detach())

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import gancompress
-from gancompress.deploy import Precision, export_generator, file_name, usage
+from gancompress.deploy import FileOptions, Precision, export_generator, file_name, usage
 from gancompress.deploy.benchmark import export_fastest, fastest
 from gancompress.deploy.quantized import export_quantized
 from gancompress.deploy.rewrites import rewritten
@@ -267,7 +267,7 @@ def test_layers_whose_padding_shares_a_zero_come_out_of_integers_alone(tmp_path)
     made = calibrate(quantize(net, QuantizationOptions(image=True, outputs=True)), [image], min_images=1)
     with torch.no_grad():
         expected = made.eval()(image[:1])
-    export_quantized(made, (image[:1],), tmp_path / "all.onnx", integers=True)
+    export_quantized(made, (image[:1],), tmp_path / "all.onnx", options=FileOptions(integers=True))
     for layer in ("0", "3", "6"):
         without_rounding(tmp_path / "all.onnx", (layer,), tmp_path / "some.onnx")
         session = ort.InferenceSession(tmp_path / "some.onnx", providers=["CPUExecutionProvider"])

@@ -1,5 +1,6 @@
 """Export: files that run without this package, each compared with eager PyTorch before it is published at its path."""
 
+from gancompress.deploy.file_options import FileOptions
 from gancompress.deploy.generator import default_rewrites, export_generator, quality_of
 from gancompress.deploy.load import Loaded, load
 from gancompress.deploy.module import export_layers, export_module
@@ -25,6 +26,7 @@ __all__ = [
     "RUNTIMES",
     "Conversion",
     "ExportReport",
+    "FileOptions",
     "Format",
     "Input",
     "IntegerForm",

@@ -7,13 +7,13 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from gancompress.deploy.axes import Axes, Inputs
 from gancompress.deploy.contract import metadata_of
+from gancompress.deploy.file_options import FileOptions
 from gancompress.deploy.half import HALF_TOLERANCE, Halved
 from gancompress.deploy.parity import DEFAULT_TOLERANCE, ExportReport, PerceptualDistance, PrecisionName, Quality
 from gancompress.deploy.precision import Precision, fits_integers, in_integers
@@ -71,14 +71,14 @@ def export_generator(
             f"export: got precision '{precision.name}' for the format '{kind.name}', expected "
             f"{' or '.join(kind.precisions)}; {precision.name} takes the format {able}"
         )
-    how: Any = {"dynamic": form.axes or _free_axes(generator, form), "input_names": form.names}
+    options = FileOptions(dynamic=form.axes or _free_axes(generator, form), input_names=form.names)
     trained = bool(quantized_layers(form.module))
     if precision.name == "int8" and (not trained or fits_integers(form.module)):
-        report = _export_integers(generator, form, path, format, kind, rewrites, precision, how)
+        report = _export_integers(generator, form, path, format, kind, rewrites, precision, options)
     elif trained:
-        report = _export_as_trained(generator, form, path, format, kind, rewrites, how)
+        report = _export_as_trained(generator, form, path, format, kind, rewrites, options)
     else:
-        report = _export_floats(generator, form, path, runtime, kind, rewrites, precision, how)
+        report = _export_floats(generator, form, path, runtime, kind, rewrites, precision, options)
     held_out = precision.held_out()
     if not held_out or report.not_compared:
         return report
@@ -93,19 +93,23 @@ def _export_floats(
     kind: Format,
     rewrites: Sequence[str] | None,
     precision: Precision,
-    how: Any,
+    options: FileOptions,
 ) -> ExportReport:
     names = list(suitable(generator, kind.rewrites) if rewrites is None else rewrites)
     if precision.name == "fp16":
         names.append("float32_norms")
     changed, changes = rewritten(form.module, names)
     if precision.name in kind.native:
-        how |= {"precision": precision.name}
+        options = replace(options, precision=precision.name)
     elif precision.name == "fp16":
         changed = Halved(changed)
-    how |= {"tolerance": _TOLERANCES.get(precision.name, DEFAULT_TOLERANCE)}
-    metadata = {**metadata_of(generator, form, changes), "precision": precision.name}
-    report = runtime.write(changed, form.inputs, path, kind, metadata=metadata, reference=form.module, **how)
+    options = replace(
+        options,
+        tolerance=_TOLERANCES.get(precision.name, DEFAULT_TOLERANCE),
+        metadata={**metadata_of(generator, form, changes), "precision": precision.name},
+        reference=form.module,
+    )
+    report = runtime.write(changed, form.inputs, path, kind, options)
     return replace(report, rewrites=changes, precision=precision.name)
 
 
@@ -117,14 +121,14 @@ def _export_integers(
     kind: Format,
     rewrites: Sequence[str] | None,
     precision: Precision,
-    how: Any,
+    options: FileOptions,
 ) -> ExportReport:
     assert kind.integers is not None  # `register_runtime` sees to it
     names = suitable(generator, kind.integers.rewrites) if rewrites is None else rewrites
     made = in_integers(form.module, kind.integers, precision, names)
     metadata = {**metadata_of(generator, form, made.changes), "precision": "int8"}
-    how = {**how, "metadata": metadata, "integers": kind.integers.moves}
-    report = export_quantized(made.network, form.inputs, path, format, **how).file
+    options = replace(options, metadata=metadata, integers=kind.integers.moves)
+    report = export_quantized(made.network, form.inputs, path, format, options).file
     return replace(
         report,
         rewrites=made.changes,
@@ -167,7 +171,7 @@ def _export_as_trained(
     format: str,
     kind: Format,
     rewrites: Sequence[str] | None,
-    how: Any,
+    options: FileOptions,
 ) -> ExportReport:
     if not kind.stores_trained_integers or rewrites:
         got = (
@@ -181,7 +185,7 @@ def _export_as_trained(
             "integers; with calibration images, precision 'int8' takes every format that has it"
         )
     metadata = {**metadata_of(generator, form), "precision": "int8"}
-    report = export_quantized(form.module, form.inputs, path, format, metadata=metadata, **how).file
+    report = export_quantized(form.module, form.inputs, path, format, replace(options, metadata=metadata)).file
     return replace(report, precision="int8")
 
 

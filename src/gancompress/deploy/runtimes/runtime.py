@@ -6,7 +6,6 @@ A runtime is one class in one file. Exporting, loading, timing and describing fi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 
 from gancompress.cost.measured import evaluation_mode
 from gancompress.deploy.axes import Axes, Inputs, names_and_axes, one_larger_axis_each
+from gancompress.deploy.file_options import DEFAULT_OPTIONS, FileOptions
 from gancompress.deploy.files import disk_bytes, draft_folder_of, draft_of
 from gancompress.deploy.named import NamedNetwork
 from gancompress.deploy.parity import DEFAULT_TOLERANCE, ExportReport, PrecisionName, compare
@@ -268,28 +268,18 @@ class Runtime:
         example_inputs: Inputs,
         path: Path,
         format: Format,
-        *,
-        dynamic: Sequence[Axes] | None = None,
-        input_names: Sequence[str] | None = None,
-        output_names: Sequence[str] | None = None,
-        metadata: Mapping[str, str] | None = None,
-        other_inputs: Sequence[Inputs] | None = None,
-        tolerance: float = DEFAULT_TOLERANCE,
-        mean_tolerance: float = math.inf,
-        reference: nn.Module | None = None,
-        precision: PrecisionName = "fp32",
-        integers: bool = False,
+        options: FileOptions = DEFAULT_OPTIONS,
     ) -> ExportReport:
         """Write a module as a file once the runtime agrees with eager; see `gancompress.deploy.export_module`."""
         title = format.title or self.title
         self.require(f"{title} export", to_write=True)
-        reference = reference or module
+        reference = options.reference or module
         what = f"{title} export of {type(reference).__name__}"
         if format.strict_ending and path.suffix != format.ending:
             raise ExportError(
                 f"{what}: got {path}, expected a name that ends in {format.ending}: {self.title} opens no other"
             )
-        names, axes = names_and_axes(example_inputs, input_names, dynamic)
+        names, axes = names_and_axes(example_inputs, options.input_names, options.dynamic)
         if not len(axes) == len(names) == len(example_inputs):
             raise ExportError(
                 f"{title} export: got {len(example_inputs)} inputs, {len(names)} input_names and {len(axes)} entries "
@@ -297,17 +287,27 @@ class Runtime:
             )
         if not format.free_sizes:
             axes = [{} for _ in example_inputs]
-        others = one_larger_axis_each(example_inputs, axes) if other_inputs is None else other_inputs
+        larger, tolerance = options.other_inputs, options.tolerance
+        others = one_larger_axis_each(example_inputs, axes) if larger is None else larger
         how = Conversion(
-            format, example_inputs, names, axes, output_names, metadata or {}, precision, integers, reference, tolerance
+            format,
+            example_inputs,
+            names,
+            axes,
+            options.output_names,
+            options.metadata,
+            options.precision,
+            options.integers,
+            reference,
+            tolerance,
         )
         draft_path = draft_folder_of(path, what) if format.folder else draft_of(path, f"{title} export", format.beside)
         with evaluation_mode(module), evaluation_mode(reference), torch.no_grad(), draft_path as draft:
             note = self._converted(module, draft, how, what)
             not_compared, cases = self.not_here(), ()
             if not_compared is None:
-                run = self.open(draft, precision=precision).run
-                first = compare(reference, run, example_inputs, tolerance, what, mean_tolerance)
+                run = self.open(draft, precision=options.precision).run
+                first = compare(reference, run, example_inputs, tolerance, what, options.mean_tolerance)
                 cases = (first, *(compare(reference, run, case, tolerance, what) for case in others))
         return ExportReport(
             path=path,
