@@ -27,16 +27,17 @@ class Registry(Mapping[str, T]):
     ``gancompress.<group>``, which is loaded when it is first asked for.
     """
 
-    def __init__(self, group: str, expected: str, modules: Sequence[str] = ()) -> None:
+    def __init__(self, group: str, expected: str, modules: Sequence[str] = (), values: type = object) -> None:
         """Create an empty registry.
 
         Args:
             group: Last part of the name of the entry-point group, such as ``terms``.
             expected: Description of a value for messages, such as ``a loss term``.
             modules: Modules of this package that add values when they are imported, which the first look-up does.
+            values: Class of the values.
         """
         self.group, self.expected = f"{_PACKAGE}.{group}", expected
-        self._modules = modules
+        self._modules, self._class = modules, values
         self._values: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
@@ -60,15 +61,22 @@ class Registry(Mapping[str, T]):
             where: Beginning of messages, such as ``--format``.
 
         Raises:
-            ConfigError: There is no such value; the message ends with the nearest name.
+            OptionsError: There is no such value; the message ends with the nearest name.
         """
         try:
             return self._found(name)
         except ConfigError as error:
-            raise ConfigError(f"{where}: {error}" if where else str(error)) from error.__cause__
+            raise OptionsError([(where, str(error))]) from error.__cause__
+
+    def known(self, name: str) -> str:
+        """Return a name or import path unchanged, to validate an option. Raises OptionsError as `find`."""
+        self.find(name)
+        return name
 
     def check(self, path: str, found: Any) -> T:
         """Return the value found at an import path. Raises ConfigError if it is not one of these."""
+        if not isinstance(found, self._class):
+            raise ConfigError(f"{path}: got a {type(found).__name__}, expected a {self._class.__name__}")
         return found
 
     def defining(self, value: T) -> Any:
@@ -207,10 +215,7 @@ class KindRegistry(Registry[type[K]], Generic[K]):
             return self._function_kind(function=kind, **given)  # type: ignore[misc]
         if isinstance(kind, type) and issubclass(kind, self.base):
             raise OptionsError([("", f"got the class {kind.__name__}, expected options; write {kind.__name__}(...)")])
-        try:
-            found = self.find(kind)
-        except ConfigError as error:
-            raise OptionsError([("kind" if isinstance(value, Mapping) else "", str(error))]) from None
+        found = self.find(kind, "kind" if isinstance(value, Mapping) else "")
         return found(**given) if isinstance(found, type) else self._function_kind(function=kind, **given)  # type: ignore[misc]
 
     def _is_function(self, value: Any) -> bool:

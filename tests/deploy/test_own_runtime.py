@@ -16,6 +16,7 @@ from torch import nn
 import gancompress
 from gancompress import summary
 from gancompress.deploy import (
+    INT8,
     RUNTIMES,
     FileOptions,
     Format,
@@ -135,7 +136,7 @@ def runtime(**attributes: Any) -> type[Runtime]:
         (runtime(name="torch"), "got the name 'torch', expected another one: .*torch_runtime:Torch has it"),
         (runtime(formats=(Format("onnx", "m.x"),)), "got the format 'onnx', expected another one: .*OnnxRuntime has"),
         (runtime(formats=(Format("other", "m.xml"),)), "got the ending '.xml', expected another one: .*OpenVino has"),
-        (runtime(formats=(Format("o", "m.o", precisions=("int8",)),)), "got int8 in the format 'o' without integers"),
+        (runtime(formats=(Format("o", "m.o", compute_types=(INT8,)),)), "got int8 in the format 'o' without integers"),
     ],
 )
 def test_what_cannot_be_registered(wrong, message):

@@ -10,8 +10,8 @@ from typing import Any
 
 from gancompress.architecture_search.affordable import AffordablePlans
 from gancompress.architecture_search.ledger import Entries, Ledger
-from gancompress.architecture_search.methods import METHODS, Method
 from gancompress.architecture_search.options import Objective, SearchOptions
+from gancompress.architecture_search.registry import METHODS, Method
 from gancompress.architecture_search.result import SearchResult
 from gancompress.architecture_search.space import SearchSpace, Values
 from gancompress.architecture_search.storage import opened, quiet
@@ -75,7 +75,7 @@ def search(
     with opened(storage) as kept:
         with quiet():
             ledger = Ledger(kept, name, space, objective, options, settings)
-            method = METHODS[options.method](plans, objective, options, seed)
+            method = METHODS.find(options.method)(plans, objective, options, seed)
         told = -1
         while True:
             entries = ledger.read()

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -175,10 +175,11 @@ def export(
         typer.Option("--rewrite", help="A rewrite for the runtime, or none; repeatable. Those that help if left out."),
     ] = None,
     precision: Annotated[
-        Literal["fp32", "bf16", "fp16", "int8", "fastest"] | None,
+        str | None,
         typer.Option(
-            help="What the file computes in; fastest times every precision and writes the fastest within --min-psnr. "
-            "Float32, or integers as trained, if left out."
+            metavar="NAME",
+            help="Precision of the file: fp32, bf16, fp16, int8, as the format supports, or fastest, which times every "
+            "precision and writes the fastest within --min-psnr. By default fp32, or integers as trained.",
         ),
     ] = None,
     calibration: Annotated[
@@ -221,7 +222,14 @@ def export(
     from gancompress.cli.pages import PageChoices, write_page_of
     from gancompress.cli.sources import InputChoices, job_of, open_network
     from gancompress.cli.tables import export_lines, tried_table
-    from gancompress.deploy import DEFAULT_MIN_PSNR_DB, Precision, export_generator, file_name, find_format
+    from gancompress.deploy import (
+        DEFAULT_MIN_PSNR_DB,
+        Precision,
+        export_generator,
+        file_name,
+        find_compute_type,
+        find_format,
+    )
     from gancompress.deploy.benchmark import export_fastest
     from gancompress.errors import CheckpointError, ConfigError, ExportError
     from gancompress.evaluation import perceptual_distance
@@ -239,7 +247,9 @@ def export(
         choices = PageChoices(samples, start, labels, size, runtime, family, image_range)
         _show_page(write_page_of(str(directory), None, folder, choices), folder, as_json)
         return
-    calibrates = precision in ("int8", "fastest")
+    if precision not in (None, "fastest"):
+        find_compute_type(kind, precision, "--precision")
+    calibrates = precision == "fastest" or kind.calibrates(precision)
     if rewrites and precision == "fastest":
         raise ConfigError("--rewrite: got some with --precision fastest, which chooses itself; leave them out")
     if min_psnr is not None and not calibrates:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from gancompress.deploy.axes import Axes, Inputs
-from gancompress.deploy.parity import DEFAULT_TOLERANCE, PrecisionName
+from gancompress.deploy.parity import DEFAULT_TOLERANCE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class FileOptions:
         tolerance: The largest absolute difference allowed for any element of any output in any case.
         mean_tolerance: The largest mean absolute difference allowed on the example.
         reference: The network that the file is compared with; the module itself by default.
-        precision: Precision to compute in, of those that the format applies itself (`Format.native`).
+        precision: Precision to compute in, of those that `Runtime.convert` applies itself.
         integers: Let operators that only move values move integers, where the module rounds them.
     """
 
@@ -41,7 +41,7 @@ class FileOptions:
     tolerance: float = DEFAULT_TOLERANCE
     mean_tolerance: float = math.inf
     reference: nn.Module | None = None
-    precision: PrecisionName = "fp32"
+    precision: str = "fp32"
     integers: bool = False
 
 

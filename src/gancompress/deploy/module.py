@@ -12,8 +12,8 @@ from gancompress.deploy.axes import Inputs
 from gancompress.deploy.file_options import DEFAULT_OPTIONS, FileOptions
 from gancompress.deploy.parity import ExportReport
 from gancompress.deploy.runtimes.packages import in_a_line
-from gancompress.deploy.runtimes.registry import RUNTIMES, find_format
-from gancompress.errors import ConfigError, ExportError
+from gancompress.deploy.runtimes.registry import find_format, format_of
+from gancompress.errors import ExportError
 
 _AT_ONCE = 40
 
@@ -48,7 +48,7 @@ def export_module(
             cannot be written. No new file remains then; an existing one is unchanged.
     """
     path = Path(path)
-    runtime, kind = find_format(_format_of(path) if format is None else format)
+    runtime, kind = find_format(format_of(path) if format is None else format)
     return runtime.write(module, example_inputs, path, kind, options)
 
 
@@ -75,12 +75,3 @@ def export_layers(modules: Sequence[nn.Module], inputs: Sequence[Tensor], folder
     except Exception as error:
         raise ExportError(f"{kind.name} of {len(modules)} layers failed: {in_a_line(error)}") from error
     return paths
-
-
-def _format_of(path: Path) -> str:
-    kinds = [each for runtime in RUNTIMES.values() for each in runtime.formats if not each.page]
-    found = next((each.name for each in kinds if each.ending == path.suffix), None)
-    if found is None:
-        endings = ", ".join(dict.fromkeys(each.ending for each in kinds))
-        raise ConfigError(f"{path}: got the ending '{path.suffix}', expected one of {endings}; or name the format")
-    return found

@@ -22,7 +22,7 @@ from gancompress.losses.perceptual import (
     PerceptualSettings,
     load_perceptual_loss,
 )
-from gancompress.losses.reconstruction import L1, L2, RECONSTRUCTIONS, SmoothL1, find_reconstruction
+from gancompress.losses.reconstruction import L1, L2, RECONSTRUCTIONS, SmoothL1
 from gancompress.losses.relation import Relation, angle_relation, distance_relation, image_items, relation_loss
 from gancompress.losses.ssim import Ssim, ssim_loss
 from gancompress.losses.term import TERMS, AnyTerm, Comparison, Networks, Term, TermOptions, Weight, register_term
@@ -70,7 +70,6 @@ __all__ = [
     "distance_relation",
     "elastic_conv1x1",
     "feature_matching",
-    "find_reconstruction",
     "fsp_loss",
     "fsp_matrix",
     "image_items",

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 from gancompress.deploy import (
     DEFAULT_MIN_PSNR_DB,
+    FP32,
     ExportReport,
     Format,
     Mode,
@@ -130,7 +131,7 @@ def timed_formats() -> list[str]:
 
 
 def _mode(runtime: Runtime, kind: Format, precision: str = "fp32") -> Mode | None:
-    if "int8" not in kind.precisions:
+    if kind.integers is None:
         return None
     able = (mode for mode in runtime.modes if kind.ending in mode.endings and mode.precision == precision)
     return next(able, None)
@@ -180,11 +181,11 @@ class _Trial:
 
     def candidates(self) -> dict[str, _Candidate]:
         everything = Precision("int8", self.images, min_psnr_db=0, float_layers=())
-        held_out = everything.held_out()
+        held_out = everything.parts()[2]
         found = {"fp32": self._candidate(self._export("fp32", Precision("fp32", held_out)), True)}
-        for name in self.kind.native:
-            if self.mode(name) is not None:
-                found[name] = self._candidate(self._export(name, Precision(name, held_out)))
+        for each in self.kind.compute_types:
+            if not each.integers and each != FP32 and self.mode(each.name) is not None:
+                found[each.name] = self._candidate(self._export(each.name, Precision(each.name, held_out)))
         whole = self._export("int8", everything)
         found["int8, all layers"] = rounded = self._candidate(whole)
         stay: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gancompress.deploy.compute_types import BF16, FP32, INT8
 from gancompress.deploy.file_options import FileOptions
 from gancompress.deploy.precision import IntegerForm
 from gancompress.deploy.rewrites import FASTER
@@ -48,8 +49,7 @@ class OpenVino(Runtime):
             name="openvino",
             file_name="model.xml",
             rewrites=FASTER,
-            precisions=("fp32", "bf16", "int8"),
-            native=("bf16",),
+            compute_types=(FP32, BF16, INT8),
             integers=IntegerForm(FASTER, outputs=False, moves=True, centred=(nn.ConvTranspose1d, nn.ConvTranspose2d)),
             beside=".bin",
         ),

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
+from gancompress.deploy.compute_types import FP32, ComputeType
 from gancompress.deploy.files import disk_bytes
-from gancompress.deploy.parity import PrecisionName
 from gancompress.deploy.runtimes.runner import Runner
 from gancompress.deploy.runtimes.runtime import Format, Mode, Runtime
-from gancompress.errors import ConfigError, nearest
+from gancompress.errors import ConfigError, ExportError, nearest
 from gancompress.registry import Registry, import_path_of
 
 _OWN = ("torch_runtime", "onnx_runtime", "openvino_runtime", "coreml_runtime", "litert_runtime", "browser_runtime")
@@ -32,7 +32,7 @@ class RuntimeRegistry(Registry[Runtime]):
 
         Raises:
             ConfigError: It has no name or title; its name, a format, a mode or an ending is taken; or a format with
-                int8 has no `IntegerForm`.
+                integers has no `IntegerForm`.
         """
         self._add(getattr(kind, "name", ""), kind())
         return kind
@@ -51,9 +51,10 @@ class RuntimeRegistry(Registry[Runtime]):
         if not name or not getattr(value, "title", None):
             raise ConfigError(f"{where}: got no name or title, expected both as attributes of the class")
         for each in value.formats:
-            if "int8" in each.precisions and each.integers is None:
+            integers = next((other.name for other in each.compute_types if other.integers), None)
+            if integers and each.integers is None:
                 raise ConfigError(
-                    f"{where}: got int8 in the format '{each.name}' without integers, expected an IntegerForm"
+                    f"{where}: got {integers} in the format '{each.name}' without integers, expected an IntegerForm"
                 )
         for other in self._values.values():
             for kind, names in {} if self.same(value, other) else _names(value).items():
@@ -126,12 +127,49 @@ def _find(
     return known[name]
 
 
+def find_compute_type(kind: Format, precision: str, where: str = "export") -> ComputeType:
+    """Return the compute type of a format by the name of a precision.
+
+    Args:
+        kind: The format.
+        precision: A name in `Format.precisions`.
+        where: Beginning of messages.
+
+    Raises:
+        ExportError: The format has no such precision; the message ends with the formats that have it.
+    """
+    found = next((each for each in kind.compute_types if each.name == precision), None)
+    if found is None:
+        able = [name for name, other in known_formats().items() if precision in other.precisions]
+        known = {name for other in known_formats().values() for name in other.precisions}
+        hint = f"{precision} takes the format {' or '.join(able)}" if able else nearest(precision, known)
+        raise ExportError(
+            f"{where}: got precision '{precision}' for the format '{kind.name}', expected "
+            f"{' or '.join(kind.precisions)}; {hint}"
+        )
+    return found
+
+
+def format_of(path: Path) -> str:
+    """Return the name of the format of a path's ending.
+
+    Raises:
+        ConfigError: No format has it.
+    """
+    known = known_formats()
+    found = next((name for name, each in known.items() if each.ending == path.suffix), None)
+    if found is None:
+        endings = ", ".join(dict.fromkeys(each.ending for each in known.values()))
+        raise ConfigError(f"{path}: got the ending '{path.suffix}', expected one of {endings}; or name the format")
+    return found
+
+
 def runtime_of(path: Path) -> Runtime | None:
     """Return the runtime that opens a file by its ending; None if no runtime does."""
     return next((each for each in RUNTIMES.values() if path.suffix in each.endings), None)
 
 
-def open_file(path: Path, threads: int | None = None, precision: PrecisionName | None = None) -> Runner:
+def open_file(path: Path, threads: int | None = None, precision: str | None = None) -> Runner:
     """Open an exported file with the runtime of its ending.
 
     Args:
@@ -151,13 +189,13 @@ def open_file(path: Path, threads: int | None = None, precision: PrecisionName |
     return runtime.open(path, threads, precision)
 
 
-def check_precision(path: Path, runtime: Runtime | None, precision: PrecisionName | None) -> None:
+def check_precision(path: Path, runtime: Runtime | None, precision: str | None) -> None:
     """Check that a runtime, or eager if it is None, computes in a precision.
 
     Raises:
         ConfigError: It does not.
     """
-    if precision in (None, "fp32") or (runtime and precision in {mode.precision for mode in runtime.modes}):
+    if precision in (None, FP32.name) or (runtime and precision in {mode.precision for mode in runtime.modes}):
         return
     able = [each for each in RUNTIMES.values() if precision in {mode.precision for mode in each.modes}]
     names = " and ".join(f"{each.title}'s {' and '.join(each.endings)} files" for each in able) or "no runtime"
@@ -169,10 +207,10 @@ def missing_package(format: str) -> str | None:
     return find_format(format)[0].missing_package(to_write=True)
 
 
-def file_name(format: str, precision: PrecisionName | Literal["fastest"] | None = None) -> str:
+def file_name(format: str, precision: str | None = None) -> str:
     """Return the default name of a file: ``model.onnx``, ``model.int8.onnx``, ``model.fastest.onnx``."""
     name = Path(find_format(format)[1].file_name)
-    return str(name if precision in (None, "fp32") else name.with_suffix(f".{precision}{name.suffix}"))
+    return str(name if precision in (None, FP32.name) else name.with_suffix(f".{precision}{name.suffix}"))
 
 
 def size_on_disk(path: Path) -> int:

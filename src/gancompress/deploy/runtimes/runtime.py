@@ -19,10 +19,11 @@ from torch import Tensor, nn
 
 from gancompress.cost.measured import evaluation_mode
 from gancompress.deploy.axes import Axes, Inputs, names_and_axes, one_larger_axis_each
+from gancompress.deploy.compute_types import FP32, ComputeType
 from gancompress.deploy.file_options import DEFAULT_OPTIONS, FileOptions
 from gancompress.deploy.files import disk_bytes, draft_folder_of, draft_of
 from gancompress.deploy.named import NamedNetwork
-from gancompress.deploy.parity import DEFAULT_TOLERANCE, ExportReport, PrecisionName, compare
+from gancompress.deploy.parity import DEFAULT_TOLERANCE, ExportReport, compare
 from gancompress.deploy.precision import IntegerForm
 from gancompress.deploy.runtimes.lacking import refusal
 from gancompress.deploy.runtimes.packages import optional, quiet
@@ -41,11 +42,10 @@ class Format:
         title: Its name in messages; the runtime's title by default.
         rewrites: Rewrites done by default: those that were measured to make networks faster in this format (see the
             tables in docs/deploy.md), or that its converter needs.
-        precisions: Precisions that a file can compute in.
-        native: Precisions that `Runtime.convert` applies to a float32 network itself. If
-            ``fp16`` is not among them, the network is converted to half precision before it is written.
+        compute_types: Numbers that a file can compute in.
         free_sizes: Whether a file runs on any batch and size, or only on those of the example.
-        integers: Form in which the runtime computes networks of 8-bit integers fastest; required for ``int8``.
+        integers: Form in which the runtime computes networks of 8-bit integers fastest; required for compute types of
+            integers.
         stores_trained_integers: Whether it stores the integers of quantization-aware training without calibration.
         beside: Ending of a second file that holds the weights, such as ``.bin``.
         folder: Whether the exported "file" is a folder.
@@ -57,8 +57,7 @@ class Format:
     file_name: str
     title: str = ""
     rewrites: tuple[str, ...] = ()
-    precisions: tuple[PrecisionName, ...] = ("fp32",)
-    native: tuple[PrecisionName, ...] = ()
+    compute_types: tuple[ComputeType, ...] = (FP32,)
     free_sizes: bool = True
     integers: IntegerForm | None = None
     stores_trained_integers: bool = False
@@ -71,6 +70,15 @@ class Format:
     def ending(self) -> str:
         """Ending of its files, such as ``.onnx``."""
         return Path(self.file_name).suffix
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Names of its compute types."""
+        return tuple(each.name for each in self.compute_types)
+
+    def calibrates(self, precision: str | None) -> bool:
+        """Return whether a file of this precision has integers whose ranges are calibrated on images."""
+        return any(each.integers for each in self.compute_types if each.name == precision)
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,7 @@ class Mode:
 
     name: str
     title: str
-    precision: PrecisionName = "fp32"
+    precision: str = "fp32"
     endings: tuple[str, ...] = ()
     format: str | None = None
     layer_format: str | None = None
@@ -125,7 +133,7 @@ class Conversion:
         axes: Free axes of each input and their names; all empty if the format has no free sizes.
         output_names: Names of the outputs; by default the converter chooses them.
         metadata: Text to store in the file.
-        precision: Precision to compute in, of those that are native to the format.
+        precision: Precision to compute in, of those that the runtime applies itself.
         integers: Whether operators that only move values should move integers.
         reference: The network that the file is compared with.
         tolerance: The largest absolute difference allowed.
@@ -137,7 +145,7 @@ class Conversion:
     axes: Sequence[Axes]
     output_names: Sequence[str] | None
     metadata: Mapping[str, str]
-    precision: PrecisionName
+    precision: str
     integers: bool
     reference: nn.Module
     tolerance: float
@@ -209,7 +217,7 @@ class Runtime:
         """
         raise NotImplementedError
 
-    def open(self, path: Path, threads: int | None = None, precision: PrecisionName | None = None) -> Runner:
+    def open(self, path: Path, threads: int | None = None, precision: str | None = None) -> Runner:
         """Open a file.
 
         Args:
