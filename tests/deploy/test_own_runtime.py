@@ -39,7 +39,7 @@ from gancompress.networks.registry import build
 from gancompress.pipeline import Pipeline
 from tests.cli.verbs import run
 
-PATH = "tests.plugins.npz_runtime:Npz"
+PATH = "tests.outside.npz:Npz"
 MODULE = PATH.partition(":")[0]
 CONFIG = {"ngf": 8, "num_blocks": 1}
 

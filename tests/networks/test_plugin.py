@@ -10,18 +10,14 @@ from torch import nn
 
 from gancompress.channels import trace
 from gancompress.errors import CheckpointError, ConfigError, InputSizeError, PlanError
-from gancompress.job import load_job
 from gancompress.networks.generator import Generator
 from gancompress.networks.importers import load_generator
 from gancompress.networks.registry import FAMILIES, architecture_of, find_family, register_family
-from gancompress.pipeline import Pipeline
 from gancompress.steps import cut
-
-from .plugin.tinynet import TinyNet, TinyNetConfig
+from tests.outside.tinynet import TinyNet, TinyNetConfig
 
 PATH = f"{TinyNet.__module__}:TinyNet"
 IMAGE = torch.linspace(-1, 1, 3 * 16 * 16).view(1, 3, 16, 16)
-TRAINING = {"num_images": 8, "num_decay_images": 0, "batch_size": 4, "checkpoint_every": 8, "log_every": 4}
 
 
 PLUGIN = FAMILIES._values.pop("tinynet")  # so that tests of every family do not meet it
@@ -85,32 +81,6 @@ def test_its_layouts_read_files_without_being_named(generator, tmp_path):
     assert torch.equal(read.build()(IMAGE), generator.build()(IMAGE))
     with pytest.raises(CheckpointError, match="do not fit tinynet"):
         load_generator(tmp_path / "old.pt", "tinynet", {"width": 3})
-
-
-def test_used_by_a_recipe(tmp_path):
-    job = load_job(
-        "quickstart",
-        [
-            "teacher.shipped=null",
-            f"teacher.train.network={{family: '{PATH}', config: {{width: 8}}}}",
-            "teacher.train.discriminator={family: patchgan, config: {ndf: 4, n_layers: 1}}",
-            f"teacher.train.training={TRAINING}",
-            "data.image_size=16",
-            "data.num_images={train: 8, search: 4, test: 4}",
-            "budget={reduction: 1.5}",
-            "steps=[{kind: distill, inherit_discriminator: false, multiple: 1, "
-            "distillation: {terms: [{kind: l1, weight: 100}, {kind: features, weight: 1}]}, "
-            f"training: {TRAINING}}}]",
-            "exports=[]",
-            "metrics={against_real: [psnr], against_teacher: []}",
-        ],
-    )
-    outcome = Pipeline(job, tmp_path, lambda line: None).run()
-    assert outcome is not None
-    compressed = outcome.compressed.generator
-    assert compressed.family == PATH
-    assert sum(find_family(PATH).parse(compressed.config).group_widths().values()) < 16
-    assert torch.equal(compressed.build()(IMAGE), directly(plain(compressed), IMAGE))
 
 
 def test_found_by_an_entry_point(monkeypatch):

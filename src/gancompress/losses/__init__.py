@@ -3,7 +3,7 @@
 A loss term has its formula, its options and its registration in one file; see `gancompress.losses.term`.
 """
 
-from gancompress.losses.adversarial import ADVERSARIAL, Adversarial, AdversarialLoss, GanForm
+from gancompress.losses.adversarial import ADVERSARIAL, Adversarial, AdversarialLoss, Formulas, GanForm
 from gancompress.losses.balance import Balance, balance_gradients
 from gancompress.losses.channels import ChannelDistillation, Channels
 from gancompress.losses.feature_matching import FeatureMatching, feature_matching
@@ -46,6 +46,7 @@ __all__ = [
     "FeatureMatching",
     "Features",
     "FlowDistillation",
+    "Formulas",
     "Fsp",
     "Function",
     "GanForm",

@@ -76,7 +76,7 @@ class PerceptualOptions(Options):
     """A perceptual loss in a recipe.
 
     Attributes:
-        published: The layers, weights and distances of a paper: ``omgd``, ``gan_slimming``, ``spade``, or an import path.
+        published: Layers, weights and distances of a paper: ``omgd``, ``gan_slimming``, ``spade``, or an import path.
         weights: File of the published weights of the paper's VGG; from the cache or its authors by default.
         network: TorchScript file used instead of the VGG: takes images [b, 3, h, w], RGB in [0, 1], and returns feature
             maps.

@@ -7,7 +7,7 @@ class as an entry point of this name in the group ``gancompress.families``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -29,7 +29,7 @@ from gancompress.networks.families import (
 )
 from gancompress.networks.family import FAMILIES, Family, Role
 from gancompress.networks.image_format import STANDARD, Images
-from gancompress.networks.layout import Layout
+from gancompress.networks.layout import LAYOUTS, Layout
 from gancompress.registry import import_object
 
 Network = TypeVar("Network", bound=type[nn.Module])
@@ -130,6 +130,13 @@ def families_with(**options: Any) -> list[str]:
         return family.role == "generator"
 
     return [family.name for family in FAMILIES.values() if accepts(family)]
+
+
+def layouts_of(families: Iterable[Family]) -> tuple[Layout, ...]:
+    """Return the layouts of families, and those that other packages add to them."""
+    families = tuple(families)
+    added = (each for each in LAYOUTS.values() if any(each.config_type is family.config_type for family in families))
+    return tuple(dict.fromkeys((*(layout for family in families for layout in family.layouts), *added)))
 
 
 def architecture_of(family: str, config: Mapping[str, Any], images: Images | None = None) -> Architecture:

@@ -14,7 +14,7 @@ from gancompress.networks.architecture import Architecture
 from gancompress.networks.generator import Generator
 from gancompress.networks.image_format import Images
 from gancompress.networks.importers.reading import Reading
-from gancompress.networks.registry import FAMILIES, Family, find_network
+from gancompress.networks.registry import FAMILIES, Family, find_network, layouts_of
 from gancompress.networks.state import Mismatch, listed, shapes_of
 from gancompress.networks.weight_files import read_safetensors, read_torch_file, without_prefixes
 
@@ -99,7 +99,7 @@ def _best_reading(
     """Return the reading with the best agreement of names and shapes."""
     options = None if known is None or config is None else known.parse(config)
     families = tuple(FAMILIES.values()) if known is None else (known,)
-    layouts = dict.fromkeys(layout for family in families for layout in family.layouts)
+    layouts = layouts_of(families)
     if not layouts:
         raise CheckpointError(
             f"{path}: got a file for {', '.join(family.name for family in families)}, which has no layouts to read "
