@@ -129,11 +129,11 @@ class ExportOptions(Options):
         if self.precision is not None and self.precision not in known:
             raise ValueError(f"precision: got {self.precision} for {self.format}, expected {' or '.join(known)}")
         if self.min_psnr_db != DEFAULT_MIN_PSNR_DB and not self.calibrates:
-            raise ValueError("min_psnr_db: got it without precision int8 or fastest, which alone keep to it")
+            raise ValueError("min_psnr_db: got it without precision int8 or fastest, expected one of the two")
         if self.threads is not None and self.precision != "fastest":
-            raise ValueError("threads: got it without precision fastest, which alone is timed")
+            raise ValueError("threads: got it without precision fastest, expected that; no other precision is timed")
         if self.rewrites is not None and self.precision == "fastest":
-            raise ValueError("rewrites: got some with precision fastest, which chooses itself; leave them out")
+            raise ValueError("rewrites: got some with precision fastest, which chooses them itself; remove them")
         return self
 
     @property

@@ -14,6 +14,7 @@ from gancompress.errors import ConfigError, nearest
 from gancompress.options import Options, OptionsError
 
 T = TypeVar("T")
+V = TypeVar("V")
 K = TypeVar("K", bound="Kind")
 C = TypeVar("C", bound=type)
 
@@ -40,15 +41,15 @@ class Registry(Mapping[str, T]):
         self._modules, self._class = modules, values
         self._values: dict[str, T] = {}
 
-    def register(self, name: str) -> Callable[[T], T]:
+    def register(self, name: str) -> Callable[[V], V]:
         """Return a decorator that adds a value under a name.
 
         Raises:
             ConfigError: Another value has the name already.
         """
 
-        def add(value: T) -> T:
-            self._add(name, value)
+        def add(value: V) -> V:
+            self._add(name, cast(T, value))
             return value
 
         return add

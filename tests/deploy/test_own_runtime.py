@@ -70,7 +70,9 @@ def test_from_python(tmp_path):
     loaded = gancompress.load(report.path)
     torch.testing.assert_close(loaded(image), net(image).detach())
     assert loaded.contract["layout"] == "NCHW"
-    with pytest.raises(ConfigError, match=r"precision 'bf16', which is for OpenVINO's \.xml files; leave it out"):
+    with pytest.raises(
+        ConfigError, match=r"precision 'bf16', expected none, because only OpenVINO's \.xml files compute in it"
+    ):
         gancompress.load(report.path, precision="bf16")
     scope: dict[str, Any] = {}
     source = usage(report.path).replace('"net.npz"', f'"{report.path}"')

@@ -76,11 +76,11 @@ def search(
         with quiet():
             ledger = Ledger(kept, name, space, objective, options, settings)
             method = METHODS.find(options.method)(plans, objective, options, seed)
-        told = -1
+        num_reported = -1
         while True:
             entries = ledger.read()
-            if progress is not None and len(entries.finished) != told:
-                told = len(entries.finished)
+            if progress is not None and len(entries.finished) != num_reported:
+                num_reported = len(entries.finished)
                 progress(SearchResult(objective, budget, tuple(entries.finished)), method.num_candidates)
             index = entries.next_index
             values = _next(method, entries, index)

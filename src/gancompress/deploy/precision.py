@@ -146,7 +146,7 @@ def in_integers(module: nn.Module, form: IntegerForm, precision: Precision, rewr
         if not quantized_layers(network):
             raise BudgetError(
                 f"int8: only with all layers in float the output has {precision.min_psnr_db:g} dB to the float "
-                "network; ask for less (0 takes it as it comes), or export fp32"
+                "network; ask for less (0 accepts any distance), or export fp32"
             )
     return InIntegers(network.eval(), changes, tuple(quantizable_layers(network)))
 

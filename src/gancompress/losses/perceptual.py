@@ -142,7 +142,7 @@ class PerceptualLoss(nn.Module):
         if len(settings.content) != len(settings.style) or not any((*settings.content, *settings.style)):
             raise ConfigError(
                 f"perceptual loss: got content weights {settings.content} and style weights {settings.style}, expected "
-                "one of each per tap, and one that is not 0; write 0 for what is left out"
+                "one of each per tap, and one that is not 0; write 0 for maps that do not count"
             )
         if getattr(trunk, "differentiable", True) is False:
             raise ConfigError(
@@ -233,7 +233,9 @@ class Perceptual(TermOptions, PerceptualOptions):
     def build(self, networks: Networks) -> Term:
         """Load the network and test it on an image, so that errors appear before training."""
         if networks.image.shape[1] != 3:
-            raise ConfigError(f"perceptual: got images of {networks.image.shape[1]} channels, expected 3; leave it out")
+            raise ConfigError(
+                f"perceptual: got images of {networks.image.shape[1]} channels, expected 3; remove the term"
+            )
         loss = self.load()
         with torch.no_grad():
             loss.features(networks.image)

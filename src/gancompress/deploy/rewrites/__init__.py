@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -30,7 +30,7 @@ class RewriteRegistry(Registry[Rewrite]):
         if isinstance(found, Rewrite):
             return found
         if callable(found) and not isinstance(found, type):
-            return Rewrite(found)
+            return Rewrite(cast(Any, found))
         raise ConfigError(f"{path}: got a {type(found).__name__}, expected a rewrite or a function of a network")
 
     def defining(self, value: Rewrite) -> Any:

@@ -199,7 +199,7 @@ def check_precision(path: Path, runtime: Runtime | None, precision: str | None) 
         return
     able = [each for each in RUNTIMES.values() if precision in {mode.precision for mode in each.modes}]
     names = " and ".join(f"{each.title}'s {' and '.join(each.endings)} files" for each in able) or "no runtime"
-    raise ConfigError(f"{path}: got precision '{precision}', which is for {names}; leave it out")
+    raise ConfigError(f"{path}: got precision '{precision}', expected none, because only {names} compute in it")
 
 
 def missing_package(format: str) -> str | None:
