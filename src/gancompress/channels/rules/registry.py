@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from gancompress.channels.labels import Labelling, Labels
-from gancompress.channels.tape import TapeOp
+from gancompress.channels.recording import RecordedOp
 from gancompress.registry import Registry
 
-Rule = Callable[[Labelling, TapeOp], Sequence[Labels]]
+Rule = Callable[[Labelling, RecordedOp], Sequence[Labels]]
 """Function that returns the labels of an operation's outputs, and records ties and fixes in the labelling."""
 
 RULES: Registry[Rule] = Registry("rules", "an operation with a rule")
