@@ -110,15 +110,15 @@ MISTAKES = {
     ),
     "a quality that nothing keeps to": (
         ["exports=[{format: onnx, min_psnr_db: 20}]"],
-        r"min_psnr_db: got it without precision int8 or fastest, which alone keep to it",
+        r"min_psnr_db: got it without precision int8 or fastest, expected one of the two",
     ),
     "threads of what is not timed": (
         ["exports=[{format: onnx, precision: int8, threads: 1}]"],
-        r"threads: got it without precision fastest, which alone is timed",
+        r"threads: got it without precision fastest, expected that; no other precision is timed",
     ),
     "rewrites of the fastest file": (
         ["exports=[{format: onnx, precision: fastest, rewrites: [sliced_reflection]}]"],
-        r"rewrites: got some with precision fastest, which chooses itself; leave them out",
+        r"rewrites: got some with precision fastest, which chooses them itself; remove them",
     ),
     "one file twice": (
         ["exports=[onnx, {format: onnx, precision: int8}, {format: onnx, precision: fp32}]"],

@@ -6,7 +6,7 @@ import re
 from collections.abc import Container, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -16,7 +16,6 @@ from gancompress.deploy import (
     DEFAULT_MIN_PSNR_DB,
     MIN_IMAGES,
     Format,
-    PrecisionName,
     file_name,
     find_format,
     known_formats,
@@ -93,6 +92,9 @@ class TeacherOptions(ImageOptions):
         return self
 
 
+_Rewrite = Annotated[str, AfterValidator(REWRITES.known)]
+
+
 class ExportOptions(Options):
     """Options of an exported file.
 
@@ -111,8 +113,10 @@ class ExportOptions(Options):
     """
 
     format: Annotated[str, AfterValidator(_file_format)] = "onnx"
-    rewrites: Annotated[tuple[str, ...] | None, BeforeValidator(as_tuple)] = None
-    precision: PrecisionName | Literal["fastest"] | None = None
+    rewrites: Annotated[
+        tuple[Annotated[str, AfterValidator(REWRITES.known)], ...] | None, BeforeValidator(as_tuple)
+    ] = None
+    precision: str | None = None
     min_psnr_db: Annotated[float, Field(ge=0)] = DEFAULT_MIN_PSNR_DB
     threads: Annotated[int, Field(ge=1)] | None = None
     num_images: Annotated[int, Field(ge=MIN_IMAGES)] = 64
@@ -124,12 +128,12 @@ class ExportOptions(Options):
         known = (*kind.precisions, *(["fastest"] if kind.name in timed_formats() else []))
         if self.precision is not None and self.precision not in known:
             raise ValueError(f"precision: got {self.precision} for {self.format}, expected {' or '.join(known)}")
-        if self.min_psnr_db != DEFAULT_MIN_PSNR_DB and self.precision not in ("int8", "fastest"):
-            raise ValueError("min_psnr_db: got it without precision int8 or fastest, which alone keep to it")
+        if self.min_psnr_db != DEFAULT_MIN_PSNR_DB and not self.calibrates:
+            raise ValueError("min_psnr_db: got it without precision int8 or fastest, expected one of the two")
         if self.threads is not None and self.precision != "fastest":
-            raise ValueError("threads: got it without precision fastest, which alone is timed")
+            raise ValueError("threads: got it without precision fastest, expected that; no other precision is timed")
         if self.rewrites is not None and self.precision == "fastest":
-            raise ValueError("rewrites: got some with precision fastest, which chooses itself; leave them out")
+            raise ValueError("rewrites: got some with precision fastest, which chooses them itself; remove them")
         return self
 
     @property
@@ -140,14 +144,7 @@ class ExportOptions(Options):
     @property
     def calibrates(self) -> bool:
         """True if its images also determine ranges and choices, not only the final comparison."""
-        return self.precision in ("int8", "fastest")
-
-    @model_validator(mode="after")
-    def _rewrites_exist(self) -> ExportOptions:
-        for name in self.rewrites or ():
-            if name not in REWRITES:
-                raise ValueError(f"rewrites: got '{name}', expected a known one; {nearest(name, REWRITES)}")
-        return self
+        return self.precision == "fastest" or self.kind.calibrates(self.precision)
 
 
 def _parse_exports(options: Any) -> Any:
@@ -228,11 +225,7 @@ class Job(Options):
                     f"exports.{number}: got precision fastest behind a step that quantizes, expected a float network; "
                     "take precision int8, which keeps what was trained"
                 )
-            if (
-                quantized
-                and export.precision != "int8"
-                and (not export.kind.stores_trained_integers or export.rewrites)
-            ):
+            if quantized and not export.calibrates and (not export.kind.stores_trained_integers or export.rewrites):
                 raise ValueError(
                     f"exports.{number}: got {export.format} with rewrites {list(export.rewrites or ())}, expected onnx "
                     "without rewrites, which holds the integers of a quantized network, or precision int8"

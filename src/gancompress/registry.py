@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Any, ClassVar, Generic, TypeVar, cast
@@ -14,6 +14,7 @@ from gancompress.errors import ConfigError, nearest
 from gancompress.options import Options, OptionsError
 
 T = TypeVar("T")
+V = TypeVar("V")
 K = TypeVar("K", bound="Kind")
 C = TypeVar("C", bound=type)
 
@@ -27,40 +28,94 @@ class Registry(Mapping[str, T]):
     ``gancompress.<group>``, which is loaded when it is first asked for.
     """
 
-    def __init__(self, group: str, expected: str) -> None:
+    def __init__(self, group: str, expected: str, modules: Sequence[str] = (), values: type = object) -> None:
         """Create an empty registry.
 
         Args:
             group: Last part of the name of the entry-point group, such as ``terms``.
             expected: Description of a value for messages, such as ``a loss term``.
+            modules: Modules of this package that add values when they are imported, which the first look-up does.
+            values: Class of the values.
         """
         self.group, self.expected = f"{_PACKAGE}.{group}", expected
+        self._modules, self._class = modules, values
         self._values: dict[str, T] = {}
 
-    def register(self, name: str) -> Callable[[T], T]:
+    def register(self, name: str) -> Callable[[V], V]:
         """Return a decorator that adds a value under a name.
 
         Raises:
             ConfigError: Another value has the name already.
         """
 
-        def add(value: T) -> T:
-            self._add(name, value)
+        def add(value: V) -> V:
+            self._add(name, cast(T, value))
             return value
 
         return add
 
-    def installed(self, name: str) -> bool:
-        """Return whether any process finds a name without importing a module first."""
-        value = self._values.get(name)
-        return name in self._entry_points or (value is not None and _package_of(value) == _PACKAGE)
-
-    def find(self, name: object) -> T:
+    def find(self, name: object, where: str = "") -> T:
         """Return a value by its name, or by its import path ``package.module:attribute``.
 
+        Args:
+            name: The name or path.
+            where: Beginning of messages, such as ``--format``.
+
         Raises:
-            ConfigError: There is no such value; the message ends with the nearest name.
+            OptionsError: There is no such value; the message ends with the nearest name.
         """
+        try:
+            return self._found(name)
+        except ConfigError as error:
+            raise OptionsError([(where, str(error))]) from error.__cause__
+
+    def known(self, name: str) -> str:
+        """Return a name or import path unchanged, to validate an option. Raises OptionsError as `find`."""
+        self.find(name)
+        return name
+
+    def check(self, path: str, found: Any) -> T:
+        """Return the value found at an import path. Raises ConfigError if it is not one of these."""
+        if not isinstance(found, self._class):
+            raise ConfigError(f"{path}: got a {type(found).__name__}, expected a {self._class.__name__}")
+        return found
+
+    def defining(self, value: T) -> Any:
+        """Return the class or function that defines a value; the value itself by default."""
+        return value
+
+    def check_new(self, name: str, value: T) -> None:
+        """Check that a value can be added. The same class or function may be added twice, as a notebook does.
+
+        Raises:
+            ConfigError: Another value has the name already.
+        """
+        known = self._values.get(name)
+        if known is not None and not self.same(known, value):
+            raise ConfigError(
+                f"{self.group}: got a second '{name}', expected another name; "
+                f"{import_path_of(self.defining(known))} has it"
+            )
+
+    def same(self, one: T, other: T) -> bool:
+        """Return whether one class or function defines both values."""
+        source = self.defining(one)
+        return hasattr(source, "__qualname__") and import_path_of(source) == import_path_of(self.defining(other))
+
+    def __getitem__(self, name: str) -> T:
+        self._import_own()
+        if name not in self._values and name in self._entry_points:
+            self._values.setdefault(name, self._installed(self._entry_points[name]))
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        self._import_own()
+        return iter(dict.fromkeys((*self._values, *self._entry_points)))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def _found(self, name: object) -> T:
         if isinstance(name, str) and name in self:
             return self[name]
         if isinstance(name, str) and ":" in name:
@@ -68,29 +123,23 @@ class Registry(Mapping[str, T]):
         got = "nothing" if name is None else repr(name)
         raise ConfigError(f"got {got}, expected {self.expected}; {nearest(str(name), self)}")
 
-    def check(self, path: str, found: Any) -> T:
-        """Return the value found at an import path. Raises ConfigError if it is not one of these."""
-        return found
-
-    def __getitem__(self, name: str) -> T:
-        if name not in self._values and name in self._entry_points:
-            path = self._entry_points[name].value
-            self._values.setdefault(name, self.check(path, import_object(path)))
-        return self._values[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys((*self._values, *self._entry_points)))
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
     def _add(self, name: str, value: T) -> None:
-        known = self._values.get(name)
-        if known is not None and (not hasattr(value, "__qualname__") or import_path_of(known) != import_path_of(value)):
-            raise ConfigError(
-                f"{self.group}: got a second '{name}', expected another name; {import_path_of(known)} has it"
-            )
+        if _package_of(self.defining(value)) != _PACKAGE:
+            self._import_own()
+        self.check_new(name, value)
         self._values[name] = value
+
+    def _import_own(self) -> None:
+        for module in self._modules:
+            importlib.import_module(module)
+
+    def _installed(self, entry: EntryPoint) -> T:
+        try:
+            return self.check(entry.value, import_object(entry.value))
+        except ConfigError as error:
+            raise ConfigError(
+                f"entry point '{entry.name}' of {self.group}: {error}; repair or uninstall the package that declares it"
+            ) from error
 
     @cached_property
     def _entry_points(self) -> Mapping[str, EntryPoint]:
@@ -167,10 +216,7 @@ class KindRegistry(Registry[type[K]], Generic[K]):
             return self._function_kind(function=kind, **given)  # type: ignore[misc]
         if isinstance(kind, type) and issubclass(kind, self.base):
             raise OptionsError([("", f"got the class {kind.__name__}, expected options; write {kind.__name__}(...)")])
-        try:
-            found = self.find(kind)
-        except ConfigError as error:
-            raise OptionsError([("kind" if isinstance(value, Mapping) else "", str(error))]) from None
+        found = self.find(kind, "kind" if isinstance(value, Mapping) else "")
         return found(**given) if isinstance(found, type) else self._function_kind(function=kind, **given)  # type: ignore[misc]
 
     def _is_function(self, value: Any) -> bool:

@@ -307,7 +307,7 @@ def test_another_search_in_the_same_storage_is_refused(tmp_path, changed, named)
         ({"methd": "random"}, "methd: unknown option, did you mean 'method'"),
         (
             {"method": "annealing"},
-            "method: got 'annealing', expected 'exhaustive', 'random', 'evolutionary', 'nsga2' or 'random_at_budget'",
+            "method: got 'annealing', expected a search method; known: evolutionary, exhaustive, nsga2, random, ",
         ),
         ({"mutation_rate": 1.5}, "mutation_rate: got 1.5"),
         ({"population": 4}, "parent_fraction: 0.25 of a population of 4 gives 1 parents, expected at least 2"),

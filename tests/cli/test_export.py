@@ -92,9 +92,9 @@ def test_a_run_is_calibrated_on_its_own_images(finished, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--precision", "fastest", "--rewrite", "none"), "--rewrite: got some with --precision fastest"),
-        (("--min-psnr", "20"), "--min-psnr: got no --precision int8 or fastest"),
-        (("--precision", "int8", "--threads", "1"), "--threads: got no --precision fastest"),
+        (("--precision", "fastest", "--rewrite", "none"), "--rewrite: got rewrites with --precision fastest"),
+        (("--min-psnr", "20"), "--min-psnr: got it without --precision int8 or fastest"),
+        (("--precision", "int8", "--threads", "1"), "--threads: got it without --precision fastest"),
         (("--precision", "fastest", "--format", "torch"), "fastest: got the format 'torch', expected onnx or"),
     ],
 )

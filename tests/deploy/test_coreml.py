@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import gancompress
-from gancompress.deploy import Precision, export_generator, export_module, find_format, usage
+from gancompress.deploy import FileOptions, Precision, export_generator, export_module, find_format, usage
 from gancompress.deploy.rewrites import rewritten
 from gancompress.deploy.runtimes import coreml_runtime
 from gancompress.errors import ExportError
@@ -102,7 +102,9 @@ def test_from_styles_and_noise_maps(tmp_path):
 def test_labels_and_truth_values_become_32_bit_integers(tmp_path):
     labels = torch.zeros(1, 8, 12, dtype=torch.int64)
     path, names = tmp_path / "net.mlpackage", ["labels", "edges"]
-    export_module(LabelInput(nn.Conv2d(6, 3, 1), 5), (labels, labels == 0), path, input_names=names)
+    export_module(
+        LabelInput(nn.Conv2d(6, 3, 1), 5), (labels, labels == 0), path, options=FileOptions(input_names=names)
+    )
     inputs = coreml_runtime.CoreMl().open(path).inputs
     assert [(each.name, each.shape, each.dtype) for each in inputs] == [
         ("labels", (1, 8, 12), torch.int32),

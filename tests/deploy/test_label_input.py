@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gancompress.deploy import export_module
+from gancompress.deploy import FileOptions, export_module
 from gancompress.networks.label_input import LabelInput
 from gancompress.networks.registry import build
 
@@ -29,8 +29,7 @@ def test_labels_and_edges_of_any_batch_and_size(tmp_path: Path) -> None:
         LabelInput(network, 5),
         (labels, edges),
         tmp_path / "net.onnx",
-        dynamic=[axes, axes],
-        input_names=["labels", "edges"],
+        options=FileOptions(dynamic=[axes, axes], input_names=["labels", "edges"]),
     )
     assert [case.input_shapes[0] for case in report.cases] == [(1, 64, 96), (2, 64, 96), (1, 128, 96), (1, 64, 192)]
     assert report.max_difference < 5e-5

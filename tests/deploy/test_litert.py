@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import gancompress
-from gancompress.deploy import export_generator, export_module
+from gancompress.deploy import FileOptions, export_generator, export_module
 from gancompress.errors import ExportError
 from gancompress.networks.file_form import FileForm
 from gancompress.networks.generator import Generator
@@ -33,7 +33,9 @@ class Two(nn.Module):
 
 def test_inputs_keep_their_names_and_order(tmp_path):
     net, inputs = Two(), (torch.rand(1, 3, 8, 8), torch.rand(1, 5))
-    report = export_module(net, inputs, tmp_path / "net.tflite", input_names=["z", "a"], metadata={"layout": "NCHW"})
+    report = export_module(
+        net, inputs, tmp_path / "net.tflite", options=FileOptions(input_names=["z", "a"], metadata={"layout": "NCHW"})
+    )
     assert report.max_difference is not None
     assert report.max_difference < 1e-5
     assert [file.name for file in tmp_path.iterdir()] == ["net.tflite"]
@@ -63,7 +65,9 @@ def test_labels_and_truth_values(tmp_path):
     net, path = LabelInput(nn.Conv2d(6, 3, 1), 5), tmp_path / "net.tflite"
     labels = (torch.arange(96) * 7 % 5).view(1, 8, 12)
     edges, facts = labels % 3 == 0, {"labels": "5", "layout": "NHW"}
-    export_module(net, (labels.int(), edges), path, input_names=["labels", "edges"], metadata=facts)
+    export_module(
+        net, (labels.int(), edges), path, options=FileOptions(input_names=["labels", "edges"], metadata=facts)
+    )
     with torch.no_grad():
         torch.testing.assert_close(gancompress.load(path)(labels, edges.long()), net(labels, edges))
 

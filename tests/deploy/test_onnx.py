@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gancompress.deploy import export_module
+from gancompress.deploy import FileOptions, export_module
 from gancompress.deploy.runtimes.onnx_runtime import OnnxRuntime
 from gancompress.deploy.runtimes.runner import Runner
 from gancompress.errors import ExportError
@@ -110,7 +110,7 @@ def test_the_file_agrees_with_eager_at_sizes_it_has_not_seen(name, tmp_path):
     make, example_shape, other_shape = NETWORKS[name]
     torch.manual_seed(0)
     net, example, other = make(), torch.randn(example_shape), torch.randn(other_shape)
-    report = export_module(net, (example,), tmp_path / "net.onnx", output_names=["image"])
+    report = export_module(net, (example,), tmp_path / "net.onnx", options=FileOptions(output_names=["image"]))
 
     free = {2: 1, 3: 2, 4: 3}[example.dim()]
     assert len(report.cases) == 1 + free
@@ -128,9 +128,9 @@ def test_the_file_is_whole_and_describes_itself(tmp_path):
         net,
         (torch.rand(1, 3, 8, 8),),
         tmp_path / "new" / "net.onnx",
-        input_names=["photo"],
-        output_names=["painting"],
-        metadata={"layout": "NCHW", "range": "[-1, 1]"},
+        options=FileOptions(
+            input_names=["photo"], output_names=["painting"], metadata={"layout": "NCHW", "range": "[-1, 1]"}
+        ),
     )
     assert [file.name for file in report.path.parent.iterdir()] == ["net.onnx"]
     data = report.path.read_bytes()
@@ -147,7 +147,9 @@ def test_the_file_is_whole_and_describes_itself(tmp_path):
 
 def test_several_inputs_share_names_unless_their_sizes_differ(tmp_path):
     inputs = (torch.rand(2, 3, 8, 8), torch.rand(2, 3, 4, 8))
-    report = export_module(Stylise(), inputs, tmp_path / "net.onnx", input_names=["image", "style"])
+    report = export_module(
+        Stylise(), inputs, tmp_path / "net.onnx", options=FileOptions(input_names=["image", "style"])
+    )
     assert [case.input_shapes for case in report.cases] == [
         ((2, 3, 8, 8), (2, 3, 4, 8)),
         ((3, 3, 8, 8), (3, 3, 4, 8)),
@@ -159,10 +161,12 @@ def test_several_inputs_share_names_unless_their_sizes_differ(tmp_path):
 
 def test_fixed_axes_and_cases_of_the_caller(tmp_path):
     example = torch.rand(1, 3, 16, 16)
-    fixed = export_module(UNet(), (example,), tmp_path / "fixed.onnx", dynamic=[{}])
+    fixed = export_module(UNet(), (example,), tmp_path / "fixed.onnx", options=FileOptions(dynamic=[{}]))
     assert [case.input_shapes for case in fixed.cases] == [((1, 3, 16, 16),)]
     wide = (torch.rand(1, 3, 16, 20),)
-    chosen = export_module(UNet(), (example,), tmp_path / "net.onnx", dynamic=[{3: "width"}], other_inputs=[wide])
+    chosen = export_module(
+        UNet(), (example,), tmp_path / "net.onnx", options=FileOptions(dynamic=[{3: "width"}], other_inputs=[wide])
+    )
     assert [case.input_shapes for case in chosen.cases] == [((1, 3, 16, 16),), ((1, 3, 16, 20),)]
 
 
@@ -227,7 +231,7 @@ REFUSED = {
 def test_what_is_refused_and_why(name, tmp_path, capfd):
     module, inputs, options, message = REFUSED[name]
     with pytest.raises(ExportError, match=message) as caught:
-        export_module(module, inputs, tmp_path / "net.onnx", **options)
+        export_module(module, inputs, tmp_path / "net.onnx", options=FileOptions(**options))
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr() == ("", "")

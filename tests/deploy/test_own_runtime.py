@@ -16,13 +16,15 @@ from torch import nn
 import gancompress
 from gancompress import summary
 from gancompress.deploy import (
+    INT8,
+    RUNTIMES,
+    FileOptions,
     Format,
     Runtime,
     export_generator,
     export_layers,
     export_module,
     known_formats,
-    known_runtimes,
     register_runtime,
     usage,
 )
@@ -37,7 +39,7 @@ from gancompress.networks.registry import build
 from gancompress.pipeline import Pipeline
 from tests.cli.verbs import run
 
-PATH = "tests.plugins.npz_runtime:Npz"
+PATH = "tests.outside.npz:Npz"
 MODULE = PATH.partition(":")[0]
 CONFIG = {"ngf": 8, "num_blocks": 1}
 
@@ -45,8 +47,8 @@ CONFIG = {"ngf": 8, "num_blocks": 1}
 @pytest.fixture(autouse=True)
 def _as_before(monkeypatch):
     """Leave no runtime behind for other tests, and find none that another left."""
-    known_runtimes()
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    list(RUNTIMES)
+    monkeypatch.setattr(RUNTIMES, "_values", dict(RUNTIMES._values))
     monkeypatch.delitem(sys.modules, MODULE, raising=False)
 
 
@@ -61,12 +63,16 @@ def test_from_python(tmp_path):
         export_module(nn.Tanh(), (torch.rand(1, 3, 4, 4),), tmp_path / "net.npz")
     __import__(MODULE)
     net, image = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Tanh()), torch.rand(1, 3, 4, 4)
-    report = export_module(net, (image,), tmp_path / "net.npz", metadata={"layout": "NCHW", "channels": "3"})
+    report = export_module(
+        net, (image,), tmp_path / "net.npz", options=FileOptions(metadata={"layout": "NCHW", "channels": "3"})
+    )
     assert (report.format, report.note, len(report.cases)) == ("npz", "1 archive", 1)
     loaded = gancompress.load(report.path)
     torch.testing.assert_close(loaded(image), net(image).detach())
     assert loaded.contract["layout"] == "NCHW"
-    with pytest.raises(ConfigError, match=r"precision 'bf16', which is for OpenVINO's \.xml files; leave it out"):
+    with pytest.raises(
+        ConfigError, match=r"precision 'bf16', expected none, because only OpenVINO's \.xml files compute in it"
+    ):
         gancompress.load(report.path, precision="bf16")
     scope: dict[str, Any] = {}
     source = usage(report.path).replace('"net.npz"', f'"{report.path}"')
@@ -87,9 +93,7 @@ def test_from_the_command_line(network):
 
 
 def test_from_an_installed_package(network, monkeypatch):
-    entry = EntryPoint("npz", PATH, registry.GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [entry] if group == registry.GROUP else [])
-    monkeypatch.setattr(registry, "_load_entry_points", registry._load_entry_points.__wrapped__)
+    monkeypatch.setattr(RUNTIMES, "_entry_points", {"npz": EntryPoint("npz", PATH, RUNTIMES.group)})
     assert "npz" in run("runtimes")
     assert "1 archive" in run("export", network, "--format", "npz", "--size", "16x16")
 
@@ -134,21 +138,21 @@ def runtime(**attributes: Any) -> type[Runtime]:
         (runtime(name="torch"), "got the name 'torch', expected another one: .*torch_runtime:Torch has it"),
         (runtime(formats=(Format("onnx", "m.x"),)), "got the format 'onnx', expected another one: .*OnnxRuntime has"),
         (runtime(formats=(Format("other", "m.xml"),)), "got the ending '.xml', expected another one: .*OpenVino has"),
-        (runtime(formats=(Format("o", "m.o", precisions=("int8",)),)), "got int8 in the format 'o' without integers"),
+        (runtime(formats=(Format("o", "m.o", compute_types=(INT8,)),)), "got int8 in the format 'o' without integers"),
     ],
 )
 def test_what_cannot_be_registered(wrong, message):
     with pytest.raises(ConfigError, match=rf"^runtime .*:Other: {message}"):
         register_runtime(wrong)
-    assert "other" not in known_runtimes()
+    assert "other" not in RUNTIMES
 
 
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("nowhere.at.all:Npz", "export: importing nowhere.at.all:Npz failed: ModuleNotFoundError"),
-        (f"{MODULE}:Nps", rf"export: {MODULE} has no 'Nps'; did you mean 'Npz'\?"),
-        (f"{MODULE}:np", "got module, expected a subclass of gancompress.deploy.Runtime"),
+        ("nowhere.at.all:Npz", "^export: nowhere.at.all:Npz: found no module 'nowhere', expected an importable one"),
+        (f"{MODULE}:Nps", rf"^export: {PATH[:-1]}s: {MODULE} has no 'Nps', did you mean 'Npz'\?"),
+        (f"{MODULE}:np", f"^export: {MODULE}:np: got module, expected a subclass of gancompress.deploy.Runtime"),
         ("web", "got the format 'web', which is a page, expected the format 'torch' or 'onnx'"),
     ],
 )
@@ -160,11 +164,10 @@ def test_a_path_that_names_no_format(path, message, network, tmp_path):
 
 
 def test_a_broken_entry_point_is_named(monkeypatch):
-    entry = EntryPoint("broken", "nowhere.at.all:Npz", registry.GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [entry])
-    registry._load_entry_points.cache_clear()
+    broken = EntryPoint("broken", "nowhere.at.all:Npz", RUNTIMES.group)
+    monkeypatch.setattr(RUNTIMES, "_entry_points", {"broken": broken})
     with pytest.raises(ConfigError, match=r"entry point 'broken' of gancompress\.runtimes: .* uninstall the package"):
-        known_runtimes()
+        known_formats()
 
 
 def test_a_runtime_of_the_main_program_cannot_be_timed():

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import gancompress
-from gancompress.deploy import Precision, export_generator, file_name, usage
+from gancompress.deploy import FileOptions, Precision, export_generator, file_name, usage
 from gancompress.deploy.benchmark import export_fastest, fastest
 from gancompress.deploy.benchmark import threads as by_threads
 from gancompress.deploy.quantized import export_quantized
@@ -270,7 +270,7 @@ def test_layers_whose_padding_shares_a_zero_come_out_of_integers_alone(tmp_path)
     made = calibrate(quantize(net, QuantizationOptions(image=True, outputs=True)), [image], min_images=1)
     with torch.no_grad():
         expected = made.eval()(image[:1])
-    export_quantized(made, (image[:1],), tmp_path / "all.onnx", integers=True)
+    export_quantized(made, (image[:1],), tmp_path / "all.onnx", options=FileOptions(integers=True))
     for layer in ("0", "3", "6"):
         without_rounding(tmp_path / "all.onnx", (layer,), tmp_path / "some.onnx")
         session = ort.InferenceSession(tmp_path / "some.onnx", providers=["CPUExecutionProvider"])
@@ -302,8 +302,8 @@ def told(monkeypatch):
         at_once.append(len(tasks))
         return nullcontext({name: _Timer(task) for name, task in tasks.items()})
 
-    monkeypatch.setattr(fastest, "contestants", timers)
-    monkeypatch.setattr(by_threads, "contestants", timers)
+    monkeypatch.setattr(fastest, "workers", timers)
+    monkeypatch.setattr(by_threads, "workers", timers)
     return at_once
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gancompress.deploy import export_module
+from gancompress.deploy import FileOptions, export_module
 from gancompress.deploy import quantized as quantized_export
 from gancompress.deploy.quantized import IMAGE_STEP, export_quantized, with_stored_integers
 from gancompress.errors import ConfigError, ExportError
@@ -58,7 +58,7 @@ def test_the_file_of_a_family_is_its_quantized_network(family, tmp_path):
     assert torch.equal(with_stored_integers(net)(photos), net(photos))
 
     path = tmp_path / "net.onnx"
-    report = export_quantized(net, (photos[:1],), path, metadata={"made_by": "test"})
+    report = export_quantized(net, (photos[:1],), path, options=FileOptions(metadata={"made_by": "test"}))
     num_layers = len(quantized_layers(net))
     assert weights_by_type(path) == {"INT8": num_layers}
     assert operators(path)["DequantizeLinear"] == 2 * num_layers - 1  # the image is not quantized
@@ -129,7 +129,7 @@ def test_a_relu_before_a_rounding_is_left_to_its_range(tmp_path):
     net = round_once(calibrated(net, values, image=True, outputs=True), values)
     plain, moved = tmp_path / "plain.onnx", tmp_path / "moved.onnx"
     export_quantized(net, (values,), plain)
-    export_quantized(net, (values,), moved, integers=True)
+    export_quantized(net, (values,), moved, options=FileOptions(integers=True))
     assert (operators(plain)["Relu"], operators(moved)["Relu"]) == (2, 1)  # the last one is not rounded
     first, second = (
         ort.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, {"input": values.numpy()})[0]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from gancompress.errors import ConfigError
-from gancompress.losses import RECONSTRUCTIONS, feature_matching, find_reconstruction, ssim_loss, total_variation
+from gancompress.losses import RECONSTRUCTIONS, MultiScaleRgb, feature_matching, ssim_loss, total_variation
 from gancompress.perception import ssim
 
 X, Y = torch.rand(2, 2, 3, 12, 14) * 4 - 2
@@ -19,7 +19,7 @@ def plain_reconstruction(name: str) -> float:
 
 @pytest.mark.parametrize("name", RECONSTRUCTIONS)
 def test_reconstruction(name):
-    loss = find_reconstruction(name)
+    loss = RECONSTRUCTIONS[name]
     assert float(loss(X, Y)) == pytest.approx(plain_reconstruction(name), rel=1e-5)
     assert float((loss(X[:1], Y[:1]) + loss(X[1:], Y[1:])) / 2) == pytest.approx(float(loss(X, Y)), rel=1e-5)
     with pytest.raises(ConfigError, match=rf"{name}: got shapes \(2, 3, 12, 14\) and \(1, 3, 12, 14\)"):
@@ -27,8 +27,8 @@ def test_reconstruction(name):
 
 
 def test_unknown_reconstruction():
-    with pytest.raises(ConfigError, match="reconstruction: got 'vgg'"):
-        find_reconstruction("vgg")
+    with pytest.raises(ConfigError, match="distance: got 'vgg', expected a known one; known: l1, l2, smooth_l1"):
+        MultiScaleRgb(distance="vgg")
 
 
 def test_total_variation_does_not_depend_on_size_or_batch():

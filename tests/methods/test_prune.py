@@ -119,7 +119,7 @@ def test_a_comparison_is_a_table_in_terminal_and_notebook():
     [
         (lambda d: (d / "plan.json").unlink(), "found no plan.json, expected a directory written by gancompress.save"),
         (lambda d: (d / "plan.json").write_text("{"), r"plan.json: got invalid JSON"),
-        (lambda d: (d / "plan.json").write_text("{}"), "expected what gancompress.save wrote"),
+        (lambda d: (d / "plan.json").write_text("{}"), "expected a file that gancompress.save wrote"),
     ],
 )
 def test_files_that_are_none_are_refused(change, message, tmp_path):

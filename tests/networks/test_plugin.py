@@ -10,27 +10,22 @@ from torch import nn
 
 from gancompress.channels import trace
 from gancompress.errors import CheckpointError, ConfigError, InputSizeError, PlanError
-from gancompress.job import load_job
-from gancompress.networks import registry
 from gancompress.networks.generator import Generator
 from gancompress.networks.importers import load_generator
-from gancompress.networks.registry import architecture_of, find_family, register_family
-from gancompress.pipeline import Pipeline
+from gancompress.networks.registry import FAMILIES, architecture_of, find_family, register_family
 from gancompress.steps import cut
-
-from .plugin.tinynet import TinyNet, TinyNetConfig
+from tests.outside.tinynet import TinyNet, TinyNetConfig
 
 PATH = f"{TinyNet.__module__}:TinyNet"
 IMAGE = torch.linspace(-1, 1, 3 * 16 * 16).view(1, 3, 16, 16)
-TRAINING = {"num_images": 8, "num_decay_images": 0, "batch_size": 4, "checkpoint_every": 8, "log_every": 4}
 
 
-PLUGIN = registry.FAMILIES.pop("tinynet")  # so that tests of every family do not meet it
+PLUGIN = FAMILIES._values.pop("tinynet")  # so that tests of every family do not meet it
 
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch):
-    monkeypatch.setitem(registry.FAMILIES, "tinynet", PLUGIN)
+    monkeypatch.setitem(FAMILIES._values, "tinynet", PLUGIN)
 
 
 @pytest.fixture
@@ -88,52 +83,22 @@ def test_its_layouts_read_files_without_being_named(generator, tmp_path):
         load_generator(tmp_path / "old.pt", "tinynet", {"width": 3})
 
 
-def test_used_by_a_recipe(tmp_path):
-    job = load_job(
-        "quickstart",
-        [
-            "teacher.shipped=null",
-            f"teacher.train.network={{family: '{PATH}', config: {{width: 8}}}}",
-            "teacher.train.discriminator={family: patchgan, config: {ndf: 4, n_layers: 1}}",
-            f"teacher.train.training={TRAINING}",
-            "data.image_size=16",
-            "data.num_images={train: 8, search: 4, test: 4}",
-            "budget={reduction: 1.5}",
-            "steps=[{kind: distill, inherit_discriminator: false, multiple: 1, "
-            "distillation: {terms: [{kind: l1, weight: 100}, {kind: features, weight: 1}]}, "
-            f"training: {TRAINING}}}]",
-            "exports=[]",
-            "metrics={against_real: [psnr], against_teacher: []}",
-        ],
-    )
-    outcome = Pipeline(job, tmp_path, lambda line: None).run()
-    assert outcome is not None
-    compressed = outcome.compressed.generator
-    assert compressed.family == PATH
-    assert sum(find_family(PATH).parse(compressed.config).group_widths().values()) < 16
-    assert torch.equal(compressed.build()(IMAGE), directly(plain(compressed), IMAGE))
-
-
 def test_found_by_an_entry_point(monkeypatch):
-    monkeypatch.delitem(registry.FAMILIES, "tinynet")
-    with pytest.raises(ConfigError, match="family: got 'tinynet', expected a known one"):
+    monkeypatch.delitem(FAMILIES._values, "tinynet")
+    with pytest.raises(ConfigError, match="family: got 'tinynet', expected a known family or an import path"):
         find_family("tinynet")
-    family = PLUGIN
-    entry = EntryPoint("tinynet", f"{__name__}:PLUGIN", registry.ENTRY_POINTS)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [entry] if group == registry.ENTRY_POINTS else [])
-    registry._load_entry_points.cache_clear()
-    assert find_family("tinynet").network is family.network
-    broken = EntryPoint("tinynet", "no_such_package:FAMILY", registry.ENTRY_POINTS)
-    monkeypatch.delitem(registry.FAMILIES, "tinynet")
-    monkeypatch.setattr(registry, "entry_points", lambda group: [broken])
-    registry._load_entry_points.cache_clear()
-    with pytest.raises(ConfigError, match=r"entry point 'tinynet' \(no_such_package:FAMILY\) failed: .*; mend"):
-        find_family("tinynet")
-    registry._load_entry_points.cache_clear()
+    entries = {"tinynet": EntryPoint("tinynet", f"{__name__}:PLUGIN", FAMILIES.group)}
+    monkeypatch.setattr(FAMILIES, "_entry_points", entries)
+    assert find_family("tinynet").network is PLUGIN.network
+    entries["other"] = EntryPoint("other", "no_such_package:Other", FAMILIES.group)
+    with pytest.raises(
+        ConfigError, match=r"^family: entry point 'other' of gancompress.families: no_such_.*; repair or uninstall"
+    ):
+        find_family("other")
 
 
 def test_a_name_belongs_to_one_class():
-    with pytest.raises(ConfigError, match=r"got 'resnet' for .*Other, but gancompress.*:ResnetGenerator has"):
+    with pytest.raises(ConfigError, match=r"families: got a second 'resnet', .*; gancompress.*:ResnetGenerator has it"):
 
         @register_family("resnet", TinyNetConfig)
         class Other(nn.Module):

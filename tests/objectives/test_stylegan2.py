@@ -1,4 +1,4 @@
-"""A StyleGAN2 student in the game of its teacher: what both share, the regularisers, the order of updates."""
+"""A StyleGAN2 student with the regularisers of its teacher: what both share, and the order of updates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gancompress.steps import Finetune
 from gancompress.tasks import StyleGan2Options
 from gancompress.training import OptimizerOptions, TrainingOptions
 from tests.steps.small_work import distillation
-from tests.tasks.game import BATCH, SIZE, TASK, batch, trained
+from tests.tasks.small_stylegan2 import BATCH, SIZE, TASK, batch, trained
 from tests.training.toy import Log
 
 PLAIN = {"l1": 3, "gan": {"form": "vanilla", "balance": None, "real": "target"}}
@@ -32,15 +32,15 @@ def generator(seed: int) -> StyleGan2Generator:
     return network
 
 
-def objective(student: nn.Module | None = None, game: dict | None = None, **options) -> StyleGan2Distillation:
+def objective(student: nn.Module | None = None, regularisers: dict | None = None, **options) -> StyleGan2Distillation:
     teacher, judge = generator(0).eval(), build("stylegan2_discriminator", SIZE)
     weights, student = distillation(**{**PLAIN, **options}), student or generator(1)
     parts = (TASK, teacher, FixedStudent(student), judge, weights, (), torch.zeros(1, 6))
-    return StyleGan2Distillation(StyleGan2Options(**game or {}), BATCH, *parts)
+    return StyleGan2Distillation(StyleGan2Options(**regularisers or {}), BATCH, *parts)
 
 
 def test_terms():
-    made_of = objective(game={"style_mixing": 0.0})
+    made_of = objective(regularisers={"style_mixing": 0.0})
     assert [phase.name for phase in made_of.phases] == [
         "discriminator",
         "discriminator_r1",
@@ -77,7 +77,7 @@ def test_teacher_and_student_share_noise_and_mixed_styles(share):
 
 def test_the_generator_learns_from_the_updated_discriminator():
     """Within one step, by plain gradient descent in the place of Adam."""
-    made_of = objective(game={"r1": 0.0, "path_length": 0.0})
+    made_of = objective(regularisers={"r1": 0.0, "path_length": 0.0})
     judge = made_of.modules["discriminator"]
     made = made_of.forward(batch(), 0)
     judged, learned = made_of.phases
@@ -92,7 +92,7 @@ def test_the_generator_learns_from_the_updated_discriminator():
 
 
 def test_regularisers_come_at_some_of_the_steps():
-    made_of = objective(game={"r1_every": 4, "path_length_every": 2})
+    made_of = objective(regularisers={"r1_every": 4, "path_length_every": 2})
     phases = {phase.name: phase for phase in made_of.phases}
     for step in range(6):
         made = made_of.forward(batch(), step * BATCH)
@@ -101,7 +101,7 @@ def test_regularisers_come_at_some_of_the_steps():
 
 
 def test_optimizers_follow_the_regularisers():
-    made_of = objective(game={"r1_every": 16, "path_length_every": 4})
+    made_of = objective(regularisers={"r1_every": 16, "path_length_every": 4})
     options = TrainingOptions(optimizer=OptimizerOptions(learning_rate=0.002, betas=(0.0, 0.99)))
     made = {phase.name: made_of.optimizers(phase, options) for phase in made_of.phases}
     assert made["discriminator_r1"]["discriminator"] is made["discriminator"]["discriminator"]
@@ -119,8 +119,8 @@ def test_without_a_discriminator_the_path_length_is_left():
 
 
 def train(directory: Path, log: Log | None = None, **others) -> dict[str, Tensor]:
-    game = {"r1_every": 2, "path_length_every": 3, "augmentation": {"images_to_full": 64}}
-    return trained(objective(game=game), directory, log, **others)
+    regularisers = {"r1_every": 2, "path_length_every": 3, "augmentation": {"images_to_full": 64}}
+    return trained(objective(regularisers=regularisers), directory, log, **others)
 
 
 def test_stopping_and_resuming_changes_no_bit(tmp_path):

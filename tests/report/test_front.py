@@ -39,7 +39,7 @@ def test_how_far_a_choice_can_be_trusted_is_put_in_sentences():
     known = replace(search, final_cost=98.5, num_compared=9, num_undecided=4, agreement=ranks)
     assert certainty(known) == [
         "The network spends 98.5 % of the budget.",
-        "4 of the 9 next best plans cannot be told from the chosen one: the 95 % interval of the difference in ssim "
+        "4 of the 9 next best plans may be as good as the chosen one: the 95 % interval of the difference in ssim "
         "over the images holds 0.",
         "Rank correlation of ssim before and after fine-tuning, over 12 random plans at the budget: Spearman 0.25 (95 "
         "% interval -0.50 to 0.75), Kendall 0.12 (95 % interval -0.25 to 0.50).",

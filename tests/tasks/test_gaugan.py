@@ -65,9 +65,9 @@ def test_the_terms_are_those_of_the_paper(trunk: str):
     given = F.one_hot(seen["input"][:, 0].long(), 4).movedim(-1, 1).float()
     image = twin["generator"](given)
     pictures = torch.cat([torch.cat([given, image], 1), torch.cat([given, seen["target"]], 1)])
-    judged = twin["discriminator"](pictures)  # generated and real ones in one batch
-    gan = -torch.stack([scale[-1][:2].mean() for scale in judged]).mean()
-    matching = [sum((m[:2] - m[2:]).abs().mean() for m in scale[:-1]) for scale in judged]
+    outputs = twin["discriminator"](pictures)  # generated and real ones in one batch
+    gan = -torch.stack([scale[-1][:2].mean() for scale in outputs]).mean()
+    matching = [sum((m[:2] - m[2:]).abs().mean() for m in scale[:-1]) for scale in outputs]
     x, y = (image + 1) / 2, (seen["target"] + 1) / 2
     content = 0.5 * (x.diff(dim=3) - y.diff(dim=3)).abs().mean() + 2 * (x * x - y * y).abs().mean()
     torch.testing.assert_close(losses["gan"], gan)

@@ -1,4 +1,4 @@
-"""The game of SNGAN: several updates of the discriminator, each on its part of the batch, and one of the generator."""
+"""Training of SNGAN: several updates of the discriminator, each on its part of the batch, and one of the generator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The game of StyleGAN2: its regularisers in closed form, how often they come, and their optimizers."""
+"""Training of a StyleGAN2: its regularisers in closed form, how often they come, and their optimizers."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from gancompress.errors import InputSizeError
 from gancompress.networks.families.stylegan2 import StyleGan2Generator
 from gancompress.networks.registry import build
 from gancompress.networks.styles import Mixing
-from gancompress.tasks import StyleGan2Game, StyleGan2Objective, StyleGan2Options
+from gancompress.tasks import StyleGan2Objective, StyleGan2Options, StyleGan2Regularisers
 from gancompress.tasks.augmentation import AdaptiveAugmentation, AugmentationOptions
 from gancompress.training import OptimizerOptions, TrainingOptions
-from tests.tasks.game import BATCH, SIZE, TASK, batch, trained
+from tests.tasks.small_stylegan2 import BATCH, SIZE, TASK, batch, trained
 from tests.training.toy import Log
 
 
@@ -77,7 +77,7 @@ def test_path_length_of_a_known_slope():
     state = torch.get_rng_state()
     loss = path.loss(batch(), drawn)["path_length"]
     torch.set_rng_state(state)
-    StyleGan2Game(StyleGan2Options(), BATCH).mixing(batch()["input"][:2], 4)
+    StyleGan2Regularisers(StyleGan2Options(), BATCH).mixing(batch()["input"][:2], 4)
     direction = torch.randn(2, 3, 8, 8).sum((1, 2, 3)) / 8
     lengths = (6 * direction.square()).sqrt()  # the squares of 6 numbers, as a mean over the layers
     mean = lengths.mean()
@@ -87,15 +87,17 @@ def test_path_length_of_a_known_slope():
 
 
 def test_the_mean_path_length_is_that_of_all_lengths_until_there_are_a_hundred():
-    game = StyleGan2Game(StyleGan2Options(path_length_every=4), BATCH)
+    regularisers = StyleGan2Regularisers(StyleGan2Options(path_length_every=4), BATCH)
     generator = networks().modules["generator"]
     generator.__class__ = Painter
     newest = {}
     for number in (0, 1, 9, 200):
         torch.manual_seed(0)
-        game.remember({"mean_path_length": torch.zeros(())})
-        game.path_loss(generator, batch()["input"], 4 * BATCH * number)
-        newest[number] = game.memory()["mean_path_length"].item()  # as far as it went from 0 to the same lengths
+        regularisers.remember({"mean_path_length": torch.zeros(())})
+        regularisers.path_loss(generator, batch()["input"], 4 * BATCH * number)
+        newest[number] = regularisers.memory()[
+            "mean_path_length"
+        ].item()  # as far as it went from 0 to the same lengths
     assert [newest[number] / newest[0] for number in (1, 9, 200)] == pytest.approx([0.5, 0.1, 0.01])
 
 
@@ -117,8 +119,8 @@ def test_regularisers_share_optimizers_whose_memory_is_as_long_as_without_them()
 
 @pytest.mark.parametrize("share", [0.0, 0.9, 1.0])
 def test_style_mixing(share):
-    game = StyleGan2Game(StyleGan2Options(style_mixing=share), BATCH)
-    drawn = [mixing for _ in range(100) if (mixing := game.mixing(batch()["input"], 4)) is not None]
+    regularisers = StyleGan2Regularisers(StyleGan2Options(style_mixing=share), BATCH)
+    drawn = [mixing for _ in range(100) if (mixing := regularisers.mixing(batch()["input"], 4)) is not None]
     assert {mixing.crossover for mixing in drawn} == ({1, 2, 3} if share else set())
     assert all(mixing.latent.shape == (BATCH, 6) for mixing in drawn)
     assert len(drawn) == {0.0: 0, 0.9: pytest.approx(90, abs=9), 1.0: 100}[share]

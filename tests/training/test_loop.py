@@ -16,7 +16,7 @@ from torch.nn.utils import parametrizations
 from gancompress.errors import TrainingError
 from gancompress.training import Checkpoints, OptimizerOptions, TrainingOptions, fit
 
-from .toy import Game, Log, Narrowing, batches
+from .toy import Log, Narrowing, ToyGan, batches
 
 
 def options(num_images: int = 32, **others) -> TrainingOptions:
@@ -24,14 +24,14 @@ def options(num_images: int = 32, **others) -> TrainingOptions:
     return TrainingOptions(num_images=num_images, **usual | others)
 
 
-def train(game: Game, directory: Path, how: TrainingOptions, log: Log | None = None, **others) -> bool:
+def train(gan: ToyGan, directory: Path, how: TrainingOptions, log: Log | None = None, **others) -> bool:
     accelerator = Accelerator(cpu=True)
-    return fit(game, how, batches, Checkpoints(directory), accelerator, log or Log(), seed=3, **others)
+    return fit(gan, how, batches, Checkpoints(directory), accelerator, log or Log(), seed=3, **others)
 
 
-def state(game: Game) -> dict[str, Tensor]:
-    tensors = {"seen": game.seen}
-    for name, module in game.modules.items():
+def state(gan: ToyGan) -> dict[str, Tensor]:
+    tensors = {"seen": gan.seen}
+    for name, module in gan.modules.items():
         tensors |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
     return tensors
 
@@ -43,15 +43,15 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 @pytest.mark.parametrize("together", [False, True])
 @pytest.mark.parametrize("stop_at", [4, 12, 28])
 def test_stopping_and_resuming_changes_no_bit(tmp_path, stop_at, together):
-    straight = Game(together)
+    straight = ToyGan(together)
     assert train(straight, tmp_path / "a", options(num_decay_images=16))
 
     count = iter(range(1000))
-    stopped = Game(together)
+    stopped = ToyGan(together)
     assert not train(
         stopped, tmp_path / "b", options(num_decay_images=16), stop=lambda: 4 * (next(count) + 1) == stop_at
     )
-    resumed = Game(together)
+    resumed = ToyGan(together)
     assert train(resumed, tmp_path / "b", options(num_decay_images=16))
     assert same(state(resumed), state(straight))
     assert not same(state(stopped), state(straight))
@@ -69,11 +69,11 @@ def test_a_network_that_loses_channels_is_resumed_to_the_bit(tmp_path, stop_at):
 
 
 def test_optimizers_go_on_with_what_is_left_of_their_state(tmp_path):
-    games = {"narrow": Narrowing(), "whole": Narrowing()}
-    games["whole"].after_step = lambda *_: {}
-    for name, game in games.items():
-        train(game, tmp_path / name, options(16))
-    narrow, whole = (Checkpoints(tmp_path / name).latest() for name in games)
+    gans = {"narrow": Narrowing(), "whole": Narrowing()}
+    gans["whole"].after_step = lambda *_: {}
+    for name, gan in gans.items():
+        train(gan, tmp_path / name, options(16))
+    narrow, whole = (Checkpoints(tmp_path / name).latest() for name in gans)
     assert narrow is not None
     assert whole is not None
     moments = [key for key in whole.tensors if key.startswith("optimizer/generator")]
@@ -84,31 +84,31 @@ def test_optimizers_go_on_with_what_is_left_of_their_state(tmp_path):
 
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path):
-    straight = Game()
+    straight = ToyGan()
     train(straight, tmp_path / "a", options())
 
     def kill() -> bool:
         raise KeyboardInterrupt
 
-    killed, count = Game(), iter(range(1000))
+    killed, count = ToyGan(), iter(range(1000))
     with pytest.raises(KeyboardInterrupt):
         train(killed, tmp_path / "b", options(), stop=lambda: next(count) == 4 and kill())
-    resumed = Game()
+    resumed = ToyGan()
     assert train(resumed, tmp_path / "b", options())
     assert same(state(resumed), state(straight))
 
 
 def test_progress_is_told_from_where_training_goes_on(tmp_path):
-    assert not train(Game(), tmp_path, options(), stop=lambda: True)
+    assert not train(ToyGan(), tmp_path, options(), stop=lambda: True)
     log = Log()
-    train(Game(), tmp_path, options(), log)
+    train(ToyGan(), tmp_path, options(), log)
     assert log.positions == [(images, 32) for images in range(4, 33, 4)]
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path):
-    first = Game()
+    first = ToyGan()
     train(first, tmp_path, options())
-    again, log = Game(), Log()
+    again, log = ToyGan(), Log()
     assert train(again, tmp_path, options(), log)
     assert log.lines == []
     assert {n: t for n, t in state(again).items() if n.startswith("generator")}.keys()
@@ -116,7 +116,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
 
 
 def test_averages_take_the_place_of_the_last_weights(tmp_path):
-    averaged, last = Game(), Game()
+    averaged, last = ToyGan(), ToyGan()
     train(averaged, tmp_path / "a", options())
     plain = options().model_copy(update={"ema_half_life": 0})
     train(last, tmp_path / "b", plain)
@@ -125,14 +125,14 @@ def test_averages_take_the_place_of_the_last_weights(tmp_path):
 
 
 def test_averages_keep_the_unit_vectors_of_spectral_norms(tmp_path):
-    game = Game()
-    norm = parametrizations.spectral_norm(game.modules["generator"][0]).parametrizations.weight[0]
-    train(game, tmp_path, options())
+    gan = ToyGan()
+    norm = parametrizations.spectral_norm(gan.modules["generator"][0]).parametrizations.weight[0]
+    train(gan, tmp_path, options())
     assert norm._u.norm().item() == pytest.approx(1, abs=1e-5)
 
 
 def test_one_step_against_the_updates_written_out(tmp_path):
-    game, reference = Game(update_together=True), Game(update_together=True)
+    gan, reference = ToyGan(update_together=True), ToyGan(update_together=True)
     how = TrainingOptions(num_images=4, batch_size=4, optimizer=OptimizerOptions(learning_rate=0.1))
     batch = next(iter(batches(0, 4)))
     torch.manual_seed(3 * 1_000_003)
@@ -147,14 +147,14 @@ def test_one_step_against_the_updates_written_out(tmp_path):
             parameter.grad = gradient
     for module in reference.modules.values():
         torch.optim.Adam(module.parameters(), lr=0.1, betas=(0.5, 0.999), fused=True).step()
-    train(game, tmp_path, how)
-    assert same(state(game), state(reference))
+    train(gan, tmp_path, how)
+    assert same(state(gan), state(reference))
 
 
 def test_phases_in_turn_see_the_updated_discriminator(tmp_path):
-    one, other = Game(update_together=False), Game(update_together=True)
-    for game, name in ((one, "a"), (other, "b")):
-        train(game, tmp_path / name, TrainingOptions(num_images=16, batch_size=4))
+    one, other = ToyGan(update_together=False), ToyGan(update_together=True)
+    for gan, name in ((one, "a"), (other, "b")):
+        train(gan, tmp_path / name, TrainingOptions(num_images=16, batch_size=4))
     assert not torch.equal(one.modules["generator"][3].weight, other.modules["generator"][3].weight)
 
 
@@ -168,7 +168,7 @@ def test_learning_rate_schedule():
 
 def test_logs_and_previews_come_at_their_images(tmp_path):
     log = Log()
-    train(Game(), tmp_path, options(), log, preview_batch=next(iter(batches(0, 2))))
+    train(ToyGan(), tmp_path, options(), log, preview_batch=next(iter(batches(0, 2))))
     assert [num_images for num_images, _ in log.lines] == [8, 16, 24, 32]
     names = {"discriminator", "discriminator/gan", "generator", "generator/gan", "generator/distance"}
     assert all(set(values) == names for _, values in log.lines)
@@ -179,32 +179,32 @@ def test_logs_and_previews_come_at_their_images(tmp_path):
 
 @pytest.mark.parametrize("together", [False, True])
 def test_a_loss_that_is_not_finite_stops_before_the_weights(tmp_path, together):
-    game, sound = Game(together), Game(together)
-    game.broken_at = 12
+    gan, sound = ToyGan(together), ToyGan(together)
+    gan.broken_at = 12
     with pytest.raises(
         TrainingError, match=r"loss 'generator/gan' is not finite after 12 images; nothing of this step"
     ):
-        train(game, tmp_path / "a", options())
+        train(gan, tmp_path / "a", options())
     train(sound, tmp_path / "b", options(num_images=12).model_copy(update={"ema_half_life": 0}))
-    assert torch.equal(game.modules["generator"][0].weight, sound.modules["generator"][0].weight)
+    assert torch.equal(gan.modules["generator"][0].weight, sound.modules["generator"][0].weight)
 
 
 def test_micro_batches_sum_to_the_same_gradient(tmp_path):
     """Without dropout and batch statistics, two halves are one whole."""
-    whole, halves = Game(update_together=True), Game(update_together=True)
-    for game, parts, name in ((whole, 1, "a"), (halves, 2, "b")):
-        game.modules["generator"] = torch.nn.Sequential(game.modules["generator"][0], game.modules["generator"][3])
-        train(game, tmp_path / name, TrainingOptions(num_images=8, batch_size=4, micro_batches=parts))
+    whole, halves = ToyGan(update_together=True), ToyGan(update_together=True)
+    for gan, parts, name in ((whole, 1, "a"), (halves, 2, "b")):
+        gan.modules["generator"] = torch.nn.Sequential(gan.modules["generator"][0], gan.modules["generator"][3])
+        train(gan, tmp_path / name, TrainingOptions(num_images=8, batch_size=4, micro_batches=parts))
     torch.testing.assert_close(whole.modules["generator"][0].weight, halves.modules["generator"][0].weight)
 
 
 def test_the_options_decide_the_precision_and_weights_stay_full(tmp_path):
     seen: list[torch.dtype] = []
     for precision in ("fp32", "bf16"):
-        game = Game()
-        game.modules["generator"].register_forward_hook(lambda _, __, image: seen.append(image.dtype))
-        train(game, tmp_path / precision, options(4, precision=precision))
-        assert all(p.dtype == torch.float32 for p in game.modules["generator"].parameters())
+        gan = ToyGan()
+        gan.modules["generator"].register_forward_hook(lambda _, __, image: seen.append(image.dtype))
+        train(gan, tmp_path / precision, options(4, precision=precision))
+        assert all(p.dtype == torch.float32 for p in gan.modules["generator"].parameters())
     assert seen == [torch.float32, torch.bfloat16]
 
 
@@ -212,7 +212,7 @@ def test_a_batch_that_does_not_divide_is_refused(tmp_path):
     with pytest.raises(
         TrainingError, match="batch_size: got 4, expected a multiple of 3, for 1 processes with 3 micro"
     ):
-        train(Game(), tmp_path, options(micro_batches=3))
+        train(ToyGan(), tmp_path, options(micro_batches=3))
 
 
 TWO_PROCESSES = """
@@ -220,7 +220,7 @@ import gc, sys, torch
 from pathlib import Path
 from accelerate import Accelerator
 from gancompress.training import Checkpoints, TrainingOptions, fit
-from tests.training.toy import Game, Log, batches
+from tests.training.toy import ToyGan, Log, batches
 
 torch.set_num_threads(1)
 accelerator = Accelerator(cpu=True)
@@ -229,15 +229,15 @@ def share(start, size):
     lo = accelerator.process_index * size
     for batch in whole:
         yield {key: value[lo : lo + size] for key, value in batch.items()}
-game = Game()
-game.modules["generator"] = torch.nn.Sequential(game.modules["generator"][0], game.modules["generator"][3])
+gan = ToyGan()
+gan.modules["generator"] = torch.nn.Sequential(gan.modules["generator"][0], gan.modules["generator"][3])
 options = TrainingOptions(num_images=24, batch_size=4, checkpoint_every=8)
-fit(game, options, share, Checkpoints(Path(sys.argv[1]) / "checkpoints"), accelerator, Log(), seed=3)
+fit(gan, options, share, Checkpoints(Path(sys.argv[1]) / "checkpoints"), accelerator, Log(), seed=3)
 ranks = accelerator.gather(torch.tensor([accelerator.process_index]))
 if accelerator.is_main_process:
-    torch.save({"ranks": ranks, **game.modules["generator"].state_dict()}, Path(sys.argv[1]) / "result.pt")
+    torch.save({"ranks": ranks, **gan.modules["generator"].state_dict()}, Path(sys.argv[1]) / "result.pt")
 accelerator.end_training()
-del accelerator, game
+del accelerator, gan
 gc.collect()
 # A thread of the group that outlives it may still free a tensor while Python ends, which aborts the process.
 threads = [file.read_text() for file in Path("/proc/self/task").glob("*/comm")]

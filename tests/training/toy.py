@@ -1,4 +1,4 @@
-"""A small game of two networks for the training loop."""
+"""A small GAN for the training loop."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def batches(start: int, batch_size: int) -> Iterator[Batch]:
         position += batch_size
 
 
-class Game(Objective):
+class ToyGan(Objective):
     """A generator with batch norm and dropout, a discriminator, and a memory."""
 
     averaged = ("generator",)
@@ -83,8 +83,8 @@ class Log:
         self.previews.append(num_images)
 
 
-class Narrowing(Game):
-    """A game whose generator loses its last hidden channel after 16 images; its second layer has an SGD of its own."""
+class Narrowing(ToyGan):
+    """A GAN whose generator loses its last hidden channel after 16 images; its second layer has an SGD of its own."""
 
     averaged = ()
 

@@ -3,6 +3,7 @@
 from gancompress.architecture_search.affordable import plans_at_budget
 from gancompress.architecture_search.masks import GeneticOptions, MaskSpace, next_generation
 from gancompress.architecture_search.options import Objective, SearchOptions
+from gancompress.architecture_search.registry import METHODS, Method, register_method
 from gancompress.architecture_search.result import Candidate, SearchResult, pareto_front
 from gancompress.architecture_search.sets import CONFIG_SETS
 from gancompress.architecture_search.space import Bias, SearchSpace, Values
@@ -10,10 +11,12 @@ from gancompress.architecture_search.study import search
 
 __all__ = [
     "CONFIG_SETS",
+    "METHODS",
     "Bias",
     "Candidate",
     "GeneticOptions",
     "MaskSpace",
+    "Method",
     "Objective",
     "SearchOptions",
     "SearchResult",
@@ -22,5 +25,6 @@ __all__ = [
     "next_generation",
     "pareto_front",
     "plans_at_budget",
+    "register_method",
     "search",
 ]

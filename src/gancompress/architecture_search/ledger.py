@@ -24,6 +24,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from gancompress.architecture_search.options import Objective, SearchOptions
+from gancompress.architecture_search.registry import METHODS
 from gancompress.architecture_search.result import Candidate
 from gancompress.architecture_search.space import SearchSpace, Values
 from gancompress.errors import ConfigError
@@ -100,7 +101,7 @@ class Ledger:
             ConfigError: The storage holds a search of this name with other settings.
         """
         self._storage, self._space, self._objective, self._options = storage, space, objective, options
-        self._with_cost = options.method == "nsga2"
+        self._with_cost = METHODS.find(options.method).multi_objective
         self._study = optuna.create_study(
             storage=storage,
             study_name=name,

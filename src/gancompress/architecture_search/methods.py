@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Protocol
+from typing import ClassVar
 
 import numpy as np
 import optuna
@@ -18,39 +18,18 @@ from optuna.trial import TrialState
 
 from gancompress.architecture_search.affordable import AffordablePlans
 from gancompress.architecture_search.options import Objective, SearchOptions
+from gancompress.architecture_search.registry import register_method
 from gancompress.architecture_search.result import Candidate
 from gancompress.architecture_search.space import SearchSpace, Values
 
 _NSGA2_DRAWS = 50
 
 
-class Method(Protocol):
-    """Protocol of a search method, which proposes plans.
-
-    Attributes:
-        num_candidates: Largest number of plans that it proposes.
-    """
-
-    num_candidates: int
-
-    def __init__(self, plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> None: ...
-
-    def propose(self, index: int, finished: Sequence[Candidate], taken: AbstractSet[Values]) -> Values | None:
-        """Return the plan to evaluate as the candidate of this index.
-
-        Args:
-            index: Index of the candidate, below num_candidates.
-            finished: All finished candidates, by index.
-            taken: Plans that are finished or under evaluation; none of them is proposed.
-
-        Returns:
-            A plan within the budget; None if all are taken.
-        """
-        ...
-
-
+@register_method("exhaustive")
 class Exhaustive:
     """Exhaustive search: every plan within the budget, in random order."""
+
+    multi_objective: ClassVar[bool] = False
 
     def __init__(self, plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> None:
         found = plans.all()
@@ -62,8 +41,11 @@ class Exhaustive:
         return self._order[index]
 
 
+@register_method("random")
 class Random:
     """Random search: independent plans, rejected until they spend the budget."""
+
+    multi_objective: ClassVar[bool] = False
 
     def __init__(self, plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> None:
         self._plans, self._options, self._seed = plans, options, seed
@@ -83,6 +65,7 @@ class Random:
         return self._plans.space.sample(generator, self._options.bias, self._options.bias_ratio)
 
 
+@register_method("random_at_budget")
 class RandomAtBudget(Random):
     """Baseline of a search: one random plan at the budget, whatever its quality."""
 
@@ -96,6 +79,7 @@ class RandomAtBudget(Random):
         return self._plans.at_budget(lambda: self._sample(generator), self._options.budget_tolerance, generator)
 
 
+@register_method("evolutionary")
 class Evolutionary(Random):
     """Evolutionary search: generations bred from the best earlier candidates.
 
@@ -135,12 +119,15 @@ class Evolutionary(Random):
         return [values for _, _, values in best]
 
 
+@register_method("nsga2")
 class Nsga2:
     """NSGA-II search: generations bred by Optuna for both objective and cost.
 
     Optuna's sampler works on a separate study in memory: the finished candidates are added to it, and the sampler draws
     proposals with a separate generator.
     """
+
+    multi_objective: ClassVar[bool] = True
 
     def __init__(self, plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> None:
         self._plans, self._objective, self._options, self._seed = plans, objective, options, seed
@@ -185,15 +172,6 @@ class Nsga2:
         self._study.tell(trial, state=TrialState.FAIL)
         choices = zip(self._choices, self._plans.space.choices, strict=True)
         return tuple(values[trial.params[name]] for name, values in choices)
-
-
-METHODS: dict[str, type[Method]] = {
-    "exhaustive": Exhaustive,
-    "random": Random,
-    "evolutionary": Evolutionary,
-    "nsga2": Nsga2,
-    "random_at_budget": RandomAtBudget,
-}
 
 
 def _num_candidates(space: SearchSpace, options: SearchOptions) -> int:

@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from gancompress.architecture_search.registry import METHODS
 from gancompress.architecture_search.space import Bias
 from gancompress.errors import ConfigError, nearest
 from gancompress.options import Options
@@ -46,7 +47,8 @@ class SearchOptions(Options):
     Attributes:
         method: ``exhaustive`` takes every plan within the budget, in random order; ``random`` draws plans;
             ``evolutionary`` breeds from the best plans so far; ``nsga2`` breeds the front of quality against cost;
-            ``random_at_budget`` draws a single plan that costs just the budget, as a baseline for a search.
+            ``random_at_budget`` draws a single plan that costs just the budget, as a baseline for a search. Another
+            package's method by the name of its entry point (``gancompress.search_methods``), or its import path.
         num_candidates: Most plans to evaluate, over all processes and resumptions; None: all of them for
             ``exhaustive``, ten populations for the others; ``random_at_budget`` has one.
         population: Plans of a generation.
@@ -67,7 +69,7 @@ class SearchOptions(Options):
     Multiobjective Genetic Algorithm: NSGA-II, 2002.
     """
 
-    method: Literal["exhaustive", "random", "evolutionary", "nsga2", "random_at_budget"] = "evolutionary"
+    method: Annotated[str, AfterValidator(METHODS.known)] = "evolutionary"
     num_candidates: Annotated[int, Field(ge=1)] | None = None
     population: Annotated[int, Field(ge=2)] = 100
     parent_fraction: Fraction = 0.25

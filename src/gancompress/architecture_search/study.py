@@ -10,8 +10,8 @@ from typing import Any
 
 from gancompress.architecture_search.affordable import AffordablePlans
 from gancompress.architecture_search.ledger import Entries, Ledger
-from gancompress.architecture_search.methods import METHODS, Method
 from gancompress.architecture_search.options import Objective, SearchOptions
+from gancompress.architecture_search.registry import METHODS, Method
 from gancompress.architecture_search.result import SearchResult
 from gancompress.architecture_search.space import SearchSpace, Values
 from gancompress.architecture_search.storage import opened, quiet
@@ -75,12 +75,12 @@ def search(
     with opened(storage) as kept:
         with quiet():
             ledger = Ledger(kept, name, space, objective, options, settings)
-            method = METHODS[options.method](plans, objective, options, seed)
-        told = -1
+            method = METHODS.find(options.method)(plans, objective, options, seed)
+        num_reported = -1
         while True:
             entries = ledger.read()
-            if progress is not None and len(entries.finished) != told:
-                told = len(entries.finished)
+            if progress is not None and len(entries.finished) != num_reported:
+                num_reported = len(entries.finished)
                 progress(SearchResult(objective, budget, tuple(entries.finished)), method.num_candidates)
             index = entries.next_index
             values = _next(method, entries, index)

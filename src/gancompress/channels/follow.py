@@ -8,68 +8,68 @@ import numpy as np
 from torch.nn.modules.conv import _ConvNd
 
 from gancompress.channels.labels import Factor, Fix, Labelling, Labels, on_axis
+from gancompress.channels.recording import RecordedOp, Recording, Ref
 from gancompress.channels.rules import apply_rule
-from gancompress.channels.tape import Ref, Tape, TapeOp
 
 
-def follow(tape: Tape) -> Labelling:
+def follow(recording: Recording) -> Labelling:
     """Propagate labels through a recorded forward pass, up to its end or to the operation that failed."""
-    labelling = Labelling(tape, [Labels() for _ in tape.tensors])
-    for name, ref in tape.parameters.items():
+    labelling = Labelling(recording, [Labels() for _ in recording.tensors])
+    for name, ref in recording.parameters.items():
         shape = labelling.shape(ref)
         factors: tuple[Factor, ...] = ()
-        for axis in _labelled_axes(tape, name, shape):
+        for axis in _labelled_axes(recording, name, shape):
             labelling.starts[name, axis] = labelling.num_atoms
             atoms = np.arange(labelling.num_atoms, labelling.num_atoms + shape[axis])
             labelling.num_atoms += shape[axis]
             factors += on_axis(atoms, axis, len(shape))
         labelling.labels[ref.index] = Labels(factors, weight=True)
-    for index, op in enumerate(tape.ops):
+    for index, op in enumerate(recording.ops):
         labelling.op_index = index
         results = apply_rule(labelling, op)
         for ref, result in zip(op.outputs, results, strict=True):
             _assign(labelling, op, ref, result)
-    labelling.op_index = len(tape.ops)
-    for name, ref in tape.parameters.items():
-        if _keeps_channels(tape, name):
+    labelling.op_index = len(recording.ops)
+    for name, ref in recording.parameters.items():
+        if _keeps_channels(recording, name):
             labelling.fix_tensor(ref, "belongs to a part that keeps its channels")
-    if tape.failure is None:
-        used = {ref for op in tape.ops for ref in op.inputs}
-        for ref in tape.parameters.values():
+    if recording.failure is None:
+        used = {ref for op in recording.ops for ref in op.inputs}
+        for ref in recording.parameters.values():
             if ref not in used:
                 labelling.fix_tensor(ref, "takes no part in the forward pass in eval mode", unfollowed=True)
-    for ref in tape.outputs:
+    for ref in recording.outputs:
         labelling.fix_tensor(ref, "reaches the output")
     return labelling
 
 
-def _keeps_channels(tape: Tape, name: str) -> bool:
+def _keeps_channels(recording: Recording, name: str) -> bool:
     """Return whether a module around the parameter sets ``keeps_channels``, so that no plan narrows it."""
     path = name
     while path:
         path = path.rpartition(".")[0]
-        if getattr(tape.module_types.get(path), "keeps_channels", False):
+        if getattr(recording.module_types.get(path), "keeps_channels", False):
             return True
     return False
 
 
-def _labelled_axes(tape: Tape, name: str, shape: tuple[int, ...]) -> list[int]:
+def _labelled_axes(recording: Recording, name: str, shape: tuple[int, ...]) -> list[int]:
     """Return the axes of a parameter that can carry channels: not those of size 1, of kernel taps, or of an image."""
     path = name.rpartition(".")[0].partition(".parametrizations")[0].removeprefix("parametrizations")
-    is_kernel = issubclass(tape.module_types.get(path, object), _ConvNd)
+    is_kernel = issubclass(recording.module_types.get(path, object), _ConvNd)
     num_image_axes = 2 if len(shape) > 3 else 0
     end = 2 if is_kernel else len(shape) - num_image_axes
     return [axis for axis, size in enumerate(shape[:end]) if size > 1]
 
 
-def _assign(labelling: Labelling, op: TapeOp, ref: Ref, result: Labels) -> None:
+def _assign(labelling: Labelling, op: RecordedOp, ref: Ref, result: Labels) -> None:
     """Set the labels of a tensor; after an in-place write, update or fix the views of its storage too."""
     before = labelling[ref]
     labelling.labels[ref.index] = result
     if ref not in op.writes:
         return
-    storage = labelling.tape.tensors[ref.index].storage
-    others = [Ref(i) for i, t in enumerate(labelling.tape.tensors) if t.storage == storage and i != ref.index]
+    storage = labelling.recording.tensors[ref.index].storage
+    others = [Ref(i) for i, t in enumerate(labelling.recording.tensors) if t.storage == storage and i != ref.index]
     if not others:
         return
     for alias in (ref, *others):  # no longer the same everywhere

@@ -8,8 +8,8 @@ from fnmatch import fnmatchcase
 
 from gancompress.channels.layout import Axis, Extent
 from gancompress.channels.plan import ChannelPlan
+from gancompress.channels.recording import RecordedOp
 from gancompress.channels.slots import Slot, slots_from_widths, widths_from_slots
-from gancompress.channels.tape import TapeOp
 from gancompress.errors import PlanError, nearest
 
 
@@ -98,7 +98,7 @@ class ChannelGraph:
         aliases: Further names of shared tensors, mapped to their name in ``tensors``.
         attributes: Sizes that modules hold as attributes: ``{module path: {attribute: extent or tuple of extents}}``.
         ops: The operations of the traced pass.
-        shapes: The shape of every tensor of that pass, by `gancompress.channels.tape.Ref` index.
+        shapes: The shape of every tensor of that pass, by `gancompress.channels.recording.Ref` index.
         module_types: Class name of every module, by path.
         fixed: Channels that no plan removes, with the reason.
         slots: Slots whose groups must agree in every plan.
@@ -110,7 +110,7 @@ class ChannelGraph:
     itemsizes: Mapping[str, int]
     aliases: Mapping[str, str]
     attributes: Mapping[str, Mapping[str, Extent | tuple[Extent, ...]]]
-    ops: tuple[TapeOp, ...]
+    ops: tuple[RecordedOp, ...]
     shapes: tuple[TensorShape, ...]
     module_types: Mapping[str, str]
     fixed: tuple[FixedChannels, ...]

@@ -12,7 +12,7 @@ from gancompress.channels.follow import components, reasons
 from gancompress.channels.graph import ChannelGraph, ChannelGroup, FixedChannels, TensorShape
 from gancompress.channels.labels import FIXED, Fix, Labelling, compress
 from gancompress.channels.layout import Axis, Extent, Segment, decode
-from gancompress.channels.tape import ModuleCall, Ref
+from gancompress.channels.recording import ModuleCall, Ref
 
 
 class Grouping:
@@ -20,7 +20,7 @@ class Grouping:
 
     def __init__(self, module: nn.Module, labelling: Labelling) -> None:
         self.labelling = labelling
-        self.tape = labelling.tape
+        self.recording = labelling.recording
         self.roots = components(labelling.num_atoms, [(a, b) for a, b, _ in labelling.ties])
         self.irregular: list[Fix] = []
         self._roles = _axis_roles(labelling)
@@ -95,7 +95,7 @@ class Grouping:
 
     def _extent(self, ref: Ref, axis: int) -> Extent:
         """Return the size of one axis of any tensor of the pass."""
-        size = self.tape.tensors[ref.index].shape[axis]
+        size = self.recording.tensors[ref.index].shape[axis]
         labels = self.labelling[ref]
         resolved = [compress(self.roots[f]) for f in labels.factors]
         lying = [f for f in resolved if f.shape[axis] > 1 and self.groups_of(f)]
@@ -103,7 +103,7 @@ class Grouping:
         if not lying and follows is not None:
             lying = [
                 self.roots[follows].reshape(
-                    [-1 if a == axis else 1 for a in range(len(self.tape.tensors[ref.index].shape))]
+                    [-1 if a == axis else 1 for a in range(len(self.recording.tensors[ref.index].shape))]
                 )
             ]
         if not lying:
@@ -119,19 +119,19 @@ class Grouping:
         return Extent(size - sum(counts.values()), factors)
 
     def _shape(self, ref: Ref) -> tuple[Extent, ...]:
-        return tuple(self._extent(ref, axis) for axis in range(len(self.tape.tensors[ref.index].shape)))
+        return tuple(self._extent(ref, axis) for axis in range(len(self.recording.tensors[ref.index].shape)))
 
     def _where(self, ref: Ref) -> str:
-        return next((op.module for op in self.tape.ops if ref in op.outputs), "")
+        return next((op.module for op in self.recording.ops if ref in op.outputs), "")
 
     def _build(self, module: nn.Module, axes: Sequence[tuple[str, int]]) -> ChannelGraph:
-        tape = self.tape
+        recording = self.recording
         tensors = {
-            name: tuple(self._axis(name, axis, size) for axis, size in enumerate(tape.tensors[ref.index].shape))
-            for name, ref in tape.parameters.items()
+            name: tuple(self._axis(name, axis, size) for axis, size in enumerate(recording.tensors[ref.index].shape))
+            for name, ref in recording.parameters.items()
         }
         in_use_order = {name: tensors[name] for name, _ in axes} | tensors
-        shapes = [self._shape(Ref(i)) for i in range(len(tape.tensors))]
+        shapes = [self._shape(Ref(i)) for i in range(len(recording.tensors))]
         every_name = [
             *module.named_parameters(remove_duplicate=False),
             *module.named_buffers(remove_duplicate=False),
@@ -141,15 +141,15 @@ class Grouping:
             groups={name: ChannelGroup(name, self._sizes[g]) for g, name in enumerate(self._names)},
             tensors=in_use_order,
             parameters=frozenset(name for name, _ in module.named_parameters()),
-            itemsizes={name: tape.tensors[ref.index].itemsize for name, ref in tape.parameters.items()},
+            itemsizes={name: recording.tensors[ref.index].itemsize for name, ref in recording.parameters.items()},
             aliases={name: first_name[id(t)] for name, t in every_name if first_name[id(t)] != name},
-            attributes=_module_attributes(tape.calls, shapes),
-            ops=tuple(tape.ops),
+            attributes=_module_attributes(recording.calls, shapes),
+            ops=tuple(recording.ops),
             shapes=tuple(
                 TensorShape(shape, tensor.itemsize, tensor.storage, labels.weight)
-                for shape, tensor, labels in zip(shapes, tape.tensors, self.labelling.labels, strict=True)
+                for shape, tensor, labels in zip(shapes, recording.tensors, self.labelling.labels, strict=True)
             ),
-            module_types={path: cls.__name__ for path, cls in tape.module_types.items()},
+            module_types={path: cls.__name__ for path, cls in recording.module_types.items()},
             fixed=self._fixed(axes),
         )
 
@@ -190,12 +190,12 @@ def _axis_roles(labelling: Labelling) -> dict[tuple[str, int], str]:
 
 
 def _axes_in_order_of_use(labelling: Labelling) -> list[tuple[str, int]]:
-    tape = labelling.tape
+    recording = labelling.recording
     first_use: dict[str, int] = {}
-    for i, op in enumerate(tape.ops):
+    for i, op in enumerate(recording.ops):
         for ref in op.inputs:
-            first_use.setdefault(tape.tensors[ref.index].name, i)
-    return sorted(labelling.starts, key=lambda key: (first_use.get(key[0], len(tape.ops)), key[1]))
+            first_use.setdefault(recording.tensors[ref.index].name, i)
+    return sorted(labelling.starts, key=lambda key: (first_use.get(key[0], len(recording.ops)), key[1]))
 
 
 def _module_attributes(

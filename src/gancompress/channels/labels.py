@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gancompress.channels.tape import Ref, Tape
+from gancompress.channels.recording import Recording, Ref
 
 FIXED = 0
 """The atom of positions that no plan may remove."""
@@ -56,7 +56,7 @@ class Fix:
 class Labelling:
     """Labels of every tensor of a recorded forward pass, and the ties between atoms that its operations made."""
 
-    tape: Tape
+    recording: Recording
     labels: list[Labels]
     starts: dict[tuple[str, int], int] = field(default_factory=dict)
     num_atoms: int = 1
@@ -70,14 +70,14 @@ class Labelling:
 
     def shape(self, ref: Ref) -> tuple[int, ...]:
         """Return the recorded shape of a tensor."""
-        return self.tape.tensors[ref.index].shape
+        return self.recording.tensors[ref.index].shape
 
     def atoms_of(self, name: str, axis: int) -> np.ndarray | None:
         """Return the atoms of an axis of a parameter; None if it has none."""
         start = self.starts.get((name, axis))
         if start is None:
             return None
-        return np.arange(start, start + self.shape(self.tape.parameters[name])[axis])
+        return np.arange(start, start + self.shape(self.recording.parameters[name])[axis])
 
     def tie(self, a: np.ndarray, b: np.ndarray) -> None:
         """Tie two arrays of atoms position by position, after broadcasting: each pair is one channel."""
@@ -88,7 +88,7 @@ class Labelling:
 
     def fix(self, atoms: np.ndarray, reason: str, *, unfollowed: bool = False) -> None:
         """Fix channels: no plan may remove them."""
-        module = self.tape.ops[self.op_index].module if self.op_index < len(self.tape.ops) else ""
+        module = self.recording.ops[self.op_index].module if self.op_index < len(self.recording.ops) else ""
         atoms = np.unique(atoms)
         self.fixes.append(Fix(atoms, reason, module, unfollowed))
         self.tie(atoms, np.array(FIXED))
@@ -103,7 +103,7 @@ class Labelling:
 
         Roles are ``out``, ``in``, ``depthwise``, ``bias``, ``scale``, ``shift``, ``statistic`` and ``index``.
         """
-        is_kernel = self.tape.ops[self.op_index].arguments.get("weight") == ref
+        is_kernel = self.recording.ops[self.op_index].arguments.get("weight") == ref
         if atoms is not None and (self[ref].weight or is_kernel):
             self.roles.append((atoms.ravel(), role))
 

@@ -17,8 +17,8 @@ from gancompress.channels.follow import follow
 from gancompress.channels.graph import ChannelGraph
 from gancompress.channels.grouping import Grouping
 from gancompress.channels.labels import FIXED
+from gancompress.channels.recording import Recording, record
 from gancompress.channels.slots import Slot
-from gancompress.channels.tape import Tape, record
 from gancompress.channels.verify import find_conflicts
 from gancompress.errors import TraceError
 
@@ -55,10 +55,10 @@ def trace(
         raise TraceError(
             "trace: got a tensor as inputs, expected a tuple of the forward pass's arguments; write (tensor,)"
         )
-    tape = record(module, inputs)
-    if tape.failure is not None:
-        raise TraceError(_failure_message(tape))
-    labelling = follow(tape)
+    recording = record(module, inputs)
+    if recording.failure is not None:
+        raise TraceError(_failure_message(recording))
+    labelling = follow(recording)
     while True:
         grouping = Grouping(module, labelling)
         conflicts = grouping.irregular or find_conflicts(module, inputs, labelling, grouping)
@@ -66,11 +66,11 @@ def trace(
             return grouping.graph.constrain(multiple=multiple, minimum=minimum, fixed=fixed, slots=slots)
         for conflict in conflicts:
             labelling.fixes.append(conflict)
-            labelling.ties.append((conflict.atoms, np.full_like(conflict.atoms, FIXED), len(tape.ops)))
+            labelling.ties.append((conflict.atoms, np.full_like(conflict.atoms, FIXED), len(recording.ops)))
 
 
-def _failure_message(tape: Tape) -> str:
-    failure = tape.failure
+def _failure_message(recording: Recording) -> str:
+    failure = recording.failure
     assert failure is not None
     where = f"'{failure.module}'" if failure.module else "the forward pass"
     cause = str(failure.error).strip().splitlines() or [""]

@@ -16,9 +16,9 @@ from gancompress.channels.grouping import Grouping
 from gancompress.channels.labels import Fix, Labelling
 from gancompress.channels.narrow import narrow
 from gancompress.channels.plan import ChannelPlan
+from gancompress.channels.recording import Ref, record
 from gancompress.channels.skeleton import named_tensors
 from gancompress.channels.subnetwork import structure_at
-from gancompress.channels.tape import Ref, record
 
 
 def find_conflicts(module: nn.Module, inputs: Sequence[Any], labelling: Labelling, grouping: Grouping) -> list[Fix]:
@@ -50,8 +50,8 @@ class _Check:
         graph = grouping.graph
         with torch.no_grad():
             state = {name: t.contiguous() for name, t in narrow(named_tensors(module), graph, self.plan).items()}
-            self.tape = record(structure_at(module, graph, self.plan), inputs, state)
-        self.narrow = follow(self.tape)
+            self.recording = record(structure_at(module, graph, self.plan), inputs, state)
+        self.narrow = follow(self.recording)
         self.channel = np.zeros(self.narrow.num_atoms, dtype=np.int64)
         """For every atom of the narrow recording, the corresponding channel of the wide network."""
         leading = {group: np.arange(width) for group, width in self.plan.widths.items()}
@@ -68,27 +68,27 @@ class _Check:
             differ = first != second
             if differ.any():
                 groups = self.grouping.groups_of(np.concatenate([first[differ], second[differ]]))
-                where = self.tape.ops[op_index].module if op_index < len(self.tape.ops) else ""
+                where = self.recording.ops[op_index].module if op_index < len(self.recording.ops) else ""
                 reason = "a narrower network would pair its channels with other ones"
                 return [self.grouping.conflict(groups, reason, where)]
         return []
 
     def other_steps(self) -> list[Fix]:
         """Return a fix for the first step whose operation or result shape differs from the predicted one."""
-        for before, after in zip(self.wide.tape.ops, self.tape.ops, strict=False):
+        for before, after in zip(self.wide.recording.ops, self.recording.ops, strict=False):
             for old, new in zip(before.outputs, after.outputs, strict=False):
                 expected, got = self._expected_shape(old), self.narrow.shape(new)
                 same = all(e is None or e == n for e, n in zip(expected, got, strict=False))
                 if before.name != after.name or len(expected) != len(got) or not same:
                     text = f"a narrower network would run {after.name} to shape {got}, not {before.name} to {expected}"
                     return self._blame((*after.outputs, *after.inputs), text, after.module)
-        if self.tape.failure is None and len(self.tape.ops) != len(self.wide.tape.ops):
+        if self.recording.failure is None and len(self.recording.ops) != len(self.wide.recording.ops):
             return self._blame((), "a narrower network would take another number of steps", "")
         return []
 
     def broken_off(self) -> list[Fix]:
         """Return a fix for the exception that the narrower network raised, if any."""
-        failure = self.tape.failure
+        failure = self.recording.failure
         if failure is None:
             return []
         cause = (str(failure.error).strip().splitlines() or [type(failure.error).__name__])[0]

@@ -116,10 +116,10 @@ def _ratios(bench: Bench) -> Table:
 
 def _operators(bench: Bench) -> Table:
     """Return a table of the shares of the time by class of operator, for timings that have a profile."""
-    told = [timing for timing in bench.timings if timing.operators_ms]
-    names = list(dict.fromkeys(name for timing in told for name in timing.operators_ms or {}))
+    profiled = [timing for timing in bench.timings if timing.operators_ms]
+    names = list(dict.fromkeys(name for timing in profiled for name in timing.operators_ms or {}))
     table = _table("where the time goes", *names)
-    for timing in told:
+    for timing in profiled:
         spent = timing.operators_ms or {}
         total = sum(spent.values())
         table.add_row(*_place(timing), *(f"{100 * spent.get(name, 0.0) / total:.0f} %" for name in names))

@@ -28,7 +28,7 @@ def demo(
         str | None, typer.Argument(help="Another network. Left out for a run directory: its teacher is the original.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Folder of the page; RUN/web if left out.")
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder of the page; RUN/web by default.")
     ] = None,
     samples: SamplesOption = None,
     start: StartOption = None,
@@ -37,7 +37,7 @@ def demo(
     runtime: RuntimeOption = None,
     family: FamilyOption = None,
     image_range: RangeOption = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; a free one if left out.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; a free one by default.")] = 0,
     show: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser of this machine.")] = False,
 ) -> None:
     """Show networks in a browser, run by it: sketch, drop a photo, use the camera, paint labels, move a latent."""

@@ -99,7 +99,7 @@ def evaluate(
     of_teacher: Annotated[bool, typer.Option("--teacher", help="Measure its teacher, too.")] = False,
     into_report: Annotated[
         bool,
-        typer.Option("--report", help="Add what is measured on test to the run's report, and draw its pictures anew."),
+        typer.Option("--report", help="Add the metrics on test to the run's report, and draw its pictures again."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -168,17 +168,18 @@ def export(
     ] = "onnx",
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="The file; DIR/model.onnx, DIR/web or the like if left out."),
+        typer.Option("--out", metavar="FILE", help="The file; by default DIR/model.onnx, DIR/web or the like."),
     ] = None,
     rewrites: Annotated[
         list[str] | None,
-        typer.Option("--rewrite", help="A rewrite for the runtime, or none; repeatable. Those that help if left out."),
+        typer.Option("--rewrite", help="A rewrite for the runtime, or none; repeatable. By default those that help."),
     ] = None,
     precision: Annotated[
-        Literal["fp32", "bf16", "fp16", "int8", "fastest"] | None,
+        str | None,
         typer.Option(
-            help="What the file computes in; fastest times every precision and writes the fastest within --min-psnr. "
-            "Float32, or integers as trained, if left out."
+            metavar="NAME",
+            help="Precision of the file: fp32, bf16, fp16, int8, as the format supports, or fastest, which times every "
+            "precision and writes the fastest within --min-psnr. By default fp32, or integers as trained.",
         ),
     ] = None,
     calibration: Annotated[
@@ -187,23 +188,23 @@ def export(
             "--calibration",
             metavar="FOLDER",
             help="Images, or label maps, like those that the network will see: for int8 and fastest, and to compare "
-            "the file on. Of a run directory its training images if left out.",
+            "the file on. By default the training images of a run directory.",
         ),
     ] = None,
     min_psnr: Annotated[
         float | None,
         typer.Option(
             metavar="DB",
-            help="For int8 and fastest: how close the output must be to the float network's; 30 if left out.",
+            help="For int8 and fastest: smallest PSNR of the output to the float network's; 30 by default.",
         ),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="For fastest: threads of the runtime; its own choice if left out.")
+        int | None, typer.Option(min=1, help="For fastest: threads of the runtime; its own choice by default.")
     ] = None,
     perceptual: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="A network as TorchScript or ONNX: say how far the file's images are in its eyes, too."
+            metavar="FILE", help="A network as TorchScript or ONNX: also report the perceptual distance under it."
         ),
     ] = None,
     family: FamilyOption = None,
@@ -221,7 +222,14 @@ def export(
     from gancompress.cli.pages import PageChoices, write_page_of
     from gancompress.cli.sources import InputChoices, job_of, open_network
     from gancompress.cli.tables import export_lines, tried_table
-    from gancompress.deploy import DEFAULT_MIN_PSNR_DB, Precision, export_generator, file_name, find_format
+    from gancompress.deploy import (
+        DEFAULT_MIN_PSNR_DB,
+        Precision,
+        export_generator,
+        file_name,
+        find_compute_type,
+        find_format,
+    )
     from gancompress.deploy.benchmark import export_fastest
     from gancompress.errors import CheckpointError, ConfigError, ExportError
     from gancompress.evaluation import perceptual_distance
@@ -239,17 +247,19 @@ def export(
         choices = PageChoices(samples, start, labels, size, runtime, family, image_range)
         _show_page(write_page_of(str(directory), None, folder, choices), folder, as_json)
         return
-    calibrates = precision in ("int8", "fastest")
+    if precision not in (None, "fastest"):
+        find_compute_type(kind, precision, "--precision")
+    calibrates = precision == "fastest" or kind.calibrates(precision)
     if rewrites and precision == "fastest":
-        raise ConfigError("--rewrite: got some with --precision fastest, which chooses itself; leave them out")
+        raise ConfigError("--rewrite: got rewrites with --precision fastest, which chooses them itself; remove it")
     if min_psnr is not None and not calibrates:
-        raise ConfigError("--min-psnr: got no --precision int8 or fastest, expected one: what else keeps to it?")
+        raise ConfigError("--min-psnr: got it without --precision int8 or fastest, expected one of the two")
     if threads is not None and precision != "fastest":
-        raise ConfigError("--threads: got no --precision fastest, expected it: nothing else is timed")
+        raise ConfigError("--threads: got it without --precision fastest, expected that; no other precision is timed")
     job = job_of([str(directory)])
     if calibrates and job is not None and calibration is None and size is not None:
         raise ConfigError(
-            f"--size: got {size} with the run's own images, expected theirs; leave it out, or give --calibration"
+            f"--size: got {size} with the run's own images, expected their size; remove --size, or give --calibration"
         )
     network = open_network(directory.name, str(directory), job, InputChoices(size, inputs, labels, family, image_range))
     home = directory if directory.is_dir() else directory.parent

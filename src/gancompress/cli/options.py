@@ -25,7 +25,7 @@ SetOption = Annotated[
     typer.Option("--set", metavar="OPTION=VALUE", help="An option of the family, such as ngf=32; repeatable."),
 ]
 FamilyOption = Annotated[
-    str | None, typer.Option("--family", help="What a checkpoint holds, where its tensors do not tell.")
+    str | None, typer.Option("--family", help="Family of the checkpoint, if its tensors do not identify it.")
 ]
 RangeOption = Annotated[
     str | None,
@@ -33,7 +33,7 @@ RangeOption = Annotated[
         "--range",
         metavar="LOW..HIGH",
         help="Values of the network's images, such as 0..1, or '0..255 to 0..1' where input and output differ; "
-        "-1..1, or those of the family, if left out.",
+        "by default -1..1, or those of the family.",
     ),
 ]
 SizeOption = Annotated[
@@ -44,7 +44,7 @@ RunSizeOption = Annotated[
     typer.Option(
         "--size",
         metavar="HxW",
-        help="Size of the images, height x width, in pixels; the run's, or 256x256, if left out.",
+        help="Size of the images, height x width, in pixels; by default the run's, or 256x256.",
     ),
 ]
 InputOption = Annotated[
@@ -59,7 +59,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 
 Recipe = Annotated[str, typer.Argument(help="A recipe's name, or the path of a YAML file.")]
 RunDirectory = Annotated[
-    Path | None, typer.Option("--out", metavar="DIR", help="The run directory; runs/NAME if left out.")
+    Path | None, typer.Option("--out", metavar="DIR", help="The run directory; runs/NAME by default.")
 ]
 RecipeOption = Annotated[
     list[str],
@@ -87,9 +87,9 @@ SamplesOption = Annotated[
 ]
 StartOption = Annotated[
     Literal["sketch", "photo"] | None,
-    typer.Option("--start", help="Web: what images begin with; a sketch for paired tasks, else a photo, if left out."),
+    typer.Option("--start", help="Web: first image of the page; by default a sketch for paired tasks, else a photo."),
 ]
 RuntimeOption = Annotated[
     Path | None,
-    typer.Option("--runtime", metavar="FOLDER", help="Web: files of onnxruntime-web; npm gets them once if left out."),
+    typer.Option("--runtime", metavar="FOLDER", help="Web: files of onnxruntime-web; by default npm gets them once."),
 ]

@@ -20,7 +20,7 @@ from gancompress.importance import Probe
 from gancompress.networks.generator import Generator
 from gancompress.networks.image_format import Images
 from gancompress.networks.importers import load_generator
-from gancompress.networks.registry import all_families, architecture_of
+from gancompress.networks.registry import FAMILIES, architecture_of
 
 
 def open_generator(
@@ -30,9 +30,8 @@ def open_generator(
     config, images = parse_options(options), None if image_range is None else Images.parse(image_range)
     if Path(source).exists():
         return load_generator(Path(source), family, config or None, images=images)
-    names = [each.name for each in all_families()]
-    if source not in names and ":" not in source:
-        known = ", ".join(names)
+    if source not in FAMILIES and ":" not in source:
+        known = ", ".join(FAMILIES)
         raise ConfigError(
             f"'{source}': no such file, and no family of this name; "
             f"expected a path, one of {known}, or package.module:Class"

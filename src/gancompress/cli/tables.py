@@ -98,8 +98,8 @@ def _ratio(values: Sequence[float]) -> list[str]:
 def export_lines(report: ExportReport) -> Iterator[str]:
     """Yield lines on rewrites, float layers, and the closeness of the file to the float network."""
     for change in report.rewrites:
-        told = f"{len(change.layers)} layers" if change.layers else change.note or "nothing to change"
-        yield f"{change.rewrite}: {told}"
+        effect = f"{len(change.layers)} layers" if change.layers else change.note or "nothing to change"
+        yield f"{change.rewrite}: {effect}"
     if report.float_layers:
         yield f"in float: {', '.join(report.float_layers)}"
     if report.quality is not None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gancompress.channels import ChannelGraph, ChannelPlan, Extent
-from gancompress.channels.tape import Ref, TapeOp
+from gancompress.channels.recording import RecordedOp, Ref
 from gancompress.cost.conventions import Macs
 
 
@@ -128,7 +128,7 @@ class CostModel:
 _NOTHING = _Term(0, ())
 
 
-def _mac_terms(graph: ChannelGraph, op: TapeOp) -> Iterator[tuple[_Term, _Term, _Term]]:
+def _mac_terms(graph: ChannelGraph, op: RecordedOp) -> Iterator[tuple[_Term, _Term, _Term]]:
     """Yield the (true, outsize, cheap layers) terms of one operation on activations."""
 
     def extents(ref: Ref) -> tuple[Extent, ...]:
@@ -164,7 +164,7 @@ _ONE_PER_ELEMENT = {
 }
 
 
-def _cheap_macs_per_element(graph: ChannelGraph, op: TapeOp, kind: str) -> int:
+def _cheap_macs_per_element(graph: ChannelGraph, op: RecordedOp, kind: str) -> int:
     """Return the MACs per output element that torchprofile counts for a cheap layer."""
     layer = graph.module_types.get(op.module, "")
     if kind == "native_batch_norm":

@@ -1,17 +1,21 @@
 """Export: files that run without this package, each compared with eager PyTorch before it is published at its path."""
 
+from gancompress.deploy.compute_types import BF16, FP16, FP32, INT8, ComputeType
+from gancompress.deploy.file_options import FileOptions
 from gancompress.deploy.generator import default_rewrites, export_generator, quality_of
 from gancompress.deploy.load import Loaded, load
 from gancompress.deploy.module import export_layers, export_module
-from gancompress.deploy.parity import ExportReport, ParityCase, PerceptualDistance, PrecisionName, Quality
+from gancompress.deploy.parity import ExportReport, ParityCase, PerceptualDistance, Quality
 from gancompress.deploy.precision import DEFAULT_MIN_PSNR_DB, MIN_IMAGES, IntegerForm, Precision
 from gancompress.deploy.runtimes.registry import (
+    RUNTIMES,
     file_name,
+    find_compute_type,
     find_format,
     find_mode,
+    format_of,
     known_formats,
     known_modes,
-    known_runtimes,
     missing_package,
     register_runtime,
 )
@@ -20,10 +24,17 @@ from gancompress.deploy.runtimes.runtime import Conversion, Format, Mode, Runtim
 from gancompress.deploy.usage import usage
 
 __all__ = [
+    "BF16",
     "DEFAULT_MIN_PSNR_DB",
+    "FP16",
+    "FP32",
+    "INT8",
     "MIN_IMAGES",
+    "RUNTIMES",
+    "ComputeType",
     "Conversion",
     "ExportReport",
+    "FileOptions",
     "Format",
     "Input",
     "IntegerForm",
@@ -32,7 +43,6 @@ __all__ = [
     "ParityCase",
     "PerceptualDistance",
     "Precision",
-    "PrecisionName",
     "Quality",
     "Runner",
     "Runtime",
@@ -42,11 +52,12 @@ __all__ = [
     "export_layers",
     "export_module",
     "file_name",
+    "find_compute_type",
     "find_format",
     "find_mode",
+    "format_of",
     "known_formats",
     "known_modes",
-    "known_runtimes",
     "load",
     "missing_package",
     "quality_of",

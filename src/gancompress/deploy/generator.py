@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from gancompress.deploy.axes import Axes, Inputs
+from gancompress.deploy.compute_types import INT8, ComputeType
 from gancompress.deploy.contract import metadata_of
-from gancompress.deploy.half import HALF_TOLERANCE, Halved
-from gancompress.deploy.parity import DEFAULT_TOLERANCE, ExportReport, PerceptualDistance, PrecisionName, Quality
+from gancompress.deploy.file_options import FileOptions
+from gancompress.deploy.parity import ExportReport, PerceptualDistance, Quality
 from gancompress.deploy.precision import Precision, fits_integers, in_integers
 from gancompress.deploy.quantized import export_quantized
-from gancompress.deploy.rewrites import rewritten
-from gancompress.deploy.runtimes.registry import find_format, known_formats, open_file
+from gancompress.deploy.rewrites import REWRITES, rewritten
+from gancompress.deploy.runtimes.registry import find_compute_type, find_format, known_formats, open_file
 from gancompress.deploy.runtimes.runtime import Format, Runtime
 from gancompress.errors import ExportError
 from gancompress.networks.file_form import FileForm
 from gancompress.networks.generator import Generator
 from gancompress.quantization import distance_between, quantized_layers, remove_quantization
-
-_TOLERANCES: dict[PrecisionName, float] = {"fp16": HALF_TOLERANCE, "bf16": math.inf}
-"""Largest absolute difference from eager in precisions that are less exact than float32."""
 
 
 def export_generator(
@@ -47,7 +43,7 @@ def export_generator(
             accepts; real ones if its network is quantized, whose file then holds integer weights.
         path: The file to write.
         format: A name in `gancompress.deploy.known_formats`, or the import path of a `Runtime`.
-        rewrites: Names in `gancompress.deploy.rewrites.REWRITES`; those measured to help by default.
+        rewrites: Names in `gancompress.deploy.rewrites.REWRITES`, or import paths; those measured to help by default.
         precision: Precision of the computation; float32 by default, integers if the network is quantized. With images,
             a network whose training rounded it takes the form in which its runtime computes in integers.
         perceptual: Perceptual distance to report with PSNR, if ``precision`` has images to measure it on.
@@ -65,21 +61,16 @@ def export_generator(
         raise ExportError(
             f"export: got the format '{kind.name}', which is a page, expected the format {_listed(known_formats())}"
         )
-    if precision.name not in kind.precisions:
-        able = " or ".join(name for name, other in known_formats().items() if precision.name in other.precisions)
-        raise ExportError(
-            f"export: got precision '{precision.name}' for the format '{kind.name}', expected "
-            f"{' or '.join(kind.precisions)}; {precision.name} takes the format {able}"
-        )
-    how: Any = {"dynamic": form.axes or _free_axes(generator, form), "input_names": form.names}
+    compute_type = find_compute_type(kind, precision.name)
+    options = FileOptions(dynamic=form.axes or _free_axes(generator, form), input_names=form.names)
     trained = bool(quantized_layers(form.module))
-    if precision.name == "int8" and (not trained or fits_integers(form.module)):
-        report = _export_integers(generator, form, path, format, kind, rewrites, precision, how)
+    if compute_type.integers and (not trained or fits_integers(form.module)):
+        report = _export_integers(generator, form, path, format, kind, rewrites, precision, options)
     elif trained:
-        report = _export_as_trained(generator, form, path, format, kind, rewrites, how)
+        report = _export_as_trained(generator, form, path, format, kind, rewrites, options)
     else:
-        report = _export_floats(generator, form, path, runtime, kind, rewrites, precision, how)
-    held_out = precision.held_out()
+        report = _export_floats(generator, form, path, runtime, kind, rewrites, compute_type, options)
+    held_out = precision.parts()[2] if compute_type.integers else precision.images
     if not held_out or report.not_compared:
         return report
     return replace(report, quality=quality_of(report.path, form.module, held_out, perceptual=perceptual))
@@ -92,21 +83,23 @@ def _export_floats(
     runtime: Runtime,
     kind: Format,
     rewrites: Sequence[str] | None,
-    precision: Precision,
-    how: Any,
+    compute_type: ComputeType,
+    options: FileOptions,
 ) -> ExportReport:
     names = list(suitable(generator, kind.rewrites) if rewrites is None else rewrites)
-    if precision.name == "fp16":
-        names.append("float32_norms")
-    changed, changes = rewritten(form.module, names)
-    if precision.name in kind.native:
-        how |= {"precision": precision.name}
-    elif precision.name == "fp16":
-        changed = Halved(changed)
-    how |= {"tolerance": _TOLERANCES.get(precision.name, DEFAULT_TOLERANCE)}
-    metadata = {**metadata_of(generator, form, changes), "precision": precision.name}
-    report = runtime.write(changed, form.inputs, path, kind, metadata=metadata, reference=form.module, **how)
-    return replace(report, rewrites=changes, precision=precision.name)
+    changed, changes = rewritten(form.module, [*names, *compute_type.rewrites])
+    if compute_type.convert is None:
+        options = replace(options, precision=compute_type.name)
+    else:
+        changed = compute_type.convert(changed)
+    options = replace(
+        options,
+        tolerance=compute_type.tolerance,
+        metadata={**metadata_of(generator, form, changes), "precision": compute_type.name},
+        reference=form.module,
+    )
+    report = runtime.write(changed, form.inputs, path, kind, options)
+    return replace(report, rewrites=changes, precision=compute_type.name)
 
 
 def _export_integers(
@@ -117,18 +110,18 @@ def _export_integers(
     kind: Format,
     rewrites: Sequence[str] | None,
     precision: Precision,
-    how: Any,
+    options: FileOptions,
 ) -> ExportReport:
     assert kind.integers is not None  # `register_runtime` sees to it
     names = suitable(generator, kind.integers.rewrites) if rewrites is None else rewrites
     made = in_integers(form.module, kind.integers, precision, names)
-    metadata = {**metadata_of(generator, form, made.changes), "precision": "int8"}
-    how = {**how, "metadata": metadata, "integers": kind.integers.moves}
-    report = export_quantized(made.network, form.inputs, path, format, **how).file
+    metadata = {**metadata_of(generator, form, made.changes), "precision": precision.name}
+    options = replace(options, metadata=metadata, integers=kind.integers.moves)
+    report = export_quantized(made.network, form.inputs, path, format, options).file
     return replace(
         report,
         rewrites=made.changes,
-        precision="int8",
+        precision=precision.name,
         float_layers=made.float_layers,
     )
 
@@ -137,7 +130,7 @@ def quality_of(
     path: Path,
     network: nn.Module,
     images: Sequence[Inputs],
-    precision: PrecisionName | None = None,
+    precision: str | None = None,
     perceptual: PerceptualDistance | None = None,
 ) -> Quality:
     """Measure the distance of a file from a network, by running it on its runtime.
@@ -167,7 +160,7 @@ def _export_as_trained(
     format: str,
     kind: Format,
     rewrites: Sequence[str] | None,
-    how: Any,
+    options: FileOptions,
 ) -> ExportReport:
     if not kind.stores_trained_integers or rewrites:
         got = (
@@ -180,9 +173,9 @@ def _export_as_trained(
             f"export: got {got} for a quantized network, expected the format {able} without rewrites, which holds its "
             "integers; with calibration images, precision 'int8' takes every format that has it"
         )
-    metadata = {**metadata_of(generator, form), "precision": "int8"}
-    report = export_quantized(form.module, form.inputs, path, format, metadata=metadata, **how).file
-    return replace(report, precision="int8")
+    metadata = {**metadata_of(generator, form), "precision": INT8.name}
+    report = export_quantized(form.module, form.inputs, path, format, replace(options, metadata=metadata)).file
+    return replace(report, precision=INT8.name)
 
 
 def _free_axes(generator: Generator, form: FileForm) -> list[Axes] | None:
@@ -198,7 +191,7 @@ def default_rewrites(generator: Generator, format: str) -> tuple[str, ...]:
 def suitable(generator: Generator, rewrites: Sequence[str]) -> tuple[str, ...]:
     """Return those of some rewrites that a generator can take at any image size."""
     even = generator.architecture.size_multiple % 2 == 0
-    return tuple(name for name in rewrites if even or name != "strided_last_convolution")
+    return tuple(name for name in rewrites if even or REWRITES.find(name).any_size)
 
 
 def _listed(names: Iterable[str]) -> str:

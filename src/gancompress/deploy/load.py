@@ -13,7 +13,6 @@ from torch import Tensor
 
 from gancompress.deploy.contract import contract_of, from_text
 from gancompress.deploy.input_contract import InputContract
-from gancompress.deploy.parity import PrecisionName
 from gancompress.deploy.runtimes.registry import check_precision, open_file, runtime_of
 from gancompress.deploy.runtimes.runner import Runner
 from gancompress.deploy.runtimes.torch_runtime import eager
@@ -147,7 +146,7 @@ def _described(contract: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in known.items()) or "what its file does not tell"
 
 
-def load(path: Path | str, *, threads: int | None = None, precision: PrecisionName | None = None) -> Loaded:
+def load(path: Path | str, *, threads: int | None = None, precision: str | None = None) -> Loaded:
     """Load a network that is ready to run: ``gancompress.load("model.onnx")(image)``.
 
     Args:

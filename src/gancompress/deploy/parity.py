@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +15,6 @@ from gancompress.deploy.axes import Inputs
 from gancompress.deploy.rewrites import Change
 from gancompress.deploy.runtimes.packages import in_a_line
 from gancompress.errors import ExportError
-
-PrecisionName = Literal["fp32", "bf16", "fp16", "int8"]
 
 PerceptualDistance = Callable[[Tensor, Tensor], Tensor]
 """Function from two batches of images [b, c, h, w] in [-1, 1] to a distance for each pair, [b]."""
@@ -69,7 +66,7 @@ class ExportReport:
         cases: The example first, then one case for each other size. A file of integers is compared with the network
             that rounds as it does. Empty if nothing was compared.
         rewrites: Changes for the runtime.
-        precision: Precision of its computation.
+        precision: Name of the `ComputeType` that it computes in.
         quality: Distance from the float network on images like those that it will see, if any were given.
         float_layers: Layers that stayed float in a file of integers.
         not_compared: Reason that the file was not compared; None if it was.
@@ -81,7 +78,7 @@ class ExportReport:
     file_bytes: int
     cases: tuple[ParityCase, ...]
     rewrites: tuple[Change, ...] = field(default=())
-    precision: PrecisionName = "fp32"
+    precision: str = "fp32"
     quality: Quality | None = None
     float_layers: tuple[str, ...] = ()
     not_compared: str | None = None

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from gancompress.deploy.axes import Inputs
-from gancompress.deploy.parity import PrecisionName
 from gancompress.deploy.rewrites import Change, rewritten
 from gancompress.errors import BudgetError, ConfigError, DataError
 from gancompress.quantization import (
@@ -46,8 +45,8 @@ class Precision:
     """Precision of a file, with the data for its calibration.
 
     Attributes:
-        name: ``int8``: activations and weights of the layers that gain by it; ``fp16`` for GPUs; ``bf16``: computation
-            on OpenVINO, while the file stays float.
+        name: Name of a `ComputeType` of the format. ``int8``: activations and weights of the layers that gain by it;
+            ``fp16`` for GPUs; ``bf16``: computation on OpenVINO, while the file stays float.
         images: Inputs like those that the network will see, a few images in each, for the calibration of ``int8`` and
             the comparison of a file of any precision with the float network.
         min_psnr_db: For ``int8``: layers stay float until the output is so close to that of the float network; 0 sets
@@ -57,19 +56,11 @@ class Precision:
         milliseconds: Measured time that a layer costs in float; by default all layers cost the same.
     """
 
-    name: PrecisionName = "fp32"
+    name: str = "fp32"
     images: Sequence[Inputs] = ()
     min_psnr_db: float = DEFAULT_MIN_PSNR_DB
     float_layers: Sequence[str] | None = None
     milliseconds: Mapping[str, float] = field(default_factory=dict)
-
-    def held_out(self) -> Sequence[Inputs]:
-        """Return the images for the final measurement; none if there are no images.
-
-        Raises:
-            DataError: There are too few to calibrate on.
-        """
-        return self.parts()[2] if self.name == "int8" else self.images
 
     def parts(self) -> tuple[Sequence[Inputs], Sequence[Inputs], Sequence[Inputs]]:
         """Split the images into those for the ranges, for the choice of layers, and for the final measurement.
@@ -155,7 +146,7 @@ def in_integers(module: nn.Module, form: IntegerForm, precision: Precision, rewr
         if not quantized_layers(network):
             raise BudgetError(
                 f"int8: only with all layers in float the output has {precision.min_psnr_db:g} dB to the float "
-                "network; ask for less (0 takes it as it comes), or export fp32"
+                "network; ask for less (0 accepts any distance), or export fp32"
             )
     return InIntegers(network.eval(), changes, tuple(quantizable_layers(network)))
 

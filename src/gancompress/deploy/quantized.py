@@ -6,7 +6,7 @@ import copy
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.onnx.ops import symbolic
 
 from gancompress.deploy.axes import Inputs
+from gancompress.deploy.file_options import DEFAULT_OPTIONS, FileOptions
 from gancompress.deploy.module import export_module
 from gancompress.deploy.parity import ExportReport
 from gancompress.errors import ExportError
@@ -69,9 +70,8 @@ def export_quantized(
     example_inputs: Inputs,
     path: str | os.PathLike[str],
     format: str = "onnx",
-    *,
+    options: FileOptions = DEFAULT_OPTIONS,
     tolerance_steps: float = math.inf,
-    **how: Any,
 ) -> QuantizedReport:
     """Write a quantized network as one file with integer weights, after its runtime on the CPU agrees with it.
 
@@ -88,9 +88,9 @@ def export_quantized(
         example_inputs: See `export_module`; values within the calibrated ranges.
         path: The file to write. It is replaced atomically after every comparison has passed.
         format: A format that computes QuantizeLinear and DequantizeLinear.
+        options: Free axes, names and metadata. Its tolerances do not count.
         tolerance_steps: The largest difference allowed for any value in any case, in steps of an 8-bit image in
             [-1, 1]; by default only the mean is limited.
-        how: Further arguments of `export_module`, such as ``dynamic``, ``input_names`` and ``metadata``.
 
     Raises:
         ExportError: The network is not quantized, the file is further from it than rounding explains, or see
@@ -100,10 +100,10 @@ def export_quantized(
     layers = quantized_layers(network)
     if not layers:
         raise ExportError(f"quantized export: got a float {type(network).__name__}; quantize it, or use export_module")
-    stored, tolerance = with_stored_integers(network), tolerance_steps * IMAGE_STEP
     from_float = distance_to_float(network, [example_inputs])
     allowed = math.sqrt(2) * from_float.l1 + _SLACK_STEPS * IMAGE_STEP
-    file = export_module(stored, example_inputs, path, format, tolerance=tolerance, mean_tolerance=allowed, **how)
+    options = replace(options, tolerance=tolerance_steps * IMAGE_STEP, mean_tolerance=allowed)
+    file = export_module(with_stored_integers(network), example_inputs, path, format, options)
     stored_bits = {layer: _stored_bits(each.weight_quantizer.bits) for layer, each in layers.items()}
     float_bits = dict.fromkeys(quantizable_layers(network), 32)
     return QuantizedReport(file, from_float, {**stored_bits, **float_bits})

@@ -73,7 +73,7 @@ class ReferenceCache:
         try:
             found = FeatureSet.from_tensors(read_safetensors(path), keep)
         except (CheckpointError, MetricError) as error:
-            _LOG.warning("%s: damaged (%s); it is computed anew", path, error)
+            _LOG.warning("%s: damaged (%s); it is computed again", path, error)
             return None
         return None if keep and found.features is None else found
 

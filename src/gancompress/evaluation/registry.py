@@ -277,7 +277,7 @@ class MetricRegistry(Registry[Metric]):
             measure = cast(PairMeasure, found)
             better: Literal["lower", "higher"] = getattr(found, "better", "lower")
             return PairMetric(lambda *_: measure, better, f"{path}, mean over images")
-        raise MetricError(f"{path}: got a {type(found).__name__}, expected a metric or a function of two batches")
+        raise ConfigError(f"{path}: got a {type(found).__name__}, expected a metric or a function of two batches")
 
 
 METRICS = MetricRegistry("metrics", "a known metric")
@@ -308,9 +308,9 @@ def find_metric(name: str, networks: Iterable[str] = ()) -> tuple[Metric, str | 
         return METRICS[name], None
     if ":" in name:
         try:
-            return METRICS.find(name), None
+            return METRICS.find(name, "metric"), None
         except ConfigError as error:
-            raise MetricError(f"metric: {error}") from None
+            raise MetricError(str(error)) from None
     found = [(METRICS[key], network) for key in METRICS if (network := _in_slot(key, name))]
     for metric, network in found:
         if network in given:

@@ -58,10 +58,7 @@ class ScoreRegistry(KindRegistry[ScoreOptions]):
             return value
         given = dict(value) if isinstance(value, Mapping) else {"kind": value}
         kind = given.pop("kind", None)
-        try:
-            found = self.find(kind)
-        except ConfigError as error:
-            raise OptionsError([("", str(error))]) from None
+        found = self.find(kind)
         if isinstance(found, type):
             return found(**given)
         if given:

@@ -3,7 +3,7 @@
 A loss term has its formula, its options and its registration in one file; see `gancompress.losses.term`.
 """
 
-from gancompress.losses.adversarial import ADVERSARIAL, Adversarial, AdversarialLoss, GanForm
+from gancompress.losses.adversarial import ADVERSARIAL, Adversarial, AdversarialLoss, Formulas, GanForm
 from gancompress.losses.balance import Balance, balance_gradients
 from gancompress.losses.channels import ChannelDistillation, Channels
 from gancompress.losses.feature_matching import FeatureMatching, feature_matching
@@ -22,7 +22,7 @@ from gancompress.losses.perceptual import (
     PerceptualSettings,
     load_perceptual_loss,
 )
-from gancompress.losses.reconstruction import L1, L2, RECONSTRUCTIONS, SmoothL1, find_reconstruction
+from gancompress.losses.reconstruction import L1, L2, RECONSTRUCTIONS, SmoothL1
 from gancompress.losses.relation import Relation, angle_relation, distance_relation, image_items, relation_loss
 from gancompress.losses.ssim import Ssim, ssim_loss
 from gancompress.losses.term import TERMS, AnyTerm, Comparison, Networks, Term, TermOptions, Weight, register_term
@@ -46,6 +46,7 @@ __all__ = [
     "FeatureMatching",
     "Features",
     "FlowDistillation",
+    "Formulas",
     "Fsp",
     "Function",
     "GanForm",
@@ -70,7 +71,6 @@ __all__ = [
     "distance_relation",
     "elastic_conv1x1",
     "feature_matching",
-    "find_reconstruction",
     "fsp_loss",
     "fsp_matrix",
     "image_items",

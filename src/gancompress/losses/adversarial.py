@@ -7,21 +7,19 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from gancompress.errors import ConfigError, nearest
+from gancompress.errors import ConfigError
 from gancompress.losses.term import Networks, Term, TermOptions, register_term
 from gancompress.perception.precision import full_precision
+from gancompress.registry import Registry
 
 Logits = Tensor | Sequence[Tensor] | Sequence[Sequence[Tensor]]
 """One map of logits, one per scale, or the feature maps of each scale with its logits last."""
 
 Formula = Callable[[Tensor], Tensor]
-
-GanForm = Literal["hinge", "lsgan", "vanilla", "wgan"]
-"""Forms of the adversarial loss, by their names in `ADVERSARIAL`."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,14 @@ VANILLA = Formulas(lambda x: F.softplus(-x).mean(), lambda x: F.softplus(x).mean
 WGAN = Formulas(_minus_mean, lambda x: x.mean(), _minus_mean, None)
 """Arjovsky et al., Wasserstein GAN, ICML 2017, eq. 2-3; the caller keeps the critic Lipschitz."""
 
-ADVERSARIAL: dict[str, Formulas] = {"hinge": HINGE, "lsgan": LSGAN, "vanilla": VANILLA, "wgan": WGAN}
+ADVERSARIAL: Registry[Formulas] = Registry("adversarial", "a known one", values=Formulas)
+"""Every adversarial loss by its name."""
+
+for _name, _formulas in {"hinge": HINGE, "lsgan": LSGAN, "vanilla": VANILLA, "wgan": WGAN}.items():
+    ADVERSARIAL.register(_name)(_formulas)
+
+GanForm = Annotated[str, AfterValidator(ADVERSARIAL.known)]
+"""Form of the adversarial loss: a name in `ADVERSARIAL`, or the import path of `Formulas`."""
 
 
 class AdversarialLoss:
@@ -72,10 +77,8 @@ class AdversarialLoss:
         Raises:
             ConfigError: There is no such loss.
         """
-        if name not in ADVERSARIAL:
-            raise ConfigError(f"adversarial loss: got '{name}', expected a known one; {nearest(name, ADVERSARIAL)}")
         self.name = name
-        self.formulas = ADVERSARIAL[name]
+        self.formulas = ADVERSARIAL.find(name, "adversarial loss")
 
     def on_real(self, logits: Logits) -> Tensor:
         """Return the discriminator's loss on real logits."""

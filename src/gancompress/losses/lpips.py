@@ -47,7 +47,7 @@ class Lpips(TermOptions):
     def build(self, networks: Networks) -> Term:
         """Load the network and test it on an image, so that errors appear before training."""
         if networks.image.shape[1] != 3:
-            raise ConfigError(f"lpips: got images of {networks.image.shape[1]} channels, expected 3; leave it out")
+            raise ConfigError(f"lpips: got images of {networks.image.shape[1]} channels, expected 3; remove the term")
         distance = self._distance()
         with torch.no_grad():
             distance(networks.image, networks.image)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from gancompress.losses.reconstruction import Distance, find_reconstruction
+from gancompress.losses.reconstruction import RECONSTRUCTIONS, Distance
 from gancompress.losses.term import Networks, TappedOptions, Term, register_term
 
 
@@ -25,5 +25,5 @@ class MultiScaleRgb(TappedOptions):
 
     def build(self, networks: Networks) -> Term:
         """Return the term of the summed distances."""
-        distance = find_reconstruction(self.distance)
+        distance = RECONSTRUCTIONS.find(self.distance)
         return Term(lambda c: torch.stack([distance(x, c.teacher_maps[tap]) for tap, x in c.maps.items()]).sum())

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from torch import Tensor, nn
 
-from gancompress.errors import ConfigError, nearest
-from gancompress.losses.reconstruction import find_reconstruction
+from gancompress.errors import ConfigError
+from gancompress.losses.reconstruction import RECONSTRUCTIONS
 from gancompress.losses.term import Networks, Term, TermOptions, register_term
 from gancompress.options import Options, as_tuple
 from gancompress.perception import freeze, load_trunk
 from gancompress.perception.precision import full_precision
+from gancompress.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,10 @@ class PerceptualSettings:
 _VGG16_TAPS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 _VGG19_TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
-PERCEPTUAL: dict[str, PerceptualSettings] = {
+PERCEPTUAL: Registry[PerceptualSettings] = Registry("perceptual", "a known one", values=PerceptualSettings)
+"""Settings of papers by name."""
+
+_PUBLISHED = {
     # Wang et al., GAN Slimming, ECCV 2020, eq. 3 and released weights.
     "gan_slimming": PerceptualSettings("vgg16", _VGG16_TAPS, content=(1, 0, 0, 0), style=(1e5,) * 4),
     # Ren et al., OMGD, ICCV 2021, eq. 4-5 and released weights.
@@ -60,6 +64,8 @@ PERCEPTUAL: dict[str, PerceptualSettings] = {
         input_range="[-1, 1]",
     ),
 }
+for _name, _settings in _PUBLISHED.items():
+    PERCEPTUAL.register(_name)(_settings)
 
 
 MapWeights = Annotated[tuple[Annotated[float, Field(ge=0)], ...], BeforeValidator(as_tuple)]
@@ -70,7 +76,7 @@ class PerceptualOptions(Options):
     """A perceptual loss in a recipe.
 
     Attributes:
-        published: The layers, weights and distances of a paper: ``omgd``, ``gan_slimming`` or ``spade``.
+        published: Layers, weights and distances of a paper: ``omgd``, ``gan_slimming``, ``spade``, or an import path.
         weights: File of the published weights of the paper's VGG; from the cache or its authors by default.
         network: TorchScript file used instead of the VGG: takes images [b, 3, h, w], RGB in [0, 1], and returns feature
             maps.
@@ -78,7 +84,7 @@ class PerceptualOptions(Options):
         style: Weight of the difference of each of its Gram matrices.
     """
 
-    published: Literal["omgd", "gan_slimming", "spade"] = "omgd"
+    published: Annotated[str, AfterValidator(PERCEPTUAL.known)] = "omgd"
     weights: str | None = None
     network: str | None = None
     content: MapWeights = ()
@@ -98,7 +104,7 @@ class PerceptualOptions(Options):
 
     def settings(self) -> PerceptualSettings:
         """Return the settings of the loss; the paper's distances apply to any network."""
-        published = PERCEPTUAL[self.published]
+        published = PERCEPTUAL.find(self.published)
         if self.network is None:
             return published
         zeros = (0.0,) * max(len(self.content), len(self.style))
@@ -136,7 +142,7 @@ class PerceptualLoss(nn.Module):
         if len(settings.content) != len(settings.style) or not any((*settings.content, *settings.style)):
             raise ConfigError(
                 f"perceptual loss: got content weights {settings.content} and style weights {settings.style}, expected "
-                "one of each per tap, and one that is not 0; write 0 for what is left out"
+                "one of each per tap, and one that is not 0; write 0 for maps that do not count"
             )
         if getattr(trunk, "differentiable", True) is False:
             raise ConfigError(
@@ -145,8 +151,8 @@ class PerceptualLoss(nn.Module):
             )
         self.trunk = freeze(trunk)
         self.settings = settings
-        self.content_distance = find_reconstruction(settings.content_distance)
-        self.style_distance = find_reconstruction(settings.style_distance)
+        self.content_distance = RECONSTRUCTIONS.find(settings.content_distance, "content_distance")
+        self.style_distance = RECONSTRUCTIONS.find(settings.style_distance, "style_distance")
 
     def train(self, mode: bool = True) -> PerceptualLoss:
         """Set the mode; the trunk stays in evaluation mode."""
@@ -212,11 +218,7 @@ def load_perceptual_loss(settings: PerceptualSettings | str, weights: str | Path
         CheckpointError: The weights cannot be found or read, or do not fit.
     """
     if isinstance(settings, str):
-        if settings not in PERCEPTUAL:
-            raise ConfigError(
-                f"perceptual loss: got '{settings}', expected a known one; {nearest(settings, PERCEPTUAL)}"
-            )
-        settings = PERCEPTUAL[settings]
+        settings = PERCEPTUAL.find(settings, "perceptual loss")
     brings_its_own = settings.taps is None
     trunk = load_trunk(settings.trunk, settings.taps, normalize=brings_its_own or settings.normalize, weights=weights)
     return PerceptualLoss(trunk, settings)
@@ -231,7 +233,9 @@ class Perceptual(TermOptions, PerceptualOptions):
     def build(self, networks: Networks) -> Term:
         """Load the network and test it on an image, so that errors appear before training."""
         if networks.image.shape[1] != 3:
-            raise ConfigError(f"perceptual: got images of {networks.image.shape[1]} channels, expected 3; leave it out")
+            raise ConfigError(
+                f"perceptual: got images of {networks.image.shape[1]} channels, expected 3; remove the term"
+            )
         loss = self.load()
         with torch.no_grad():
             loss.features(networks.image)

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Literal
+from types import FunctionType
+from typing import Annotated, ClassVar
 
+from pydantic import AfterValidator
 from torch import Tensor
 from torch.nn import functional as F
 
-from gancompress.errors import ConfigError, nearest
 from gancompress.losses.shapes import check_same_shape
 from gancompress.losses.term import Networks, Term, TermOptions, register_term
 from gancompress.perception.precision import full_precision
+from gancompress.registry import Registry
 
 Reconstruction = Callable[[Tensor, Tensor], Tensor]
 """Function of images and targets of one shape that returns the mean over all their elements."""
 
-Distance = Literal["l1", "l2", "smooth_l1"]
-"""Pixel distances, by their names in `RECONSTRUCTIONS`."""
+RECONSTRUCTIONS: Registry[Reconstruction] = Registry("reconstructions", "a known one", values=FunctionType)
+"""Every pixel distance by its name. With the teacher's output as target it is output distillation."""
+
+Distance = Annotated[str, AfterValidator(RECONSTRUCTIONS.known)]
+"""Pixel distance: a name in `RECONSTRUCTIONS`, or the import path of a function."""
 
 
+@RECONSTRUCTIONS.register("l1")
 @full_precision
 def l1(images: Tensor, targets: Tensor) -> Tensor:
     """Return the mean absolute difference. Raises ConfigError if the shapes differ."""
@@ -27,6 +33,7 @@ def l1(images: Tensor, targets: Tensor) -> Tensor:
     return F.l1_loss(images, targets)
 
 
+@RECONSTRUCTIONS.register("l2")
 @full_precision
 def l2(images: Tensor, targets: Tensor) -> Tensor:
     """Return the mean squared difference. Raises ConfigError if the shapes differ."""
@@ -34,6 +41,7 @@ def l2(images: Tensor, targets: Tensor) -> Tensor:
     return F.mse_loss(images, targets)
 
 
+@RECONSTRUCTIONS.register("smooth_l1")
 @full_precision
 def smooth_l1(images: Tensor, targets: Tensor) -> Tensor:
     """Return the mean Huber loss with its threshold at 1. Raises ConfigError if the shapes differ."""
@@ -41,24 +49,10 @@ def smooth_l1(images: Tensor, targets: Tensor) -> Tensor:
     return F.smooth_l1_loss(images, targets)
 
 
-RECONSTRUCTIONS: dict[str, Reconstruction] = {"l1": l1, "l2": l2, "smooth_l1": smooth_l1}
-
-
-def find_reconstruction(name: str) -> Reconstruction:
-    """Return the distance of this name. With the teacher's output as target it is output distillation.
-
-    Raises:
-        ConfigError: There is no such distance; the message ends with the nearest name.
-    """
-    if name not in RECONSTRUCTIONS:
-        raise ConfigError(f"reconstruction: got '{name}', expected a known one; {nearest(name, RECONSTRUCTIONS)}")
-    return RECONSTRUCTIONS[name]
-
-
 class _PixelDistance(TermOptions):
     """Pixel distance of the student's image from the target; pixels outside of the content count as equal."""
 
-    distance: ClassVar[Distance]
+    distance: ClassVar[str]
 
     def build(self, networks: Networks) -> Term:
         """Return the term of the distance."""

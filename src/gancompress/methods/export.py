@@ -13,11 +13,11 @@ from gancompress.deploy import (
     DEFAULT_MIN_PSNR_DB,
     ExportReport,
     Precision,
-    PrecisionName,
     export_generator,
-    known_formats,
+    find_format,
+    format_of,
 )
-from gancompress.errors import DataError, ExportError, nearest
+from gancompress.errors import DataError
 from gancompress.methods.data import Batches, Data, as_arguments
 from gancompress.networks.file_form import FileForm
 from gancompress.networks.generator import Generator
@@ -31,7 +31,7 @@ def export(
     path: str | Path,
     *,
     format: str | None = None,
-    precision: PrecisionName = "fp32",
+    precision: str = "fp32",
     calibration: Data | None = None,
     min_psnr_db: float = DEFAULT_MIN_PSNR_DB,
     input_names: Sequence[str] | None = None,
@@ -45,7 +45,7 @@ def export(
         path: The file to write; its suffix selects the format: ``.onnx``, ``.xml`` (OpenVINO), ``.pt2``, ``.mlpackage``
             or ``.tflite``.
         format: A name of `gancompress.deploy.known_formats`, if the suffix does not determine the format.
-        precision: ``int8`` needs calibration images; ``fp16`` and ``bf16`` if the format supports them.
+        precision: One that the format has (`gancompress runtimes` lists them); ``int8`` needs calibration images.
         calibration: Inputs like those in deployment: for ``int8`` at least 32, a quarter of which measures the
             difference between file and network.
         min_psnr_db: For ``int8``: layers stay float until the output has at least this PSNR to that of the network.
@@ -56,17 +56,18 @@ def export(
         Report of the file and its difference from the network.
 
     Raises:
-        ExportError: There is no such format or ending, a package is missing, or the file disagrees with the network.
+        ConfigError: There is no such format or ending.
+        ExportError: The format has no such precision, a package is missing, or the file disagrees with the network.
         DataError: ``int8`` got too few calibration images.
         BudgetError: No choice of float layers reaches ``min_psnr_db``.
     """
     path = Path(path)
-    kind = _format_of(path) if format is None else format
+    kind = format_of(path) if format is None else format
     arguments = tuple(each.cpu() if isinstance(each, Tensor) else each for each in as_arguments(x))
-    if precision == "int8" and calibration is None:
+    if find_format(kind)[1].calibrates(precision) and calibration is None:
         raise DataError(
-            "export: got precision 'int8' without calibration, expected inputs like those that the network will see; "
-            "give calibration=batches"
+            f"export: got precision '{precision}' without calibration, expected inputs like those that the network "
+            "will see; give calibration=batches"
         )
     images = [] if calibration is None else _in_parts(calibration, len(arguments))
     names = None if input_names is None else tuple(input_names)
@@ -74,16 +75,6 @@ def export(
     generator = Generator.from_module(module)
     form = FileForm(module, arguments, names, facts=metadata or {})
     return export_generator(generator, form, path, kind, precision=Precision(precision, images, min_psnr_db))
-
-
-def _format_of(path: Path) -> str:
-    endings = {each.ending: name for name, each in reversed(known_formats().items())}
-    if path.suffix not in endings:
-        raise ExportError(
-            f"export: got the ending '{path.suffix}', expected one of {', '.join(sorted(endings))}; "
-            f"{nearest(path.suffix, endings)}"
-        )
-    return endings[path.suffix]
 
 
 def _in_parts(data: Data, num_arguments: int) -> list[tuple[Tensor, ...]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +9,13 @@ from torch import nn
 
 from gancompress.channels.skeleton import copy_structure, named_tensors, set_attributes, set_tensor
 from gancompress.errors import CheckpointError
-from gancompress.io import write_atomically
+from gancompress.io import DescribedFile
 from gancompress.networks.weight_files import read_safetensors, write_safetensors
 from gancompress.quantization import quantized_layers
 
 WEIGHTS_FILE = "model.safetensors"
 SIZES_FILE = "plan.json"
-FORMAT = "gancompress-module"
-FORMAT_VERSION = 1
+SIZES = DescribedFile("gancompress-module", "gancompress.save", versions=(1,), types={"sizes": dict})
 
 
 def save(network: nn.Module, directory: Path | str) -> str:
@@ -44,16 +41,14 @@ def save(network: nn.Module, directory: Path | str) -> str:
     directory.mkdir(parents=True, exist_ok=True)
     tensors = named_tensors(network)
     how = f'network = gancompress.load_into(original, "{directory}")'
-    description = {
-        "format": FORMAT,
-        "version": FORMAT_VERSION,
+    fields = {
         "class": f"{type(network).__module__}.{type(network).__qualname__}",
         "read_back": how,
         "num_parameters": sum(parameter.numel() for parameter in network.parameters()),
         "sizes": _sizes(network),
     }
     write_safetensors(directory / WEIGHTS_FILE, tensors)
-    write_atomically(directory / SIZES_FILE, f"{json.dumps(description, indent=1)}\n".encode())
+    SIZES.write(directory / SIZES_FILE, fields)
     return how
 
 
@@ -126,14 +121,4 @@ def _read_sizes(path: Path) -> dict[str, dict[str, Any]]:
             f"{path.parent}: found no {path.name}, expected a directory written by gancompress.save; gancompress.load "
             "reads the other kinds"
         )
-    try:
-        description = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise CheckpointError(f"{path}: got invalid JSON ({error}), expected what gancompress.save wrote") from None
-    if not isinstance(description, dict) or description.get("format") != FORMAT:
-        raise CheckpointError(f'{path}: found no \'"format": "{FORMAT}"\', expected what gancompress.save wrote')
-    if description.get("version") != FORMAT_VERSION:
-        raise CheckpointError(
-            f"{path}: got format version {description.get('version')}, expected {FORMAT_VERSION}; update gancompress"
-        )
-    return copy.deepcopy(description["sizes"])
+    return SIZES.read(path)["sizes"]

@@ -18,11 +18,9 @@ from gancompress.networks.config_strings import plan_string, widths_from_string
 from gancompress.networks.example_values import example_values
 from gancompress.networks.image_format import STANDARD, Images
 from gancompress.networks.layout import Layout
+from gancompress.registry import Registry
 
 Role = Literal["generator", "discriminator"]
-
-FAMILIES: dict[str, Family] = {}
-"""Every registered family by name; `gancompress.networks.registry` fills it."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +90,44 @@ class Family:
     def build(self, config: Mapping[str, Any]) -> nn.Module:
         """Build a network with fresh weights. Raises ConfigError as `parse`."""
         return self.architecture(config).build()
+
+
+class FamilyRegistry(Registry[Family]):
+    """Families by name, or by the import path of their network."""
+
+    def find(self, name: object, where: str = "family") -> Family:
+        """Return a family, named by the name or import path that found it. Raises ConfigError as `Registry.find`."""
+        found = super().find(name, where)
+        return found if found.name == name else replace(found, name=str(name))
+
+    def check(self, path: str, found: Any) -> Family:
+        """Return a family, or the one of a network class. Raises ConfigError for anything else."""
+        family = found if isinstance(found, Family) else self.of_network(found)
+        if family is None:
+            got = f"{found.__name__}, a class without a family" if isinstance(found, type) else type(found).__name__
+            raise ConfigError(f"{path}: got {got}, expected a family; decorate the class with register_family")
+        return family
+
+    def of_network(self, network: object) -> Family | None:
+        """Return the family of a network class, the one without a preset if it has several; None if it has none."""
+        own = [family for family in self._values.values() if family.network is network]
+        return next((family for family in own if not family.preset), own[0] if own else None)
+
+    def defining(self, value: Family) -> Any:
+        """Return the network class."""
+        return value.network
+
+    def add(self, family: Family) -> None:
+        """Add a family under its name.
+
+        Raises:
+            ConfigError: The family of another class has this name.
+        """
+        self._add(family.name, family)
+
+
+FAMILIES = FamilyRegistry("families", "a known family or an import path 'package.module:Class'")
+"""Every family by name; `gancompress.networks.registry` adds those of this package."""
 
 
 @dataclass(frozen=True, eq=False)

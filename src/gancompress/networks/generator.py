@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.errors import CheckpointError, ConfigError
-from gancompress.io import write_atomically
+from gancompress.io import DescribedFile, write_atomically
 from gancompress.networks.architecture import Architecture, ModuleArchitecture
 from gancompress.networks.image_format import Images
 from gancompress.networks.registry import architecture_of
@@ -21,10 +20,12 @@ from gancompress.networks.weight_files import read_safetensors, write_safetensor
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
-FORMAT = "gancompress-generator"
-FORMAT_VERSION_WITHOUT_IMAGES = 1
-FORMAT_VERSION = 2
-"""Version 2 declares formats of images; programs that know only version 1 would ignore them."""
+CONFIG = DescribedFile(
+    "gancompress-generator",
+    "Generator.save",
+    versions=(1, 2),  # version 2 declares formats of images, which programs that know only version 1 would ignore
+    types={"family": (str, type(None)), "config": dict, "resized": dict},
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,21 +121,19 @@ class Generator:
             CheckpointError: The state dict does not fit the config; nothing is written.
         """
         described = self.architecture.describe()
-        description = {
-            "format": FORMAT,
-            "version": FORMAT_VERSION if "images" in described else FORMAT_VERSION_WITHOUT_IMAGES,
+        fields = {
             **described,
             "num_parameters": self.num_parameters,
             "input": self.architecture.input_contract() or None,
         }
         try:
-            text = json.dumps(description, indent=2)
+            text = CONFIG.text(fields, version=2 if "images" in described else 1)
         except TypeError as error:
             raise ConfigError(f"{self.family}: the config cannot be saved: {error}; use plain values") from None
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         write_safetensors(directory / WEIGHTS_FILE, self.state)
-        write_atomically(directory / CONFIG_FILE, f"{text}\n".encode())
+        write_atomically(directory / CONFIG_FILE, text.encode())
 
     @classmethod
     def load(cls, directory: Path | str, module: nn.Module | None = None) -> Self:
@@ -156,7 +155,7 @@ class Generator:
                     f"{directory}: found no {file}, expected a directory with {CONFIG_FILE} and "
                     f"{WEIGHTS_FILE}; to read a file of weights, give its path"
                 )
-        description = _read_description(directory / CONFIG_FILE)
+        description = CONFIG.read(directory / CONFIG_FILE)
         images = Images.from_description(description["images"]) if "images" in description else None
         resized = {
             path: {name: tuple(value) if isinstance(value, list) else value for name, value in attributes.items()}
@@ -168,8 +167,8 @@ class Generator:
             architecture = ModuleArchitecture.of(module, images)
         else:
             raise CheckpointError(
-                f"{directory}: got weights of a module of class {description.get('class')}, expected that module "
-                "to read them into; call Generator.load(directory, module) with the module at full width"
+                f"{directory}: got weights of a module of {description.get('class', 'an unknown class')}, expected "
+                "that module to read them into; call Generator.load(directory, module) with the module at full width"
             )
         return cls(replace(architecture, resized=resized), read_safetensors(directory / WEIGHTS_FILE))
 
@@ -177,23 +176,3 @@ class Generator:
 def _copied(module: nn.Module) -> dict[str, Tensor]:
     # One deep copy of all tensors together keeps tied ones tied.
     return copy.deepcopy(dict(module.state_dict()))
-
-
-def _read_description(path: Path) -> dict[str, Any]:
-    try:
-        description = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise CheckpointError(f"{path}: got invalid JSON ({error}), expected a generator's config") from None
-    if not isinstance(description, dict) or description.get("format") != FORMAT:
-        raise CheckpointError(f'{path}: found no \'"format": "{FORMAT}"\', expected a file written by this program')
-    if description.get("version") not in (FORMAT_VERSION_WITHOUT_IMAGES, FORMAT_VERSION):
-        raise CheckpointError(
-            f"{path}: got format version {description.get('version')}, expected at most {FORMAT_VERSION}; update "
-            "gancompress"
-        )
-    family = (str, type(None)) if "class" in description else str
-    expected = {"family": family, "config": dict, "resized": dict}
-    wrong = [f"'{key}'" for key, kind in expected.items() if not isinstance(description.get(key), kind)]
-    if wrong:
-        raise CheckpointError(f"{path}: {', '.join(wrong)} missing or of a wrong type, expected what save() wrote")
-    return description

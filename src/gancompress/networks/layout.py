@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gancompress.networks.config import FamilyConfig
 from gancompress.networks.state import Shapes
+from gancompress.registry import Registry
 
 RUNNING_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 _LEAVES = ("weight", "bias", *RUNNING_STATISTICS)
@@ -26,12 +27,21 @@ class Layout:
             afterwards. It never fails: properties that the file does not determine keep their default, and the
             comparison that follows reports mismatches.
         prepare: Function that converts the tensors of a file, under the names of the file, before they are read.
+        config_type: Class of the configurations that ``infer`` returns, for a layout that is registered by itself.
     """
 
     name: str
     names: Callable[[Collection[str]], Mapping[str, str]]
     infer: Callable[[Shapes], FamilyConfig]
     prepare: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] = dict
+    config_type: type[FamilyConfig] | None = None
+
+
+LAYOUTS: Registry[Layout] = Registry("layouts", "a layout", values=Layout)
+"""Layouts that other packages add to families, by name."""
+
+register_layout = LAYOUTS.register
+"""Return a decorator that adds a layout with a ``config_type`` under a name."""
 
 
 def own_names(names: Collection[str]) -> dict[str, str]:

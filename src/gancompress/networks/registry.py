@@ -1,21 +1,19 @@
 """Registry of families, open to other packages, and lookup of architectures by name.
 
 A family of another package is one file: a configuration, a network, and `register_family` on the network. It is found
-by its import path (``my_package.nets:MyNet``), or by its name once its package is imported or declares the file as an
-entry point of the group ``gancompress.families``.
+by its import path (``my_package.nets:MyNet``), or by its name once its module is imported or its package declares the
+class as an entry point of this name in the group ``gancompress.families``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from functools import cache
-from importlib.metadata import entry_points
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from torch import nn
 
-from gancompress.errors import ConfigError, nearest
+from gancompress.errors import ConfigError
 from gancompress.networks.architecture import Architecture, ClassArchitecture
 from gancompress.networks.config import FamilyConfig
 from gancompress.networks.families import (
@@ -31,16 +29,14 @@ from gancompress.networks.families import (
 )
 from gancompress.networks.family import FAMILIES, Family, Role
 from gancompress.networks.image_format import STANDARD, Images
-from gancompress.networks.layout import Layout
+from gancompress.networks.layout import LAYOUTS, Layout
 from gancompress.registry import import_object
-
-ENTRY_POINTS = "gancompress.families"
-"""Group of the entry points of other packages: each names a module or object whose import registers families."""
 
 Network = TypeVar("Network", bound=type[nn.Module])
 
 for _module in (resnet, unet, cartoongan, rrdbnet, sngan_families, stylegan2_families, spade, patchgan, multiscale):
-    FAMILIES.update({family.name: family for family in _module.FAMILIES})
+    for _family in _module.FAMILIES:
+        FAMILIES.add(_family)
 
 
 @dataclass(frozen=True)
@@ -86,17 +82,11 @@ def register_family(
         images: Formats of its images.
 
     Raises:
-        ConfigError: Another class has this name already.
+        ConfigError: The family of another class has this name.
     """
 
     def register(network: Network) -> Network:
-        known = FAMILIES.get(name)
-        if known is not None and _path_of(known.network) != _path_of(network):
-            raise ConfigError(
-                f"family: got '{name}' for {_path_of(network)}, but {_path_of(known.network)} has that name; "
-                "take another one"
-            )
-        FAMILIES[name] = Family(name, network, config_type, preset or {}, role, layouts, images)
+        FAMILIES.add(Family(name, network, config_type, preset or {}, role, layouts, images))
         return network
 
     return register
@@ -106,12 +96,10 @@ def find_family(name: str) -> Family:
     """Return the family of this name, or of the class at this import path.
 
     Raises:
-        ConfigError: `find_network` fails, or the class belongs to no family.
+        ConfigError: There is no such family, and the message ends with the nearest name; or importing a class failed,
+            or it belongs to no family.
     """
-    found = find_network(name)
-    if not isinstance(found, Family):
-        raise ConfigError(f"family: got '{name}', a class without a family, expected one of {', '.join(FAMILIES)}")
-    return found
+    return FAMILIES.find(name)
 
 
 def find_network(name: str) -> Family | UserClass:
@@ -121,22 +109,14 @@ def find_network(name: str) -> Family | UserClass:
         ConfigError: There is no such network, and the message ends with the nearest name; or importing a class failed,
             or the object is no network.
     """
-    if ":" in name:
-        return _imported(name)
-    if name not in FAMILIES:
-        _load_entry_points()
-    if name not in FAMILIES:
-        raise ConfigError(
-            f"family: got '{name}', expected a known one or an import path 'package.module:Class'; "
-            f"{nearest(name, FAMILIES)}"
-        )
-    return FAMILIES[name]
-
-
-def all_families() -> tuple[Family, ...]:
-    """Return every family, including those of other packages' entry points."""
-    _load_entry_points()
-    return tuple(FAMILIES.values())
+    if ":" not in name:
+        return FAMILIES.find(name)
+    found = import_object(name)
+    if not isinstance(found, Family) and not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise ConfigError(f"{name}: got a {type(found).__name__}, expected a subclass of torch.nn.Module")
+    if not isinstance(found, Family) and FAMILIES.of_network(found) is None:
+        return UserClass(name, found)
+    return FAMILIES.find(name)
 
 
 def families_with(**options: Any) -> list[str]:
@@ -149,7 +129,14 @@ def families_with(**options: Any) -> list[str]:
             return False
         return family.role == "generator"
 
-    return [family.name for family in all_families() if accepts(family)]
+    return [family.name for family in FAMILIES.values() if accepts(family)]
+
+
+def layouts_of(families: Iterable[Family]) -> tuple[Layout, ...]:
+    """Return the layouts of families, and those that other packages add to them."""
+    families = tuple(families)
+    added = (each for each in LAYOUTS.values() if any(each.config_type is family.config_type for family in families))
+    return tuple(dict.fromkeys((*(layout for family in families for layout in family.layouts), *added)))
 
 
 def architecture_of(family: str, config: Mapping[str, Any], images: Images | None = None) -> Architecture:
@@ -179,33 +166,3 @@ def family_of(config: FamilyConfig) -> Family:
         for family in FAMILIES.values()
         if family.config_type is type(config) and family.preset.items() <= options.items()
     )
-
-
-def _imported(path: str) -> Family | UserClass:
-    """Return the family of a registered class, named by its import path; or a class without a family."""
-    found = import_object(path)
-    if isinstance(found, Family):
-        return replace(found, name=path)
-    if not (isinstance(found, type) and issubclass(found, nn.Module)):
-        raise ConfigError(f"{path}: got a {type(found).__name__}, expected a subclass of torch.nn.Module")
-    own = [family for family in FAMILIES.values() if family.network is found]
-    plain = [family for family in own if not family.preset] or own
-    return replace(plain[0], name=path) if plain else UserClass(path, found)
-
-
-@cache
-def _load_entry_points() -> None:
-    for entry in entry_points(group=ENTRY_POINTS):
-        try:
-            found = entry.load()
-        except Exception as error:
-            raise ConfigError(
-                f"{ENTRY_POINTS}: importing the entry point '{entry.name}' ({entry.value}) failed: "
-                f"{type(error).__name__}: {error}; mend or uninstall the package that names it"
-            ) from error
-        if isinstance(found, Family):
-            FAMILIES.setdefault(found.name, found)
-
-
-def _path_of(network: type) -> str:
-    return f"{network.__module__}:{network.__qualname__}"

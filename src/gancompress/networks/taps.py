@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from gancompress.channels.tape import record
+from gancompress.channels.recording import record
 from gancompress.errors import TraceError
 
 MAX_TAPS = 5
@@ -69,23 +69,23 @@ def automatic_taps(module: nn.Module, example_inputs: Sequence[Any]) -> tuple[st
 
 
 def _maps(module: nn.Module, example_inputs: Sequence[Any]) -> list[_Map]:
-    tape = record(module, example_inputs)
-    if tape.failure is not None:
+    recording = record(module, example_inputs)
+    if recording.failure is not None:
         raise TraceError(
-            f"taps: the forward pass failed with {type(tape.failure.error).__name__}: "
-            f"{str(tape.failure.error).splitlines()[:1]}; expected one that runs on these input shapes and does not "
-            "depend on tensor values; name the modules to compare in taps"
+            f"taps: the forward pass failed with {type(recording.failure.error).__name__}: "
+            f"{str(recording.failure.error).splitlines()[:1]}; expected one that runs on these input shapes and does "
+            "not depend on tensor values; name the modules to compare in taps"
         )
-    inputs = {tensor.shape for tensor in tape.tensors if tensor.origin == "input"}
-    outputs = {tape.tensors[ref.index].shape for ref in tape.outputs}
+    inputs = {tensor.shape for tensor in recording.tensors if tensor.origin == "input"}
+    outputs = {recording.tensors[ref.index].shape for ref in recording.outputs}
     num_calls: dict[str, int] = {}
-    for call in tape.calls:
+    for call in recording.calls:
         num_calls[call.path] = num_calls.get(call.path, 0) + 1
     maps: set[int] = set()
     found: dict[int, _Map] = {}
-    for call in tape.calls:  # in the order of return
-        index, shape = call.output.index, tape.tensors[call.output.index].shape
-        keeps_shape = call.input.index in maps and tape.tensors[call.input.index].shape == shape
+    for call in recording.calls:  # in the order of return
+        index, shape = call.output.index, recording.tensors[call.output.index].shape
+        keeps_shape = call.input.index in maps and recording.tensors[call.input.index].shape == shape
         if len(shape) < 3 or not call.returns_tensor or not (keeps_shape or _is_channels_first(call.module)):
             continue
         maps.add(index)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from gancompress.errors import ConfigError
 from gancompress.networks.styles import StyledGenerator
 from gancompress.objectives.distillation import Distillation, Pass
-from gancompress.tasks import StyleGan2Game, StyleGan2Options
+from gancompress.tasks import StyleGan2Options, StyleGan2Regularisers
 from gancompress.tasks.stylegan2 import path_phase, r1_phase
 from gancompress.training import Batch, Losses, Phase, TrainingOptions
 
@@ -29,11 +29,11 @@ class StyleGan2Distillation(Distillation):
 
     update_together = False
 
-    def __init__(self, game: StyleGan2Options, batch_size: int, *networks: Any) -> None:
+    def __init__(self, regularisers: StyleGan2Options, batch_size: int, *networks: Any) -> None:
         """Take the networks and the options of the regularisers.
 
         Args:
-            game: Options of StyleGAN2 training: regularisers and style mixing.
+            regularisers: Options of StyleGAN2 training: regularisers and style mixing.
             batch_size: Images of one step, over all processes.
             networks: The arguments of `Distillation`, in its order; the student is one network.
 
@@ -46,32 +46,37 @@ class StyleGan2Distillation(Distillation):
             raise ConfigError(
                 "stylegan2: got a term on maps of the discriminator, expected none: its discriminator has logits alone"
             )
-        self._game, self._generator = StyleGan2Game(game, batch_size), _styled(self.modules["student"], "student")
+        self._regularisers, self._generator = (
+            StyleGan2Regularisers(regularisers, batch_size),
+            _styled(self.modules["student"], "student"),
+        )
         _styled(self.frozen["teacher"], "teacher")
         phases = [phase for phase in self.phases if phase.discriminates]
         (learner,) = (phase for phase in self.phases if not phase.discriminates)
         self.phases = (
             *phases,
-            *([r1_phase(self._r1_loss)] if phases and game.r1 else []),
+            *([r1_phase(self._r1_loss)] if phases and regularisers.r1 else []),
             learner,
-            *([path_phase(learner.modules, self._path_loss)] if game.path_length else []),
+            *([path_phase(learner.modules, self._path_loss)] if regularisers.path_length else []),
         )
 
     def optimizers(self, phase: Phase, options: TrainingOptions) -> dict[str, torch.optim.Optimizer]:
         """Return one optimizer for each network; its regulariser shares it."""
-        return self._game.optimizers(phase, lambda: super(StyleGan2Distillation, self).optimizers(phase, options))
+        return self._regularisers.optimizers(
+            phase, lambda: super(StyleGan2Distillation, self).optimizers(phase, options)
+        )
 
     def memory(self) -> dict[str, Tensor]:
         """Return the state of the regularisers."""
-        return self._game.memory()
+        return self._regularisers.memory()
 
     def remember(self, memory: Mapping[str, Tensor]) -> None:
         """Restore what `memory` returned."""
-        self._game.remember(memory)
+        self._regularisers.remember(memory)
 
     def _drawn(self, given: Tensor) -> dict[str, Any]:
         """Draw noise maps and, for most batches, a second noise for the finer layers."""
-        mixing = self._game.mixing(given, self._generator.num_styles)
+        mixing = self._regularisers.mixing(given, self._generator.num_styles)
         return {**super()._drawn(given), "mixed_with": mixing}
 
     def _discriminate(self, batch: Batch, image: Tensor, teacher_image: Tensor) -> tuple[None, None]:
@@ -80,21 +85,23 @@ class StyleGan2Distillation(Distillation):
 
     def _discriminator_loss(self, batch: Batch, made: Pass) -> Losses:
         real, fake = self._reals(batch, made), self.task.seen(batch, made.student.image)
-        return self._game.discriminator_loss(self._gan, self.modules["discriminator"], real, fake, made.num_images)
+        return self._regularisers.discriminator_loss(
+            self._gan, self.modules["discriminator"], real, fake, made.num_images
+        )
 
     def _r1_loss(self, batch: Batch, made: Pass) -> Losses:
-        return self._game.r1_loss(self.modules["discriminator"], self._reals(batch, made), made.num_images)
+        return self._regularisers.r1_loss(self.modules["discriminator"], self._reals(batch, made), made.num_images)
 
     def _generator_loss(self, batch: Batch, made: Pass) -> Losses:
         logits = None
         if "discriminator" in self.modules:
             seen = self.task.seen(batch, made.student.image)
-            logits = self._game.judged(self.modules["discriminator"], seen)
+            logits = self._regularisers.logits(self.modules["discriminator"], seen)
         return super()._generator_loss(batch, made._replace(logits=logits))
 
     def _path_loss(self, batch: Batch, made: Pass) -> Losses:
         given = self.task.encode(batch["input"])
-        return self._game.path_loss(self._generator, given, made.num_images)
+        return self._regularisers.path_loss(self._generator, given, made.num_images)
 
     def _reals(self, batch: Batch, made: Pass) -> Tensor:
         return torch.cat(self._real(batch, made.teacher.image))

@@ -56,7 +56,7 @@ def load_trunk(
         if taps is not None or weights is not None or not normalize:
             raise ConfigError(
                 f"trunk: got taps, weights or normalisation for {name}, expected none, for the file fixes them; "
-                "leave them out"
+                "remove them"
             )
         return NetworkFile(name)
     features, tap_layers = TRUNKS[name]()

@@ -67,7 +67,7 @@ def _quantize_layer(
     layer: nn.Module, path: str, bits: tuple[int, int | None], options: QuantizationOptions, *, quantize_input: bool
 ) -> None:
     weight_bits, activation_bits = bits
-    axis = None if options.scheme == "gan_slimming" else output_axis(layer)
+    axis = None if options.fixed_levels else output_axis(layer)
     device = cast(nn.Parameter, layer.weight).device
 
     def activations(where: str, wanted: bool) -> nn.Module | None:

@@ -51,9 +51,14 @@ class QuantizationOptions(Options):
     outputs: bool = False
     layer_bits: Mapping[str, Bits | Literal["float"]] = {}
 
+    @property
+    def fixed_levels(self) -> bool:
+        """True if the scheme fixes the levels: 8 bits, and one scale for each tensor."""
+        return self.scheme == "gan_slimming"
+
     @model_validator(mode="after")
     def _paper_is_fixed(self) -> Self:
-        if self.scheme == "gan_slimming":
+        if self.fixed_levels:
             changed = [
                 name
                 for name, field in type(self).model_fields.items()
@@ -61,7 +66,7 @@ class QuantizationOptions(Options):
             ]
             changed += [f"layer_bits.{name}" for name, bits in self.layer_bits.items() if bits != "float"]
             if changed:
-                raise ValueError(f"scheme gan_slimming fixes {changed[0]}; leave it out, or take scheme affine")
+                raise ValueError(f"scheme {self.scheme} fixes {changed[0]}; remove it, or take scheme affine")
         return self
 
     def bits_of(self, layers: Sequence[str]) -> dict[str, tuple[int, int | None] | None]:

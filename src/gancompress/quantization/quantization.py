@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Self
 from torch import Tensor, nn
 
 from gancompress.errors import CheckpointError, ConfigError
-from gancompress.io import write_atomically
+from gancompress.io import DescribedFile
 from gancompress.networks.state import Mismatch, shapes_of
 from gancompress.networks.weight_files import read_safetensors, write_safetensors
 from gancompress.quantization.attach import quantize, quantized_layers
@@ -19,8 +18,7 @@ from gancompress.quantization.options import QuantizationOptions
 
 OPTIONS_FILE = "quantization.json"
 RANGES_FILE = "ranges.safetensors"
-FORMAT = "gancompress-quantization"
-FORMAT_VERSION = 2
+DESCRIPTION = DescribedFile("gancompress-quantization", "Quantization.save", versions=(2,), types={"options": dict})
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +66,7 @@ class Quantization:
         (directory / RANGES_FILE).unlink(missing_ok=True)
         if self.ranges:
             write_safetensors(directory / RANGES_FILE, self.ranges)
-        description = {"format": FORMAT, "version": FORMAT_VERSION, "options": self.options.model_dump()}
-        write_atomically(directory / OPTIONS_FILE, f"{json.dumps(description, indent=2)}\n".encode())
+        DESCRIPTION.write(directory / OPTIONS_FILE, {"options": self.options.model_dump()})
 
     @staticmethod
     def remove(directory: Path | str) -> None:
@@ -88,20 +85,9 @@ class Quantization:
         if not path.is_file():
             return None
         try:
-            description = json.loads(path.read_bytes())
-        except ValueError as error:
-            raise CheckpointError(f"{path}: got invalid JSON ({error}), expected a quantization") from None
-        if not isinstance(description, dict) or description.get("format") != FORMAT:
-            raise CheckpointError(f'{path}: found no \'"format": "{FORMAT}"\', expected a file of this program')
-        if description.get("version") != FORMAT_VERSION:
-            raise CheckpointError(
-                f"{path}: got format version {description.get('version')}, expected {FORMAT_VERSION}; "
-                "update gancompress"
-            )
-        try:
-            options = QuantizationOptions(**description["options"])
-        except (ConfigError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{path}: got options that are none: {error}") from None
+            options = QuantizationOptions(**DESCRIPTION.read(path)["options"])
+        except ConfigError as error:
+            raise CheckpointError(f"{path}: options: {error}") from None
         ranges = Path(directory) / RANGES_FILE
         return cls(options, read_safetensors(ranges) if ranges.is_file() else {})
 

@@ -212,7 +212,7 @@ class GanSlimmingRange(ActivationQuantizer):
 
 def activation_quantizer(name: str, bits: int, options: QuantizationOptions) -> ActivationQuantizer:
     """Return the quantizer for these options."""
-    if options.scheme == "gan_slimming":
+    if options.fixed_levels:
         return GanSlimmingRange(name, bits, options)
     return (LearnedRange if options.ranges == "learned" else ObservedRange)(name, bits, options)
 

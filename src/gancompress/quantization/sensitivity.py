@@ -159,8 +159,8 @@ def mixed_precision(
         BudgetError: The output is not close enough with all layers spared.
         ConfigError: Layers are to have 16 bits in scheme ``gan_slimming``, which supports only 8.
     """
-    if options.scheme == "gan_slimming" and spared != "float":
-        raise ConfigError("mixed_precision: scheme gan_slimming knows 8 bits only; spare layers as float")
+    if options.fixed_levels and spared != "float":
+        raise ConfigError(f"mixed_precision: scheme {options.scheme} has 8 bits only; spare layers as float")
     chosen: list[str] = []
     rest = [each.layer for each in order]
     while (distance := distance_to_float(network, batches)).psnr_db < min_psnr_db:

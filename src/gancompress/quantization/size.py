@@ -78,5 +78,4 @@ def _tensors(graph: ChannelGraph, options: QuantizationOptions) -> Iterator[_Ten
             yield _Tensor(extents)
             continue
         transposed = graph.module_types[weights[name]] in _TRANSPOSED and axes[0].role != "depthwise"
-        one_scale = options.scheme == "gan_slimming"
-        yield _Tensor(extents, bits[0], Extent(1) if one_scale else extents[1 if transposed else 0])
+        yield _Tensor(extents, bits[0], Extent(1) if options.fixed_levels else extents[1 if transposed else 0])

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from gancompress.channels.tape import Ref, Tape, TapeOp, record
+from gancompress.channels.recording import RecordedOp, Recording, Ref, record
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,13 @@ class Sums:
 
     def __init__(self, network: nn.Module, inputs: Sequence[Any]) -> None:
         """Record a pass, in evaluation mode and without values."""
-        self._tape = record(network, inputs)
-        self.calls = Counter(call.path for call in self._tape.calls)
+        self._recording = record(network, inputs)
+        self.calls = Counter(call.path for call in self._recording.calls)
         """Number of calls of each module, by path, in the order of the calls."""
-        self._outputs = {call.path: call.output for call in self._tape.calls}
-        self._points = _points(self._tape, self.calls)
-        self._readers: dict[int, list[TapeOp]] = {}
-        for op in self._tape.ops:
+        self._outputs = {call.path: call.output for call in self._recording.calls}
+        self._points = _points(self._recording, self.calls)
+        self._readers: dict[int, list[RecordedOp]] = {}
+        for op in self._recording.ops:
             for ref in set(op.inputs):
                 self._readers.setdefault(ref.index, []).append(op)
 
@@ -71,7 +71,7 @@ class Sums:
 
     def _path(self, ref: Ref) -> Iterator[tuple[Ref, float, Mapping[Ref, float]]]:
         """Follow a tensor while exactly one operation reads it and multiplies it by a constant or adds to it."""
-        shape, scale, terms = self._tape.tensors[ref.index].shape, 1.0, dict[Ref, float]()
+        shape, scale, terms = self._recording.tensors[ref.index].shape, 1.0, dict[Ref, float]()
         while len(readers := self._readers.get(ref.index, [])) == 1:
             (op,) = readers
             match str(op.target):
@@ -83,7 +83,11 @@ class Sums:
                 case "aten.add.Tensor":
                     left, right, alpha = op["self"], op["other"], op["alpha"]
                     other, factor, own = (right, alpha, 1) if left == ref else (left, 1, alpha)
-                    if left == right or not isinstance(other, Ref) or self._tape.tensors[other.index].shape != shape:
+                    if (
+                        left == right
+                        or not isinstance(other, Ref)
+                        or self._recording.tensors[other.index].shape != shape
+                    ):
                         return
                     scale, terms = scale * own, {term: each * own for term, each in terms.items()}
                     terms[other] = terms.get(other, 0.0) + factor
@@ -93,12 +97,12 @@ class Sums:
             yield ref, scale, terms
 
 
-def _points(tape: Tape, calls: Mapping[str, int]) -> dict[int, Point]:
+def _points(recording: Recording, calls: Mapping[str, int]) -> dict[int, Point]:
     """Return the points of tensors that no operation overwrites, by index."""
-    written = {tape.tensors[ref.index].storage for op in tape.ops for ref in op.writes}
+    written = {recording.tensors[ref.index].storage for op in recording.ops for ref in op.writes}
     points: dict[int, Point] = {}
-    for call in tape.calls:
+    for call in recording.calls:
         if calls[call.path] == 1:
             points.setdefault(call.input.index, Point(call.path, "input"))
             points.setdefault(call.output.index, Point(call.path, "output"))
-    return {index: point for index, point in points.items() if tape.tensors[index].storage not in written}
+    return {index: point for index, point in points.items() if recording.tensors[index].storage not in written}

@@ -29,7 +29,7 @@ def certainty(search: SearchFacts) -> list[str]:
         sentences.append(f"The network spends {100 * search.final_cost / search.budget:.1f} % of the budget.")
     if search.num_compared:
         sentences.append(
-            f"{search.num_undecided} of the {search.num_compared} next best plans cannot be told from the chosen one: "
+            f"{search.num_undecided} of the {search.num_compared} next best plans may be as good as the chosen one: "
             f"the 95 % interval of the difference in {search.metric} over the images holds 0."
         )
     if search.agreement is not None:

@@ -6,7 +6,7 @@ from gancompress.tasks.latent import LatentOptions, LatentTask
 from gancompress.tasks.pix2pix import Pix2PixObjective, Pix2PixOptions
 from gancompress.tasks.semantic import SemanticOptions, SemanticTask
 from gancompress.tasks.sngan import SnganObjective, SnganOptions
-from gancompress.tasks.stylegan2 import StyleGan2Game, StyleGan2Objective, StyleGan2Options, undivided_batch
+from gancompress.tasks.stylegan2 import StyleGan2Objective, StyleGan2Options, StyleGan2Regularisers, undivided_batch
 from gancompress.tasks.stylize import StylizeTask
 from gancompress.tasks.task import (
     TASKS,
@@ -36,9 +36,9 @@ __all__ = [
     "SemanticTask",
     "SnganObjective",
     "SnganOptions",
-    "StyleGan2Game",
     "StyleGan2Objective",
     "StyleGan2Options",
+    "StyleGan2Regularisers",
     "StylizeTask",
     "Task",
     "TaskOptions",

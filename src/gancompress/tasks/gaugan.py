@@ -72,13 +72,13 @@ class GauganObjective(Objective):
         """Return the label map, the generated image and the photograph."""
         return self.task.columns(batch, {"teacher": modules["generator"](self.task.encode(batch["input"]))})
 
-    def _judge(self, batch: Batch, image: Tensor) -> tuple[Any, Any]:
+    def _discriminator_outputs(self, batch: Batch, image: Tensor) -> tuple[Any, Any]:
         seen, real = self.task.seen(batch, image), self.task.real(batch)
         return in_one_batch(self.modules["discriminator"], seen, real)
 
     def _generator_loss(self, batch: Batch, given: Tensor) -> Losses:
         o, image = self.options, self.modules["generator"](given)
-        fake, real = self._judge(batch, image)
+        fake, real = self._discriminator_outputs(batch, image)
         losses = {"gan": o.lambda_gan * self._gan.generator(fake)}
         if o.lambda_feature_matching:
             losses["feature_matching"] = o.lambda_feature_matching * feature_matching(fake, real)
@@ -89,7 +89,7 @@ class GauganObjective(Objective):
     def _discriminator_loss(self, batch: Batch, given: Tensor) -> Losses:
         with torch.no_grad():
             image = self.modules["generator"](given)
-        fake, real = self._judge(batch, image)
+        fake, real = self._discriminator_outputs(batch, image)
         return {"gan": self._gan.discriminator(real, fake)}
 
 

@@ -47,7 +47,7 @@ class StyleGan2Options(Options):
     augmentation: AugmentationOptions | None = None
 
 
-class StyleGan2Game:
+class StyleGan2Regularisers:
     """Training of a StyleGAN2 beside the adversarial loss: style mixing, lazy regularisation and augmentation.
 
     A regulariser has separate updates with the optimizer of its network. They have the same strength and memory as if
@@ -106,7 +106,7 @@ class StyleGan2Game:
             return None
         return Mixing(torch.randn_like(latent), int(torch.randint(1, num_styles, ())))
 
-    def judged(self, discriminator: nn.Module, images: Tensor) -> Tensor:
+    def logits(self, discriminator: nn.Module, images: Tensor) -> Tensor:
         """Return the discriminator's logits for images, which are augmented first."""
         return discriminator(images if self._augmentation is None else self._augmentation(images))
 
@@ -114,7 +114,7 @@ class StyleGan2Game:
         self, gan: AdversarialLoss, discriminator: nn.Module, real: Tensor, fake: Tensor, num_images: int
     ) -> Losses:
         """Return the adversarial loss; its logits of real images adapt the augmentation."""
-        on_real, on_fake = self.judged(discriminator, real), self.judged(discriminator, fake.detach())
+        on_real, on_fake = self.logits(discriminator, real), self.logits(discriminator, fake.detach())
         if self._augmentation is not None:
             self._augmentation.observe(on_real, self._step(num_images), self._batch_size)
         return {"gan": gan.discriminator(on_real, on_fake)}
@@ -127,7 +127,7 @@ class StyleGan2Game:
         if self._step(num_images) % self.options.r1_every:
             return {}
         real = real.detach().clone().requires_grad_(True)
-        (slopes,) = torch.autograd.grad(self.judged(discriminator, real).sum(), real, create_graph=True)
+        (slopes,) = torch.autograd.grad(self.logits(discriminator, real).sum(), real, create_graph=True)
         penalty = slopes.square().sum((1, 2, 3)).mean()
         return {"r1": self.options.r1 / 2 * self.options.r1_every * penalty}
 
@@ -174,7 +174,7 @@ def undivided_batch(step: str, training: TrainingOptions) -> int:
     if training.micro_batches > 1:
         raise ConfigError(
             f"{step}: training: got micro_batches {training.micro_batches}, expected 1 for a StyleGAN2, whose "
-            "regularisers update by themselves; leave it out, or take a smaller batch_size"
+            "regularisers update by themselves; remove it, or take a smaller batch_size"
         )
     return training.batch_size
 
@@ -208,7 +208,11 @@ class StyleGan2Objective(Objective):
             options: Regularisers, style mixing and augmentation.
             batch_size: Images of one step, over all processes.
         """
-        self.task, self._game, self._gan = task, StyleGan2Game(options, batch_size), AdversarialLoss("vanilla")
+        self.task, self._regularisers, self._gan = (
+            task,
+            StyleGan2Regularisers(options, batch_size),
+            AdversarialLoss("vanilla"),
+        )
         self._generator = generator
         self.modules = {"generator": generator, "discriminator": discriminator}
         self.frozen = {}
@@ -222,7 +226,7 @@ class StyleGan2Objective(Objective):
     def forward(self, batch: Batch, num_images: int) -> _Drawn:
         """Generate the images of the batch's noise; in most batches other noise sets the styles of the finer layers."""
         latent = batch["input"]
-        mixing = self._game.mixing(latent, self._generator.num_styles)
+        mixing = self._regularisers.mixing(latent, self._generator.num_styles)
         return _Drawn(self._generator(latent, mixed_with=mixing), num_images)
 
     def preview(self, batch: Batch, modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
@@ -231,25 +235,27 @@ class StyleGan2Objective(Objective):
 
     def optimizers(self, phase: Phase, options: TrainingOptions) -> dict[str, torch.optim.Optimizer]:
         """Return one optimizer for each network; its regulariser shares it."""
-        return self._game.optimizers(phase, lambda: super(StyleGan2Objective, self).optimizers(phase, options))
+        return self._regularisers.optimizers(phase, lambda: super(StyleGan2Objective, self).optimizers(phase, options))
 
     def memory(self) -> dict[str, Tensor]:
         """Return the state of the regularisers."""
-        return self._game.memory()
+        return self._regularisers.memory()
 
     def remember(self, memory: Mapping[str, Tensor]) -> None:
         """Restore what `memory` returned."""
-        self._game.remember(memory)
+        self._regularisers.remember(memory)
 
     def _discriminator_loss(self, batch: Batch, drawn: _Drawn) -> Losses:
-        judge = self.modules["discriminator"]
-        return self._game.discriminator_loss(self._gan, judge, batch["target"], drawn.image, drawn.num_images)
+        discriminator = self.modules["discriminator"]
+        return self._regularisers.discriminator_loss(
+            self._gan, discriminator, batch["target"], drawn.image, drawn.num_images
+        )
 
     def _r1_loss(self, batch: Batch, drawn: _Drawn) -> Losses:
-        return self._game.r1_loss(self.modules["discriminator"], batch["target"], drawn.num_images)
+        return self._regularisers.r1_loss(self.modules["discriminator"], batch["target"], drawn.num_images)
 
     def _generator_loss(self, batch: Batch, drawn: _Drawn) -> Losses:
-        return {"gan": self._gan.generator(self._game.judged(self.modules["discriminator"], drawn.image))}
+        return {"gan": self._gan.generator(self._regularisers.logits(self.modules["discriminator"], drawn.image))}
 
     def _path_loss(self, batch: Batch, drawn: _Drawn) -> Losses:
-        return self._game.path_loss(self._generator, batch["input"], drawn.num_images)
+        return self._regularisers.path_loss(self._generator, batch["input"], drawn.num_images)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gancompress.deploy import ExportReport, PrecisionName, export_generator
+from gancompress.deploy import ExportReport, export_generator
 from gancompress.deploy.benchmark import Task, threads, time_files
 from gancompress.deploy.runtimes import coreml_runtime, runtime
 from tests.deploy.benchmark.networks import network
@@ -17,7 +17,7 @@ from tests.deploy.benchmark.networks import network
 EXAMPLE = torch.zeros(1, 3, 16, 16)
 
 
-def report(name: str, precision: PrecisionName = "fp32") -> ExportReport:
+def report(name: str, precision: str = "fp32") -> ExportReport:
     return ExportReport(path=Path(name), format="x", file_bytes=1, cases=(), precision=precision)
 
 
@@ -45,7 +45,7 @@ def tasks(monkeypatch) -> list[Task]:
         seen.extend(tasks.values())
         yield {key: Clock(task, factors[task.runtime]) for key, task in tasks.items()}
 
-    monkeypatch.setattr(threads, "contestants", clocks)
+    monkeypatch.setattr(threads, "workers", clocks)
     monkeypatch.setattr(runtime, "find_spec", lambda package: object())
     return seen
 

@@ -206,7 +206,9 @@ def test_another_archive_is_refused(tmp_path):
 def test_a_taken_port_is_one_line(tmp_path):
     with PageServer(tmp_path) as server:
         port = int(server.address.rsplit(":")[-1].strip("/"))
-        with pytest.raises(ExportError, match=rf"--port: cannot serve on {port} .*; leave it out to take a free one"):
+        with pytest.raises(
+            ExportError, match=rf"--port: cannot serve on {port} .*; without --port a free one is taken"
+        ):
             PageServer(tmp_path, port)
 
 

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 import torch
 
 from gancompress.channels.labels import Labelling, Labels
+from gancompress.channels.recording import RecordedOp
 from gancompress.channels.rules import image, layers, movement  # noqa: F401 (they register their rules)
 from gancompress.channels.rules.elementwise import elementwise, source
 from gancompress.channels.rules.registry import RULES
-from gancompress.channels.tape import TapeOp
 
 
-def apply_rule(labelling: Labelling, op: TapeOp) -> Sequence[Labels]:
+def apply_rule(labelling: Labelling, op: RecordedOp) -> Sequence[Labels]:
     """Return the labels of an operation's outputs; ties and fixes are recorded in the labelling.
 
     An operation without a rule of its own is a source (it takes no tensor), elementwise (ATen tags those), or cannot
@@ -30,7 +30,7 @@ def apply_rule(labelling: Labelling, op: TapeOp) -> Sequence[Labels]:
     return (rule or _unknown)(labelling, op)
 
 
-def _unknown(g: Labelling, op: TapeOp) -> list[Labels]:
+def _unknown(g: Labelling, op: RecordedOp) -> list[Labels]:
     for ref in op.inputs:
         g.fix_tensor(ref, f"passes through {op.name}, whose effect on channels is not known", unfollowed=True)
     return [Labels() for _ in op.outputs]

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from gancompress.channels.labels import FIXED, Factor, Labelling, Labels, varying
+from gancompress.channels.recording import RecordedOp, Ref
 from gancompress.channels.rules.registry import rule
-from gancompress.channels.tape import Ref, TapeOp
 
 _SAME_EVERYWHERE = {f"aten.{n}" for n in ("zeros", "ones", "full", "empty", "rand", "randn", "scalar_tensor")}
 
 
-def source(g: Labelling, op: TapeOp) -> list[Labels]:
+def source(g: Labelling, op: RecordedOp) -> list[Labels]:
     """Label a tensor that is made from no other: zeros and noise take any size, other constants are fixed."""
     same = op.name in _SAME_EVERYWHERE
     return [Labels(flexible=dict.fromkeys(range(len(g.shape(out)))) if same else {}) for out in op.outputs]
@@ -21,7 +21,7 @@ def source(g: Labelling, op: TapeOp) -> list[Labels]:
 
 @rule(*(f"{n}_like" for n in ("zeros", "ones", "full", "empty", "rand", "randn")))
 @rule(*(f"new_{n}" for n in ("zeros", "ones", "full", "empty")))
-def _source_like(g: Labelling, op: TapeOp) -> list[Labels]:
+def _source_like(g: Labelling, op: RecordedOp) -> list[Labels]:
     x, ndim = op["self"], len(g.shape(op.outputs[0]))
     if ndim != len(g.shape(x)):
         return [Labels(flexible=dict.fromkeys(range(ndim)))]
@@ -29,7 +29,7 @@ def _source_like(g: Labelling, op: TapeOp) -> list[Labels]:
 
 
 @rule("bernoulli_", "normal_", "uniform_", "fill_", "zero_")
-def _fill(g: Labelling, op: TapeOp) -> list[Labels]:
+def _fill(g: Labelling, op: RecordedOp) -> list[Labels]:
     return [g[op["self"]]]
 
 
@@ -84,7 +84,7 @@ def operand(g: Labelling, ref: Ref) -> tuple[Labels, tuple[int, ...]]:
     return g[ref], g.shape(ref)
 
 
-def elementwise(g: Labelling, op: TapeOp) -> list[Labels]:
+def elementwise(g: Labelling, op: RecordedOp) -> list[Labels]:
     """Label the result of an elementwise function; its tensor arguments broadcast."""
     ndim = len(g.shape(op.outputs[0]))
     result = combine(g, [operand(g, ref) for ref in op.inputs], ndim)
@@ -92,13 +92,13 @@ def elementwise(g: Labelling, op: TapeOp) -> list[Labels]:
 
 
 @rule("_weight_norm_interface")
-def _weight_norm(g: Labelling, op: TapeOp) -> list[Labels]:
+def _weight_norm(g: Labelling, op: RecordedOp) -> list[Labels]:
     weight = combine(g, [operand(g, op["v"]), operand(g, op["g"])], len(g.shape(op["v"])))
     return [weight, g[op["g"]]]
 
 
 @rule("_prelu_kernel")
-def _prelu(g: Labelling, op: TapeOp) -> list[Labels]:
+def _prelu(g: Labelling, op: RecordedOp) -> list[Labels]:
     for factor in g[op["weight"]].factors:
         g.role(op["weight"], factor, "scale")
     return elementwise(g, op)
@@ -106,13 +106,13 @@ def _prelu(g: Labelling, op: TapeOp) -> list[Labels]:
 
 @rule("clone", "_to_copy", "alias", "detach", "contiguous", "lift_fresh", "lift", "dropout")
 @rule("_softmax", "_log_softmax", "native_dropout")
-def _same(g: Labelling, op: TapeOp) -> list[Labels]:
+def _same(g: Labelling, op: RecordedOp) -> list[Labels]:
     labels = g[op.inputs[0]]
     return [labels for _ in op.outputs]
 
 
 @rule("copy_", "copy")
-def _copy(g: Labelling, op: TapeOp) -> list[Labels]:
+def _copy(g: Labelling, op: RecordedOp) -> list[Labels]:
     target, source = op["self"], op["src"]
     return [combine(g, [operand(g, target), operand(g, source)], len(g.shape(target)))]
 
@@ -132,7 +132,7 @@ def _copy(g: Labelling, op: TapeOp) -> list[Labels]:
     "any",
     "all",
 )
-def _reduction(g: Labelling, op: TapeOp) -> list[Labels]:
+def _reduction(g: Labelling, op: RecordedOp) -> list[Labels]:
     x = op.inputs[0]
     ndim = len(g.shape(x))
     dims = op.arguments.get("dim")

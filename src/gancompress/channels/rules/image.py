@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 
 from gancompress.channels.labels import Factor, Labelling, Labels
+from gancompress.channels.recording import RecordedOp, Ref
 from gancompress.channels.rules.registry import rule
-from gancompress.channels.tape import Ref, TapeOp
 
 
 def keep_off(g: Labelling, x: Ref, axes: Sequence[int], reason: str) -> Labels:
@@ -56,7 +56,7 @@ def _off(g: Labelling, x: Ref, axes: Sequence[int], factors: Sequence[Factor]) -
 )
 @rule("_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "adaptive_max_pool2d", "adaptive_max_pool3d")
 @rule("gancompress.blur2d")
-def _image(g: Labelling, op: TapeOp) -> list[Labels]:
+def _image(g: Labelling, op: RecordedOp) -> list[Labels]:
     x = op.inputs[0]
     ndim = len(g.shape(x))
     rank = int(re.findall(r"(\d)d", op.name)[-1])
@@ -67,7 +67,7 @@ def _image(g: Labelling, op: TapeOp) -> list[Labels]:
 
 
 @rule("constant_pad_nd")
-def _constant_pad(g: Labelling, op: TapeOp) -> list[Labels]:
+def _constant_pad(g: Labelling, op: RecordedOp) -> list[Labels]:
     x, pad = op["self"], op["pad"]
     ndim = len(g.shape(x))
     axes = [ndim - 1 - i // 2 for i, amount in enumerate(pad) if amount]

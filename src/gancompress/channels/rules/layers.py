@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from gancompress.channels.labels import Labelling, Labels, on_axis
+from gancompress.channels.recording import RecordedOp
 from gancompress.channels.rules.elementwise import combine, operand
 from gancompress.channels.rules.registry import rule
-from gancompress.channels.tape import TapeOp
 
 
 @rule("convolution", "_convolution", "mkldnn_convolution", "cudnn_convolution")
-def _convolution(g: Labelling, op: TapeOp) -> list[Labels]:
+def _convolution(g: Labelling, op: RecordedOp) -> list[Labels]:
     x, w, bias, groups, transposed = op["input"], op["weight"], op["bias"], op["groups"], op["transposed"]
     ndim = len(g.shape(x))
     for factor in g[x].factors:
@@ -96,7 +96,7 @@ def _fold(g: Labelling, atoms: np.ndarray | None, groups: int) -> np.ndarray | N
 
 
 @rule("mm", "bmm", "mv", "dot", "vdot", "addmm", "baddbmm", "addbmm", "addmv")
-def _matmul(g: Labelling, op: TapeOp) -> list[Labels]:
+def _matmul(g: Labelling, op: RecordedOp) -> list[Labels]:
     left, right = op.inputs[-2:]
     out = op.outputs[0]
     ndim = len(g.shape(out))
@@ -122,7 +122,7 @@ def _matmul(g: Labelling, op: TapeOp) -> list[Labels]:
 
 
 @rule("embedding")
-def _embedding(g: Labelling, op: TapeOp) -> list[Labels]:
+def _embedding(g: Labelling, op: RecordedOp) -> list[Labels]:
     rows = g.along(op["weight"], 0)
     if rows is not None:
         g.role(op["weight"], rows, "index")
@@ -139,7 +139,7 @@ def _embedding(g: Labelling, op: TapeOp) -> list[Labels]:
     "cudnn_batch_norm",
 )
 @rule("_batch_norm_no_update", "_batch_norm_with_update", "native_group_norm")
-def _channel_norm(g: Labelling, op: TapeOp) -> list[Labels]:
+def _channel_norm(g: Labelling, op: RecordedOp) -> list[Labels]:
     x = op["input"]
     channels = g.along(x, 1)
     if channels is not None and op.name == "aten.native_group_norm" and op["group"] != g.shape(x)[1]:
@@ -165,7 +165,7 @@ def _channel_norm(g: Labelling, op: TapeOp) -> list[Labels]:
 
 
 @rule("native_layer_norm")
-def _layer_norm(g: Labelling, op: TapeOp) -> list[Labels]:
+def _layer_norm(g: Labelling, op: RecordedOp) -> list[Labels]:
     x = op["input"]
     operands = [operand(g, x)]
     for argument, role in (("weight", "scale"), ("bias", "shift")):

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from gancompress.channels.labels import FIXED, Factor, Labelling, Labels, on_axis, varying
+from gancompress.channels.recording import RecordedOp, Ref
 from gancompress.channels.rules.elementwise import combine, operand
 from gancompress.channels.rules.image import keep_off
 from gancompress.channels.rules.registry import rule
-from gancompress.channels.tape import Ref, TapeOp
 
 
 def move_factors(
@@ -24,7 +24,7 @@ def move_factors(
 
 
 @rule("view", "_unsafe_view", "reshape", "_reshape_alias", "unsqueeze", "squeeze", "flatten", "unflatten")
-def _view(g: Labelling, op: TapeOp) -> list[Labels]:
+def _view(g: Labelling, op: RecordedOp) -> list[Labels]:
     x, out = op.inputs[0], op.outputs[0]
     old, new = g.shape(x), g.shape(out)
     blocks = reshape_blocks(old, new)
@@ -69,7 +69,7 @@ def reshape_blocks(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[in
 
 
 @rule("permute", "transpose", "t", "numpy_T", "swapaxes", "movedim")
-def _permute(g: Labelling, op: TapeOp) -> list[Labels]:
+def _permute(g: Labelling, op: RecordedOp) -> list[Labels]:
     x = op.inputs[0]
     ndim = len(g.shape(x))
     if "dims" in op.arguments:
@@ -84,7 +84,7 @@ def _permute(g: Labelling, op: TapeOp) -> list[Labels]:
 
 
 @rule("expand", "repeat")
-def _expand(g: Labelling, op: TapeOp) -> list[Labels]:
+def _expand(g: Labelling, op: RecordedOp) -> list[Labels]:
     x, shape = op["self"], g.shape(op.outputs[0])
     old = (1,) * (len(shape) - len(g.shape(x))) + g.shape(x)
     copies = [n // o if o else 1 for n, o in zip(shape, old, strict=True)]
@@ -101,7 +101,7 @@ def _expand(g: Labelling, op: TapeOp) -> list[Labels]:
 
 
 @rule("flip", "roll")
-def _reorder(g: Labelling, op: TapeOp) -> list[Labels]:
+def _reorder(g: Labelling, op: RecordedOp) -> list[Labels]:
     x = op["self"]
     ndim = len(g.shape(x))
     dims = [d % ndim for d in op["dims"]] or list(range(ndim))
@@ -109,7 +109,7 @@ def _reorder(g: Labelling, op: TapeOp) -> list[Labels]:
 
 
 @rule("select")
-def _select(g: Labelling, op: TapeOp) -> list[Labels]:
+def _select(g: Labelling, op: RecordedOp) -> list[Labels]:
     x, axis = op["self"], op["dim"] % len(g.shape(op["self"]))
     for factor in g[x].factors:
         if factor.shape[axis] == factor.size > 1:
@@ -118,7 +118,7 @@ def _select(g: Labelling, op: TapeOp) -> list[Labels]:
 
 
 @rule("unbind")
-def _unbind(g: Labelling, op: TapeOp) -> list[Labels]:
+def _unbind(g: Labelling, op: RecordedOp) -> list[Labels]:
     x, axis = op["self"], op["dim"] % len(g.shape(op["self"]))
     for factor in g[x].factors:
         if factor.shape[axis] == factor.size > 1:
@@ -129,7 +129,7 @@ def _unbind(g: Labelling, op: TapeOp) -> list[Labels]:
 
 
 @rule("split", "unsafe_split", "split_with_sizes", "slice", "chunk", "narrow")
-def _slice(g: Labelling, op: TapeOp) -> list[Labels]:
+def _slice(g: Labelling, op: RecordedOp) -> list[Labels]:
     """Tie the channels of equal parts that tile the axis, as ``chunk`` and ``x[:, :c // 2]`` expect."""
     x, axis = op["self"], op["dim"] % len(g.shape(op["self"]))
     size, step = g.shape(x)[axis], op.arguments.get("step", 1)
@@ -157,7 +157,7 @@ def _slice(g: Labelling, op: TapeOp) -> list[Labels]:
 
 
 @rule("cat", "stack")
-def _cat(g: Labelling, op: TapeOp) -> list[Labels]:
+def _cat(g: Labelling, op: RecordedOp) -> list[Labels]:
     refs = op.inputs
     out_shape = g.shape(op.outputs[0])
     ndim = len(out_shape)
@@ -180,7 +180,7 @@ def _cat(g: Labelling, op: TapeOp) -> list[Labels]:
 
 
 @rule("glu")
-def _glu(g: Labelling, op: TapeOp) -> list[Labels]:
+def _glu(g: Labelling, op: RecordedOp) -> list[Labels]:
     x, axis = op["self"], op["dim"] % len(g.shape(op["self"]))
     half = g.shape(x)[axis] // 2
     for factor in g[x].factors:
@@ -191,7 +191,7 @@ def _glu(g: Labelling, op: TapeOp) -> list[Labels]:
 
 
 @rule("pixel_shuffle", "pixel_unshuffle", "channel_shuffle")
-def _shuffle(g: Labelling, op: TapeOp) -> list[Labels]:
+def _shuffle(g: Labelling, op: RecordedOp) -> list[Labels]:
     """Tie a channel of the finer image to its ``r * r`` channels of the coarser one."""
     x, ndim = op["self"], len(g.shape(op["self"]))
     if op.name == "aten.channel_shuffle":

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 from gancompress.deploy import (
     DEFAULT_MIN_PSNR_DB,
+    FP32,
     ExportReport,
     Format,
     Mode,
@@ -22,9 +23,9 @@ from gancompress.deploy import (
     quality_of,
 )
 from gancompress.deploy.axes import Inputs, at_batch
-from gancompress.deploy.benchmark.contestants import Task, contestants
 from gancompress.deploy.benchmark.statistics import ratio
 from gancompress.deploy.benchmark.threads import Turns, time_in_turns
+from gancompress.deploy.benchmark.workers import Task, workers
 from gancompress.errors import BudgetError, ConfigError
 from gancompress.networks.file_form import FileForm
 from gancompress.networks.generator import Generator
@@ -130,7 +131,7 @@ def timed_formats() -> list[str]:
 
 
 def _mode(runtime: Runtime, kind: Format, precision: str = "fp32") -> Mode | None:
-    if "int8" not in kind.precisions:
+    if kind.integers is None:
         return None
     able = (mode for mode in runtime.modes if kind.ending in mode.endings and mode.precision == precision)
     return next(able, None)
@@ -182,11 +183,11 @@ class _Trial:
 
     def candidates(self) -> dict[str, _Candidate]:
         everything = Precision("int8", self.images, min_psnr_db=0, float_layers=())
-        held_out = everything.held_out()
+        held_out = everything.parts()[2]
         found = {"fp32": self._candidate(self._export("fp32", Precision("fp32", held_out)), True)}
-        for name in self.kind.native:
-            if self.mode(name) is not None:
-                found[name] = self._candidate(self._export(name, Precision(name, held_out)))
+        for each in self.kind.compute_types:
+            if not each.integers and each != FP32 and self.mode(each.name) is not None:
+                found[each.name] = self._candidate(self._export(each.name, Precision(each.name, held_out)))
         whole = self._export("int8", everything)
         found["int8, all layers"] = rounded = self._candidate(whole)
         stay: tuple[str, ...] = ()
@@ -255,7 +256,7 @@ class _Trial:
         """Return the milliseconds of the runs of each turn, by name."""
         inputs = at_batch(self.form.inputs, 1)
         tasks = {name: Task(runtime, path, inputs, self.threads) for name, (runtime, path) in files.items()}
-        with contestants(tasks) as processes:
+        with workers(tasks) as processes:
             turns = [{name: each.times(self.runs) for name, each in processes.items()} for _ in range(self.rounds)]
         return {name: [turn[name] for turn in turns] for name in files}
 

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from gancompress.deploy import ExportReport, Mode
 from gancompress.deploy.axes import Inputs, at_batch
-from gancompress.deploy.benchmark.contestants import Task
 from gancompress.deploy.benchmark.statistics import ratio
 from gancompress.deploy.benchmark.threads import time_in_turns
+from gancompress.deploy.benchmark.workers import Task
 from gancompress.deploy.runtimes.registry import runtime_of
 from gancompress.report import FileSpeed, Latency
 

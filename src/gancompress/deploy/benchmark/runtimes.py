@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gancompress.deploy import Mode, find_mode, known_modes, known_runtimes
+from gancompress.deploy import RUNTIMES, Mode, find_mode, known_modes
 from gancompress.deploy.named import NamedFile, NamedNetwork
 from gancompress.errors import ConfigError, ExportError
 
@@ -20,7 +20,7 @@ def available_runtimes(candidates: Sequence[Candidate] = ()) -> list[str]:
     """
     found = [
         mode.name
-        for runtime in known_runtimes().values()
+        for runtime in RUNTIMES.values()
         for mode in runtime.modes
         if not mode.on_request and runtime.unavailable(mode) is None and all(_runs(mode, each) for each in candidates)
     ]

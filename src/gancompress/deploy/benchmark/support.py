@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gancompress.deploy import Format, Mode, Runtime, known_runtimes
+from gancompress.deploy import RUNTIMES, Format, Mode, Runtime
 from gancompress.deploy.benchmark.fastest import timed_formats
 
 FORMAT_HEAD = ("format", "file", "runs on", "precisions", "sizes", "extra")
@@ -13,17 +13,17 @@ RUNTIME_HEAD = ("runtime", "runs of a network", "runs of exported files", "timed
 
 def format_rows() -> list[tuple[str, ...]]:
     """Return a row of `FORMAT_HEAD` for each format."""
-    return [_format(runtime, each) for runtime in known_runtimes().values() for each in runtime.formats]
+    return [_format(runtime, each) for runtime in RUNTIMES.values() for each in runtime.formats]
 
 
 def runtime_rows() -> list[tuple[str, ...]]:
     """Return a row of `RUNTIME_HEAD` for each mode."""
-    return [_mode(each) for runtime in known_runtimes().values() for each in runtime.modes]
+    return [_mode(each) for runtime in RUNTIMES.values() for each in runtime.modes]
 
 
 def unavailable_here() -> dict[str, str]:
     """Return the reason for each mode that cannot run on this machine, by its name."""
-    reasons = {mode.name: runtime.unavailable(mode) for runtime in known_runtimes().values() for mode in runtime.modes}
+    reasons = {mode.name: runtime.unavailable(mode) for runtime in RUNTIMES.values() for mode in runtime.modes}
     return {name: reason for name, reason in reasons.items() if reason is not None}
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import torch
 
-from gancompress.deploy.benchmark.contestants import Task, contestants
+from gancompress.deploy.benchmark.workers import Task, workers
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -56,11 +56,13 @@ def time_in_turns(tasks: Mapping[Key, Task], threads: int | None, rounds: int, r
     """
     counts = thread_counts(threads)
     every = {(key, count): replace(task, threads=count) for key, task in tasks.items() for count in counts}
-    with contestants(every) as workers:
+    with workers(every) as processes:
         best = dict.fromkeys(tasks, counts[0])
         if len(counts) > 1:
-            trial = [{each: worker.times(runs) for each, worker in workers.items()} for _ in range(max(2, rounds // 3))]
-            medians = {each: statistics.median(time for turn in trial for time in turn[each]) for each in workers}
+            trial = [
+                {each: worker.times(runs) for each, worker in processes.items()} for _ in range(max(2, rounds // 3))
+            ]
+            medians = {each: statistics.median(time for turn in trial for time in turn[each]) for each in processes}
             best = {key: min(counts, key=lambda count, key=key: medians[key, count]) for key in tasks}
-        turns = [{key: workers[key, best[key]].times(runs) for key in tasks} for _ in range(rounds)]
+        turns = [{key: processes[key, best[key]].times(runs) for key in tasks} for _ in range(rounds)]
     return {key: Turns(best[key], [turn[key] for turn in turns]) for key in tasks}

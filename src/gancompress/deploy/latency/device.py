@@ -72,9 +72,9 @@ class Target:
 
 def _processor() -> str:
     """Return the model of the processor as the system reports it."""
-    told = Path("/proc/cpuinfo")
-    if told.is_file():
-        for line in told.read_text().splitlines():
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from gancompress.channels import ChannelGraph
-from gancompress.channels.tape import TapeOp
+from gancompress.channels.recording import RecordedOp
 
 _MOST_GROUPS = 2
 
@@ -72,7 +72,7 @@ def parts_of(network: nn.Module, graph: ChannelGraph, example: Tensor) -> tuple[
     return tuple(cut("", network))
 
 
-def _groups(graph: ChannelGraph, ops: Sequence[TapeOp]) -> tuple[str, ...]:
+def _groups(graph: ChannelGraph, ops: Sequence[RecordedOp]) -> tuple[str, ...]:
     found = {
         group
         for op in ops

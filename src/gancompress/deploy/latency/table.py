@@ -59,9 +59,7 @@ class LatencyTable:
             parts = {str(kind): _read(times) for kind, times in content["parts_ms"].items()}
             return cls(dict(content["device"]), parts, _read(content["networks_ms"]))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CheckpointError(
-                f"{path}: got no table of latencies ({error}); delete it, and it is measured anew"
-            ) from None
+            raise CheckpointError(f"{path}: got no table of latencies ({error}); delete it to measure again") from None
 
 
 def key_of(plan: ChannelPlan) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import Any, cast
 
 from torch import nn
 
@@ -15,26 +16,47 @@ from gancompress.deploy.rewrites.rewrite import Change, Rewrite
 from gancompress.deploy.rewrites.shuffles import row_shuffles
 from gancompress.deploy.rewrites.strided import strided_last_convolution
 from gancompress.deploy.rewrites.transposed import even_transposed_convolutions, odd_transposed_convolutions
-from gancompress.errors import ConfigError, nearest
+from gancompress.errors import ConfigError
+from gancompress.registry import Registry
 
-__all__ = ["FASTER", "FOLDED", "REWRITES", "Change", "Rewrite", "rewritten"]
+__all__ = ["FASTER", "FOLDED", "REWRITES", "Change", "Rewrite", "register_rewrite", "rewritten"]
 
-REWRITES: dict[str, Rewrite] = {
-    rewrite.__name__: rewrite
-    for rewrite in (
-        folded_spectral_norms,
-        folded_batch_norms,
-        even_transposed_convolutions,
-        odd_transposed_convolutions,
-        strided_last_convolution,
-        row_shuffles,
-        aligned_channels,
-        sliced_reflection,
-        float32_norms,
-        decomposed_norms,
-    )
-}
-"""Registry of rewrites by name, in the order in which they run."""
+
+class RewriteRegistry(Registry[Rewrite]):
+    """Rewrites by name, in the order in which they run; those of other packages run last."""
+
+    def check(self, path: str, found: Any) -> Rewrite:
+        """Return a rewrite; a function from a network to a `Change` becomes one. Raises ConfigError for others."""
+        if isinstance(found, Rewrite):
+            return found
+        if callable(found) and not isinstance(found, type):
+            return Rewrite(cast(Any, found))
+        raise ConfigError(f"{path}: got a {type(found).__name__}, expected a rewrite or a function of a network")
+
+    def defining(self, value: Rewrite) -> Any:
+        """Return the function."""
+        return value.apply
+
+
+REWRITES = RewriteRegistry("rewrites", "a known one")
+"""Every rewrite by its name."""
+
+for _rewrite in (
+    Rewrite(folded_spectral_norms),
+    Rewrite(folded_batch_norms),
+    Rewrite(even_transposed_convolutions),
+    Rewrite(odd_transposed_convolutions),
+    Rewrite(strided_last_convolution, any_size=False),
+    Rewrite(row_shuffles),
+    Rewrite(aligned_channels),
+    Rewrite(sliced_reflection),
+    Rewrite(float32_norms),
+    Rewrite(decomposed_norms),
+):
+    REWRITES.register(_rewrite.apply.__name__)(_rewrite)
+
+register_rewrite = REWRITES.register
+"""Return a decorator that adds a `Rewrite` under a name."""
 
 FOLDED = ("folded_spectral_norms", "folded_batch_norms")
 """Rewrites that only remove operators."""
@@ -48,7 +70,7 @@ def rewritten(network: nn.Module, names: Sequence[str]) -> tuple[nn.Module, tupl
 
     Args:
         network: A network in evaluation mode; not changed.
-        names: Names of the rewrites.
+        names: Names or import paths of the rewrites.
 
     Returns:
         The copy, and the change by each rewrite.
@@ -56,8 +78,7 @@ def rewritten(network: nn.Module, names: Sequence[str]) -> tuple[nn.Module, tupl
     Raises:
         ConfigError: There is no such rewrite.
     """
-    for name in names:
-        if name not in REWRITES:
-            raise ConfigError(f"rewrites: got '{name}', expected a known one; {nearest(name, REWRITES)}")
+    found = {name: REWRITES.find(name, "rewrites") for name in names}
+    order = [name for name in REWRITES if name in found]
     network = copy.deepcopy(network)
-    return network, tuple(rewrite(network) for name, rewrite in REWRITES.items() if name in names)
+    return network, tuple(found[name].apply(network) for name in dict.fromkeys((*order, *found)))

@@ -26,8 +26,17 @@ class Change:
     note: str = ""
 
 
-Rewrite = Callable[[nn.Module], Change]
-"""Function that changes a network in place; its outputs stay the same, up to rounding."""
+@dataclass(frozen=True)
+class Rewrite:
+    """Equivalent form of a network.
+
+    Attributes:
+        apply: Function that changes a network in place; its outputs stay the same, up to rounding.
+        any_size: Whether it takes images of odd height or width.
+    """
+
+    apply: Callable[[nn.Module], Change]
+    any_size: bool = True
 
 
 def replace_layers(

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from gancompress.deploy.axes import Inputs, output_names
+from gancompress.deploy.compute_types import FP16, FP32
 from gancompress.deploy.rewrites import FOLDED
 from gancompress.deploy.runtimes.decomposed import SLICED_NEAREST
 from gancompress.deploy.runtimes.packages import in_a_line, optional, quiet
@@ -62,8 +63,7 @@ class CoreMl(Runtime):
             name="coreml",
             file_name="model.mlpackage",
             rewrites=FOLDED,
-            precisions=("fp32", "fp16"),
-            native=("fp16",),
+            compute_types=(FP32, FP16.native()),
             free_sizes=False,
             folder=True,
             strict_ending=True,
@@ -142,7 +142,7 @@ def _convert(coremltools: Any, module: nn.Module, how: Conversion, num_outputs: 
             for name, tensor in zip(how.input_names, how.inputs, strict=True)
         ],
         outputs=[coremltools.TensorType(name=name, dtype=np.float32) for name in output_names(num_outputs)],
-        compute_precision=half if how.precision == "fp16" else coremltools.precision.FLOAT32,
+        compute_precision=half if how.precision == FP16.name else coremltools.precision.FLOAT32,
         minimum_deployment_target=coremltools.target.iOS16,
         skip_model_load=True,
     )

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from gancompress.cost.measured import evaluation_mode
 from gancompress.deploy.axes import Inputs, to_trace
+from gancompress.deploy.compute_types import FP16, FP32, INT8
 from gancompress.deploy.precision import IntegerForm
 from gancompress.deploy.rewrites import FASTER
 from gancompress.deploy.rewrites.aligned import slow_in_integers
@@ -60,7 +61,7 @@ class OnnxRuntime(Runtime):
             file_name="model.onnx",
             title="ONNX",
             rewrites=FASTER,
-            precisions=("fp32", "fp16", "int8"),
+            compute_types=(FP32, FP16, INT8),
             integers=_INTEGERS,
             stores_trained_integers=True,
         ),
@@ -69,7 +70,7 @@ class OnnxRuntime(Runtime):
             file_name="model.fixed.onnx",
             title="ONNX",
             rewrites=FASTER,
-            precisions=("fp32", "fp16", "int8"),
+            compute_types=(FP32, FP16, INT8),
             integers=_INTEGERS,
             free_sizes=False,
         ),

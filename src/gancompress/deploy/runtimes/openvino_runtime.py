@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gancompress.deploy.compute_types import BF16, FP32, INT8
+from gancompress.deploy.file_options import FileOptions
 from gancompress.deploy.precision import IntegerForm
 from gancompress.deploy.rewrites import FASTER
 from gancompress.deploy.runtimes.onnx_runtime import OnnxRuntime
@@ -47,8 +49,7 @@ class OpenVino(Runtime):
             name="openvino",
             file_name="model.xml",
             rewrites=FASTER,
-            precisions=("fp32", "bf16", "int8"),
-            native=("bf16",),
+            compute_types=(FP32, BF16, INT8),
             integers=IntegerForm(FASTER, outputs=False, moves=True, centred=(nn.ConvTranspose1d, nn.ConvTranspose2d)),
             beside=".bin",
         ),
@@ -62,11 +63,7 @@ class OpenVino(Runtime):
         """Write IR by way of ONNX."""
         openvino = optional("openvino", "openvino", "OpenVINO export")
         with TemporaryDirectory() as folder:
-            onnx = OnnxRuntime().write(
-                network,
-                how.inputs,
-                Path(folder, "model.onnx"),
-                OnnxRuntime.formats[0],
+            options = FileOptions(
                 dynamic=how.axes,
                 input_names=how.input_names,
                 output_names=how.output_names,
@@ -75,6 +72,8 @@ class OpenVino(Runtime):
                 reference=how.reference,
                 integers=how.integers,
             )
+            path_of_onnx = Path(folder, "model.onnx")
+            onnx = OnnxRuntime().write(network, how.inputs, path_of_onnx, OnnxRuntime.formats[0], options)
             model = openvino.convert_model(onnx.path)
             model.set_rt_info(json.dumps(dict(how.metadata)), METADATA)
             openvino.save_model(model, path, compress_to_fp16=False)

@@ -7,80 +7,83 @@ instead of the name of a format or of a runtime.
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
+from gancompress.deploy.compute_types import FP32, ComputeType
 from gancompress.deploy.files import disk_bytes
-from gancompress.deploy.parity import PrecisionName
 from gancompress.deploy.runtimes.runner import Runner
 from gancompress.deploy.runtimes.runtime import Format, Mode, Runtime
-from gancompress.errors import ConfigError, nearest
+from gancompress.errors import ConfigError, ExportError, nearest
+from gancompress.registry import Registry, import_path_of
 
-GROUP = "gancompress.runtimes"
-"""Name of the group of entry points."""
-
-_BUILT_IN = ("torch_runtime", "onnx_runtime", "openvino_runtime", "coreml_runtime", "litert_runtime", "browser_runtime")
-_registered: dict[str, Runtime] = {}
+_OWN = ("torch_runtime", "onnx_runtime", "openvino_runtime", "coreml_runtime", "litert_runtime", "browser_runtime")
 
 AnyRuntime = TypeVar("AnyRuntime", bound=Runtime)
 Member = TypeVar("Member", Format, Mode)
 
 
-def register_runtime(kind: type[AnyRuntime]) -> type[AnyRuntime]:
-    """Register a runtime, as a decorator of its class. The same class may be registered twice.
+class RuntimeRegistry(Registry[Runtime]):
+    """Runtimes by name. Names of formats and of modes, and endings of files, also belong to one runtime each."""
 
-    Raises:
-        ConfigError: It has no name or title; its name, a format, a mode or an ending is taken; or a format with int8
-            has no `IntegerForm`.
-    """
-    if not kind.__module__.startswith(f"{__package__}."):
-        _load_built_in()
-    runtime = kind()
-    where = f"runtime {_path_of(kind)}"
-    if not getattr(kind, "name", None) or not getattr(kind, "title", None):
-        raise ConfigError(f"{where}: got no name or title, expected both as attributes of the class")
-    for each in runtime.formats:
-        if "int8" in each.precisions and each.integers is None:
-            raise ConfigError(
-                f"{where}: got int8 in the format '{each.name}' without integers, expected an IntegerForm"
-            )
-    for other in _registered.values():
-        if _path_of(type(other)) == _path_of(kind):
-            continue
-        for what, names in _names(runtime).items():
-            taken = next((name for name in names if name in _names(other)[what]), None)
-            if taken is not None:
+    def add(self, kind: type[AnyRuntime]) -> type[AnyRuntime]:
+        """Add a runtime, as a decorator of its class. The same class may be added twice.
+
+        Raises:
+            ConfigError: It has no name or title; its name, a format, a mode or an ending is taken; or a format with
+                integers has no `IntegerForm`.
+        """
+        self._add(getattr(kind, "name", ""), kind())
+        return kind
+
+    def check(self, path: str, found: Any) -> Runtime:
+        """Add a runtime found at an import path. Raises ConfigError if it is no subclass of `Runtime`."""
+        if not (isinstance(found, type) and issubclass(found, Runtime)):
+            got = found.__name__ if isinstance(found, type) else type(found).__name__
+            raise ConfigError(f"{path}: got {got}, expected a subclass of gancompress.deploy.Runtime")
+        self.add(found)
+        return self._values[found.name]
+
+    def check_new(self, name: str, value: Runtime) -> None:
+        """Check the attributes of a runtime. Raises ConfigError as `add`."""
+        where = f"runtime {import_path_of(type(value))}"
+        if not name or not getattr(value, "title", None):
+            raise ConfigError(f"{where}: got no name or title, expected both as attributes of the class")
+        for each in value.formats:
+            integers = next((other.name for other in each.compute_types if other.integers), None)
+            if integers and each.integers is None:
                 raise ConfigError(
-                    f"{where}: got the {what} '{taken}', expected another one: {_path_of(type(other))} has it"
+                    f"{where}: got {integers} in the format '{each.name}' without integers, expected an IntegerForm"
                 )
-    _registered[runtime.name] = runtime
-    return kind
+        for other in self._values.values():
+            for kind, names in {} if self.same(value, other) else _names(value).items():
+                taken = next((each for each in names if each in _names(other)[kind]), None)
+                if taken is not None:
+                    raise ConfigError(
+                        f"{where}: got the {kind} '{taken}', expected another one: {import_path_of(type(other))} has it"
+                    )
+
+    def defining(self, value: Runtime) -> Any:
+        """Return the class."""
+        return type(value)
 
 
-def known_runtimes() -> Mapping[str, Runtime]:
-    """Return every runtime by name.
+RUNTIMES = RuntimeRegistry("runtimes", "a known runtime", tuple(f"{__package__}.{module}" for module in _OWN))
+"""Every runtime by name."""
 
-    Raises:
-        ConfigError: An entry point cannot be loaded.
-    """
-    _load_built_in()
-    _load_entry_points()
-    return _registered
+register_runtime = RUNTIMES.add
 
 
 def known_formats() -> dict[str, Format]:
     """Return every format of files by name, without web pages."""
-    kinds = [each for runtime in known_runtimes().values() for each in runtime.formats]
+    kinds = [each for runtime in RUNTIMES.values() for each in runtime.formats]
     return {each.name: each for each in kinds if not each.page}
 
 
 def known_modes() -> dict[str, Mode]:
     """Return every mode by name."""
-    return {each.name: each for runtime in known_runtimes().values() for each in runtime.modes}
+    return {each.name: each for runtime in RUNTIMES.values() for each in runtime.modes}
 
 
 def find_format(name: str, where: str = "format") -> tuple[Runtime, Format]:
@@ -114,22 +117,59 @@ def _find(
 ) -> tuple[Runtime, Member]:
     """Return a runtime and its member of this name; the first member of a runtime named by its import path."""
     if ":" in name:
-        runtime = _imported(name, where)
+        runtime = RUNTIMES.find(name, where)
         if not members(runtime):
             raise ConfigError(f"{where}: got {name}, expected a runtime that {expected}")
         return runtime, members(runtime)[0]
-    known = {each.name: (runtime, each) for runtime in known_runtimes().values() for each in members(runtime)}
+    known = {each.name: (runtime, each) for runtime in RUNTIMES.values() for each in members(runtime)}
     if name not in known:
         raise ConfigError(f"{where}: got {shown}, expected a known one; {nearest(name, known)}")
     return known[name]
 
 
+def find_compute_type(kind: Format, precision: str, where: str = "export") -> ComputeType:
+    """Return the compute type of a format by the name of a precision.
+
+    Args:
+        kind: The format.
+        precision: A name in `Format.precisions`.
+        where: Beginning of messages.
+
+    Raises:
+        ExportError: The format has no such precision; the message ends with the formats that have it.
+    """
+    found = next((each for each in kind.compute_types if each.name == precision), None)
+    if found is None:
+        able = [name for name, other in known_formats().items() if precision in other.precisions]
+        known = {name for other in known_formats().values() for name in other.precisions}
+        hint = f"{precision} takes the format {' or '.join(able)}" if able else nearest(precision, known)
+        raise ExportError(
+            f"{where}: got precision '{precision}' for the format '{kind.name}', expected "
+            f"{' or '.join(kind.precisions)}; {hint}"
+        )
+    return found
+
+
+def format_of(path: Path) -> str:
+    """Return the name of the format of a path's ending.
+
+    Raises:
+        ConfigError: No format has it.
+    """
+    known = known_formats()
+    found = next((name for name, each in known.items() if each.ending == path.suffix), None)
+    if found is None:
+        endings = ", ".join(dict.fromkeys(each.ending for each in known.values()))
+        raise ConfigError(f"{path}: got the ending '{path.suffix}', expected one of {endings}; or name the format")
+    return found
+
+
 def runtime_of(path: Path) -> Runtime | None:
     """Return the runtime that opens a file by its ending; None if no runtime does."""
-    return next((each for each in known_runtimes().values() if path.suffix in each.endings), None)
+    return next((each for each in RUNTIMES.values() if path.suffix in each.endings), None)
 
 
-def open_file(path: Path, threads: int | None = None, precision: PrecisionName | None = None) -> Runner:
+def open_file(path: Path, threads: int | None = None, precision: str | None = None) -> Runner:
     """Open an exported file with the runtime of its ending.
 
     Args:
@@ -143,23 +183,23 @@ def open_file(path: Path, threads: int | None = None, precision: PrecisionName |
     """
     runtime = runtime_of(path)
     if runtime is None:
-        endings = ", ".join(ending for each in known_runtimes().values() for ending in each.endings)
+        endings = ", ".join(ending for each in RUNTIMES.values() for ending in each.endings)
         raise ConfigError(f"{path}: got '{path.suffix}', expected the ending of an exported file: {endings}")
     check_precision(path, runtime, precision)
     return runtime.open(path, threads, precision)
 
 
-def check_precision(path: Path, runtime: Runtime | None, precision: PrecisionName | None) -> None:
+def check_precision(path: Path, runtime: Runtime | None, precision: str | None) -> None:
     """Check that a runtime, or eager if it is None, computes in a precision.
 
     Raises:
         ConfigError: It does not.
     """
-    if precision in (None, "fp32") or (runtime and precision in {mode.precision for mode in runtime.modes}):
+    if precision in (None, FP32.name) or (runtime and precision in {mode.precision for mode in runtime.modes}):
         return
-    able = [each for each in known_runtimes().values() if precision in {mode.precision for mode in each.modes}]
+    able = [each for each in RUNTIMES.values() if precision in {mode.precision for mode in each.modes}]
     names = " and ".join(f"{each.title}'s {' and '.join(each.endings)} files" for each in able) or "no runtime"
-    raise ConfigError(f"{path}: got precision '{precision}', which is for {names}; leave it out")
+    raise ConfigError(f"{path}: got precision '{precision}', expected none, because only {names} compute in it")
 
 
 def missing_package(format: str) -> str | None:
@@ -167,10 +207,10 @@ def missing_package(format: str) -> str | None:
     return find_format(format)[0].missing_package(to_write=True)
 
 
-def file_name(format: str, precision: PrecisionName | Literal["fastest"] | None = None) -> str:
+def file_name(format: str, precision: str | None = None) -> str:
     """Return the default name of a file: ``model.onnx``, ``model.int8.onnx``, ``model.fastest.onnx``."""
     name = Path(find_format(format)[1].file_name)
-    return str(name if precision in (None, "fp32") else name.with_suffix(f".{precision}{name.suffix}"))
+    return str(name if precision in (None, FP32.name) else name.with_suffix(f".{precision}{name.suffix}"))
 
 
 def size_on_disk(path: Path) -> int:
@@ -187,57 +227,13 @@ def import_path(runtime: Runtime) -> str:
     Raises:
         ConfigError: Its class is not in a module that can be imported.
     """
-    path = _path_of(type(runtime))
+    path = import_path_of(type(runtime))
     if path.startswith("__main__:") or "<locals>" in path:
         raise ConfigError(
             f"runtime '{runtime.name}': got {path}, which no other process can import; define the class at the top of "
             "a module"
         )
     return path
-
-
-@cache
-def _load_built_in() -> None:
-    for module in _BUILT_IN:
-        importlib.import_module(f"gancompress.deploy.runtimes.{module}")
-
-
-@cache
-def _load_entry_points() -> None:
-    for entry in entry_points(group=GROUP):
-        _registered_runtime(_loaded(entry), f"entry point '{entry.name}' of {GROUP}")
-
-
-def _loaded(entry: EntryPoint) -> Any:
-    try:
-        return entry.load()
-    except Exception as error:
-        raise ConfigError(
-            f"entry point '{entry.name}' of {GROUP}: importing {entry.value} failed: {error}; repair or uninstall the "
-            "package that declares it"
-        ) from error
-
-
-def _imported(path: str, where: str) -> Runtime:
-    module_name, _, name = path.partition(":")
-    try:
-        found: Any = importlib.import_module(module_name)
-    except Exception as error:
-        raise ConfigError(f"{where}: importing {path} failed: {type(error).__name__}: {error}") from error
-    for part in name.split("."):
-        if not hasattr(found, part):
-            public = [known for known in vars(found) if not known.startswith("_")]
-            raise ConfigError(f"{where}: {module_name} has no '{name}'; {nearest(name, public)}")
-        found = getattr(found, part)
-    return _registered_runtime(found, f"{where}: {path}")
-
-
-def _registered_runtime(found: Any, where: str) -> Runtime:
-    if not (isinstance(found, type) and issubclass(found, Runtime)):
-        kind = found.__name__ if isinstance(found, type) else type(found).__name__
-        raise ConfigError(f"{where}: got {kind}, expected a subclass of gancompress.deploy.Runtime")
-    register_runtime(found)
-    return _registered[found.name]
 
 
 def _names(runtime: Runtime) -> dict[str, tuple[str, ...]]:
@@ -247,7 +243,3 @@ def _names(runtime: Runtime) -> dict[str, tuple[str, ...]]:
         "mode": tuple(each.name for each in runtime.modes),
         "ending": runtime.endings,
     }
-
-
-def _path_of(kind: type) -> str:
-    return f"{kind.__module__}:{kind.__qualname__}"

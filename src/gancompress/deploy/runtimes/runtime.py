@@ -6,7 +6,6 @@ A runtime is one class in one file. Exporting, loading, timing and describing fi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -20,9 +19,11 @@ from torch import Tensor, nn
 
 from gancompress.cost.measured import evaluation_mode
 from gancompress.deploy.axes import Axes, Inputs, names_and_axes, one_larger_axis_each
+from gancompress.deploy.compute_types import FP32, ComputeType
+from gancompress.deploy.file_options import DEFAULT_OPTIONS, FileOptions
 from gancompress.deploy.files import disk_bytes, draft_folder_of, draft_of
 from gancompress.deploy.named import NamedNetwork
-from gancompress.deploy.parity import DEFAULT_TOLERANCE, ExportReport, PrecisionName, compare
+from gancompress.deploy.parity import DEFAULT_TOLERANCE, ExportReport, compare
 from gancompress.deploy.precision import IntegerForm
 from gancompress.deploy.runtimes.lacking import refusal
 from gancompress.deploy.runtimes.packages import optional, quiet
@@ -41,11 +42,10 @@ class Format:
         title: Its name in messages; the runtime's title by default.
         rewrites: Rewrites done by default: those that were measured to make networks faster in this format (see the
             tables in docs/deploy.md), or that its converter needs.
-        precisions: Precisions that a file can compute in.
-        native: Precisions that `Runtime.convert` applies to a float32 network itself. If
-            ``fp16`` is not among them, the network is converted to half precision before it is written.
+        compute_types: Numbers that a file can compute in.
         free_sizes: Whether a file runs on any batch and size, or only on those of the example.
-        integers: Form in which the runtime computes networks of 8-bit integers fastest; required for ``int8``.
+        integers: Form in which the runtime computes networks of 8-bit integers fastest; required for compute types of
+            integers.
         stores_trained_integers: Whether it stores the integers of quantization-aware training without calibration.
         beside: Ending of a second file that holds the weights, such as ``.bin``.
         folder: Whether the exported "file" is a folder.
@@ -57,8 +57,7 @@ class Format:
     file_name: str
     title: str = ""
     rewrites: tuple[str, ...] = ()
-    precisions: tuple[PrecisionName, ...] = ("fp32",)
-    native: tuple[PrecisionName, ...] = ()
+    compute_types: tuple[ComputeType, ...] = (FP32,)
     free_sizes: bool = True
     integers: IntegerForm | None = None
     stores_trained_integers: bool = False
@@ -71,6 +70,15 @@ class Format:
     def ending(self) -> str:
         """Ending of its files, such as ``.onnx``."""
         return Path(self.file_name).suffix
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Names of its compute types."""
+        return tuple(each.name for each in self.compute_types)
+
+    def calibrates(self, precision: str | None) -> bool:
+        """Return whether a file of this precision has integers whose ranges are calibrated on images."""
+        return any(each.integers for each in self.compute_types if each.name == precision)
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,7 @@ class Mode:
 
     name: str
     title: str
-    precision: PrecisionName = "fp32"
+    precision: str = "fp32"
     endings: tuple[str, ...] = ()
     format: str | None = None
     layer_format: str | None = None
@@ -125,7 +133,7 @@ class Conversion:
         axes: Free axes of each input and their names; all empty if the format has no free sizes.
         output_names: Names of the outputs; by default the converter chooses them.
         metadata: Text to store in the file.
-        precision: Precision to compute in, of those that are native to the format.
+        precision: Precision to compute in, of those that the runtime applies itself.
         integers: Whether operators that only move values should move integers.
         reference: The network that the file is compared with.
         tolerance: The largest absolute difference allowed.
@@ -137,7 +145,7 @@ class Conversion:
     axes: Sequence[Axes]
     output_names: Sequence[str] | None
     metadata: Mapping[str, str]
-    precision: PrecisionName
+    precision: str
     integers: bool
     reference: nn.Module
     tolerance: float
@@ -209,7 +217,7 @@ class Runtime:
         """
         raise NotImplementedError
 
-    def open(self, path: Path, threads: int | None = None, precision: PrecisionName | None = None) -> Runner:
+    def open(self, path: Path, threads: int | None = None, precision: str | None = None) -> Runner:
         """Open a file.
 
         Args:
@@ -270,28 +278,18 @@ class Runtime:
         example_inputs: Inputs,
         path: Path,
         format: Format,
-        *,
-        dynamic: Sequence[Axes] | None = None,
-        input_names: Sequence[str] | None = None,
-        output_names: Sequence[str] | None = None,
-        metadata: Mapping[str, str] | None = None,
-        other_inputs: Sequence[Inputs] | None = None,
-        tolerance: float = DEFAULT_TOLERANCE,
-        mean_tolerance: float = math.inf,
-        reference: nn.Module | None = None,
-        precision: PrecisionName = "fp32",
-        integers: bool = False,
+        options: FileOptions = DEFAULT_OPTIONS,
     ) -> ExportReport:
         """Write a module as a file once the runtime agrees with eager; see `gancompress.deploy.export_module`."""
         title = format.title or self.title
         self.require(f"{title} export", to_write=True)
-        reference = reference or module
+        reference = options.reference or module
         what = f"{title} export of {type(reference).__name__}"
         if format.strict_ending and path.suffix != format.ending:
             raise ExportError(
                 f"{what}: got {path}, expected a name that ends in {format.ending}: {self.title} opens no other"
             )
-        names, axes = names_and_axes(example_inputs, input_names, dynamic)
+        names, axes = names_and_axes(example_inputs, options.input_names, options.dynamic)
         if not len(axes) == len(names) == len(example_inputs):
             raise ExportError(
                 f"{title} export: got {len(example_inputs)} inputs, {len(names)} input_names and {len(axes)} entries "
@@ -299,17 +297,27 @@ class Runtime:
             )
         if not format.free_sizes:
             axes = [{} for _ in example_inputs]
-        others = one_larger_axis_each(example_inputs, axes) if other_inputs is None else other_inputs
+        larger, tolerance = options.other_inputs, options.tolerance
+        others = one_larger_axis_each(example_inputs, axes) if larger is None else larger
         how = Conversion(
-            format, example_inputs, names, axes, output_names, metadata or {}, precision, integers, reference, tolerance
+            format,
+            example_inputs,
+            names,
+            axes,
+            options.output_names,
+            options.metadata,
+            options.precision,
+            options.integers,
+            reference,
+            tolerance,
         )
         draft_path = draft_folder_of(path, what) if format.folder else draft_of(path, f"{title} export", format.beside)
         with evaluation_mode(module), evaluation_mode(reference), torch.no_grad(), draft_path as draft:
             note = self._converted(module, draft, how, what)
             not_compared, cases = self.not_here(), ()
             if not_compared is None:
-                run = self.open(draft, precision=precision).run
-                first = compare(reference, run, example_inputs, tolerance, what, mean_tolerance)
+                run = self.open(draft, precision=options.precision).run
+                first = compare(reference, run, example_inputs, tolerance, what, options.mean_tolerance)
                 cases = (first, *(compare(reference, run, case, tolerance, what) for case in others))
         return ExportReport(
             path=path,

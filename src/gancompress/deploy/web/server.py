@@ -34,7 +34,7 @@ class PageServer:
         try:
             self._server = _Server((HOST, port), partial(_Handler, directory=str(folder)))
         except (OSError, OverflowError) as error:
-            raise ExportError(f"--port: cannot serve on {port} ({error}); leave it out to take a free one") from None
+            raise ExportError(f"--port: cannot serve on {port} ({error}); without --port a free one is taken") from None
         self.address = f"http://{HOST}:{self._server.server_port}/"
 
     def serve(self) -> None:

@@ -14,7 +14,7 @@ from gancompress.networks.architecture import Architecture
 from gancompress.networks.generator import Generator
 from gancompress.networks.image_format import Images
 from gancompress.networks.importers.reading import Reading
-from gancompress.networks.registry import Family, all_families, find_network
+from gancompress.networks.registry import FAMILIES, Family, find_network, layouts_of
 from gancompress.networks.state import Mismatch, listed, shapes_of
 from gancompress.networks.weight_files import read_safetensors, read_torch_file, without_prefixes
 
@@ -98,8 +98,8 @@ def _best_reading(
 ) -> Reading:
     """Return the reading with the best agreement of names and shapes."""
     options = None if known is None or config is None else known.parse(config)
-    families = all_families() if known is None else (known,)
-    layouts = dict.fromkeys(layout for family in families for layout in family.layouts)
+    families = tuple(FAMILIES.values()) if known is None else (known,)
+    layouts = layouts_of(families)
     if not layouts:
         raise CheckpointError(
             f"{path}: got a file for {', '.join(family.name for family in families)}, which has no layouts to read "

@@ -1,4 +1,4 @@
-"""A small game of StyleGAN2, and its training for a few steps: what teachers and students are tried with."""
+"""A small StyleGAN2, and its training for a few steps: what teachers and students are tried with."""
 
 from __future__ import annotations
 

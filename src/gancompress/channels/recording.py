@@ -24,13 +24,13 @@ from gancompress.channels.skeleton import copy_structure, named_tensors
 
 @dataclass(frozen=True)
 class Ref:
-    """Reference to a recorded tensor, by its position in `Tape.tensors`."""
+    """Reference to a recorded tensor, by its position in `Recording.tensors`."""
 
     index: int
 
 
 @dataclass(frozen=True)
-class TapeTensor:
+class RecordedTensor:
     """Shape and storage of a recorded tensor.
 
     Attributes:
@@ -50,7 +50,7 @@ class TapeTensor:
 
 
 @dataclass(frozen=True)
-class TapeOp:
+class RecordedOp:
     """One ATen operation.
 
     Attributes:
@@ -104,11 +104,11 @@ class Failure:
 
 
 @dataclass
-class Tape:
+class Recording:
     """Recorded forward pass; ``failure`` is set if it raised."""
 
-    tensors: list[TapeTensor] = field(default_factory=list)
-    ops: list[TapeOp] = field(default_factory=list)
+    tensors: list[RecordedTensor] = field(default_factory=list)
+    ops: list[RecordedOp] = field(default_factory=list)
     calls: list[ModuleCall] = field(default_factory=list)
     parameters: dict[str, Ref] = field(default_factory=dict)
     module_types: dict[str, type[nn.Module]] = field(default_factory=dict)
@@ -119,9 +119,9 @@ class Tape:
 class _Recorder(TorchDispatchMode):
     """Dispatch mode that records every operation. Keeps no tensor alive."""
 
-    def __init__(self, tape: Tape) -> None:
+    def __init__(self, recording: Recording) -> None:
         super().__init__()
-        self.tape = tape
+        self.recording = recording
         self.stack: list[str] = [""]
         self.at_hand: tuple[Ref, ...] = ()
         self._refs = WeakTensorKeyDictionary()
@@ -139,8 +139,8 @@ class _Recorder(TorchDispatchMode):
             if origin in ("input", "op"):
                 self._activations[self._storages[storage_ref]] = storage_ref
         storage = self._storages[storage_ref]
-        self.tape.tensors.append(TapeTensor(tuple(tensor.shape), tensor.element_size(), storage, origin, name))
-        self._refs[tensor] = reference = Ref(len(self.tape.tensors) - 1)
+        self.recording.tensors.append(RecordedTensor(tuple(tensor.shape), tensor.element_size(), storage, origin, name))
+        self._refs[tensor] = reference = Ref(len(self.recording.tensors) - 1)
         return reference
 
     def refs(self, tree: Any, origin: str) -> Any:
@@ -167,7 +167,7 @@ class _Recorder(TorchDispatchMode):
         )
         alive = frozenset(s for s, storage in self._activations.items() if not storage.expired())
         self._activations = {s: self._activations[s] for s in alive}
-        self.tape.ops.append(TapeOp(func, arguments, outputs, writes, self.stack[-1], alive))
+        self.recording.ops.append(RecordedOp(func, arguments, outputs, writes, self.stack[-1], alive))
         return result
 
     @contextmanager
@@ -190,7 +190,7 @@ class _Recorder(TorchDispatchMode):
                 inputs = entered.pop()
                 outputs = [self.ref(t, "op") for t in tree_leaves(result) if isinstance(t, Tensor)]
                 if inputs and outputs:
-                    self.tape.calls.append(
+                    self.recording.calls.append(
                         ModuleCall(path, submodule, inputs[0], outputs[0], isinstance(result, Tensor))
                     )
 
@@ -198,7 +198,7 @@ class _Recorder(TorchDispatchMode):
 
         handles = []
         for path, submodule in module.named_modules():
-            self.tape.module_types[path] = type(submodule)
+            self.recording.module_types[path] = type(submodule)
             handles.append(submodule.register_forward_pre_hook(enter(path), prepend=True, with_kwargs=True))
             handles.append(submodule.register_forward_hook(leave(path)))
         try:
@@ -208,7 +208,7 @@ class _Recorder(TorchDispatchMode):
                 handle.remove()
 
 
-def record(module: nn.Module, inputs: Sequence[Any], state: Mapping[str, Tensor] | None = None) -> Tape:
+def record(module: nn.Module, inputs: Sequence[Any], state: Mapping[str, Tensor] | None = None) -> Recording:
     """Record one forward pass in eval mode.
 
     Args:
@@ -220,23 +220,23 @@ def record(module: nn.Module, inputs: Sequence[Any], state: Mapping[str, Tensor]
         The recording, with ``failure`` set if the forward pass raised.
     """
     structure = copy_structure(module).eval()
-    tape = Tape()
+    recording = Recording()
     fake_mode = FakeTensorMode(allow_non_fake_inputs=True)
     with torch.inference_mode(False), torch.no_grad(), fake_mode:
         own = named_tensors(structure)
         tensors: dict[str, Tensor] = {name: _fake((state or own)[name], fake_mode) for name in own}
         fake_inputs = tree_map_only(Tensor, lambda tensor: _fake(tensor, fake_mode), tuple(inputs))
-    recorder = _Recorder(tape)
-    tape.parameters = {name: recorder.ref(t, "parameter", name) for name, t in tensors.items()}
+    recorder = _Recorder(recording)
+    recording.parameters = {name: recorder.ref(t, "parameter", name) for name, t in tensors.items()}
     recorder.refs(fake_inputs, "input")
     watched = recorder.watching(structure)
     with torch.inference_mode(False), torch.no_grad(), fake_mode, watched, recorder:
         try:
             result = torch.func.functional_call(structure, tensors, fake_inputs)
-            tape.outputs = tuple(recorder.ref(leaf, "op") for leaf in _tensors_of(result))
+            recording.outputs = tuple(recorder.ref(leaf, "op") for leaf in _tensors_of(result))
         except Exception as error:
-            tape.failure = Failure(recorder.stack[-1], recorder.at_hand, error)
-    return tape
+            recording.failure = Failure(recorder.stack[-1], recorder.at_hand, error)
+    return recording
 
 
 def _fake(tensor: Tensor, mode: FakeTensorMode) -> Tensor:

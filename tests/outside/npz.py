@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gancompress.deploy import Conversion, Format, Input, PrecisionName, Runner, Runtime, register_runtime
+from gancompress.deploy import Conversion, Format, Input, Runner, Runtime, register_runtime
 from gancompress.errors import ExportError
 
 
@@ -30,7 +30,7 @@ class Npz(Runtime):
             np.savez(file, network=np.frombuffer(pickle.dumps(network), np.uint8), facts=facts)
         return "1 archive"
 
-    def open(self, path: Path, threads: int | None = None, precision: PrecisionName | None = None) -> Runner:
+    def open(self, path: Path, threads: int | None = None, precision: str | None = None) -> Runner:
         """Open an archive."""
         try:
             with np.load(path) as archive:

@@ -1,1 +1,0 @@
-"""Runtimes as a package outside of gancompress adds them, one file each."""
