@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from gancompress.channels import trace
 from gancompress.errors import CheckpointError, ConfigError, PlanError
 from gancompress.models.architecture import Architecture, ModuleArchitecture
+from gancompress.models.cut import cut
 from gancompress.models.families import architecture_of, find_family
 from gancompress.models.generator import Generator
 from gancompress.models.image_format import Images
-from gancompress.steps import cut
 
 from .strangers import Stranger
 

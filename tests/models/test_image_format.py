@@ -13,11 +13,12 @@ from gancompress.channels import materialise, trace
 from gancompress.errors import ConfigError
 from gancompress.export import export_module
 from gancompress.job import load_job
+from gancompress.models.cut import cut
 from gancompress.models.families import architecture_of
 from gancompress.models.generator import Generator
 from gancompress.models.image_format import ImageFormat, Images, give_boundary, measured_images
 from gancompress.pipeline import Pipeline
-from gancompress.steps import NetworkOptions, cut
+from gancompress.steps import NetworkOptions
 
 from ..cli import verbs
 

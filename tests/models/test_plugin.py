@@ -12,11 +12,11 @@ from gancompress.channels import trace
 from gancompress.errors import CheckpointError, ConfigError, InputSizeError, PlanError
 from gancompress.job import load_job
 from gancompress.models import families
+from gancompress.models.cut import cut
 from gancompress.models.families import architecture_of, find_family, register_family
 from gancompress.models.generator import Generator
 from gancompress.models.importers import load_generator
 from gancompress.pipeline import Pipeline
-from gancompress.steps import cut
 
 from .plugin.tinynet import TinyNet, TinyNetConfig
 

@@ -11,12 +11,13 @@ from torch import nn
 from gancompress.channels import SubNetwork, materialise, trace
 from gancompress.errors import ConfigError, DataError
 from gancompress.export.rewrites import rewritten
+from gancompress.methods.freeze_norms import norm_statistics
+from gancompress.methods.generators import frozen as freeze
 from gancompress.methods.recalibrate import recalibrate
 from gancompress.models.families import architecture_of, build
 from gancompress.models.generator import Generator
 from gancompress.models.layers import FrozenNorm
 from gancompress.steps import FreezeNorms
-from gancompress.steps.freeze_norms import frozen_generator, norm_statistics
 from tests.steps.small_work import make_context, make_work
 
 FAMILIES = {
@@ -44,7 +45,7 @@ def test_on_the_image_of_its_statistics_a_frozen_norm_is_the_instance_norm(famil
     net = generator.build()
     num_norms = sum(isinstance(layer, nn.InstanceNorm2d) for layer in net.modules())
     statistics = norm_statistics(net, [image])
-    frozen_generator(generator, statistics).save(tmp_path)
+    freeze(generator, statistics).save(tmp_path)
     frozen = Generator.load(tmp_path).build()
     assert sum(isinstance(layer, FrozenNorm) for layer in frozen.modules()) == num_norms == len(statistics)
     assert not any(isinstance(layer, nn.InstanceNorm2d) for layer in frozen.modules())
@@ -68,7 +69,7 @@ def test_statistics_are_means_over_images():
 
 def test_training_and_recalibration_leave_the_statistics():
     generator, image = drawn("resnet"), torch.rand(2, 3, 16, 16) * 2 - 1
-    net = frozen_generator(generator, norm_statistics(generator.build(), [image])).build()
+    net = freeze(generator, norm_statistics(generator.build(), [image])).build()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items() if "running" in name}
     in_evaluation = net(image).detach()
     net.train()
@@ -81,7 +82,7 @@ def test_training_and_recalibration_leave_the_statistics():
 
 def test_a_frozen_network_can_be_narrowed():
     generator, image = drawn("resnet"), torch.rand(1, 3, 16, 16) * 2 - 1
-    net = frozen_generator(generator, norm_statistics(generator.build(), [image])).build()
+    net = freeze(generator, norm_statistics(generator.build(), [image])).build()
     graph = trace(net, [image])
     plan = graph.uniform_plan(0.5)
     assert torch.equal(SubNetwork(net, graph, plan)(image), materialise(net, graph, plan)(image))
@@ -108,4 +109,4 @@ def test_what_cannot_be_frozen_is_said(tmp_path):
     work = make_work()
     strange = replace(work.generator, architecture=architecture_of("sngan_32", {}))
     with pytest.raises(ConfigError, match="got sngan_32, a family without frozen norms"):
-        frozen_generator(strange, {"norm": (torch.zeros(1), torch.ones(1))})
+        freeze(strange, {"norm": (torch.zeros(1), torch.ones(1))})

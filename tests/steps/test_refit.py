@@ -11,10 +11,11 @@ import torch
 from gancompress.data import parse_data
 from gancompress.errors import ConfigError, RefitError
 from gancompress.methods.budget import CostLimit
+from gancompress.methods.generators import cropped
 from gancompress.models.families import architecture_of
 from gancompress.models.generator import Generator
 from gancompress.pipeline import Pipeline
-from gancompress.steps import Context, Prune, Search, Work, cropped
+from gancompress.steps import Context, Prune, Search, Work
 from gancompress.steps.refit import Refit
 from tests.steps.small_work import macs_of, make_context, make_work, same_weights
 from tests.steps.test_slim import FAMILIES, SLIM, job

@@ -16,11 +16,11 @@ from gancompress.export.axes import Inputs
 from gancompress.export.named import NamedNetwork
 from gancompress.export.web import read_samples
 from gancompress.job import Job
+from gancompress.methods.generators import cropped
 from gancompress.models.file_form import FileForm, label_map_form
 from gancompress.models.generator import Generator
 from gancompress.models.label_input import LabelInput
 from gancompress.pipeline import Pipeline
-from gancompress.steps import cropped
 from gancompress.steps.refit import CROP_PX
 
 _NUM_IMAGES = 64
