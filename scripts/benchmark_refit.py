@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from gancompress.channels import trace
 from gancompress.importance import SCORES
 from gancompress.methods.generators import sort
-from gancompress.models.cut import cut
-from gancompress.models.generator import Generator
-from gancompress.models.importers import load_generator
-from gancompress.refit import refit
+from gancompress.networks.cut import cut
+from gancompress.networks.generator import Generator
+from gancompress.networks.importers import load_generator
+from gancompress.reconstruction import refit
 
 
 def crops(folder: Path, count: int, side: int, seed: int) -> Tensor:

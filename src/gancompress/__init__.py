@@ -12,13 +12,11 @@ Every method is a function on your own `torch.nn.Module` and your own batches::
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gancompress import losses
-    from gancompress.export import Loaded, load
+    from gancompress.deploy import Loaded, load
     from gancompress.methods.budget import Budget
     from gancompress.methods.compare import Comparison, compare
     from gancompress.methods.compress import Compressed, compress
@@ -40,7 +38,7 @@ if TYPE_CHECKING:
 _MODULE_OF = {
     "Budget": "methods.budget",
     "Comparison": "methods.compare",
-    "Loaded": "export",
+    "Loaded": "deploy",
     "Supernet": "methods.supernet",
     "Compressed": "methods.compress",
     "Distilled": "methods.distill",
@@ -53,7 +51,7 @@ _MODULE_OF = {
     "evaluate": "methods.evaluate",
     "export": "methods.export",
     "freeze_norms": "methods.freeze_norms",
-    "load": "export",
+    "load": "deploy",
     "load_into": "methods.save",
     "losses": "losses",
     "prune": "methods.prune",
@@ -97,21 +95,6 @@ __all__ = [  # noqa: RUF022 (in the order of a session)
     "Slimmed",
     "Verification",
 ]
-
-
-class _Package(ModuleType):
-    """Keeps ``gancompress.search`` the function when the package ``gancompress/search`` is imported.
-
-    Python sets a submodule as an attribute of its package; three functions share their names with packages.
-    """
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, ModuleType) and name in _MODULE_OF and name not in _PACKAGES:
-            return
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

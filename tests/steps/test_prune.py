@@ -8,7 +8,7 @@ import torch
 from gancompress.channels import materialise, reorder, trace
 from gancompress.importance import SCORES, by_importance
 from gancompress.methods.generators import prune
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
 from tests.channels.cases import FAMILY_CASES, make
 
 FOREIGN = {

@@ -12,8 +12,8 @@ from gancompress.data import parse_data
 from gancompress.errors import ConfigError, RefitError
 from gancompress.methods.budget import CostLimit
 from gancompress.methods.generators import cropped
-from gancompress.models.families import architecture_of
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
+from gancompress.networks.registry import architecture_of
 from gancompress.pipeline import Pipeline
 from gancompress.steps import Context, Prune, Search, Work
 from gancompress.steps.refit import Refit

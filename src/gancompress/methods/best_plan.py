@@ -10,16 +10,16 @@ from typing import Any
 
 from torch import Tensor
 
+from gancompress.architecture_search import Candidate, Objective, SearchOptions, SearchResult
+from gancompress.architecture_search import search as run_search
 from gancompress.channels import ChannelPlan
 from gancompress.cost import amount
 from gancompress.errors import BudgetError
+from gancompress.evaluation import RankAgreement, bootstrap_interval
+from gancompress.evaluation.stopwatch import shares
 from gancompress.methods.candidates import Candidates, Proxy
 from gancompress.methods.costs import never
-from gancompress.metrics import RankAgreement, bootstrap_interval
-from gancompress.metrics.stopwatch import shares
 from gancompress.report import Candidate as ReportedCandidate
-from gancompress.search import Candidate, Objective, SearchOptions, SearchResult
-from gancompress.search import search as run_search
 
 STORAGE_FILE = "search.journal"
 NUM_COMPARED = 10

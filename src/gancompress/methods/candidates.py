@@ -10,13 +10,13 @@ from typing import Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
+from gancompress.architecture_search import SearchSpace
 from gancompress.channels import ChannelGraph, ChannelPlan, materialise
 from gancompress.cost import filled_plan
 from gancompress.errors import NotFiniteError
+from gancompress.evaluation.stopwatch import Stopwatch
 from gancompress.methods.budget import CostLimit
 from gancompress.methods.recalibrate import recalibrate
-from gancompress.metrics.stopwatch import Stopwatch
-from gancompress.search import SearchSpace
 
 T = TypeVar("T")
 

@@ -12,11 +12,11 @@ from accelerate import PartialState
 from torch import Tensor, nn
 
 from gancompress.channels import ChannelGraph, ChannelPlan
+from gancompress.deploy.latency import Variants, learn_latency, measure_network
 from gancompress.errors import ConfigError, ExportError
-from gancompress.latency import Variants, learn_latency, measure_network
 from gancompress.methods.budget import CostLimit
 from gancompress.methods.data import as_arguments
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
 from gancompress.quantization import FLOAT, QuantizationOptions
 
 TABLE_FILE = "latency.json"

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from gancompress.cost.measured import evaluation_mode
 from gancompress.errors import ConfigError
 from gancompress.methods.data import Batches, Data
-from gancompress.models.layers import FrozenNorm
+from gancompress.networks.layers import FrozenNorm
 
 NUM_IMAGES = 64
 

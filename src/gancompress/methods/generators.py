@@ -13,10 +13,10 @@ from gancompress.importance import Score
 from gancompress.methods.freeze_norms import Statistics, freeze_at
 from gancompress.methods.prune import sorted_network
 from gancompress.methods.refit import random_crops
-from gancompress.models.cut import cut
-from gancompress.models.families import families_with
-from gancompress.models.generator import Generator
-from gancompress.refit import RefitReport, refit
+from gancompress.networks.cut import cut
+from gancompress.networks.generator import Generator
+from gancompress.networks.registry import families_with
+from gancompress.reconstruction import RefitReport, refit
 
 
 def prune(generator: Generator, graph: ChannelGraph, plan: ChannelPlan, score: Score) -> Generator:
@@ -56,7 +56,7 @@ def refitted(
     seed: int = 0,
     device: torch.device | str = "cpu",
 ) -> tuple[Generator, RefitReport]:
-    """Return a narrow generator with weights solved by `gancompress.refit.refit`, and the report.
+    """Return a narrow generator with weights solved by `gancompress.reconstruction.refit`, and the report.
 
     Args:
         narrow: The generator at the plan.
@@ -68,7 +68,7 @@ def refitted(
         device: Device of both networks.
 
     Raises:
-        RefitError: Raised by `gancompress.refit.refit`.
+        RefitError: Raised by `gancompress.reconstruction.refit`.
     """
     network = narrow.build().to(device)
     given = [each.to(device) for each in inputs]

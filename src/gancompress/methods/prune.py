@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from gancompress.channels import ChannelGraph, ChannelPlan, materialise, reordered
 from gancompress.channels.skeleton import named_tensors
 from gancompress.cost import widest_plan
+from gancompress.deploy.latency import variants_of_graph
 from gancompress.errors import ConfigError
 from gancompress.importance import Probe, ScoreOptions, by_importance, find_score
 from gancompress.importance import Score as ScoreFunction
-from gancompress.latency import variants_of_graph
 from gancompress.methods.budget import Budget
 from gancompress.methods.costs import cost_of_plans, single_image
 from gancompress.methods.data import Batches, Data

@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from gancompress.architecture_search import Candidate, SearchOptions, SearchResult
 from gancompress.channels import ChannelPlan
 from gancompress.cost import amount
-from gancompress.latency import variants_of_space
+from gancompress.deploy.latency import variants_of_space
 from gancompress.methods.best_plan import STORAGE_FILE, Choice, Difference, best_plan, certainty
 from gancompress.methods.budget import Budget
 from gancompress.methods.candidates import Candidates, Proxy
@@ -27,7 +28,6 @@ from gancompress.methods.data import Batches, Data
 from gancompress.methods.evaluate import Metric, evaluate, values_per_image
 from gancompress.methods.progress import Progress, Report, reporting
 from gancompress.methods.supernet import Supernet
-from gancompress.search import Candidate, SearchOptions, SearchResult
 from gancompress.training import Batch
 
 _CALIBRATION_IMAGES = 512

@@ -12,8 +12,10 @@ from typing import Any, Literal
 from accelerate import PartialState
 from torch import nn
 
+from gancompress.architecture_search import plans_at_budget
 from gancompress.channels import ChannelPlan
 from gancompress.errors import ConfigError
+from gancompress.evaluation import RankAgreement, rank_agreement
 from gancompress.io import write_atomically
 from gancompress.methods.budget import Budget
 from gancompress.methods.candidates import Candidates
@@ -22,8 +24,6 @@ from gancompress.methods.data import Data
 from gancompress.methods.evaluate import Metric
 from gancompress.methods.search import prepare
 from gancompress.methods.supernet import Supernet
-from gancompress.metrics import RankAgreement, rank_agreement
-from gancompress.search import plans_at_budget
 
 MIN_PLANS = 4
 """Smallest number of plans for a rank correlation."""

@@ -7,11 +7,11 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from gancompress.latency import variants_of_space
+from gancompress.deploy.latency import variants_of_space
+from gancompress.evaluation import find_metric
+from gancompress.evaluation.stopwatch import Stopwatch
 from gancompress.methods.budget import CostLimit
 from gancompress.methods.candidates import Candidates, Proxy
-from gancompress.metrics import find_metric
-from gancompress.metrics.stopwatch import Stopwatch
 from gancompress.steps.costs import cost_of_plans
 from gancompress.steps.evaluation import Evaluation
 from gancompress.steps.recalibration import Calibration

@@ -7,10 +7,10 @@ from functools import partial
 from typing import Any
 
 from gancompress.channels import ChannelGraph, ChannelPlan
-from gancompress.latency import Variants
+from gancompress.deploy.latency import Variants
 from gancompress.methods import costs
 from gancompress.methods.budget import CostLimit
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
 from gancompress.quantization import FLOAT, QuantizationOptions
 from gancompress.steps.step import Context
 

@@ -11,13 +11,13 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from gancompress.channels import ChannelGraph, ChannelPlan
 from gancompress.cost import widest_plan
+from gancompress.deploy.latency import variants_of_graph
 from gancompress.errors import ConfigError
 from gancompress.importance import AnyScore, Probe, find_score
-from gancompress.latency import variants_of_graph
 from gancompress.methods.budget import CostLimit
 from gancompress.methods.generators import sort
-from gancompress.models.cut import cut
-from gancompress.models.generator import Generator
+from gancompress.networks.cut import cut
+from gancompress.networks.generator import Generator
 from gancompress.quantization import FLOAT, QuantizationOptions
 from gancompress.steps.costs import cost_of_plans, latency_facts
 from gancompress.steps.facts import joined

@@ -12,7 +12,7 @@ from gancompress.channels import ChannelGraph, ChannelPlan
 from gancompress.errors import ConfigError
 from gancompress.methods.generators import cropped, refitted
 from gancompress.methods.refit import NUM_IMAGES
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
 from gancompress.options import Options
 from gancompress.steps.recalibration import recalibrated
 from gancompress.steps.step import Context, Step, Work, register_step
@@ -56,7 +56,7 @@ class Refit(RefitOptions, Step):
 
         Raises:
             ConfigError: No step has pruned it, or another step trained it since.
-            RefitError: Raised by `gancompress.refit.refit`.
+            RefitError: Raised by `gancompress.reconstruction.refit`.
         """
         wide = work.uncut
         if wide is None:

@@ -10,17 +10,17 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 from torch import nn
 
+from gancompress.architecture_search import SearchOptions, SearchResult
 from gancompress.channels import ChannelPlan
 from gancompress.errors import ConfigError
+from gancompress.evaluation import Metric, PairMetric, SetMetric, find_metric
 from gancompress.methods.best_plan import STORAGE_FILE, best_plan
 from gancompress.methods.candidates import Candidates, Proxy
 from gancompress.methods.verify import MIN_PLANS, FineTune, Verification, verified
-from gancompress.metrics import Metric, PairMetric, SetMetric, find_metric
-from gancompress.models.cut import cut
-from gancompress.models.generator import Generator
+from gancompress.networks.cut import cut
+from gancompress.networks.generator import Generator
 from gancompress.objectives.distillation import DistillationOptions
 from gancompress.options import Options
-from gancompress.search import SearchOptions, SearchResult
 from gancompress.steps.candidates import SplitProxy, candidates_of
 from gancompress.steps.costs import check_stop, latency_facts
 from gancompress.steps.distill import Finetune
