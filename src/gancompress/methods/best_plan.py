@@ -184,8 +184,10 @@ def best_plan(
         raise BudgetError(
             f"search: no candidate has a finite {proxy.name}; train the supernet longer, or check the metric"
         )
-    compared = None if is_random else _next_best(result, NUM_COMPARED)
-    near = compared and differences(chosen, compared, lambda each: proxy.per_image(candidates.network(each.plan)))
+    near = None
+    if not is_random:
+        compared = _next_best(result, NUM_COMPARED)
+        near = differences(chosen, compared, lambda each: proxy.per_image(candidates.network(each.plan)))
     plan = candidates.filled(chosen.plan)
     cost = candidates.cost(plan)
     limit = candidates.limit

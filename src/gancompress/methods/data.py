@@ -146,7 +146,7 @@ def inputs_of(data: Data, max_images: int | None = None, name: str = "batches") 
     return _first((_as_batch(batch, index, name) for index, batch in batches), max_images)
 
 
-def _several(data: Any, name: str) -> Data:
+def _several(data: Data, name: str) -> Data:
     """Return one batch as a list of batches, and anything else unchanged. Raises DataError if it is no batches."""
     if isinstance(data, Tensor | np.ndarray | Mapping):
         return [data]
