@@ -11,9 +11,7 @@ import torch
 from gancompress.data import parse_data
 from gancompress.errors import ConfigError, RefitError
 from gancompress.methods.budget import CostLimit
-from gancompress.methods.generators import cropped
 from gancompress.networks.generator import Generator
-from gancompress.networks.registry import architecture_of
 from gancompress.pipeline import Pipeline
 from gancompress.steps import Context, Prune, Search, Work
 from gancompress.steps.refit import Refit
@@ -85,19 +83,3 @@ def test_behind_a_search(tmp_path):
     fitted = Refit(**ALL).run(found, context)
     assert found.uncut is work.generator
     assert distance(fitted, context) < distance(found, context)
-
-
-def test_crops_fit_the_family():
-    generator = make_work().generator
-    images = torch.arange(3 * 2 * 40 * 30).view(3, 2, 40, 30).float()
-    crops = cropped(images, generator, 19)
-    assert crops.shape == (3, 2, 16, 16)
-    for crop, image in zip(crops, images, strict=True):
-        y, x = divmod(int((image[0] == crop[0, 0, 0]).flatten().nonzero()), 30)
-        assert torch.equal(crop, image[:, y : y + 16, x : x + 16])
-    assert torch.equal(cropped(images, generator, 19), crops)
-    assert not torch.equal(cropped(images, generator, 19, seed=1), crops)
-    assert cropped(images, generator, 96).shape == (3, 2, 40, 30)
-    foreign = replace(generator, architecture=architecture_of("tests.channels.strangers:SuperResolution", {}))
-    assert cropped(images, foreign, 16) is images
-    assert cropped(images[:, 0, 0], generator, 16).shape == (3, 30)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,8 @@ class Found:
 
     def __str__(self) -> str:
         text = f"{amount(self.cost, self.unit)}, metric {self.value:.4g}, the best of {len(self.candidates)} candidates"
+        if math.isnan(self.value):
+            text = f"{amount(self.cost, self.unit)}, a random plan, not measured"
         measured = "" if self.latency is None else f"{self.latency.measured_ms:.2f} ms measured"
         return "; ".join(filter(None, [text, certainty(self.differences), measured]))
 

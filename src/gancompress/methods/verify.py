@@ -87,7 +87,7 @@ def verify_search(
     better: Literal["higher", "lower"] = "higher",
     calibration: Data | None = None,
     plans: int = 12,
-    tolerance: float = 0.02,
+    budget_tolerance: float = 0.02,
     max_images: int | None = None,
     out: str | Path | None = None,
     seed: int = 0,
@@ -106,7 +106,7 @@ def verify_search(
         better: Whether higher or lower values of the metric are better.
         calibration: Batches for the statistics of batch norms; ``batches`` by default.
         plans: Number of plans; the interval of a rank correlation over 12 plans is about 0.5 wide at best.
-        tolerance: Largest shortfall of their costs below the budget, as a fraction of it.
+        budget_tolerance: Largest shortfall of their costs below the budget, as a fraction of it.
         max_images: Images that every network is evaluated on; all by default.
         out: Directory of finished plans; by default nothing is saved.
         seed: Seed of the plans.
@@ -134,7 +134,9 @@ def verify_search(
 
     with TemporaryDirectory() as temporary:
         directory = Path(temporary if out is None else out) / "verify"
-        return verified(candidates, proxy.name, proxy.of, trained, plans, tolerance, directory, seed=seed, say=say)
+        return verified(
+            candidates, proxy.name, proxy.of, trained, plans, budget_tolerance, directory, seed=seed, say=say
+        )
 
 
 def verified(
