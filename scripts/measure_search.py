@@ -27,14 +27,15 @@ from gancompress.architecture_search import plans_at_budget
 from gancompress.errors import ConfigError, GanCompressError
 from gancompress.evaluation import rank_agreement
 from gancompress.job import Job, load_job
+from gancompress.methods.verify import fine_tuned
 from gancompress.networks.generator import Generator
 from gancompress.networks.importers import load_generator
 from gancompress.run_log import RunLog
 from gancompress.steps import Context, Prune, Search, Step, Supernet, Work
-from gancompress.steps.candidates import CandidateNetworks
+from gancompress.steps.candidates import candidates_of
 from gancompress.steps.distill import Distill, Finetune, Learning
 from gancompress.steps.evaluation import Evaluation
-from gancompress.steps.verification import VerifyOptions, fine_tuned
+from gancompress.steps.search import VerifyOptions, finetuning
 from gancompress.tasks import find_task
 
 Measure = Callable[[torch.nn.Module], Mapping[str, float]]
@@ -135,7 +136,7 @@ def correlation(experiment: Experiment, arguments: argparse.Namespace) -> dict[s
     _, supernet = experiment.wide_and_supernet(0)
     search, finetune = experiment.search, experiment.finetune
     context = experiment.context("correlation")
-    networks = CandidateNetworks(supernet, search.space, experiment.budget, search.calibration_batches, context)
+    networks = candidates_of(supernet, search.space, experiment.budget, search.calibration_batches, context)
     drawn = plans_at_budget(
         networks.space,
         networks.cost,
@@ -157,7 +158,8 @@ def correlation(experiment: Experiment, arguments: argparse.Namespace) -> dict[s
         return {**found, "parameters": float(sum(p.numel() for p in network.parameters()))}
 
     plans = {networks.space.text(values): networks.space.plan(values) for values in drawn}
-    found = fine_tuned(plans, networks.cost, networks.cut, measured, options, supernet, context)
+    finetune = finetuning(options, networks, supernet, context)
+    found = fine_tuned(plans, networks, measured, finetune, context.directory / "verify", context.log.said)
     truth = f"{arguments.metric} to teacher, test"
     rows = {
         proxy: asdict(rank_agreement([each.before[proxy] for each in found], [each.after[truth] for each in found]))

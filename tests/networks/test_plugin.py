@@ -10,10 +10,10 @@ from torch import nn
 
 from gancompress.channels import trace
 from gancompress.errors import CheckpointError, ConfigError, InputSizeError, PlanError
+from gancompress.networks.cut import cut
 from gancompress.networks.generator import Generator
 from gancompress.networks.importers import load_generator
 from gancompress.networks.registry import FAMILIES, architecture_of, find_family, register_family
-from gancompress.steps import cut
 from tests.outside.tinynet import TinyNet, TinyNetConfig
 
 PATH = f"{TinyNet.__module__}:TinyNet"

@@ -43,7 +43,7 @@ def test_a_budget_in_milliseconds_decides_the_width_and_the_student_is_measured(
 
     monkeypatch.setenv("GANCOMPRESS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("gancompress.deploy.latency.learn.times_of", weights)
-    monkeypatch.setattr("gancompress.steps.costs.measure_network", lambda generator, example, target: 7.5)
+    monkeypatch.setattr("gancompress.methods.costs.measure_network", lambda generator, example, target: 7.5)
     budget = CostLimit(20.0, "latency", Target("eager", 1))
     work = make_work()
     found = Distill(training=TRAINING).run(work, make_context(tmp_path / "student", budget))

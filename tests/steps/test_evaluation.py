@@ -19,10 +19,10 @@ from gancompress.data import parse_data
 from gancompress.data.kinds.procedural import ProceduralSet
 from gancompress.errors import MetricError
 from gancompress.evaluation import SEGMENTATION_PROTOCOLS, FeatureNetwork, SegmentationProtocol
+from gancompress.evaluation.stopwatch import Stopwatch
 from gancompress.steps.evaluation import Evaluation
 from gancompress.steps.metric_options import MetricOptions
 from gancompress.steps.step import Context
-from gancompress.steps.stopwatch import Stopwatch
 from gancompress.tasks import find_task
 from tests.data.pictures import save
 

@@ -12,9 +12,8 @@ from gancompress.data import parse_data
 from gancompress.errors import ConfigError, RefitError
 from gancompress.methods.budget import CostLimit
 from gancompress.networks.generator import Generator
-from gancompress.networks.registry import architecture_of
 from gancompress.pipeline import Pipeline
-from gancompress.steps import Context, Prune, Search, Work, cropped
+from gancompress.steps import Context, Prune, Search, Work
 from gancompress.steps.refit import Refit
 from tests.steps.small_work import macs_of, make_context, make_work, same_weights
 from tests.steps.test_slim import FAMILIES, SLIM, job
@@ -51,7 +50,7 @@ def test_pruning_with_a_refit_is_pruning_and_then_the_step(tmp_path, norm):
 
 
 def test_a_network_that_was_not_cut(tmp_path):
-    message = r"refit: got a network that was not cut, or was trained since, .*; place refit right behind prune"
+    message = r"refit: got a network that was not pruned, or was trained since, .*; place refit directly after prune"
     with pytest.raises(ConfigError, match=message):
         Refit().run(make_work(), larger(tmp_path))
 
@@ -84,19 +83,3 @@ def test_behind_a_search(tmp_path):
     fitted = Refit(**ALL).run(found, context)
     assert found.uncut is work.generator
     assert distance(fitted, context) < distance(found, context)
-
-
-def test_crops_fit_the_family():
-    generator = make_work().generator
-    images = torch.arange(3 * 2 * 40 * 30).view(3, 2, 40, 30).float()
-    crops = cropped(images, generator, 19)
-    assert crops.shape == (3, 2, 16, 16)
-    for crop, image in zip(crops, images, strict=True):
-        y, x = divmod(int((image[0] == crop[0, 0, 0]).flatten().nonzero()), 30)
-        assert torch.equal(crop, image[:, y : y + 16, x : x + 16])
-    assert torch.equal(cropped(images, generator, 19), crops)
-    assert not torch.equal(cropped(images, generator, 19, seed=1), crops)
-    assert cropped(images, generator, 96).shape == (3, 2, 40, 30)
-    foreign = replace(generator, architecture=architecture_of("tests.channels.strangers:SuperResolution", {}))
-    assert cropped(images, foreign, 16) is images
-    assert cropped(images[:, 0, 0], generator, 16).shape == (3, 30)

@@ -18,7 +18,7 @@ from gancompress.errors import BudgetError, ConfigError, ExportError, Interrupte
 from gancompress.evaluation import NetworkSpec, find_metric, psnr
 from gancompress.methods.budget import CostLimit
 from gancompress.steps import Search, candidates
-from gancompress.steps.candidates import CandidateNetworks, Proxy
+from gancompress.steps.candidates import SplitProxy, candidates_of
 from gancompress.steps.spaces import SpaceOptions
 from tests.steps.small_work import macs_of, make_context, make_work, same_weights
 
@@ -131,7 +131,7 @@ def timed(monkeypatch, ms) -> None:
         return [ms(sum(p.numel() for p in module.parameters())) for module in modules]
 
     monkeypatch.setattr("gancompress.deploy.latency.learn.times_of", weights)
-    monkeypatch.setattr("gancompress.steps.costs.measure_network", lambda generator, example, target: 7.5)
+    monkeypatch.setattr("gancompress.methods.costs.measure_network", lambda generator, example, target: 7.5)
 
 
 LATENCY = CostLimit(20.0, "latency", Target("eager", 1))
@@ -192,7 +192,7 @@ def test_the_record_says_how_sure_the_choice_is_and_how_much_of_the_budget_is_le
         assert each["low"] <= each["value"] <= each["high"]
     undecided = sum(each["low"] <= 0 <= each["high"] for each in facts["differences"])
     assert (facts["search"]["num_compared"], facts["search"]["num_undecided"]) == (5, undecided)
-    assert f"{undecided} of the 5 next best cannot be told from the chosen one" in facts["note"]
+    assert f"{undecided} of the 5 next best cannot be distinguished from the chosen one" in facts["note"]
 
 
 def test_what_the_best_plan_leaves_of_the_budget_widens_single_groups(tmp_path):
@@ -227,7 +227,7 @@ def test_candidates_are_compared_with_the_teacher_by_default(tmp_path, against, 
     context = make_context(tmp_path / "search", budget)
     found = step(num_candidates=1).model_copy(update={"against": against}).run(work, context)
     (candidate,) = found.facts["search"]["candidates"]
-    networks = CandidateNetworks(work, SPACE, budget, 1, context)
+    networks = candidates_of(work, SPACE, budget, 1, context)
     network = networks.network(networks.space.plan(networks.space.parse(candidate["plan"])))
     values = []
     with torch.no_grad():
@@ -253,7 +253,7 @@ class Noisy(nn.Module):
 def test_every_candidate_gets_the_same_noise(tmp_path):
     work = make_work()
     context = make_context(tmp_path / "search", budget_of(work, tmp_path))
-    proxy = Proxy(work, "psnr", "real", None, context)
+    proxy = SplitProxy(work, "psnr", "real", None, context)
     torch.manual_seed(0)
     first = proxy.of(Noisy())
     before = torch.get_rng_state()

@@ -16,11 +16,11 @@ from gancompress.deploy.named import NamedNetwork
 from gancompress.deploy.web import read_samples
 from gancompress.errors import ConfigError
 from gancompress.job import Job
+from gancompress.methods.generators import cropped
 from gancompress.networks.file_form import FileForm, label_map_form
 from gancompress.networks.generator import Generator
 from gancompress.networks.label_input import LabelInput
 from gancompress.pipeline import Pipeline
-from gancompress.steps import cropped
 from gancompress.steps.refit import CROP_PX
 
 _NUM_IMAGES = 64

@@ -24,7 +24,7 @@ from gancompress.methods.recalibrate import recalibrate
 from gancompress.methods.save import save
 from gancompress.methods.training import digest_of, restored, train, training_options
 from gancompress.networks.generator import Generator
-from gancompress.objectives.slimming import Course, Slimming
+from gancompress.objectives.slimming import PenaltySchedule, Slimming
 
 DEFAULT_TERMS = (L1(100),)
 
@@ -123,7 +123,7 @@ def slim(
         return trace_channels(given.build(), (example,), multiple=1, minimum=minimum)
 
     limit = budget.limit(graph_of(generator))
-    course = Course(
+    schedule = PenaltySchedule(
         learning_rate=scale_lr,
         momentum=0.5,
         penalty=penalty,
@@ -148,7 +148,7 @@ def slim(
         torch.manual_seed(seed + 4)
         task = OwnData("own", paired="target" in batches.first)
         objective = Slimming(
-            *(generator, None, graph_of, limit.cost, streams, course, task, teacher, discriminator, options),
+            *(generator, None, graph_of, limit.cost, streams, schedule, task, teacher, discriminator, options),
             example,
         )
         finished, losses = train(

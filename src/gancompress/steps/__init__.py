@@ -1,12 +1,11 @@
 """Steps of a compression job; each takes the current work and returns it changed."""
 
-from gancompress.networks.cut import cut
 from gancompress.steps.coevolution import CoEvolve
 from gancompress.steps.distill import Distill, Finetune
 from gancompress.steps.freeze_norms import FreezeNorms
-from gancompress.steps.prune import Prune, prune, sort
+from gancompress.steps.prune import Prune
 from gancompress.steps.quantize import Quantize
-from gancompress.steps.refit import Refit, cropped, refitted
+from gancompress.steps.refit import Refit
 from gancompress.steps.scratch import Scratch
 from gancompress.steps.search import Search
 from gancompress.steps.slim import Slim
@@ -33,10 +32,5 @@ __all__ = [
     "Supernet",
     "TrainTeacher",
     "Work",
-    "cropped",
-    "cut",
-    "prune",
-    "refitted",
     "register_step",
-    "sort",
 ]

@@ -20,12 +20,12 @@ from gancompress.channels import ChannelGraph
 from gancompress.cost import CostModel
 from gancompress.errors import ConfigError, TrainingError
 from gancompress.losses.adversarial import Logits
+from gancompress.methods.generators import prune
 from gancompress.methods.recalibrate import recalibrate
 from gancompress.networks.generator import Generator
 from gancompress.networks.noise import kept_noise
 from gancompress.networks.weight_files import read_safetensors, write_safetensors
 from gancompress.steps.batches import HeldBatches
-from gancompress.steps.prune import prune
 from gancompress.steps.recalibration import Calibration
 from gancompress.steps.step import Context, Step, Work, register_step
 from gancompress.training import Batch

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from gancompress.data.kinds.labels import LabelledConfig
 from gancompress.errors import MetricError
 from gancompress.evaluation import ContentMask, Evaluator, FeatureNetwork, FeatureSet, MetricResult, reference_key
+from gancompress.evaluation.stopwatch import Stopwatch
 from gancompress.networks.noise import kept_noise
 from gancompress.steps.batches import HeldBatches
 from gancompress.steps.latent_evaluation import LatentEvaluation, latent_metrics
 from gancompress.steps.metric_options import MetricOptions
 from gancompress.steps.references import split_digest
 from gancompress.steps.step import Context
-from gancompress.steps.stopwatch import Stopwatch
 from gancompress.training import Batch
 
 

@@ -9,16 +9,18 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from gancompress.channels import ChannelGraph, ChannelPlan, reorder
+from gancompress.channels import ChannelGraph, ChannelPlan
 from gancompress.cost import widest_plan
 from gancompress.deploy.latency import variants_of_graph
 from gancompress.errors import ConfigError
-from gancompress.importance import AnyScore, Probe, Score, by_importance, find_score
+from gancompress.importance import AnyScore, Probe, find_score
 from gancompress.methods.budget import CostLimit
-from gancompress.networks.cut import cut, tied
+from gancompress.methods.generators import sort
+from gancompress.networks.cut import cut
 from gancompress.networks.generator import Generator
 from gancompress.quantization import FLOAT, QuantizationOptions
-from gancompress.steps.costs import cost_of_plans, measured_latency
+from gancompress.steps.costs import cost_of_plans, latency_facts
+from gancompress.steps.facts import joined
 from gancompress.steps.recalibration import recalibrated
 from gancompress.steps.refit import RefitOptions
 from gancompress.steps.step import Context, Step, Work, register_step
@@ -56,7 +58,7 @@ class Narrowing(Step, ABC):
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if self.keep is not None and self.widths is not None:
-            raise ValueError("got keep beside widths, expected one of them, to say how narrow it becomes")
+            raise ValueError("got keep and widths, expected one of them")
         return self
 
     def plan(
@@ -82,7 +84,7 @@ class Narrowing(Step, ABC):
             return graph, graph.uniform_plan(self.keep)
         budget = context.budget
         if budget is None:
-            raise ConfigError(f"{self.kind}: got neither keep nor a budget, expected one, to say how narrow it becomes")
+            raise ConfigError(f"{self.kind}: got neither keep nor a budget, expected one of them")
         cost = self._cost(budget, wide, graph, context, quantization)
         return graph, widest_plan(graph, cost, budget.limit, budget.unit)
 
@@ -93,7 +95,7 @@ class Narrowing(Step, ABC):
         budget = context.budget
         if not self.uses_budget or budget is None or budget.target is None:
             return {}
-        return measured_latency(budget, narrow, self._cost(budget, wide, graph, context)(plan), context)
+        return latency_facts(budget, narrow, self._cost(budget, wide, graph, context)(plan), context)
 
     def _cost(
         self,
@@ -128,38 +130,8 @@ class Prune(Narrowing):
         facts = self.latency(work.generator, graph, plan, narrow, context)
         if self.refit is not None:
             narrow, fitted = self.refit.refit(narrow, wide, graph, plan, context)
-            notes = [each["note"] for each in (facts, fitted) if "note" in each]
-            facts = {**facts, **fitted, "note": "; ".join(notes)}
+            facts = joined(facts, fitted)
         return recalibrated(replace(work, generator=narrow, facts=facts, uncut=wide), context)
-
-
-def prune(generator: Generator, graph: ChannelGraph, plan: ChannelPlan, score: Score) -> Generator:
-    """Keep the most important channels of every group.
-
-    Args:
-        generator: The generator at full width.
-        graph: The channel graph of the network it builds.
-        plan: Number of kept channels of each group.
-        score: Importance score of channels.
-
-    Returns:
-        A generator of the same family, with the plan's widths in its config.
-
-    Raises:
-        PlanError: The plan does not fit the graph.
-        ConfigError: The score does not apply to some group.
-    """
-    return cut(sort(generator, graph, score), graph, plan)
-
-
-def sort(generator: Generator, graph: ChannelGraph, score: Score) -> Generator:
-    """Return the same function with the most important channels of every group first.
-
-    Raises:
-        ConfigError: The score does not apply to some group.
-    """
-    state = reorder(generator.state, graph, by_importance(score(generator.state, graph)))
-    return generator.with_state(tied(state, graph))
 
 
 def sorted_by(score: AnyScore, generator: Generator, context: Context) -> Generator:

@@ -14,7 +14,7 @@ from gancompress.losses import Adversarial, Perceptual, Weight
 from gancompress.methods.budget import CostLimit
 from gancompress.networks.generator import Generator
 from gancompress.objectives.distillation import DistillationOptions
-from gancompress.objectives.slimming import Course, Slimming
+from gancompress.objectives.slimming import PenaltySchedule, Slimming
 from gancompress.quantization import FLOAT
 from gancompress.steps.distill import Learning, trained_discriminator
 from gancompress.steps.quantize import Quantizing
@@ -83,7 +83,7 @@ class Slim(Learning, Quantizing):
         """Slim the work's generator."""
         generator = with_affine_norms(work.generator)
         budget, total = context.budget or CostLimit(math.inf, "parameters"), self.training.total_images
-        course = Course(
+        schedule = PenaltySchedule(
             learning_rate=self.scale_learning_rate,
             momentum=self.scale_momentum,
             penalty=self.penalty,
@@ -101,7 +101,7 @@ class Slim(Learning, Quantizing):
             lambda given: context.graph(given, multiple=1, minimum=self.minimum),
             lambda graph: budget.cost(graph, self.quantization or FLOAT),
             self.streams,
-            course,
+            schedule,
             context.task,
             teacher,
             discriminator,
