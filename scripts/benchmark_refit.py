@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from gancompress.channels import trace
 from gancompress.importance import SCORES
+from gancompress.jobs.steps import cut, sort
 from gancompress.networks.generator import Generator
 from gancompress.networks.importers import load_generator
 from gancompress.reconstruction import refit
-from gancompress.steps import cut, sort
 
 
 def crops(folder: Path, count: int, side: int, seed: int) -> Tensor:

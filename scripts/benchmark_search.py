@@ -23,11 +23,11 @@ from gancompress.cost import CostModel
 from gancompress.cost.latency import in_turns
 from gancompress.data import parse_data
 from gancompress.evaluation import FrechetReference, Statistics
+from gancompress.jobs.steps import Budget, Context, Search, Work
+from gancompress.jobs.steps.metric_options import MetricOptions
+from gancompress.jobs.steps.spaces import SpaceOptions
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build
-from gancompress.steps import Budget, Context, Search, Work
-from gancompress.steps.metric_options import MetricOptions
-from gancompress.steps.spaces import SpaceOptions
 from gancompress.tasks import find_task
 
 PARTS = ("cost", "materialise", "recalibration", "loading", "generation", "features", "distance")

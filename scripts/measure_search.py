@@ -26,15 +26,15 @@ from accelerate import Accelerator
 from gancompress.architecture_search import plans_at_budget
 from gancompress.errors import ConfigError, GanCompressError
 from gancompress.evaluation import rank_agreement
-from gancompress.job import Job, load_job
+from gancompress.jobs.recipe import Job, load_job
+from gancompress.jobs.run_log import RunLog
+from gancompress.jobs.steps import Context, Prune, Search, Step, Supernet, Work
+from gancompress.jobs.steps.candidates import CandidateNetworks
+from gancompress.jobs.steps.distill import Distill, Finetune, Learning
+from gancompress.jobs.steps.evaluation import Evaluation
+from gancompress.jobs.steps.verification import VerifyOptions, fine_tuned
 from gancompress.networks.generator import Generator
 from gancompress.networks.importers import load_generator
-from gancompress.run_log import RunLog
-from gancompress.steps import Context, Prune, Search, Step, Supernet, Work
-from gancompress.steps.candidates import CandidateNetworks
-from gancompress.steps.distill import Distill, Finetune, Learning
-from gancompress.steps.evaluation import Evaluation
-from gancompress.steps.verification import VerifyOptions, fine_tuned
 from gancompress.tasks import find_task
 
 Measure = Callable[[torch.nn.Module], Mapping[str, float]]

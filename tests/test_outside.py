@@ -11,9 +11,9 @@ import yaml
 
 from gancompress.evaluation import Evaluator
 from gancompress.importance import find_score
-from gancompress.job import Job, load_job
+from gancompress.jobs.pipeline import Pipeline
+from gancompress.jobs.recipe import Job, load_job
 from gancompress.perception.content_masks import parse_mask
-from gancompress.pipeline import Pipeline
 from gancompress.tasks import find_task
 
 TRAINING = {"num_images": 4, "batch_size": 2, "checkpoint_every": 4, "log_every": 4, "preview_every": 0}

@@ -10,13 +10,13 @@ from torch import nn
 
 from gancompress.channels import trace
 from gancompress.errors import CheckpointError, ConfigError, InputSizeError, PlanError
-from gancompress.job import load_job
+from gancompress.jobs.pipeline import Pipeline
+from gancompress.jobs.recipe import load_job
+from gancompress.jobs.steps import cut
 from gancompress.networks import registry
 from gancompress.networks.generator import Generator
 from gancompress.networks.importers import load_generator
 from gancompress.networks.registry import architecture_of, find_family, register_family
-from gancompress.pipeline import Pipeline
-from gancompress.steps import cut
 
 from .plugin.tinynet import TinyNet, TinyNetConfig
 

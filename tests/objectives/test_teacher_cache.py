@@ -11,11 +11,11 @@ from torch import Tensor
 
 from gancompress.data import parse_data
 from gancompress.errors import ConfigError
+from gancompress.jobs.steps import Distill, Slim
 from gancompress.objectives.teacher_cache import TeacherCache, TeacherCacheOptions, digests, open_teacher_cache
-from gancompress.steps import Distill, Slim
 from gancompress.tasks import LatentTask, find_task
 from gancompress.training import TrainingOptions
-from tests.steps.small_work import distillation, make_context, make_work
+from tests.jobs.steps.small_work import distillation, make_context, make_work
 
 GIB = 2**30
 OFF = TeacherCacheOptions(memory_gib=0)

@@ -15,13 +15,13 @@ from gancompress.deploy.axes import Inputs
 from gancompress.deploy.named import NamedNetwork
 from gancompress.deploy.web import read_samples
 from gancompress.errors import ConfigError
-from gancompress.job import Job
+from gancompress.jobs.pipeline import Pipeline
+from gancompress.jobs.recipe import Job
+from gancompress.jobs.steps import cropped
+from gancompress.jobs.steps.refit import CROP_PX
 from gancompress.networks.file_form import FileForm, label_map_form
 from gancompress.networks.generator import Generator
 from gancompress.networks.label_input import LabelInput
-from gancompress.pipeline import Pipeline
-from gancompress.steps import cropped
-from gancompress.steps.refit import CROP_PX
 
 _NUM_IMAGES = 64
 _BATCH = 4  # several batches, so that a quarter and a half of the images are whole batches

@@ -23,8 +23,8 @@ from gancompress.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from gancompress.job import Job
-    from gancompress.pipeline import Stage
+    from gancompress.jobs.pipeline import Stage
+    from gancompress.jobs.recipe import Job
 
 
 def compress(
@@ -40,12 +40,12 @@ def compress(
 ) -> None:
     """Run a whole job: teacher, steps, measurements, exports, report. The same command resumes."""
     from gancompress.cli.tables import cost_table, metric_table
-    from gancompress.interruption import until_asked_to_stop
-    from gancompress.job import load_job
-    from gancompress.pipeline import Pipeline
+    from gancompress.jobs.interruption import until_asked_to_stop
+    from gancompress.jobs.pipeline import Pipeline
+    from gancompress.jobs.recipe import load_job
+    from gancompress.jobs.summary import summarise
     from gancompress.report import headline_lines
     from gancompress.report.write import write_report
-    from gancompress.summary import summarise
 
     job = load_job(recipe, options, train_teacher=train_teacher)
     directory = out or Path("runs", job.name)
@@ -76,9 +76,9 @@ def train(
 
     Where a teacher is shipped for the recipe, `compress --train-teacher` does.
     """
-    from gancompress.interruption import until_asked_to_stop
-    from gancompress.job import load_job
-    from gancompress.pipeline import Pipeline
+    from gancompress.jobs.interruption import until_asked_to_stop
+    from gancompress.jobs.pipeline import Pipeline
+    from gancompress.jobs.recipe import load_job
 
     job = load_job(recipe, options, train_teacher=True)
     directory = out or Path("runs", job.name)
@@ -106,11 +106,11 @@ def evaluate(
     """Measure the network of a finished run again, or on another split or with other metrics (--set metrics...)."""
     from gancompress.cli.tables import cost_json, cost_table, latency_table
     from gancompress.errors import ConfigError
-    from gancompress.job import load_job
+    from gancompress.jobs.pipeline import Pipeline
+    from gancompress.jobs.recipe import load_job
+    from gancompress.jobs.summary import RUNTIME, add_to_report, latencies
     from gancompress.networks.generator import Generator
-    from gancompress.pipeline import Pipeline
     from gancompress.report.write import write_report
-    from gancompress.summary import RUNTIME, add_to_report, latencies
 
     if not (run / "job.yaml").is_file():
         raise ConfigError(f"{run}: found no job.yaml, expected a run directory that compress has finished")
@@ -144,7 +144,7 @@ def evaluate(
 
 def recipes(name: Annotated[str | None, typer.Argument(help="A recipe to print.")] = None) -> None:
     """List the recipes that come with gancompress, or print one."""
-    from gancompress.job import recipe_names, recipe_text
+    from gancompress.jobs.recipe import recipe_names, recipe_text
 
     if name is not None:
         print(recipe_text(name), end="")
@@ -156,7 +156,7 @@ def recipes(name: Annotated[str | None, typer.Argument(help="A recipe to print."
 
 def _show_outlook(job: Job, directory: Path) -> None:
     """Print the effect that `compress` would have; raise if it cannot run."""
-    from gancompress.pipeline import Pipeline
+    from gancompress.jobs.pipeline import Pipeline
 
     console.print(yaml.safe_dump(job.model_dump(mode="json"), sort_keys=False), highlight=False, markup=False)
     stages = Pipeline(job, directory, notices.print).outlook()

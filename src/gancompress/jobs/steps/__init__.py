@@ -1,0 +1,42 @@
+"""Steps of a compression job; each takes the current work and returns it changed."""
+
+from gancompress.jobs.steps.coevolution import CoEvolve
+from gancompress.jobs.steps.distill import Distill, Finetune
+from gancompress.jobs.steps.freeze_norms import FreezeNorms
+from gancompress.jobs.steps.prune import Prune, prune, sort
+from gancompress.jobs.steps.quantize import Quantize
+from gancompress.jobs.steps.refit import Refit, cropped, refitted
+from gancompress.jobs.steps.scratch import Scratch
+from gancompress.jobs.steps.search import Search
+from gancompress.jobs.steps.slim import Slim
+from gancompress.jobs.steps.step import STEPS, AnyStep, Context, Step, Work, register_step
+from gancompress.jobs.steps.supernet import Supernet
+from gancompress.jobs.steps.teacher import NetworkOptions, TrainTeacher
+from gancompress.networks.cut import cut
+
+__all__ = [
+    "STEPS",
+    "AnyStep",
+    "CoEvolve",
+    "Context",
+    "Distill",
+    "Finetune",
+    "FreezeNorms",
+    "NetworkOptions",
+    "Prune",
+    "Quantize",
+    "Refit",
+    "Scratch",
+    "Search",
+    "Slim",
+    "Step",
+    "Supernet",
+    "TrainTeacher",
+    "Work",
+    "cropped",
+    "cut",
+    "prune",
+    "refitted",
+    "register_step",
+    "sort",
+]

@@ -1,0 +1,47 @@
+"""Recalibration of the running statistics of batch norms on the first images of the training data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from torch import Tensor
+
+from gancompress.jobs.steps.batches import HeldBatches
+from gancompress.jobs.steps.step import Context, Work
+from gancompress.methods.recalibrate import recalibrate
+from gancompress.quantization.separate import separate
+from gancompress.training import Batch
+
+NUM_BATCHES = 32
+"""Default number of calibration batches: 512 images in batches of 16, as in GAN Compression."""
+
+
+_BATCH_SIZE = 16
+
+
+class Calibration:
+    """First inputs of the training data, on which running statistics are computed. They are read when first needed."""
+
+    def __init__(self, context: Context, num_batches: int = NUM_BATCHES) -> None:
+        """Take the number of batches of 16 images; all batches are used if there are fewer."""
+
+        def make() -> Iterator[Batch]:
+            for batch in context.images("train", _BATCH_SIZE, num_batches * _BATCH_SIZE):
+                yield {"input": batch["input"]}
+
+        self._task = context.task
+        self._batches = HeldBatches(make, context.metrics.memory_gib)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """Yield inputs of the generator [b, c, h, w], batch by batch."""
+        return (self._task.encode(batch["input"]) for batch in self._batches)
+
+
+def recalibrated(work: Work, context: Context) -> Work:
+    """Return the work with recomputed running statistics of its network."""
+    network = work.build().to(context.accelerator.device)
+    recalibrate(network, Calibration(context))
+    options = work.quantization and work.quantization.options
+    generator, quantization = separate(network, work.generator, options)
+    return replace(work, generator=generator, quantization=quantization)
