@@ -16,7 +16,8 @@ from pathlib import Path
 
 import torch
 
-from gancompress.jobs.pipeline import Outcome, Pipeline
+from gancompress.jobs.outcome import Outcome
+from gancompress.jobs.pipeline import Pipeline
 from gancompress.jobs.recipe import load_job
 from gancompress.jobs.run_log import read_losses
 from gancompress.networks.generator import Generator

@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 
-from gancompress.jobs.pipeline import Outcome, Pipeline
+from gancompress.jobs.outcome import Outcome
+from gancompress.jobs.pipeline import Pipeline
 from gancompress.jobs.recipe import load_job
 
 STUDENTS: dict[str, tuple[bool, float]] = {

@@ -26,16 +26,16 @@ from accelerate import Accelerator
 from gancompress.architecture_search import plans_at_budget
 from gancompress.errors import ConfigError, GanCompressError
 from gancompress.evaluation import rank_agreement
+from gancompress.evaluation.split_evaluation import Evaluation
 from gancompress.jobs.recipe import Job, load_job
 from gancompress.jobs.run_log import RunLog
 from gancompress.jobs.steps import Context, Prune, Search, Step, Supernet, Work
 from gancompress.jobs.steps.candidates import CandidateNetworks
 from gancompress.jobs.steps.distill import Distill, Finetune, Learning
-from gancompress.jobs.steps.evaluation import Evaluation
+from gancompress.jobs.steps.step import StepRun
 from gancompress.jobs.steps.verification import VerifyOptions, fine_tuned
 from gancompress.networks.generator import Generator
 from gancompress.networks.importers import load_generator
-from gancompress.tasks import find_task
 
 Measure = Callable[[torch.nn.Module], Mapping[str, float]]
 
@@ -54,24 +54,16 @@ class Experiment:
                 raise ConfigError(f"steps: got {got}, expected distill, supernet, search, finetune")
         self.accelerator = Accelerator(cpu=not torch.cuda.is_available())
         assert job.budget is not None
-        self.budget = job.budget.limit(self.context("teacher").graph(teacher))
+        self.budget = job.budget.limit(self.job.inputs().graph(teacher))
         self._measures: dict[tuple, Measure] = {}
 
     def context(self, name: str, seed: int = 0) -> Context:
         """Return the context of a step, in a separate directory."""
         directory = self.out / name
         directory.mkdir(parents=True, exist_ok=True)
-        return Context(
-            task=find_task(self.job.task, self.job.data),
-            data=self.job.data,
-            budget=getattr(self, "budget", None),
-            directory=directory,
-            accelerator=self.accelerator,
-            log=RunLog(directory, lambda line: None, step=name, place=""),
-            seed=seed,
-            num_workers=self.job.num_workers,
-            metrics=self.job.metrics,
-        )
+        log = RunLog(directory, lambda line: None, step=name, place="")
+        run = StepRun(directory, log, self.accelerator, seed)
+        return Context(self.job.inputs(), run, getattr(self, "budget", None), self.job.metrics)
 
     def after(self, name: str, step: Step, work: Work, seed: int = 0) -> Work:
         """Return the work after a step."""
@@ -122,7 +114,7 @@ class Experiment:
             options = self.job.metrics.model_copy(update={"max_images": max_images})
             teacher = self.start.teacher.build() if against == "teacher" else None
             names = getattr(options, f"against_{against}")
-            evaluation = Evaluation(options, names, self.context("teacher"), split, teacher)
+            evaluation = Evaluation(options, names, self.job.inputs(), split, teacher, device=self.accelerator.device)
             images = "" if max_images is None else f", {max_images} images"
             self._measures[key] = lambda network: {
                 f"{found.name} to {against}{images}": found.value for found in evaluation.of(network)
@@ -178,7 +170,7 @@ def compare(experiment: Experiment, arguments: argparse.Namespace) -> dict[str, 
     for seed in range(arguments.seeds):
         for way, network in experiment.ways(seed).items():
             tuned = network()
-            graph = experiment.context("teacher").graph(tuned)
+            graph = experiment.job.inputs().graph(tuned)
             cost = experiment.budget.cost(graph)(graph.full_plan())
             results = {**test(tuned.build()), "share of the budget": cost / experiment.budget.limit}
             found.setdefault(way, []).append(results)

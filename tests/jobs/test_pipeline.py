@@ -22,7 +22,9 @@ import torch
 from gancompress.cli import main
 from gancompress.deploy.runtimes import runtime
 from gancompress.errors import BudgetError, ExportError, Interrupted
-from gancompress.jobs.pipeline import Outcome, Pipeline
+from gancompress.jobs.finished import FinishedRun
+from gancompress.jobs.outcome import Outcome
+from gancompress.jobs.pipeline import Pipeline
 from gancompress.jobs.recipe import Job, load_job
 from gancompress.jobs.run_log import read_losses
 from gancompress.jobs.summary import summarise
@@ -97,7 +99,7 @@ def test_a_file_whose_package_is_missing_is_left_out_or_refused_before_anything_
         run(tiny("exports=[onnx, openvino]"), tmp_path)
     assert list(tmp_path.iterdir()) == []
     job, said = tiny("exports=[onnx, {format: openvino, if_installed: true}]"), []
-    Pipeline(job, tmp_path, said.append).outlook()
+    Pipeline(job, tmp_path, said.append).stages()
     (line,) = said
     assert (
         line == "exports.1: left out, because openvino needs the package openvino: pip install 'gancompress[openvino]'"
@@ -107,11 +109,11 @@ def test_a_file_whose_package_is_missing_is_left_out_or_refused_before_anything_
 def test_a_finished_run_can_be_measured_again(straight):
     job = load_job(str(straight.directory / "job.yaml"))
     assert job == tiny()
-    again = Pipeline(job, straight.directory, lambda _: None).evaluate("test")
+    again = FinishedRun(job, straight.directory).evaluate("test")
     assert {n: r.value for n, r in again.metrics.items()} == {
         n: r.value for n, r in straight.compressed.metrics.items()
     }
-    other = Pipeline(job, straight.directory, lambda _: None).evaluate("search")
+    other = FinishedRun(job, straight.directory).evaluate("search")
     assert other.metrics["psnr"].value != again.metrics["psnr"].value
 
 
@@ -157,7 +159,7 @@ def test_a_changed_checkpoint_or_network_of_a_metric_is_noticed(straight, tmp_pa
     job = tiny(f"teacher={{checkpoint: {tmp_path / 'given'}}}")
 
     def places(job: Job) -> list[Path]:
-        return [stage.directory for stage in Pipeline(job, tmp_path / "run", lambda _: None).outlook()]
+        return [stage.directory for stage in Pipeline(job, tmp_path / "run", lambda _: None).stages()]
 
     before = places(job)
     (tmp_path / "network").touch()
@@ -383,14 +385,14 @@ def test_what_the_system_refuses_to_write_is_one_line(straight, tmp_path):
     assert same_weights(Pipeline(tiny(), tmp_path, print).teacher().teacher, straight.teacher.generator)
 
 
-def test_the_outlook_says_what_is_done_and_what_a_change_undoes(straight, tmp_path):
-    def outlook(*changes: str) -> dict[str, tuple[str, int]]:
-        stages = Pipeline(tiny(*changes), straight.directory, print).outlook()
+def test_the_stages_say_what_is_done_and_what_a_change_undoes(straight, tmp_path):
+    def states(*changes: str) -> dict[str, tuple[str, int]]:
+        stages = Pipeline(tiny(*changes), straight.directory, print).stages()
         return {stage.name: (stage.state, len(stage.replaced)) for stage in stages}
 
     before = sorted(straight.directory.rglob("*"))
     done, again = ("done", 0), ("new", 1)
-    assert set(outlook().values()) == {done}
-    assert list(outlook("steps.1.training.num_images=12").values()) == [done, done, again, again, again]
-    assert set(outlook("seed=1").values()) == {again}
+    assert set(states().values()) == {done}
+    assert list(states("steps.1.training.num_images=12").values()) == [done, done, again, again, again]
+    assert set(states("seed=1").values()) == {again}
     assert sorted(straight.directory.rglob("*")) == before

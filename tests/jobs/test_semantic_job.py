@@ -13,7 +13,8 @@ from PIL import Image
 
 from gancompress.cli.sources import InputChoices, job_of, open_network
 from gancompress.errors import ConfigError, DataError, InputSizeError
-from gancompress.jobs.pipeline import Outcome, Pipeline
+from gancompress.jobs.outcome import Outcome
+from gancompress.jobs.pipeline import Pipeline
 from gancompress.jobs.recipe import Job
 from gancompress.jobs.summary import summarise
 from gancompress.methods.recalibrate import recalibrate

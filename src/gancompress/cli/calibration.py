@@ -8,14 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gancompress.cli.options import notices
 from gancompress.cli.parsing import folder_images
 from gancompress.data import Classes
 from gancompress.deploy.axes import Inputs
 from gancompress.deploy.named import NamedNetwork
 from gancompress.deploy.web import read_samples
 from gancompress.errors import ConfigError
-from gancompress.jobs.pipeline import Pipeline
 from gancompress.jobs.recipe import Job
 from gancompress.jobs.steps import cropped
 from gancompress.jobs.steps.refit import CROP_PX
@@ -49,7 +47,7 @@ def calibration_inputs(
         DataError: There are no images, or one cannot be read.
     """
     if folder is None and job is not None:
-        return Pipeline(job, run, notices.print).file_inputs(network.generator.build(), num_images)
+        return job.inputs().file_inputs(network.generator.build(), num_images)
     first, *others = network.form.inputs
     if network.generator.architecture.is_latent and not others:
         draw = torch.Generator().manual_seed(0)

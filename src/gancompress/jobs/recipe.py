@@ -25,14 +25,15 @@ from gancompress.deploy.benchmark import timed_formats
 from gancompress.deploy.rewrites import REWRITES
 from gancompress.errors import ConfigError, MetricError, nearest
 from gancompress.evaluation import LatentMetric, PairMetric, SetMetric, find_metric
+from gancompress.evaluation.options import MetricOptions
 from gancompress.jobs.steps import STEPS, AnyStep, Search
-from gancompress.jobs.steps.metric_options import MetricOptions
 from gancompress.jobs.steps.teacher import TrainTeacher
 from gancompress.methods.budget import Budget
 from gancompress.networks.image_options import ImageOptions
 from gancompress.options import Options, as_tuple
 from gancompress.recipes.shipped import ShippedTeacher
 from gancompress.tasks import TASKS, AnyTask, LatentOptions, TaskOptions, find_task
+from gancompress.tasks.inputs import Inputs
 
 
 def _without_kind(options: Any) -> Any:
@@ -184,6 +185,10 @@ class Job(Options):
     metrics: MetricOptions = MetricOptions()
     exports: Annotated[tuple[ExportOptions, ...], BeforeValidator(_parse_exports)] = (ExportOptions(),)
     num_workers: Annotated[int, Field(ge=0)] = 0
+
+    def inputs(self) -> Inputs:
+        """Return the images of the data, prepared for the task."""
+        return Inputs(find_task(self.task, self.data), self.data, self.num_workers)
 
     @model_validator(mode="before")
     @classmethod

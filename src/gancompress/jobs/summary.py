@@ -19,7 +19,7 @@ from gancompress.deploy import ExportReport, usage
 from gancompress.deploy.benchmark import time_files
 from gancompress.errors import DataError
 from gancompress.evaluation import MetricResult
-from gancompress.jobs.pipeline import Measured, Outcome
+from gancompress.jobs.outcome import Measured, Outcome
 from gancompress.jobs.run_log import read_losses
 from gancompress.networks.generator import Generator
 from gancompress.quantization import QuantizationOptions

@@ -11,13 +11,15 @@ from torch import Tensor
 
 from gancompress.cost import CostModel
 from gancompress.data import parse_data
+from gancompress.evaluation.options import MetricOptions
 from gancompress.jobs.steps import Context, Work
-from gancompress.jobs.steps.metric_options import MetricOptions
+from gancompress.jobs.steps.step import StepRun
 from gancompress.methods.budget import CostLimit
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build
 from gancompress.objectives.distillation import DistillationOptions
 from gancompress.tasks import find_task
+from gancompress.tasks.inputs import Inputs
 
 
 class Lines:
@@ -68,21 +70,12 @@ def make_context(
 ) -> Context:
     directory.mkdir(parents=True, exist_ok=True)
     data = parse_data({"kind": "procedural", "image_size": 16, "num_images": {"train": 8, "search": 6, "test": 2}})
-    return Context(
-        task=find_task("paired"),
-        data=data,
-        budget=budget,
-        directory=directory,
-        accelerator=Accelerator(cpu=True),
-        log=Lines(),
-        seed=seed,
-        stop=stop,
-        metrics=metrics or MetricOptions(batch_size=4),
-    )
+    run = StepRun(directory, Lines(), Accelerator(cpu=True), seed, stop)
+    return Context(Inputs(find_task("paired"), data), run, budget, metrics or MetricOptions(batch_size=4))
 
 
 def macs_of(work: Work, context: Context) -> int:
-    graph = context.graph(work.generator)
+    graph = context.inputs.graph(work.generator)
     return CostModel(graph).at(graph.full_plan()).macs.true
 
 

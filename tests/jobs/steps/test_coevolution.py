@@ -31,21 +31,21 @@ def test_the_fittest_network_within_the_budget_is_handed_on(tmp_path):
     context = make_context(tmp_path / "run", budget)
     found = step(genetic=GeneticOptions(population=8, num_generations=4), gamma=20).run(work, context)
     assert macs_of(found, context) <= budget.limit
-    assert isinstance(context.log, Lines)
-    assert [num_images for num_images, _ in context.log.lines] == [48 * (i + 1) for i in range(5)]
-    best = [values["fitness"] for _, values in context.log.lines]
+    assert isinstance(context.run.log, Lines)
+    assert [num_images for num_images, _ in context.run.log.lines] == [48 * (i + 1) for i in range(5)]
+    best = [values["fitness"] for _, values in context.run.log.lines]
     assert best == sorted(best)  # the fittest stays
     assert best[-1] > 1.05 * best[0]
-    assert all(values["mean_fitness"] <= values["fitness"] for _, values in context.log.lines)
+    assert all(values["mean_fitness"] <= values["fitness"] for _, values in context.run.log.lines)
 
     # The fitness of what is handed on, by its formula.
-    batch = next(iter(context.images("search", 6)))
+    batch = next(iter(context.inputs.images("search", 6)))
     judge, teacher, network = (one.build().eval() for one in (work.discriminator, work.teacher, found.generator))
     with torch.no_grad():
         said = [judge(torch.cat([batch["input"], made(batch["input"])], 1)) for made in (teacher, network)]
     size = found.generator.num_parameters / work.generator.num_parameters
     assert best[-1] == pytest.approx(1 / (size + 20 * float(F.mse_loss(*said))), rel=1e-4)
-    assert found.facts["plan"] == "_".join(map(str, context.graph(found.generator).full_plan().widths.values()))
+    assert found.facts["plan"] == "_".join(map(str, context.inputs.graph(found.generator).full_plan().widths.values()))
 
 
 def test_the_kept_channels_are_those_of_the_mask(tmp_path):
@@ -72,7 +72,7 @@ def test_stopped_and_resumed_equals_uninterrupted(tmp_path, after):
     resumed = step().run(work, context)
     assert same_weights(resumed.generator, whole.generator)
     assert resumed.facts == whole.facts
-    lines = [*stopped.log.lines, *context.log.lines]
+    lines = [*stopped.log.lines, *context.run.log.lines]
     assert [num_images for num_images, _ in lines] == [36, 72, 108, 144]  # no generation is measured again
     assert (len(stopped.log.lines) > 0) == (after >= 6)
     assert step().run(work, make_context(tmp_path / "run", budget)).facts == whole.facts

@@ -178,7 +178,7 @@ def test_a_network_that_tells_other_classes_apart(tmp_path):
 
 def test_masks_of_another_size_than_the_images(tmp_path):
     context = make_context(tmp_path / "run", None)
-    for name in next(iter(context.images("train", 8)))["name"]:
+    for name in next(iter(context.inputs.images("train", 8)))["name"]:
         path = tmp_path / "masks" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (8, 8), 255).save(path)

@@ -92,7 +92,7 @@ def test_the_step_says_what_it_costs(tmp_path):
     done = FreezeNorms(num_images=8).run(work, context)
     assert done.generator.config["norm"] == "frozen"
     assert done.teacher is work.teacher
-    given = torch.cat([context.task.encode(batch["input"]) for batch in context.images("search", 6)])
+    given = torch.cat([context.inputs.task.encode(batch["input"]) for batch in context.inputs.images("search", 6)])
     with torch.no_grad():
         difference = done.build()(given) - work.build()(given)
     assert done.facts["mean_difference"] == pytest.approx(float(difference.abs().mean()), rel=1e-4)

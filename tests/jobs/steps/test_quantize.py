@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from gancompress.errors import ConfigError, DataError, Interrupted
-from gancompress.jobs.pipeline import Outcome, Pipeline
+from gancompress.jobs.finished import FinishedRun
+from gancompress.jobs.outcome import Outcome
 from gancompress.jobs.steps import Quantize
 from gancompress.jobs.steps.quantize import calibrated
 from gancompress.jobs.summary import summarise
@@ -82,7 +83,7 @@ def test_what_is_measured_and_exported_is_the_quantized_network(tmp_path):
     generator, quantization = parts(outcome)
     assert quantization.options == QuantizationOptions(**LEARNED)
 
-    example = Pipeline(given, tmp_path / "run", lambda _: None).example()
+    example = given.inputs().example()
     network = quantization.attach(generator.build()).eval()
     assert len(quantized_layers(network)) > 10
     session = onnxruntime.InferenceSession(outcome.exports[0].path, providers=["CPUExecutionProvider"])
@@ -91,7 +92,7 @@ def test_what_is_measured_and_exported_is_the_quantized_network(tmp_path):
     to_file = (torch.from_numpy(image) - eager).abs().mean()
     assert to_file < 0.2 * (eager - generator.build()(example)).abs().mean()
 
-    again = Pipeline(given, tmp_path / "run", lambda _: None).evaluate("test")
+    again = FinishedRun(given, tmp_path / "run").evaluate("test")
     assert again.metrics["psnr_to_teacher"].value == outcome.compressed.metrics["psnr_to_teacher"].value
     report = summarise(outcome, example, rounds=10)
     assert report.networks[1].precision == "weights 8 bits, activations 8 bits"
@@ -105,7 +106,7 @@ def test_a_run_that_quantizes_no_more_leaves_a_float_network(tmp_path):
     given = job(tmp_path, FAMILIES["affine norms"], FINETUNE)
     outcome = run(given, tmp_path / "run")
     assert Quantization.load(tmp_path / "run") is None
-    again = Pipeline(given, tmp_path / "run", lambda _: None).evaluate("test")
+    again = FinishedRun(given, tmp_path / "run").evaluate("test")
     assert again.metrics["psnr_to_teacher"].value == outcome.compressed.metrics["psnr_to_teacher"].value
 
 
@@ -139,7 +140,7 @@ def test_quantizing_changes_no_weight_and_finds_ranges_on_training_images(tmp_pa
     assert result.quantization is not None
     expected = calibrated(work.generator, QuantizationOptions(), context, 8)
     assert all(torch.equal(result.quantization.ranges[name], tensor) for name, tensor in expected.ranges.items())
-    batch = context.first_images("train", 8)["input"]
+    batch = context.inputs.first_images("train", 8)["input"]
     assert not torch.equal(result.build()(batch), work.build()(batch))
     assert (result.build()(batch) - work.build()(batch)).abs().mean() < 0.02
     with pytest.raises(DataError, match="num_images: got 9, but the training data has 8; lower it"):
@@ -148,7 +149,7 @@ def test_quantizing_changes_no_weight_and_finds_ranges_on_training_images(tmp_pa
 
 def test_a_float_budget_counts_four_bytes_for_each_number(tmp_path):
     work, context = make_work("batch"), make_context(tmp_path, None)
-    graph = context.graph(work.generator)
+    graph = context.inputs.graph(work.generator)
     numbers = sum(tensor.numel() for tensor in work.generator.state.values() if tensor.is_floating_point())
     assert QuantizedSize(graph, FLOAT).at(graph.full_plan()) == 4 * numbers
 

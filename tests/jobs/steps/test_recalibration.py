@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from accelerate import Accelerator
 from torch import nn
 
 from gancompress.channels import SubNetwork, materialise, trace
 from gancompress.data import parse_data
 from gancompress.data.kinds.procedural import ProceduralSet
-from gancompress.jobs.steps.metric_options import MetricOptions
+from gancompress.evaluation.options import MetricOptions
 from gancompress.jobs.steps.recalibration import Calibration
 from gancompress.jobs.steps.step import Context
 from gancompress.methods.recalibrate import recalibrate
@@ -25,6 +24,7 @@ from gancompress.networks.cut import cut
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build
 from gancompress.tasks import find_task
+from gancompress.tasks.inputs import Inputs
 
 
 @pytest.mark.parametrize("norm", [nn.BatchNorm2d, nn.SyncBatchNorm])
@@ -139,7 +139,7 @@ def test_a_network_without_statistics_is_left_alone_and_no_batch_is_read():
 def test_calibration_inputs_are_drawn_once_and_only_when_needed(tmp_path, monkeypatch):
     data = parse_data({"kind": "procedural", "image_size": 16, "num_images": {"train": 40}})
     options = MetricOptions(batch_size=2)  # which has no say in it
-    context = Context(find_task("paired"), data, None, tmp_path, Accelerator(cpu=True), log=None, metrics=options)  # type: ignore[arg-type]
+    context = Context(Inputs(find_task("paired"), data), run=None, metrics=options)  # type: ignore[arg-type]
     drawn = []
     draw = ProceduralSet._draw
     monkeypatch.setattr(ProceduralSet, "_draw", lambda self, index: (drawn.append(index), draw(self, index))[1])
@@ -150,6 +150,6 @@ def test_calibration_inputs_are_drawn_once_and_only_when_needed(tmp_path, monkey
     for network in networks:
         recalibrate(network, calibration)
     assert drawn == list(range(32))
-    expected = torch.stack([context.data.open("train")[i]["input"] for i in range(32)]).mean((0, 2, 3))
+    expected = torch.stack([context.inputs.data.open("train")[i]["input"] for i in range(32)]).mean((0, 2, 3))
     for network in networks:
         torch.testing.assert_close(network.running_mean, expected)

@@ -30,7 +30,7 @@ def larger(directory: Path) -> Context:
 
 def distance(work: Work, context: Context) -> float:
     """Mean squared distance to the teacher, on images that took no part."""
-    given = torch.cat([context.task.encode(batch["input"]) for batch in context.images("search", 6)])
+    given = torch.cat([context.inputs.task.encode(batch["input"]) for batch in context.inputs.images("search", 6)])
     with torch.no_grad():
         return (work.build()(given) - work.teacher.build()(given)).square().mean().item()
 

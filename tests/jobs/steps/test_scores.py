@@ -14,10 +14,11 @@ from gancompress.importance import ScoreOptions
 from gancompress.jobs.run_log import RunLog
 from gancompress.jobs.steps import Distill
 from gancompress.jobs.steps.prune import sorted_by
-from gancompress.jobs.steps.step import Context
+from gancompress.jobs.steps.step import Context, StepRun
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build
 from gancompress.tasks import LatentOptions, find_task
+from gancompress.tasks.inputs import Inputs
 from tests.data.pictures import save_many
 
 
@@ -26,7 +27,7 @@ def context(folder: Path) -> Context:
         save_many(folder / "images" / split, 4, height=8, width=8)
     data = parse_data({"kind": "images", "root": str(folder / "images"), "transform": {"load_size": 8, "crop_size": 8}})
     task = find_task(LatentOptions(latent_size=5))
-    return Context(task, data, None, folder, Accelerator(cpu=True), RunLog(folder, lambda _: None))
+    return Context(Inputs(task, data), StepRun(folder, RunLog(folder, lambda _: None), Accelerator(cpu=True)))
 
 
 def test_sorting_by_content_leaves_the_function_and_puts_the_important_in_front(tmp_path):

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from gancompress.errors import BudgetError, InputSizeError
-from gancompress.jobs.pipeline import Outcome, Pipeline
+from gancompress.jobs.outcome import Outcome
+from gancompress.jobs.pipeline import Pipeline
 from gancompress.jobs.recipe import load_job
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build

@@ -200,7 +200,7 @@ def test_what_the_best_plan_leaves_of_the_budget_widens_single_groups(tmp_path):
     budget = budget_of(work, tmp_path)
     context = make_context(tmp_path / "search", budget)
     found = step(num_candidates=1, budget_tolerance=1.0).run(work, context)
-    graph = context.graph(work.generator, multiple=2, minimum=2)
+    graph = context.inputs.graph(work.generator, multiple=2, minimum=2)
     space = SPACE.of(work.generator, graph)
     plan, cost = space.plan(space.parse(found.facts["plan"])), CostModel(graph)
     assert cost.macs(plan).true < 0.98 * budget.limit  # a plan as drawn
@@ -213,10 +213,10 @@ def test_what_the_best_plan_leaves_of_the_budget_widens_single_groups(tmp_path):
 @pytest.mark.parametrize("of", ["parameters", "bytes"])
 def test_other_budgets_are_spent_too(tmp_path, of):
     work = make_work()
-    graph = make_context(tmp_path / "measuring", None).graph(work.generator)
+    graph = make_context(tmp_path / "measuring", None).inputs.graph(work.generator)
     budget = CostLimit(0.3 * CostLimit(math.inf, of).cost(graph)(graph.full_plan()), of)
     found = step(num_candidates=3).run(work, make_context(tmp_path / "search", budget))
-    narrow = make_context(tmp_path / "measuring", None).graph(found.generator)
+    narrow = make_context(tmp_path / "measuring", None).inputs.graph(found.generator)
     assert 0.95 * budget.limit <= CostLimit(math.inf, of).cost(narrow)(narrow.full_plan()) <= budget.limit
 
 
@@ -231,7 +231,7 @@ def test_candidates_are_compared_with_the_teacher_by_default(tmp_path, against, 
     network = networks.network(networks.space.plan(networks.space.parse(candidate["plan"])))
     values = []
     with torch.no_grad():
-        for batch in context.images("search", 4):
+        for batch in context.inputs.images("search", 4):
             reference = work.generator.build()(batch["input"]) if used == "teacher" else batch["target"]
             values.append(psnr(network(batch["input"]), reference))
     assert candidate["value"] == pytest.approx(float(torch.cat(values).mean()), abs=1e-3)

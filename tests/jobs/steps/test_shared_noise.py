@@ -13,15 +13,15 @@ from torch import Tensor, nn
 from gancompress.architecture_search import SearchSpace
 from gancompress.channels import trace
 from gancompress.data import parse_data
-from gancompress.jobs.steps.evaluation import Evaluation
-from gancompress.jobs.steps.metric_options import MetricOptions
-from gancompress.jobs.steps.step import Context
+from gancompress.evaluation.options import MetricOptions
+from gancompress.evaluation.split_evaluation import Evaluation
 from gancompress.networks.families.stylegan2 import StyleGan2Generator
 from gancompress.networks.noise import drawn_noise, kept_noise
 from gancompress.networks.registry import build, find_family
 from gancompress.objectives.distillation import Distillation
 from gancompress.objectives.students import FixedStudent, Student, SupernetStudent
 from gancompress.tasks import LatentTask
+from gancompress.tasks.inputs import Inputs
 from gancompress.training import Checkpoints, TrainingOptions, fit
 from tests.jobs.steps.small_work import Lines, distillation
 
@@ -121,9 +121,8 @@ def test_evaluation_and_previews_give_both_the_noise_that_the_teacher_holds(tmp_
     given = batch()["input"]
     assert not torch.equal(student.eval()(given), teacher.eval()(given))
     data = {"kind": "procedural", "image_size": 16, "num_images": {"train": 4, "search": 4, "test": 4}}
-    parts = (TASK, parse_data(data), None, tmp_path, Accelerator(cpu=True), Lines())
     options = MetricOptions(batch_size=4)
-    (psnr,) = Evaluation(options, ("psnr",), Context(*parts), "test", teacher).of(student)
+    (psnr,) = Evaluation(options, ("psnr",), Inputs(TASK, parse_data(data)), "test", teacher).of(student)
     assert psnr.value == 100.0  # what equal images get
     shown = game(FixedStudent(student), teacher, l1=1).preview(batch(), {"student": student.eval()})
     assert torch.equal(shown["student"], shown["teacher"])

@@ -114,7 +114,7 @@ def test_a_changed_network_of_the_loss_is_another_step(tmp_path):
     given = job(tmp_path, FAMILIES["affine norms"], {**SLIM, "distillation": {"terms": ["l1", perceptual]}})
 
     def directory() -> Path:
-        return Pipeline(given, tmp_path / "run", lambda _: None).outlook()[0].directory
+        return Pipeline(given, tmp_path / "run", lambda _: None).stages()[0].directory
 
     before = directory()
     assert directory() == before

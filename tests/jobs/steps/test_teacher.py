@@ -12,8 +12,9 @@ from gancompress.data import parse_data
 from gancompress.errors import ConfigError, Interrupted
 from gancompress.jobs.run_log import RunLog
 from gancompress.jobs.steps import TrainTeacher, Work
-from gancompress.jobs.steps.step import Context
+from gancompress.jobs.steps.step import Context, StepRun
 from gancompress.tasks import LatentOptions, find_task
+from gancompress.tasks.inputs import Inputs
 from tests.data.pictures import save_many
 
 CLASSES = ("cat", "dog")
@@ -29,7 +30,7 @@ def context(folder: Path, task: str | LatentOptions = "latent", name: str = "run
     directory = folder / name
     directory.mkdir(exist_ok=True)
     log = RunLog(directory, lambda _: None)
-    return Context(find_task(task), data, None, directory, Accelerator(cpu=True), log, **others)
+    return Context(Inputs(find_task(task), data), StepRun(directory, log, Accelerator(cpu=True), **others))
 
 
 def step(**changes) -> TrainTeacher:
@@ -53,12 +54,12 @@ def test_sizes_follow_from_the_task_and_samples_are_drawn(tmp_path):
     assert (work.teacher.config["latent_size"], work.teacher.config["num_classes"]) == (6, 2)
     assert work.discriminator is not None
     assert work.discriminator.config["in_channels"] == 5
-    assert [path.name for path in (where.directory / "previews").iterdir()] == ["000000016.png"]
-    batch = where.first_images("test", 8)
+    assert [path.name for path in (where.run.directory / "previews").iterdir()] == ["000000016.png"]
+    batch = where.inputs.first_images("test", 8)
     assert batch["input"].shape == (8, 8)
     assert batch["input"][:, 6:].argmax(1).tolist() == [0] * 4 + [1] * 4
     assert work.teacher.build()(batch["input"]).shape == batch["target"].shape
-    assert torch.equal(where.example(), batch["input"][:1])
+    assert torch.equal(where.inputs.example(), batch["input"][:1])
 
 
 def test_stopping_and_resuming_changes_no_bit(tmp_path):
@@ -99,7 +100,7 @@ def test_a_stylegan2_is_trained_by_its_own_game(tmp_path):
     assert (work.teacher.family, work.teacher.config["latent_size"]) == ("stylegan2", 6)
     assert work.discriminator is not None
     assert work.discriminator.family == "stylegan2_discriminator"
-    assert "generator_path/path_length" in (where.directory / "losses.jsonl").read_text()
+    assert "generator_path/path_length" in (where.run.directory / "losses.jsonl").read_text()
     with pytest.raises(ConfigError, match="got micro_batches 2, expected 1 for a StyleGAN2"):
         run(stylegan2_step(training={"batch_size": 4, "micro_batches": 2}), where)
 

@@ -13,12 +13,12 @@ from gancompress.channels import ChannelPlan, materialise
 from gancompress.cost import filled_plan
 from gancompress.deploy.latency import variants_of_space
 from gancompress.errors import NotFiniteError
+from gancompress.evaluation.split_evaluation import Evaluation
+from gancompress.evaluation.stopwatch import Stopwatch
 from gancompress.jobs.steps.costs import cost_of_plans
-from gancompress.jobs.steps.evaluation import Evaluation
 from gancompress.jobs.steps.recalibration import Calibration
 from gancompress.jobs.steps.spaces import SpaceOptions
 from gancompress.jobs.steps.step import Context, Work
-from gancompress.jobs.steps.stopwatch import Stopwatch
 from gancompress.methods.budget import CostLimit
 from gancompress.methods.recalibrate import recalibrate
 from gancompress.networks.cut import cut
@@ -44,13 +44,13 @@ class CandidateNetworks:
             ExportError: The runtime of a latency is missing, or rejects the network.
         """
         self._work, self._context, self.budget = work, context, budget
-        self.watch = Stopwatch(context.accelerator.device)
-        self.graph = context.graph(work.generator, multiple=1, minimum=1)
+        self.watch = Stopwatch(context.run.device)
+        self.graph = context.inputs.graph(work.generator, multiple=1, minimum=1)
         self._legal = self.graph.constrain(multiple=space.multiple, minimum=space.multiple)
         self.space = space.of(work.generator, self.graph)
         self._cost = cost_of_plans(budget, work.generator, self.graph, context, lambda: variants_of_space(self.space))
         self._calibration = Calibration(context, calibration_batches)
-        self._module = work.generator.build().to(context.accelerator.device)
+        self._module = work.generator.build().to(context.run.device)
 
     def cost(self, plan: ChannelPlan) -> float:
         """Return the cost of a plan, in the unit of the budget."""
@@ -100,8 +100,8 @@ class Proxy:
         """Load the networks of the metric. Raises MetricError like `Evaluation`."""
         options = context.metrics.model_copy(update={"max_images": max_images})
         teacher = work.teacher.build() if against == "teacher" else None
-        self._metric, self._seed = metric, context.seed
-        self._evaluation = Evaluation(options, (metric,), context, "search", teacher, watch)
+        self._metric, self._seed = metric, context.run.seed
+        self._evaluation = Evaluation(options, (metric,), context.inputs, "search", teacher, watch, context.run.device)
 
     def of(self, network: nn.Module) -> Mapping[str, float]:
         """Return the metric by its name; NaN if the network's images are not finite.

@@ -19,7 +19,7 @@ from gancompress.architecture_search import GeneticOptions, MaskSpace, next_gene
 from gancompress.channels import ChannelGraph
 from gancompress.cost import CostModel
 from gancompress.errors import ConfigError, TrainingError
-from gancompress.jobs.steps.batches import HeldBatches
+from gancompress.evaluation.held_batches import HeldBatches
 from gancompress.jobs.steps.prune import prune
 from gancompress.jobs.steps.recalibration import Calibration
 from gancompress.jobs.steps.step import Context, Step, Work, register_step
@@ -80,7 +80,7 @@ class CoEvolve(Step):
             raise ConfigError(
                 "coevolve: got no discriminator, expected the teacher's; name it under teacher.discriminator"
             )
-        graph = context.graph(work.generator, multiple=1, minimum=1)
+        graph = context.inputs.graph(work.generator, multiple=1, minimum=1)
         cost = context.budget.cost(graph)
         space = MaskSpace(graph, cost, context.budget.limit, context.budget.unit)
         likeness = _Likeness(work.teacher.build(), work.discriminator.build(), context, self.max_images)
@@ -97,15 +97,15 @@ class CoEvolve(Step):
         return Work(work.teacher, fitness.generator(best), work.discriminator, facts)
 
     def _evolve(self, space: MaskSpace, fitness: _Fitness, context: Context) -> _Generation:
-        path = context.directory / "population.safetensors"
+        path = context.run.directory / "population.safetensors"
         state = _Generation.load(path) if path.is_file() else None
         made = fitness.num_images * self.genetic.population
         while state is None or state.generation < self.genetic.num_generations:
             began = time.perf_counter()
             number = 0 if state is None else state.generation + 1
-            if context.accelerator.is_main_process:
-                context.log.progress(number * made, (self.genetic.num_generations + 1) * made)
-            random = torch.Generator().manual_seed(context.seed * 1_000_003 + number)
+            if context.run.is_main:
+                context.run.log.progress(number * made, (self.genetic.num_generations + 1) * made)
+            random = torch.Generator().manual_seed(context.run.seed * 1_000_003 + number)
             if state is None:
                 masks = [space.random(random) for _ in range(self.genetic.population)]
             else:
@@ -113,10 +113,10 @@ class CoEvolve(Step):
                 masks = [space.within_budget(mask, random) for mask in bred]
             known = {} if state is None else state.known()
             state = _Generation(number, torch.stack(masks), _measured(masks, known, fitness, context))
-            if context.accelerator.is_main_process:
+            if context.run.is_main:
                 state.save(path)
                 values = {"fitness": float(state.fitness.max()), "mean_fitness": float(state.fitness.mean())}
-                context.log.losses((number + 1) * made, values, made / (time.perf_counter() - began))
+                context.run.log.losses((number + 1) * made, values, made / (time.perf_counter() - began))
         return state
 
 
@@ -161,14 +161,14 @@ class _Likeness:
     """
 
     def __init__(self, teacher: nn.Module, discriminator: nn.Module, context: Context, max_images: int | None) -> None:
-        self.device, self._task = context.accelerator.device, context.task
+        self.device, self._task = context.run.device, context.inputs.task
         self._discriminator = discriminator.to(self.device).eval()
         self._teacher = teacher = teacher.to(self.device).eval()
-        num_items = len(context.data.open("search"))
+        num_items = len(context.inputs.data.open("search"))
         self.num_images = num_items if max_images is None else min(max_images, num_items)
 
         def make() -> Iterator[Batch]:
-            for batch in context.images("search", context.metrics.batch_size, max_images):
+            for batch in context.inputs.images("search", context.metrics.batch_size, max_images):
                 inputs = {name: x for name, x in batch.items() if isinstance(x, Tensor) and name != "target"}
                 logits = self._logits(self._moved(inputs), teacher(self._given(inputs)))
                 yield {**inputs, **{f"logits_{i}": x.cpu() for i, x in enumerate(logits)}}
@@ -252,12 +252,12 @@ def _measured(masks: list[Tensor], known: dict[bytes, float], fitness: _Fitness,
         TrainingError: All are 0.
     """
     new = {_key(mask): mask for mask in masks if _key(mask) not in known}
-    accelerator = context.accelerator
+    accelerator = context.run.accelerator
     found = torch.zeros(len(new), dtype=torch.float64, device=accelerator.device)
     for first in range(0, len(new), accelerator.num_processes):
-        asked = torch.tensor(float(context.stop()), device=accelerator.device)
+        asked = torch.tensor(float(context.run.stop()), device=accelerator.device)
         if float(accelerator.reduce(asked, "sum")) > 0:  # type: ignore[arg-type]
-            context.interrupt()
+            context.run.interrupt()
         place = first + accelerator.process_index
         if place < len(new):
             found[place] = fitness.of(list(new.values())[place])

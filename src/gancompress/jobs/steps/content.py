@@ -27,13 +27,13 @@ def check_content(options: MaskOptions, teacher: nn.Module, context: Context) ->
         ConfigError: None of those images has a pixel of content; or raised by `Content.of`.
         DataError: Raised by `Content.of`.
     """
-    content = Content(options, context.task)
+    content = Content(options, context.inputs.task)
     if content.is_everything:
         return
-    device, tried, num_pixels = context.accelerator.device, 0, 0
+    device, tried, num_pixels = context.run.device, 0, 0
     teacher = teacher.to(device).eval()
-    for batch in context.images("train", _BATCH_SIZE, NUM_TRIED):
-        mask = content.of(batch, teacher(context.task.encode(batch["input"].to(device))))
+    for batch in context.inputs.images("train", _BATCH_SIZE, NUM_TRIED):
+        mask = content.of(batch, teacher(context.inputs.task.encode(batch["input"].to(device))))
         tried, num_pixels = tried + len(batch["input"]), num_pixels + (0 if mask is None else int(mask.sum()))
     if not num_pixels:
         raise ConfigError(

@@ -41,15 +41,15 @@ def cost_of_plans(
     """
     if budget.target is None:
         return budget.cost(graph, quantization)
-    given = wide, graph, context.example(), budget.target, variants()
-    table, main = context.directory / TABLE_FILE, context.accelerator.is_main_process
+    given = wide, graph, context.inputs.example(), budget.target, variants()
+    table, main = context.run.directory / TABLE_FILE, context.run.is_main
     if main:
         with _stopping(context):
-            learn_latency(*given, keep_at=table, say=context.log.said)
-    context.accelerator.wait_for_everyone()
+            learn_latency(*given, keep_at=table, say=context.run.log.said)
+    context.run.accelerator.wait_for_everyone()
     model = learn_latency(*given, keep_at=table)
     if main:
-        context.log.said(f"latency on {budget.target}: {model}")
+        context.run.log.said(f"latency on {budget.target}: {model}")
     return model.at
 
 
@@ -58,10 +58,10 @@ def measured_latency(budget: CostLimit | None, chosen: Generator, predicted: flo
 
     Empty if the budget is not a latency, and in processes other than the main one.
     """
-    if budget is None or budget.target is None or not context.accelerator.is_main_process:
+    if budget is None or budget.target is None or not context.run.is_main:
         return {}
     with _stopping(context):
-        ms = measure_network(chosen, context.example(), budget.target)
+        ms = measure_network(chosen, context.inputs.example(), budget.target)
     found = {
         **budget.target.device(),
         "budget_ms": budget.limit,
@@ -81,6 +81,6 @@ def _stopping(context: Context) -> Iterator[None]:
     try:
         yield
     except ExportError:
-        if context.stop():
-            context.interrupt()
+        if context.run.stop():
+            context.run.interrupt()
         raise

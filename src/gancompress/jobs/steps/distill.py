@@ -30,7 +30,7 @@ from gancompress.networks.image_format import NOT_DECLARED
 from gancompress.objectives.distillation import Distillation, DistillationOptions
 from gancompress.objectives.students import FixedStudent, Student
 from gancompress.objectives.stylegan2 import StyleGan2Distillation
-from gancompress.objectives.teacher_cache import TeacherCacheOptions, open_teacher_cache
+from gancompress.objectives.teacher_cache import TeacherCacheOptions, open_teacher_cache, with_digests
 from gancompress.options import as_tuple
 from gancompress.quantization import FLOAT
 from gancompress.quantization.separate import separate
@@ -74,25 +74,35 @@ class Learning(Step):
 
     def fit(self, objective: Distillation, context: Context) -> None:
         """Train the networks of an objective, with the cache that ``teacher_cache`` allows."""
+        loader = context.loader()
         cache = None
         if objective.runs_teacher:
             halves = 2 if self.training.precision == "bf16" else 1
-            size, folder = objective.teacher_bytes // halves, context.directory / "teacher_outputs"
-            cache = open_teacher_cache(self.teacher_cache, size, context.data, context.task, folder, context.log.said)
+            size, folder = objective.teacher_bytes // halves, context.run.directory / "teacher_outputs"
+            cache = open_teacher_cache(
+                self.teacher_cache, size, context.inputs.data, context.inputs.task, folder, context.run.log.said
+            )
         objective.use_cache(cache)
-        context.train(objective, self.training, with_digests=cache is not None)
+        context.train(objective, self.training, loader if cache is None else with_digests(loader))
 
     def teach(self, student: Student, work: Work, context: Context) -> Generator | None:
         """Train a student with the work's teacher; return the newest discriminator."""
         teacher, given, discriminator = self.networks(work, context)
         taps = self.taps(work.teacher, teacher, student.module, context)
         image_taps = work.teacher.architecture.image_taps
-        torch.manual_seed(context.seed + 4)  # the adapters of feature maps start from fresh weights
+        torch.manual_seed(context.run.seed + 4)  # the adapters of feature maps start from fresh weights
         objective = self.objective(
-            context.task, teacher, student, discriminator, self.distillation, taps, context.example(), image_taps
+            context.inputs.task,
+            teacher,
+            student,
+            discriminator,
+            self.distillation,
+            taps,
+            context.inputs.example(),
+            image_taps,
         )
         for line in objective.notes:
-            context.log.said(line)
+            context.run.log.said(line)
         self.fit(objective, context)
         recalibrate(student.module, Calibration(context))
         return trained_discriminator(given, discriminator) or work.discriminator
@@ -107,9 +117,9 @@ class Learning(Step):
         if self.distillation.taps or architecture.distillation_taps or not compares_maps:
             return architecture.distillation_taps
         known = dict(student.named_modules())
-        shared = tuple(path for path in architecture.taps(network, (context.example(),)) if path in known)
+        shared = tuple(path for path in architecture.taps(network, (context.inputs.example(),)) if path in known)
         chosen = f"{', '.join(shared)}, chosen automatically" if shared else "none, as the networks share no stages"
-        context.log.said(f"{self.kind}: feature maps compared: {chosen}; name others in distillation.taps")
+        context.run.log.said(f"{self.kind}: feature maps compared: {chosen}; name others in distillation.taps")
         return shared
 
     def objective(self, *networks: Any) -> Distillation:
@@ -211,13 +221,13 @@ def student_of(
     if options is None and initial == "teacher":
         return teacher
     if options is None:
-        student = work.teacher.fresh(context.seed + 3)
+        student = work.teacher.fresh(context.run.seed + 3)
     else:
-        student = options.fresh(context.seed + 3, **options.fixed_by(context.task))
+        student = options.fresh(context.run.seed + 3, **options.fixed_by(context.inputs.task))
         if student.architecture.images is None and student.family == teacher.family:
             student = replace(student, architecture=student.architecture.with_images(teacher.architecture.images))
         elif student.architecture.images is None:
-            context.log.said(f"student: {student.family} {NOT_DECLARED}; say otherwise with student.range")
+            context.run.log.said(f"student: {student.family} {NOT_DECLARED}; say otherwise with student.range")
     if initial == "random":
         return student
     shared = {

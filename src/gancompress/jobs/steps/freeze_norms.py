@@ -42,7 +42,7 @@ class FreezeNorms(Step):
             ConfigError: The network has no instance norms, or its family has no frozen ones.
             DataError: There are fewer training images.
         """
-        if (available := len(context.data.open("train"))) < self.num_images:
+        if (available := len(context.inputs.data.open("train"))) < self.num_images:
             raise DataError(
                 f"freeze_norms: num_images: got {self.num_images}, but the training data has {available}; lower it"
             )
@@ -59,7 +59,9 @@ class FreezeNorms(Step):
 
 
 def _inputs(context: Context, split: str, num_images: int) -> Iterable[Tensor]:
-    return (context.task.encode(batch["input"]) for batch in context.images(split, _BATCH_SIZE, num_images))
+    return (
+        context.inputs.task.encode(batch["input"]) for batch in context.inputs.images(split, _BATCH_SIZE, num_images)
+    )
 
 
 def norm_statistics(network: nn.Module, batches: Iterable[Tensor]) -> dict[str, tuple[Tensor, Tensor]]:

@@ -75,9 +75,9 @@ class Narrowing(Step, ABC):
             BudgetError: The narrowest plan costs more than the budget.
         """
         if self.widths is not None:
-            graph = context.graph(wide, multiple=1, minimum=1)
+            graph = context.inputs.graph(wide, multiple=1, minimum=1)
             return graph, graph.plan(_by_group(self.widths, wide))
-        graph = context.graph(wide, multiple=self.multiple, minimum=self.multiple)
+        graph = context.inputs.graph(wide, multiple=self.multiple, minimum=self.multiple)
         if self.keep is not None:
             return graph, graph.uniform_plan(self.keep)
         budget = context.budget
@@ -168,14 +168,18 @@ def sorted_by(score: AnyScore, generator: Generator, context: Context) -> Genera
     Raises:
         GanCompressError: The score does not apply to the generator, or to the data.
     """
-    graph = context.graph(generator)
+    graph = context.inputs.graph(generator)
 
     def inputs(num_images: int, batch_size: int) -> Iterable[Mapping[str, Any]]:
-        for batch in context.images("train", batch_size, num_images):
-            yield {**batch, "input": context.task.encode(batch["input"]), "name": context.task.names(batch)}
+        for batch in context.inputs.images("train", batch_size, num_images):
+            yield {
+                **batch,
+                "input": context.inputs.task.encode(batch["input"]),
+                "name": context.inputs.task.names(batch),
+            }
 
-    network = generator.build().to(context.accelerator.device)
-    return sort(generator, graph, find_score(score, Probe(network, inputs, context.seed)))
+    network = generator.build().to(context.run.device)
+    return sort(generator, graph, find_score(score, Probe(network, inputs, context.run.seed)))
 
 
 def _by_group(widths: str | Mapping[str, int], generator: Generator) -> Mapping[str, int]:

@@ -45,7 +45,7 @@ class Quantize(Step):
         Raises:
             DataError: There are fewer training images.
         """
-        available = len(context.data.open("train"))
+        available = len(context.inputs.data.open("train"))
         if available < self.num_images:
             raise DataError(
                 f"quantize: num_images: got {self.num_images}, but the training data has {available}; lower it"
@@ -83,8 +83,8 @@ def calibrated(generator: Generator, options: QuantizationOptions, context: Cont
     """
 
     def inputs() -> Iterator[Tensor]:
-        for batch in context.images("train", _BATCH_SIZE, num_images):
-            yield context.task.encode(batch["input"])
+        for batch in context.inputs.images("train", _BATCH_SIZE, num_images):
+            yield context.inputs.task.encode(batch["input"])
 
-    network = generator.build().to(context.accelerator.device)
+    network = generator.build().to(context.run.device)
     return Quantization.of(quantize(network, inputs, options, num_images=num_images), options)

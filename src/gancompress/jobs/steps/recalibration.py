@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from gancompress.jobs.steps.batches import HeldBatches
+from gancompress.evaluation.held_batches import HeldBatches
 from gancompress.jobs.steps.step import Context, Work
 from gancompress.methods.recalibrate import recalibrate
 from gancompress.quantization.separate import separate
@@ -27,10 +27,10 @@ class Calibration:
         """Take the number of batches of 16 images; all batches are used if there are fewer."""
 
         def make() -> Iterator[Batch]:
-            for batch in context.images("train", _BATCH_SIZE, num_batches * _BATCH_SIZE):
+            for batch in context.inputs.images("train", _BATCH_SIZE, num_batches * _BATCH_SIZE):
                 yield {"input": batch["input"]}
 
-        self._task = context.task
+        self._task = context.inputs.task
         self._batches = HeldBatches(make, context.metrics.memory_gib)
 
     def __iter__(self) -> Iterator[Tensor]:
@@ -40,7 +40,7 @@ class Calibration:
 
 def recalibrated(work: Work, context: Context) -> Work:
     """Return the work with recomputed running statistics of its network."""
-    network = work.build().to(context.accelerator.device)
+    network = work.build().to(context.run.device)
     recalibrate(network, Calibration(context))
     options = work.quantization and work.quantization.options
     generator, quantization = separate(network, work.generator, options)

@@ -38,12 +38,12 @@ class RefitOptions(Options):
         self, narrow: Generator, wide: Generator, graph: ChannelGraph, plan: ChannelPlan, context: Context
     ) -> tuple[Generator, dict[str, Any]]:
         """Refit a generator on training images; return it with facts for the record. Raises what `refitted` does."""
-        batches = context.images("train", _BATCH_SIZE, self.num_images)
-        images = torch.cat([context.task.encode(batch["input"]) for batch in batches])
+        batches = context.inputs.images("train", _BATCH_SIZE, self.num_images)
+        images = torch.cat([context.inputs.task.encode(batch["input"]) for batch in batches])
         if self.crop_px is not None:
-            images = cropped(images, wide, self.crop_px, context.seed)
-        device = context.accelerator.device
-        fitted, report = refitted(narrow, wide, graph, plan, (images,), context.seed, device)
+            images = cropped(images, wide, self.crop_px, context.run.seed)
+        device = context.run.device
+        fitted, report = refitted(narrow, wide, graph, plan, (images,), context.run.seed, device)
         return fitted, {"note": str(report), "refit": asdict(report)}
 
 
@@ -66,8 +66,8 @@ class Refit(RefitOptions, Step):
                 "refit: got a network that was not cut, or was trained since, expected one as it was cut; "
                 "place refit right behind prune, search or slim"
             )
-        graph = context.graph(wide, multiple=1, minimum=1)
-        narrow = context.graph(work.generator, multiple=1, minimum=1)
+        graph = context.inputs.graph(wide, multiple=1, minimum=1)
+        narrow = context.inputs.graph(work.generator, multiple=1, minimum=1)
         plan = graph.plan({name: group.size for name, group in narrow.groups.items()})
         fitted, facts = self.refit(work.generator, wide, graph, plan, context)
         return recalibrated(replace(work, generator=fitted, facts=facts), context)

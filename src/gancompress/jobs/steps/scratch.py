@@ -32,8 +32,8 @@ class Scratch(PaperTraining, Narrowing):
         def wide(seed: int) -> Generator:
             if self.network is None:
                 return work.teacher.fresh(seed)
-            return self.network.fresh(seed, **self.network.fixed_by(context.task))
+            return self.network.fresh(seed, **self.network.fixed_by(context.inputs.task))
 
-        graph, plan = self.plan(wide(context.seed), context)
+        graph, plan = self.plan(wide(context.run.seed), context)
         trained = self.train(lambda seed: cut(wide(seed), graph, plan).fresh(seed), context)
         return Work(work.teacher, trained.generator, trained.discriminator)

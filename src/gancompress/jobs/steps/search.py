@@ -14,13 +14,13 @@ from gancompress.channels import ChannelPlan
 from gancompress.cost import amount
 from gancompress.errors import BudgetError, ConfigError
 from gancompress.evaluation import Metric, PairMetric, SetMetric, find_metric
+from gancompress.evaluation.stopwatch import shares
 from gancompress.jobs.steps.candidates import CandidateNetworks, Proxy
 from gancompress.jobs.steps.costs import measured_latency
 from gancompress.jobs.steps.proxy_noise import NUM_COMPARED, Difference, differences
 from gancompress.jobs.steps.recalibration import NUM_BATCHES
 from gancompress.jobs.steps.spaces import SpaceOptions
 from gancompress.jobs.steps.step import Context, Step, Work, register_step
-from gancompress.jobs.steps.stopwatch import shares
 from gancompress.jobs.steps.verification import VerifyOptions, agreement, fine_tuned
 from gancompress.methods.budget import CostLimit
 from gancompress.report import Candidate as ReportedCandidate
@@ -118,8 +118,8 @@ class Search(Step):
             evaluate,
             Objective(metric=self.metric, direction="minimize" if better == "lower" else "maximize"),
             self.options,
-            storage=context.directory / "search.journal",
-            seed=context.seed,
+            storage=context.run.directory / "search.journal",
+            seed=context.run.seed,
             unit=networks.budget.unit,
             spent=networks.watch.take,
             progress=lambda found, total: self._tell(context, found, total),
@@ -130,8 +130,8 @@ class Search(Step):
         proxy = self._proxy(networks, context)
 
         def evaluate(plan: ChannelPlan) -> Mapping[str, float]:
-            if context.stop():
-                context.interrupt()
+            if context.run.stop():
+                context.run.interrupt()
             return proxy.of(networks.network(plan))
 
         result = self._searched(networks, evaluate, context)
@@ -154,7 +154,7 @@ class Search(Step):
             networks.budget.limit,
             options.num_plans,
             tolerance=tolerance,
-            seed=context.seed,
+            seed=context.run.seed,
             unit=networks.budget.unit,
         )
         plans = {networks.space.text(each): networks.space.plan(each) for each in values}
@@ -172,9 +172,9 @@ class Search(Step):
         return find_metric(self.metric, context.metrics.specs())[0].better
 
     def _tell(self, context: Context, found: SearchResult, total: int) -> None:
-        if context.accelerator.is_main_process:
+        if context.run.is_main:
             best = {} if found.best is None else {self.metric: found.best.metrics[self.metric]}
-            context.log.searched(len(found.candidates), total, best)
+            context.run.log.searched(len(found.candidates), total, best)
 
 
 def _next_best(result: SearchResult, count: int) -> list[Candidate]:

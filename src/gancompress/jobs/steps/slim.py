@@ -98,18 +98,18 @@ class Slim(Learning, Quantizing):
         objective = Slimming(
             generator,
             self.begun(generator, context),
-            lambda given: context.graph(given, multiple=1, minimum=self.minimum),
+            lambda given: context.inputs.graph(given, multiple=1, minimum=self.minimum),
             lambda graph: budget.cost(graph, self.quantization or FLOAT),
             self.streams,
             course,
-            context.task,
+            context.inputs.task,
             teacher,
             discriminator,
             self.distillation,
-            context.example(),
+            context.inputs.example(),
         )
         self.fit(objective, context)
-        example = context.task.encode(context.first_images("train", 8)["input"])
+        example = context.inputs.task.encode(context.inputs.first_images("train", 8)["input"])
         slim, quantization = objective.result(budget.limit, example)
         facts = {"penalty": objective.penalty, "removals": objective.removals, "cut": objective.cut}
         newest = trained_discriminator(given, discriminator) or work.discriminator

@@ -62,10 +62,10 @@ class Supernet(Learning):
         else:
             wide = sorted_by(self.score, work.generator, context)
         module = wide.build()
-        graph = context.graph(wide, multiple=1, minimum=1)
+        graph = context.inputs.graph(wide, multiple=1, minimum=1)
         space = self.space.of(wide, graph)
         student = SupernetStudent(
-            *(module, graph, space, context.seed), self.sampling, self.num_random, self.in_place_distillation
+            *(module, graph, space, context.run.seed), self.sampling, self.num_random, self.in_place_distillation
         )
         discriminator = self.teach(student, work, context)
         return Work(work.teacher, wide.with_weights_of(module.cpu()), discriminator)

@@ -104,23 +104,24 @@ class PaperTraining(Step):
             InputSizeError: The generator or the discriminator does not accept images of this size.
             TrainingError: Raised by `Context.train`.
         """
-        if not context.task.trains_teacher:
+        task = context.inputs.task
+        if not task.trains_teacher:
             raise ConfigError(
-                f"{self.kind}: got the task '{context.task.name}', expected a generator that is trained already; give "
+                f"{self.kind}: got the task '{task.name}', expected a generator that is trained already; give "
                 "its teacher.checkpoint"
             )
-        generator = fresh(context.seed)
+        generator = fresh(context.run.seed)
         if generator.architecture.images is None:
-            context.log.said(f"{self.kind}: {generator.family} {NOT_DECLARED}; say otherwise with network.range")
+            context.run.log.said(f"{self.kind}: {generator.family} {NOT_DECLARED}; say otherwise with network.range")
         discriminator = fresh_discriminator(self.discriminator, generator, context)
         module, judging = generator.build(), discriminator.build()
 
         def opposite() -> tuple[nn.Module, nn.Module]:
-            return fresh(context.seed + 1).build(), self.discriminator.fresh(context.seed + 1).build()
+            return fresh(context.run.seed + 1).build(), self.discriminator.fresh(context.run.seed + 1).build()
 
         options = [value for _, value in self if isinstance(value, Options)]
-        parts = (self.kind, module, judging, opposite, options, self.training, context.accelerator.num_processes)
-        context.train(context.task.objective(TeacherTraining(*parts)), self.training)
+        parts = (self.kind, module, judging, opposite, options, self.training, context.run.accelerator.num_processes)
+        context.train(context.inputs.task.objective(TeacherTraining(*parts)), self.training)
         settle_spectral_norm(module)
         recalibrate(module, Calibration(context))
         teacher = fold_spectral_norm(generator.with_weights_of(module.cpu()))
@@ -140,7 +141,7 @@ class TrainTeacher(PaperTraining):
 
     def run(self, work: Work, context: Context) -> Work:
         """Train the teacher; the given work is ignored. Raises the errors of `PaperTraining.train`."""
-        fixed = self.network.fixed_by(context.task)
+        fixed = self.network.fixed_by(context.inputs.task)
         return self.train(lambda seed: self.network.fresh(seed, **fixed), context)
 
 
@@ -157,7 +158,7 @@ def fresh_discriminator(options: NetworkOptions, generator: Generator, context: 
         InputSizeError: The images are too small for it, or the generator does not accept them.
     """
     channels, size = _seen_by_discriminator(generator, context)
-    discriminator = options.fresh(context.seed + 2, in_channels=channels)
+    discriminator = options.fresh(context.run.seed + 2, in_channels=channels)
     discriminator.architecture.check_size(size)
     return discriminator
 
@@ -170,11 +171,12 @@ def check_discriminator(discriminator: Generator, generator: Generator, context:
         InputSizeError: The images are too small for it, or the generator does not accept them.
     """
     channels, size = _seen_by_discriminator(generator, context)
+    task = context.inputs.task.name
     taken = discriminator.architecture.in_channels
     if taken not in (None, channels):
         raise ConfigError(
             f"discriminator: got a {discriminator.family} of {taken} input channels, expected {channels} for a task "
-            f"'{context.task.name}' with this generator; inherit another one, or set inherit_discriminator: false"
+            f"'{task}' with this generator; inherit another one, or set inherit_discriminator: false"
         )
     discriminator.architecture.check_size(size)
 
@@ -182,8 +184,8 @@ def check_discriminator(discriminator: Generator, generator: Generator, context:
 def _seen_by_discriminator(generator: Generator, context: Context) -> tuple[int, tuple[int, int]]:
     """Return the number of channels and the size of a discriminator's input for this task."""
     with torch.no_grad():
-        example = context.example()
+        example = context.inputs.example()
         generator.architecture.check_input(example)
         image = generator.build()(example)
-    channels = context.task.discriminator_channels(example.shape[1], image.shape[1])
+    channels = context.inputs.task.discriminator_channels(example.shape[1], image.shape[1])
     return channels, (image.shape[-2], image.shape[-1])

@@ -86,14 +86,16 @@ def fine_tuned(
     """
     step, found = Finetune(distillation=options.distillation, training=options.training), []
     for number, (name, plan) in enumerate(plans.items(), start=1):
-        directory = context.directory / "verify" / name
+        directory = context.run.directory / "verify" / name
         file = directory / _RESULT_FILE
         if not file.is_file():
-            if context.accelerator.is_main_process:
-                context.log.said(f"verify: fine-tunes plan {number} of {len(plans)}, {name}")
+            if context.run.is_main:
+                context.run.log.said(f"verify: fine-tunes plan {number} of {len(plans)}, {name}")
             narrow = cut(plan)
             before = dict(measure(narrow.build()))
-            tuned = step.run(replace(work, generator=narrow), replace(context, directory=directory)).generator
+            tuned = step.run(
+                replace(work, generator=narrow), replace(context, run=replace(context.run, directory=directory))
+            ).generator
             _keep(file, VerifiedPlan(name, cost(plan), before, dict(measure(tuned.build()))), context)
         found.append(VerifiedPlan(**json.loads(file.read_text())))
     return found
@@ -105,7 +107,7 @@ def agreement(plans: Sequence[VerifiedPlan], before: str, after: str) -> RankAgr
 
 
 def _keep(file: Path, plan: VerifiedPlan, context: Context) -> None:
-    if context.accelerator.is_main_process:
+    if context.run.is_main:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, json.dumps(asdict(plan), indent=1).encode())
-    context.accelerator.wait_for_everyone()
+    context.run.accelerator.wait_for_everyone()

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from gancompress.data.kinds.labels import LabelledConfig
 from gancompress.errors import MetricError
 from gancompress.evaluation import ContentMask, Evaluator, FeatureNetwork, FeatureSet, MetricResult, reference_key
-from gancompress.jobs.steps.batches import HeldBatches
-from gancompress.jobs.steps.latent_evaluation import LatentEvaluation, latent_metrics
-from gancompress.jobs.steps.metric_options import MetricOptions
-from gancompress.jobs.steps.references import split_digest
-from gancompress.jobs.steps.step import Context
-from gancompress.jobs.steps.stopwatch import Stopwatch
+from gancompress.evaluation.held_batches import HeldBatches
+from gancompress.evaluation.latent.evaluation import LatentEvaluation, latent_metrics
+from gancompress.evaluation.options import MetricOptions
+from gancompress.evaluation.split_digest import split_digest
+from gancompress.evaluation.stopwatch import Stopwatch
 from gancompress.networks.noise import kept_noise
+from gancompress.tasks.inputs import Inputs
 from gancompress.training import Batch
 
 
@@ -31,29 +31,31 @@ class Evaluation:
         self,
         options: MetricOptions,
         names: Sequence[str],
-        context: Context,
+        inputs: Inputs,
         split: str,
         teacher: nn.Module | None = None,
         stopwatch: Stopwatch | None = None,
+        device: torch.device | str = "cpu",
     ) -> None:
         """Load the networks.
 
         Args:
             options: Options of the metrics.
             names: The metrics.
-            context: Data and device.
+            inputs: Images of the data, for the task.
             split: Name of the split.
             teacher: If given, its images replace the real ones in all comparisons. Networks then use the noise maps
                 that it holds, if they add any.
             stopwatch: Counts the time of each part: ``loading`` of images, ``generation``, ``features`` (metrics of a
                 batch), ``distance`` (metrics of all batches), ``reference`` (once), ``latents``.
+            device: Device of the computation.
 
         Raises:
             MetricError: A metric does not exist, lacks its network or mask, or has no comparison with a teacher.
             CheckpointError: A network's file cannot be loaded or read.
         """
-        self._options, self._context, self._split = options, context, split
-        self._device = context.accelerator.device
+        self._options, self._inputs, self._split = options, inputs, split
+        self._device = torch.device(device)
         self._teacher = None if teacher is None else teacher.to(self._device).eval()
         self._watch = stopwatch or Stopwatch(self._device)
         against = "real images" if teacher is None else "the teacher's images"
@@ -64,7 +66,7 @@ class Evaluation:
                 "those of one generator; name them in against_real"
             )
         self._names = tuple(names)
-        self._latent = LatentEvaluation(options, tuple(of_latents), context, split) if of_latents else None
+        self._latent = LatentEvaluation(options, tuple(of_latents), inputs, split, device) if of_latents else None
         of_images = [name for name in names if name not in of_latents]
         content = None if options.content_mask is None else ContentMask.of(options.content_mask)
         self._evaluator = Evaluator(of_images, options.specs(), against, self._device, content)
@@ -104,7 +106,7 @@ class Evaluation:
             with watch.part("generation"):
                 images = self._drawn(generator, batch)
             with watch.part("features"):
-                names = self._context.task.names(batch)
+                names = self._inputs.task.names(batch)
                 evaluator.add(images, batch.get("reference"), batch.get("label"), batch.get("file_label"), names)
         with watch.part("distance"):
             return evaluator.results()
@@ -113,7 +115,7 @@ class Evaluation:
         """Yield for every batch the inputs and the references that the metrics of each generator need."""
         limits = self._split, self._options.batch_size, self._options.max_images
         wants_pairs = self._evaluator.needs_labels or (self._evaluator.needs_targets and self._teacher is None)
-        for batch in self._context.images(*limits) if wants_pairs else self._context.side("input", *limits):
+        for batch in self._inputs.images(*limits) if wants_pairs else self._inputs.side("input", *limits):
             kept = {"input": batch["input"], "name": batch["name"]}
             if self._evaluator.needs_targets:
                 kept["reference"] = self._reference(batch)
@@ -125,7 +127,7 @@ class Evaluation:
 
     def _file_labels(self, indices: Sequence[int]) -> Tensor:
         """Return label maps [b, h, w] in the size of their files."""
-        data = self._context.data
+        data = self._inputs.data
         if not isinstance(data, LabelledConfig):
             raise MetricError(
                 f"{self._split}: got a data set that is no folder of label maps, expected one for a protocol that "
@@ -145,7 +147,7 @@ class Evaluation:
         return batch["target"]
 
     def _drawn(self, generator: nn.Module, batch: Batch) -> Tensor:
-        given = self._context.task.encode(batch["input"].to(self._device))
+        given = self._inputs.task.encode(batch["input"].to(self._device))
         shared = {} if self._teacher is None else kept_noise(self._teacher, generator)
         return generator(given, **shared).clamp(-1, 1)
 
@@ -153,7 +155,7 @@ class Evaluation:
         """Load the features of the reference images: real ones from the cache, or computed."""
         networks = self._evaluator.feature_networks
         cached = bool(networks) and self._teacher is None
-        images = split_digest(self._context, self._split, self._options.max_images) if cached else ""
+        images = split_digest(self._inputs, self._split, self._options.max_images) if cached else ""
         for key, network in networks.items():
             keep = self._evaluator.keeps_features(key)
             if cached and (network.content is None or network.content.fingerprint is not None):
@@ -171,7 +173,7 @@ class Evaluation:
         else:
             side = "target" if self._teacher is None else "input"
             limits = self._split, self._options.batch_size, self._options.max_images
-            batches = self._context.side(side, *limits)
+            batches = self._inputs.side(side, *limits)
             references = ((self._reference(batch), batch["name"]) for batch in batches)
         for images, names in references:
             features.add(network(images, names))

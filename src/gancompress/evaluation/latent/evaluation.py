@@ -10,40 +10,48 @@ from torch import Tensor, nn
 from gancompress.errors import MetricError
 from gancompress.evaluation import LatentMetric, MetricResult, find_metric
 from gancompress.evaluation.latent import LatentComparison, LatentSpace
-from gancompress.jobs.steps.metric_options import MetricOptions
-from gancompress.jobs.steps.step import Context
+from gancompress.evaluation.options import MetricOptions
 from gancompress.networks.styles import StyledGenerator
 from gancompress.perception import LpipsDistance
+from gancompress.tasks.inputs import Inputs
 from gancompress.tasks.latent import LatentTask
 
 
 class LatentEvaluation:
     """Metrics of latent spaces, for one generator after another. Networks are loaded once."""
 
-    def __init__(self, options: MetricOptions, names: Sequence[str], context: Context, split: str) -> None:
+    def __init__(
+        self,
+        options: MetricOptions,
+        names: Sequence[str],
+        inputs: Inputs,
+        split: str,
+        device: torch.device | str = "cpu",
+    ) -> None:
         """Load the networks.
 
         Args:
             options: Options of the metrics.
             names: The metrics.
-            context: Data and device.
+            inputs: Images of the data, for the task.
             split: Name of the split whose images are projected.
+            device: Device of the computation.
 
         Raises:
             MetricError: The task does not generate from noise, or a network passes no gradient.
             CheckpointError: A network's file cannot be loaded or read.
         """
-        self._options, self._context, self._split = options, context, split
+        self._options, self._inputs, self._split = options, inputs, split
         self._metrics = latent_metrics(names, options)
-        if not isinstance(context.task, LatentTask):
-            raise MetricError(f"{names[0]}: got the task '{context.task.name}', expected 'latent': images from noise")
-        self._task = context.task
+        if not isinstance(inputs.task, LatentTask):
+            raise MetricError(f"{names[0]}: got the task '{inputs.task.name}', expected 'latent': images from noise")
+        self._task = inputs.task
         self._distances: dict[str, tuple[str, LpipsDistance]] = {}
         for metric, network in self._metrics.values():
             key = network or str(metric.lpips)
             if key not in self._distances:
                 words = f"maps of {network}, without learned weights" if network else f"LPIPS 0.1 over {key}"
-                distance = metric.load(options.specs()[network] if network else None, context.accelerator.device)
+                distance = metric.load(options.specs()[network] if network else None, device)
                 self._distances[key] = words, distance
 
     def of(self, generator: nn.Module) -> dict[str, MetricResult]:
@@ -74,7 +82,7 @@ class LatentEvaluation:
     def _real(self) -> tuple[Tensor, Tensor]:
         """Return the images to project and their classes."""
         o = self._options
-        batches = list(self._context.images(self._split, o.batch_size, o.latent.projection.num_images))
+        batches = list(self._inputs.images(self._split, o.batch_size, o.latent.projection.num_images))
         targets = torch.cat([batch["target"] for batch in batches])
         return targets, torch.cat([batch["input"][:, self._task.latent_size :] for batch in batches])
 

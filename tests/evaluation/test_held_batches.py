@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gancompress.jobs.steps.batches import GIB, HeldBatches
+from gancompress.evaluation.held_batches import GIB, HeldBatches
 
 NUM_BYTES = 3 * 4 * 5  # three batches of five float32
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from accelerate import Accelerator
 from PIL import Image
 from torch import nn
 
@@ -19,11 +18,11 @@ from gancompress.data import parse_data
 from gancompress.data.kinds.procedural import ProceduralSet
 from gancompress.errors import MetricError
 from gancompress.evaluation import SEGMENTATION_PROTOCOLS, FeatureNetwork, SegmentationProtocol
-from gancompress.jobs.steps.evaluation import Evaluation
-from gancompress.jobs.steps.metric_options import MetricOptions
-from gancompress.jobs.steps.step import Context
-from gancompress.jobs.steps.stopwatch import Stopwatch
+from gancompress.evaluation.options import MetricOptions
+from gancompress.evaluation.split_evaluation import Evaluation
+from gancompress.evaluation.stopwatch import Stopwatch
 from gancompress.tasks import find_task
+from gancompress.tasks.inputs import Inputs
 from tests.data.pictures import save
 
 
@@ -40,16 +39,16 @@ class Brighter(nn.Module):
         return x + self.amount
 
 
-def context_of(data: dict, folder: Path) -> Context:
-    return Context(find_task("paired"), parse_data(data), None, folder, Accelerator(cpu=True), log=None)  # type: ignore[arg-type]
+def inputs_of(data: dict) -> Inputs:
+    return Inputs(find_task("paired"), parse_data(data))
 
 
 PROCEDURAL = {"kind": "procedural", "image_size": 16, "num_images": {"train": 1, "search": 8, "test": 8}}
 
 
 @pytest.fixture
-def context(tmp_path) -> Context:
-    return context_of(PROCEDURAL, tmp_path)
+def inputs() -> Inputs:
+    return inputs_of(PROCEDURAL)
 
 
 def network(folder: Path, name: str, module: nn.Module) -> dict:
@@ -76,25 +75,25 @@ def seen_by_networks(monkeypatch) -> list[int]:
     return counts
 
 
-def measured(options: MetricOptions, context: Context, names=("fd_pool",), split="test") -> list[float]:
-    return [result.value for result in Evaluation(options, names, context, split).of(Brighter(0.1))]
+def measured(options: MetricOptions, inputs: Inputs, names=("fd_pool",), split="test") -> list[float]:
+    return [result.value for result in Evaluation(options, names, inputs, split).of(Brighter(0.1))]
 
 
-def test_the_reference_is_prepared_once_and_serves_every_generator(context, options):
+def test_the_reference_is_prepared_once_and_serves_every_generator(inputs, options):
     names = ("fd_pool", "psnr")
-    evaluation = Evaluation(options, names, context, "test")
+    evaluation = Evaluation(options, names, inputs, "test")
     first, second = Brighter(0.0), Brighter(-0.5)
     together = [[result.value for result in evaluation.of(network)] for network in (first, second, first)]
     apart = [
-        [result.value for result in Evaluation(options, names, context, "test").of(network)]
+        [result.value for result in Evaluation(options, names, inputs, "test").of(network)]
         for network in (first, second)
     ]
     assert together == [apart[0], apart[1], apart[0]]
     assert apart[0] != apart[1]
 
 
-def test_a_teacher_takes_the_place_of_the_real_images(context, options):
-    evaluation = Evaluation(options, ("fd_pool", "psnr"), context, "test", teacher=Brighter(0.0))
+def test_a_teacher_takes_the_place_of_the_real_images(inputs, options):
+    evaluation = Evaluation(options, ("fd_pool", "psnr"), inputs, "test", teacher=Brighter(0.0))
     distance, psnr = evaluation.of(Brighter(0.0))
     assert distance.value == pytest.approx(0, abs=1e-6)
     assert psnr.value > 60
@@ -103,19 +102,19 @@ def test_a_teacher_takes_the_place_of_the_real_images(context, options):
     assert evaluation.of(Brighter(-0.5))[1].value < psnr.value
 
 
-def test_a_metric_without_its_network_is_refused(context, options):
+def test_a_metric_without_its_network_is_refused(inputs, options):
     with pytest.raises(MetricError, match="got no network 'mobilenet', expected one that is given"):
-        Evaluation(options, ("fd_mobilenet",), context, "test")
+        Evaluation(options, ("fd_mobilenet",), inputs, "test")
 
 
-def test_features_of_real_images_are_computed_once_for_all_runs(context, options, seen_by_networks):
-    first = measured(options, context)
+def test_features_of_real_images_are_computed_once_for_all_runs(inputs, options, seen_by_networks):
+    first = measured(options, inputs)
     assert sum(seen_by_networks) == 8 + 8  # real and generated
     seen_by_networks.clear()
-    assert measured(options, context) == first
+    assert measured(options, inputs) == first
     assert sum(seen_by_networks) == 8  # generated alone
     seen_by_networks.clear()
-    assert measured(options, context, names=("kd_pool", "fd_pool"))[1] == pytest.approx(first[0], abs=1e-9)
+    assert measured(options, inputs, names=("kd_pool", "fd_pool"))[1] == pytest.approx(first[0], abs=1e-9)
     assert sum(seen_by_networks) == 8  # features were kept, as there are few
     assert len(list(Path(str(options.reference_folder)).iterdir())) == 1
 
@@ -132,11 +131,11 @@ def test_features_of_real_images_are_computed_once_for_all_runs(context, options
         "drawing",
     ],
 )
-def test_what_changes_the_features_makes_a_new_entry(context, options, tmp_path, monkeypatch, change):
-    measured(options, context)
+def test_what_changes_the_features_makes_a_new_entry(inputs, options, tmp_path, monkeypatch, change):
+    measured(options, inputs)
     split = "test"
     if isinstance(change, dict):
-        context = context_of({**PROCEDURAL, **change}, tmp_path)
+        inputs = inputs_of({**PROCEDURAL, **change})
     elif change == "split":
         split = "search"
     elif change == "max_images":
@@ -147,7 +146,7 @@ def test_what_changes_the_features_makes_a_new_entry(context, options, tmp_path,
     else:
         draw = ProceduralSet._draw
         monkeypatch.setattr(ProceduralSet, "_draw", lambda *a: {role: 255 - x for role, x in draw(*a).items()})
-    measured(options, context, split=split)
+    measured(options, inputs, split=split)
     assert len(list(Path(str(options.reference_folder)).iterdir())) == 2
 
 
@@ -171,48 +170,48 @@ def aligned(root: Path, **others) -> dict:
 
 def test_files_are_found_again_in_another_place_and_a_changed_one_is_not(options, tmp_path, seen_by_networks):
     folder = pictures(tmp_path / "here" / "test")
-    first = measured(options, context_of(aligned(tmp_path / "here"), tmp_path))
+    first = measured(options, inputs_of(aligned(tmp_path / "here")))
     (tmp_path / "there").mkdir()
     with zipfile.ZipFile(tmp_path / "there" / "set.zip", "w") as archive:
         for path in sorted(folder.iterdir()):
             archive.write(path, f"test/{path.name}")
     seen_by_networks.clear()
-    assert measured(options, context_of(aligned(tmp_path / "there" / "set.zip"), tmp_path)) == first
+    assert measured(options, inputs_of(aligned(tmp_path / "there" / "set.zip"))) == first
     assert sum(seen_by_networks) == 6
 
     for data in (aligned(tmp_path / "here", transform={"resize": "none", "crop_size": 18}),
                  aligned(tmp_path / "here", direction="BtoA")):  # fmt: skip
         seen_by_networks.clear()
-        measured(options, context_of(data, tmp_path))
+        measured(options, inputs_of(data))
         assert sum(seen_by_networks) == 12
     Image.effect_noise((40, 20), 99).convert("RGB").save(folder / "5.png")
     seen_by_networks.clear()
-    measured(options, context_of(aligned(tmp_path / "here"), tmp_path))
+    measured(options, inputs_of(aligned(tmp_path / "here")))
     assert sum(seen_by_networks) == 12
 
 
-def test_a_damaged_entry_is_computed_again_with_a_warning(context, options, caplog):
-    first = measured(options, context)
+def test_a_damaged_entry_is_computed_again_with_a_warning(inputs, options, caplog):
+    first = measured(options, inputs)
     (entry,) = Path(str(options.reference_folder)).iterdir()
     entry.write_bytes(entry.read_bytes()[:50])
     with caplog.at_level(logging.WARNING):
-        assert measured(options, context) == first
+        assert measured(options, inputs) == first
     assert "damaged" in caplog.text
 
 
-def test_a_teachers_images_are_not_kept_between_runs(context, options):
-    Evaluation(options, ("fd_pool",), context, "test", teacher=Brighter(0.0)).of(Brighter(0.1))
+def test_a_teachers_images_are_not_kept_between_runs(inputs, options):
+    Evaluation(options, ("fd_pool",), inputs, "test", teacher=Brighter(0.0)).of(Brighter(0.1))
     assert not Path(str(options.reference_folder)).exists()
 
 
 @pytest.mark.parametrize(("memory_gib", "passes"), [(1.0, 1), (0.0, 3)])
-def test_images_are_decoded_once_while_they_fit_into_memory(context, options, monkeypatch, memory_gib, passes):
+def test_images_are_decoded_once_while_they_fit_into_memory(inputs, options, monkeypatch, memory_gib, passes):
     drawn = []
     draw = ProceduralSet._draw
     monkeypatch.setattr(ProceduralSet, "_draw", lambda self, index: (drawn.append(index), draw(self, index))[1])
     teacher = Brighter(0.0)
     evaluation = Evaluation(
-        options.model_copy(update={"memory_gib": memory_gib}), ("psnr",), context, "test", teacher=teacher
+        options.model_copy(update={"memory_gib": memory_gib}), ("psnr",), inputs, "test", teacher=teacher
     )
     values = [evaluation.of(Brighter(0.1))[0].value for _ in range(3)]
     assert values == [values[0]] * 3
@@ -220,9 +219,9 @@ def test_images_are_decoded_once_while_they_fit_into_memory(context, options, mo
     assert teacher.num_images == 8 * passes
 
 
-def test_the_stopwatch_is_told_where_the_time_goes(context, options):
+def test_the_stopwatch_is_told_where_the_time_goes(inputs, options):
     watch = Stopwatch()
-    evaluation = Evaluation(options, ("fd_pool", "psnr"), context, "test", stopwatch=watch)
+    evaluation = Evaluation(options, ("fd_pool", "psnr"), inputs, "test", stopwatch=watch)
     evaluation.of(Brighter(0.0))
     assert set(watch.take()) == {"reference", "loading", "generation", "features", "distance"}
     evaluation.of(Brighter(0.0))
@@ -235,7 +234,7 @@ def test_data_without_targets_is_refused_where_real_images_are_wanted(options, t
     data = {"kind": "images", "root": str(tmp_path / "here"), "transform": {"resize": "none"},
             "splits": {"test": {"folder": "test"}}}  # fmt: skip
     with pytest.raises(MetricError, match="test: got a data set without targets, expected real images"):
-        measured(options, context_of(data, tmp_path))
+        measured(options, inputs_of(data))
 
 
 class Bright(nn.Module):
@@ -255,12 +254,12 @@ def test_a_published_protocol_reads_label_maps_in_the_size_of_their_files(tmp_pa
     monkeypatch.setitem(SEGMENTATION_PROTOCOLS, "cityscapes_drn", SegmentationProtocol(35, (7, 26), in_file_size=True))
     data = {"kind": "labels", "root": str(tmp_path), "classes": {"num_classes": 35}, "transform": {"load_size": 8}}
     data |= {"splits": {"test": {"folder": "test"}}}
-    context = replace(context_of(data, tmp_path), task=find_task("semantic", parse_data(data)))
+    inputs = replace(inputs_of(data), task=find_task("semantic", parse_data(data)))
     path = network(tmp_path, "bright.pt", Bright())["pool"]["path"]
     options = MetricOptions(networks={"drn": {"path": path, "protocol": "cityscapes_drn"}})
-    (accuracy,) = Evaluation(options, ["pixel_accuracy_drn"], context, "test").of(Dark())
+    (accuracy,) = Evaluation(options, ["pixel_accuracy_drn"], inputs, "test").of(Dark())
     assert accuracy.value == 0.75
-    assert next(iter(context.images("test", 1)))["label"].unique().tolist() == [7]
+    assert next(iter(inputs.images("test", 1)))["label"].unique().tolist() == [7]
 
 
 class Dark(nn.Module):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from gancompress.jobs.steps.stopwatch import Stopwatch, shares
+from gancompress.evaluation.stopwatch import Stopwatch, shares
 
 
 def test_parts_add_up_until_they_are_taken():

@@ -7,18 +7,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from accelerate import Accelerator
 from PIL import Image
 from torch import nn
 
 from gancompress.data import parse_data
 from gancompress.errors import DataError, MetricError
 from gancompress.evaluation import MetricResult
-from gancompress.jobs.steps.evaluation import Evaluation
-from gancompress.jobs.steps.metric_options import MetricOptions
-from gancompress.jobs.steps.step import Context
+from gancompress.evaluation.options import MetricOptions
+from gancompress.evaluation.split_evaluation import Evaluation
 from gancompress.networks.registry import build
 from gancompress.tasks import LatentTask, Task, find_task
+from gancompress.tasks.inputs import Inputs
 from tests.evaluation.latent.spaces import small_stylegan2
 
 NUM_IMAGES = 6
@@ -45,11 +44,10 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-def context_of(folder: Path, task: Task | None = None) -> Context:
+def inputs_of(folder: Path, task: Task | None = None) -> Inputs:
     data = parse_data({"kind": "images", "root": str(folder), "transform": {"resize": "none"},
                        "splits": {"test": {"folder": "test"}}})  # fmt: skip
-    task = task or LatentTask(latent_size=6)
-    return Context(task, data, None, folder, Accelerator(cpu=True), log=None)  # type: ignore[arg-type]
+    return Inputs(task or LatentTask(latent_size=6), data)
 
 
 def options_of(folder: Path, **others) -> MetricOptions:
@@ -64,7 +62,7 @@ def generator() -> nn.Module:
 
 
 def measured(folder, generator, *names, **others) -> dict[str, MetricResult]:
-    results = Evaluation(options_of(folder, **others), names, context_of(folder), "test").of(generator)
+    results = Evaluation(options_of(folder, **others), names, inputs_of(folder), "test").of(generator)
     assert [result.name for result in results] == list(names)
     return {result.name: result for result in results}
 
@@ -96,9 +94,9 @@ def test_a_generator_without_styles_is_measured_in_z(folder):
 def test_latent_metrics_are_refused_where_they_have_no_meaning(folder, generator):
     options = options_of(folder)
     with pytest.raises(MetricError, match="ppl_z_maps: got the task 'unpaired', expected 'latent'"):
-        Evaluation(options, ["ppl_z_maps"], context_of(folder, find_task("unpaired")), "test")
+        Evaluation(options, ["ppl_z_maps"], inputs_of(folder, find_task("unpaired")), "test")
     with pytest.raises(MetricError, match="ppl_z_maps: got a teacher to compare with, expected none"):
-        Evaluation(options, ["ppl_z_maps"], context_of(folder), "test", teacher=generator)
+        Evaluation(options, ["ppl_z_maps"], inputs_of(folder), "test", teacher=generator)
 
 
 def test_an_onnx_network_passes_no_gradient(folder, generator):
@@ -111,7 +109,7 @@ def test_an_onnx_network_passes_no_gradient(folder, generator):
     onnx.save(model, str(folder / "same.onnx"))
     networks = {"same": {"path": str(folder / "same.onnx")}}
     with pytest.raises(MetricError, match=r"same\.onnx: got an ONNX network, through which no gradient passes"):
-        Evaluation(MetricOptions(networks=networks), ["ppl_z_same"], context_of(folder), "test")
+        Evaluation(MetricOptions(networks=networks), ["ppl_z_same"], inputs_of(folder), "test")
 
 
 def test_the_distance_of_the_content_is_that_of_images_times_the_mask(folder, generator):
