@@ -31,7 +31,8 @@ from gancompress.jobs.recipe import Job, load_job
 from gancompress.jobs.run_log import RunLog
 from gancompress.jobs.steps import Context, Prune, Search, Step, Supernet, Work
 from gancompress.jobs.steps.candidates import CandidateNetworks
-from gancompress.jobs.steps.distill import Distill, Finetune, Learning
+from gancompress.jobs.steps.distill import Distill, Finetune
+from gancompress.jobs.steps.learning import Learning
 from gancompress.jobs.steps.step import StepRun
 from gancompress.jobs.steps.verification import VerifyOptions, fine_tuned
 from gancompress.networks.generator import Generator

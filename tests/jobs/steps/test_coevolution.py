@@ -72,9 +72,9 @@ def test_stopped_and_resumed_equals_uninterrupted(tmp_path, after):
     resumed = step().run(work, context)
     assert same_weights(resumed.generator, whole.generator)
     assert resumed.facts == whole.facts
-    lines = [*stopped.log.lines, *context.run.log.lines]
+    lines = [*stopped.run.log.lines, *context.run.log.lines]
     assert [num_images for num_images, _ in lines] == [36, 72, 108, 144]  # no generation is measured again
-    assert (len(stopped.log.lines) > 0) == (after >= 6)
+    assert (len(stopped.run.log.lines) > 0) == (after >= 6)
     assert step().run(work, make_context(tmp_path / "run", budget)).facts == whole.facts
 
 

@@ -10,7 +10,7 @@ import torch
 from gancompress.deploy.latency import Target
 from gancompress.errors import ConfigError
 from gancompress.jobs.steps import Distill
-from gancompress.jobs.steps.teacher import NetworkOptions
+from gancompress.jobs.steps.networks import NetworkOptions
 from gancompress.methods.budget import CostLimit
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build

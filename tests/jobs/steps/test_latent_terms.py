@@ -14,8 +14,8 @@ from gancompress.architecture_search import SearchSpace
 from gancompress.channels import trace
 from gancompress.errors import ConfigError
 from gancompress.jobs.steps import Distill, Finetune, Work
-from gancompress.jobs.steps.distill import inheriting
 from gancompress.losses import latent_direction_loss
+from gancompress.methods.initial_weights import with_modules_of
 from gancompress.networks.families.stylegan2 import StyleGan2Generator
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build, find_family
@@ -196,15 +196,15 @@ def test_a_fresh_student_with_the_mapping_network_of_its_teacher(tmp_path, fixed
 def test_what_is_inherited_is_a_module_of_both():
     teacher = work().teacher
     fresh = teacher.fresh(5)
-    whole = inheriting(fresh, teacher, ["mapping"])
+    whole = with_modules_of(teacher, fresh, ["mapping"])
     assert all(torch.equal(tensor, teacher.state[name]) for name, tensor in mapping_of(whole).items())
     assert torch.equal(whole.state["input.weight"], fresh.state["input.weight"])
     with pytest.raises(ConfigError, match="inherit: got 'maping', expected a module of the teacher; did you mean 'map"):
-        inheriting(fresh, teacher, ["maping"])
+        with_modules_of(teacher, fresh, ["maping"])
     other = {**CONFIG, "channel_max": 2}
     narrow = Generator.from_module(build("stylegan2", other), "stylegan2", other)
     with pytest.raises(ConfigError, match=r"inherit: got 'input', but input\.weight is not the same size in the stud"):
-        inheriting(narrow, teacher, ["input"])
+        with_modules_of(teacher, narrow, ["input"])
 
 
 def test_what_is_fixed_is_a_module_of_the_student(tmp_path):

@@ -11,7 +11,7 @@ import torch
 from gancompress.errors import BudgetError, ConfigError, Interrupted
 from gancompress.jobs.pipeline import Pipeline
 from gancompress.jobs.recipe import Job, load_job
-from gancompress.jobs.steps.slim import with_affine_norms
+from gancompress.methods.slim import with_affine_norms
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build, find_family
 

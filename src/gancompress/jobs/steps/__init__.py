@@ -3,6 +3,7 @@
 from gancompress.jobs.steps.coevolution import CoEvolve
 from gancompress.jobs.steps.distill import Distill, Finetune
 from gancompress.jobs.steps.freeze_norms import FreezeNorms
+from gancompress.jobs.steps.networks import NetworkOptions
 from gancompress.jobs.steps.prune import Prune, prune, sort
 from gancompress.jobs.steps.quantize import Quantize
 from gancompress.jobs.steps.refit import Refit, cropped, refitted
@@ -11,7 +12,7 @@ from gancompress.jobs.steps.search import Search
 from gancompress.jobs.steps.slim import Slim
 from gancompress.jobs.steps.step import STEPS, AnyStep, Context, Step, Work, register_step
 from gancompress.jobs.steps.supernet import Supernet
-from gancompress.jobs.steps.teacher import NetworkOptions, TrainTeacher
+from gancompress.jobs.steps.teacher import TrainTeacher
 from gancompress.networks.cut import cut
 
 __all__ = [

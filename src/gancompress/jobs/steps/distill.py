@@ -2,129 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import torch
 from pydantic import BeforeValidator
-from torch import nn
 
-from gancompress.errors import ConfigError, nearest
 from gancompress.importance import AnyScore
-from gancompress.jobs.steps.content import check_content
-from gancompress.jobs.steps.prune import Narrowing, sorted_by
+from gancompress.jobs.steps.learning import Learning, student_of
+from gancompress.jobs.steps.networks import NetworkOptions
+from gancompress.jobs.steps.prune import Narrowing
 from gancompress.jobs.steps.quantize import Quantizing
-from gancompress.jobs.steps.recalibration import Calibration
-from gancompress.jobs.steps.step import Context, Step, Work, register_step
-from gancompress.jobs.steps.teacher import (
-    PATCHGAN,
-    NetworkOptions,
-    check_discriminator,
-    fresh_discriminator,
-)
-from gancompress.methods.recalibrate import recalibrate
+from gancompress.jobs.steps.step import Context, Work, register_step
+from gancompress.methods.initial_weights import with_modules_of
 from gancompress.networks.cut import cut
-from gancompress.networks.generator import Generator
-from gancompress.networks.image_format import NOT_DECLARED
-from gancompress.objectives.distillation import Distillation, DistillationOptions
-from gancompress.objectives.students import FixedStudent, Student
-from gancompress.objectives.stylegan2 import StyleGan2Distillation
-from gancompress.objectives.teacher_cache import TeacherCacheOptions, open_teacher_cache, with_digests
+from gancompress.objectives.students import FixedStudent
 from gancompress.options import as_tuple
 from gancompress.quantization import FLOAT
 from gancompress.quantization.separate import separate
 from gancompress.tasks import StyleGan2Options, undivided_batch
-from gancompress.training import TrainingOptions
-
-
-class Learning(Step):
-    """Base class of the steps that train a student.
-
-    Attributes:
-        distillation: Loss terms.
-        inherit_discriminator: Start from the newest discriminator of the work, not from a fresh one.
-        discriminator: The initial discriminator if none is inherited.
-        training: Options of the training loop.
-        teacher_cache: Cache of the teacher's outputs for inputs that repeat.
-    """
-
-    distillation: DistillationOptions = DistillationOptions()
-    inherit_discriminator: bool = True
-    discriminator: NetworkOptions = PATCHGAN
-    training: TrainingOptions = TrainingOptions()
-    teacher_cache: TeacherCacheOptions = TeacherCacheOptions()
-
-    def networks(self, work: Work, context: Context) -> tuple[nn.Module, Generator | None, nn.Module | None]:
-        """Return the teacher, and the initial discriminator and its network if the adversarial term is used.
-
-        Raises:
-            ConfigError: The content does not fit the teacher or the data, or the discriminator does not fit the images.
-        """
-        teacher = work.teacher.build()
-        check_content(self.distillation.content, teacher, context)
-        if self.distillation.adversarial is None:
-            return teacher, None, None
-        discriminator = work.discriminator if self.inherit_discriminator else None
-        if discriminator is None:
-            discriminator = fresh_discriminator(self.discriminator, work.teacher, context)
-        else:
-            check_discriminator(discriminator, work.teacher, context)
-        return teacher, discriminator, discriminator.build()
-
-    def fit(self, objective: Distillation, context: Context) -> None:
-        """Train the networks of an objective, with the cache that ``teacher_cache`` allows."""
-        loader = context.loader()
-        cache = None
-        if objective.runs_teacher:
-            halves = 2 if self.training.precision == "bf16" else 1
-            size, folder = objective.teacher_bytes // halves, context.run.directory / "teacher_outputs"
-            cache = open_teacher_cache(
-                self.teacher_cache, size, context.inputs.data, context.inputs.task, folder, context.run.log.said
-            )
-        objective.use_cache(cache)
-        context.train(objective, self.training, loader if cache is None else with_digests(loader))
-
-    def teach(self, student: Student, work: Work, context: Context) -> Generator | None:
-        """Train a student with the work's teacher; return the newest discriminator."""
-        teacher, given, discriminator = self.networks(work, context)
-        taps = self.taps(work.teacher, teacher, student.module, context)
-        image_taps = work.teacher.architecture.image_taps
-        torch.manual_seed(context.run.seed + 4)  # the adapters of feature maps start from fresh weights
-        objective = self.objective(
-            context.inputs.task,
-            teacher,
-            student,
-            discriminator,
-            self.distillation,
-            taps,
-            context.inputs.example(),
-            image_taps,
-        )
-        for line in objective.notes:
-            context.run.log.said(line)
-        self.fit(objective, context)
-        recalibrate(student.module, Calibration(context))
-        return trained_discriminator(given, discriminator) or work.discriminator
-
-    def taps(self, teacher: Generator, network: nn.Module, student: nn.Module, context: Context) -> tuple[str, ...]:
-        """Return the default taps whose feature maps are compared, those of the teacher's architecture.
-
-        Taps that are chosen automatically, or the lack of them, are logged.
-        """
-        architecture = teacher.architecture
-        compares_maps = any(term.compares == "maps" for term in self.distillation.weighted.values())
-        if self.distillation.taps or architecture.distillation_taps or not compares_maps:
-            return architecture.distillation_taps
-        known = dict(student.named_modules())
-        shared = tuple(path for path in architecture.taps(network, (context.inputs.example(),)) if path in known)
-        chosen = f"{', '.join(shared)}, chosen automatically" if shared else "none, as the networks share no stages"
-        context.run.log.said(f"{self.kind}: feature maps compared: {chosen}; name others in distillation.taps")
-        return shared
-
-    def objective(self, *networks: Any) -> Distillation:
-        """Return the objective; the arguments are those of `Distillation`."""
-        return Distillation(*networks)
 
 
 class OneStudent(Learning):
@@ -137,16 +32,12 @@ class OneStudent(Learning):
 
     stylegan2: StyleGan2Options | None = None
 
-    def objective(self, *networks: Any) -> Distillation:
-        """Return the objective: StyleGAN2 distillation if ``stylegan2`` is given, else plain distillation."""
-        if self.stylegan2 is None:
-            return super().objective(*networks)
-        return StyleGan2Distillation(self.stylegan2, undivided_batch(self.kind, self.training), *networks)
-
     def improved(self, work: Work, context: Context) -> Work:
         """Return the work with its network trained; a quantized one stays quantized."""
+        if self.stylegan2 is not None:
+            undivided_batch(self.kind, self.training)
         network, quantization = work.build(), work.quantization
-        discriminator = self.teach(FixedStudent(network), work, context)
+        discriminator = self.teach(FixedStudent(network), work, context, self.stylegan2)
         generator, quantization = separate(network, work.generator, quantization and quantization.options)
         return Work(work.teacher, generator, discriminator, quantization=quantization)
 
@@ -178,7 +69,7 @@ class Distill(OneStudent, Narrowing, Quantizing):
             ConfigError: A module to inherit differs between the networks.
         """
         wide = student_of(self.student, work, context, self.initial, self.score)
-        wide = inheriting(wide, work.teacher, self.inherit)
+        wide = with_modules_of(work.teacher, wide, self.inherit)
         graph, plan = self.plan(wide, context, self.quantization or FLOAT)
         narrow = cut(wide, graph, plan)
         facts = self.latency(wide, graph, plan, narrow, context)
@@ -197,71 +88,3 @@ class Finetune(OneStudent, Quantizing):
         """Train the network."""
         begun = self.begun(work.generator, context)
         return self.improved(work if begun is None else replace(work, quantization=begun), context)
-
-
-def trained_discriminator(given: Generator | None, network: nn.Module | None) -> Generator | None:
-    """Return a discriminator with its network's current weights; None if there is none."""
-    if given is None or network is None:
-        return None
-    return given.with_weights_of(network.cpu())
-
-
-def student_of(
-    options: NetworkOptions | None,
-    work: Work,
-    context: Context,
-    initial: Literal["teacher", "random"],
-    score: AnyScore,
-) -> Generator:
-    """Return a student at full width, the most important channels first.
-
-    Layers that teacher and student share by name and shape take the teacher's weights; the others start fresh.
-    """
-    teacher = sorted_by(score, work.teacher, context)
-    if options is None and initial == "teacher":
-        return teacher
-    if options is None:
-        student = work.teacher.fresh(context.run.seed + 3)
-    else:
-        student = options.fresh(context.run.seed + 3, **options.fixed_by(context.inputs.task))
-        if student.architecture.images is None and student.family == teacher.family:
-            student = replace(student, architecture=student.architecture.with_images(teacher.architecture.images))
-        elif student.architecture.images is None:
-            context.run.log.said(f"student: {student.family} {NOT_DECLARED}; say otherwise with student.range")
-    if initial == "random":
-        return student
-    shared = {
-        name: tensor
-        for name, tensor in teacher.state.items()
-        if name in student.state and student.state[name].shape == tensor.shape
-    }
-    return student.with_state({**student.state, **shared})
-
-
-def inheriting(student: Generator, teacher: Generator, paths: Iterable[str]) -> Generator:
-    """Return a student with the weights of some of the teacher's modules.
-
-    Raises:
-        ConfigError: A module is missing, or its tensors have other shapes in the student.
-    """
-    state = dict(student.state)
-    for path in paths:
-        given = {name: tensor for name, tensor in teacher.state.items() if name.startswith(f"{path}.")}
-        if not given:
-            raise ConfigError(
-                f"inherit: got '{path}', expected a module of the teacher; {nearest(path, _modules(teacher))}"
-            )
-        for name, tensor in given.items():
-            if name not in state or state[name].shape != tensor.shape:
-                raise ConfigError(
-                    f"inherit: got '{path}', but {name} is not the same size in the student, expected a module that "
-                    "both have alike; leave it out"
-                )
-        state |= given
-    return student.with_state(state)
-
-
-def _modules(generator: Generator) -> list[str]:
-    """Return the paths of the modules that have weights."""
-    names = (name.split(".") for name in generator.state)
-    return list(dict.fromkeys(".".join(parts[:i]) for parts in names for i in range(1, len(parts))))

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field
-from torch import Tensor
 
 from gancompress.errors import DataError
 from gancompress.jobs.steps.step import Context, Step, Work, register_step
@@ -81,10 +79,6 @@ def calibrated(generator: Generator, options: QuantizationOptions, context: Cont
     Raises:
         ConfigError: The options do not fit the generator.
     """
-
-    def inputs() -> Iterator[Tensor]:
-        for batch in context.inputs.images("train", _BATCH_SIZE, num_images):
-            yield context.inputs.task.encode(batch["input"])
-
     network = generator.build().to(context.run.device)
-    return Quantization.of(quantize(network, inputs, options, num_images=num_images), options)
+    batches = context.inputs.encoded("train", _BATCH_SIZE, num_images)
+    return Quantization.of(quantize(network, batches, options, num_images=num_images), options)

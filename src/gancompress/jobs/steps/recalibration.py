@@ -11,6 +11,7 @@ from gancompress.evaluation.held_batches import HeldBatches
 from gancompress.jobs.steps.step import Context, Work
 from gancompress.methods.recalibrate import recalibrate
 from gancompress.quantization.separate import separate
+from gancompress.tasks.inputs import Inputs
 from gancompress.training import Batch
 
 NUM_BATCHES = 32
@@ -38,10 +39,15 @@ class Calibration:
         return (self._task.encode(batch["input"]) for batch in self._batches)
 
 
+def calibration_inputs(inputs: Inputs, num_batches: int = NUM_BATCHES) -> Iterator[Tensor]:
+    """Yield the first inputs of the training data once, batch by batch; all of them if there are fewer batches."""
+    return inputs.encoded("train", _BATCH_SIZE, num_batches * _BATCH_SIZE)
+
+
 def recalibrated(work: Work, context: Context) -> Work:
     """Return the work with recomputed running statistics of its network."""
     network = work.build().to(context.run.device)
-    recalibrate(network, Calibration(context))
+    recalibrate(network, calibration_inputs(context.inputs))
     options = work.quantization and work.quantization.options
     generator, quantization = separate(network, work.generator, options)
     return replace(work, generator=generator, quantization=quantization)

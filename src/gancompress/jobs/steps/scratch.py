@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from gancompress.jobs.steps.networks import NetworkOptions
 from gancompress.jobs.steps.prune import Narrowing
 from gancompress.jobs.steps.step import Context, Work, register_step
-from gancompress.jobs.steps.teacher import NetworkOptions, PaperTraining
+from gancompress.jobs.steps.teacher import PaperTraining
 from gancompress.networks.cut import cut
 from gancompress.networks.generator import Generator
 

@@ -10,15 +10,15 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from gancompress.jobs.steps.distill import Learning, trained_discriminator
+from gancompress.jobs.steps.learning import Learning, trained_discriminator
 from gancompress.jobs.steps.quantize import Quantizing
 from gancompress.jobs.steps.recalibration import recalibrated
 from gancompress.jobs.steps.step import Context, Work, register_step
 from gancompress.losses import Adversarial, Perceptual, Weight
 from gancompress.methods.budget import CostLimit
-from gancompress.networks.generator import Generator
+from gancompress.methods.slim import train_slimming, with_affine_norms
 from gancompress.objectives.distillation import DistillationOptions
-from gancompress.objectives.slimming import Course, Slimming
+from gancompress.objectives.slimming import Course
 from gancompress.quantization import FLOAT
 
 Images = Annotated[int, Field(ge=1)]
@@ -95,33 +95,23 @@ class Slim(Learning, Quantizing):
             training=self.training,
         )
         teacher, given, discriminator = self.networks(work, context)
-        objective = Slimming(
+        slimming = train_slimming(
             generator,
-            self.begun(generator, context),
-            lambda given: context.inputs.graph(given, multiple=1, minimum=self.minimum),
-            lambda graph: budget.cost(graph, self.quantization or FLOAT),
-            self.streams,
-            course,
-            context.inputs.task,
             teacher,
             discriminator,
             self.distillation,
-            context.inputs.example(),
+            course,
+            self.training_data(context),
+            context.run,
+            lambda given: context.inputs.graph(given, multiple=1, minimum=self.minimum),
+            lambda graph: budget.cost(graph, self.quantization or FLOAT),
+            streams=self.streams,
+            quantization=self.begun(generator, context),
         )
-        self.fit(objective, context)
+        if slimming is None:
+            context.run.interrupt()
         example = context.inputs.task.encode(context.inputs.first_images("train", 8)["input"])
-        slim, quantization = objective.result(budget.limit, example)
-        facts = {"penalty": objective.penalty, "removals": objective.removals, "cut": objective.cut}
+        slim, quantization = slimming.result(budget.limit, example)
+        facts = {"penalty": slimming.penalty, "removals": slimming.removals, "cut": slimming.cut}
         newest = trained_discriminator(given, discriminator) or work.discriminator
-        return recalibrated(Work(work.teacher, slim, newest, facts, quantization, objective.uncut), context)
-
-
-def with_affine_norms(generator: Generator) -> Generator:
-    """Return the same function with affine instance norms where pruning needs them, scale 1 and shift 0.
-
-    A generator whose family has no such option is returned unchanged.
-    """
-    if generator.architecture.options.get("affine_norms") != "none":
-        return generator
-    affine = generator.architecture.with_options(affine_norms="prunable")
-    return Generator(affine, {**affine.build().state_dict(), **generator.state})
+        return recalibrated(Work(work.teacher, slim, newest, facts, quantization, slimming.uncut), context)

@@ -13,11 +13,12 @@ from torch import nn
 from gancompress.errors import Interrupted
 from gancompress.evaluation.options import MetricOptions
 from gancompress.methods.budget import CostLimit
+from gancompress.methods.training import TrainingData
 from gancompress.networks.generator import Generator
 from gancompress.quantization import Quantization
 from gancompress.registry import Kind, KindRegistry
 from gancompress.tasks.inputs import Inputs
-from gancompress.training import Loader, Objective, Run, TrainingLog, TrainingOptions
+from gancompress.training import Run, TrainingLog
 
 
 @dataclass(frozen=True)
@@ -80,25 +81,11 @@ class Context:
     budget: CostLimit | None = None
     metrics: MetricOptions = field(default_factory=MetricOptions)
 
-    def train(self, objective: Objective, options: TrainingOptions, loader: Loader | None = None) -> None:
-        """Train to the end, resuming from the checkpoints of an earlier call of the same step.
-
-        Args:
-            objective: The objective to train.
-            options: Options of the training loop.
-            loader: The training data; that of the job by default.
-
-        Raises:
-            Interrupted: The user asked to stop.
-            TrainingError: Raised by `gancompress.training.fit`.
-        """
-        if not self.run.fit(objective, options, loader or self.loader(), self.inputs.first_images("test", 4)):
-            self.run.interrupt()
-
-    def loader(self) -> Loader:
-        """Return the loader of the training data for this process."""
-        accelerator = self.run.accelerator
-        return self.inputs.loader(self.run.seed, accelerator.process_index, accelerator.num_processes)
+    def training_data(self) -> TrainingData:
+        """Return the training data of this process."""
+        accelerator, inputs = self.run.accelerator, self.inputs
+        loader = inputs.loader(self.run.seed, accelerator.process_index, accelerator.num_processes)
+        return TrainingData(inputs.task, loader, inputs.example(), inputs.first_images("test", 4))
 
 
 class Step(Kind, ABC):

@@ -11,11 +11,11 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from gancompress.importance import AnyScore
-from gancompress.jobs.steps.distill import Learning, student_of
+from gancompress.jobs.steps.learning import Learning, student_of
+from gancompress.jobs.steps.networks import NetworkOptions
 from gancompress.jobs.steps.prune import sorted_by
 from gancompress.jobs.steps.spaces import SpaceOptions
 from gancompress.jobs.steps.step import Context, Work, register_step
-from gancompress.jobs.steps.teacher import NetworkOptions
 from gancompress.objectives.students import Sampling, SupernetStudent
 
 
@@ -65,7 +65,7 @@ class Supernet(Learning):
         graph = context.inputs.graph(wide, multiple=1, minimum=1)
         space = self.space.of(wide, graph)
         student = SupernetStudent(
-            *(module, graph, space, context.run.seed), self.sampling, self.num_random, self.in_place_distillation
+            module, graph, space, context.run.seed, self.sampling, self.num_random, self.in_place_distillation
         )
         discriminator = self.teach(student, work, context)
         return Work(work.teacher, wide.with_weights_of(module.cpu()), discriminator)
