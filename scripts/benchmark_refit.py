@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from gancompress.channels import trace
 from gancompress.importance import SCORES
-from gancompress.jobs.steps import cut, sort
+from gancompress.methods.generators import sort
+from gancompress.networks.cut import cut
 from gancompress.networks.generator import Generator
 from gancompress.networks.importers import load_generator
 from gancompress.reconstruction import refit

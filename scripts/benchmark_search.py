@@ -24,9 +24,8 @@ from gancompress.cost.latency import in_turns
 from gancompress.data import parse_data
 from gancompress.evaluation import FrechetReference, Statistics
 from gancompress.evaluation.options import MetricOptions
-from gancompress.jobs.steps import Context, Search, Work
+from gancompress.jobs.steps import Goal, Search, StepRun, Work
 from gancompress.jobs.steps.spaces import SpaceOptions
-from gancompress.jobs.steps.step import StepRun
 from gancompress.methods.budget import CostLimit
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build
@@ -85,7 +84,7 @@ def candidate_seconds(norm: str, metric: str, arguments: argparse.Namespace) -> 
             space=SpaceOptions(max_choices=4, multiple=4),
             options=SearchOptions(method="random", num_candidates=arguments.candidates),
         )
-        found = step.run(Work(generator, generator), Context(inputs, run, budget, metrics))
+        found = step.run(Work(generator, generator), inputs, run, Goal(budget, metrics))
     return found.facts["candidate_seconds"]
 
 

@@ -23,14 +23,17 @@ if TYPE_CHECKING:
     from gancompress.methods.distill import Distilled, distill
     from gancompress.methods.evaluate import evaluate
     from gancompress.methods.export import export
+    from gancompress.methods.freeze_norms import freeze_norms
     from gancompress.methods.prune import prune
     from gancompress.methods.quantize import quantize
+    from gancompress.methods.recalibrate import recalibrate
     from gancompress.methods.refit import refit
     from gancompress.methods.save import load_into, save
     from gancompress.methods.search import Found, search
     from gancompress.methods.slim import Slimmed, slim
     from gancompress.methods.supernet import Supernet
     from gancompress.methods.trace import trace
+    from gancompress.methods.verify import Verification, verify_search
 
 _MODULE_OF = {
     "Budget": "methods.budget",
@@ -41,21 +44,25 @@ _MODULE_OF = {
     "Distilled": "methods.distill",
     "Found": "methods.search",
     "Slimmed": "methods.slim",
+    "Verification": "methods.verify",
     "compare": "methods.compare",
     "compress": "methods.compress",
     "distill": "methods.distill",
     "evaluate": "methods.evaluate",
     "export": "methods.export",
+    "freeze_norms": "methods.freeze_norms",
     "load": "deploy",
     "load_into": "methods.save",
     "losses": "losses",
     "prune": "methods.prune",
     "quantize": "methods.quantize",
+    "recalibrate": "methods.recalibrate",
     "refit": "methods.refit",
     "save": "methods.save",
     "search": "methods.search",
     "slim": "methods.slim",
     "trace": "methods.trace",
+    "verify_search": "methods.verify",
 }
 _PACKAGES = {"losses"}
 
@@ -63,9 +70,12 @@ __all__ = [  # noqa: RUF022 (in the order of a session)
     "trace",
     "prune",
     "refit",
+    "recalibrate",
+    "freeze_norms",
     "distill",
     "Supernet",
     "search",
+    "verify_search",
     "slim",
     "Budget",
     "quantize",
@@ -83,6 +93,7 @@ __all__ = [  # noqa: RUF022 (in the order of a session)
     "Distilled",
     "Found",
     "Slimmed",
+    "Verification",
 ]
 
 

@@ -75,7 +75,8 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the hint that ends a message about an unknown name: the closest known one, or all of them."""
+    """Return the hint that ends a message about an unknown name: one that ends with it, the closest, or all."""
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    parts = [each for each in known if each.endswith(f"_{name}")]
+    close = parts[:1] or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"

@@ -60,7 +60,7 @@ MISTAKES = {
     "a latency on what does not exist": (["budget={latency_ms: 12, runtime: openvin}"], r"budget\.runtime: "),
     "threads of nothing": (
         ["budget={macs: 1e9, threads: 2}"],
-        r"budget: threads: got a number without 'latency_ms', which alone it is for; leave it out",
+        r"budget: threads: got a number without 'latency_ms', expected none; drop it, or give latency_ms",
     ),
     "a step that counts": (
         ["budget={latency_ms: 12, runtime: openvino}", "steps.3={kind: slim}"],

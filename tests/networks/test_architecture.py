@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from gancompress.channels import trace
 from gancompress.errors import CheckpointError, ConfigError, PlanError
-from gancompress.jobs.steps import cut
 from gancompress.networks.architecture import Architecture, ModuleArchitecture
+from gancompress.networks.cut import cut
 from gancompress.networks.generator import Generator
 from gancompress.networks.image_format import Images
 from gancompress.networks.registry import architecture_of, find_family

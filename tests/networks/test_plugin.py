@@ -12,8 +12,8 @@ from gancompress.channels import trace
 from gancompress.errors import CheckpointError, ConfigError, InputSizeError, PlanError
 from gancompress.jobs.pipeline import Pipeline
 from gancompress.jobs.recipe import load_job
-from gancompress.jobs.steps import cut
 from gancompress.networks import registry
+from gancompress.networks.cut import cut
 from gancompress.networks.generator import Generator
 from gancompress.networks.importers import load_generator
 from gancompress.networks.registry import architecture_of, find_family, register_family

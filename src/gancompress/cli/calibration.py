@@ -15,8 +15,8 @@ from gancompress.deploy.named import NamedNetwork
 from gancompress.deploy.web import read_samples
 from gancompress.errors import ConfigError
 from gancompress.jobs.recipe import Job
-from gancompress.jobs.steps import cropped
 from gancompress.jobs.steps.refit import CROP_PX
+from gancompress.methods.generators import cropped
 from gancompress.networks.file_form import FileForm, label_map_form
 from gancompress.networks.generator import Generator
 from gancompress.networks.label_input import LabelInput

@@ -104,7 +104,6 @@ def prune(
     as_json: JsonOption = False,
 ) -> None:
     """Narrow a network to its most important channels."""
-    from gancompress import steps
     from gancompress.channels import trace
     from gancompress.cli.parsing import (
         example_inputs,
@@ -119,6 +118,8 @@ def prune(
     from gancompress.cost import CostModel, widest_plan
     from gancompress.errors import PlanError
     from gancompress.importance import find_score
+    from gancompress.methods.generators import refitted, sort
+    from gancompress.networks.cut import cut
 
     if sum(choice is not None for choice in (keep, macs, plan)) != 1:
         raise PlanError("prune: expected one of --keep, --macs and --plan, to say how narrow")
@@ -136,13 +137,13 @@ def prune(
     else:
         chosen = parse_plan(generator, graph, plan or "")
     running = find_score(parse_score_text(score), probe_of(generator, shapes, images))
-    wide = steps.sort(generator, graph, running)
-    small, report = steps.cut(wide, graph, chosen), None
+    wide = sort(generator, graph, running)
+    small, report = cut(wide, graph, chosen), None
     if refit is not None:
         from gancompress.cli.calibration import refit_inputs
 
         given = refit_inputs(generator, refit, shapes, labels, refit_images)
-        small, report = steps.refitted(small, wide, graph, chosen, given)
+        small, report = refitted(small, wide, graph, chosen, given)
     small.save(out)
     before, after = model.at(graph.full_plan()), model.at(chosen)
     if as_json:

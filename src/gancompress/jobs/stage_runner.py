@@ -17,7 +17,7 @@ from gancompress.jobs.run_log import RunLog, Show
 from gancompress.jobs.saved_work import load_work, save_work
 from gancompress.jobs.stages import DONE_FILE, Stage
 from gancompress.jobs.steps import Work
-from gancompress.jobs.steps.step import Context, StepRun
+from gancompress.jobs.steps.step import Goal, StepRun
 from gancompress.methods.budget import CostLimit
 from gancompress.report.wording import duration
 from gancompress.tasks.inputs import Inputs
@@ -81,7 +81,7 @@ class StageRunner:
         torch.manual_seed(self._seed)  # draws of a step do not depend on the steps that this process ran before
         with self._log(stage) as log, clock:
             run = StepRun(directory, log, self._accelerator, self._seed, self._stop)
-            result = stage.step.run(work, Context(self._inputs, run, budget, self._metrics))  # type: ignore[arg-type]
+            result = stage.step.run(work, self._inputs, run, Goal(budget, self._metrics))  # type: ignore[arg-type]
         self._save(stage, result, clock.seconds)
         return load_work(directory, work)
 

@@ -42,7 +42,7 @@ class CostLimit:
             ConfigError: The limit is a latency, which a graph alone does not determine.
         """
         if self.of == "latency":
-            raise ConfigError("budget: got latency_ms, expected macs, parameters or bytes, which this step counts in")
+            raise ConfigError("budget: got latency_ms, expected macs, parameters or bytes for this method")
         if self.of == "bytes":
             return QuantizedSize(graph, quantization).at
         model, of = CostModel(graph), self.of
@@ -104,9 +104,9 @@ class Budget(Options):
                 f"runtimes are {', '.join(latency_modes())}"
             )
         if self.threads is not None and self.latency_ms is None:
-            raise ValueError("threads: got a number without 'latency_ms', which alone it is for; leave it out")
+            raise ValueError("threads: got a number without 'latency_ms', expected none; drop it, or give latency_ms")
         if self.unit != "macs" and self.reduction is None:
-            raise ValueError(f"unit: got '{self.unit}' without 'reduction', which alone it is for; leave it out")
+            raise ValueError(f"unit: got '{self.unit}' without 'reduction', expected none; drop it, or give reduction")
         return self
 
     def limit(self, teacher: ChannelGraph) -> CostLimit:

@@ -37,14 +37,7 @@ class Batches:
             DataError: There is no batch, or one of an unknown kind.
         """
         self._name = name
-        if isinstance(data, Tensor | np.ndarray | Mapping):
-            data = [data]
-        if not callable(data) and not isinstance(data, Iterable):
-            raise DataError(
-                f"{name}: got {type(data).__name__}, expected batches: a DataLoader, a list, or a function that "
-                "returns an iterable"
-            )
-        self._data = data
+        self._data = data = _several(data, name)
         self._once = isinstance(data, Iterator)
         passing = self._pass()
         first = next(passing, None)
@@ -66,12 +59,7 @@ class Batches:
 
     def inputs(self, max_images: int | None = None) -> Iterator[Tensor]:
         """Yield the inputs of the first images, batch by batch; of all images by default."""
-        left = max_images
-        for batch in self:
-            if left is not None and left <= 0:
-                return
-            yield batch["input"][:left]
-            left = None if left is None else left - len(batch["input"])
+        yield from _first(self, max_images)
 
     def stream(self, start: int, batch_size: int, seed: int) -> Iterator[Batch]:
         """Yield batches of one size without end, from a position; the same seed gives the same batches.
@@ -140,6 +128,43 @@ class Batches:
 
 
 _END = object()
+
+
+def inputs_of(data: Data, max_images: int | None = None, name: str = "batches") -> Iterator[Tensor]:
+    """Yield the inputs of the first images, batch by batch; unlike `Batches`, reads nothing before the first is asked.
+
+    Args:
+        data: The batches.
+        max_images: Images to yield; all by default.
+        name: Name of the argument, for messages.
+
+    Raises:
+        DataError: A batch is of an unknown kind.
+    """
+    data = _several(data, name)
+    batches = enumerate(data() if callable(data) else data, start=1)
+    return _first((_as_batch(batch, index, name) for index, batch in batches), max_images)
+
+
+def _several(data: Data, name: str) -> Data:
+    """Return one batch as a list of batches, and anything else unchanged. Raises DataError if it is no batches."""
+    if isinstance(data, Tensor | np.ndarray | Mapping):
+        return [data]
+    if not callable(data) and not isinstance(data, Iterable):
+        raise DataError(
+            f"{name}: got {type(data).__name__}, expected batches: a DataLoader, a list, or a function that returns an "
+            "iterable"
+        )
+    return data
+
+
+def _first(batches: Iterable[Batch], max_images: int | None) -> Iterator[Tensor]:
+    left = max_images
+    for batch in batches:
+        if left is not None and left <= 0:
+            return
+        yield batch["input"][:left]
+        left = None if left is None else left - len(batch["input"])
 
 
 def as_arguments(x: Any) -> tuple[Any, ...]:

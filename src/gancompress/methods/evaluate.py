@@ -53,6 +53,32 @@ def evaluate(
         return {name: _value(name, metric, network, held, teacher) for name, metric in named.items()}
 
 
+def values_per_image(
+    network: nn.Module, batches: Iterable[Batch], metric: Metric, *, max_images: int | None = None
+) -> Tensor | None:
+    """Return a metric of each image, float64 of shape ``(images,)``.
+
+    Args:
+        network: Any module; unchanged after the call.
+        batches: Batches as dicts with ``input``.
+        metric: The metric, as for `evaluate`.
+        max_images: Images to measure; all by default.
+
+    Returns:
+        None unless the metric is a function of the outputs of a batch that returns one value for each image.
+    """
+    if isinstance(metric, str) or num_arguments(metric) == 2:
+        return None
+    found = []
+    with evaluation_mode(network), torch.no_grad():
+        for batch in _first_images(batches, max_images):
+            values = metric(run(network, batch["input"]))
+            if not isinstance(values, Tensor) or values.shape != (len(batch["input"]),):
+                return None
+            found.append(values.double().cpu())
+    return torch.cat(found)
+
+
 def run(network: nn.Module, inputs: Tensor) -> Tensor:
     """Return the outputs of a network for a batch, on the CPU.
 
@@ -81,7 +107,7 @@ def psnr_db(got: Iterable[Tensor], expected: Iterable[Tensor]) -> float:
     return 10 * math.log10(max(high - low, 1e-12) ** 2 * count / squares)
 
 
-def _first_images(batches: Batches, max_images: int | None) -> Iterable[Batch]:
+def _first_images(batches: Iterable[Batch], max_images: int | None) -> Iterable[Batch]:
     left = math.inf if max_images is None else max_images
     for batch in batches:
         if left <= 0:

@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from gancompress.channels import ChannelGraph, ChannelPlan, materialise, reordered
 from gancompress.channels.skeleton import named_tensors
 from gancompress.cost import widest_plan
+from gancompress.deploy.latency import variants_of_graph
 from gancompress.errors import ConfigError
 from gancompress.importance import Probe, ScoreOptions, by_importance, find_score
 from gancompress.importance import Score as ScoreFunction
 from gancompress.methods.budget import Budget
+from gancompress.methods.costs import cost_of_plans, single_image
 from gancompress.methods.data import Batches, Data
 from gancompress.methods.recalibrate import recalibrate
 from gancompress.methods.refit import refit_pair
@@ -62,7 +64,8 @@ def prune(
         network: Any module instance; it is not changed.
         x: An input, or a tuple of all arguments of the forward pass.
         keep: Fraction of every group's channels that stays.
-        budget: Cost not to exceed, instead of ``keep``.
+        budget: Cost not to exceed, instead of ``keep``. For a budget in milliseconds the parts of the network are timed
+            on this machine.
         widths: Width of each group by name, instead of ``keep``; groups not named stay at full width.
         score: Importance of channels: a name of `gancompress.importance.SCORES` or `RUNNING_SCORES`, options of one, or
             a function of (state, graph) that returns a tensor [channels] for each group.
@@ -82,10 +85,11 @@ def prune(
         PlanError: The widths do not fit the network.
         TraceError: The forward pass cannot be traced.
         RefitError: The batches do not determine the weights.
+        ExportError: The runtime of a latency is not installed, or rejects the network.
         DataError: Batches are missing or of an unknown kind.
     """
     if sum(each is not None for each in (keep, budget, widths)) != 1:
-        raise ConfigError("prune: expected exactly one of keep, budget and widths, which say how narrow it becomes")
+        raise ConfigError("prune: expected exactly one of keep, budget and widths")
     given = None if refit is None else Batches(refit, "refit")
     running = given if batches is None else Batches(batches, "batches")
     graph = trace(network, x, multiple=1 if widths else multiple, minimum=1 if widths else multiple, fixed=fixed)
@@ -96,12 +100,13 @@ def prune(
     else:
         assert budget is not None
         limit = budget.limit(graph)
-        plan = widest_plan(graph, limit.cost(graph), limit.limit, limit.unit)
+        cost = cost_of_plans(limit, network, graph, single_image(x), lambda: variants_of_graph(graph))
+        plan = widest_plan(graph, cost, limit.limit, limit.unit)
     made = cut(network, graph, plan, as_score(score, network, running, seed))
     if given is not None:
         refit_pair(made.narrow, made.wide, graph, plan, given, seed=seed)
     if running is not None:
-        recalibrate(made.narrow, running.inputs(_RECALIBRATION_IMAGES))
+        recalibrate(made.narrow, running, num_images=_RECALIBRATION_IMAGES)
     return made.narrow.eval()
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from gancompress.cost.measured import evaluation_mode
+from gancompress.errors import DataError
+from gancompress.methods.data import Data, inputs_of
 
 
 class _Pooled:
@@ -44,7 +46,7 @@ class _Pooled:
         self.norm.get_buffer("running_var").copy_(variance)
 
 
-def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
+def recalibrate(network: nn.Module, batches: Data, *, num_images: int | None = None) -> None:
     """Replace the running statistics of all batch norms by those of all batches, in place; weights do not change.
 
     A norm gets the mean and the variance of all its inputs, as if they had come in one batch.
@@ -52,23 +54,29 @@ def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
     Args:
         network: Any network, also with synchronised norms; norms without running statistics or with frozen ones
             (momentum 0) do not change, and if there are no others no batch is read.
-        batches: Inputs of the network, [b, c, h, w] each.
+        batches: Inputs of the network.
+        num_images: Images to use; fewer if the batches have fewer. All by default.
+
+    Raises:
+        DataError: There are no batches, or one is of an unknown kind.
 
     Source: Yu and Huang, Universally Slimmable Networks, ICCV 2019, section 3.3.
     """
     norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats and m.momentum != 0]
     if not norms:
         return
-    device = norms[0].get_buffer("running_mean").device
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
+    device, number = norms[0].get_buffer("running_mean").device, 0
     pooled = [_Pooled(norm) for norm in norms]
     handles = [each.norm.register_forward_pre_hook(each) for each in pooled]
-    with torch.no_grad():
-        for batch in batches:
-            network(batch.to(device))
-    for handle, each in zip(handles, pooled, strict=True):
-        handle.remove()
+    try:
+        with evaluation_mode(network), torch.no_grad():
+            for batch in inputs_of(batches, num_images):
+                network(batch.to(device))
+                number += len(batch)
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not number:
+        raise DataError("recalibrate: got no batch, expected at least one; check the data set and its batch size")
+    for each in pooled:
         each.finish()
-    for module, mode in modes.items():
-        module.training = mode

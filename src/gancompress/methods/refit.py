@@ -20,7 +20,13 @@ NUM_IMAGES = 64
 
 
 def refit(
-    student: nn.Module, network: nn.Module, batches: Data, *, num_images: int = NUM_IMAGES, seed: int = 0
+    student: nn.Module,
+    network: nn.Module,
+    batches: Data,
+    *,
+    num_images: int = NUM_IMAGES,
+    crop_px: int | None = None,
+    seed: int = 0,
 ) -> RefitReport:
     """Refit the weights of a pruned network by least squares, in place, without training.
 
@@ -28,8 +34,9 @@ def refit(
         student: A network that was pruned from ``network`` and not trained since.
         network: The original network.
         batches: Inputs like those in deployment.
-        num_images: Images to use; fewer if the batches have fewer. All are run at once; give crops to save memory.
-        seed: Seed of the positions that are sampled as equations.
+        num_images: Images to use; fewer if the batches have fewer. All are run at once.
+        crop_px: Side of a random square crop of each image, which saves memory; None takes whole images.
+        seed: Seed of the crops and of the positions that are sampled as equations.
 
     Returns:
         The layers that were refitted, and those that kept their weights with the reason.
@@ -46,7 +53,7 @@ def refit(
     narrow = trace(student, given.first["input"][:1], multiple=1, minimum=1)
     plan = graph.plan({name: group.size for name, group in narrow.groups.items()})
     wide = _sorted_as(student, network, graph)
-    return refit_pair(student, wide, graph, plan, given, num_images=num_images, seed=seed)
+    return refit_pair(student, wide, graph, plan, given, num_images=num_images, crop_px=crop_px, seed=seed)
 
 
 def refit_pair(
@@ -57,12 +64,35 @@ def refit_pair(
     batches: Batches,
     *,
     num_images: int = NUM_IMAGES,
+    crop_px: int | None = None,
     seed: int = 0,
 ) -> RefitReport:
     """Refit a narrow network, in place, to the wide one whose leading channels it has. Raises the errors of `refit`."""
     device = next(narrow.parameters()).device
     inputs = torch.cat([each.to(device) for each in batches.inputs(num_images)])
+    if crop_px is not None:
+        inputs = random_crops(inputs, crop_px, seed)
     return solve(wide, narrow, graph, plan, (inputs,), seed=seed)
+
+
+def random_crops(images: Tensor, side: int, seed: int = 0) -> Tensor:
+    """Return a random square crop of each image [b, c, h, w], not larger than the images.
+
+    Args:
+        images: Inputs of a network; inputs of other dimensions are returned whole.
+        side: Height and width in pixels.
+        seed: Seed of the crops' positions.
+    """
+    if images.ndim != 4:
+        return images
+    height, width = (min(side, length) for length in images.shape[2:])
+    draw = torch.Generator().manual_seed(seed)
+    crops = []
+    for image in images:
+        y = int(torch.randint(image.shape[1] - height + 1, (), generator=draw))
+        x = int(torch.randint(image.shape[2] - width + 1, (), generator=draw))
+        crops.append(image[:, y : y + height, x : x + width])
+    return torch.stack(crops)
 
 
 def _sorted_as(student: nn.Module, network: nn.Module, graph: ChannelGraph) -> nn.Module:

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
-from gancompress.architecture_search import Candidate, Objective, SearchOptions, SearchResult
-from gancompress.architecture_search import search as run_search
-from gancompress.channels import ChannelGraph, ChannelPlan, materialise
-from gancompress.cost import amount, filled_plan
-from gancompress.errors import BudgetError
+from gancompress.architecture_search import Candidate, SearchOptions, SearchResult
+from gancompress.channels import ChannelPlan
+from gancompress.cost import amount
+from gancompress.deploy.latency import variants_of_space
+from gancompress.methods.best_plan import STORAGE_FILE, Choice, Difference, best_plan, certainty
 from gancompress.methods.budget import Budget
+from gancompress.methods.candidates import Candidates, Proxy
+from gancompress.methods.costs import (
+    TABLE_FILE,
+    MeasuredLatency,
+    cost_of_plans,
+    measured_latency,
+    silent,
+    single_image,
+)
 from gancompress.methods.data import Batches, Data
-from gancompress.methods.evaluate import Metric, evaluate
+from gancompress.methods.evaluate import Metric, evaluate, values_per_image
 from gancompress.methods.progress import Progress, Report, reporting
-from gancompress.methods.recalibrate import recalibrate
 from gancompress.methods.supernet import Supernet
+from gancompress.training import Batch
 
-STORAGE_FILE = "search.journal"
 _CALIBRATION_IMAGES = 512
 _NAME = "metric"
 
@@ -36,8 +44,12 @@ class Found:
         plan: Its plan.
         cost: Its cost, in ``unit``.
         unit: Unit of the budget.
-        value: Its metric, before single groups were widened to use up the budget.
+        value: Its metric, before single groups were widened to use up the budget; NaN for a random plan, which is not
+            measured.
         candidates: All evaluated candidates.
+        differences: Paired differences of the next best candidates from the chosen one, with 95 % intervals over the
+            images; None for metrics that are no function of the outputs.
+        latency: Measured and predicted latency of the module, if the budget is one.
     """
 
     module: nn.Module
@@ -46,9 +58,15 @@ class Found:
     unit: str
     value: float
     candidates: tuple[Candidate, ...]
+    differences: tuple[Difference, ...] | None = None
+    latency: MeasuredLatency | None = None
 
     def __str__(self) -> str:
-        return f"{amount(self.cost, self.unit)}, metric {self.value:.4g}, the best of {len(self.candidates)} candidates"
+        text = f"{amount(self.cost, self.unit)}, metric {self.value:.4g}, the best of {len(self.candidates)} candidates"
+        if math.isnan(self.value):
+            text = f"{amount(self.cost, self.unit)}, a random plan, not measured"
+        measured = "" if self.latency is None else f"{self.latency.measured_ms:.2f} ms measured"
+        return "; ".join(filter(None, [text, certainty(self.differences), measured]))
 
 
 def search(
@@ -72,7 +90,7 @@ def search(
 
     Args:
         supernet: The supernet, trained with `gancompress.distill`.
-        budget: Cost not to exceed.
+        budget: Cost not to exceed. The parts of the network are timed on this machine for a budget in milliseconds.
         metric: ``psnr`` to the network that the supernet was made from; a function of (network, batches); or a
             function of the outputs of a batch, averaged over the images.
         batches: Images on which candidates are compared; report the result on other images.
@@ -87,56 +105,102 @@ def search(
 
     Raises:
         BudgetError: No plan meets the budget, or no candidate has a finite metric.
-        ConfigError: The metric returns no number, or ``out`` holds another search.
+        ConfigError: The metric returns no number, ``out`` holds another search, or the budget is a latency and the
+            network takes several inputs.
         DataError: There are no batches, or some are of an unknown kind.
+        ExportError: The runtime of a latency is not installed, or rejects the network.
 
     Source: Li et al., GAN Compression, CVPR 2020, section 3.4.
     """
-    held = list(Batches(batches, "batches"))
-    given = Batches(held if calibration is None else calibration, "calibration")
-    inputs = list(given.inputs(_CALIBRATION_IMAGES))
-    limit = budget.limit(supernet.graph)
-    cost = limit.cost(supernet.graph)
-    made = Candidates(supernet.module, supernet.graph, inputs)
-
-    def measured(plan: ChannelPlan) -> Mapping[str, float]:
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            return evaluate(made.network(plan), held, {_NAME: metric}, teacher=supernet.original, max_images=max_images)
-
     with reporting("search", progress) as log:
-        result = run_search(
-            supernet.space,
-            cost,
-            limit.limit,
-            measured,
-            Objective(metric=_NAME, direction="maximize" if better == "higher" else "minimize"),
-            options or _options(candidates),
-            storage=_storage(out),
+        made, proxy = prepare(
+            *(supernet, budget, metric, batches, better, calibration),
+            max_images=max_images,
+            out=out,
             seed=seed,
-            unit=limit.unit,
+            say=log.said,
+        )
+        choice = best_plan(
+            made,
+            proxy,
+            options or _options(candidates),
+            storage=_file(out, STORAGE_FILE),
+            seed=seed,
             progress=lambda found, total: log(_progress(found, total)),
         )
-    best = result.best
-    if best is None:
-        raise BudgetError("search: no candidate has a finite metric; train the supernet longer, or check the metric")
-    plan = filled_plan(supernet.legal, cost, limit.limit, best.plan)
-    network = made.network(plan)
-    return Found(network, plan, cost(plan), limit.unit, best.metrics[_NAME], result.candidates)
+    network = made.network(choice.plan)
+    latency = measured_latency(made.limit, network, single_image(supernet.x), choice.cost)
+    return _found(choice, network, latency)
 
 
-class Candidates:
-    """Networks of a supernet, with running statistics recalibrated for each plan."""
+def prepare(
+    supernet: Supernet,
+    budget: Budget,
+    metric: Metric,
+    batches: Data,
+    better: Literal["higher", "lower"],
+    calibration: Data | None,
+    *,
+    max_images: int | None,
+    out: str | Path | None,
+    seed: int,
+    say: Callable[[str], None] = silent,
+) -> tuple[Candidates, Proxy]:
+    """Return the candidates of a supernet and their proxy; arguments and errors are those of `search`."""
+    held = list(Batches(batches, "batches"))
+    inputs = Batches(held if calibration is None else calibration, "calibration").inputs(_CALIBRATION_IMAGES)
+    limit = budget.limit(supernet.graph)
+    cost = cost_of_plans(
+        limit,
+        supernet.module,
+        supernet.graph,
+        single_image(supernet.x),
+        lambda: variants_of_space(supernet.space),
+        table=_file(out, TABLE_FILE),
+        say=say,
+    )
+    proxy = MetricProxy(metric, held, better, supernet.original, max_images, seed)
+    module, space = supernet.module, supernet.space
+    return Candidates(module, supernet.graph, supernet.legal, space, limit, cost, list(inputs)), proxy
 
-    def __init__(self, module: nn.Module, graph: ChannelGraph, calibration: Iterable[Tensor]) -> None:
-        """Store the wide network, its graph, and the inputs for recalibration."""
-        self._module, self._graph, self._calibration = module, graph, calibration
 
-    def network(self, plan: ChannelPlan) -> nn.Module:
-        """Return the network of a plan, in evaluation mode."""
-        network = materialise(self._module, self._graph, plan).eval()
-        recalibrate(network, self._calibration)
-        return network
+class MetricProxy(Proxy):
+    """Proxy by a function, or by PSNR to the original network."""
+
+    def __init__(
+        self,
+        metric: Metric,
+        batches: list[Batch],
+        better: Literal["higher", "lower"],
+        original: nn.Module,
+        max_images: int | None,
+        seed: int,
+    ) -> None:
+        """Create a proxy on batches; see `search`."""
+        super().__init__(_NAME, better, seed)
+        self._metric, self._batches, self._original, self._max_images = metric, batches, original, max_images
+
+    def measure(self, network: nn.Module) -> float:
+        """Return the metric of a network."""
+        named = {_NAME: self._metric}
+        return evaluate(network, self._batches, named, teacher=self._original, max_images=self._max_images)[_NAME]
+
+    def measure_each(self, network: nn.Module) -> Tensor | None:
+        """Return the metric of each image, for a function of outputs that returns one value for each image."""
+        return values_per_image(network, self._batches, self._metric, max_images=self._max_images)
+
+
+def _found(choice: Choice, network: nn.Module, latency: MeasuredLatency | None) -> Found:
+    return Found(
+        network,
+        choice.plan,
+        choice.cost,
+        choice.unit,
+        choice.chosen.metrics[_NAME],
+        choice.result.candidates,
+        choice.differences,
+        latency,
+    )
 
 
 def _options(candidates: int | None) -> SearchOptions:
@@ -145,11 +209,11 @@ def _options(candidates: int | None) -> SearchOptions:
     return SearchOptions(num_candidates=candidates, population=max(8, min(100, candidates // 5)))
 
 
-def _storage(out: str | Path | None) -> Path | None:
+def _file(out: str | Path | None, name: str) -> Path | None:
     if out is None:
         return None
     Path(out).mkdir(parents=True, exist_ok=True)
-    return Path(out) / STORAGE_FILE
+    return Path(out) / name
 
 
 def _progress(found: SearchResult, total: int) -> Progress:

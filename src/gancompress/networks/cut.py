@@ -14,10 +14,10 @@ def cut(generator: Generator, graph: ChannelGraph, plan: ChannelPlan) -> Generat
     """
     graph.validate(plan)
     check_complete(generator.state, graph, (g.name for g in graph.groups.values() if plan.widths[g.name] < g.size))
-    state = tied({name: t.clone() for name, t in narrow(generator.state, graph, plan).items()}, graph)
+    state = _tied({name: t.clone() for name, t in narrow(generator.state, graph, plan).items()}, graph)
     return Generator(generator.architecture.narrowed(graph, plan), state)
 
 
-def tied(state: dict, graph: ChannelGraph) -> dict:
+def _tied(state: dict, graph: ChannelGraph) -> dict:
     """Return the state with one tensor under all names of a shared parameter."""
     return state | {alias: state[name] for alias, name in graph.aliases.items() if name in state}

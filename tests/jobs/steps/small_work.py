@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from accelerate import Accelerator
@@ -12,8 +13,7 @@ from torch import Tensor
 from gancompress.cost import CostModel
 from gancompress.data import parse_data
 from gancompress.evaluation.options import MetricOptions
-from gancompress.jobs.steps import Context, Work
-from gancompress.jobs.steps.step import StepRun
+from gancompress.jobs.steps import Goal, StepRun, Work
 from gancompress.methods.budget import CostLimit
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build
@@ -61,21 +61,30 @@ def make_work(norm: str = "instance") -> Work:
     return Work(generator, generator, Generator.from_module(build("patchgan", judge), "patchgan", judge))
 
 
-def make_context(
+class Surroundings(NamedTuple):
+    """Arguments of a step beside the work."""
+
+    inputs: Inputs
+    run: StepRun
+    goal: Goal = Goal()
+
+
+def make_surroundings(
     directory: Path,
     budget: CostLimit | None,
     metrics: MetricOptions | None = None,
     stop: Callable[[], bool] = lambda: False,
     seed: int = 0,
-) -> Context:
+) -> Surroundings:
     directory.mkdir(parents=True, exist_ok=True)
     data = parse_data({"kind": "procedural", "image_size": 16, "num_images": {"train": 8, "search": 6, "test": 2}})
     run = StepRun(directory, Lines(), Accelerator(cpu=True), seed, stop)
-    return Context(Inputs(find_task("paired"), data), run, budget, metrics or MetricOptions(batch_size=4))
+    goal = Goal(budget, metrics or MetricOptions(batch_size=4))
+    return Surroundings(Inputs(find_task("paired"), data), run, goal)
 
 
-def macs_of(work: Work, context: Context) -> int:
-    graph = context.inputs.graph(work.generator)
+def macs_of(work: Work, around: Surroundings) -> int:
+    graph = around.inputs.graph(work.generator)
     return CostModel(graph).at(graph.full_plan()).macs.true
 
 

@@ -19,7 +19,7 @@ from gancompress.objectives.distillation import Distillation
 from gancompress.objectives.students import FixedStudent
 from gancompress.tasks import LatentTask, find_task
 from gancompress.training import TrainingOptions
-from tests.jobs.steps.small_work import distillation, make_context, make_work
+from tests.jobs.steps.small_work import distillation, make_surroundings, make_work
 
 ELLIPSE = {"kind": "ellipse", "height": 0.5, "width": 0.8}
 
@@ -162,7 +162,7 @@ def finetune(content: dict) -> Finetune:
 def test_masks_that_find_nothing_anywhere_are_refused_before_training(tmp_path):
     step = finetune({"kind": "function", "function": f"{__name__}:dark"})
     with pytest.raises(ConfigError, match=r"content: found none in any of the teacher's first 8 images, expected some"):
-        step.run(make_work(), make_context(tmp_path, None))
+        step.run(make_work(), *make_surroundings(tmp_path, None))
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
@@ -173,22 +173,22 @@ def test_a_network_that_tells_other_classes_apart(tmp_path):
 
     content = {"kind": "bisenet", "path": saved(Two(), tmp_path / "two.pt"), "input_px": 16}
     with pytest.raises(ConfigError, match=r"mask: .*two\.pt tells 2 classes apart, expected 19 for the content"):
-        finetune(content).run(make_work(), make_context(tmp_path / "run", None))
+        finetune(content).run(make_work(), *make_surroundings(tmp_path / "run", None))
 
 
 def test_masks_of_another_size_than_the_images(tmp_path):
-    context = make_context(tmp_path / "run", None)
-    for name in next(iter(context.inputs.images("train", 8)))["name"]:
+    around = make_surroundings(tmp_path / "run", None)
+    for name in next(iter(around.inputs.images("train", 8)))["name"]:
         path = tmp_path / "masks" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (8, 8), 255).save(path)
     with pytest.raises(DataError, match=r"mask: .*\.png is 8x8 \(height x width\), expected 16x16 as its image"):
-        finetune({"kind": "folder", "root": str(tmp_path / "masks")}).run(make_work(), context)
+        finetune({"kind": "folder", "root": str(tmp_path / "masks")}).run(make_work(), *around)
 
 
 def test_images_from_noise_have_no_masks_of_their_own(tmp_path):
     config = {"ngf": 4, "latent_size": 8}
     generator = Generator.from_module(build("sngan_32", config), "sngan_32", config)
-    context = replace(make_context(tmp_path, None), task=LatentTask(latent_size=8))
+    around = replace(make_surroundings(tmp_path, None), task=LatentTask(latent_size=8))
     with pytest.raises(DataError, match="mask: got images without names, expected those of the folder's masks; images"):
-        finetune({"kind": "folder", "root": str(tmp_path)}).run(Work(generator, generator), context)
+        finetune({"kind": "folder", "root": str(tmp_path)}).run(Work(generator, generator), *around)

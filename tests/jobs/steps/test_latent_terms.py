@@ -23,7 +23,7 @@ from gancompress.objectives.distillation import Distillation
 from gancompress.objectives.students import FixedStudent, Student, SupernetStudent, tapped
 from gancompress.tasks import LatentTask, find_task
 from gancompress.training import TrainingOptions
-from tests.jobs.steps.small_work import distillation, make_context
+from tests.jobs.steps.small_work import distillation, make_surroundings
 
 TASK = LatentTask(latent_size=6)
 CONFIG = {"resolution": 16, "channel_max": 4, "latent_size": 6, "num_mapping_layers": 2}
@@ -180,13 +180,13 @@ def mapping_of(network: Generator) -> dict[str, Tensor]:
 @pytest.mark.parametrize("fixed", [(), ("mapping",)])
 def test_a_fresh_student_with_the_mapping_network_of_its_teacher(tmp_path, fixed):
     """Copied at the beginning; after training it is still the same only where it is fixed."""
-    context = replace(make_context(tmp_path, None), task=TASK)
+    around = replace(make_surroundings(tmp_path, None), task=TASK)
     options = distillation(l1=1, fixed=fixed)
     step = Distill(
         initial="random", inherit=("mapping",), keep=0.5, multiple=1, distillation=options, training=training()
     )
     given = work()
-    student = step.run(given, context).generator
+    student = step.run(given, *around).generator
     same = {name: torch.equal(tensor, given.teacher.state[name]) for name, tensor in mapping_of(student).items()}
     weights = [equal for name, equal in same.items() if not name.endswith("scale")]
     assert all(weights) if fixed else not any(weights)
@@ -208,7 +208,7 @@ def test_what_is_inherited_is_a_module_of_both():
 
 
 def test_what_is_fixed_is_a_module_of_the_student(tmp_path):
-    context = replace(make_context(tmp_path, None), task=TASK)
+    around = replace(make_surroundings(tmp_path, None), task=TASK)
     options = distillation(l1=1, fixed=["maping"])
     with pytest.raises(ConfigError, match="fixed: got 'maping', expected a module of the student; did you mean 'mapp"):
-        Finetune(distillation=options, training=training()).run(work(), context)
+        Finetune(distillation=options, training=training()).run(work(), *around)

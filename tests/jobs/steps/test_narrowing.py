@@ -14,7 +14,7 @@ from gancompress.networks.config_strings import widths_from_string
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build, find_family
 from gancompress.tasks import LatentTask
-from tests.jobs.steps.small_work import make_context, make_work
+from tests.jobs.steps.small_work import make_surroundings, make_work
 
 CONFIG = {"resolution": 16, "channel_max": 4, "latent_size": 6, "num_mapping_layers": 2}
 
@@ -30,14 +30,14 @@ def widths_of(generator: Generator) -> list[int]:
 
 
 def test_widths_as_the_literature_writes_them(tmp_path):
-    context = replace(make_context(tmp_path, None), task=LatentTask(latent_size=6))
-    narrow = Prune(widths="3_2_4_1_2_3").run(stylegan2(), context).generator
+    around = replace(make_surroundings(tmp_path, None), task=LatentTask(latent_size=6))
+    narrow = Prune(widths="3_2_4_1_2_3").run(stylegan2(), *around).generator
     assert widths_of(narrow) == [3, 2, 4, 1, 2, 3]
     assert narrow.build()(torch.zeros(1, 6)).shape == (1, 3, 16, 16)
 
 
 def test_widths_by_group(tmp_path):
-    narrow = Prune(widths={"stem.conv": 5}).run(make_work(), make_context(tmp_path, None)).generator
+    narrow = Prune(widths={"stem.conv": 5}).run(make_work(), *make_surroundings(tmp_path, None)).generator
     assert narrow.state["stem.conv.weight"].shape[0] == 5
 
 
@@ -58,9 +58,9 @@ def test_the_papers_recipes_remove_the_whole_part_of_70_percent(name, resolution
     ],
 )
 def test_widths_that_cannot_be(widths, message, tmp_path):
-    context = replace(make_context(tmp_path, None), task=LatentTask(latent_size=6))
+    around = replace(make_surroundings(tmp_path, None), task=LatentTask(latent_size=6))
     with pytest.raises(PlanError, match=message) as error:
-        Prune(widths=widths).run(stylegan2(), context)
+        Prune(widths=widths).run(stylegan2(), *around)
     assert "\n" not in str(error.value)
 
 

@@ -23,7 +23,7 @@ from gancompress.quantization import (
     quantized_layers,
 )
 from gancompress.training import TrainingOptions
-from tests.jobs.steps.small_work import make_context, make_work
+from tests.jobs.steps.small_work import make_surroundings, make_work
 from tests.jobs.steps.test_slim import FAMILIES, IMAGES, SLIM, job, run
 
 LEARNED = {"weight_bits": 8, "activation_bits": 8, "ranges": "learned"}
@@ -134,22 +134,22 @@ def test_finetuning_a_quantized_network_moves_weights_and_ranges(tmp_path):
 
 
 def test_quantizing_changes_no_weight_and_finds_ranges_on_training_images(tmp_path):
-    work, context = make_work(), make_context(tmp_path, None)
-    result = Quantize(num_images=8).run(work, context)
+    work, around = make_work(), make_surroundings(tmp_path, None)
+    result = Quantize(num_images=8).run(work, *around)
     assert result.generator is work.generator
     assert result.quantization is not None
-    expected = calibrated(work.generator, QuantizationOptions(), context, 8)
+    expected = calibrated(work.generator, QuantizationOptions(), 8, around.inputs, around.run.device)
     assert all(torch.equal(result.quantization.ranges[name], tensor) for name, tensor in expected.ranges.items())
-    batch = context.inputs.first_images("train", 8)["input"]
+    batch = around.inputs.first_images("train", 8)["input"]
     assert not torch.equal(result.build()(batch), work.build()(batch))
     assert (result.build()(batch) - work.build()(batch)).abs().mean() < 0.02
     with pytest.raises(DataError, match="num_images: got 9, but the training data has 8; lower it"):
-        Quantize(num_images=9).run(work, context)
+        Quantize(num_images=9).run(work, *around)
 
 
 def test_a_float_budget_counts_four_bytes_for_each_number(tmp_path):
-    work, context = make_work("batch"), make_context(tmp_path, None)
-    graph = context.inputs.graph(work.generator)
+    work, around = make_work("batch"), make_surroundings(tmp_path, None)
+    graph = around.inputs.graph(work.generator)
     numbers = sum(tensor.numel() for tensor in work.generator.state.values() if tensor.is_floating_point())
     assert QuantizedSize(graph, FLOAT).at(graph.full_plan()) == 4 * numbers
 

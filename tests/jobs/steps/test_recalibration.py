@@ -1,155 +1,31 @@
-"""Recalibrated statistics against those of all batches at once."""
+"""The inputs on which steps recalibrate running statistics."""
 
 from __future__ import annotations
 
-import copy
-import os
-import subprocess
-import sys
-from collections.abc import Mapping
-from pathlib import Path
-
-import pytest
 import torch
 from torch import nn
 
-from gancompress.channels import SubNetwork, materialise, trace
 from gancompress.data import parse_data
 from gancompress.data.kinds.procedural import ProceduralSet
-from gancompress.evaluation.options import MetricOptions
 from gancompress.jobs.steps.recalibration import Calibration
-from gancompress.jobs.steps.step import Context
 from gancompress.methods.recalibrate import recalibrate
-from gancompress.networks.cut import cut
-from gancompress.networks.generator import Generator
-from gancompress.networks.registry import build
 from gancompress.tasks import find_task
 from gancompress.tasks.inputs import Inputs
 
 
-@pytest.mark.parametrize("norm", [nn.BatchNorm2d, nn.SyncBatchNorm])
-@pytest.mark.parametrize("sizes", [(4, 4, 4), (4, 1, 7)])
-def test_statistics_are_those_of_all_batches_in_one(norm: type[nn.Module], sizes: tuple[int, ...]):
-    network = nn.Sequential(nn.Conv2d(3, 5, 1), norm(5), nn.Dropout(0.5)).train()
-    twin = copy.deepcopy(network[:2]).train()
-    network[1].running_mean.fill_(7.0)
-    batches = [torch.randn(size, 3, 6, 6) * (i + 1) + i for i, size in enumerate(sizes)]
-    recalibrate(network, batches)
-    twin[1].momentum = None  # the statistics of one batch are then what it keeps
-    twin(torch.cat(batches))
-    torch.testing.assert_close(network[1].running_mean, twin[1].running_mean)
-    torch.testing.assert_close(network[1].running_var, twin[1].running_var)
-    assert network[1].momentum == 0.1
-    assert network.training
-    assert network[2].training
-    assert not network[1]._forward_pre_hooks
-
-
-def test_norms_behind_norms_see_batches_as_in_training():
-    """Each batch is normalised by its own statistics on its way to the next norm."""
-    network = nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
-    batches = [torch.randn(4, 3, 6, 6) * (i + 1) + i for i in range(3)]
-    first = copy.deepcopy(network[:2]).train()
-    with torch.no_grad():
-        seen = torch.cat([first(batch) for batch in batches])
-    recalibrate(network, batches)
-    torch.testing.assert_close(network[2].running_mean, seen.mean((0, 2, 3)))
-    torch.testing.assert_close(network[2].running_var, seen.var((0, 2, 3)))
-
-
-def test_the_past_does_not_count():
-    networks = [nn.BatchNorm2d(3), nn.BatchNorm2d(3)]
-    networks[1](torch.randn(9, 3, 4, 4) * 5)
-    batches = [torch.randn(4, 3, 4, 4) for _ in range(3)]
-    for network in networks:
-        recalibrate(network, batches)
-    assert all(one.equal(other) for one, other in zip(*(n.buffers() for n in networks), strict=True))
-
-
-def test_a_narrow_network_keeps_only_its_own_statistics():
-    """Nothing of the wide network's width is left in it: neither in its buffers nor in what it computes."""
-    config = {"ngf": 4, "in_channels": 5, "upsampling": "normal"}
-    wide = Generator.from_module(build("mobile_spade", config), "mobile_spade", config)
-    batches = [(torch.arange(2 * 5 * 64 * 64).view(2, 5, 64, 64) * (i + 3) % 7 == 0).float() for i in range(2)]
-    graph = trace(wide.build(), (batches[0],), multiple=1, minimum=1)
-    plan = graph.uniform_plan(0.5)
-    alone = cut(wide, graph, plan)
-    assert alone.num_parameters < wide.num_parameters
-    widths = set(plan.widths.values())
-    assert {len(t) for name, t in alone.state.items() if name.endswith("running_mean")} <= widths
-    networks = [alone.build(), materialise(wide.build(), graph, plan)]
-    for network in networks:
-        recalibrate(network, batches)
-    with torch.no_grad():
-        assert networks[0](batches[0]).equal(networks[1](batches[0]))
-        shared = wide.build()
-        shared.load_state_dict(widened(networks[0].state_dict(), wide.state))
-        assert SubNetwork(shared, graph, plan)(batches[0]).equal(networks[0](batches[0]))
-
-
-def widened(narrow: dict[str, torch.Tensor], wide: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The wide state with the narrow one in its leading places."""
-    state = {name: tensor.clone() for name, tensor in wide.items()}
-    for name, tensor in narrow.items():
-        state[name][tuple(map(slice, tensor.shape))] = tensor
-    return state
-
-
-NORMS_OVER_PROCESSES = """
-import torch
-from torch import nn
-from gancompress.methods.recalibrate import recalibrate
-
-torch.distributed.init_process_group("gloo")
-rank = torch.distributed.get_rank()
-network = nn.SyncBatchNorm(2)
-recalibrate(network, [torch.full((2, 2, 1, 1), float(rank)) + torch.arange(2).view(2, 1, 1, 1)] * (rank + 1))
-assert network.running_mean.tolist() == [rank + 0.5] * 2, network.running_mean
-torch.distributed.barrier()  # or one process could leave while the other still connects
-torch.distributed.destroy_process_group()
-"""
-
-
-def test_norms_over_processes_do_not_wait_for_each_other(tmp_path: Path):
-    """Each process may look at other networks, and on the CPU such a norm cannot train at all."""
-    script = tmp_path / "script.py"
-    script.write_text(NORMS_OVER_PROCESSES)
-    run = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr[-2000:]
-
-
-def test_a_network_without_statistics_is_left_alone_and_no_batch_is_read():
-    network = nn.Sequential(nn.InstanceNorm2d(3))
-
-    def batches():
-        raise AssertionError("read")
-        yield
-
-    recalibrate(network, batches())
-    assert network[0].momentum == 0.1
-
-
 def test_calibration_inputs_are_drawn_once_and_only_when_needed(tmp_path, monkeypatch):
     data = parse_data({"kind": "procedural", "image_size": 16, "num_images": {"train": 40}})
-    options = MetricOptions(batch_size=2)  # which has no say in it
-    context = Context(Inputs(find_task("paired"), data), run=None, metrics=options)  # type: ignore[arg-type]
+    inputs = Inputs(find_task("paired"), data)
     drawn = []
     draw = ProceduralSet._draw
     monkeypatch.setattr(ProceduralSet, "_draw", lambda self, index: (drawn.append(index), draw(self, index))[1])
-    calibration = Calibration(context, num_batches=2)
+    calibration = Calibration(inputs, memory_gib=2.0, num_batches=2)
     recalibrate(nn.Sequential(nn.InstanceNorm2d(3)), calibration)
     assert drawn == []
     networks = [nn.BatchNorm2d(3), nn.BatchNorm2d(3)]
     for network in networks:
         recalibrate(network, calibration)
     assert drawn == list(range(32))
-    expected = torch.stack([context.inputs.data.open("train")[i]["input"] for i in range(32)]).mean((0, 2, 3))
+    expected = torch.stack([inputs.data.open("train")[i]["input"] for i in range(32)]).mean((0, 2, 3))
     for network in networks:
         torch.testing.assert_close(network.running_mean, expected)

@@ -14,7 +14,7 @@ from gancompress.importance import ScoreOptions
 from gancompress.jobs.run_log import RunLog
 from gancompress.jobs.steps import Distill
 from gancompress.jobs.steps.prune import sorted_by
-from gancompress.jobs.steps.step import Context, StepRun
+from gancompress.jobs.steps.step import StepRun
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build
 from gancompress.tasks import LatentOptions, find_task
@@ -22,16 +22,16 @@ from gancompress.tasks.inputs import Inputs
 from tests.data.pictures import save_many
 
 
-def context(folder: Path) -> Context:
+def surroundings(folder: Path) -> tuple[Inputs, StepRun]:
     for split in ("train", "test"):
         save_many(folder / "images" / split, 4, height=8, width=8)
     data = parse_data({"kind": "images", "root": str(folder / "images"), "transform": {"load_size": 8, "crop_size": 8}})
     task = find_task(LatentOptions(latent_size=5))
-    return Context(Inputs(task, data), StepRun(folder, RunLog(folder, lambda _: None), Accelerator(cpu=True)))
+    return Inputs(task, data), StepRun(folder, RunLog(folder, lambda _: None), Accelerator(cpu=True))
 
 
 def test_sorting_by_content_leaves_the_function_and_puts_the_important_in_front(tmp_path):
-    where = context(tmp_path)
+    inputs, run = surroundings(tmp_path)
     config = {"resolution": 8, "channel_max": 8, "latent_size": 5}
     network = build("stylegan2", config)
     with torch.no_grad():  # the first half of the last layer's channels draws nothing
@@ -39,14 +39,14 @@ def test_sorting_by_content_leaves_the_function_and_puts_the_important_in_front(
         network.get_parameter("layers.2.conv.weight")[:4] = 0
     generator = Generator.from_module(network, "stylegan2", config)
     options = {"kind": "activation_map", "num_images": 3, "batch_size": 2}
-    ordered = sorted_by(Distill(score=options).score, generator, where)
+    ordered = sorted_by(Distill(score=options).score, generator, inputs, run)
     latent = torch.randn(2, 5)
     with torch.no_grad():
         torch.testing.assert_close(ordered.build()(latent), network.eval()(latent), rtol=1e-4, atol=1e-4)
     assert not ordered.state["layers.2.conv.weight"][4:].any()
     assert ordered.state["layers.2.conv.weight"][:4].any()
     mask = {"kind": "ellipse"}
-    by_content = sorted_by(Distill(score={"kind": "content_aware", "mask": mask}).score, generator, where)
+    by_content = sorted_by(Distill(score={"kind": "content_aware", "mask": mask}).score, generator, inputs, run)
     with torch.no_grad():
         torch.testing.assert_close(by_content.build()(latent), network(latent), rtol=1e-4, atol=1e-4)
 

@@ -11,16 +11,16 @@ from accelerate import Accelerator
 from gancompress.data import parse_data
 from gancompress.errors import ConfigError, Interrupted
 from gancompress.jobs.run_log import RunLog
-from gancompress.jobs.steps import TrainTeacher, Work
-from gancompress.jobs.steps.step import Context, StepRun
+from gancompress.jobs.steps import StepRun, TrainTeacher, Work
 from gancompress.tasks import LatentOptions, find_task
 from gancompress.tasks.inputs import Inputs
 from tests.data.pictures import save_many
+from tests.jobs.steps.small_work import Surroundings
 
 CLASSES = ("cat", "dog")
 
 
-def context(folder: Path, task: str | LatentOptions = "latent", name: str = "run", **others) -> Context:
+def surroundings(folder: Path, task: str | LatentOptions = "latent", name: str = "run", **others) -> Surroundings:
     images = folder / "images"
     if not images.exists():
         for split in ("train", "test"):
@@ -30,7 +30,7 @@ def context(folder: Path, task: str | LatentOptions = "latent", name: str = "run
     directory = folder / name
     directory.mkdir(exist_ok=True)
     log = RunLog(directory, lambda _: None)
-    return Context(Inputs(find_task(task), data), StepRun(directory, log, Accelerator(cpu=True), **others))
+    return Surroundings(Inputs(find_task(task), data), StepRun(directory, log, Accelerator(cpu=True), **others))
 
 
 def step(**changes) -> TrainTeacher:
@@ -43,12 +43,12 @@ def step(**changes) -> TrainTeacher:
     return TrainTeacher(**{**options, **changes})
 
 
-def run(how: TrainTeacher, where: Context) -> Work:
-    return how.run(None, where)  # type: ignore[arg-type]
+def run(how: TrainTeacher, where: Surroundings) -> Work:
+    return how.run(None, *where)  # type: ignore[arg-type]
 
 
 def test_sizes_follow_from_the_task_and_samples_are_drawn(tmp_path):
-    where = context(tmp_path, LatentOptions(latent_size=6, classes=CLASSES))
+    where = surroundings(tmp_path, LatentOptions(latent_size=6, classes=CLASSES))
     judge = {"family": "sngan_discriminator", "config": {"ndf": 4, "num_plain": 1, "num_classes": 2}}
     work = run(step(discriminator=judge), where)
     assert (work.teacher.config["latent_size"], work.teacher.config["num_classes"]) == (6, 2)
@@ -63,24 +63,26 @@ def test_sizes_follow_from_the_task_and_samples_are_drawn(tmp_path):
 
 
 def test_stopping_and_resuming_changes_no_bit(tmp_path):
-    straight = run(step(), context(tmp_path, name="a"))
+    straight = run(step(), surroundings(tmp_path, name="a"))
     asked = iter(range(100))
     with pytest.raises(Interrupted):
-        run(step(), context(tmp_path, name="b", stop=lambda: next(asked) == 1))
-    resumed = run(step(), context(tmp_path, name="b"))
+        run(step(), surroundings(tmp_path, name="b", stop=lambda: next(asked) == 1))
+    resumed = run(step(), surroundings(tmp_path, name="b"))
     state = straight.teacher.state
     assert all(torch.equal(resumed.teacher.state[name], state[name]) for name in state)
 
 
 def test_training_noise_is_never_drawn_twice_and_evaluation_always_draws_the_same(tmp_path):
-    where = context(tmp_path, seed=5)
-    stream = iter(where.loader()(0, 4))
+    where = surroundings(tmp_path, seed=5)
+    stream = iter(where.inputs.loader(where.run.seed)(0, 4))
     first = [next(stream)["input"] for _ in range(5)]  # two epochs and a half
     assert len(torch.cat(first).unique(dim=0)) == 20
-    assert torch.equal(next(iter(where.loader()(12, 4)))["input"], first[3])
-    other = context(tmp_path, seed=6)
-    assert not torch.equal(next(iter(other.loader()(0, 4)))["input"], first[0])
-    shown = [torch.cat([batch["input"] for batch in c.images("test", size)]) for c, size in ((where, 3), (other, 8))]
+    assert torch.equal(next(iter(where.inputs.loader(where.run.seed)(12, 4)))["input"], first[3])
+    other = surroundings(tmp_path, seed=6)
+    assert not torch.equal(next(iter(other.inputs.loader(other.run.seed)(0, 4)))["input"], first[0])
+    shown = [
+        torch.cat([batch["input"] for batch in c.inputs.images("test", size)]) for c, size in ((where, 3), (other, 8))
+    ]
     assert torch.equal(*shown)
 
 
@@ -95,7 +97,7 @@ def stylegan2_step(**changes) -> TrainTeacher:
 
 
 def test_a_stylegan2_is_trained_by_its_own_game(tmp_path):
-    where = context(tmp_path, LatentOptions(latent_size=6))
+    where = surroundings(tmp_path, LatentOptions(latent_size=6))
     work = run(stylegan2_step(), where)
     assert (work.teacher.family, work.teacher.config["latent_size"]) == ("stylegan2", 6)
     assert work.discriminator is not None
@@ -124,9 +126,9 @@ def test_a_stylegan2_is_trained_by_its_own_game(tmp_path):
 )
 def test_options_that_do_not_fit(tmp_path, changes, message):
     with pytest.raises(ConfigError, match=message):
-        run(step(**changes), context(tmp_path))
+        run(step(**changes), surroundings(tmp_path))
 
 
 def test_a_stylist_is_not_trained(tmp_path):
     with pytest.raises(ConfigError, match="got the task 'stylize', expected a generator that is trained already; give"):
-        run(step(), context(tmp_path, "stylize"))
+        run(step(), surroundings(tmp_path, "stylize"))

@@ -4,25 +4,24 @@ from gancompress.jobs.steps.coevolution import CoEvolve
 from gancompress.jobs.steps.distill import Distill, Finetune
 from gancompress.jobs.steps.freeze_norms import FreezeNorms
 from gancompress.jobs.steps.networks import NetworkOptions
-from gancompress.jobs.steps.prune import Prune, prune, sort
+from gancompress.jobs.steps.prune import Prune
 from gancompress.jobs.steps.quantize import Quantize
-from gancompress.jobs.steps.refit import Refit, cropped, refitted
+from gancompress.jobs.steps.refit import Refit
 from gancompress.jobs.steps.scratch import Scratch
 from gancompress.jobs.steps.search import Search
 from gancompress.jobs.steps.slim import Slim
-from gancompress.jobs.steps.step import STEPS, AnyStep, Context, Step, Work, register_step
+from gancompress.jobs.steps.step import STEPS, AnyStep, Goal, Step, StepRun, Work, register_step
 from gancompress.jobs.steps.supernet import Supernet
 from gancompress.jobs.steps.teacher import TrainTeacher
-from gancompress.networks.cut import cut
 
 __all__ = [
     "STEPS",
     "AnyStep",
     "CoEvolve",
-    "Context",
     "Distill",
     "Finetune",
     "FreezeNorms",
+    "Goal",
     "NetworkOptions",
     "Prune",
     "Quantize",
@@ -31,13 +30,9 @@ __all__ = [
     "Search",
     "Slim",
     "Step",
+    "StepRun",
     "Supernet",
     "TrainTeacher",
     "Work",
-    "cropped",
-    "cut",
-    "prune",
-    "refitted",
     "register_step",
-    "sort",
 ]

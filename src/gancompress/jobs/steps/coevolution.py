@@ -12,11 +12,12 @@ from torch import Tensor
 
 from gancompress.architecture_search import GeneticOptions, MaskSpace
 from gancompress.errors import ConfigError
-from gancompress.jobs.steps.prune import prune
 from gancompress.jobs.steps.recalibration import Calibration
-from gancompress.jobs.steps.step import Context, Step, Work, register_step
+from gancompress.jobs.steps.step import Goal, Step, StepRun, Work, register_step
 from gancompress.methods.coevolve import DiscriminatorDistance, MaskFitness, evolve
+from gancompress.methods.generators import prune
 from gancompress.networks.generator import Generator
+from gancompress.tasks.inputs import Inputs
 
 
 @register_step
@@ -54,7 +55,7 @@ class CoEvolve(Step):
         """True; the budget is required."""
         return True
 
-    def run(self, work: Work, context: Context) -> Work:
+    def run(self, work: Work, inputs: Inputs, run: StepRun, goal: Goal) -> Work:
         """Evolve, resuming after the last finished generation; the work's generator becomes the fittest.
 
         Raises:
@@ -62,7 +63,7 @@ class CoEvolve(Step):
             BudgetError: Even one channel of every group exceeds the budget.
             TrainingError: No network of a generation generates finite images.
         """
-        budget, inputs = context.budget, context.inputs
+        budget = goal.budget
         if budget is None:
             raise ConfigError("coevolve: got no budget, expected one; add budget to the recipe")
         if work.discriminator is None:
@@ -82,16 +83,16 @@ class CoEvolve(Step):
             work.teacher.build(),
             work.discriminator.build(),
             inputs.task,
-            lambda: inputs.images("search", context.metrics.batch_size, self.max_images),
+            lambda: inputs.images("search", goal.metrics.batch_size, self.max_images),
             num_items if self.max_images is None else min(self.max_images, num_items),
-            memory_gib=context.metrics.memory_gib,
-            device=context.run.device,
+            memory_gib=goal.metrics.memory_gib,
+            device=run.device,
         )
-        calibration = Calibration(context, self.calibration_batches)
+        calibration = Calibration(inputs, goal.metrics.memory_gib, self.calibration_batches)
         fitness = MaskFitness(graph, space, narrow, distance, calibration, self.gamma)
-        last = evolve(space, fitness, self.genetic, context.run)
+        last = evolve(space, fitness, self.genetic, run)
         if last is None:
-            context.run.interrupt()
+            run.interrupt()
         plan = space.plan(last.fittest)
         note = (
             f"{int(last.fittest.sum())} of {space.num_bits} channels after {last.number} generations, fitness "

@@ -1,86 +1,45 @@
-"""Cost of plans in the unit of the job's budget, including latency."""
+"""Cost of plans in the unit of the job's budget, for a step."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from gancompress.channels import ChannelGraph, ChannelPlan
-from gancompress.deploy.latency import Variants, learn_latency, measure_network
-from gancompress.errors import ExportError
-from gancompress.jobs.steps.step import Context
+from gancompress.deploy.latency import Variants
+from gancompress.jobs.steps.step import StepRun
+from gancompress.methods import costs
 from gancompress.methods.budget import CostLimit
 from gancompress.networks.generator import Generator
 from gancompress.quantization import FLOAT, QuantizationOptions
-
-TABLE_FILE = "latency.json"
-"""Data of a step's latency model, in the step's directory: a resumed step computes the same costs."""
+from gancompress.tasks.inputs import Inputs
 
 
 def cost_of_plans(
     budget: CostLimit,
     wide: Generator,
     graph: ChannelGraph,
-    context: Context,
+    inputs: Inputs,
+    run: StepRun,
     variants: Callable[[], Variants],
     quantization: QuantizationOptions = FLOAT,
 ) -> Callable[[ChannelPlan], float]:
-    """Return the cost function of plans, in the unit of the budget's limit.
-
-    Args:
-        budget: Budget of the job.
-        wide: The network at full width.
-        graph: Its graph.
-        context: Context of the step.
-        variants: Variants of the network to time if the budget is a latency.
-        quantization: Quantization of the weights, for a budget in bytes.
-
-    Raises:
-        ExportError: The runtime of a latency is missing, or rejects the network.
-    """
-    if budget.target is None:
-        return budget.cost(graph, quantization)
-    given = wide, graph, context.inputs.example(), budget.target, variants()
-    table, main = context.run.directory / TABLE_FILE, context.run.is_main
-    if main:
-        with _stopping(context):
-            learn_latency(*given, keep_at=table, say=context.run.log.said)
-    context.run.accelerator.wait_for_everyone()
-    model = learn_latency(*given, keep_at=table)
-    if main:
-        context.run.log.said(f"latency on {budget.target}: {model}")
-    return model.at
+    """Return the cost function of plans; a step's directory keeps its measurements. See `costs.cost_of_plans`."""
+    table, stop = run.directory / costs.TABLE_FILE, partial(check_stop, run)
+    given = budget, wide, graph, inputs.example, variants, quantization
+    return costs.cost_of_plans(*given, table=table, say=run.log.said, check_stop=stop)
 
 
-def measured_latency(budget: CostLimit | None, chosen: Generator, predicted: float, context: Context) -> dict[str, Any]:
-    """Return the measured latency of the chosen network, beside the predicted one, as facts for the step's record.
-
-    Empty if the budget is not a latency, and in processes other than the main one.
-    """
-    if budget is None or budget.target is None or not context.run.is_main:
-        return {}
-    with _stopping(context):
-        ms = measure_network(chosen, context.inputs.example(), budget.target)
-    found = {
-        **budget.target.device(),
-        "budget_ms": budget.limit,
-        "predicted_ms": predicted,
-        "measured_ms": ms,
-        "relative_error": predicted / ms - 1,
-    }
-    return {
-        "latency": found,
-        "note": f"{ms:.2f} ms measured on {budget.target}, {predicted:.2f} predicted, budget {budget.limit:.2f}",
-    }
+def latency_facts(
+    budget: CostLimit | None, network: Generator, predicted: float, inputs: Inputs, run: StepRun
+) -> dict[str, Any]:
+    """Return the measured latency of a network as facts; empty unless the budget is a latency."""
+    stop = partial(check_stop, run)
+    return costs.latency_facts(budget, costs.measured_latency(budget, network, inputs.example, predicted, stop))
 
 
-@contextmanager
-def _stopping(context: Context) -> Iterator[None]:
-    """Raise Interrupted if a measurement failed because the user stopped the run: Ctrl-C reaches its process, too."""
-    try:
-        yield
-    except ExportError:
-        if context.run.stop():
-            context.run.interrupt()
-        raise
+def check_stop(run: StepRun) -> None:
+    """Raise Interrupted if the user asked to stop."""
+    if run.stop():
+        run.interrupt()

@@ -12,7 +12,7 @@ from gancompress.jobs.steps.learning import Learning, student_of
 from gancompress.jobs.steps.networks import NetworkOptions
 from gancompress.jobs.steps.prune import Narrowing
 from gancompress.jobs.steps.quantize import Quantizing
-from gancompress.jobs.steps.step import Context, Work, register_step
+from gancompress.jobs.steps.step import Goal, StepRun, Work, register_step
 from gancompress.methods.initial_weights import with_modules_of
 from gancompress.networks.cut import cut
 from gancompress.objectives.students import FixedStudent
@@ -20,6 +20,7 @@ from gancompress.options import as_tuple
 from gancompress.quantization import FLOAT
 from gancompress.quantization.separate import separate
 from gancompress.tasks import StyleGan2Options, undivided_batch
+from gancompress.tasks.inputs import Inputs
 
 
 class OneStudent(Learning):
@@ -32,12 +33,12 @@ class OneStudent(Learning):
 
     stylegan2: StyleGan2Options | None = None
 
-    def improved(self, work: Work, context: Context) -> Work:
+    def improved(self, work: Work, inputs: Inputs, run: StepRun) -> Work:
         """Return the work with its network trained; a quantized one stays quantized."""
         if self.stylegan2 is not None:
             undivided_batch(self.kind, self.training)
         network, quantization = work.build(), work.quantization
-        discriminator = self.teach(FixedStudent(network), work, context, self.stylegan2)
+        discriminator = self.teach(FixedStudent(network), work, inputs, run, self.stylegan2)
         generator, quantization = separate(network, work.generator, quantization and quantization.options)
         return Work(work.teacher, generator, discriminator, quantization=quantization)
 
@@ -62,19 +63,19 @@ class Distill(OneStudent, Narrowing, Quantizing):
     inherit: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
     score: AnyScore = "l1_first_producer"
 
-    def run(self, work: Work, context: Context) -> Work:
+    def run(self, work: Work, inputs: Inputs, run: StepRun, goal: Goal) -> Work:
         """Train the student.
 
         Raises:
             ConfigError: A module to inherit differs between the networks.
         """
-        wide = student_of(self.student, work, context, self.initial, self.score)
+        wide = student_of(self.student, work, self.initial, self.score, inputs, run)
         wide = with_modules_of(work.teacher, wide, self.inherit)
-        graph, plan = self.plan(wide, context, self.quantization or FLOAT)
+        graph, plan = self.plan(wide, inputs, run, goal.budget, self.quantization or FLOAT)
         narrow = cut(wide, graph, plan)
-        facts = self.latency(wide, graph, plan, narrow, context)
-        begun = replace(work, generator=narrow, quantization=self.begun(narrow, context))
-        return replace(self.improved(begun, context), facts=facts)
+        facts = self.latency(wide, graph, plan, narrow, inputs, run, goal.budget)
+        begun = replace(work, generator=narrow, quantization=self.begun(narrow, inputs, run.device))
+        return replace(self.improved(begun, inputs, run), facts=facts)
 
 
 @register_step
@@ -84,7 +85,7 @@ class Finetune(OneStudent, Quantizing):
     kind = "finetune"
     takes_quantized = True
 
-    def run(self, work: Work, context: Context) -> Work:
+    def run(self, work: Work, inputs: Inputs, run: StepRun, goal: Goal) -> Work:
         """Train the network."""
-        begun = self.begun(work.generator, context)
-        return self.improved(work if begun is None else replace(work, quantization=begun), context)
+        begun = self.begun(work.generator, inputs, run.device)
+        return self.improved(work if begun is None else replace(work, quantization=begun), inputs, run)

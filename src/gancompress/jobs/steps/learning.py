@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 from gancompress.importance import AnyScore
 from gancompress.jobs.steps.networks import PATCHGAN, NetworkOptions
 from gancompress.jobs.steps.prune import sorted_by
 from gancompress.jobs.steps.recalibration import calibration_inputs
-from gancompress.jobs.steps.step import Context, Step, Work
+from gancompress.jobs.steps.step import Step, StepRun, Work, training_data
 from gancompress.methods.discriminators import check_discriminator, discriminator_input
 from gancompress.methods.distill import train_student
 from gancompress.methods.initial_weights import with_shared_weights
@@ -24,6 +24,7 @@ from gancompress.objectives.distillation import DistillationOptions
 from gancompress.objectives.students import Student
 from gancompress.objectives.teacher_cache import TeacherCache, TeacherCacheOptions, open_teacher_cache
 from gancompress.tasks import StyleGan2Options
+from gancompress.tasks.inputs import Inputs
 from gancompress.training import TrainingOptions
 
 NUM_TRIED = 64
@@ -49,13 +50,15 @@ class Learning(Step):
     training: TrainingOptions = TrainingOptions()
     teacher_cache: TeacherCacheOptions = TeacherCacheOptions()
 
-    def networks(self, work: Work, context: Context) -> tuple[nn.Module, Generator | None, nn.Module | None]:
+    def networks(
+        self, work: Work, inputs: Inputs, run: StepRun
+    ) -> tuple[nn.Module, Generator | None, nn.Module | None]:
         """Return the teacher, and the initial discriminator and its network if the adversarial term is used.
 
         Raises:
             ConfigError: The content does not fit the teacher or the data, or the discriminator does not fit the images.
         """
-        inputs, run, teacher = context.inputs, context.run, work.teacher.build()
+        teacher = work.teacher.build()
         tried = inputs.images("train", _BATCH_SIZE, NUM_TRIED)
         check_content(self.distillation.content, inputs.task, teacher, tried, run.device)
         if self.distillation.adversarial is None:
@@ -68,9 +71,8 @@ class Learning(Step):
             check_discriminator(discriminator, given, inputs.task)
         return teacher, discriminator, discriminator.build()
 
-    def training_data(self, context: Context) -> TrainingData:
+    def training_data(self, inputs: Inputs, run: StepRun) -> TrainingData:
         """Return the training data, with the cache of the teacher's outputs that ``teacher_cache`` allows."""
-        inputs, run = context.inputs, context.run
 
         def open_cache(bytes_per_image: int) -> TeacherCache | None:
             folder = run.directory / "teacher_outputs"
@@ -78,31 +80,33 @@ class Learning(Step):
                 self.teacher_cache, bytes_per_image, inputs.data, inputs.task, folder, run.log.said
             )
 
-        return replace(context.training_data(), open_cache=open_cache)
+        return replace(training_data(inputs, run), open_cache=open_cache)
 
     def teach(
-        self, student: Student, work: Work, context: Context, stylegan2: StyleGan2Options | None = None
+        self, student: Student, work: Work, inputs: Inputs, run: StepRun, stylegan2: StyleGan2Options | None = None
     ) -> Generator | None:
         """Train a student with the work's teacher; return the newest discriminator."""
-        teacher, given, discriminator = self.networks(work, context)
+        teacher, given, discriminator = self.networks(work, inputs, run)
         finished = train_student(
             student,
             teacher,
             discriminator,
             self.distillation,
             self.training,
-            self.training_data(context),
-            context.run,
-            taps=self.taps(work.teacher, teacher, student.module, context),
+            self.training_data(inputs, run),
+            run,
+            taps=self.taps(work.teacher, teacher, student.module, inputs.example(), run),
             image_taps=work.teacher.architecture.image_taps,
             stylegan2=stylegan2,
         )
         if not finished:
-            context.run.interrupt()
-        recalibrate(student.module, calibration_inputs(context.inputs))
+            run.interrupt()
+        recalibrate(student.module, calibration_inputs(inputs))
         return trained_discriminator(given, discriminator) or work.discriminator
 
-    def taps(self, teacher: Generator, network: nn.Module, student: nn.Module, context: Context) -> tuple[str, ...]:
+    def taps(
+        self, teacher: Generator, network: nn.Module, student: nn.Module, example: Tensor, run: StepRun
+    ) -> tuple[str, ...]:
         """Return the default taps whose feature maps are compared, those of the teacher's architecture.
 
         Taps that are chosen automatically, or the lack of them, are logged.
@@ -112,9 +116,9 @@ class Learning(Step):
         if self.distillation.taps or architecture.distillation_taps or not compares_maps:
             return architecture.distillation_taps
         known = dict(student.named_modules())
-        shared = tuple(path for path in architecture.taps(network, (context.inputs.example(),)) if path in known)
+        shared = tuple(path for path in architecture.taps(network, (example,)) if path in known)
         chosen = f"{', '.join(shared)}, chosen automatically" if shared else "none, as the networks share no stages"
-        context.run.log.said(f"{self.kind}: feature maps compared: {chosen}; name others in distillation.taps")
+        run.log.said(f"{self.kind}: feature maps compared: {chosen}; name others in distillation.taps")
         return shared
 
 
@@ -128,23 +132,24 @@ def trained_discriminator(given: Generator | None, network: nn.Module | None) ->
 def student_of(
     options: NetworkOptions | None,
     work: Work,
-    context: Context,
     initial: Literal["teacher", "random"],
     score: AnyScore,
+    inputs: Inputs,
+    run: StepRun,
 ) -> Generator:
     """Return a student at full width, the most important channels first.
 
     Layers that teacher and student share by name and shape take the teacher's weights; the others start fresh.
     """
-    teacher = sorted_by(score, work.teacher, context)
+    teacher = sorted_by(score, work.teacher, inputs, run)
     if options is None and initial == "teacher":
         return teacher
     if options is None:
-        student = work.teacher.fresh(context.run.seed + 3)
+        student = work.teacher.fresh(run.seed + 3)
     else:
-        student = options.fresh(context.run.seed + 3, **options.fixed_by(context.inputs.task))
+        student = options.fresh(run.seed + 3, **options.fixed_by(inputs.task))
         if student.architecture.images is None and student.family == teacher.family:
             student = replace(student, architecture=student.architecture.with_images(teacher.architecture.images))
         elif student.architecture.images is None:
-            context.run.log.said(f"student: {student.family} {NOT_DECLARED}; say otherwise with student.range")
+            run.log.said(f"student: {student.family} {NOT_DECLARED}; say otherwise with student.range")
     return student if initial == "random" else with_shared_weights(student, teacher)

@@ -9,19 +9,22 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from gancompress.channels import ChannelGraph, ChannelPlan, reorder
+from gancompress.channels import ChannelGraph, ChannelPlan
 from gancompress.cost import widest_plan
 from gancompress.deploy.latency import variants_of_graph
 from gancompress.errors import ConfigError
-from gancompress.importance import AnyScore, Probe, Score, by_importance, find_score
-from gancompress.jobs.steps.costs import cost_of_plans, measured_latency
+from gancompress.importance import AnyScore, Probe, find_score
+from gancompress.jobs.steps.costs import cost_of_plans, latency_facts
+from gancompress.jobs.steps.facts import joined
 from gancompress.jobs.steps.recalibration import recalibrated
 from gancompress.jobs.steps.refit import RefitOptions
-from gancompress.jobs.steps.step import Context, Step, Work, register_step
+from gancompress.jobs.steps.step import Goal, Step, StepRun, Work, register_step
 from gancompress.methods.budget import CostLimit
-from gancompress.networks.cut import cut, tied
+from gancompress.methods.generators import sort
+from gancompress.networks.cut import cut
 from gancompress.networks.generator import Generator
 from gancompress.quantization import FLOAT, QuantizationOptions
+from gancompress.tasks.inputs import Inputs
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 """Fraction of every group's channels."""
@@ -60,13 +63,20 @@ class Narrowing(Step, ABC):
         return self
 
     def plan(
-        self, wide: Generator, context: Context, quantization: QuantizationOptions = FLOAT
+        self,
+        wide: Generator,
+        inputs: Inputs,
+        run: StepRun,
+        budget: CostLimit | None,
+        quantization: QuantizationOptions = FLOAT,
     ) -> tuple[ChannelGraph, ChannelPlan]:
         """Return the graph of a generator and its narrow plan.
 
         Args:
             wide: The generator.
-            context: Context of the step.
+            inputs: Images of the data, for the task.
+            run: Run of the step.
+            budget: Budget of the job.
             quantization: Quantization of its weights, for a budget in bytes.
 
         Raises:
@@ -75,35 +85,42 @@ class Narrowing(Step, ABC):
             BudgetError: The narrowest plan costs more than the budget.
         """
         if self.widths is not None:
-            graph = context.inputs.graph(wide, multiple=1, minimum=1)
+            graph = inputs.graph(wide, multiple=1, minimum=1)
             return graph, graph.plan(_by_group(self.widths, wide))
-        graph = context.inputs.graph(wide, multiple=self.multiple, minimum=self.multiple)
+        graph = inputs.graph(wide, multiple=self.multiple, minimum=self.multiple)
         if self.keep is not None:
             return graph, graph.uniform_plan(self.keep)
-        budget = context.budget
         if budget is None:
             raise ConfigError(f"{self.kind}: got neither keep nor a budget, expected one, to say how narrow it becomes")
-        cost = self._cost(budget, wide, graph, context, quantization)
+        cost = self._cost(budget, wide, graph, inputs, run, quantization)
         return graph, widest_plan(graph, cost, budget.limit, budget.unit)
 
     def latency(
-        self, wide: Generator, graph: ChannelGraph, plan: ChannelPlan, narrow: Generator, context: Context
+        self,
+        wide: Generator,
+        graph: ChannelGraph,
+        plan: ChannelPlan,
+        narrow: Generator,
+        inputs: Inputs,
+        run: StepRun,
+        budget: CostLimit | None,
     ) -> dict[str, Any]:
         """Return the measured latency of the narrow network as facts if a latency budget set its widths, else empty."""
-        budget = context.budget
         if not self.uses_budget or budget is None or budget.target is None:
             return {}
-        return measured_latency(budget, narrow, self._cost(budget, wide, graph, context)(plan), context)
+        predicted = self._cost(budget, wide, graph, inputs, run)(plan)
+        return latency_facts(budget, narrow, predicted, inputs, run)
 
     def _cost(
         self,
         budget: CostLimit,
         wide: Generator,
         graph: ChannelGraph,
-        context: Context,
+        inputs: Inputs,
+        run: StepRun,
         quantization: QuantizationOptions = FLOAT,
     ) -> Callable[[ChannelPlan], float]:
-        return cost_of_plans(budget, wide, graph, context, lambda: variants_of_graph(graph), quantization)
+        return cost_of_plans(budget, wide, graph, inputs, run, lambda: variants_of_graph(graph), quantization)
 
 
 @register_step
@@ -120,66 +137,32 @@ class Prune(Narrowing):
     score: AnyScore = "l1_incoming"
     refit: RefitOptions | None = None
 
-    def run(self, work: Work, context: Context) -> Work:
+    def run(self, work: Work, inputs: Inputs, run: StepRun, goal: Goal) -> Work:
         """Prune the work's generator."""
-        graph, plan = self.plan(work.generator, context)
-        wide = sorted_by(self.score, work.generator, context)
+        graph, plan = self.plan(work.generator, inputs, run, goal.budget)
+        wide = sorted_by(self.score, work.generator, inputs, run)
         narrow = cut(wide, graph, plan)
-        facts = self.latency(work.generator, graph, plan, narrow, context)
+        facts = self.latency(work.generator, graph, plan, narrow, inputs, run, goal.budget)
         if self.refit is not None:
-            narrow, fitted = self.refit.refit(narrow, wide, graph, plan, context)
-            notes = [each["note"] for each in (facts, fitted) if "note" in each]
-            facts = {**facts, **fitted, "note": "; ".join(notes)}
-        return recalibrated(replace(work, generator=narrow, facts=facts, uncut=wide), context)
+            narrow, fitted = self.refit.refit(narrow, wide, graph, plan, inputs, run)
+            facts = joined(facts, fitted)
+        return recalibrated(replace(work, generator=narrow, facts=facts, uncut=wide), inputs, run.device)
 
 
-def prune(generator: Generator, graph: ChannelGraph, plan: ChannelPlan, score: Score) -> Generator:
-    """Keep the most important channels of every group.
-
-    Args:
-        generator: The generator at full width.
-        graph: The channel graph of the network it builds.
-        plan: Number of kept channels of each group.
-        score: Importance score of channels.
-
-    Returns:
-        A generator of the same family, with the plan's widths in its config.
-
-    Raises:
-        PlanError: The plan does not fit the graph.
-        ConfigError: The score does not apply to some group.
-    """
-    return cut(sort(generator, graph, score), graph, plan)
-
-
-def sort(generator: Generator, graph: ChannelGraph, score: Score) -> Generator:
-    """Return the same function with the most important channels of every group first.
-
-    Raises:
-        ConfigError: The score does not apply to some group.
-    """
-    state = reorder(generator.state, graph, by_importance(score(generator.state, graph)))
-    return generator.with_state(tied(state, graph))
-
-
-def sorted_by(score: AnyScore, generator: Generator, context: Context) -> Generator:
+def sorted_by(score: AnyScore, generator: Generator, inputs: Inputs, run: StepRun) -> Generator:
     """Sort by a score of a recipe; scores that run the generator use the training data of the job.
 
     Raises:
         GanCompressError: The score does not apply to the generator, or to the data.
     """
-    graph = context.inputs.graph(generator)
+    graph = inputs.graph(generator)
 
-    def inputs(num_images: int, batch_size: int) -> Iterable[Mapping[str, Any]]:
-        for batch in context.inputs.images("train", batch_size, num_images):
-            yield {
-                **batch,
-                "input": context.inputs.task.encode(batch["input"]),
-                "name": context.inputs.task.names(batch),
-            }
+    def batches(num_images: int, batch_size: int) -> Iterable[Mapping[str, Any]]:
+        for batch in inputs.images("train", batch_size, num_images):
+            yield {**batch, "input": inputs.task.encode(batch["input"]), "name": inputs.task.names(batch)}
 
-    network = generator.build().to(context.run.device)
-    return sort(generator, graph, find_score(score, Probe(network, inputs, context.run.seed)))
+    network = generator.build().to(run.device)
+    return sort(generator, graph, find_score(score, Probe(network, batches, run.seed)))
 
 
 def _by_group(widths: str | Mapping[str, int], generator: Generator) -> Mapping[str, int]:

@@ -6,13 +6,15 @@ from abc import ABC
 from dataclasses import replace
 from typing import Annotated
 
+import torch
 from pydantic import Field
 
 from gancompress.errors import DataError
-from gancompress.jobs.steps.step import Context, Step, Work, register_step
+from gancompress.jobs.steps.step import Goal, Step, StepRun, Work, register_step
 from gancompress.methods.quantize import quantize
 from gancompress.networks.generator import Generator
 from gancompress.quantization import Quantization, QuantizationOptions
+from gancompress.tasks.inputs import Inputs
 
 _BATCH_SIZE = 8
 
@@ -37,18 +39,18 @@ class Quantize(Step):
         """True."""
         return True
 
-    def run(self, work: Work, context: Context) -> Work:
+    def run(self, work: Work, inputs: Inputs, run: StepRun, goal: Goal) -> Work:
         """Quantize the network.
 
         Raises:
             DataError: There are fewer training images.
         """
-        available = len(context.inputs.data.open("train"))
+        available = len(inputs.data.open("train"))
         if available < self.num_images:
             raise DataError(
                 f"quantize: num_images: got {self.num_images}, but the training data has {available}; lower it"
             )
-        found = calibrated(work.generator, self.quantization, context, self.num_images)
+        found = calibrated(work.generator, self.quantization, self.num_images, inputs, run.device)
         return replace(work, quantization=found, facts={})
 
 
@@ -66,19 +68,21 @@ class Quantizing(Step, ABC):
         """True if ``quantization`` is given."""
         return self.quantization is not None
 
-    def begun(self, generator: Generator, context: Context) -> Quantization | None:
+    def begun(self, generator: Generator, inputs: Inputs, device: torch.device) -> Quantization | None:
         """Return the initial quantization, its ranges from a few training images; None without ``quantization``."""
         if self.quantization is None:
             return None
-        return calibrated(generator, self.quantization, context, 2 * _BATCH_SIZE)
+        return calibrated(generator, self.quantization, 2 * _BATCH_SIZE, inputs, device)
 
 
-def calibrated(generator: Generator, options: QuantizationOptions, context: Context, num_images: int) -> Quantization:
+def calibrated(
+    generator: Generator, options: QuantizationOptions, num_images: int, inputs: Inputs, device: torch.device
+) -> Quantization:
     """Return the quantization of a generator, its ranges found on training images.
 
     Raises:
         ConfigError: The options do not fit the generator.
     """
-    network = generator.build().to(context.run.device)
-    batches = context.inputs.encoded("train", _BATCH_SIZE, num_images)
+    network = generator.build().to(device)
+    batches = inputs.encoded("train", _BATCH_SIZE, num_images)
     return Quantization.of(quantize(network, batches, options, num_images=num_images), options)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from gancompress.jobs.steps.networks import NetworkOptions
 from gancompress.jobs.steps.prune import Narrowing
-from gancompress.jobs.steps.step import Context, Work, register_step
+from gancompress.jobs.steps.step import Goal, StepRun, Work, register_step
 from gancompress.jobs.steps.teacher import PaperTraining
 from gancompress.networks.cut import cut
 from gancompress.networks.generator import Generator
+from gancompress.tasks.inputs import Inputs
 
 
 @register_step
@@ -22,7 +23,7 @@ class Scratch(PaperTraining, Narrowing):
 
     network: NetworkOptions | None = None
 
-    def run(self, work: Work, context: Context) -> Work:
+    def run(self, work: Work, inputs: Inputs, run: StepRun, goal: Goal) -> Work:
         """Train the network; the work's teacher stays the reference.
 
         Raises:
@@ -33,8 +34,8 @@ class Scratch(PaperTraining, Narrowing):
         def wide(seed: int) -> Generator:
             if self.network is None:
                 return work.teacher.fresh(seed)
-            return self.network.fresh(seed, **self.network.fixed_by(context.inputs.task))
+            return self.network.fresh(seed, **self.network.fixed_by(inputs.task))
 
-        graph, plan = self.plan(wide(context.run.seed), context)
-        trained = self.train(lambda seed: cut(wide(seed), graph, plan).fresh(seed), context)
+        graph, plan = self.plan(wide(run.seed), inputs, run, goal.budget)
+        trained = self.train(lambda seed: cut(wide(seed), graph, plan).fresh(seed), inputs, run)
         return Work(work.teacher, trained.generator, trained.discriminator)

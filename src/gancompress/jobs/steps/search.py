@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
-from typing import Annotated, Any, Literal, Self
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
+from torch import nn
 
-from gancompress.architecture_search import Candidate, Objective, SearchOptions, SearchResult, plans_at_budget, search
+from gancompress.architecture_search import SearchOptions, SearchResult
 from gancompress.channels import ChannelPlan
-from gancompress.cost import amount
-from gancompress.errors import BudgetError, ConfigError
+from gancompress.errors import ConfigError
 from gancompress.evaluation import Metric, PairMetric, SetMetric, find_metric
-from gancompress.evaluation.stopwatch import shares
-from gancompress.jobs.steps.candidates import CandidateNetworks, Proxy
-from gancompress.jobs.steps.costs import measured_latency
-from gancompress.jobs.steps.proxy_noise import NUM_COMPARED, Difference, differences
+from gancompress.jobs.steps.candidates import SplitProxy, candidates_of
+from gancompress.jobs.steps.costs import check_stop, latency_facts
+from gancompress.jobs.steps.distill import Finetune
+from gancompress.jobs.steps.facts import joined
 from gancompress.jobs.steps.recalibration import NUM_BATCHES
 from gancompress.jobs.steps.spaces import SpaceOptions
-from gancompress.jobs.steps.step import Context, Step, Work, register_step
-from gancompress.jobs.steps.verification import VerifyOptions, agreement, fine_tuned
-from gancompress.methods.budget import CostLimit
-from gancompress.report import Candidate as ReportedCandidate
+from gancompress.jobs.steps.step import Goal, Step, StepRun, Work, register_step
+from gancompress.methods.best_plan import STORAGE_FILE, best_plan
+from gancompress.methods.candidates import Candidates, Proxy
+from gancompress.methods.verify import MIN_PLANS, FineTune, Verification, verified
+from gancompress.networks.cut import cut
+from gancompress.networks.generator import Generator
+from gancompress.objectives.distillation import DistillationOptions
+from gancompress.options import Options
+from gancompress.tasks.inputs import Inputs
+from gancompress.training import TrainingOptions
+
+
+class VerifyOptions(Options):
+    """Random plans at the budget that are fine-tuned separately, to check the ranking of the search.
+
+    Attributes:
+        num_plans: Number of plans; the interval of a rank correlation over 12 plans is about 0.5 wide at best.
+        distillation: Weights of the terms of fine-tuning; those of the ``finetune`` step make the check fair.
+        training: Options of the fine-tuning of each plan.
+    """
+
+    num_plans: Annotated[int, Field(ge=MIN_PLANS)] = 12
+    distillation: DistillationOptions = DistillationOptions()
+    training: TrainingOptions = TrainingOptions()
 
 
 @register_step
@@ -58,7 +78,7 @@ class Search(Step):
 
     @model_validator(mode="after")
     def _has_a_proxy(self) -> Self:
-        if self.verify is not None and not self._measures_plans:
+        if self.verify is not None and self.options.method == "random_at_budget":
             raise ValueError(
                 "verify: got options.method random_at_budget, which measures no plan, expected another one; leave "
                 "verify out"
@@ -74,7 +94,7 @@ class Search(Step):
         """Return the references of a metric that `find_metric` returned: real images or the teacher's."""
         return self.against or ("teacher" if isinstance(metric, PairMetric | SetMetric) else "real")
 
-    def run(self, work: Work, context: Context) -> Work:
+    def run(self, work: Work, inputs: Inputs, run: StepRun, goal: Goal) -> Work:
         """Search the space; the work's generator becomes the best network, with the supernet's weights.
 
         A random plan at the budget is taken without evaluation.
@@ -83,139 +103,69 @@ class Search(Step):
             ConfigError: The job has no budget.
             BudgetError: No plan of the space meets the budget, or too few for ``verify``.
         """
-        if context.budget is None:
+        if goal.budget is None:
             raise ConfigError("search: got no budget, expected one; add budget to the recipe")
-        networks = CandidateNetworks(work, self.space, context.budget, self.calibration_batches, context)
-        facts: dict[str, Any]
-        if self._measures_plans:
-            chosen, facts = self._best(networks, context)
-        else:
-            (chosen,) = self._searched(networks, lambda _: {self.metric: math.nan}, context).candidates
-            facts = {"note": "a random plan, not measured"}
-        verified = self._verified(self.verify, networks, work, context) if self.verify else {}
-        plan = networks.filled(chosen.plan)
-        cost, best = networks.cost(plan), networks.cut(plan)
-        spent = _spent(chosen, plan, cost, context.budget)
-        parts = [facts, verified, spent, measured_latency(context.budget, best, cost, context)]
-        joined = {name: value for part in parts for name, value in part.items()}
-        joined["note"] = "; ".join(part["note"] for part in parts if part)
-        if "search" in facts:
-            joined["search"] = {**facts["search"], "final_cost": cost, "agreement": verified.get("agreement")}
-        return Work(work.teacher, best, work.discriminator, joined, uncut=work.generator)
-
-    @property
-    def _measures_plans(self) -> bool:
-        return self.options.method != "random_at_budget"
-
-    def _searched(
-        self, networks: CandidateNetworks, evaluate: Callable[[ChannelPlan], Mapping[str, float]], context: Context
-    ) -> SearchResult:
-        better = self._better(context)
-        return search(
-            networks.space,
-            networks.cost,
-            networks.budget.limit,
-            evaluate,
-            Objective(metric=self.metric, direction="minimize" if better == "lower" else "maximize"),
+        candidates = candidates_of(work, self.space, self.calibration_batches, inputs, run, goal)
+        against = self.compares_with(find_metric(self.metric, goal.metrics.specs())[0])
+        proxy = SplitProxy(work, self.metric, against, self.max_images, inputs, run, goal.metrics, candidates.watch)
+        choice = best_plan(
+            candidates,
+            proxy,
             self.options,
-            storage=context.run.directory / "search.journal",
-            seed=context.run.seed,
-            unit=networks.budget.unit,
-            spent=networks.watch.take,
-            progress=lambda found, total: self._tell(context, found, total),
+            storage=run.directory / STORAGE_FILE,
+            seed=run.seed,
+            progress=partial(_report, run),
+            check_stop=partial(check_stop, run),
         )
-
-    def _best(self, networks: CandidateNetworks, context: Context) -> tuple[Candidate, dict[str, Any]]:
-        """Return the best candidate, and facts about all candidates for the record."""
-        proxy = self._proxy(networks, context)
-
-        def evaluate(plan: ChannelPlan) -> Mapping[str, float]:
-            if context.run.stop():
-                context.run.interrupt()
-            return proxy.of(networks.network(plan))
-
-        result = self._searched(networks, evaluate, context)
-        if result.best is None:
-            raise BudgetError(f"search: no candidate has a finite {self.metric}; train the supernet longer")
-        near = differences(
-            result.best,
-            _next_best(result, NUM_COMPARED),
-            lambda candidate: proxy.per_image(networks.network(candidate.plan)),
+        checked = None
+        if self.verify is not None:
+            tune = finetuning(self.verify, candidates, work, inputs, run, goal)
+            checked = self._verified(self.verify, candidates, proxy, tune, run)
+        best = generator_at(choice.plan, candidates.network(choice.plan), candidates, work)
+        facts = joined(
+            choice.search_facts(checked and checked.agreement),
+            checked.facts() if checked else {},
+            choice.budget_facts(),
+            latency_facts(goal.budget, best, choice.cost, inputs, run),
         )
-        return result.best, _facts(result, self._better(context), networks.budget.unit, near)
+        return Work(work.teacher, best, work.discriminator, facts, uncut=work.generator)
 
     def _verified(
-        self, options: VerifyOptions, networks: CandidateNetworks, work: Work, context: Context
-    ) -> dict[str, Any]:
-        tolerance = self.options.budget_tolerance
-        values = plans_at_budget(
-            networks.space,
-            networks.cost,
-            networks.budget.limit,
+        self, options: VerifyOptions, candidates: Candidates, proxy: Proxy, tune: FineTune, run: StepRun
+    ) -> Verification:
+        return verified(
+            candidates,
+            self.metric,
+            proxy.of,
+            tune,
             options.num_plans,
-            tolerance=tolerance,
-            seed=context.run.seed,
-            unit=networks.budget.unit,
+            self.options.budget_tolerance,
+            run.directory / "verify",
+            seed=run.seed,
+            say=run.log.said,
         )
-        plans = {networks.space.text(each): networks.space.plan(each) for each in values}
-        proxy = self._proxy(networks, context)
-        verified = fine_tuned(plans, networks.cost, networks.cut, proxy.of, options, work, context)
-        found = agreement(verified, self.metric, self.metric)
-        note = f"{self.metric} before and after fine-tuning {len(plans)} plans: {found}"
-        return {"agreement": asdict(found), "verified": [asdict(each) for each in verified], "note": note}
-
-    def _proxy(self, networks: CandidateNetworks, context: Context) -> Proxy:
-        metric, _ = find_metric(self.metric, context.metrics.specs())
-        return networks.proxy(self.metric, self.compares_with(metric), self.max_images)
-
-    def _better(self, context: Context) -> Literal["lower", "higher"]:
-        return find_metric(self.metric, context.metrics.specs())[0].better
-
-    def _tell(self, context: Context, found: SearchResult, total: int) -> None:
-        if context.run.is_main:
-            best = {} if found.best is None else {self.metric: found.best.metrics[self.metric]}
-            context.run.log.searched(len(found.candidates), total, best)
 
 
-def _next_best(result: SearchResult, count: int) -> list[Candidate]:
-    """Return the best candidates other than the chosen one, at most this many."""
-    scored = sorted((result.objective.score(each.metrics), each.index, each) for each in result.candidates)
-    finite = [each for score, _, each in scored if math.isfinite(score) and each is not result.best]
-    return finite[:count]
+def finetuning(
+    options: VerifyOptions, candidates: Candidates, work: Work, inputs: Inputs, run: StepRun, goal: Goal
+) -> FineTune:
+    """Return a function that fine-tunes the network of a plan like the step ``finetune``, in a separate directory."""
+    step = Finetune(distillation=options.distillation, training=options.training)
+
+    def tuned(plan: ChannelPlan, network: nn.Module, directory: Path) -> nn.Module:
+        narrow = replace(work, generator=generator_at(plan, network, candidates, work))
+        return step.run(narrow, inputs, replace(run, directory=directory), goal).build()
+
+    return tuned
 
 
-def _facts(
-    result: SearchResult, better: Literal["lower", "higher"], unit: str, near: Sequence[Difference] | None
-) -> dict[str, Any]:
-    """Return the facts of a report: the candidates, the certainty of the choice, and their times."""
-    metric = result.objective.metric
-    candidates = [
-        asdict(ReportedCandidate(each.text, each.cost, each.metrics[metric], chosen=each is result.best))
-        for each in result.candidates
-    ]
-    seconds = [candidate.seconds for candidate in result.candidates]
-    facts = {"metric": metric, "better": better, "cost_name": unit, "candidates": candidates, "budget": result.budget}
-    note = f"{len(candidates)} candidates, {shares(seconds)}"
-    if near:
-        num_undecided = sum(not each.is_sure for each in near)
-        facts |= {"num_compared": len(near), "num_undecided": num_undecided}
-        note += f"; {num_undecided} of the {len(near)} next best cannot be told from the chosen one on these images"
-    return {
-        "search": facts,
-        "candidate_seconds": seconds,
-        "differences": [asdict(each) for each in near or ()],
-        "note": note,
-    }
+def generator_at(plan: ChannelPlan, network: nn.Module, candidates: Candidates, work: Work) -> Generator:
+    """Return the work's generator at a plan, with the weights and statistics of a network."""
+    return cut(work.generator, candidates.graph, plan).with_weights_of(network.cpu())
 
 
-def _spent(chosen: Candidate, plan: ChannelPlan, cost: float, budget: CostLimit) -> dict[str, Any]:
-    """Return facts on the budget that the network spends, and on the groups widened for it."""
-    wider = {
-        group: [chosen.plan.widths[group], width]
-        for group, width in plan.widths.items()
-        if width != chosen.plan.widths[group]
-    }
-    note = f"{amount(cost, budget.unit)} of {amount(budget.limit, budget.unit)}"
-    if wider:
-        note += f", groups widened: {len(wider)}"
-    return {"plan": chosen.text, "widened": wider, "unused_budget": 1 - cost / budget.limit, "note": note}
+def _report(run: StepRun, found: SearchResult, total: int) -> None:
+    if run.is_main:
+        metric = found.objective.metric
+        best = {} if found.best is None else {metric: found.best.metrics[metric]}
+        run.log.searched(len(found.candidates), total, best)

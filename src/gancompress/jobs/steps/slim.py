@@ -13,13 +13,14 @@ from pydantic import Field, model_validator
 from gancompress.jobs.steps.learning import Learning, trained_discriminator
 from gancompress.jobs.steps.quantize import Quantizing
 from gancompress.jobs.steps.recalibration import recalibrated
-from gancompress.jobs.steps.step import Context, Work, register_step
+from gancompress.jobs.steps.step import Goal, StepRun, Work, register_step
 from gancompress.losses import Adversarial, Perceptual, Weight
 from gancompress.methods.budget import CostLimit
 from gancompress.methods.slim import train_slimming, with_affine_norms
 from gancompress.objectives.distillation import DistillationOptions
 from gancompress.objectives.slimming import Course
 from gancompress.quantization import FLOAT
+from gancompress.tasks.inputs import Inputs
 
 Images = Annotated[int, Field(ge=1)]
 
@@ -79,39 +80,39 @@ class Slim(Learning, Quantizing):
         """True; the budget is used if the job has one."""
         return True
 
-    def run(self, work: Work, context: Context) -> Work:
+    def run(self, work: Work, inputs: Inputs, run: StepRun, goal: Goal) -> Work:
         """Slim the work's generator."""
         generator = with_affine_norms(work.generator)
-        budget, total = context.budget or CostLimit(math.inf, "parameters"), self.training.total_images
+        budget, total = goal.budget or CostLimit(math.inf, "parameters"), self.training.total_images
         course = Course(
             learning_rate=self.scale_learning_rate,
             momentum=self.scale_momentum,
             penalty=self.penalty,
-            limit=budget.limit if context.budget is not None and self.steer else None,
+            limit=budget.limit if goal.budget is not None and self.steer else None,
             unit=budget.unit,
             num_images=self.steer_images or max(1, 2 * total // 3),
             adjust_every=self.adjust_every,
             remove_every=self.remove_every,
             training=self.training,
         )
-        teacher, given, discriminator = self.networks(work, context)
+        teacher, given, discriminator = self.networks(work, inputs, run)
         slimming = train_slimming(
             generator,
             teacher,
             discriminator,
             self.distillation,
             course,
-            self.training_data(context),
-            context.run,
-            lambda given: context.inputs.graph(given, multiple=1, minimum=self.minimum),
+            self.training_data(inputs, run),
+            run,
+            lambda given: inputs.graph(given, multiple=1, minimum=self.minimum),
             lambda graph: budget.cost(graph, self.quantization or FLOAT),
             streams=self.streams,
-            quantization=self.begun(generator, context),
+            quantization=self.begun(generator, inputs, run.device),
         )
         if slimming is None:
-            context.run.interrupt()
-        example = context.inputs.task.encode(context.inputs.first_images("train", 8)["input"])
+            run.interrupt()
+        example = inputs.task.encode(inputs.first_images("train", 8)["input"])
         slim, quantization = slimming.result(budget.limit, example)
         facts = {"penalty": slimming.penalty, "removals": slimming.removals, "cut": slimming.cut}
         newest = trained_discriminator(given, discriminator) or work.discriminator
-        return recalibrated(Work(work.teacher, slim, newest, facts, quantization, slimming.uncut), context)
+        return recalibrated(Work(work.teacher, slim, newest, facts, quantization, slimming.uncut), inputs, run.device)

@@ -66,26 +66,22 @@ class StepRun(Run):
 
 
 @dataclass(frozen=True)
-class Context:
-    """Context of a step.
+class Goal:
+    """Goal of a job, towards which its steps work.
 
     Attributes:
-        inputs: Images of the data, for the task.
-        run: Directory, log and processes of the step.
-        budget: Budget of the compressed network.
-        metrics: Options of the job's metrics.
+        budget: Budget of the compressed network; None without one.
+        metrics: Options of the metrics by which networks are compared.
     """
 
-    inputs: Inputs
-    run: StepRun
     budget: CostLimit | None = None
     metrics: MetricOptions = field(default_factory=MetricOptions)
 
-    def training_data(self) -> TrainingData:
-        """Return the training data of this process."""
-        accelerator, inputs = self.run.accelerator, self.inputs
-        loader = inputs.loader(self.run.seed, accelerator.process_index, accelerator.num_processes)
-        return TrainingData(inputs.task, loader, inputs.example(), inputs.first_images("test", 4))
+
+def training_data(inputs: Inputs, run: Run) -> TrainingData:
+    """Return the training data of this process."""
+    loader = inputs.loader(run.seed, run.accelerator.process_index, run.accelerator.num_processes)
+    return TrainingData(inputs.task, loader, inputs.example(), inputs.first_images("test", 4))
 
 
 class Step(Kind, ABC):
@@ -109,8 +105,14 @@ class Step(Kind, ABC):
         return False
 
     @abstractmethod
-    def run(self, work: Work, context: Context) -> Work:
+    def run(self, work: Work, inputs: Inputs, run: StepRun, goal: Goal) -> Work:
         """Run the step.
+
+        Args:
+            work: State of the work before the step.
+            inputs: Images of the data, for the task.
+            run: Directory, log, processes and seed of the step.
+            goal: Budget and metrics of the job.
 
         Raises:
             GanCompressError: An error that the user can fix; the subclass tells which.

@@ -15,8 +15,9 @@ from gancompress.jobs.steps.learning import Learning, student_of
 from gancompress.jobs.steps.networks import NetworkOptions
 from gancompress.jobs.steps.prune import sorted_by
 from gancompress.jobs.steps.spaces import SpaceOptions
-from gancompress.jobs.steps.step import Context, Work, register_step
+from gancompress.jobs.steps.step import Goal, StepRun, Work, register_step
 from gancompress.objectives.students import Sampling, SupernetStudent
+from gancompress.tasks.inputs import Inputs
 
 
 @register_step
@@ -55,17 +56,17 @@ class Supernet(Learning):
             )
         return self
 
-    def run(self, work: Work, context: Context) -> Work:
+    def run(self, work: Work, inputs: Inputs, run: StepRun, goal: Goal) -> Work:
         """Train the supernet; the work's generator becomes the wide network."""
         if self.network is not None:
-            wide = student_of(self.network, work, context, self.initial, self.score)
+            wide = student_of(self.network, work, self.initial, self.score, inputs, run)
         else:
-            wide = sorted_by(self.score, work.generator, context)
+            wide = sorted_by(self.score, work.generator, inputs, run)
         module = wide.build()
-        graph = context.inputs.graph(wide, multiple=1, minimum=1)
+        graph = inputs.graph(wide, multiple=1, minimum=1)
         space = self.space.of(wide, graph)
         student = SupernetStudent(
-            module, graph, space, context.run.seed, self.sampling, self.num_random, self.in_place_distillation
+            module, graph, space, run.seed, self.sampling, self.num_random, self.in_place_distillation
         )
-        discriminator = self.teach(student, work, context)
+        discriminator = self.teach(student, work, inputs, run)
         return Work(work.teacher, wide.with_weights_of(module.cpu()), discriminator)

@@ -9,13 +9,14 @@ from torch import nn
 from gancompress.errors import ConfigError
 from gancompress.jobs.steps.networks import PATCHGAN, NetworkOptions
 from gancompress.jobs.steps.recalibration import calibration_inputs
-from gancompress.jobs.steps.step import Context, Step, Work
+from gancompress.jobs.steps.step import Goal, Step, StepRun, Work, training_data
 from gancompress.methods.discriminators import discriminator_input
 from gancompress.methods.scratch import train_from_scratch
 from gancompress.networks.generator import Generator
 from gancompress.networks.image_format import NOT_DECLARED
 from gancompress.options import Options
 from gancompress.tasks import CycleGanOptions, GauganOptions, Pix2PixOptions, SnganOptions, StyleGan2Options
+from gancompress.tasks.inputs import Inputs
 from gancompress.training import TrainingOptions
 
 
@@ -43,19 +44,19 @@ class PaperTraining(Step):
     stylegan2: StyleGan2Options = StyleGan2Options()
     training: TrainingOptions = TrainingOptions()
 
-    def train(self, fresh: Callable[[int], Generator], context: Context) -> Work:
+    def train(self, fresh: Callable[[int], Generator], inputs: Inputs, run: StepRun) -> Work:
         """Train a generator and its discriminator from fresh weights.
 
         Args:
             fresh: Returns the generator with fresh weights for a seed.
-            context: Context of the step.
+            inputs: Images of the data, for the task.
+            run: Run of the step.
 
         Raises:
             ConfigError: The task needs an existing teacher, or the options do not fit the task.
             InputSizeError: The generator or the discriminator does not accept images of this size.
             TrainingError: A loss or gradient is not finite.
         """
-        inputs, run = context.inputs, context.run
         if not inputs.task.trains_teacher:
             raise ConfigError(
                 f"{self.kind}: got the task '{inputs.task.name}', expected a generator that is trained already; give "
@@ -77,7 +78,7 @@ class PaperTraining(Step):
             opposite,
             options,
             self.training,
-            context.training_data(),
+            training_data(inputs, run),
             run,
             calibration_inputs(inputs),
             name=self.kind,
@@ -99,7 +100,7 @@ class TrainTeacher(PaperTraining):
 
     network: NetworkOptions
 
-    def run(self, work: Work, context: Context) -> Work:
+    def run(self, work: Work, inputs: Inputs, run: StepRun, goal: Goal) -> Work:
         """Train the teacher; the given work is ignored. Raises the errors of `PaperTraining.train`."""
-        fixed = self.network.fixed_by(context.inputs.task)
-        return self.train(lambda seed: self.network.fresh(seed, **fixed), context)
+        fixed = self.network.fixed_by(inputs.task)
+        return self.train(lambda seed: self.network.fresh(seed, **fixed), inputs, run)

@@ -1,14 +1,17 @@
-"""Pruning a generator: the narrow one is the wide one's most important part, and stands by itself."""
+"""Methods on generators: the narrow one is the wide one's most important part, and stands by itself."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 import torch
 
 from gancompress.channels import materialise, reorder, trace
 from gancompress.importance import SCORES, by_importance
-from gancompress.jobs.steps import prune
+from gancompress.methods.generators import cropped, prune
 from gancompress.networks.generator import Generator
+from gancompress.networks.registry import architecture_of, build
 from tests.channels.cases import FAMILY_CASES, make
 
 FOREIGN = {
@@ -52,3 +55,19 @@ def test_pruning_twice():
     assert generator.build()(*inputs).shape == module(*inputs).shape
     assert generator.architecture.resized["enter"] == {"out_channels": 5}
     assert generator.architecture.resized["up"] == {"in_channels": 5, "out_channels": 10}
+
+
+def test_crops_fit_the_family():
+    generator = Generator.from_module(build("resnet", {"ngf": 8}), "resnet", {"ngf": 8})
+    images = torch.arange(3 * 2 * 40 * 30).view(3, 2, 40, 30).float()
+    crops = cropped(images, generator, 19)
+    assert crops.shape == (3, 2, 16, 16)
+    for crop, image in zip(crops, images, strict=True):
+        y, x = divmod(int((image[0] == crop[0, 0, 0]).flatten().nonzero()), 30)
+        assert torch.equal(crop, image[:, y : y + 16, x : x + 16])
+    assert torch.equal(cropped(images, generator, 19), crops)
+    assert not torch.equal(cropped(images, generator, 19, seed=1), crops)
+    assert cropped(images, generator, 96).shape == (3, 2, 40, 30)
+    foreign = replace(generator, architecture=architecture_of("tests.channels.strangers:SuperResolution", {}))
+    assert cropped(images, foreign, 16) is images
+    assert cropped(images[:, 0, 0], generator, 16).shape == (3, 30)
