@@ -8,11 +8,12 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator
 
 from gancompress.importance import AnyScore
-from gancompress.jobs.steps.learning import Learning, student_of
+from gancompress.jobs.steps.learning import Learning
 from gancompress.jobs.steps.networks import NetworkOptions
 from gancompress.jobs.steps.prune import Narrowing
 from gancompress.jobs.steps.quantize import Quantizing
 from gancompress.jobs.steps.step import Goal, StepRun, Work, register_step
+from gancompress.jobs.steps.students import student_of
 from gancompress.methods.initial_weights import with_modules_of
 from gancompress.networks.cut import cut
 from gancompress.objectives.students import FixedStudent

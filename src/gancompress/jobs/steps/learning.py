@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
 
 from torch import Tensor, nn
 
-from gancompress.importance import AnyScore
 from gancompress.jobs.steps.networks import PATCHGAN, NetworkOptions
-from gancompress.jobs.steps.prune import sorted_by
 from gancompress.jobs.steps.recalibration import calibration_inputs
 from gancompress.jobs.steps.step import Step, StepRun, Work, training_data
 from gancompress.methods.discriminators import check_discriminator, discriminator_input
-from gancompress.methods.distill import train_student
-from gancompress.methods.initial_weights import with_shared_weights
+from gancompress.methods.distill import shared_taps, train_student
 from gancompress.methods.recalibrate import recalibrate
 from gancompress.methods.training import TrainingData
 from gancompress.networks.generator import Generator
-from gancompress.networks.image_format import NOT_DECLARED
 from gancompress.objectives.content import check_content
 from gancompress.objectives.distillation import DistillationOptions
 from gancompress.objectives.students import Student
@@ -115,8 +110,7 @@ class Learning(Step):
         compares_maps = any(term.compares == "maps" for term in self.distillation.weighted.values())
         if self.distillation.taps or architecture.distillation_taps or not compares_maps:
             return architecture.distillation_taps
-        known = dict(student.named_modules())
-        shared = tuple(path for path in architecture.taps(network, (example,)) if path in known)
+        shared = shared_taps(network, student, example)
         chosen = f"{', '.join(shared)}, chosen automatically" if shared else "none, as the networks share no stages"
         run.log.said(f"{self.kind}: feature maps compared: {chosen}; name others in distillation.taps")
         return shared
@@ -127,29 +121,3 @@ def trained_discriminator(given: Generator | None, network: nn.Module | None) ->
     if given is None or network is None:
         return None
     return given.with_weights_of(network.cpu())
-
-
-def student_of(
-    options: NetworkOptions | None,
-    work: Work,
-    initial: Literal["teacher", "random"],
-    score: AnyScore,
-    inputs: Inputs,
-    run: StepRun,
-) -> Generator:
-    """Return a student at full width, the most important channels first.
-
-    Layers that teacher and student share by name and shape take the teacher's weights; the others start fresh.
-    """
-    teacher = sorted_by(score, work.teacher, inputs, run)
-    if options is None and initial == "teacher":
-        return teacher
-    if options is None:
-        student = work.teacher.fresh(run.seed + 3)
-    else:
-        student = options.fresh(run.seed + 3, **options.fixed_by(inputs.task))
-        if student.architecture.images is None and student.family == teacher.family:
-            student = replace(student, architecture=student.architecture.with_images(teacher.architecture.images))
-        elif student.architecture.images is None:
-            run.log.said(f"student: {student.family} {NOT_DECLARED}; say otherwise with student.range")
-    return student if initial == "random" else with_shared_weights(student, teacher)

@@ -11,11 +11,12 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from gancompress.importance import AnyScore
-from gancompress.jobs.steps.learning import Learning, student_of
+from gancompress.jobs.steps.learning import Learning
 from gancompress.jobs.steps.networks import NetworkOptions
 from gancompress.jobs.steps.prune import sorted_by
 from gancompress.jobs.steps.spaces import SpaceOptions
 from gancompress.jobs.steps.step import Goal, StepRun, Work, register_step
+from gancompress.jobs.steps.students import student_of
 from gancompress.objectives.students import Sampling, SupernetStudent
 from gancompress.tasks.inputs import Inputs
 
