@@ -20,11 +20,11 @@ def test_the_page_runs_in_its_order(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names: dict = {}
     snippets = re.findall(r"```python\n(.*?)```", (DOCS / "python.md").read_text(), flags=re.DOTALL)
-    assert len(snippets) == 9
+    assert len(snippets) == 11
     for snippet in snippets:
         exec(compile(snippet, "python.md", "exec"), names)
     printed = capsys.readouterr().out
-    assert printed.count("PSNR dB") == 4
+    assert printed.count("PSNR dB") == 5
     assert (tmp_path / "small.onnx").is_file()
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from gancompress.deploy import export_generator, export_layers, find_format
 from gancompress.deploy.benchmark import Contestant, Task
 from gancompress.deploy.latency.device import Target
+from gancompress.networks.architecture import ModuleArchitecture
 from gancompress.networks.example_values import example_values
 from gancompress.networks.file_form import FileForm
 from gancompress.networks.generator import Generator
@@ -96,7 +97,10 @@ def measure_network(generator: Generator, example: Tensor, target: Target) -> fl
     with TemporaryDirectory() as folder:
         path = Path(folder, "network")
         _, mode, layer_format = target.mode()
-        if mode.format is None:
+        if mode.format is None and isinstance(generator.architecture, ModuleArchitecture):
+            # A process of its own cannot build the module, so its recorded operations run, as those of its parts did.
+            (path,) = export_layers([generator.build()], [example], Path(folder), layer_format)
+        elif mode.format is None:
             generator.save(path)
         else:
             path = path / find_format(layer_format)[1].file_name

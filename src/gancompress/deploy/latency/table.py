@@ -60,7 +60,7 @@ class LatencyTable:
             return cls(dict(content["device"]), parts, _read(content["networks_ms"]))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
-                f"{path}: got no table of latencies ({error}); delete it, and it is measured anew"
+                f"{path}: got no table of latencies ({error}); delete it, and it is measured again"
             ) from None
 
 
