@@ -10,7 +10,7 @@ from gancompress.jobs.steps.networks import PATCHGAN, NetworkOptions
 from gancompress.jobs.steps.recalibration import calibration_inputs
 from gancompress.jobs.steps.step import Step, StepRun, Work, training_data
 from gancompress.methods.discriminators import check_discriminator, discriminator_input
-from gancompress.methods.distill import shared_taps, train_student
+from gancompress.methods.distill import train_student
 from gancompress.methods.recalibrate import recalibrate
 from gancompress.methods.training import TrainingData
 from gancompress.networks.generator import Generator
@@ -110,7 +110,8 @@ class Learning(Step):
         compares_maps = any(term.compares == "maps" for term in self.distillation.weighted.values())
         if self.distillation.taps or architecture.distillation_taps or not compares_maps:
             return architecture.distillation_taps
-        shared = shared_taps(network, student, example)
+        known = dict(student.named_modules())
+        shared = tuple(path for path in architecture.taps(network, (example,)) if path in known)
         chosen = f"{', '.join(shared)}, chosen automatically" if shared else "none, as the networks share no stages"
         run.log.said(f"{self.kind}: feature maps compared: {chosen}; name others in distillation.taps")
         return shared
