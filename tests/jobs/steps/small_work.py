@@ -18,7 +18,7 @@ from gancompress.methods.budget import CostLimit
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build
 from gancompress.objectives.distillation import DistillationOptions
-from gancompress.tasks import find_task
+from gancompress.tasks import Task, find_task
 from gancompress.tasks.inputs import Inputs
 
 
@@ -75,12 +75,13 @@ def make_surroundings(
     metrics: MetricOptions | None = None,
     stop: Callable[[], bool] = lambda: False,
     seed: int = 0,
+    task: Task | None = None,
 ) -> Surroundings:
     directory.mkdir(parents=True, exist_ok=True)
     data = parse_data({"kind": "procedural", "image_size": 16, "num_images": {"train": 8, "search": 6, "test": 2}})
     run = StepRun(directory, Lines(), Accelerator(cpu=True), seed, stop)
     goal = Goal(budget, metrics or MetricOptions(batch_size=4))
-    return Surroundings(Inputs(find_task("paired"), data), run, goal)
+    return Surroundings(Inputs(task or find_task("paired"), data), run, goal)
 
 
 def macs_of(work: Work, around: Surroundings) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 
 import pytest
 import torch
@@ -189,6 +188,6 @@ def test_masks_of_another_size_than_the_images(tmp_path):
 def test_images_from_noise_have_no_masks_of_their_own(tmp_path):
     config = {"ngf": 4, "latent_size": 8}
     generator = Generator.from_module(build("sngan_32", config), "sngan_32", config)
-    around = replace(make_surroundings(tmp_path, None), task=LatentTask(latent_size=8))
+    around = make_surroundings(tmp_path, None, task=LatentTask(latent_size=8))
     with pytest.raises(DataError, match="mask: got images without names, expected those of the folder's masks; images"):
         finetune({"kind": "folder", "root": str(tmp_path)}).run(Work(generator, generator), *around)

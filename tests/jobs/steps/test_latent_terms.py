@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 
 import pytest
 import torch
@@ -180,7 +179,7 @@ def mapping_of(network: Generator) -> dict[str, Tensor]:
 @pytest.mark.parametrize("fixed", [(), ("mapping",)])
 def test_a_fresh_student_with_the_mapping_network_of_its_teacher(tmp_path, fixed):
     """Copied at the beginning; after training it is still the same only where it is fixed."""
-    around = replace(make_surroundings(tmp_path, None), task=TASK)
+    around = make_surroundings(tmp_path, None, task=TASK)
     options = distillation(l1=1, fixed=fixed)
     step = Distill(
         initial="random", inherit=("mapping",), keep=0.5, multiple=1, distillation=options, training=training()
@@ -208,7 +207,7 @@ def test_what_is_inherited_is_a_module_of_both():
 
 
 def test_what_is_fixed_is_a_module_of_the_student(tmp_path):
-    around = replace(make_surroundings(tmp_path, None), task=TASK)
+    around = make_surroundings(tmp_path, None, task=TASK)
     options = distillation(l1=1, fixed=["maping"])
     with pytest.raises(ConfigError, match="fixed: got 'maping', expected a module of the student; did you mean 'mapp"):
         Finetune(distillation=options, training=training()).run(work(), *around)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -30,7 +28,7 @@ def widths_of(generator: Generator) -> list[int]:
 
 
 def test_widths_as_the_literature_writes_them(tmp_path):
-    around = replace(make_surroundings(tmp_path, None), task=LatentTask(latent_size=6))
+    around = make_surroundings(tmp_path, None, task=LatentTask(latent_size=6))
     narrow = Prune(widths="3_2_4_1_2_3").run(stylegan2(), *around).generator
     assert widths_of(narrow) == [3, 2, 4, 1, 2, 3]
     assert narrow.build()(torch.zeros(1, 6)).shape == (1, 3, 16, 16)
@@ -58,7 +56,7 @@ def test_the_papers_recipes_remove_the_whole_part_of_70_percent(name, resolution
     ],
 )
 def test_widths_that_cannot_be(widths, message, tmp_path):
-    around = replace(make_surroundings(tmp_path, None), task=LatentTask(latent_size=6))
+    around = make_surroundings(tmp_path, None, task=LatentTask(latent_size=6))
     with pytest.raises(PlanError, match=message) as error:
         Prune(widths=widths).run(stylegan2(), *around)
     assert "\n" not in str(error.value)
