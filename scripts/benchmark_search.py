@@ -23,9 +23,10 @@ from gancompress.cost import CostModel
 from gancompress.cost.latency import in_turns
 from gancompress.data import parse_data
 from gancompress.evaluation import FrechetReference, Statistics
+from gancompress.methods.budget import CostLimit
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build
-from gancompress.steps import Budget, Context, Search, Work
+from gancompress.steps import Context, Search, Work
 from gancompress.steps.metric_options import MetricOptions
 from gancompress.steps.spaces import SpaceOptions
 from gancompress.tasks import find_task
@@ -38,6 +39,9 @@ class Silent:
 
     def progress(self, num_images: int, total_images: int) -> None:
         """Do nothing: nothing is trained."""
+
+    def said(self, line: str) -> None:
+        """Do nothing."""
 
     def searched(self, num_candidates: int, total: int, best: Mapping[str, float]) -> None:
         """Do nothing."""
@@ -83,7 +87,7 @@ def candidate_seconds(norm: str, metric: str, arguments: argparse.Namespace) -> 
             metrics=MetricOptions(networks=networks, reference_folder=str(folder / "references")),
         )
         graph = context.graph(generator)
-        budget = Budget(CostModel(graph).at(graph.full_plan()).macs.true / 3)
+        budget = CostLimit(CostModel(graph).at(graph.full_plan()).macs.true / 3)
         step = Search(
             metric=metric,
             space=SpaceOptions(max_choices=4, multiple=4),
