@@ -27,7 +27,7 @@ from PIL import Image
 from torch import nn
 
 from gancompress.deploy import DEFAULT_MIN_PSNR_DB, Precision, export_generator, find_format, quality_of
-from gancompress.deploy.benchmark import Task, contestants, ratio
+from gancompress.deploy.benchmark import Task, ratio, workers
 from gancompress.networks.example_values import example_values
 from gancompress.networks.file_form import FileForm
 from gancompress.networks.generator import Generator
@@ -142,7 +142,7 @@ def time_network(home: Path, facts: dict[str, Any], rounds: int, threads: int | 
         key: Task(runtime, home / format / precision / find_format(format)[1].file_name, inputs, threads)
         for key, (runtime, format, precision) in entries.items()
     }
-    with contestants(tasks) as processes:
+    with workers(tasks) as processes:
         turns = [{key: each.times(3) for key, each in processes.items()} for _ in range(rounds)]
     for (name, precision), (_, format, _) in entries.items():
         own = [turn[name, precision] for turn in turns]

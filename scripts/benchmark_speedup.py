@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from gancompress.deploy import Precision, export_generator, export_layers, find_format
-from gancompress.deploy.benchmark import Task, contestants
+from gancompress.deploy.benchmark import Task, workers
 from gancompress.deploy.benchmark.statistics import ratio
 from gancompress.deploy.rewrites import rewritten
 from gancompress.networks.example_values import example_values
@@ -79,7 +79,7 @@ def main() -> None:
                 continue
             path, (runtime, *_) = _file(given.folder, number, column), column.split()
             tasks[name, column] = Task(runtime, path, inputs, given.threads)
-    with contestants(tasks) as each:
+    with workers(tasks) as each:
         turns = [
             {key: one.times(1 if key[1] == "eager" else given.runs) for key, one in each.items()}
             for _ in range(given.rounds)

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from gancompress.architecture_search import SearchOptions, ledger
-from gancompress.architecture_search.ledger import Ledger
+from gancompress.architecture_search import SearchOptions, trials
 from gancompress.architecture_search.storage import opened
+from gancompress.architecture_search.trials import TrialLog
 from gancompress.errors import ConfigError
 
 from .problems import FID, SMALL, work
@@ -49,34 +49,34 @@ def test_a_database_that_cannot_be_reached_is_named_without_its_password(url, me
     assert "secret" not in str(caught.value)
 
 
-def open_ledger(storage, stale_after_s: float) -> Ledger:
-    return Ledger(storage, "search", SMALL, FID, SearchOptions(stale_after_s=stale_after_s), {})
+def open_log(storage, stale_after_s: float) -> TrialLog:
+    return TrialLog(storage, "search", SMALL, FID, SearchOptions(stale_after_s=stale_after_s), {})
 
 
 def test_a_claim_from_elsewhere_holds_while_it_gives_signs_of_life(tmp_path, monkeypatch):
     with opened(tmp_path / "journal.log") as here, opened(tmp_path / "journal.log") as there:
         with monkeypatch.context() as patch:
-            patch.setattr(ledger, "_machine", lambda: "elsewhere")
-            theirs = open_ledger(there, 0.4)
+            patch.setattr(trials, "_machine", lambda: "elsewhere")
+            theirs = open_log(there, 0.4)
             claim = theirs.claim(0, SMALL.smallest, 1.0)
         assert claim is not None
-        ours = open_ledger(here, 0.4)
+        ours = open_log(here, 0.4)
         with theirs.evaluating(claim):
             time.sleep(0.7)
             assert ours.read().running == {0: SMALL.smallest}
         time.sleep(0.5)
-        entries = ours.read()
-        assert (entries.running, entries.lost, entries.next_index) == ({}, {0: SMALL.smallest}, 0)
+        found = ours.read()
+        assert (found.running, found.abandoned, found.next_index) == ({}, {0: SMALL.smallest}, 0)
         theirs.finish(claim, {"fid": 1.0}, {})  # too late: it has been given up
         assert ours.read().finished == []
 
 
 def test_of_two_claims_on_a_plan_or_an_index_the_first_holds(tmp_path, monkeypatch):
     with opened(tmp_path / "journal.log") as here, opened(tmp_path / "journal.log") as there:
-        ours, theirs = open_ledger(here, 60.0), open_ledger(there, 60.0)
+        ours, theirs = open_log(here, 60.0), open_log(there, 60.0)
         assert ours.claim(0, SMALL.smallest, 1.0) is not None
         with monkeypatch.context() as patch:
-            patch.setattr(ledger, "_machine", lambda: "elsewhere")
+            patch.setattr(trials, "_machine", lambda: "elsewhere")
             assert theirs.claim(1, SMALL.smallest, 1.0) is None
             assert theirs.claim(0, SMALL.largest, 1.0) is None
             assert theirs.claim(1, SMALL.largest, 1.0) is not None

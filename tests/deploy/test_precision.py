@@ -299,7 +299,7 @@ def told(monkeypatch):
         at_once.append(len(tasks))
         return nullcontext({name: _Timer(task) for name, task in tasks.items()})
 
-    monkeypatch.setattr(fastest, "contestants", timers)
+    monkeypatch.setattr(fastest, "workers", timers)
     return at_once
 
 

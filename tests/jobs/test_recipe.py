@@ -90,7 +90,7 @@ MISTAKES = {
     ),
     "a set and more": (
         ["steps.1.space={config_set: resnet-channels-32, min_keep: 0.5}"],
-        r"steps\.1\.space: min_keep: expected none beside config_set",
+        r"steps\.1\.space: min_keep: expected none with config_set",
     ),
     "a format that does not exist": (
         ["exports=[onxx]"],

@@ -45,7 +45,7 @@ def test_refit_finds_the_channels_that_a_pruned_network_kept():
     assert gc.compare(network, cut, data[0])["student"].psnr_db > first + 3
     with torch.no_grad():
         cut.enter.weight.mul_(1.01)  # as training does
-    with pytest.raises(RefitError, match="expected a student as it was cut from this network"):
+    with pytest.raises(RefitError, match="expected a student that was pruned from this network and not trained since"):
         gc.refit(cut, network, data)
 
 

@@ -1,4 +1,4 @@
-"""The penalty follows its course to the budget; the threshold is the lowest that meets it."""
+"""The penalty follows its schedule to the budget; the threshold is the lowest that meets it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def graph_and_cost():
 
 def test_the_weight_rises_behind_the_course_falls_ahead_of_it_and_ends_at_the_budget():
     controller = PenaltyController(0.01, full=100.0, budget=1.0, gain=0.5)
-    assert controller.update(0.5, cost=22.5) == pytest.approx(0.015)  # the course is at 10
+    assert controller.update(0.5, cost=22.5) == pytest.approx(0.015)  # the schedule is at 10
     assert controller.update(0.5, cost=4.9) == pytest.approx(0.0105)
     assert controller.update(2.0, cost=1.21) == pytest.approx(0.01155)  # behind its end
     assert controller.update(1.0, cost=1.0) == 0.0

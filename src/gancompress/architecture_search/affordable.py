@@ -15,7 +15,7 @@ from gancompress.cost import amount
 from gancompress.errors import BudgetError, ConfigError
 
 _MOST_PLANS = 1_000_000
-_BROUGHT_DRAWS = 30
+_ADJUSTED_DRAWS = 30
 _AT_BUDGET_DRAWS = 2_000
 _AT_BUDGET_WALKS = 200
 
@@ -93,9 +93,9 @@ class AffordablePlans:
             values = draw()
             if values not in taken and self.fits(values) and self.cost(values) >= floor:
                 return values
-        brought = (self._brought(draw(), floor, generator) for _ in range(_BROUGHT_DRAWS))
+        adjusted = (self._adjusted(draw(), floor, generator) for _ in range(_ADJUSTED_DRAWS))
         below = []
-        for values in (values for values in brought if values not in taken):
+        for values in (values for values in adjusted if values not in taken):
             if self.cost(values) >= floor:
                 return values
             below.append(values)
@@ -129,7 +129,7 @@ class AffordablePlans:
                 return values
         closest = self.space.smallest
         for _ in range(_AT_BUDGET_WALKS):
-            values = self._brought(draw(), floor, generator)
+            values = self._adjusted(draw(), floor, generator)
             if self.cost(values) >= floor:
                 return values
             closest = max(closest, values, key=self.cost)
@@ -145,7 +145,7 @@ class AffordablePlans:
     def _spends(self, values: Values, floor: float) -> bool:
         return self.cost(values) >= floor or not any(map(self.fits, self.space.wider(values)))
 
-    def _brought(self, values: Values, floor: float, generator: torch.Generator) -> Values:
+    def _adjusted(self, values: Values, floor: float, generator: torch.Generator) -> Values:
         """Narrow a plan until it is within the budget, then widen it until it spends the budget."""
         while not self.fits(values):
             values = self._one_of(self.space.narrower(values), generator)

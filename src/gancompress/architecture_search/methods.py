@@ -152,14 +152,14 @@ class Nsga2:
         self._study = optuna.create_study(
             storage=optuna.storages.InMemoryStorage(), directions=[objective.direction, "minimize"]
         )
-        self._played: set[int] = set()
+        self._added: set[int] = set()
 
     def propose(self, index: int, finished: Sequence[Candidate], taken: AbstractSet[Values]) -> Values | None:
         """Propose the next plan; see `Method.propose`."""
         self._study.sampler = self._sampler(index)
         for candidate in finished:
-            if candidate.index not in self._played:
-                self._play(candidate)
+            if candidate.index not in self._added:
+                self._add(candidate)
         self._study.sampler = self._sampler(index)
         return self._plans.first_new(self._draw, taken, _generator(self._seed, index), _NSGA2_DRAWS)
 
@@ -168,8 +168,8 @@ class Nsga2:
             population_size=self._options.population, seed=_mixed(self._seed, index) % 2**32
         )
 
-    def _play(self, candidate: Candidate) -> None:
-        self._played.add(candidate.index)
+    def _add(self, candidate: Candidate) -> None:
+        self._added.add(candidate.index)
         if not np.isfinite(self._objective.score(candidate.metrics)):
             return
         places = [

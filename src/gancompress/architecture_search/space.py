@@ -59,7 +59,6 @@ class SearchSpace:
         Args:
             max_choices: Largest number of choices of a slot; more are thinned evenly, the narrowest and the widest
                 stay.
-            max_choices: Most choices of a slot; more are thinned evenly, the narrowest and the widest stay.
             min_keep: The narrowest choice as a fraction of the widest.
 
         Raises:

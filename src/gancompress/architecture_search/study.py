@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from gancompress.architecture_search.affordable import AffordablePlans
-from gancompress.architecture_search.ledger import Entries, Ledger
 from gancompress.architecture_search.methods import METHODS, Method
 from gancompress.architecture_search.options import Objective, SearchOptions
 from gancompress.architecture_search.result import SearchResult
 from gancompress.architecture_search.space import SearchSpace, Values
 from gancompress.architecture_search.storage import opened, quiet
+from gancompress.architecture_search.trials import TrialLog, Trials
 from gancompress.channels import ChannelPlan
 from gancompress.errors import ConfigError
 
@@ -74,35 +74,37 @@ def search(
     settings = _settings(plans, objective, options, seed)
     with opened(storage) as kept:
         with quiet():
-            ledger = Ledger(kept, name, space, objective, options, settings)
+            log = TrialLog(kept, name, space, objective, options, settings)
             method = METHODS[options.method](plans, objective, options, seed)
-        told = -1
+        num_reported = -1
         while True:
-            entries = ledger.read()
-            if progress is not None and len(entries.finished) != told:
-                told = len(entries.finished)
-                progress(SearchResult(objective, budget, tuple(entries.finished)), method.num_candidates)
-            index = entries.next_index
-            values = _next(method, entries, index)
-            if values is None and not entries.running:
-                return SearchResult(objective, budget, tuple(entries.finished))
+            trials = log.read()
+            if progress is not None and len(trials.finished) != num_reported:
+                num_reported = len(trials.finished)
+                progress(SearchResult(objective, budget, tuple(trials.finished)), method.num_candidates)
+            index = trials.next_index
+            values = _next(method, trials, index)
+            if values is None and not trials.running:
+                return SearchResult(objective, budget, tuple(trials.finished))
             if values is None:
                 time.sleep(_POLL_S)  # other processes are at work; if one dies, its plan is evaluated again
                 continue
-            claim = ledger.claim(index, values, plans.cost(values))
+            claim = log.claim(index, values, plans.cost(values))
             if claim is None:
                 continue
-            with ledger.evaluating(claim):
+            with log.evaluating(claim):
                 metrics = evaluate(space.plan(values))
-                ledger.finish(claim, metrics, spent())
+                log.finish(claim, metrics, spent())
 
 
-def _next(method: Method, entries: Entries, index: int) -> Values | None:
+def _next(method: Method, trials: Trials, index: int) -> Values | None:
     """Return the plan to evaluate at this index: one that was given up, or a new one; None if none is left."""
     if index >= method.num_candidates:
         return None
-    lost, taken = entries.lost.get(index), entries.taken
-    return lost if lost is not None and lost not in taken else method.propose(index, entries.finished, taken)
+    abandoned, taken = trials.abandoned.get(index), trials.taken
+    if abandoned is not None and abandoned not in taken:
+        return abandoned
+    return method.propose(index, trials.finished, taken)
 
 
 def _settings(plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> dict[str, Any]:

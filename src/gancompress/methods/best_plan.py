@@ -158,15 +158,40 @@ def best_plan(
         BudgetError: No plan meets the budget, or no candidate has a finite metric.
         ConfigError: The journal holds another search.
     """
+    result = _evaluated(candidates, proxy, options, storage, seed, progress, check_stop)
     is_random = options.method == "random_at_budget"
+    chosen = result.candidates[0] if is_random else result.best
+    if chosen is None:
+        raise BudgetError(
+            f"search: no candidate has a finite {proxy.name}; train the supernet longer, or check the metric"
+        )
+    near = None
+    if not is_random:
+        compared = _next_best(result, NUM_COMPARED)
+        near = differences(chosen, compared, lambda each: proxy.per_image(candidates.network(each.plan)))
+    plan, limit = candidates.filled(chosen.plan), candidates.limit
+    cost = candidates.cost(plan)
+    return Choice(chosen, plan, cost, limit.limit, limit.unit, result, None if near is None else tuple(near))
+
+
+def _evaluated(
+    candidates: Candidates,
+    proxy: Proxy,
+    options: SearchOptions,
+    storage: Path | None,
+    seed: int,
+    progress: Callable[[SearchResult, int], None] | None,
+    check_stop: Callable[[], None],
+) -> SearchResult:
+    """Return all candidates of a search; a random plan at the budget has no metric. Arguments as for `best_plan`."""
 
     def evaluate(plan: ChannelPlan) -> Mapping[str, float]:
-        if is_random:
+        if options.method == "random_at_budget":
             return {proxy.name: math.nan}
         check_stop()
         return proxy.of(candidates.network(plan))
 
-    result = run_search(
+    return run_search(
         candidates.space,
         candidates.cost,
         candidates.limit.limit,
@@ -179,19 +204,6 @@ def best_plan(
         spent=candidates.watch.take,
         progress=progress,
     )
-    chosen = result.candidates[0] if is_random else result.best
-    if chosen is None:
-        raise BudgetError(
-            f"search: no candidate has a finite {proxy.name}; train the supernet longer, or check the metric"
-        )
-    near = None
-    if not is_random:
-        compared = _next_best(result, NUM_COMPARED)
-        near = differences(chosen, compared, lambda each: proxy.per_image(candidates.network(each.plan)))
-    plan = candidates.filled(chosen.plan)
-    cost = candidates.cost(plan)
-    limit = candidates.limit
-    return Choice(chosen, plan, cost, limit.limit, limit.unit, result, None if near is None else tuple(near))
 
 
 def _next_best(result: SearchResult, count: int) -> list[Candidate]:

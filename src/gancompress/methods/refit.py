@@ -111,7 +111,7 @@ def _sorted_as(student: nn.Module, network: nn.Module, graph: ChannelGraph) -> n
         if found is None:
             raise RefitError(
                 f"refit: found no layer of the network whose filters are those of '{name}' in the student, expected "
-                "a student as it was cut from this network; refit it before it is trained"
+                "a student that was pruned from this network and not trained since"
             )
         kept[name] = found
     order = {}

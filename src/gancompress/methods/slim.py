@@ -24,7 +24,7 @@ from gancompress.methods.save import save
 from gancompress.methods.training import TrainingData, digest_of, own_run, restored, training_options
 from gancompress.networks.generator import Generator
 from gancompress.objectives.distillation import DistillationOptions
-from gancompress.objectives.slimming import Course, Slimming
+from gancompress.objectives.slimming import PenaltySchedule, Slimming
 from gancompress.quantization import Quantization
 from gancompress.slimming import Cost
 from gancompress.training import Run
@@ -126,7 +126,7 @@ def slim(
         return trace_channels(given.build(), (example,), multiple=1, minimum=minimum)
 
     limit = budget.limit(graph_of(generator))
-    course = Course(
+    schedule = PenaltySchedule(
         learning_rate=scale_lr,
         momentum=0.5,
         penalty=penalty,
@@ -150,7 +150,7 @@ def slim(
     saving: dict[str, Any] = {"described": described, "out": out, "progress": progress, "stop": stop, "seed": seed}
     with restored(teacher, *others), own_run("slim", batches, **saving) as run:
         objective = train_slimming(
-            generator, teacher, discriminator, options, course, run.data, run, graph_of, limit.cost, streams=streams
+            generator, teacher, discriminator, options, schedule, run.data, run, graph_of, limit.cost, streams=streams
         )
         losses = run.losses
     if objective is None:
@@ -167,7 +167,7 @@ def train_slimming(
     teacher: nn.Module,
     discriminator: nn.Module | None,
     options: DistillationOptions,
-    course: Course,
+    schedule: PenaltySchedule,
     data: TrainingData,
     run: Run,
     trace: Callable[[Generator], ChannelGraph],
@@ -183,7 +183,7 @@ def train_slimming(
         teacher: Network to learn from; its weights do not change.
         discriminator: Network from outputs to logits, trained in place; None without an adversarial term.
         options: Loss terms, none of them on feature maps.
-        course: Penalty schedule, with the options of the training loop.
+        schedule: Penalty schedule, with the options of the training loop.
         data: The training data.
         run: Directory, log and processes.
         trace: Traces the channel graph of a generator.
@@ -200,9 +200,9 @@ def train_slimming(
         TrainingError: A loss or gradient is not finite.
     """
     torch.manual_seed(run.seed + 4)
-    widths = generator, quantization, trace, cost, streams, course
+    widths = generator, quantization, trace, cost, streams, schedule
     objective = Slimming(*widths, data.task, teacher, discriminator, options, data.example)
-    return objective if fit_distillation(objective, course.training, data, run) else None
+    return objective if fit_distillation(objective, schedule.training, data, run) else None
 
 
 def with_affine_norms(generator: Generator) -> Generator:

@@ -60,7 +60,7 @@ class ScaledStudent(Student):
 
 
 @dataclass(frozen=True)
-class Course:
+class PenaltySchedule:
     """Penalty schedule of a slimming run.
 
     Attributes:
@@ -107,7 +107,7 @@ class Slimming(Distillation):
         trace: Callable[[Generator], ChannelGraph],
         cost: Callable[[ChannelGraph], Cost],
         streams: bool,
-        course: Course,
+        schedule: PenaltySchedule,
         task: Task,
         teacher: nn.Module,
         discriminator: nn.Module | None,
@@ -122,7 +122,7 @@ class Slimming(Distillation):
             trace: Traces the channel graph of a generator.
             cost: Takes a graph and returns the cost of its plans.
             streams: Whether residual streams lose channels too.
-            course: The penalty schedule.
+            schedule: The penalty schedule.
             task: See `Distillation`.
             teacher: See `Distillation`.
             discriminator: See `Distillation`.
@@ -136,7 +136,7 @@ class Slimming(Distillation):
         maps = [name for name, term in options.weighted.items() if term.compares == "maps"]
         if maps:
             raise ConfigError(f"slim: got the term '{maps[0]}', expected none on feature maps: they lose channels")
-        self._cost_of, self._course = cost, course
+        self._cost_of, self._schedule = cost, schedule
         self._example = (example,)
         self._wide, self._quantization = generator, quantization
         self._wide_graph = trace(generator)
@@ -156,10 +156,10 @@ class Slimming(Distillation):
                 replace(p, modules=(*p.modules, "scales")) if "student" in p.modules else p for p in self.phases
             )
         full = self.cost(self.graph.full_plan())
-        if course.limit is not None:
-            check_reachable(self.graph, (g.name for g in self.scales.groups), self.cost, course.limit, course.unit)
-        self._controller = PenaltyController(course.penalty, full, full if course.limit is None else course.limit)
-        self.penalty = course.penalty
+        if schedule.limit is not None:
+            check_reachable(self.graph, (g.name for g in self.scales.groups), self.cost, schedule.limit, schedule.unit)
+        self._controller = PenaltyController(schedule.penalty, full, full if schedule.limit is None else schedule.limit)
+        self.penalty = schedule.penalty
         self._were_dead: dict[str, Tensor] = {}
         self._removals: list[tuple[float, ...]] = []
         self.cut: dict[str, float] = {}
@@ -178,27 +178,27 @@ class Slimming(Distillation):
         """Return Adam for the weights and SGD for the scales."""
         if "student" not in phase.modules:
             return super().optimizers(phase, options)
-        tensors, course = self.tensors, self._course
+        tensors, schedule = self.tensors, self._schedule
         scales = [*(tensors[name] for name in self.scales.gammas()), *self.scales.parameters()]
         chosen = {id(parameter) for parameter in scales}
         made: dict[str, torch.optim.Optimizer] = {
             "generator": options.adam([p for p in self.trained(phase) if id(p) not in chosen])
         }
         if scales:  # none are left once every group is at its narrowest
-            made["generator.scales"] = torch.optim.SGD(scales, lr=course.learning_rate, momentum=course.momentum)
+            made["generator.scales"] = torch.optim.SGD(scales, lr=schedule.learning_rate, momentum=schedule.momentum)
         return made
 
     def after_step(self, num_images: int, learning_rate_factor: float) -> Mapping[str, Reshaped]:
         """Take the proximal step; at their intervals correct the penalty and remove dead channels."""
-        course, magnitudes = self._course, self.scales.magnitudes(self.tensors)
-        amount = wanted = self.penalty * course.learning_rate * learning_rate_factor
-        if course.limit is not None:
-            amount = largest_within(self.graph, magnitudes, self.cost, course.limit, wanted)
+        schedule, magnitudes = self._schedule, self.scales.magnitudes(self.tensors)
+        amount = wanted = self.penalty * schedule.learning_rate * learning_rate_factor
+        if schedule.limit is not None:
+            amount = largest_within(self.graph, magnitudes, self.cost, schedule.limit, wanted)
         self.scales.shrink(self.tensors, amount, wanted)
-        if course.limit is not None and course.training.crosses(num_images, course.adjust_every):
+        if schedule.limit is not None and schedule.training.crosses(num_images, schedule.adjust_every):
             cost = self.cost(plan_of(self.graph, at_zero(self.scales.magnitudes(self.tensors))))
-            self.penalty = self._controller.update(num_images / course.num_images, cost)
-        if not course.training.crosses(num_images, course.remove_every):
+            self.penalty = self._controller.update(num_images / schedule.num_images, cost)
+        if not schedule.training.crosses(num_images, schedule.remove_every):
             return {}
         dead = {name: gone.cpu() for name, gone in self.scales.dead(self.tensors).items()}
         still = {name: gone & self._were_dead.get(name, torch.zeros_like(gone)) for name, gone in dead.items()}
@@ -228,7 +228,7 @@ class Slimming(Distillation):
         if self.cost(plan_of(self.graph, gone)) > limit:
             gone = at_zero(magnitudes)
         if self.cost(plan_of(self.graph, gone)) > limit:
-            gone = weakest_within(self.graph, magnitudes, self.cost, limit, self._course.unit)
+            gone = weakest_within(self.graph, magnitudes, self.cost, limit, self._schedule.unit)
         self._merge(self.graph.groups)
         removal = Removal.of(self.graph, gone)
         self.uncut, _ = self._sorted(removal)

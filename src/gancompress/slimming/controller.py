@@ -45,9 +45,9 @@ class PenaltyController:
         """
         if cost <= self._budget:
             return 0.0
-        course = self._full * (self._budget / self._full) ** min(1.0, progress)
+        planned = self._full * (self._budget / self._full) ** min(1.0, progress)
         largest = self._LARGEST_FACTOR
-        self.weight *= min(largest, max(1 / largest, (cost / course) ** self._gain))
+        self.weight *= min(largest, max(1 / largest, (cost / planned) ** self._gain))
         return self.weight
 
 

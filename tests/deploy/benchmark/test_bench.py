@@ -15,7 +15,7 @@ from gancompress.cli import app
 from gancompress.cli.options import console
 from gancompress.cli.sources import InputChoices, job_of, open_exported, open_network, sources_of
 from gancompress.deploy import export_generator
-from gancompress.deploy.benchmark import Bench, Task, Timing, available_runtimes, bench, contestants
+from gancompress.deploy.benchmark import Bench, Task, Timing, available_runtimes, bench, workers
 from gancompress.deploy.benchmark.candidates import inputs_of, prepared
 from gancompress.deploy.benchmark.plot import draw
 from gancompress.deploy.benchmark.statistics import ratio
@@ -260,15 +260,15 @@ def test_a_process_that_fails_says_why(tmp_path):
     missing = Task("eager", tmp_path / "nothing", net.example, 1)
     with (
         pytest.raises(ExportError, match=r"bench: eager on nothing: .*nothing: found no config.json, expected"),
-        contestants({"there": task, "missing": missing}),
+        workers({"there": task, "missing": missing}),
     ):
         pass
-    with contestants({"there": task}) as processes:
-        contestant = processes["there"]
-        assert len(contestant.times(2)) == 2
-        assert contestant.profile(1) is None
+    with workers({"there": task}) as processes:
+        worker = processes["there"]
+        assert len(worker.times(2)) == 2
+        assert worker.profile(1) is None
         with pytest.raises(ExportError, match=r"bench: eager on net: .* to have 3 channels, but got 2"):
-            contestant.turn_to(Task("eager", tmp_path / "net", (torch.zeros(1, 2, 16, 16),), 1))
+            worker.open(Task("eager", tmp_path / "net", (torch.zeros(1, 2, 16, 16),), 1))
 
 
 def test_what_sources_are(tmp_path):

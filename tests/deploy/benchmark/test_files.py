@@ -43,7 +43,7 @@ def tasks(monkeypatch) -> list[Task]:
         seen.extend(tasks.values())
         yield {key: Clock(task, factors[task.runtime]) for key, task in tasks.items()}
 
-    monkeypatch.setattr(files, "contestants", clocks)
+    monkeypatch.setattr(files, "workers", clocks)
     monkeypatch.setattr(runtime, "find_spec", lambda package: object())
     return seen
 

@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from gancompress.deploy.benchmark import Task, bench, contestants
+from gancompress.deploy.benchmark import Task, bench, workers
 from gancompress.deploy.runtimes import browser_runtime
 from gancompress.deploy.runtimes import runtime as runtime_module
 from gancompress.deploy.runtimes.browser_runtime import chromium
@@ -43,7 +43,7 @@ def test_what_the_page_says_is_told(tmp_path, chromium_path):
     (tmp_path / "index.html").write_text("<script>throw new Error('out of tea')</script>")
     with (
         pytest.raises(ExportError, match=r"bench: browser on original.onnx: the page says: out of tea"),
-        contestants({"page": Task("browser", tmp_path / "original.onnx", (), None)}),
+        workers({"page": Task("browser", tmp_path / "original.onnx", (), None)}),
     ):
         pass
 

@@ -66,7 +66,7 @@ def test_a_removal_that_leaves_no_channel():
     with pytest.raises(ConfigError, match=r"keep.*greater than 0") as error:
         Prune(keep=0)
     assert "\n" not in str(error.value)
-    with pytest.raises(ConfigError, match="got keep beside widths, expected one of them"):
+    with pytest.raises(ConfigError, match="got keep and widths, expected one of them"):
         Prune(keep=0.5, widths="1_2")
     with pytest.raises(ConfigError, match="widths: got one number, expected quotes around it"):
         Prune(widths=8_8_4)

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from gancompress.deploy.axes import Inputs, image_size
 from gancompress.deploy.benchmark.candidates import inputs_of, prepared
-from gancompress.deploy.benchmark.contestants import Task, contestants
+from gancompress.deploy.benchmark.processes import Task, workers
 from gancompress.deploy.benchmark.runtimes import Candidate, check_runtimes
 from gancompress.deploy.benchmark.statistics import Timing, ratio
 from gancompress.deploy.named import NamedFile
@@ -110,7 +110,7 @@ def _timed(
     say: Callable[[str], None],
 ) -> list[Timing]:
     say(f"batch {batch}: {len(tasks)} candidates, {rounds} rounds")
-    with contestants(tasks) as processes:
+    with workers(tasks) as processes:
         turns = [{key: each.times(runs) for key, each in processes.items()} for _ in range(rounds)]
         times = {key: [turn[key] for turn in turns] for key in processes}
         timings = []

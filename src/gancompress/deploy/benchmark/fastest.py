@@ -22,7 +22,7 @@ from gancompress.deploy import (
     quality_of,
 )
 from gancompress.deploy.axes import Inputs, at_batch
-from gancompress.deploy.benchmark.contestants import Task, contestants
+from gancompress.deploy.benchmark.processes import Task, workers
 from gancompress.deploy.benchmark.statistics import ratio
 from gancompress.errors import BudgetError, ConfigError
 from gancompress.networks.file_form import FileForm
@@ -247,7 +247,7 @@ class _Trial:
         """Return the milliseconds of the runs of each turn, by name."""
         inputs = at_batch(self.form.inputs, 1)
         tasks = {name: Task(runtime, path, inputs, self.threads) for name, (runtime, path) in files.items()}
-        with contestants(tasks) as processes:
+        with workers(tasks) as processes:
             turns = [{name: each.times(self.runs) for name, each in processes.items()} for _ in range(self.rounds)]
         return {name: [turn[name] for turn in turns] for name in files}
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gancompress.deploy import ExportReport, Mode
 from gancompress.deploy.axes import Inputs, at_batch
-from gancompress.deploy.benchmark.contestants import Task, contestants
+from gancompress.deploy.benchmark.processes import Task, workers
 from gancompress.deploy.benchmark.statistics import ratio
 from gancompress.deploy.runtimes.registry import runtime_of
 from gancompress.report import FileSpeed, Latency
@@ -50,7 +50,7 @@ def time_files(
         return {}
     tasks: dict[Path | str, Task] = {_ORIGINAL: Task("eager", original, (example,), threads)}
     tasks |= {path: Task(mode.name, path, at_batch(inputs, 1), threads) for path, mode in modes.items()}
-    with contestants(tasks) as processes:
+    with workers(tasks) as processes:
         turns = [{key: each.times(runs) for key, each in processes.items()} for _ in range(rounds)]
     times = {key: [turn[key] for turn in turns] for key in tasks}
     latencies = {key: Latency.of([time for turn in own for time in turn]) for key, own in times.items()}

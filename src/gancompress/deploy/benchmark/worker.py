@@ -11,7 +11,7 @@ from typing import IO, Any
 import torch
 
 from gancompress.deploy import find_mode
-from gancompress.deploy.benchmark.contestants import Task
+from gancompress.deploy.benchmark.processes import Task
 from gancompress.deploy.runtimes.packages import in_a_line
 from gancompress.deploy.runtimes.runtime import Timed
 from gancompress.deploy.runtimes.timed import resident_bytes

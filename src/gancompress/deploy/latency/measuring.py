@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.deploy import export_generator, export_layers, find_format
-from gancompress.deploy.benchmark import Contestant, Task
+from gancompress.deploy.benchmark import Task, Worker
 from gancompress.deploy.latency.device import Target
 from gancompress.networks.architecture import ModuleArchitecture
 from gancompress.networks.example_values import example_values
@@ -73,13 +73,13 @@ def time_files(
         return Task(mode.name, paths[number], (example_values(shapes[number]),), target.threads)
 
     runs: list[list[float]] = [[] for _ in paths]
-    with Contestant() as contestant:
+    with Worker() as worker:
         for _ in range(rounds):
             for number, own in enumerate(runs):
-                contestant.turn_to(task(number))
-                first = contestant.times(2, settle_ms=0)  # no settling time: nothing else has run
+                worker.open(task(number))
+                first = worker.times(2, settle_ms=0)  # no settling time: nothing else has run
                 own += first
-                own += contestant.times(max(1, min(_MOST_RUNS, round(_TURN_MS / min(first)))), settle_ms=0)
+                own += worker.times(max(1, min(_MOST_RUNS, round(_TURN_MS / min(first)))), settle_ms=0)
     return [statistics.quantiles(own, n=4, method="inclusive")[0] for own in runs]
 
 

@@ -59,7 +59,7 @@ class Narrowing(Step, ABC):
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if self.keep is not None and self.widths is not None:
-            raise ValueError("got keep beside widths, expected one of them, to say how narrow it becomes")
+            raise ValueError("got keep and widths, expected one of them")
         return self
 
     def plan(
@@ -91,7 +91,7 @@ class Narrowing(Step, ABC):
         if self.keep is not None:
             return graph, graph.uniform_plan(self.keep)
         if budget is None:
-            raise ConfigError(f"{self.kind}: got neither keep nor a budget, expected one, to say how narrow it becomes")
+            raise ConfigError(f"{self.kind}: got neither keep nor a budget, expected one of them")
         cost = self._cost(budget, wide, graph, inputs, run, quantization)
         return graph, widest_plan(graph, cost, budget.limit, budget.unit)
 

@@ -66,8 +66,8 @@ class Refit(RefitOptions, Step):
         wide = work.uncut
         if wide is None:
             raise ConfigError(
-                "refit: got a network that was not cut, or was trained since, expected one as it was cut; "
-                "place refit right behind prune, search or slim"
+                "refit: got a network that was not pruned, or was trained since, expected a pruned one; place refit "
+                "directly after prune, search or slim"
             )
         graph = inputs.graph(wide, multiple=1, minimum=1)
         narrow = inputs.graph(work.generator, multiple=1, minimum=1)

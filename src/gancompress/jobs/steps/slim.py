@@ -18,7 +18,7 @@ from gancompress.losses import Adversarial, Perceptual, Weight
 from gancompress.methods.budget import CostLimit
 from gancompress.methods.slim import train_slimming, with_affine_norms
 from gancompress.objectives.distillation import DistillationOptions
-from gancompress.objectives.slimming import Course
+from gancompress.objectives.slimming import PenaltySchedule
 from gancompress.quantization import FLOAT
 from gancompress.tasks.inputs import Inputs
 
@@ -84,7 +84,7 @@ class Slim(Learning, Quantizing):
         """Slim the work's generator."""
         generator = with_affine_norms(work.generator)
         budget, total = goal.budget or CostLimit(math.inf, "parameters"), self.training.total_images
-        course = Course(
+        schedule = PenaltySchedule(
             learning_rate=self.scale_learning_rate,
             momentum=self.scale_momentum,
             penalty=self.penalty,
@@ -101,7 +101,7 @@ class Slim(Learning, Quantizing):
             teacher,
             discriminator,
             self.distillation,
-            course,
+            schedule,
             self.training_data(inputs, run),
             run,
             lambda given: inputs.graph(given, multiple=1, minimum=self.minimum),

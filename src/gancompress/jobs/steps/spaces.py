@@ -35,7 +35,7 @@ class SpaceOptions(Options):
             and others
             and any(getattr(self, name) != type(self).model_fields[name].default for name in others)
         ):
-            raise ValueError(f"{others[0]}: expected none beside config_set, which says it all")
+            raise ValueError(f"{others[0]}: expected none with config_set, which sets all widths")
         return self
 
     def of(self, wide: Generator, graph: ChannelGraph) -> SearchSpace:

@@ -30,18 +30,18 @@ from gancompress.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Entries:
+class Trials:
     """Snapshot of the trials of a search.
 
     Attributes:
         finished: The finished candidates, by index.
         running: The plans under evaluation in any process, by index.
-        lost: The plans whose evaluation was given up, by index.
+        abandoned: The plans whose evaluation was given up, by index.
     """
 
     finished: list[Candidate]
     running: dict[int, Values]
-    lost: dict[int, Values]
+    abandoned: dict[int, Values]
 
     @property
     def taken(self) -> set[Values]:
@@ -74,7 +74,7 @@ class Claim:
     cost: float
 
 
-class Ledger:
+class TrialLog:
     """Trials of one search, with claims of processes on plans."""
 
     def __init__(
@@ -112,9 +112,9 @@ class Ledger:
         self._candidates: dict[int, Candidate] = {}
         self._own: set[int] = set()
 
-    def read(self) -> Entries:
+    def read(self) -> Trials:
         """Return the current state, after giving up the claims of dead processes."""
-        finished, running, lost = [], {}, {}
+        finished, running, abandoned = [], {}, {}
         for trial in self._study.get_trials(deepcopy=False):
             if trial.state == TrialState.COMPLETE:
                 finished.append(self._candidate(trial))
@@ -122,8 +122,8 @@ class Ledger:
             alive = trial.state == TrialState.RUNNING and not self._is_abandoned(trial)
             if trial.state == TrialState.RUNNING and not alive:
                 self._give_up(trial.number)
-            (running if alive else lost)[trial.user_attrs["index"]] = self._space.parse(trial.user_attrs["plan"])
-        return Entries(sorted(finished, key=lambda candidate: candidate.index), running, lost)
+            (running if alive else abandoned)[trial.user_attrs["index"]] = self._space.parse(trial.user_attrs["plan"])
+        return Trials(sorted(finished, key=lambda candidate: candidate.index), running, abandoned)
 
     def claim(self, index: int, values: Values, cost: float) -> Claim | None:
         """Claim a plan; return None if another process has claimed the plan or the index before."""
@@ -151,7 +151,7 @@ class Ledger:
     def evaluating(self, claim: Claim) -> Iterator[None]:
         """Send heartbeats for a claim; give it up if the evaluation fails or is interrupted."""
         over = threading.Event()
-        thread = threading.Thread(target=self._give_signs_of_life, args=(claim.trial_id, over), daemon=True)
+        thread = threading.Thread(target=self._send_heartbeats, args=(claim.trial_id, over), daemon=True)
         thread.start()
         try:
             yield
@@ -218,7 +218,7 @@ class Ledger:
         with suppress(UpdateFinishedTrialError):
             self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
 
-    def _give_signs_of_life(self, trial_id: int, over: threading.Event) -> None:
+    def _send_heartbeats(self, trial_id: int, over: threading.Event) -> None:
         """Send heartbeats until the evaluation ends or the storage fails; the evaluation then fails there too."""
         with suppress(UpdateFinishedTrialError, StorageInternalError, OSError):
             while not over.wait(self._options.stale_after_s / 4):

@@ -74,7 +74,7 @@ class Task:
         return cls(facts["runtime"], Path(facts["path"]), inputs, facts["threads"])
 
 
-class Contestant:
+class Worker:
     """Worker process that runs a network on request, and sleeps in between.
 
     Separate processes keep settings and thread pools of runtimes apart, and let memory be measured for each alone.
@@ -86,7 +86,7 @@ class Contestant:
         found = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # to import runtimes of users
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=found)
 
-    def turn_to(self, task: Task) -> None:
+    def open(self, task: Task) -> None:
         """Open a network instead of the current one.
 
         Args:
@@ -145,16 +145,16 @@ class Contestant:
 
 
 @contextmanager
-def contestants(tasks: Mapping[Key, Task]) -> Iterator[dict[Key, Contestant]]:
+def workers(tasks: Mapping[Key, Task]) -> Iterator[dict[Key, Worker]]:
     """Start a worker for each task and open its network; all start at once, because each takes a while.
 
     Raises:
-        ExportError: See `Contestant.turn_to`.
+        ExportError: See `Worker.open`.
     """
     with ExitStack() as stack:
-        each = {key: stack.enter_context(Contestant()) for key in tasks}
+        each = {key: stack.enter_context(Worker()) for key in tasks}
         for key, task in tasks.items():
-            each[key].turn_to(task)
+            each[key].open(task)
         yield each
 
 
