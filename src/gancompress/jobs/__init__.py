@@ -1,1 +1,1 @@
-"""Compression jobs: a recipe, its steps, and the run that leads from one to the other; calls the library below."""
+"""Compression jobs: recipes, their steps and their runs. A thin layer over the functions that Python users call."""
