@@ -24,9 +24,9 @@ from gancompress.deploy.latency.measuring import time_files
 from gancompress.deploy.latency.parts import parts_of
 from gancompress.deploy.latency.table import key_of
 from gancompress.evaluation import rank_correlation
+from gancompress.jobs.steps.spaces import SpaceOptions
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build, find_family
-from gancompress.steps.spaces import SpaceOptions
 
 
 def main() -> None:

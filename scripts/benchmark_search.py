@@ -23,12 +23,14 @@ from gancompress.cost import CostModel
 from gancompress.cost.latency import in_turns
 from gancompress.data import parse_data
 from gancompress.evaluation import FrechetReference, Statistics
+from gancompress.evaluation.options import MetricOptions
+from gancompress.jobs.steps import Goal, Search, StepRun, Work
+from gancompress.jobs.steps.spaces import SpaceOptions
+from gancompress.methods.budget import CostLimit
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build
-from gancompress.steps import Budget, Context, Search, Work
-from gancompress.steps.metric_options import MetricOptions
-from gancompress.steps.spaces import SpaceOptions
 from gancompress.tasks import find_task
+from gancompress.tasks.inputs import Inputs
 
 PARTS = ("cost", "materialise", "recalibration", "loading", "generation", "features", "distance")
 
@@ -44,6 +46,9 @@ class Silent:
 
     def losses(self, num_images: int, values: Mapping[str, float], images_per_second: float) -> None:
         """Do nothing: nothing is trained."""
+
+    def said(self, line: str) -> None:
+        """Do nothing."""
 
     def preview(self, num_images: int, images: Mapping[str, Tensor]) -> None:
         """Do nothing: nothing is trained."""
@@ -67,29 +72,19 @@ def candidate_seconds(norm: str, metric: str, arguments: argparse.Namespace) -> 
         folder = Path(name)
         feature_network(folder / "random2048.ts.pt", 2048)
         networks = {"random2048": {"path": str(folder / "random2048.ts.pt"), "size": [arguments.size] * 2}}
-        context = Context(
-            task=find_task("paired"),
-            data=parse_data(
-                {
-                    "kind": "procedural",
-                    "image_size": arguments.size,
-                    "num_images": {"train": 512, "search": arguments.images, "test": 1},
-                }
-            ),
-            budget=None,
-            directory=folder,
-            accelerator=Accelerator(cpu=not torch.cuda.is_available()),
-            log=Silent(),
-            metrics=MetricOptions(networks=networks, reference_folder=str(folder / "references")),
-        )
-        graph = context.graph(generator)
-        budget = Budget(CostModel(graph).at(graph.full_plan()).macs.true / 3)
+        num_images = {"train": 512, "search": arguments.images, "test": 1}
+        data = parse_data({"kind": "procedural", "image_size": arguments.size, "num_images": num_images})
+        inputs = Inputs(find_task("paired"), data)
+        run = StepRun(folder, Silent(), Accelerator(cpu=not torch.cuda.is_available()))
+        metrics = MetricOptions(networks=networks, reference_folder=str(folder / "references"))
+        graph = inputs.graph(generator)
+        budget = CostLimit(CostModel(graph).at(graph.full_plan()).macs.true / 3)
         step = Search(
             metric=metric,
             space=SpaceOptions(max_choices=4, multiple=4),
             options=SearchOptions(method="random", num_candidates=arguments.candidates),
         )
-        found = step.run(Work(generator, generator), Context(**{**context.__dict__, "budget": budget}))
+        found = step.run(Work(generator, generator), inputs, run, Goal(budget, metrics))
     return found.facts["candidate_seconds"]
 
 

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import torch
 
-from gancompress.job import load_job
+from gancompress.jobs.outcome import Outcome
+from gancompress.jobs.pipeline import Pipeline
+from gancompress.jobs.recipe import load_job
+from gancompress.jobs.run_log import read_losses
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build
-from gancompress.pipeline import Outcome, Pipeline
-from gancompress.run_log import read_losses
 
 BUDGETS = {
     "4x fewer MACs": {"reduction": 4},

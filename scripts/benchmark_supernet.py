@@ -23,11 +23,11 @@ from torch.nn import functional as F
 
 from gancompress.channels import ChannelPlan, trace
 from gancompress.cost.latency import in_turns
+from gancompress.jobs.steps.spaces import SpaceOptions
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build, find_family
 from gancompress.objectives.distillation import Distillation, DistillationOptions
 from gancompress.objectives.students import SupernetStudent
-from gancompress.steps.spaces import SpaceOptions
 from gancompress.tasks import find_task
 from gancompress.training import Batch, TrainingOptions
 from gancompress.training.loop import _Run

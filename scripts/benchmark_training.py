@@ -21,7 +21,7 @@ from typing import Any
 import torch
 import yaml
 
-from gancompress.job import load_job
+from gancompress.jobs.recipe import load_job
 
 TRAINED = ("distill", "supernet", "finetune", "slim")
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import torch
 
-from gancompress.job import load_job
-from gancompress.pipeline import Outcome, Pipeline
+from gancompress.jobs.outcome import Outcome
+from gancompress.jobs.pipeline import Pipeline
+from gancompress.jobs.recipe import load_job
 
 STUDENTS: dict[str, tuple[bool, float]] = {
     "cut, fine-tuned": (False, 0.0),

@@ -26,17 +26,17 @@ from accelerate import Accelerator
 from gancompress.architecture_search import plans_at_budget
 from gancompress.errors import ConfigError, GanCompressError
 from gancompress.evaluation import rank_agreement
-from gancompress.job import Job, load_job
+from gancompress.evaluation.split_evaluation import Evaluation
+from gancompress.jobs.recipe import Job, load_job
+from gancompress.jobs.run_log import RunLog
+from gancompress.jobs.steps import Goal, Prune, Search, Step, StepRun, Supernet, Work
+from gancompress.jobs.steps.candidates import candidates_of
+from gancompress.jobs.steps.distill import Distill, Finetune
+from gancompress.jobs.steps.learning import Learning
+from gancompress.jobs.steps.search import VerifyOptions, finetuning
 from gancompress.methods.verify import fine_tuned
 from gancompress.networks.generator import Generator
 from gancompress.networks.importers import load_generator
-from gancompress.run_log import RunLog
-from gancompress.steps import Context, Prune, Search, Step, Supernet, Work
-from gancompress.steps.candidates import candidates_of
-from gancompress.steps.distill import Distill, Finetune, Learning
-from gancompress.steps.evaluation import Evaluation
-from gancompress.steps.search import VerifyOptions, finetuning
-from gancompress.tasks import find_task
 
 Measure = Callable[[torch.nn.Module], Mapping[str, float]]
 
@@ -45,7 +45,7 @@ class Experiment:
     """Steps of one job, run one at a time; each saves its result under its name."""
 
     def __init__(self, job: Job, teacher: Generator, out: Path) -> None:
-        self.job, self.out = job, out
+        self.job, self.inputs, self.out = job, job.inputs(), out
         self.start = Work(teacher, teacher)
         match job.steps:
             case (Distill() as distill, Supernet() as supernet, Search() as search, Finetune() as finetune):
@@ -55,24 +55,16 @@ class Experiment:
                 raise ConfigError(f"steps: got {got}, expected distill, supernet, search, finetune")
         self.accelerator = Accelerator(cpu=not torch.cuda.is_available())
         assert job.budget is not None
-        self.budget = job.budget.limit(self.context("teacher").graph(teacher))
+        self.budget = job.budget.limit(self.inputs.graph(teacher))
+        self.goal = Goal(self.budget, job.metrics)
         self._measures: dict[tuple, Measure] = {}
 
-    def context(self, name: str, seed: int = 0) -> Context:
-        """Return the context of a step, in a separate directory."""
+    def run(self, name: str, seed: int = 0) -> StepRun:
+        """Return the run of a step, in a separate directory."""
         directory = self.out / name
         directory.mkdir(parents=True, exist_ok=True)
-        return Context(
-            task=find_task(self.job.task, self.job.data),
-            data=self.job.data,
-            budget=getattr(self, "budget", None),
-            directory=directory,
-            accelerator=self.accelerator,
-            log=RunLog(directory, lambda line: None, step=name, place=""),
-            seed=seed,
-            num_workers=self.job.num_workers,
-            metrics=self.job.metrics,
-        )
+        log = RunLog(directory, lambda line: None, step=name, place="")
+        return StepRun(directory, log, self.accelerator, seed)
 
     def after(self, name: str, step: Step, work: Work, seed: int = 0) -> Work:
         """Return the work after a step."""
@@ -80,7 +72,7 @@ class Experiment:
         if not done.is_dir():
             print(f"{name}: starts", flush=True)
             torch.manual_seed(seed)
-            result = step.run(work, self.context(name, seed))
+            result = step.run(work, self.inputs, self.run(name, seed), self.goal)
             facts = json.dumps(result.facts, indent=1)
             (self.out / name / "facts.json").write_text(facts)
             result.generator.save(done)
@@ -123,7 +115,7 @@ class Experiment:
             options = self.job.metrics.model_copy(update={"max_images": max_images})
             teacher = self.start.teacher.build() if against == "teacher" else None
             names = getattr(options, f"against_{against}")
-            evaluation = Evaluation(options, names, self.context("teacher"), split, teacher)
+            evaluation = Evaluation(options, names, self.inputs, split, teacher, device=self.accelerator.device)
             images = "" if max_images is None else f", {max_images} images"
             self._measures[key] = lambda network: {
                 f"{found.name} to {against}{images}": found.value for found in evaluation.of(network)
@@ -135,8 +127,8 @@ def correlation(experiment: Experiment, arguments: argparse.Namespace) -> dict[s
     """Return the rank correlation of proxies with the quality after fine-tuning, over random plans at the budget."""
     _, supernet = experiment.wide_and_supernet(0)
     search, finetune = experiment.search, experiment.finetune
-    context = experiment.context("correlation")
-    networks = candidates_of(supernet, search.space, experiment.budget, search.calibration_batches, context)
+    inputs, run, goal = experiment.inputs, experiment.run("correlation"), experiment.goal
+    networks = candidates_of(supernet, search.space, search.calibration_batches, inputs, run, goal)
     drawn = plans_at_budget(
         networks.space,
         networks.cost,
@@ -158,8 +150,8 @@ def correlation(experiment: Experiment, arguments: argparse.Namespace) -> dict[s
         return {**found, "parameters": float(sum(p.numel() for p in network.parameters()))}
 
     plans = {networks.space.text(values): networks.space.plan(values) for values in drawn}
-    finetune = finetuning(options, networks, supernet, context)
-    found = fine_tuned(plans, networks, measured, finetune, context.directory / "verify", context.log.said)
+    finetune = finetuning(options, networks, supernet, inputs, run, goal)
+    found = fine_tuned(plans, networks, measured, finetune, run.directory / "verify", run.log.said)
     truth = f"{arguments.metric} to teacher, test"
     rows = {
         proxy: asdict(rank_agreement([each.before[proxy] for each in found], [each.after[truth] for each in found]))
@@ -180,7 +172,7 @@ def compare(experiment: Experiment, arguments: argparse.Namespace) -> dict[str, 
     for seed in range(arguments.seeds):
         for way, network in experiment.ways(seed).items():
             tuned = network()
-            graph = experiment.context("teacher").graph(tuned)
+            graph = experiment.inputs.graph(tuned)
             cost = experiment.budget.cost(graph)(graph.full_plan())
             results = {**test(tuned.build()), "share of the budget": cost / experiment.budget.limit}
             found.setdefault(way, []).append(results)

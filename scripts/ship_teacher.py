@@ -17,7 +17,7 @@ from pathlib import Path
 import yaml
 
 from gancompress.errors import GanCompressError
-from gancompress.job import load_job
+from gancompress.jobs.recipe import load_job
 from gancompress.networks.generator import Generator
 from gancompress.recipes.shipped import DISCRIMINATOR, ShippedTeacher
 

@@ -10,7 +10,7 @@ import pytest
 TRAINING = {"accelerate", "optuna", "sqlalchemy", "matplotlib", "jinja2", "typer", "rich", "yaml"}
 """Packages that running a network does not need."""
 
-TRAINER = {f"gancompress.{room}" for room in ("training", "tasks", "losses", "data", "steps", "report", "search")}
+TRAINER = {f"gancompress.{room}" for room in ("training", "tasks", "losses", "data", "jobs", "report", "search")}
 
 
 def modules_after(statement: str) -> set[str]:

@@ -18,12 +18,12 @@ from gancompress.deploy.rewrites import rewritten
 from gancompress.errors import ConfigError
 from gancompress.evaluation import Evaluator
 from gancompress.importance import find_score
-from gancompress.job import Job, load_job
+from gancompress.jobs.pipeline import Pipeline
+from gancompress.jobs.recipe import Job, load_job
 from gancompress.losses import AdversarialLoss, MultiScaleRgb, PerceptualOptions
 from gancompress.networks.importers import load_generator
 from gancompress.networks.registry import build
 from gancompress.perception.content_masks import parse_mask
-from gancompress.pipeline import Pipeline
 from gancompress.registry import Registry, import_object
 from gancompress.tasks import find_task
 
@@ -75,7 +75,7 @@ OUTSIDE = {
     "runtimes": ("gancompress.deploy:RUNTIMES", "npz", "tests.outside.npz:Npz"),
     "scores": ("gancompress.importance:SCORES", "alternating", "tests.outside.alternating:alternating"),
     "search_methods": ("gancompress.architecture_search:METHODS", "smallest", "tests.outside.smallest:Smallest"),
-    "steps": ("gancompress.steps:STEPS", "rounded", "tests.outside.rounded:Rounded"),
+    "steps": ("gancompress.jobs.steps:STEPS", "rounded", "tests.outside.rounded:Rounded"),
     "tasks": ("gancompress.tasks:TASKS", "negative", "tests.outside.negative:NegativeOptions"),
     "terms": ("gancompress.losses:TERMS", "edges", "tests.outside.edges:Edges"),
 }

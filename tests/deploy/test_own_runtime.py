@@ -32,11 +32,11 @@ from gancompress.deploy.benchmark.support import FORMAT_HEAD, RUNTIME_HEAD, as_m
 from gancompress.deploy.latency import Target, latency_modes
 from gancompress.deploy.runtimes import registry
 from gancompress.errors import ConfigError, ExportError
-from gancompress.job import load_job
+from gancompress.jobs.pipeline import Pipeline
+from gancompress.jobs.recipe import load_job
 from gancompress.networks.file_form import FileForm
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build
-from gancompress.pipeline import Pipeline
 from tests.cli.verbs import run
 
 PATH = "tests.outside.npz:Npz"

@@ -12,13 +12,13 @@ import gancompress
 from gancompress.channels import materialise, trace
 from gancompress.deploy import export_module
 from gancompress.errors import ConfigError
-from gancompress.job import load_job
+from gancompress.jobs.pipeline import Pipeline
+from gancompress.jobs.recipe import load_job
+from gancompress.jobs.steps import NetworkOptions
 from gancompress.networks.cut import cut
 from gancompress.networks.generator import Generator
 from gancompress.networks.image_format import ImageFormat, Images, give_boundary, measured_images
 from gancompress.networks.registry import architecture_of
-from gancompress.pipeline import Pipeline
-from gancompress.steps import NetworkOptions
 
 from ..cli import verbs
 

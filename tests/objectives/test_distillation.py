@@ -33,7 +33,7 @@ from gancompress.perception.load import TRUNKS
 from gancompress.perception.trunk import FeatureTrunk
 from gancompress.tasks import find_task
 from gancompress.training import Checkpoints, TrainingOptions, fit
-from tests.steps.small_work import distillation
+from tests.jobs.steps.small_work import distillation
 
 TAPS = ("down.1", "blocks.1")
 

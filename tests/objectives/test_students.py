@@ -13,15 +13,15 @@ from torch.nn import functional as F
 from gancompress.architecture_search import SearchSpace
 from gancompress.channels import SubNetwork, trace
 from gancompress.errors import ConfigError, Interrupted
-from gancompress.job import load_job
+from gancompress.jobs.pipeline import Pipeline
+from gancompress.jobs.recipe import load_job
+from gancompress.jobs.steps import Supernet
 from gancompress.networks.registry import build
 from gancompress.objectives.distillation import Distillation, DistillationOptions
 from gancompress.objectives.students import SupernetStudent, tapped
-from gancompress.pipeline import Pipeline
-from gancompress.steps import Supernet
 from gancompress.tasks import find_task
 from gancompress.training import Checkpoints, TrainingOptions, fit
-from tests.steps.small_work import distillation
+from tests.jobs.steps.small_work import distillation
 
 TAPS = ("down.1", "blocks.1")
 OPTIONS = distillation(l1=10, features=3, gan={"weight": 2, "balance": None})

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.errors import ConfigError
+from gancompress.jobs.steps import Finetune
 from gancompress.networks.families.stylegan2 import StyleGan2Generator
 from gancompress.networks.registry import build
 from gancompress.objectives.students import FixedStudent
 from gancompress.objectives.stylegan2 import StyleGan2Distillation
-from gancompress.steps import Finetune
 from gancompress.tasks import StyleGan2Options
 from gancompress.training import OptimizerOptions, TrainingOptions
-from tests.steps.small_work import distillation
+from tests.jobs.steps.small_work import distillation
 from tests.tasks.small_stylegan2 import BATCH, SIZE, TASK, batch, trained
 from tests.training.toy import Log
 

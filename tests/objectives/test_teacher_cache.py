@@ -11,11 +11,11 @@ from torch import Tensor
 
 from gancompress.data import parse_data
 from gancompress.errors import ConfigError
+from gancompress.jobs.steps import Distill, Slim
 from gancompress.objectives.teacher_cache import TeacherCache, TeacherCacheOptions, digests, open_teacher_cache
-from gancompress.steps import Distill, Slim
 from gancompress.tasks import LatentTask, find_task
 from gancompress.training import TrainingOptions
-from tests.steps.small_work import distillation, make_context, make_work
+from tests.jobs.steps.small_work import distillation, make_surroundings, make_work
 
 GIB = 2**30
 OFF = TeacherCacheOptions(memory_gib=0)
@@ -133,7 +133,7 @@ def test_training_with_kept_outputs_changes_no_bit(tmp_path, precision):
     found = []
     for name, cache in (("kept", TeacherCacheOptions()), ("run", OFF)):
         step = Distill(keep=0.5, multiple=1, training=training, teacher_cache=cache)
-        found.append(step.run(make_work(), make_context(tmp_path / name, None)).generator.state)
+        found.append(step.run(make_work(), *make_surroundings(tmp_path / name, None)).generator.state)
     kept, run = found
     assert all(torch.equal(kept[name], run[name]) for name in run)
 
@@ -141,10 +141,10 @@ def test_training_with_kept_outputs_changes_no_bit(tmp_path, precision):
 def test_stopping_and_resuming_with_kept_outputs_changes_no_bit(tmp_path):
     training = TrainingOptions(num_images=24, batch_size=2, checkpoint_every=8, preview_every=0)
     step = Distill(keep=0.5, multiple=1, training=training)
-    whole = step.run(make_work(), make_context(tmp_path / "whole", None)).generator.state
+    whole = step.run(make_work(), *make_surroundings(tmp_path / "whole", None)).generator.state
     first = step.model_copy(update={"training": training.model_copy(update={"num_images": 8})})
-    first.run(make_work(), make_context(tmp_path / "parts", None))
-    resumed = step.run(make_work(), make_context(tmp_path / "parts", None)).generator.state
+    first.run(make_work(), *make_surroundings(tmp_path / "parts", None))
+    resumed = step.run(make_work(), *make_surroundings(tmp_path / "parts", None)).generator.state
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
@@ -154,5 +154,5 @@ def test_slimming_takes_kept_outputs(tmp_path, monkeypatch):
     monkeypatch.setattr(TeacherCache, "get", lambda *given: (asked.append(1), get(*given))[1])
     training = TrainingOptions(num_images=4, batch_size=2, preview_every=0)
     step = Slim(distillation=distillation(l1=100, reconstruct="teacher"), training=training, steer=False, penalty=0)
-    step.run(make_work(), make_context(tmp_path, None))
+    step.run(make_work(), *make_surroundings(tmp_path, None))
     assert len(asked) == 2

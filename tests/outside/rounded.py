@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
+from gancompress.jobs.steps import Goal, Step, StepRun, Work, register_step
 from gancompress.networks.generator import Generator
-from gancompress.steps import Context, Step, Work, register_step
+from gancompress.tasks.inputs import Inputs
 
 
 @register_step
@@ -12,7 +13,7 @@ class Rounded(Step):
 
     bits: int = 6
 
-    def run(self, work: Work, context: Context) -> Work:
+    def run(self, work: Work, inputs: Inputs, run: StepRun, goal: Goal) -> Work:
         scale = 2.0**self.bits
         state = {name: (tensor * scale).round() / scale for name, tensor in work.generator.state.items()}
         return replace(work, generator=Generator(work.generator.architecture, state), facts={"bits": self.bits})

@@ -16,11 +16,11 @@ import yaml
 
 from gancompress.cli import main
 from gancompress.errors import CheckpointError, ConfigError
-from gancompress.job import load_job, recipe_names
+from gancompress.jobs.pipeline import Pipeline
+from gancompress.jobs.recipe import load_job, recipe_names
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build
 from gancompress.networks.weight_files import read_safetensors
-from gancompress.pipeline import Pipeline
 from gancompress.recipes import shipped
 from gancompress.recipes.shipped import ShippedTeacher
 from tests.cli.verbs import run
@@ -218,12 +218,12 @@ def test_a_step_does_not_depend_on_a_training_that_is_not_run(tmp_path):
     job = load_job("quickstart")
     shipped_only = job.model_copy(update={"teacher": job.teacher.model_copy(update={"train": None})})
     names = [
-        [stage.directory.name for stage in Pipeline(each, tmp_path, print).outlook()] for each in (job, shipped_only)
+        [stage.directory.name for stage in Pipeline(each, tmp_path, print).stages()] for each in (job, shipped_only)
     ]
     assert names[0] == names[1]
     other = job.teacher.shipped.model_copy(update={"discriminator_sha256": None})
     changed = job.model_copy(update={"teacher": job.teacher.model_copy(update={"shipped": other})})
-    assert [stage.directory.name for stage in Pipeline(changed, tmp_path, print).outlook()] != names[0]
+    assert [stage.directory.name for stage in Pipeline(changed, tmp_path, print).stages()] != names[0]
 
 
 def test_a_run_becomes_a_shipped_teacher(folder, tmp_path):

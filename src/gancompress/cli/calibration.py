@@ -8,20 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gancompress.cli.options import notices
 from gancompress.cli.parsing import folder_images
 from gancompress.data import Classes
 from gancompress.deploy.axes import Inputs
 from gancompress.deploy.named import NamedNetwork
 from gancompress.deploy.web import read_samples
 from gancompress.errors import ConfigError
-from gancompress.job import Job
+from gancompress.jobs.recipe import Job
+from gancompress.jobs.steps.refit import CROP_PX
 from gancompress.methods.generators import cropped
 from gancompress.networks.file_form import FileForm, label_map_form
 from gancompress.networks.generator import Generator
 from gancompress.networks.label_input import LabelInput
-from gancompress.pipeline import Pipeline
-from gancompress.steps.refit import CROP_PX
 
 _NUM_IMAGES = 64
 _BATCH = 4  # several batches, so that a quarter and a half of the images are whole batches
@@ -49,7 +47,7 @@ def calibration_inputs(
         DataError: There are no images, or one cannot be read.
     """
     if folder is None and job is not None:
-        return Pipeline(job, run, notices.print).file_inputs(network.generator.build(), num_images)
+        return job.inputs().file_inputs(network.generator.build(), num_images)
     first, *others = network.form.inputs
     if network.generator.architecture.is_latent and not others:
         draw = torch.Generator().manual_seed(0)

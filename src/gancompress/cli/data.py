@@ -22,7 +22,7 @@ def data(
     import torch
 
     from gancompress.data import Classes, DataConfig, make_ordered_loader
-    from gancompress.job import load_job
+    from gancompress.jobs.recipe import load_job
 
     job = load_job(recipe, options)
     job.data.check_splits()

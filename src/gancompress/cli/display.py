@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from gancompress.jobs.run_log import Show
     from gancompress.methods.progress import Progress
-    from gancompress.run_log import Show
 
 _REDRAW_S = 0.1
 _RATE_WIDTH, _LEFT_WIDTH = len("41.2/s"), len("12 min 34 s left")  # kept free, so that the bar keeps its length

@@ -23,8 +23,8 @@ from gancompress.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from gancompress.job import Job
-    from gancompress.pipeline import Stage
+    from gancompress.jobs.recipe import Job
+    from gancompress.jobs.stages import Stage
 
 
 def compress(
@@ -40,24 +40,24 @@ def compress(
 ) -> None:
     """Run a whole job: teacher, steps, measurements, exports, report. The same command resumes."""
     from gancompress.cli.tables import cost_table, metric_table
-    from gancompress.interruption import until_asked_to_stop
-    from gancompress.job import load_job
-    from gancompress.pipeline import Pipeline
+    from gancompress.jobs.interruption import until_asked_to_stop
+    from gancompress.jobs.pipeline import Pipeline
+    from gancompress.jobs.recipe import load_job
+    from gancompress.jobs.summary import summarise
     from gancompress.report import headline_lines
     from gancompress.report.write import write_report
-    from gancompress.summary import summarise
 
     job = load_job(recipe, options, train_teacher=train_teacher)
     directory = out or Path("runs", job.name)
     if dry_run:
-        _show_outlook(job, directory)
+        _show_stages(job, directory)
         return
     with watching(console) as watch, until_asked_to_stop(watch.say) as stop:
         pipeline = Pipeline(job, directory, watch.say, stop, show=watch.show, tensorboard=tensorboard)
         outcome = pipeline.run()
         if outcome is None:
             return
-        report = summarise(outcome, pipeline.example())
+        report = summarise(outcome, pipeline.inputs.example())
         write_report(report, directory)
     console.print(cost_table([("teacher", outcome.teacher.cost), ("compressed", outcome.compressed.cost)]))
     console.print(metric_table(outcome.teacher.metrics, outcome.compressed.metrics))
@@ -76,9 +76,9 @@ def train(
 
     Where a teacher is shipped for the recipe, `compress --train-teacher` does.
     """
-    from gancompress.interruption import until_asked_to_stop
-    from gancompress.job import load_job
-    from gancompress.pipeline import Pipeline
+    from gancompress.jobs.interruption import until_asked_to_stop
+    from gancompress.jobs.pipeline import Pipeline
+    from gancompress.jobs.recipe import load_job
 
     job = load_job(recipe, options, train_teacher=True)
     directory = out or Path("runs", job.name)
@@ -106,23 +106,23 @@ def evaluate(
     """Measure the network of a finished run again, or on another split or with other metrics (--set metrics...)."""
     from gancompress.cli.tables import cost_json, cost_table, latency_table
     from gancompress.errors import ConfigError
-    from gancompress.job import load_job
-    from gancompress.networks.generator import Generator
-    from gancompress.pipeline import Pipeline
+    from gancompress.jobs.finished import FinishedRun
+    from gancompress.jobs.measuring import cost_of
+    from gancompress.jobs.recipe import load_job
+    from gancompress.jobs.summary import RUNTIME, add_to_report, latencies
     from gancompress.report.write import write_report
-    from gancompress.summary import RUNTIME, add_to_report, latencies
 
     if not (run / "job.yaml").is_file():
         raise ConfigError(f"{run}: found no job.yaml, expected a run directory that compress has finished")
     if into_report and split != "test":
         raise ConfigError(f"--report: got split '{split}', expected test, which the report is about; leave one out")
-    pipeline = Pipeline(load_job(str(run / "job.yaml"), options), run, notices.print)
-    measured, teacher = pipeline.evaluate(split), Generator.load(run / "teacher")
-    both = {"compressed": measured} | ({"teacher": pipeline.evaluate(split, "teacher")} if of_teacher else {})
+    finished = FinishedRun(load_job(str(run / "job.yaml"), options), run)
+    measured, teacher = finished.evaluate(split), finished.work.teacher
+    both = {"compressed": measured} | ({"teacher": finished.evaluate(split, "teacher")} if of_teacher else {})
     if into_report:
-        write_report(add_to_report(run, both, pipeline.pictures()), run)
-    example = pipeline.example()
-    costs = {"teacher": pipeline.cost(teacher), "compressed": measured.cost}
+        write_report(add_to_report(run, both, finished.pictures()), run)
+    example = finished.inputs.example()
+    costs = {"teacher": cost_of(teacher, finished.inputs), "compressed": measured.cost}
     times = dict(zip(costs, latencies((teacher, measured.generator), example), strict=True))
     shape = "x".join(map(str, example.shape))
     if as_json:
@@ -144,7 +144,7 @@ def evaluate(
 
 def recipes(name: Annotated[str | None, typer.Argument(help="A recipe to print.")] = None) -> None:
     """List the recipes that come with gancompress, or print one."""
-    from gancompress.job import recipe_names, recipe_text
+    from gancompress.jobs.recipe import recipe_names, recipe_text
 
     if name is not None:
         print(recipe_text(name), end="")
@@ -154,12 +154,12 @@ def recipes(name: Annotated[str | None, typer.Argument(help="A recipe to print."
         console.print(f"[bold]{known}[/bold]  {comment}", highlight=False)
 
 
-def _show_outlook(job: Job, directory: Path) -> None:
+def _show_stages(job: Job, directory: Path) -> None:
     """Print the effect that `compress` would have; raise if it cannot run."""
-    from gancompress.pipeline import Pipeline
+    from gancompress.jobs.pipeline import Pipeline
 
     console.print(yaml.safe_dump(job.model_dump(mode="json"), sort_keys=False), highlight=False, markup=False)
-    stages = Pipeline(job, directory, notices.print).outlook()
+    stages = Pipeline(job, directory, notices.print).stages()
     sizes = "  ".join(f"{split} {len(job.data.open(split)):,}" for split in job.data.split_names())
     console.print(f"[bold]data[/bold]  {sizes}", highlight=False)
     table = Table("step", f"in {directory}", box=None)

@@ -22,7 +22,7 @@ from gancompress.deploy.web import (
     runtime_folder,
     write_page,
 )
-from gancompress.job import Job
+from gancompress.jobs.recipe import Job
 from gancompress.tasks import LatentTask, SemanticTask, Task, UnpairedTask, find_task
 
 

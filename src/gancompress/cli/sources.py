@@ -15,7 +15,7 @@ from gancompress.deploy.input_contract import InputContract
 from gancompress.deploy.named import NamedFile, NamedNetwork
 from gancompress.deploy.runtimes.registry import open_file, runtime_of
 from gancompress.errors import InputSizeError
-from gancompress.job import Job, load_job
+from gancompress.jobs.recipe import Job, load_job
 from gancompress.networks.file_form import FileForm, label_map_form
 from gancompress.networks.image_format import NOT_DECLARED
 from gancompress.networks.label_input import LabelInput

@@ -15,15 +15,18 @@ from gancompress.errors import ConfigError
 from gancompress.losses import L1, Features, TermOptions
 from gancompress.methods.data import Batches, Data, batch_size_of
 from gancompress.methods.evaluate import run
-from gancompress.methods.own_data import OwnData
 from gancompress.methods.progress import Report
 from gancompress.methods.recalibrate import recalibrate
 from gancompress.methods.save import save
 from gancompress.methods.supernet import Supernet
-from gancompress.methods.training import digest_of, restored, shape_of, train, training_options
+from gancompress.methods.training import TrainingData, digest_of, own_run, restored, shape_of, training_options
 from gancompress.networks.taps import automatic_taps
 from gancompress.objectives.distillation import Distillation, DistillationOptions
 from gancompress.objectives.students import FixedStudent, Sampling, Student, SupernetStudent
+from gancompress.objectives.stylegan2 import StyleGan2Distillation
+from gancompress.objectives.teacher_cache import with_digests
+from gancompress.tasks import StyleGan2Options
+from gancompress.training import Run, TrainingOptions
 
 DEFAULT_TERMS = (L1(100), Features(1))
 RECALIBRATION_IMAGES = 512
@@ -130,32 +133,70 @@ def distill(
         "seed": seed,
     }
     others = [network for network in (discriminator,) if network is not None]
+    saving: dict[str, Any] = {"described": described, "out": out, "progress": progress, "stop": stop, "seed": seed}
     with restored(teacher, module, *others):
-        with torch.random.fork_rng():
-            torch.manual_seed(seed + 4)  # seed the initial weights of the layers that adapt feature maps
-            objective = Distillation(
-                OwnData("own", paired="target" in batches.first),
-                teacher,
-                learning,
-                discriminator,
-                options,
-                chosen,
-                example.to(next(module.parameters()).device),
-            )
-            finished, losses = train(
-                "distill",
-                objective,
-                how,
-                batches,
-                described=described,
-                out=out,
-                progress=progress,
-                stop=stop,
-                seed=seed,
-            )
+        with own_run("distill", batches, **saving) as run:
+            finished = train_student(learning, teacher, discriminator, options, how, run.data, run, taps=chosen)
+            losses = run.losses
         recalibrate(module, batches.inputs(RECALIBRATION_IMAGES))
     done = how.total_images if finished else int(losses[-1]["num_images"]) if losses else 0
     return Distilled(module.eval(), losses, done, finished, chosen)
+
+
+def train_student(
+    student: Student,
+    teacher: nn.Module,
+    discriminator: nn.Module | None,
+    options: DistillationOptions,
+    training: TrainingOptions,
+    data: TrainingData,
+    run: Run,
+    *,
+    taps: tuple[str, ...] = (),
+    image_taps: tuple[str, ...] = (),
+    stylegan2: StyleGan2Options | None = None,
+) -> bool:
+    """Train the networks of a student, in place, from the newest checkpoint of the run.
+
+    Args:
+        student: One network, or those of a supernet.
+        teacher: Network to learn from; its weights do not change.
+        discriminator: Network from outputs to logits, trained in place; None without an adversarial term.
+        options: Loss terms, and the outputs that they compare.
+        training: Options of the training loop.
+        data: The training data.
+        run: Directory, log and processes.
+        taps: Paths of the modules whose feature maps are compared; the options' own taps take precedence.
+        image_taps: Paths of the modules that return intermediate RGB images.
+        stylegan2: Regularisers and style mixing for a StyleGAN2; without them it is trained like any other network.
+
+    Returns:
+        Whether training reached its end.
+
+    Raises:
+        ConfigError: Raised by `Distillation`.
+        TrainingError: A loss or gradient is not finite.
+    """
+    torch.manual_seed(run.seed + 4)  # seed the initial weights of the layers that adapt feature maps
+    example = data.example.to(next(student.module.parameters()).device)
+    networks = data.task, teacher, student, discriminator, options, taps, example, image_taps
+    if stylegan2 is None:
+        objective = Distillation(*networks)
+    else:
+        objective = StyleGan2Distillation(stylegan2, training.batch_size, *networks)
+    for line in objective.notes:
+        run.log.said(line)
+    return fit_distillation(objective, training, data, run)
+
+
+def fit_distillation(objective: Distillation, training: TrainingOptions, data: TrainingData, run: Run) -> bool:
+    """Train an objective with a cache of the teacher's outputs if they fit; return whether training reached its end."""
+    cache = None
+    if objective.runs_teacher:
+        cache = data.open_cache(objective.teacher_bytes // (2 if training.precision == "bf16" else 1))
+    objective.use_cache(cache)
+    loader = data.loader if cache is None else with_digests(data.loader)
+    return run.fit(objective, training, loader, data.preview)
 
 
 def check_outputs(student: nn.Module, teacher: nn.Module, example: torch.Tensor) -> None:

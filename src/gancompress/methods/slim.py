@@ -17,14 +17,17 @@ from gancompress.cost import amount
 from gancompress.losses import L1
 from gancompress.methods.budget import Budget
 from gancompress.methods.data import Batches, Data, batch_size_of
-from gancompress.methods.distill import RECALIBRATION_IMAGES, AnyTerm, distillation_options
-from gancompress.methods.own_data import OwnData
+from gancompress.methods.distill import RECALIBRATION_IMAGES, AnyTerm, distillation_options, fit_distillation
 from gancompress.methods.progress import Report
 from gancompress.methods.recalibrate import recalibrate
 from gancompress.methods.save import save
-from gancompress.methods.training import digest_of, restored, train, training_options
+from gancompress.methods.training import TrainingData, digest_of, own_run, restored, training_options
 from gancompress.networks.generator import Generator
+from gancompress.objectives.distillation import DistillationOptions
 from gancompress.objectives.slimming import PenaltySchedule, Slimming
+from gancompress.quantization import Quantization
+from gancompress.slimming import Cost
+from gancompress.training import Run
 
 DEFAULT_TERMS = (L1(100),)
 
@@ -144,28 +147,70 @@ def slim(
         "seed": seed,
     }
     others = [each for each in (discriminator,) if each is not None]
-    with restored(teacher, *others), torch.random.fork_rng():
-        torch.manual_seed(seed + 4)
-        task = OwnData("own", paired="target" in batches.first)
-        objective = Slimming(
-            *(generator, None, graph_of, limit.cost, streams, schedule, task, teacher, discriminator, options),
-            example,
+    saving: dict[str, Any] = {"described": described, "out": out, "progress": progress, "stop": stop, "seed": seed}
+    with restored(teacher, *others), own_run("slim", batches, **saving) as run:
+        objective = train_slimming(
+            generator, teacher, discriminator, options, schedule, run.data, run, graph_of, limit.cost, streams=streams
         )
-        finished, losses = train(
-            "slim",
-            objective,
-            how,
-            batches,
-            described=described,
-            out=out,
-            progress=progress,
-            stop=stop,
-            seed=seed,
-        )
-    if not finished:
+        losses = run.losses
+    if objective is None:
         return Slimmed(None, float("nan"), limit.unit, losses, False)
     slimmed, _ = objective.result(limit.limit, batches.first["input"][:8])
     module = slimmed.build()
     recalibrate(module, batches.inputs(RECALIBRATION_IMAGES))
     device = next(network.parameters()).device
     return Slimmed(module.to(device).eval(), objective.cut["cost"], limit.unit, losses, True)
+
+
+def train_slimming(
+    generator: Generator,
+    teacher: nn.Module,
+    discriminator: nn.Module | None,
+    options: DistillationOptions,
+    schedule: PenaltySchedule,
+    data: TrainingData,
+    run: Run,
+    trace: Callable[[Generator], ChannelGraph],
+    cost: Callable[[ChannelGraph], Cost],
+    *,
+    streams: bool,
+    quantization: Quantization | None = None,
+) -> Slimming | None:
+    """Train a network under a sparsity penalty, from the newest checkpoint of the run, and remove channels meanwhile.
+
+    Args:
+        generator: The network to slim; it is not changed.
+        teacher: Network to learn from; its weights do not change.
+        discriminator: Network from outputs to logits, trained in place; None without an adversarial term.
+        options: Loss terms, none of them on feature maps.
+        schedule: Penalty schedule, with the options of the training loop.
+        data: The training data.
+        run: Directory, log and processes.
+        trace: Traces the channel graph of a generator.
+        cost: Takes a graph and returns the cost of its plans.
+        streams: Whether residual streams lose channels too.
+        quantization: Quantization of the network while it trains; None leaves it float.
+
+    Returns:
+        The trained objective, whose `Slimming.result` is the slimmed network; None if training was stopped.
+
+    Raises:
+        BudgetError: The narrowest network costs more than the limit of the schedule.
+        ConfigError: A term does not fit, or no group can lose channels.
+        TrainingError: A loss or gradient is not finite.
+    """
+    torch.manual_seed(run.seed + 4)
+    widths = generator, quantization, trace, cost, streams, schedule
+    objective = Slimming(*widths, data.task, teacher, discriminator, options, data.example)
+    return objective if fit_distillation(objective, schedule.training, data, run) else None
+
+
+def with_affine_norms(generator: Generator) -> Generator:
+    """Return the same function with affine instance norms where pruning needs them, scale 1 and shift 0.
+
+    A generator whose family has no such option is returned unchanged.
+    """
+    if generator.architecture.options.get("affine_norms") != "none":
+        return generator
+    affine = generator.architecture.with_options(affine_norms="prunable")
+    return Generator(affine, {**affine.build().state_dict(), **generator.state})

@@ -1,10 +1,11 @@
-"""Training of an objective on a caller's batches: progress, losses, exact resume."""
+"""Training of an objective: on the data of a recipe's task, or on a caller's own batches with exact resume."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,17 +13,39 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
 
 from gancompress.channels.skeleton import named_tensors
 from gancompress.errors import ConfigError
 from gancompress.io import write_atomically
 from gancompress.methods.data import Batches
+from gancompress.methods.own_data import OwnData
 from gancompress.methods.progress import LOSSES_FILE, MethodLog, Report, reporting
-from gancompress.training import Batch, Checkpoints, Objective, TrainingOptions, fit
+from gancompress.objectives.teacher_cache import TeacherCache
+from gancompress.tasks.task import Task
+from gancompress.training import Batch, Loader, Objective, Run, TrainingOptions
 from gancompress.training.options import OptimizerOptions
 
 RUN_FILE = "run.json"
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Batches that a network is trained on.
+
+    Attributes:
+        task: Meaning of a batch.
+        loader: The batches.
+        example: One input of the networks.
+        preview: Batch of the sample grids; none are drawn without it.
+        open_cache: Takes the bytes of the teacher's outputs for one input, and returns a cache of them if they fit.
+    """
+
+    task: Task
+    loader: Loader
+    example: Tensor
+    preview: Batch | None = None
+    open_cache: Callable[[int], TeacherCache | None] = lambda _: None
 
 
 def training_options(images: int, batch_size: int, lr: float, given: Mapping[str, Any]) -> TrainingOptions:
@@ -44,10 +67,53 @@ def training_options(images: int, batch_size: int, lr: float, given: Mapping[str
     )
 
 
-def train(
+@dataclass(frozen=True, kw_only=True)
+class OwnRun(Run):
+    """Training run on a caller's batches.
+
+    Attributes:
+        log: Log that keeps the losses.
+        batches: The training data.
+        described: Everything that must stay the same when the run is resumed; None if nothing is saved.
+    """
+
+    log: MethodLog
+    batches: Batches
+    described: Mapping[str, Any] | None
+
+    @property
+    def data(self) -> TrainingData:
+        """The batches for the training loop."""
+        first = self.batches.first
+        return TrainingData(OwnData("own", paired="target" in first), self._load, first["input"][:1])
+
+    @property
+    def losses(self) -> list[dict[str, float]]:
+        """Mean losses by name with ``num_images``, in order, including those before the run was resumed."""
+        path = self.directory / LOSSES_FILE
+        if not path.is_file():
+            return self.log.losses_seen
+        whole = path.read_text().rpartition("\n")[0].splitlines()
+        lines = {line["num_images"]: line for line in map(json.loads, whole)}
+        return [{"num_images": number, **lines[number]["losses"]} for number in sorted(lines)]
+
+    def fit(
+        self, objective: Objective, options: TrainingOptions, loader: Loader, preview_batch: Batch | None = None
+    ) -> bool:
+        """Train as `Run.fit`. Raises ConfigError if the directory holds another run."""
+        if self.described is not None:
+            _claim(self.directory, self.described)
+        return super().fit(objective, options, loader, preview_batch)
+
+    def _load(self, start: int, batch_size: int) -> Iterable[Batch]:
+        first = self.accelerator.process_index * batch_size
+        for batch in self.batches.stream(start, batch_size * self.accelerator.num_processes, self.seed):
+            yield {key: value[first : first + batch_size] for key, value in batch.items()}
+
+
+@contextmanager
+def own_run(
     method: str,
-    objective: Objective,
-    options: TrainingOptions,
     batches: Batches,
     *,
     described: Mapping[str, Any],
@@ -55,48 +121,29 @@ def train(
     progress: bool | Report,
     stop: Callable[[], bool] | None,
     seed: int,
-) -> tuple[bool, list[dict[str, float]]]:
-    """Train an objective; resumes from the newest checkpoint in ``out`` if there is one.
+) -> Iterator[OwnRun]:
+    """Open a run on a caller's batches; random numbers drawn in it do not affect the caller's.
 
     Args:
         method: Name of the method, for the progress.
-        objective: Objective to train.
-        options: Options of the training loop.
         batches: The training data.
         described: Everything that must stay the same when a run is resumed.
         out: Directory of the run; by default nothing is saved.
         progress: True shows the progress, False does not; or a function that is called with it.
         stop: Called after every step; when it returns True the state is saved and training ends early.
         seed: Seed of random numbers.
-
-    Returns:
-        Whether training reached its end, and the mean losses by name.
-
-    Raises:
-        ConfigError: ``out`` holds another run.
-        TrainingError: A loss or gradient is not finite.
     """
-    accelerator = Accelerator()
-
-    def load(start: int, per_process: int) -> Iterable[Batch]:
-        first = accelerator.process_index * per_process
-        for batch in batches.stream(start, per_process * accelerator.num_processes, seed):
-            yield {key: value[first : first + per_process] for key, value in batch.items()}
-
-    with _directory(out) as directory, reporting(method, progress, None if out is None else directory) as log:
-        if out is not None:
-            _claim(directory, {"method": method, **described})
-        finished = fit(
-            objective,
-            options,
-            load,
-            Checkpoints(directory / "checkpoints"),
-            accelerator,
-            log,
+    saved = None if out is None else Path(out)
+    with _directory(saved) as directory, reporting(method, progress, saved) as log, torch.random.fork_rng():
+        yield OwnRun(
+            directory=directory,
+            log=log,
+            accelerator=Accelerator(),
             seed=seed,
             stop=stop or _never,
+            batches=batches,
+            described=None if saved is None else {"method": method, **described},
         )
-        return finished, _losses(log, directory)
 
 
 @contextmanager
@@ -136,10 +183,10 @@ def _never() -> bool:
 
 
 @contextmanager
-def _directory(out: str | Path | None) -> Iterator[Path]:
+def _directory(out: Path | None) -> Iterator[Path]:
     if out is not None:
-        Path(out).mkdir(parents=True, exist_ok=True)
-        yield Path(out)
+        out.mkdir(parents=True, exist_ok=True)
+        yield out
         return
     with TemporaryDirectory() as folder:
         yield Path(folder)
@@ -167,13 +214,3 @@ def _claim(directory: Path, described: Mapping[str, Any]) -> None:
             f"out: {directory} holds another run ({name}: {held.get(name)}, now {wanted.get(name)}); give another "
             "directory, or delete this one"
         )
-
-
-def _losses(log: MethodLog, directory: Path) -> list[dict[str, float]]:
-    """Return all losses of a run, including those before it was resumed."""
-    path = directory / LOSSES_FILE
-    if not path.is_file():
-        return log.losses_seen
-    whole = path.read_text().rpartition("\n")[0].splitlines()
-    lines = {line["num_images"]: line for line in map(json.loads, whole)}
-    return [{"num_images": number, **lines[number]["losses"]} for number in sorted(lines)]

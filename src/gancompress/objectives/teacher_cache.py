@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +23,7 @@ from gancompress.errors import ConfigError
 from gancompress.io import write_atomically
 from gancompress.options import Options
 from gancompress.tasks import LatentTask, Task
+from gancompress.training import Batch, Loader
 
 _GIB = 2**30
 
@@ -109,6 +110,16 @@ def digests(inputs: Tensor) -> list[str]:
     """Return a digest of each input of a batch [b, ...] on the CPU; equal inputs have equal digests."""
     rows = inputs.contiguous().flatten(1).view(torch.uint8).numpy()
     return [hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in rows]
+
+
+def with_digests(loader: Loader) -> Loader:
+    """Return a loader whose batches hold the digest of each input, as ``digest``."""
+
+    def load(start: int, batch_size: int) -> Iterator[Batch]:
+        for batch in loader(start, batch_size):
+            yield {**batch, "digest": digests(batch["input"])}
+
+    return load
 
 
 def open_teacher_cache(

@@ -4,6 +4,7 @@ from gancompress.training.checkpoint import Checkpoints
 from gancompress.training.loop import Loader, TrainingLog, fit
 from gancompress.training.objective import Batch, Losses, Objective, Phase, Reshaped
 from gancompress.training.options import OptimizerOptions, TrainingOptions
+from gancompress.training.run import Run
 
 __all__ = [
     "Batch",
@@ -14,6 +15,7 @@ __all__ = [
     "OptimizerOptions",
     "Phase",
     "Reshaped",
+    "Run",
     "TrainingLog",
     "TrainingOptions",
     "fit",

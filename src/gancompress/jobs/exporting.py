@@ -1,0 +1,77 @@
+"""Files of a job's compressed network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from gancompress.deploy import ExportReport, Precision, export_generator, file_name, missing_package
+from gancompress.deploy.benchmark import export_fastest
+from gancompress.errors import ExportError
+from gancompress.evaluation import find_perceptual
+from gancompress.evaluation.options import MetricOptions
+from gancompress.jobs.recipe import ExportOptions
+from gancompress.jobs.steps import Work
+from gancompress.networks.file_form import FileForm
+from gancompress.report import TriedFile
+from gancompress.tasks.inputs import Inputs
+
+
+def check_exports(exports: Sequence[ExportOptions], say: Callable[[str], None]) -> None:
+    """Report the files that are skipped because a package is missing.
+
+    Raises:
+        ExportError: A file that must not be skipped lacks its package.
+    """
+    for number, each in enumerate(exports):
+        if (missing := missing_package(each.format)) is None:
+            continue
+        if not each.if_installed:
+            raise ExportError(f"exports.{number}: {each.format} {missing}")
+        say(f"exports.{number}: left out, because {each.format} {missing}")
+
+
+def write_exports(
+    exports: Sequence[ExportOptions],
+    work: Work,
+    form: FileForm,
+    inputs: Inputs,
+    metrics: MetricOptions,
+    directory: Path,
+    say: Callable[[str], None],
+) -> tuple[tuple[ExportReport, ...], Mapping[Path, Sequence[TriedFile]]]:
+    """Write the files whose packages are installed.
+
+    Args:
+        exports: The files.
+        work: The compressed network.
+        form: Its file form.
+        inputs: Images of the data, for the task; files are calibrated and compared on the training images.
+        metrics: Options of the metrics; a perceptual one among them is also measured on the files.
+        directory: Directory of the files.
+        say: Called with the name of a file that is being timed.
+
+    Returns:
+        The exported files, and for those that were chosen by timing the candidates.
+    """
+    wanted = [each for each in exports if missing_package(each.format) is None]
+    if not wanted:
+        return (), {}
+    network = work.build()
+    names = (*metrics.against_teacher, *metrics.against_real)
+    perceptual = find_perceptual(names, metrics.specs(), "cpu")  # files run on the CPU
+    numbers = [each.num_images if each.calibrates else each.num_images // 4 for each in wanted]
+    images = {number: inputs.file_inputs(network, number) for number in set(numbers)}
+    reports, tried = [], {}
+    for each, number in zip(wanted, numbers, strict=True):
+        path = directory / file_name(each.format, each.precision)
+        if each.precision == "fastest":
+            what = work.generator, form, path, each.format, images[number], each.min_psnr_db
+            found = export_fastest(*what, perceptual=perceptual, threads=each.threads, say=say)
+            reports.append(found.report)
+            tried[path] = found.tried
+            continue
+        precision = Precision(each.precision or "fp32", images[number], each.min_psnr_db)
+        how = each.format, each.rewrites, precision, perceptual
+        reports.append(export_generator(work.generator, form, path, *how))
+    return tuple(reports), tried

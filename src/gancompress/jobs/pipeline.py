@@ -1,0 +1,139 @@
+"""Pipeline of a job: teacher, steps, metrics, exports and report. The same call resumes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+from accelerate import Accelerator
+
+from gancompress.evaluation.latent.evaluation import check_styles, latent_metrics
+from gancompress.io import write_atomically
+from gancompress.jobs.exporting import check_exports, write_exports
+from gancompress.jobs.given_teacher import check_given_teacher, load_given_teacher
+from gancompress.jobs.measuring import measure
+from gancompress.jobs.outcome import Measured, Outcome
+from gancompress.jobs.pictures import draw_latent_pictures, draw_samples
+from gancompress.jobs.recipe import Job
+from gancompress.jobs.run_log import Show
+from gancompress.jobs.saved_work import save_network
+from gancompress.jobs.stage_runner import StageRunner
+from gancompress.jobs.stages import Stage, Stages
+from gancompress.jobs.steps import Work
+from gancompress.report.tensorboard import TensorBoard
+
+
+class Pipeline:
+    """One run of a job, in one directory.
+
+    Attributes:
+        inputs: Images of the job's data, for its task.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        directory: Path,
+        say: Callable[[str], None],
+        stop: Callable[[], bool] = lambda: False,
+        accelerator: Accelerator | None = None,
+        *,
+        show: Show | None = None,
+        tensorboard: bool = False,
+    ) -> None:
+        """Prepare a run.
+
+        Args:
+            job: The job.
+            directory: The run directory; finished steps in it are not repeated.
+            say: Prints a line for the user.
+            stop: Returns True once the user asked to stop.
+            accelerator: Device and processes; detected by default.
+            show: Shows the current progress; by default lines are printed instead.
+            tensorboard: Whether losses and sample grids are also written to ``tensorboard/`` in the run directory.
+
+        Raises:
+            ConfigError: TensorBoard is requested, but not installed.
+        """
+        if tensorboard:
+            TensorBoard.check()
+        self.inputs = job.inputs()
+        self._job, self._directory, self._say, self._show = job, directory, say, show
+        self._accelerator = accelerator or Accelerator()
+        self._stages = Stages(job, directory)
+        boards = directory / "tensorboard" if tensorboard else None
+        shared = self.inputs, job.metrics, self._accelerator, say
+        self._runner = StageRunner(*shared, seed=job.seed, stop=stop, show=show, boards=boards)
+
+    def stages(self) -> list[Stage]:
+        """Return the stages that `run` would run: the teacher, if it is to be trained, and the steps. Writes nothing.
+
+        Raises:
+            CheckpointError: There is no such checkpoint, or the shipped teacher is damaged.
+            ExportError: A package is missing that an export needs.
+            DataError: A split cannot be opened, or splits share files.
+        """
+        check_exports(self._job.exports, self._say)
+        check_given_teacher(self._job.teacher)
+        self._job.data.check_splits()
+        teacher = self._stages.teacher()
+        return [*([] if teacher is None else [teacher]), *self._stages.steps()]
+
+    def teacher(self) -> Work:
+        """Return the teacher, read or trained; save it to ``teacher/``, with its discriminator, beside ``job.yaml``.
+
+        Raises:
+            GanCompressError: An error that the user can fix; the subclass tells which.
+        """
+        self._directory.mkdir(parents=True, exist_ok=True)
+        description = yaml.safe_dump(self._job.model_dump(mode="json"), sort_keys=False)
+        write_atomically(self._directory / "job.yaml", description.encode())
+        self._job.data.check_splits()
+        stage = self._stages.teacher()
+        if stage is None:
+            work = load_given_teacher(self._job.teacher, self.inputs, self._say)
+        else:
+            work = self._runner.run(stage, None)
+        if self._accelerator.is_main_process:
+            work.teacher.save(self._directory / "teacher")
+            if work.discriminator is not None:
+                work.discriminator.save(self._directory / "teacher" / "discriminator")
+        return work
+
+    def run(self) -> Outcome | None:
+        """Run everything that is not finished.
+
+        Returns:
+            The result; None in processes other than the main one, which measures, exports and reports.
+
+        Raises:
+            GanCompressError: An error that the user can fix; the subclass tells which.
+        """
+        job, inputs, directory = self._job, self.inputs, self._directory
+        check_exports(job.exports, self._say)
+        work = self.teacher()
+        check_styles(latent_metrics(job.metrics.against_real, job.metrics), work.teacher.build())
+        budget = None if job.budget is None else job.budget.limit(inputs.graph(work.teacher))
+        for stage in self._stages.steps():
+            work = self._runner.run(stage, work, budget)
+        if not self._accelerator.is_main_process:
+            return None
+        save_network(work, directory)
+        self._do("measuring teacher and compressed network on test")
+        teacher, compressed = self._measure(Work(work.teacher, work.teacher)), self._measure(work)
+        self._do("exporting")
+        form = inputs.file_form(work.build())
+        exports, tried = write_exports(job.exports, work, form, inputs, job.metrics, directory / "exports", self._do)
+        draw_samples(work, inputs, directory)
+        pictures = draw_latent_pictures(work, inputs, directory)
+        self._do("timing networks and files")
+        records = tuple(self._runner.records)
+        return Outcome(job, directory, teacher, compressed, exports, records, pictures, tried, form.inputs)
+
+    def _measure(self, work: Work) -> Measured:
+        return measure(work, self.inputs, self._job.metrics, device=self._accelerator.device)
+
+    def _do(self, activity: str) -> None:
+        if self._show is not None:
+            self._show(activity)

@@ -1,0 +1,104 @@
+"""Execution of stages: each runs once, its result and record are saved, and the same call goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from gancompress.evaluation.options import MetricOptions
+from gancompress.io import write_atomically
+from gancompress.jobs.clock import Clock
+from gancompress.jobs.run_log import RunLog, Show
+from gancompress.jobs.saved_work import load_work, save_work
+from gancompress.jobs.stages import DONE_FILE, Stage
+from gancompress.jobs.steps import Work
+from gancompress.jobs.steps.step import Goal, StepRun
+from gancompress.methods.budget import CostLimit
+from gancompress.report.wording import duration
+from gancompress.tasks.inputs import Inputs
+
+
+class StageRunner:
+    """Runs the stages of one job.
+
+    Attributes:
+        records: Records of the stages so far.
+    """
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        metrics: MetricOptions,
+        accelerator: Accelerator,
+        say: Callable[[str], None],
+        *,
+        seed: int,
+        stop: Callable[[], bool],
+        show: Show | None = None,
+        boards: Path | None = None,
+    ) -> None:
+        """Take what all stages share.
+
+        Args:
+            inputs: Images of the data, for the task.
+            metrics: Options of the job's metrics.
+            accelerator: Device and processes.
+            say: Prints a line for the user.
+            seed: Seed of the job.
+            stop: Returns True once the user asked to stop.
+            show: Shows the current progress; by default lines are printed instead.
+            boards: Directory of TensorBoard's files; none are written without it.
+        """
+        self.records: list[Mapping[str, Any]] = []
+        self._inputs, self._metrics, self._accelerator = inputs, metrics, accelerator
+        self._say, self._show, self._boards = say, show, boards
+        self._seed, self._stop = seed, stop
+
+    def run(self, stage: Stage, work: Work | None, budget: CostLimit | None = None) -> Work:
+        """Run a stage, or load its result if it is finished; every process loads what the main one saved.
+
+        Raises:
+            GanCompressError: An error that the user can fix; the subclass tells which.
+        """
+        directory = stage.directory
+        self._accelerator.wait_for_everyone()  # so that all processes find the same files
+        if stage.state == "done":
+            self._say(f"{stage.name}: done before, taken from {directory}")
+            self.records.append(json.loads((directory / DONE_FILE).read_text()))
+            return load_work(directory, work)
+        for other in stage.replaced:
+            self._say(
+                f"{stage.name}: the recipe or gancompress has changed since {other}; that result stays there unused"
+            )
+        self._say(f"{stage.name}: {'goes on' if stage.state == 'begun' else 'starts'}, {stage.place}")
+        directory.mkdir(parents=True, exist_ok=True)
+        clock = Clock(directory)
+        torch.manual_seed(self._seed)  # draws of a step do not depend on the steps that this process ran before
+        with self._log(stage) as log, clock:
+            run = StepRun(directory, log, self._accelerator, self._seed, self._stop)
+            result = stage.step.run(work, self._inputs, run, Goal(budget, self._metrics))  # type: ignore[arg-type]
+        self._save(stage, result, clock.seconds)
+        return load_work(directory, work)
+
+    def _save(self, stage: Stage, result: Work, seconds: float) -> None:
+        directory = stage.directory
+        facts = {"step": stage.name, "kind": stage.step.kind, "directory": directory.name, "seconds": seconds}
+        self.records.append({**facts, **result.facts})
+        if self._accelerator.is_main_process:
+            save_work(result, directory)
+            lines = "".join(f"{json.dumps(record)}\n" for record in self.records)
+            write_atomically(directory.parents[1] / "records.jsonl", lines.encode())
+            write_atomically(directory / DONE_FILE, json.dumps(self.records[-1], indent=2).encode())
+        self._accelerator.wait_for_everyone()
+        if note := result.facts.get("note"):
+            self._say(f"{stage.name}: {note}")
+        self._say(f"{stage.name}: done in {duration(seconds)}")
+
+    def _log(self, stage: Stage) -> RunLog:
+        board = None if self._boards is None else self._boards / stage.directory.name
+        return RunLog(stage.directory, self._say, step=stage.name, place=stage.place, show=self._show, board=board)

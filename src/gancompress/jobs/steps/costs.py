@@ -1,0 +1,45 @@
+"""Cost of plans in the unit of the job's budget, for a step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from gancompress.channels import ChannelGraph, ChannelPlan
+from gancompress.deploy.latency import Variants
+from gancompress.jobs.steps.step import StepRun
+from gancompress.methods import costs
+from gancompress.methods.budget import CostLimit
+from gancompress.networks.generator import Generator
+from gancompress.quantization import FLOAT, QuantizationOptions
+from gancompress.tasks.inputs import Inputs
+
+
+def cost_of_plans(
+    budget: CostLimit,
+    wide: Generator,
+    graph: ChannelGraph,
+    inputs: Inputs,
+    run: StepRun,
+    variants: Callable[[], Variants],
+    quantization: QuantizationOptions = FLOAT,
+) -> Callable[[ChannelPlan], float]:
+    """Return the cost function of plans; a step's directory keeps its measurements. See `costs.cost_of_plans`."""
+    table, stop = run.directory / costs.TABLE_FILE, partial(check_stop, run)
+    given = budget, wide, graph, inputs.example, variants, quantization
+    return costs.cost_of_plans(*given, table=table, say=run.log.said, check_stop=stop)
+
+
+def latency_facts(
+    budget: CostLimit | None, network: Generator, predicted: float, inputs: Inputs, run: StepRun
+) -> dict[str, Any]:
+    """Return the measured latency of a network as facts; empty unless the budget is a latency."""
+    stop = partial(check_stop, run)
+    return costs.latency_facts(budget, costs.measured_latency(budget, network, inputs.example, predicted, stop))
+
+
+def check_stop(run: StepRun) -> None:
+    """Raise Interrupted if the user asked to stop."""
+    if run.stop():
+        run.interrupt()

@@ -1,0 +1,76 @@
+"""Refit of a pruned network: least-squares weights from the activations of the network before the cut."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+
+from gancompress.channels import ChannelGraph, ChannelPlan
+from gancompress.errors import ConfigError
+from gancompress.jobs.steps.recalibration import recalibrated
+from gancompress.jobs.steps.step import Goal, Step, StepRun, Work, register_step
+from gancompress.methods.generators import cropped, refitted
+from gancompress.methods.refit import NUM_IMAGES
+from gancompress.networks.generator import Generator
+from gancompress.options import Options
+from gancompress.tasks.inputs import Inputs
+
+CROP_PX = 96
+_BATCH_SIZE = 16
+
+
+class RefitOptions(Options):
+    """Inputs of a refit.
+
+    Attributes:
+        num_images: Number of training images; fewer if there are not as many.
+        crop_px: Side of a random crop of each image, which saves memory for large networks; None takes whole images.
+    """
+
+    num_images: Annotated[int, Field(ge=2)] = NUM_IMAGES
+    crop_px: Annotated[int, Field(ge=1)] | None = CROP_PX
+
+    def refit(
+        self,
+        narrow: Generator,
+        wide: Generator,
+        graph: ChannelGraph,
+        plan: ChannelPlan,
+        inputs: Inputs,
+        run: StepRun,
+    ) -> tuple[Generator, dict[str, Any]]:
+        """Refit a generator on training images; return it with facts for the record. Raises what `refitted` does."""
+        images = torch.cat(list(inputs.encoded("train", _BATCH_SIZE, self.num_images)))
+        if self.crop_px is not None:
+            images = cropped(images, wide, self.crop_px, run.seed)
+        fitted, report = refitted(narrow, wide, graph, plan, (images,), run.seed, run.device)
+        return fitted, {"note": str(report), "refit": asdict(report)}
+
+
+@register_step
+class Refit(RefitOptions, Step):
+    """Step that refits the network pruned by the previous step, without training."""
+
+    kind = "refit"
+
+    def run(self, work: Work, inputs: Inputs, run: StepRun, goal: Goal) -> Work:
+        """Refit the work's generator to the network before the cut.
+
+        Raises:
+            ConfigError: No step has pruned it, or another step trained it since.
+            RefitError: Raised by `gancompress.reconstruction.refit`.
+        """
+        wide = work.uncut
+        if wide is None:
+            raise ConfigError(
+                "refit: got a network that was not pruned, or was trained since, expected a pruned one; place refit "
+                "directly after prune, search or slim"
+            )
+        graph = inputs.graph(wide, multiple=1, minimum=1)
+        narrow = inputs.graph(work.generator, multiple=1, minimum=1)
+        plan = graph.plan({name: group.size for name, group in narrow.groups.items()})
+        fitted, facts = self.refit(work.generator, wide, graph, plan, inputs, run)
+        return recalibrated(replace(work, generator=fitted, facts=facts), inputs, run.device)

@@ -1,0 +1,129 @@
+"""Step of a job: options, and a function from one state of the work to the next."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, NoReturn, Protocol
+
+from pydantic import BeforeValidator, SerializeAsAny
+from torch import nn
+
+from gancompress.errors import Interrupted
+from gancompress.evaluation.options import MetricOptions
+from gancompress.methods.budget import CostLimit
+from gancompress.methods.training import TrainingData
+from gancompress.networks.generator import Generator
+from gancompress.quantization import Quantization
+from gancompress.registry import Kind, KindRegistry
+from gancompress.tasks.inputs import Inputs
+from gancompress.training import Run, TrainingLog
+
+
+@dataclass(frozen=True)
+class Work:
+    """State of the work that a step takes and returns.
+
+    Attributes:
+        teacher: The network to compress.
+        generator: The current compressed network, in float; the teacher at first.
+        discriminator: The newest discriminator, to inherit; None before any was trained.
+        facts: Facts of the last step, for the records.
+        quantization: Quantization of the network; None if it is not quantized.
+        uncut: The generator before pruning, with the kept channels first; None if it was trained since.
+    """
+
+    teacher: Generator
+    generator: Generator
+    discriminator: Generator | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    quantization: Quantization | None = None
+    uncut: Generator | None = None
+
+    def build(self) -> nn.Module:
+        """Return the current compressed network, with its quantization, on the CPU, in evaluation mode."""
+        network = self.generator.build()
+        return network if self.quantization is None else self.quantization.attach(network).eval()
+
+
+class StepLog(TrainingLog, Protocol):
+    """Log of a step. Only the main process calls it."""
+
+    def searched(self, num_candidates: int, total_candidates: int, best: Mapping[str, float]) -> None:
+        """Report the progress of a search: finished candidates, their largest number, and the metrics of the best."""
+
+
+@dataclass(frozen=True)
+class StepRun(Run):
+    """Run of a step; ``directory`` is that of the step."""
+
+    log: StepLog
+
+    def interrupt(self) -> NoReturn:
+        """Stop the run at the user's request. Raises Interrupted."""
+        raise Interrupted("stopped; everything is saved: the same command goes on from here")
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Goal of a job, towards which its steps work.
+
+    Attributes:
+        budget: Budget of the compressed network; None without one.
+        metrics: Options of the metrics by which networks are compared.
+    """
+
+    budget: CostLimit | None = None
+    metrics: MetricOptions = field(default_factory=MetricOptions)
+
+
+def training_data(inputs: Inputs, run: Run) -> TrainingData:
+    """Return the training data of this process."""
+    loader = inputs.loader(run.seed, run.accelerator.process_index, run.accelerator.num_processes)
+    return TrainingData(inputs.task, loader, inputs.example(), inputs.first_images("test", 4))
+
+
+class Step(Kind, ABC):
+    """Step of a job, given by its options. Subclasses that recipes may name are under `register_step`."""
+
+    measures: ClassVar[bool] = False
+    """Whether its result depends on the job's metrics."""
+    takes_quantized: ClassVar[bool] = False
+    """Whether it accepts a quantized network, and keeps it quantized."""
+    takes_latency: ClassVar[bool] = False
+    """Whether its budget may be a latency."""
+
+    @property
+    def uses_budget(self) -> bool:
+        """True if its result depends on the job's budget."""
+        return False
+
+    @property
+    def quantizes(self) -> bool:
+        """True if it returns a quantized network."""
+        return False
+
+    @abstractmethod
+    def run(self, work: Work, inputs: Inputs, run: StepRun, goal: Goal) -> Work:
+        """Run the step.
+
+        Args:
+            work: State of the work before the step.
+            inputs: Images of the data, for the task.
+            run: Directory, log, processes and seed of the step.
+            goal: Budget and metrics of the job.
+
+        Raises:
+            GanCompressError: An error that the user can fix; the subclass tells which.
+        """
+
+
+STEPS: KindRegistry[Step] = KindRegistry("steps", Step, "a kind of step")
+"""All kinds of steps that a recipe may name."""
+
+register_step = STEPS.add
+"""Add a subclass of `Step` under its ``kind``; a decorator."""
+
+AnyStep = Annotated[SerializeAsAny[Step], BeforeValidator(STEPS.parse)]
+"""A step in a recipe's options."""

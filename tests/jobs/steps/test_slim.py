@@ -1,0 +1,175 @@
+"""Slimming as a job: it reaches its budget, loses channels on the way without a jump, and resumes to the bit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from gancompress.errors import BudgetError, ConfigError, Interrupted
+from gancompress.jobs.pipeline import Pipeline
+from gancompress.jobs.recipe import Job, load_job
+from gancompress.methods.slim import with_affine_norms
+from gancompress.networks.generator import Generator
+from gancompress.networks.registry import build, find_family
+
+IMAGES = {"terms": [{"kind": "l1", "weight": 50}, {"kind": "gan"}]}
+TRAINING = {"num_images": 80, "batch_size": 4, "checkpoint_every": 16, "log_every": 16}
+SLIM = {
+    "kind": "slim",
+    "distillation": IMAGES,
+    "penalty": 0.5,
+    "adjust_every": 4,
+    "remove_every": 16,
+    "minimum": 3,
+    "discriminator": {"family": "patchgan", "config": {"ndf": 4, "n_layers": 1}},
+    "training": {**TRAINING, "preview_every": 0, "optimizer": {"learning_rate": 1e-3}},
+}
+FAMILIES = {
+    "affine norms": {"family": "resnet_6blocks", "config": {"ngf": 4}},
+    "own scales": {"family": "mobile_resnet_6blocks", "config": {"ngf": 4}},
+}
+
+
+def job(directory: Path, network: dict, *steps: dict, **options) -> Job:
+    torch.manual_seed(0)
+    teacher = Generator.from_module(build(network["family"], network["config"]), network["family"], network["config"])
+    teacher.save(directory / "given")
+    recipe = {
+        "name": "slim",
+        "task": "paired",
+        "data": {"kind": "procedural", "image_size": 32, "num_images": {"train": 16, "search": 4, "test": 4}},
+        "teacher": {"checkpoint": str(directory / "given")},
+        "budget": {"reduction": 1.5},
+        "steps": steps or (SLIM,),
+        "exports": [],
+        **options,
+    }
+    path = directory / "slim.yaml"
+    path.write_text(json.dumps(recipe))
+    return load_job(str(path))
+
+
+def run(given: Job, directory: Path, stop=lambda: False):
+    return Pipeline(given, directory, lambda _: None, stop).run()
+
+
+@pytest.mark.parametrize("network", FAMILIES)
+@pytest.mark.parametrize("streams", [False, True])
+def test_the_budget_is_reached(tmp_path, network, streams):
+    reduction = 3 if streams and network == "affine norms" else 1.5
+    given = job(tmp_path, FAMILIES[network], {**SLIM, "streams": streams}, budget={"reduction": reduction})
+    outcome = run(given, tmp_path / "run")
+    limit = outcome.teacher.cost.macs.true / reduction
+    assert 0.96 * limit < outcome.compressed.cost.macs.true <= limit  # a channel of a stream this narrow is 4 %
+    slim = outcome.compressed.generator
+    stream = find_family(slim.family).parse(slim.config).group_widths()["down.1.conv"]
+    assert stream == 16 if not streams else stream < 16
+
+
+def test_stopping_and_going_on_changes_no_bit(tmp_path):
+    given = job(tmp_path, FAMILIES["affine norms"])
+    straight = run(given, tmp_path / "straight").compressed.generator.state
+    for after in (9, 16):
+        directory = tmp_path / str(after)
+        asked = iter(range(1000))
+        with pytest.raises(Interrupted):
+            run(given, directory, lambda asked=asked, after=after: next(asked) + 1 >= after)
+        resumed = run(given, directory).compressed.generator.state
+        assert straight.keys() == resumed.keys()
+        assert all(torch.equal(straight[name], resumed[name]) for name in straight)
+
+
+def test_channels_leave_while_it_trains(tmp_path):
+    outcome = run(job(tmp_path, FAMILIES["affine norms"]), tmp_path / "run")
+    removals = outcome.records[-1]["removals"]
+    assert len(removals) > 1
+    costs = [removal["cost"] for removal in removals]
+    assert costs == sorted(costs, reverse=True)
+    assert all(removal["change"] < 1e-5 for removal in removals)
+
+
+def test_a_penalty_that_kills_everything_leaves_the_narrowest_network(tmp_path):
+    outcome = run(job(tmp_path, FAMILIES["own scales"], {**SLIM, "steer": False, "penalty": 50.0}), tmp_path / "run")
+    slim = outcome.compressed.generator
+    widths = find_family(slim.family).parse(slim.config).group_widths()
+    assert {width for name, width in widths.items() if name != "down.1.conv"} == {3}
+
+
+@pytest.mark.parametrize("penalty", [0.01, 0.5])
+def test_without_a_budget_what_is_removed_last_changes_no_image(tmp_path, penalty):
+    given = job(tmp_path, FAMILIES["affine norms"], {**SLIM, "steer": False, "penalty": penalty}, budget=None)
+    outcome = run(given, tmp_path / "run")
+    assert outcome.records[-1]["cut"]["change"] < 1e-5
+    cheaper = outcome.compressed.cost.macs.true < outcome.teacher.cost.macs.true
+    assert cheaper == (penalty == 0.5)
+
+
+def test_a_changed_network_of_the_loss_is_another_step(tmp_path):
+    file = tmp_path / "net.ts.pt"
+    file.write_bytes(b"one")
+    perceptual = {"kind": "perceptual", "network": str(file), "content": [1], "style": [0]}
+    given = job(tmp_path, FAMILIES["affine norms"], {**SLIM, "distillation": {"terms": ["l1", perceptual]}})
+
+    def directory() -> Path:
+        return Pipeline(given, tmp_path / "run", lambda _: None).stages()[0].directory
+
+    before = directory()
+    assert directory() == before
+    file.write_bytes(b"two")
+    assert directory() != before
+
+
+def test_affine_norms_change_nothing():
+    torch.manual_seed(0)
+    given = Generator.from_module(build("resnet_6blocks", {"ngf": 4}), "resnet_6blocks", {"ngf": 4})
+    image = torch.randn(1, 3, 16, 16)
+    affine = with_affine_norms(given)
+    assert affine.build()(image).equal(given.build()(image))
+    prunable = 4 + 8 + 6 * 16 + 8 + 4  # all but the residual stream's
+    assert affine.num_parameters == given.num_parameters + 2 * prunable
+
+
+MISTAKES = {
+    "a negative penalty": (
+        {"penalty": -1.0},
+        {},
+        ConfigError,
+        r"penalty: got -1\.0, expected .*greater than or equal to 0",
+    ),
+    "no penalty to steer": ({"penalty": 0.0}, {}, ConfigError, "penalty: got 0, expected more to begin with"),
+    "averages": (
+        {"training": {**TRAINING, "ema_half_life": 8}},
+        {},
+        ConfigError,
+        "training.ema_half_life: expected none, because scales",
+    ),
+    "maps": (
+        {"distillation": {"terms": ["l1", "features"]}},
+        {},
+        ConfigError,
+        "got the term 'features', expected none on feature maps",
+    ),
+    "a negative weight of the distillation": (
+        {"distillation": {"terms": [{"kind": "perceptual", "weight": -1}]}},
+        {},
+        ConfigError,
+        r"weight: got -1, expected .*greater than or equal to 0",
+    ),
+    "no group to prune": (
+        {"minimum": 64},
+        {},
+        ConfigError,
+        r"slim: found no channel group to prune among \d+; lower minimum, or allow residual streams",
+    ),
+    "a budget below the rest": ({}, {"budget": {"macs": 100.0}}, BudgetError, "the smallest reachable cost is"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes(tmp_path, name):
+    slim, options, error, message = MISTAKES[name]
+    with pytest.raises(error, match=message):
+        run(job(tmp_path, FAMILIES["affine norms"], {**SLIM, **slim}, **options), tmp_path / "run")
