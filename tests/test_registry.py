@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from importlib.metadata import EntryPoint
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
 from gancompress.errors import ConfigError
-from gancompress.registry import Kind, KindRegistry, import_object
+from gancompress.registry import Kind, KindRegistry, Registry, import_object
 
 
 class Shape(Kind):
@@ -115,6 +116,17 @@ def test_functions_are_taken_where_a_registry_accepts_them(shapes):
     assert shapes.parse(corner) == Functional(function=corner)
     assert shapes.parse(f"{HERE}:corner") == Functional(function=f"{HERE}:corner")
     assert shapes.parse({"kind": corner, "size": 5}) == Functional(function=corner, size=5)
+
+
+def test_the_order_is_that_of_the_modules_whichever_is_imported_first(tmp_path, monkeypatch):
+    registry: Registry[Any] = Registry("parts", "a part", modules=("parts_first", "parts_second"))
+    monkeypatch.setattr("gancompress.registry.PARTS", registry, raising=False)
+    for name in ("first", "second"):
+        source = f'from gancompress.registry import PARTS\n@PARTS.register("{name}")\ndef {name}(): ...\n'
+        (tmp_path / f"parts_{name}.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("parts_second")
+    assert list(registry) == ["first", "second"]
 
 
 @pytest.mark.parametrize("path", ["a_module:", ":name", "name"])

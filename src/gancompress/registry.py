@@ -124,13 +124,15 @@ class Registry(Mapping[str, T]):
         raise ConfigError(f"got {got}, expected {self.expected}; {nearest(str(name), self)}")
 
     def _add(self, name: str, value: T) -> None:
-        if _package_of(self.defining(value)) != _PACKAGE:
-            self._import_own()
+        module = getattr(self.defining(value), "__module__", None)
+        self._import_own(before=module)  # so that the order does not depend on which module was imported first
         self.check_new(name, value)
         self._values[name] = value
 
-    def _import_own(self) -> None:
+    def _import_own(self, before: str | None = None) -> None:
         for module in self._modules:
+            if module == before:
+                return
             importlib.import_module(module)
 
     def _installed(self, entry: EntryPoint) -> T:
