@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ from gancompress.errors import CheckpointError, ConfigError, ExportError
 from gancompress.export import ExportReport, Precision, export_generator, file_name, missing_package
 from gancompress.fingerprint import Fingerprints
 from gancompress.io import write_atomically
+from gancompress.io.source import split_key
 from gancompress.job import Job
 from gancompress.methods.budget import CostLimit
 from gancompress.metrics import MetricResult, find_perceptual
@@ -181,8 +183,9 @@ class Pipeline:
             work = Work(teacher, teacher, discriminator)
         else:
             assert options.checkpoint is not None
-            teacher = self._with_images(load_generator(options.checkpoint, options.family, images=options.images))
-            judge = load_generator(options.discriminator, role="discriminator") if options.discriminator else None
+            read = partial(load_generator, say=self._say)
+            teacher = self._with_images(read(options.checkpoint, options.family, images=options.images))
+            judge = read(options.discriminator, role="discriminator") if options.discriminator else None
             work = Work(teacher, teacher, judge)
         if self._accelerator.is_main_process:
             work.teacher.save(self._directory / "teacher")
@@ -258,7 +261,7 @@ class Pipeline:
             self._job.teacher.shipped.check()
         self._check_exports()
         for path in (self._job.teacher.checkpoint, self._job.teacher.discriminator):
-            if path is not None and not Path(path).exists():
+            if path is not None and not split_key(path)[0].exists():
                 raise CheckpointError(f"{path}: no such file or directory, expected the teacher's weights")
         self._job.data.check_splits()
         return self._stages()

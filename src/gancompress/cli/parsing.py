@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -17,6 +16,7 @@ from gancompress.cost import CONVENTIONS, Convention
 from gancompress.data import make_ordered_loader, parse_data
 from gancompress.errors import ConfigError, PlanError, nearest
 from gancompress.importance import Probe
+from gancompress.io.source import split_key
 from gancompress.models.families import all_families, architecture_of
 from gancompress.models.generator import Generator
 from gancompress.models.image_format import Images
@@ -28,8 +28,8 @@ def open_generator(
 ) -> Generator:
     """Return the generator that a command-line argument names; ``image_range`` replaces the range of its images."""
     config, images = parse_options(options), None if image_range is None else Images.parse(image_range)
-    if Path(source).exists():
-        return load_generator(Path(source), family, config or None, images=images)
+    if split_key(source)[0].exists():
+        return load_generator(source, family, config or None, images=images, say=_say)
     names = [each.name for each in all_families()]
     if source not in names and ":" not in source:
         known = ", ".join(names)
@@ -40,6 +40,10 @@ def open_generator(
     notices.print(f"{source} names an architecture: its weights are random, from seed 0", style="yellow")
     torch.manual_seed(0)
     return Generator.of(architecture_of(source, config, images))
+
+
+def _say(line: str) -> None:
+    notices.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def parse_options(options: Sequence[str]) -> dict[str, Any]:

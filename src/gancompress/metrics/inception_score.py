@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from gancompress.errors import CheckpointError, MetricError
 from gancompress.metrics.features import INCEPTION, INCEPTION_SIZE
 from gancompress.metrics.images import RESIZE_WORDS, Size, resize
+from gancompress.models.checkpoint_file import CheckpointFile
 from gancompress.models.trunks.load import load_inception
 from gancompress.models.trunks.network_file import NetworkFile
 from gancompress.models.trunks.weights import WEIGHTS, fetch_weights
-from gancompress.models.weight_files import read_torch_file
 
 NUM_SPLITS = 10
 
@@ -181,7 +181,7 @@ def load_classifier(
     """
     if name == INCEPTION:
         file = Path(path) if path else fetch_weights(WEIGHTS[INCEPTION])
-        weight = read_torch_file(file).get("fc.weight")
+        weight = CheckpointFile.open(file).state_dict().get("fc.weight")
         if weight is None or weight.ndim != 2:
             raise CheckpointError(
                 f"{file}: found no 'fc.weight', expected the classifier in the published weights of the Inception "
