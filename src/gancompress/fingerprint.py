@@ -14,8 +14,8 @@ from typing import Any
 
 from gancompress.io.source import split_key
 from gancompress.job import Job
-from gancompress.models.generator import CONFIG_FILE, WEIGHTS_FILE
-from gancompress.models.trunks.weights import file_sha256
+from gancompress.networks.generator import CONFIG_FILE, WEIGHTS_FILE
+from gancompress.perception.weights import file_sha256
 from gancompress.steps import Step
 
 FORMAT_VERSION = 3
