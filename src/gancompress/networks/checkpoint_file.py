@@ -91,7 +91,7 @@ class CheckpointFile:
     Attributes:
         path: The file.
         dictionaries: Tensors by name of every state dict in the file, by the keys that lead to it.
-        skipped: Keys that hold anything but tensors, with the class of objects, which are not read.
+        skipped: Class of every object at the top of the file that is not read, by its key.
     """
 
     path: Path
@@ -125,9 +125,9 @@ class CheckpointFile:
         content = file.content if isinstance(file.content, dict) else {}
         tops = {keys[0] for keys in found if keys}
         skipped = {
-            str(key): value.of if isinstance(value, Foreign) else ""
+            str(key): value.of
             for key, value in content.items()
-            if str(key) not in tops and () not in found
+            if isinstance(value, Foreign) and str(key) not in tops and file.tensor(value) is None
         }
         return cls(path, found, skipped, file, metadata)
 
@@ -178,7 +178,7 @@ class CheckpointFile:
             names = without_wrappers(self.dictionaries[chosen.keys])
             beginnings = dict.fromkeys(name.partition(".")[0] for name in names)
             others += [f"{each}.*" for each in beginnings if each != chosen.prefix[0]]
-        objects = [f"{name} ({of})" for name, of in self.skipped.items() if of]
+        objects = [f"{name} ({of or 'an object'})" for name, of in self.skipped.items()]
         if not others and not objects:
             return None
         took = f"'{chosen.key}'" if chosen.key else "the tensors at its top"

@@ -103,8 +103,8 @@ def _without_weight_norm(length: Tensor, direction: Tensor) -> Tensor | None:
     if any(length.shape[axis] not in (1, direction.shape[axis]) for axis in range(length.ndim)):
         return None
     if length.ndim == 0 or len(axes) == length.ndim:
-        return direction * (length / direction.norm())
-    return direction * (length / direction.norm(dim=axes, keepdim=True))
+        return direction * (length / torch.linalg.vector_norm(direction))
+    return direction * (length / torch.linalg.vector_norm(direction, dim=axes, keepdim=True))
 
 
 def _without_spectral_norm(weight: Tensor, left: Tensor, right: Tensor | None) -> Tensor | None:
