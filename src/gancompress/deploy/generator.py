@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from gancompress.channels.skeleton import copy_module
 from gancompress.deploy.axes import Axes, Inputs
 from gancompress.deploy.contract import metadata_of
 from gancompress.deploy.half import HALF_TOLERANCE, Halved
@@ -150,7 +150,7 @@ def quality_of(
         perceptual: Perceptual distance to report with PSNR.
     """
     run = open_file(path, precision=precision).run
-    network = remove_quantization(copy.deepcopy(network)).eval()
+    network = remove_quantization(copy_module(network)).eval()
     singly = [tuple(each[i : i + 1] for each in inputs) for inputs in images for i in range(len(inputs[0]))]
     with torch.no_grad():
         expected = [network(*inputs) for inputs in singly]

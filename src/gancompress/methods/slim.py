@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch import nn
 
 from gancompress.channels import ChannelGraph
 from gancompress.channels import trace as trace_channels
+from gancompress.channels.skeleton import copy_module
 from gancompress.cost import amount
 from gancompress.losses import L1
 from gancompress.methods.budget import Budget
@@ -114,10 +114,10 @@ def slim(
     """
     batches = Batches(data)
     example = batches.first["input"][:1]
-    teacher = copy.deepcopy(network) if teacher is None else teacher
+    teacher = copy_module(network) if teacher is None else teacher
     options = distillation_options(terms, (), (), target, discriminator, DEFAULT_TERMS)
     how = training_options(images, batch_size or batch_size_of(batches), lr, training)
-    generator = Generator.from_module(copy.deepcopy(network).cpu())
+    generator = Generator.from_module(copy_module(network).cpu())
 
     def graph_of(given: Generator) -> ChannelGraph:
         return trace_channels(given.build(), (example,), multiple=1, minimum=minimum)

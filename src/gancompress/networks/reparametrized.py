@@ -1,4 +1,4 @@
-"""Names of reparametrized weights in state dicts: weight norm and spectral norm, as hooks and as parametrizations.
+"""Reparametrized weights: names of weight norm and spectral norm in state dicts, and their removal.
 
 PyTorch changed the names when it replaced the hooks (``weight_g``, ``weight_orig``) by parametrizations
 (``parametrizations.weight.original0``). A file and a class can hold either form, or plain weights.
@@ -10,8 +10,11 @@ import re
 from collections.abc import Callable, Collection, Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import parametrize, remove_spectral_norm, remove_weight_norm
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from gancompress.networks.layout import RUNNING_STATISTICS
 
@@ -120,3 +123,42 @@ def normed(weight: Tensor, left: Tensor, right: Tensor | None) -> Tensor:
     if right is None:
         right = F.normalize(torch.mv(matrix.t(), left), dim=0, eps=1e-12)
     return weight / torch.dot(left, torch.mv(matrix, right))
+
+
+def fold_reparametrizations(network: nn.Module) -> tuple[str, ...]:
+    """Replace weights that every call computes from others by their values in evaluation, in place.
+
+    Returns:
+        Paths of the layers: those with parametrizations, and those with the older hooks of weight and spectral norm.
+    """
+    parametrized = {
+        path: layer
+        for path, layer in network.named_modules()
+        if parametrize.is_parametrized(layer) and not isinstance(layer, parametrize.ParametrizationList)
+    }
+    for path, layer in parametrized.items():
+        network.set_submodule(path, _plain(layer))
+    hooked = {path: _remove_hooks(layer) for path, layer in network.named_modules()}
+    return (*parametrized, *(path for path, removed in hooked.items() if removed))
+
+
+def _plain(layer: nn.Module) -> nn.Module:
+    """Return the layer without parametrizations. PyTorch would change the class, which copies of the layer share."""
+    plain: nn.Module = object.__new__(parametrize.type_before_parametrizations(layer))
+    plain.__dict__ = dict(layer.__dict__)
+    names = list(layer.parametrizations)  # type: ignore[arg-type]
+    plain._modules = {name: part for name, part in layer._modules.items() if name != "parametrizations"}
+    training = layer.training
+    computed = {name: nn.Parameter(getattr(layer.eval(), name).detach()) for name in names}
+    layer.train(training)
+    plain._parameters = {**layer._parameters, **computed}
+    return plain
+
+
+def _remove_hooks(layer: nn.Module) -> bool:
+    """Remove the older hooks of weight and spectral norm, and keep the weight; return whether there were any."""
+    hooks = [hook for hook in layer._forward_pre_hooks.values() if isinstance(hook, WeightNorm | SpectralNorm)]
+    for hook in hooks:
+        remove = remove_weight_norm if isinstance(hook, WeightNorm) else remove_spectral_norm
+        remove(layer, hook.name)
+    return bool(hooks)

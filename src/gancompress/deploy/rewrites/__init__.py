@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 
 from torch import nn
 
+from gancompress.channels.skeleton import copy_module
 from gancompress.deploy.rewrites.aligned import aligned_channels
 from gancompress.deploy.rewrites.folding import folded_batch_norms, folded_spectral_norms
 from gancompress.deploy.rewrites.norms import decomposed_norms, float32_norms
@@ -59,5 +59,5 @@ def rewritten(network: nn.Module, names: Sequence[str]) -> tuple[nn.Module, tupl
     for name in names:
         if name not in REWRITES:
             raise ConfigError(f"rewrites: got '{name}', expected a known one; {nearest(name, REWRITES)}")
-    network = copy.deepcopy(network)
+    network = copy_module(network)
     return network, tuple(rewrite(network) for name, rewrite in REWRITES.items() if name in names)
