@@ -87,7 +87,7 @@ def test_methods(vocoder: nn.Module, tmp_path: Any) -> None:
     assert difference(gc.load_into(vocoder, tmp_path / "small"), small) < 1e-6
     quantized = gc.quantize(small, batches)
     assert len(quantized_layers(quantized)) == 5
-    assert difference(quantized, small) < 0.1
+    assert difference(quantized, small) < 0.3
     before = copy_module(small)
     result = gc.distill(small, vocoder, batches, terms=[gc.losses.L1(1)], images=8, progress=False)
     assert difference(result.module, before) > 0
