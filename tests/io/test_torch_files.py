@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._utils import _rebuild_parameter, _rebuild_tensor_v2
 
 from gancompress.errors import CheckpointError
 from gancompress.io.inert_pickle import Foreign, PickleError, read_pickle
@@ -129,7 +130,7 @@ def hostile(proof: Path) -> dict[str, Any]:
         "nested": [{"a": (make,)}] * 3,
         "key": {"state_dict": {"deep": {"deeper": make}}},
         "in a namespace": argparse.Namespace(callback=make),
-        "tensor of a call": Runs(torch._utils._rebuild_parameter, make, True, {}),
+        "tensor of a call": Runs(_rebuild_parameter, make, True, {}),
         "state of a stand-in": Built(proof),
         "dictionary of calls": collections.OrderedDict(a=make),
         "a second pickle": Runs(pickle.loads, pickle.dumps(make)),
@@ -163,7 +164,7 @@ def test_hostile_objects_do_nothing(way: str, zipped: bool, tmp_path: Path) -> N
 
 def test_hostile_tensors_are_no_tensors(tmp_path: Path) -> None:
     proof = tmp_path / "proof"
-    calls = {"weight": Runs(os.mkdir, str(proof)), "bias": Runs(torch._utils._rebuild_tensor_v2, 1, 2, (3,), (1,))}
+    calls = {"weight": Runs(os.mkdir, str(proof)), "bias": Runs(_rebuild_tensor_v2, 1, 2, (3,), (1,))}
     torch.save({"g": calls}, tmp_path / "net.pt")
     network = CheckpointFile.open(tmp_path / "net.pt").candidates()[0]
     assert set(network.stored) == {"bias"}

@@ -54,10 +54,14 @@ class NewSpectralNorm(Plain):
 class Renamed(Plain):
     """Takes files of an earlier version, in which the norm had another name, by a hook of its own."""
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        for name in [name for name in state_dict if name.startswith(f"{prefix}bn.")]:
-            state_dict[name.replace("bn.", "n.")] = state_dict.pop(name)
-        super()._load_from_state_dict(state_dict, prefix, *rest)
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_load_state_dict_pre_hook(self._rename)
+
+    @staticmethod
+    def _rename(_: nn.Module, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+        for name in [name for name in state if name.startswith(f"{prefix}bn.")]:
+            state[name.replace("bn.", "n.")] = state.pop(name)
 
 
 class Both(nn.Module):

@@ -32,6 +32,7 @@ DISCRIMINATOR_KEYS = ("d", "D", "netD", "netD_A", "discriminator", "dis", "dis_s
 _WRAPPER_PREFIXES = ("_orig_mod", "module")  # of torch.compile, of DataParallel and AveragedModel
 _LEFTOVERS = ("n_averaged",)  # of AveragedModel, beside the names with its prefix
 _DEEPEST = 8
+_NVIDIA_MODULES = (b"dnnlib", b"torch_utils.persistence", b"torch_utils\npersistence")
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +111,12 @@ class CheckpointFile:
         if path.suffix == ".safetensors":
             return cls(path, {(): read_safetensors(path)})
         check_file(path)
+        if _is_nvidia_pickle(path):
+            raise CheckpointError(
+                f"{path}: got a pickle of NVIDIA's StyleGAN2, which holds Python code, expected tensors only; none of "
+                "it was run; convert it once with convert_weight.py of rosinality/stylegan2-pytorch, and give the .pt "
+                "file that it writes"
+            )
         file = open_torch_file(path)
         found, metadata = {}, {}
         for keys, value in _mappings(file.content):
@@ -279,6 +286,12 @@ def _state_of_module(module: Foreign) -> Table:
                     state[f"{prefix}{name}"] = tensor
         waiting += [(f"{prefix}{name}.", part) for name, part in _entries(each.state["_modules"])]
     return state
+
+
+def _is_nvidia_pickle(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(2**16)
+    return head.startswith(b"\x80") and any(module in head for module in _NVIDIA_MODULES)
 
 
 def _without_tensors(path: Path, content: Any) -> CheckpointError:

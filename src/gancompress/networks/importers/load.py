@@ -26,6 +26,10 @@ _FEWEST_TENSORS = 8
 """Number of tensors below which a part of a state dict, such as one layer, is not taken for a network of a family."""
 
 
+_CLOSE = 0.5
+"""Share of matching tensors above which a network is the wanted one with faults, so that no part of it is tried."""
+
+
 class _Unfit(CheckpointError):
     """A network of the file that is not the one wanted; `agreement` is the share of tensors that are."""
 
@@ -113,8 +117,9 @@ def _first_that_fits(
     unfit: list[_Unfit] = []
     for _, equals in groupby(candidates, key=lambda each: each.rank(role)):
         fitting: dict[str, tuple[Candidate, Generator]] = {}
+        close = any(error.agreement > _CLOSE for error in unfit)
         for candidate in equals:
-            if candidate.key not in fitting:
+            if candidate.key not in fitting and not (close and candidate.prefix):
                 try:
                     fitting[candidate.key] = candidate, read(candidate)
                 except _Unfit as error:
@@ -165,8 +170,8 @@ def _as_class(candidate: Candidate, architecture: Architecture) -> Generator:
     tensors = candidate.tensors()
     as_expected = settled(tensors, expected)
     if _loads(network, tensors, candidate.metadata) or _loads(network, as_expected):
-        given = {**as_expected, **tensors}
-        _check_values(path, {name: given.get(name, tensor) for name, tensor in expected.items()}, network)
+        given = {**expected, **as_expected, **tensors}
+        _check_values(path, {name: given[name] for name in expected}, network)
         state = {name: tensor.detach() for name, tensor in network.state_dict().items()}
         return Generator(architecture, {name: _in_training_dtype(tensor) for name, tensor in state.items()})
     raise _unfit_class(candidate, architecture, Mismatch.between(shapes_of(expected), shapes_of(as_expected)))
