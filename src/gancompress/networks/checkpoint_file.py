@@ -73,7 +73,7 @@ class Candidate:
 
     @property
     def is_discriminator(self) -> bool:
-        """Whether its keys name a discriminator."""
+        """True if its keys name a discriminator."""
         return not set(DISCRIMINATOR_KEYS).isdisjoint((*self.keys, *self.prefix))
 
     def tensors(self) -> dict[str, Tensor]:
