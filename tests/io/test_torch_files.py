@@ -7,6 +7,7 @@ import collections
 import io
 import os
 import pickle
+import random
 import struct
 import sys
 import zipfile
@@ -284,3 +285,31 @@ def test_expanded_beyond_any_use(tmp_path: Path) -> None:
     torch.save({"g": {"weight": torch.ones(1).expand(2**20, 2**20)}}, tmp_path / "net.pt")
     with pytest.raises(CheckpointError, match="got a tensor of 1099511627776 elements in 4 bytes"):
         CheckpointFile.open(tmp_path / "net.pt").candidates()[0].tensors()
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_changed_bytes_are_read_or_refused(zipped: bool, tmp_path: Path) -> None:
+    path, draw = tmp_path / "net.pt", random.Random(0)
+    content = {"g": {"weight": WEIGHT, "bias": nn.Parameter(WEIGHT[0])}, "args": argparse.Namespace(lr=1e-4, size=64)}
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    whole, outcomes = path.read_bytes(), set[str]()
+    for _ in range(200):
+        changed = bytearray(whole)
+        for _ in range(draw.choice((1, 3, 20))):
+            changed[draw.randrange(len(changed))] = draw.randrange(256)
+        path.write_bytes(changed[: draw.choice((len(changed), draw.randrange(len(changed))))])
+        outcomes.add(outcome(path))
+    assert max(map(len, outcomes)) < 600
+    assert not any("\n" in each for each in outcomes)
+    assert "" in outcomes
+    assert len(outcomes) > 1
+
+
+def outcome(path: Path) -> str:
+    """Read every network of a file; return the error, or an empty text if there is none."""
+    try:
+        for candidate in CheckpointFile.open(path).candidates():
+            candidate.tensors()
+    except CheckpointError as error:
+        return str(error)
+    return ""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from gancompress.errors import CheckpointError
-from gancompress.io.inert_pickle import Foreign, Name, Persistent, PickleError, read_pickle
+from gancompress.io.inert_pickle import Foreign, Name, Persistent, read_pickle
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _MOST_REPEATED_ELEMENTS = 2**24
@@ -172,7 +172,9 @@ def open_torch_file(path: Path) -> TorchFile:
     with path.open("rb") as file:
         try:
             return _open_zip(path, file) if zipfile.is_zipfile(file) else _open_legacy(path, file)
-        except (PickleError, zipfile.BadZipFile, OSError, ValueError, TypeError, KeyError, OverflowError) as error:
+        except CheckpointError:
+            raise
+        except Exception as error:  # a damaged zip fails in any way, from EOFError to NotImplementedError
             raise _unreadable(path, error) from None
 
 
