@@ -13,7 +13,7 @@ from torch.nn.utils import parametrizations
 
 import gancompress as gc
 from gancompress.channels.skeleton import copy_module
-from gancompress.networks.reparametrized import fold_reparametrizations
+from gancompress.networks.reparametrized import fold_reparametrizations, reparametrized_layers
 from gancompress.quantization import quantized_layers
 
 pytestmark = pytest.mark.filterwarnings(
@@ -91,6 +91,15 @@ def test_methods(vocoder: nn.Module, tmp_path: Any) -> None:
     before = copy_module(small)
     result = gc.distill(small, vocoder, batches, terms=[gc.losses.L1(1)], images=8, progress=False)
     assert difference(result.module, before) > 0
+
+
+def test_methods_on_plain_weights(vocoder: nn.Module) -> None:
+    batches = [2 * torch.rand(32, 10, 16) - 1 for _ in range(2)]
+    refitted = gc.prune(vocoder, MEL, keep=0.5, refit=batches)
+    assert not reparametrized_layers(refitted)
+    slim = gc.slim(vocoder, batches, budget=gc.Budget(reduction=1.2), images=64, progress=False)
+    assert not reparametrized_layers(slim.module)
+    assert len(reparametrized_layers(vocoder)) == 5
 
 
 @pytest.mark.parametrize(

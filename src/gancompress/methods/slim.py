@@ -24,6 +24,7 @@ from gancompress.methods.recalibrate import recalibrate
 from gancompress.methods.save import save
 from gancompress.methods.training import digest_of, restored, train, training_options
 from gancompress.networks.generator import Generator
+from gancompress.networks.reparametrized import fold_reparametrizations
 from gancompress.objectives.slimming import Course, Slimming
 
 DEFAULT_TERMS = (L1(100),)
@@ -81,7 +82,8 @@ def slim(
 ) -> Slimmed:
     """Train a network while a penalty drives scales of its channels to zero, and remove those channels.
 
-    With ``out``, the same call resumes where it was stopped.
+    With ``out``, the same call resumes where it was stopped. Weight norm and spectral norm are replaced by the weights
+    that they compute in evaluation, because scales are of plain weights.
 
     Args:
         network: The network to slim; it is not changed.
@@ -117,7 +119,9 @@ def slim(
     teacher = copy_module(network) if teacher is None else teacher
     options = distillation_options(terms, (), (), target, discriminator, DEFAULT_TERMS)
     how = training_options(images, batch_size or batch_size_of(batches), lr, training)
-    generator = Generator.from_module(copy_module(network).cpu())
+    plain = copy_module(network).cpu()
+    fold_reparametrizations(plain)
+    generator = Generator.from_module(plain)
 
     def graph_of(given: Generator) -> ChannelGraph:
         return trace_channels(given.build(), (example,), multiple=1, minimum=minimum)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize, remove_spectral_norm, remove_weight_norm
-from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.spectral_norm import SpectralNorm, SpectralNormLoadStateDictPreHook
 from torch.nn.utils.weight_norm import WeightNorm
 
 from gancompress.networks.layout import RUNNING_STATISTICS
@@ -131,15 +131,28 @@ def fold_reparametrizations(network: nn.Module) -> tuple[str, ...]:
     Returns:
         Paths of the layers: those with parametrizations, and those with the older hooks of weight and spectral norm.
     """
-    parametrized = {
-        path: layer
+    found = reparametrized_layers(network)
+    for path in found:
+        layer = network.get_submodule(path)
+        for hook in _hooks(layer):
+            remove = remove_weight_norm if isinstance(hook, WeightNorm) else remove_spectral_norm
+            remove(layer, hook.name)
+        for key, hook in list(layer._load_state_dict_pre_hooks.items()):  # PyTorch leaves that of spectral norm behind
+            if isinstance(getattr(hook, "hook", hook), SpectralNormLoadStateDictPreHook):
+                del layer._load_state_dict_pre_hooks[key]
+        if parametrize.is_parametrized(layer):
+            network.set_submodule(path, _plain(layer))
+    return found
+
+
+def reparametrized_layers(network: nn.Module) -> tuple[str, ...]:
+    """Return the paths of the layers whose weights every call computes from others."""
+    return tuple(
+        path
         for path, layer in network.named_modules()
-        if parametrize.is_parametrized(layer) and not isinstance(layer, parametrize.ParametrizationList)
-    }
-    for path, layer in parametrized.items():
-        network.set_submodule(path, _plain(layer))
-    hooked = {path: _remove_hooks(layer) for path, layer in network.named_modules()}
-    return (*parametrized, *(path for path, removed in hooked.items() if removed))
+        if (parametrize.is_parametrized(layer) and not isinstance(layer, parametrize.ParametrizationList))
+        or _hooks(layer)
+    )
 
 
 def _plain(layer: nn.Module) -> nn.Module:
@@ -155,10 +168,6 @@ def _plain(layer: nn.Module) -> nn.Module:
     return plain
 
 
-def _remove_hooks(layer: nn.Module) -> bool:
-    """Remove the older hooks of weight and spectral norm, and keep the weight; return whether there were any."""
-    hooks = [hook for hook in layer._forward_pre_hooks.values() if isinstance(hook, WeightNorm | SpectralNorm)]
-    for hook in hooks:
-        remove = remove_weight_norm if isinstance(hook, WeightNorm) else remove_spectral_norm
-        remove(layer, hook.name)
-    return bool(hooks)
+def _hooks(layer: nn.Module) -> list[WeightNorm | SpectralNorm]:
+    """Return the older hooks of weight and spectral norm."""
+    return [hook for hook in layer._forward_pre_hooks.values() if isinstance(hook, WeightNorm | SpectralNorm)]
