@@ -98,6 +98,7 @@ def test_methods_on_plain_weights(vocoder: nn.Module) -> None:
     refitted = gc.prune(vocoder, MEL, keep=0.5, refit=batches)
     assert not reparametrized_layers(refitted)
     slim = gc.slim(vocoder, batches, budget=gc.Budget(reduction=1.2), images=64, progress=False)
+    assert slim.module is not None
     assert not reparametrized_layers(slim.module)
     assert len(reparametrized_layers(vocoder)) == 5
 
