@@ -12,12 +12,13 @@ from PIL import Image
 from torch import Tensor, nn
 
 from gancompress.cli.calibration import calibration_inputs
-from gancompress.cli.sources import InputChoices, open_network
+from gancompress.cli.sources import InputChoices, export_path, open_network
 from gancompress.errors import ConfigError
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build
 from tests.cli.verbs import run
 from tests.data.pictures import save_many
+from tests.networks.strangers import Stranger
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of TorchScript
 
@@ -142,3 +143,29 @@ def test_noise_and_classes_are_drawn_for_generators_from_noise(tmp_path):
     assert set(latents[:, 6:].flatten().tolist()) == {0, 1}
     assert latents[:, 6:].sum(1).eq(1).all()
     assert (latents[:, 6:].sum(0) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("source", "file", "expected"),
+    [
+        ("small", "model.onnx", "small/model.onnx"),
+        ("small", "web", "small/web"),
+        ("latest_net_G_A.pth", "model.onnx", "latest_net_G_A.onnx"),
+        ("latest_net_G_A.pth", "model.fixed.onnx", "latest_net_G_A.fixed.onnx"),
+        ("last.ckpt#netG_B", "model.int8.onnx", "last.netG_B.int8.onnx"),
+        ("g_02500000", "web", "g_02500000.web"),
+    ],
+)
+def test_files_beside_checkpoints_are_named_after_them(source, file, expected, tmp_path):
+    (tmp_path / "small").mkdir()
+    assert export_path(tmp_path / source, file) == tmp_path / expected
+
+
+def test_a_file_that_is_replaced_is_named(tmp_path):
+    both = {"netG_A": Stranger().state_dict(), "netG_B": Stranger().state_dict()}
+    torch.save(both, tmp_path / "last.ckpt")
+    options = ("--family", f"{Stranger.__module__}:Stranger", "--size", "8x8", "--format", "torch", "--rewrite", "none")
+    (tmp_path / "last.netG_B.pt2").write_bytes(b"of another network")
+    assert json.loads(run("export", tmp_path / "last.ckpt", *options, "--json"))["replaced"] is False
+    text = run("export", tmp_path / "last.ckpt#netG_B", *options)
+    assert f"written to {tmp_path}/last.netG_B.pt2, in place of the file that was there: " in text

@@ -66,6 +66,13 @@ def test_what_a_result_depends_on(change, is_same):
     assert (fingerprint(change) == fingerprint()) == is_same
 
 
+def test_networks_of_one_file_differ(tmp_path):
+    (tmp_path / "last.ckpt").write_bytes(b"weights")
+    own = "teacher.train=null", "teacher.shipped=null"
+    prints = [fingerprint(*own, f"teacher.checkpoint={tmp_path}/last.ckpt{key}") for key in ("", "#netG_A", "#netG_B")]
+    assert len(set(prints)) == 3
+
+
 def test_kinds_are_part_of_it_even_if_all_options_are_defaults():
     data = {"transform": {"load_size": 64, "crop_size": 64}}
     for kind in ("aligned", "paired", "images"):

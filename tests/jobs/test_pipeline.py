@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
@@ -189,7 +190,8 @@ def test_unpaired_jobs_run_too(tmp_path):
 
 
 def test_a_checkpoint_is_a_teacher(straight, tmp_path):
-    straight.teacher.generator.save(tmp_path / "teacher")
+    state = dict(straight.teacher.generator.state)
+    torch.save({"netG_A": {"weight": torch.ones(1)}, "netG_B": state, "args": Namespace()}, tmp_path / "last.ckpt")
     recipe = tmp_path / "own.yaml"
     step = {
         "kind": "distill",
@@ -205,13 +207,14 @@ def test_a_checkpoint_is_a_teacher(straight, tmp_path):
                 "name": "own",
                 "task": "paired",
                 "data": data,
-                "teacher": {"checkpoint": str(tmp_path / "teacher")},
+                "teacher": {"checkpoint": f"{tmp_path}/last.ckpt#netG_B"},
                 "steps": [step],
                 "exports": [],
             }
         )
     )
-    outcome, _ = run(load_job(str(recipe)), tmp_path / "run")
+    outcome, said = run(load_job(str(recipe)), tmp_path / "run")
+    assert f"{tmp_path}/last.ckpt: took 'netG_B'; not read: args (argparse.Namespace), netG_A" in "\n".join(said)
     assert outcome.teacher.cost.parameters == straight.teacher.cost.parameters
     assert outcome.compressed.cost.parameters < outcome.teacher.cost.parameters
 

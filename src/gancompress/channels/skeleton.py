@@ -10,6 +10,21 @@ from typing import Any
 from torch import Tensor, nn
 
 
+def copy_module(module: nn.Module) -> nn.Module:
+    """Copy a module with all its tensors.
+
+    `copy.deepcopy` refuses tensors that a forward pass computed from others, such as the weight that
+    ``torch.nn.utils.weight_norm`` leaves in a layer; their values are copied.
+    """
+    computed = {
+        id(value): value.detach().clone()
+        for submodule in module.modules()
+        for value in vars(submodule).values()
+        if isinstance(value, Tensor) and not value.is_leaf
+    }
+    return copy.deepcopy(module, memo=computed)
+
+
 def copy_structure(module: nn.Module, tensors: Mapping[str, Tensor] | None = None) -> nn.Module:
     """Copy the module tree, so that attributes can be changed without touching the original.
 

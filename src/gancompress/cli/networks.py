@@ -158,7 +158,12 @@ def prune(
 
 
 def export(
-    directory: Annotated[Path, typer.Argument(help="A directory written by gancompress, or a checkpoint.")],
+    directory: Annotated[
+        Path,
+        typer.Argument(
+            help="A directory written by gancompress, or a checkpoint; FILE#KEY for one network of several in it."
+        ),
+    ],
     format: Annotated[
         str,
         typer.Option(
@@ -169,7 +174,11 @@ def export(
     ] = "onnx",
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="The file; by default DIR/model.onnx, DIR/web or the like."),
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="The file; by default DIR/model.onnx, DIR/web or the like, and CHECKPOINT.onnx beside a checkpoint.",
+        ),
     ] = None,
     rewrites: Annotated[
         list[str] | None,
@@ -221,7 +230,7 @@ def export(
     """Write a network to a file in the form that its runtime likes, and check it against PyTorch."""
     from gancompress.cli.calibration import calibration_inputs
     from gancompress.cli.pages import PageChoices, write_page_of
-    from gancompress.cli.sources import InputChoices, job_of, open_network
+    from gancompress.cli.sources import InputChoices, export_path, job_of, open_network
     from gancompress.cli.tables import export_lines, tried_table
     from gancompress.deploy import (
         DEFAULT_MIN_PSNR_DB,
@@ -234,8 +243,9 @@ def export(
     from gancompress.deploy.benchmark import export_fastest
     from gancompress.errors import CheckpointError, ConfigError, ExportError
     from gancompress.evaluation import perceptual_distance
+    from gancompress.io.source import split_key
 
-    if not directory.exists():
+    if not split_key(directory)[0].exists():
         raise CheckpointError(f"{directory}: no such file or directory; expected one that prune or training wrote")
     _, kind = find_format(format, "--format")
     if kind.page:
@@ -244,7 +254,7 @@ def export(
             raise ExportError(
                 f"export: got {given} for the format '{kind.name}', expected neither --rewrite nor --input there"
             )
-        folder = out or (directory if directory.is_dir() else directory.parent) / kind.file_name
+        folder = out or export_path(directory, kind.file_name)
         choices = PageChoices(samples, start, labels, size, runtime, family, image_range)
         _show_page(write_page_of(str(directory), None, folder, choices), folder, as_json)
         return
@@ -263,8 +273,8 @@ def export(
             f"--size: got {size} with the run's own images, expected their size; remove --size, or give --calibration"
         )
     network = open_network(directory.name, str(directory), job, InputChoices(size, inputs, labels, family, image_range))
-    home = directory if directory.is_dir() else directory.parent
-    path = out or home / file_name(format, precision)
+    path = out or export_path(directory, file_name(format, precision))
+    replaced = path.exists()
     chosen = None if rewrites is None else [name for name in rewrites if name != "none"]
     images = calibration_inputs(network, calibration, directory, job) if calibrates or calibration else []
     if perceptual is not None and not images:
@@ -281,7 +291,14 @@ def export(
         wanted = Precision(precision or "fp32", images, wanted_psnr)
         report = export_generator(network.generator, form, path, format, chosen, wanted, seen)
     if as_json:
-        print(json.dumps(_facts(report) | ({"tried": [asdict(each) for each in tried]} if tried else {}), indent=2))
+        print(
+            json.dumps(
+                _facts(report)
+                | {"replaced": replaced}
+                | ({"tried": [asdict(each) for each in tried]} if tried else {}),
+                indent=2,
+            )
+        )
         return
     if tried:
         console.print(tried_table(tried))
@@ -290,7 +307,8 @@ def export(
         console.print(line, highlight=False, soft_wrap=True)
     sizes = "any batch and size" if kind.free_sizes else "this batch and size"
     note = f"{report.note}, " if report.note else ""
-    console.print(f"written to {path}: {report.file_bytes:,} bytes, {note}{sizes}", soft_wrap=True)
+    instead = ", in place of the file that was there" if replaced else ""
+    console.print(f"written to {path}{instead}: {report.file_bytes:,} bytes, {note}{sizes}", soft_wrap=True)
 
 
 def _show_page(reports: Sequence[ExportReport], folder: Path, as_json: bool) -> None:

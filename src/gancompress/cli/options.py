@@ -18,7 +18,10 @@ notices = Console(stderr=True, quiet=not _IS_MAIN_PROCESS)
 
 Source = Annotated[
     str,
-    typer.Argument(help="A directory written by gancompress, a checkpoint, a family's name, or package.module:Class."),
+    typer.Argument(
+        help="A directory written by gancompress, a checkpoint (FILE#KEY for one network of several in it), a family's "
+        "name, or package.module:Class."
+    ),
 ]
 SetOption = Annotated[
     list[str],

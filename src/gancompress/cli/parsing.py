@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -17,6 +16,7 @@ from gancompress.cost import CONVENTIONS, Convention
 from gancompress.data import make_ordered_loader, parse_data
 from gancompress.errors import ConfigError, PlanError, nearest
 from gancompress.importance import Probe
+from gancompress.io.source import split_key
 from gancompress.networks.generator import Generator
 from gancompress.networks.image_format import Images
 from gancompress.networks.importers import load_generator
@@ -28,8 +28,8 @@ def open_generator(
 ) -> Generator:
     """Return the generator that a command-line argument names; ``image_range`` replaces the range of its images."""
     config, images = parse_options(options), None if image_range is None else Images.parse(image_range)
-    if Path(source).exists():
-        return load_generator(Path(source), family, config or None, images=images)
+    if split_key(source)[0].exists():
+        return load_generator(source, family, config or None, images=images, say=_say)
     if source not in FAMILIES and ":" not in source:
         known = ", ".join(FAMILIES)
         raise ConfigError(
@@ -39,6 +39,10 @@ def open_generator(
     notices.print(f"{source} names an architecture: its weights are random, from seed 0", style="yellow")
     torch.manual_seed(0)
     return Generator.of(architecture_of(source, config, images))
+
+
+def _say(line: str) -> None:
+    notices.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def parse_options(options: Sequence[str]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from gancompress.deploy.input_contract import InputContract
 from gancompress.deploy.named import NamedFile, NamedNetwork
 from gancompress.deploy.runtimes.registry import open_file, runtime_of
 from gancompress.errors import InputSizeError
+from gancompress.io.source import split_key
 from gancompress.jobs.recipe import Job, load_job
 from gancompress.networks.file_form import FileForm, label_map_form
 from gancompress.networks.image_format import NOT_DECLARED
@@ -60,6 +61,20 @@ def job_of(sources: Iterable[str]) -> Job | None:
 def is_file_to_run(source: str) -> bool:
     """Return whether a source is an exported file."""
     return runtime_of(Path(source)) is not None and Path(source).is_file()
+
+
+def export_path(source: Path, file: str) -> Path:
+    """Return the default path of a file: in the network's directory, or beside a checkpoint and named after it.
+
+    Args:
+        source: A directory, a checkpoint, or ``FILE#KEY``.
+        file: Default name of the file, such as ``model.onnx``.
+    """
+    path, key = split_key(source)
+    if path.is_dir():
+        return path / file
+    name = path.stem if key is None else f"{path.stem}.{key}"
+    return path.with_name(f"{name}.{file.removeprefix('model.')}")
 
 
 def open_network(name: str, source: str, job: Job | None, choices: InputChoices) -> NamedNetwork:

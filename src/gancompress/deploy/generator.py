@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from gancompress.channels.skeleton import copy_module
 from gancompress.deploy.axes import Axes, Inputs
 from gancompress.deploy.compute_types import INT8, ComputeType
 from gancompress.deploy.contract import metadata_of
@@ -143,7 +143,7 @@ def quality_of(
         perceptual: Perceptual distance to report with PSNR.
     """
     run = open_file(path, precision=precision).run
-    network = remove_quantization(copy.deepcopy(network)).eval()
+    network = remove_quantization(copy_module(network)).eval()
     singly = [tuple(each[i : i + 1] for each in inputs) for inputs in images for i in range(len(inputs[0]))]
     with torch.no_grad():
         expected = [network(*inputs) for inputs in singly]

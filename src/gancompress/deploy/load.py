@@ -17,6 +17,7 @@ from gancompress.deploy.runtimes.registry import check_precision, open_file, run
 from gancompress.deploy.runtimes.runner import Runner
 from gancompress.deploy.runtimes.torch_runtime import eager
 from gancompress.errors import CheckpointError, ConfigError
+from gancompress.io.source import split_key
 from gancompress.networks.importers import load_generator
 from gancompress.networks.label_input import one_hot
 from gancompress.quantization import Quantization
@@ -163,14 +164,14 @@ def load(path: Path | str, *, threads: int | None = None, precision: str | None 
         ConfigError: The runtime of this file does not compute in this precision.
         ExportError: The runtime is missing, or refuses the file.
     """
-    path = Path(path)
+    source, path = path, split_key(path)[0]
     if not path.exists():
         raise CheckpointError(f"{path}: no such file or directory, expected a network to load")
     if runtime_of(path) is not None:
         runner = open_file(path, threads, precision)
         return Loaded(path, runner, from_text(runner.metadata))
     check_precision(path, None, precision)
-    generator, quantization = load_generator(path), Quantization.load(path)
+    generator, quantization = load_generator(source), Quantization.load(path)
     network = generator.build()
     if quantization is not None:
         quantization.attach(network)

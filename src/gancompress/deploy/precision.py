@@ -6,12 +6,12 @@ stay float, and a quarter measures the distance of the file from the float netwo
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from torch import nn
 
+from gancompress.channels.skeleton import copy_module
 from gancompress.deploy.axes import Inputs
 from gancompress.deploy.rewrites import Change, rewritten
 from gancompress.errors import BudgetError, ConfigError, DataError
@@ -127,7 +127,7 @@ def in_integers(module: nn.Module, form: IntegerForm, precision: Precision, rewr
     """
     ranges, chosen, _ = precision.parts()
     trained = bool(quantized_layers(module))
-    plain = remove_quantization(copy.deepcopy(module)) if trained else module
+    plain = remove_quantization(copy_module(module)) if trained else module
     network, changes = rewritten(plain, rewrites)
     stay = form.slow(network) if precision.float_layers is None else precision.float_layers
     options = QuantizationOptions(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import os
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.onnx.ops import symbolic
 
+from gancompress.channels.skeleton import copy_module
 from gancompress.deploy.axes import Inputs
 from gancompress.deploy.file_options import DEFAULT_OPTIONS, FileOptions
 from gancompress.deploy.module import export_module
@@ -115,7 +115,7 @@ def with_stored_integers(network: nn.Module) -> nn.Module:
     Raises:
         ConfigError: A range is not known yet.
     """
-    network = copy.deepcopy(network).eval()
+    network = copy_module(network).eval()
     for layer in quantized_layers(network).values():
         if layer.mode == "quantize":
             _store_integers(layer)

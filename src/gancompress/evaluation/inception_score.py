@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from gancompress.errors import CheckpointError, MetricError
 from gancompress.evaluation.features import INCEPTION, INCEPTION_SIZE
 from gancompress.evaluation.images import RESIZE_WORDS, Size, resize
-from gancompress.networks.weight_files import read_torch_file
+from gancompress.networks.checkpoint_file import CheckpointFile
 from gancompress.perception.load import load_inception
 from gancompress.perception.network_file import NetworkFile
 from gancompress.perception.weights import WEIGHTS, fetch_weights
@@ -181,7 +181,7 @@ def load_classifier(
     """
     if name == INCEPTION:
         file = Path(path) if path else fetch_weights(WEIGHTS[INCEPTION])
-        weight = read_torch_file(file).get("fc.weight")
+        weight = CheckpointFile.open(file).state_dict().get("fc.weight")
         if weight is None or weight.ndim != 2:
             raise CheckpointError(
                 f"{file}: found no 'fc.weight', expected the classifier in the published weights of the Inception "

@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from gancompress.io.source import split_key
 from gancompress.jobs.recipe import Job
 from gancompress.jobs.steps import Step
 from gancompress.networks.generator import CONFIG_FILE, WEIGHTS_FILE
@@ -55,7 +56,8 @@ class Fingerprints:
     @property
     def _teacher_digests(self) -> list[list[str]]:
         given = self._job.teacher.checkpoint, self._job.teacher.discriminator
-        return [self._digest(Path(path)) for path in given if path is not None]
+        sources = [split_key(path) for path in given if path is not None]
+        return [[*self._digest(path), *([] if key is None else [key])] for path, key in sources]
 
     @property
     def _network_digests(self) -> list[list[str]]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 
 from gancompress.errors import CheckpointError, ConfigError
+from gancompress.io.source import split_key
 from gancompress.jobs.recipe import TeacherOptions
 from gancompress.jobs.steps import Work
 from gancompress.networks.generator import Generator
@@ -27,7 +28,7 @@ def check_given_teacher(options: TeacherOptions) -> None:
     if options.shipped is not None:
         options.shipped.check()
     for path in (options.checkpoint, options.discriminator):
-        if path is not None and not Path(path).exists():
+        if path is not None and not split_key(path)[0].exists():
             raise CheckpointError(f"{path}: no such file or directory, expected the teacher's weights")
 
 
@@ -43,10 +44,11 @@ def load_given_teacher(options: TeacherOptions, inputs: Inputs, say: Callable[[s
         teacher, discriminator = options.shipped.load()
         return Work(teacher, teacher, discriminator)
     assert options.checkpoint is not None
-    teacher = load_generator(options.checkpoint, options.family, images=options.images)
+    read = partial(load_generator, say=say)
+    teacher = read(options.checkpoint, options.family, images=options.images)
     teacher = _with_images(teacher, options, inputs, say)
     given = options.discriminator
-    return Work(teacher, teacher, load_generator(given, role="discriminator") if given else None)
+    return Work(teacher, teacher, read(given, role="discriminator") if given else None)
 
 
 def _with_images(teacher: Generator, options: TeacherOptions, inputs: Inputs, say: Callable[[str], None]) -> Generator:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from gancompress.channels.skeleton import copy_module
 from gancompress.deploy import ExportReport
 from gancompress.errors import ConfigError, DataError, RefitError
 from gancompress.io import write_atomically
@@ -140,7 +140,7 @@ def compress(
     except RefitError as error:
         student = prune(network, example, **how)
         notes = [f"pruned to the budget, distilled; not refitted: {error}"]
-    pruned = copy.deepcopy(student)
+    pruned = copy_module(student)
     options = {"terms": terms, "batch_size": batch_size, "lr": lr, "seed": seed, **training}
     if images is None:
         assert minutes is not None
@@ -172,7 +172,7 @@ def _images_in(
 
     def timed(steps: int) -> float:
         began = time.perf_counter()
-        distill(copy.deepcopy(student), network, [batches.first], images=steps * size, progress=False, **options)
+        distill(copy_module(student), network, [batches.first], images=steps * size, progress=False, **options)
         return time.perf_counter() - began
 
     timed(1)

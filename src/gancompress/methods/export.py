@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
+from gancompress.channels.skeleton import copy_module
 from gancompress.deploy import (
     DEFAULT_MIN_PSNR_DB,
     ExportReport,
@@ -71,7 +71,7 @@ def export(
         )
     images = [] if calibration is None else _in_parts(calibration, len(arguments))
     names = None if input_names is None else tuple(input_names)
-    module = copy.deepcopy(network).cpu().eval()
+    module = copy_module(network).cpu().eval()
     generator = Generator.from_module(module)
     form = FileForm(module, arguments, names, facts=metadata or {})
     return export_generator(generator, form, path, kind, precision=Precision(precision, images, min_psnr_db))

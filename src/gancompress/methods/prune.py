@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.channels import ChannelGraph, ChannelPlan, materialise, reordered
-from gancompress.channels.skeleton import named_tensors
+from gancompress.channels.skeleton import copy_module, named_tensors
 from gancompress.cost import widest_plan
 from gancompress.deploy.latency import variants_of_graph
 from gancompress.errors import ConfigError
@@ -22,6 +22,7 @@ from gancompress.methods.data import Batches, Data
 from gancompress.methods.recalibrate import recalibrate
 from gancompress.methods.refit import refit_pair
 from gancompress.methods.trace import trace
+from gancompress.networks.reparametrized import fold_reparametrizations
 
 Score = str | ScoreOptions | ScoreFunction
 """A name such as ``l1_incoming``, options of a score that runs the network, or a function of (state, graph)."""
@@ -69,7 +70,8 @@ def prune(
         widths: Width of each group by name, instead of ``keep``; groups not named stay at full width.
         score: Importance of channels: a name of `gancompress.importance.SCORES` or `RUNNING_SCORES`, options of one, or
             a function of (state, graph) that returns a tensor [channels] for each group.
-        refit: Batches on which the remaining weights are solved for by least squares.
+        refit: Batches on which the remaining weights are solved for by least squares; weight norm and spectral norm
+            are then replaced by the weights that they compute in evaluation.
         batches: Batches for scores that run the network and for the statistics of batch norms; those of ``refit`` by
             default.
         multiple: Widths are multiples of this, or full.
@@ -92,6 +94,9 @@ def prune(
         raise ConfigError("prune: expected exactly one of keep, budget and widths")
     given = None if refit is None else Batches(refit, "refit")
     running = given if batches is None else Batches(batches, "batches")
+    if refit is not None:
+        network = copy_module(network)
+        fold_reparametrizations(network)
     graph = trace(network, x, multiple=1 if widths else multiple, minimum=1 if widths else multiple, fixed=fixed)
     if widths is not None:
         plan = graph.plan(widths)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import copy
-
 from torch import nn
 
+from gancompress.channels.skeleton import copy_module
 from gancompress.methods.data import Batches, Data
+from gancompress.networks.reparametrized import fold_reparametrizations
 from gancompress.quantization import QuantizationOptions, calibrate
 from gancompress.quantization import quantize as attach
 
@@ -23,6 +23,8 @@ def quantize(
 ) -> nn.Module:
     """Quantize the weights and activations of a network, without training.
 
+    Weight norm and spectral norm are replaced by the weights that they compute in evaluation: those are rounded.
+
     Args:
         network: A float network; it is not changed.
         batches: Inputs like those in deployment; they need no labels.
@@ -38,7 +40,9 @@ def quantize(
         DataError: There are too few images.
     """
     given = Batches(batches, "batches")
-    quantized = attach(copy.deepcopy(network), options or QuantizationOptions())
+    plain = copy_module(network)
+    fold_reparametrizations(plain)
+    quantized = attach(plain, options or QuantizationOptions())
     device = next(network.parameters()).device
     inputs = (each.to(device) for each in given.inputs(num_images))
     return calibrate(quantized, inputs, min_images=min_images).eval()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch import nn
 
 from gancompress.channels import ChannelGraph
 from gancompress.channels import trace as trace_channels
+from gancompress.channels.skeleton import copy_module
 from gancompress.cost import amount
 from gancompress.losses import L1
 from gancompress.methods.budget import Budget
@@ -23,6 +23,7 @@ from gancompress.methods.recalibrate import recalibrate
 from gancompress.methods.save import save
 from gancompress.methods.training import TrainingData, digest_of, own_run, restored, training_options
 from gancompress.networks.generator import Generator
+from gancompress.networks.reparametrized import fold_reparametrizations
 from gancompress.objectives.distillation import DistillationOptions
 from gancompress.objectives.slimming import PenaltySchedule, Slimming
 from gancompress.quantization import Quantization
@@ -84,7 +85,8 @@ def slim(
 ) -> Slimmed:
     """Train a network while a penalty drives scales of its channels to zero, and remove those channels.
 
-    With ``out``, the same call resumes where it was stopped.
+    With ``out``, the same call resumes where it was stopped. Weight norm and spectral norm are replaced by the weights
+    that they compute in evaluation, because scales are of plain weights.
 
     Args:
         network: The network to slim; it is not changed.
@@ -117,10 +119,12 @@ def slim(
     """
     batches = Batches(data)
     example = batches.first["input"][:1]
-    teacher = copy.deepcopy(network) if teacher is None else teacher
+    teacher = copy_module(network) if teacher is None else teacher
     options = distillation_options(terms, (), (), target, discriminator, DEFAULT_TERMS)
     how = training_options(images, batch_size or batch_size_of(batches), lr, training)
-    generator = Generator.from_module(copy.deepcopy(network).cpu())
+    plain = copy_module(network).cpu()
+    fold_reparametrizations(plain)
+    generator = Generator.from_module(plain)
 
     def graph_of(given: Generator) -> ChannelGraph:
         return trace_channels(given.build(), (example,), multiple=1, minimum=minimum)

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.channels import ChannelGraph, ChannelPlan, Slot
-from gancompress.channels.skeleton import set_attributes, set_tensor
+from gancompress.channels.skeleton import copy_module, set_attributes, set_tensor
 from gancompress.channels.subnetwork import resized_attributes
 from gancompress.errors import CheckpointError, ConfigError, PlanError
 from gancompress.networks.example_values import example_values
@@ -273,11 +272,11 @@ class ModuleArchitecture(Architecture):
     @classmethod
     def of(cls, module: nn.Module, images: Images | None = None) -> Self:
         """Return the architecture of a module; keeps a copy of it."""
-        return cls(type(module).__qualname__, {}, images, template=copy.deepcopy(module).cpu())
+        return cls(type(module).__qualname__, {}, images, template=copy_module(module).cpu())
 
     def _make(self) -> nn.Module:
         """Copy the template and reset all layers."""
-        network = copy.deepcopy(self.template)
+        network = copy_module(self.template)
         for path, layer in network.named_modules():
             if hasattr(layer, "reset_parameters"):
                 layer.reset_parameters()  # type: ignore[operator]
@@ -290,7 +289,7 @@ class ModuleArchitecture(Architecture):
 
     def skeleton(self) -> nn.Module:
         """Copy the template."""
-        return give_boundary(copy.deepcopy(self.template), self.images)
+        return give_boundary(copy_module(self.template), self.images)
 
     def describe(self) -> dict[str, Any]:
         """Return its name and widths; loading them needs a module of the same class."""

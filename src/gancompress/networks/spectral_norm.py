@@ -8,18 +8,12 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils import parametrize
+
+from gancompress.networks.reparametrized import SPECTRAL_NORMS, normed
 
 if TYPE_CHECKING:
     from gancompress.networks.generator import Generator
-
-# Names of weight, left and right singular vector, after the layer's path: of the parametrization, and of PyTorch's
-# older hook.
-_STYLES = (
-    ("parametrizations.weight.original", "parametrizations.weight.0._u", "parametrizations.weight.0._v"),
-    ("weight_orig", "weight_u", "weight_v"),
-)
 
 
 def fold_spectral_norm(generator: Generator) -> Generator:
@@ -45,13 +39,13 @@ def fold_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     folded = dict(state)
     for name in state:
-        for weight_name, left_name, right_name in _STYLES:
+        for weight_name, left_name, right_name in ([each.format("weight") for each in form] for form in SPECTRAL_NORMS):
             layer = name.removesuffix(f".{weight_name}")
             if layer == name or f"{layer}.{left_name}" not in state:
                 continue
             weight, left = folded.pop(name), folded.pop(f"{layer}.{left_name}")
             right = folded.pop(f"{layer}.{right_name}", None)
-            folded[f"{layer}.weight"] = _normed(weight, left, right)
+            folded[f"{layer}.weight"] = normed(weight, left, right)
     return folded
 
 
@@ -73,14 +67,3 @@ def settle_spectral_norm(network: nn.Module, num_iterations: int = 20) -> None:
                 _ = module.weight  # each access in training is one iteration
     for module, mode in modes.items():
         module.training = mode
-
-
-def _normed(weight: Tensor, left: Tensor, right: Tensor | None) -> Tensor:
-    """Return the weight divided by ``u W v``.
-
-    Source: Miyato et al., Spectral Normalization, ICLR 2018, eq. 8 and algorithm 1.
-    """
-    matrix = weight.flatten(1)
-    if right is None:
-        right = F.normalize(torch.mv(matrix.t(), left), dim=0, eps=1e-12)
-    return weight / torch.dot(left, torch.mv(matrix, right))

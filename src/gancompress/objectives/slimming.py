@@ -16,6 +16,7 @@ from gancompress.channels import ChannelGraph, reorder
 from gancompress.errors import ConfigError
 from gancompress.networks.cut import cut
 from gancompress.networks.generator import Generator
+from gancompress.networks.reparametrized import reparametrized_layers
 from gancompress.objectives.distillation import Distillation, DistillationOptions
 from gancompress.objectives.students import Network, Running, Student
 from gancompress.quantization import Quantization
@@ -130,12 +131,18 @@ class Slimming(Distillation):
             example: See `Distillation`.
 
         Raises:
-            ConfigError: A term compares feature maps, or no group has a scale; or as `Distillation`.
+            ConfigError: A term compares feature maps, no group has a scale, or the network has weight norm or spectral
+                norm; or as `Distillation`.
             BudgetError: The limit of the schedule is below the cost of the narrowest network.
         """
         maps = [name for name, term in options.weighted.items() if term.compares == "maps"]
         if maps:
             raise ConfigError(f"slim: got the term '{maps[0]}', expected none on feature maps: they lose channels")
+        if computed := reparametrized_layers(generator.build()):
+            raise ConfigError(
+                f"slim: got weights that other tensors determine ('{computed[0]}' and {len(computed) - 1} more), "
+                "expected plain ones for the scales; save the network without weight norm and spectral norm"
+            )
         self._cost_of, self._schedule = cost, schedule
         self._example = (example,)
         self._wide, self._quantization = generator, quantization

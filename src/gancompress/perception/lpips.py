@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.errors import CheckpointError, ConfigError, nearest
-from gancompress.networks.weight_files import read_torch_file
+from gancompress.networks.checkpoint_file import CheckpointFile
 from gancompress.perception.load import load_trunk
 from gancompress.perception.trunk import freeze
 from gancompress.perception.weights import WEIGHTS, fetch_weights
@@ -89,7 +89,7 @@ def load_lpips(name: str, trunk_weights: str | Path | None = None, heads: str | 
         raise ConfigError(f"lpips: got '{name}', expected a known one; {nearest(name, LPIPS_TRUNKS)}")
     trunk_name, taps = LPIPS_TRUNKS[name]
     path = Path(heads) if heads else fetch_weights(WEIGHTS[f"lpips_{name}"])
-    state = read_torch_file(path)
+    state = CheckpointFile.open(path).state_dict()
     names = [f"lin{number}.model.1.weight" for number in range(len(taps))]
     if missing := [key for key in names if key not in state]:
         raise CheckpointError(

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from gancompress.errors import CheckpointError
 from gancompress.io import cache_folder, file_sha256
+from gancompress.networks.checkpoint_file import CheckpointFile
 from gancompress.networks.state import listed
-from gancompress.networks.weight_files import read_torch_file
 
 TIMEOUT_S = 30
 CHUNK_BYTES = 1 << 20
@@ -92,7 +92,9 @@ def load_weights(network: nn.Module, path: Path, prefixes: tuple[str, ...] = (""
         CheckpointError: The file cannot be read, or its tensors do not fit.
     """
     wanted = network.state_dict()
-    found = {name: tensor for name, tensor in read_torch_file(path).items() if name.startswith(prefixes)}
+    found = {
+        name: tensor for name, tensor in CheckpointFile.open(path).state_dict().items() if name.startswith(prefixes)
+    }
     fitting = {name: tensor for name, tensor in found.items() if name in wanted}
     # Files older than this counter of batch norm lack it; inference does not use it.
     missing = [name for name in wanted if name not in found and not name.endswith("num_batches_tracked")]

@@ -9,6 +9,7 @@ from typing import cast
 from torch import nn
 
 from gancompress.channels import ChannelGraph, ChannelPlan, materialise
+from gancompress.channels.skeleton import copy_module
 from gancompress.errors import ConfigError
 from gancompress.quantization.layers import QUANTIZED_CLASS, QuantizedLayer, WeightQuantizer, output_axis
 from gancompress.quantization.options import QuantizationOptions
@@ -112,7 +113,7 @@ def narrow_quantized(network: nn.Module, graph: ChannelGraph, plan: ChannelPlan)
     Raises:
         PlanError: The plan does not fit the graph.
     """
-    narrow = materialise(remove_quantization(copy.deepcopy(network)), graph, plan)
+    narrow = materialise(remove_quantization(copy_module(network)), graph, plan)
     for path, layer in quantized_layers(network).items():
         added = {name: copy.deepcopy(layer._modules[name]) for name in _ADDED_MODULES}
         _become_quantized(narrow.get_submodule(path), **added)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
-
 from torch import nn
 
+from gancompress.channels.skeleton import copy_module
 from gancompress.networks.generator import Generator
 from gancompress.quantization.attach import remove_quantization
 from gancompress.quantization.options import QuantizationOptions
@@ -23,5 +22,5 @@ def separate(
         options: Options that it was quantized with; None if it is not quantized.
     """
     quantization = None if options is None else Quantization.of(network, options)
-    plain = remove_quantization(copy.deepcopy(network)).cpu()
+    plain = remove_quantization(copy_module(network)).cpu()
     return like.with_weights_of(plain), quantization

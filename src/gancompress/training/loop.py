@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.utils._pytree import tree_map_only
 
+from gancompress.channels.skeleton import copy_module
 from gancompress.errors import TrainingError
 from gancompress.training.checkpoint import Checkpoints, Snapshot
 from gancompress.training.layout import restore_image_convolutions, speed_up_image_convolutions
@@ -158,7 +158,7 @@ class _Run:
         self._optimizers_of: dict[str, list[str]] = {}
         self._make_optimizers()
         averaged = objective.averaged if options.ema_half_life else ()
-        self.averages = {name: copy.deepcopy(objective.modules[name]).eval() for name in averaged}
+        self.averages = {name: copy_module(objective.modules[name]).eval() for name in averaged}
         self._sums: dict[str, Tensor] = {}
         self._num_summed = 0
         self._reported_at = time.perf_counter()
@@ -217,7 +217,7 @@ class _Run:
             self.objective.modules[name] = change.module.to(self.accelerator.device).train()
             speed_up_image_convolutions(change.module, self.accelerator.device)
             if name in self.averages:
-                self.averages[name] = copy.deepcopy(change.module).eval()
+                self.averages[name] = copy_module(change.module).eval()
         self._make_optimizers()
         places = self._places()
         for name, optimizer in self.optimizers.items():

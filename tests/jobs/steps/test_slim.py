@@ -173,3 +173,9 @@ def test_mistakes(tmp_path, name):
     slim, options, error, message = MISTAKES[name]
     with pytest.raises(error, match=message):
         run(job(tmp_path, FAMILIES["affine norms"], {**SLIM, **slim}, **options), tmp_path / "run")
+
+
+def test_weights_that_others_determine_are_refused(tmp_path):
+    normed = {"family": "tests.networks.test_checkpoint_file:NewWeightNorm", "config": {}}
+    with pytest.raises(ConfigError, match=r"slim: got weights that other tensors determine \('a' and 1 more\)"):
+        run(job(tmp_path, normed), tmp_path / "run")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import Any, cast
 
 from torch import nn
 
+from gancompress.channels.skeleton import copy_module
 from gancompress.deploy.rewrites.aligned import aligned_channels
 from gancompress.deploy.rewrites.folding import folded_batch_norms, folded_spectral_norms
 from gancompress.deploy.rewrites.norms import decomposed_norms, float32_norms
@@ -80,5 +80,5 @@ def rewritten(network: nn.Module, names: Sequence[str]) -> tuple[nn.Module, tupl
     """
     found = {name: REWRITES.find(name, "rewrites") for name in names}
     order = [name for name in REWRITES if name in found]
-    network = copy.deepcopy(network)
+    network = copy_module(network)
     return network, tuple(found[name].apply(network) for name in dict.fromkeys((*order, *found)))

@@ -10,29 +10,12 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from gancompress.deploy.rewrites.rewrite import Change
 from gancompress.networks.layers import FrozenNorm
+from gancompress.networks.reparametrized import fold_reparametrizations
 
 
 def folded_spectral_norms(network: nn.Module) -> Change:
-    """Replace weights that every call computes (spectral norm and other parametrizations) by their values."""
-    layers = {
-        path: layer
-        for path, layer in network.named_modules()
-        if parametrize.is_parametrized(layer) and not isinstance(layer, parametrize.ParametrizationList)
-    }
-    for path, layer in layers.items():
-        network.set_submodule(path, _plain(layer))
-    return Change("folded_spectral_norms", tuple(layers))
-
-
-def _plain(layer: nn.Module) -> nn.Module:
-    """Return the layer without parametrizations. PyTorch would change the class, which copies of the layer share."""
-    plain: nn.Module = object.__new__(parametrize.type_before_parametrizations(layer))
-    plain.__dict__ = dict(layer.__dict__)
-    names = list(layer.parametrizations)  # type: ignore[arg-type]
-    plain._modules = {name: part for name, part in layer._modules.items() if name != "parametrizations"}
-    computed = {name: nn.Parameter(getattr(layer, name).detach()) for name in names}
-    plain._parameters = {**layer._parameters, **computed}
-    return plain
+    """Replace weights that every call computes (spectral norm, weight norm, other parametrizations) by their values."""
+    return Change("folded_spectral_norms", fold_reparametrizations(network))
 
 
 def folded_batch_norms(network: nn.Module) -> Change:

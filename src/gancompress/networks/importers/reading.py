@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-import torch
 from torch import Tensor, nn
 
 from gancompress.networks.config import FamilyConfig
 from gancompress.networks.family import Family
-from gancompress.networks.layout import RUNNING_STATISTICS, Layout, dimension
+from gancompress.networks.layout import Layout, dimension
 from gancompress.networks.registry import family_of
+from gancompress.networks.reparametrized import settled
 from gancompress.networks.state import Mismatch, Shapes, shapes_of
 
 
@@ -56,7 +56,7 @@ class Reading:
             config = _with_widths(_structure(layout, shapes_of(state), family), shapes_of(state))
         family = family or family_of(config)
         expected = shapes_of(family.architecture(config.model_dump()).skeleton())
-        state = _settle_statistics(state, expected)
+        state = settled(state, expected)
         file_names = {ours: name for name, ours in our_names.items()}
         mismatch = Mismatch.between(
             {file_names.get(name, name): shape for name, shape in expected.items()},
@@ -83,14 +83,3 @@ def _with_widths(config: FamilyConfig, shapes: Shapes) -> FamilyConfig:
         if isinstance(layer, nn.Linear) and name in shapes:  # each channel has as many features in both
             widths[group] = max(1, default * shapes[name][0] // layer.out_features)
     return config.at_widths(widths)
-
-
-def _settle_statistics(state: Mapping[str, Tensor], expected: Shapes) -> dict[str, Tensor]:
-    """Drop the unused statistics of older instance norms, and add the counters that older batch norms lack."""
-    counters = {
-        name: torch.tensor(0)
-        for name in expected
-        if name.endswith("num_batches_tracked") and f"{name.rpartition('.')[0]}.running_mean" in state
-    }
-    stale = {name for name in state if name.endswith(RUNNING_STATISTICS) and name not in expected}
-    return counters | {name: tensor for name, tensor in state.items() if name not in stale}
