@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from gancompress.cli.calibration import calibration_inputs
 from gancompress.cli.sources import InputChoices, open_network
 from gancompress.errors import ConfigError
+from gancompress.io.pictures import to_channels, to_standard
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build
 from tests.cli.verbs import run
-from tests.data.pictures import save_many
+from tests.data.pictures import pixels, save_many
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of TorchScript
 
@@ -108,6 +109,22 @@ def test_images_of_a_network_without_a_run_want_a_folder(finished):
         ConfigError, match=r"--calibration: expected a folder of images .*, or a run directory, whose own"
     ):
         run("export", finished / "teacher", "--precision", "int8", "--size", "32x32")
+
+
+@pytest.mark.parametrize("channels", [1, 4, 5])
+def test_images_of_a_folder_get_the_channels_of_the_network(tmp_path, channels):
+    config = {"ngf": 2, "num_blocks": 1, "in_channels": channels}
+    Generator.from_module(build("resnet", config), "resnet", config).save(tmp_path / "net")
+    photos = save_many(tmp_path / "photos", 5, height=32, width=32)
+    network = open_network("net", str(tmp_path / "net"), None, InputChoices("32x32"))
+    if channels == 5:
+        with pytest.raises(ConfigError, match=r"photos: got a picture for 5 channels, expected 1 \(grey\), 2 "):
+            calibration_inputs(network, photos, tmp_path / "net", None)
+        return
+    batches = [images for (images,) in calibration_inputs(network, photos, tmp_path / "net", None)]
+    expected = to_standard(to_channels(Image.fromarray(pixels(4, 32, 32)), channels, "photo"))
+    assert [tuple(each.shape) for each in batches] == [(4, channels, 32, 32), (1, channels, 32, 32)]
+    assert batches[1][0].equal(expected)
 
 
 def test_label_maps_of_a_folder_calibrate(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import torch
@@ -17,12 +17,23 @@ from gancompress.deploy.parity import PrecisionName
 from gancompress.deploy.runtimes.registry import check_precision, open_file, runtime_of
 from gancompress.deploy.runtimes.runner import Runner
 from gancompress.deploy.runtimes.torch_runtime import eager
-from gancompress.errors import CheckpointError, ConfigError
+from gancompress.errors import CheckpointError, ConfigError, DataError
+from gancompress.io.pictures import (
+    array_to_channels,
+    from_array,
+    from_standard,
+    read_picture,
+    to_channels,
+    to_standard,
+)
 from gancompress.networks.importers import load_generator
 from gancompress.networks.label_input import one_hot
 from gancompress.quantization import Quantization
 
 Images = TypeVar("Images", Tensor, np.ndarray, Image.Image)
+
+_MARGIN = 0.1
+"""Part of its range by which floats may lie outside: resizing filters and other networks overshoot."""
 
 
 class Loaded:
@@ -38,13 +49,20 @@ class Loaded:
         self._path, self._runner = path, runner
         self._takes = InputContract(path, contract, runner.inputs)
 
-    def __call__(self, images: Images, *others: Tensor | np.ndarray | Image.Image) -> Images:
+    @overload
+    def __call__(self, images: Images, *others: Tensor | np.ndarray | Image.Image) -> Images: ...
+
+    @overload
+    def __call__(self, images: str | Path) -> Image.Image: ...
+
+    def __call__(self, images: Any, *others: Tensor | np.ndarray | Image.Image) -> Any:
         """Run the network.
 
         Args:
             images: The first input. For a network of images, one of three kinds: a float tensor or array, in layout
-                and range of the contract, such as [b, 3, h, w] in [-1, 1], RGB; a uint8 array [h, w, 3] or
-                [b, h, w, 3], RGB ([h, w] for a network of one channel); a `PIL.Image.Image`. For a network of label
+                and range of the contract, such as [b, 3, h, w] in [-1, 1], RGB; an array of uint8, uint16 or bool,
+                [h, w], [h, w, c] or [b, h, w, c]; a `PIL.Image.Image` of any mode, or the path of a picture. The last
+                two become what the network takes by the rules of `gancompress.io.pictures`. For a network of label
                 maps: integers [b, h, w], in an array [h, w] too, or a `PIL.Image.Image` whose pixels are labels. Noise:
                 floats [b, c].
             others: Further inputs of the network, in its order: instance edges ([b, h, w], like the labels, 0 or
@@ -52,21 +70,27 @@ class Loaded:
 
         Returns:
             The image or images of the network, of the same kind: tensors and float arrays channels first, unchanged;
-            for integer arrays bytes, channels last.
+            for integer arrays bytes, channels last; for a path a `PIL.Image.Image`.
 
         Raises:
             ConfigError: The inputs are of another kind or number, or have other channels than the network takes.
+            DataError: There is no such picture, or an input lies outside the range of the network or of its mode.
             InputSizeError: The network cannot take images of this size.
         """
+        if isinstance(images, str | Path):
+            images = read_picture(Path(images))
         if self._reads_labels(images):
             return self._of_labels(images, others)
-        if isinstance(images, Image.Image) and not others:
-            mode = "L" if self.contract.get("channels") == 1 else "RGB"
-            return Image.fromarray(self._pixels(np.asarray(images.convert(mode))))
-        if isinstance(images, np.ndarray) and images.dtype == np.uint8 and not others:
-            return self._pixels(images)
-        result: Any = self._run(tuple(self._floats(each) for each in (images, *others)))
-        return result.numpy() if isinstance(images, np.ndarray) else result
+        result: Any = self._run(tuple(self._tensor(each, place) for place, each in enumerate((images, *others))))
+        if isinstance(images, Tensor):
+            return result
+        if isinstance(images, Image.Image):
+            return from_array(from_standard(result)[0])
+        if np.issubdtype(images.dtype, np.floating):
+            return result.numpy()
+        pixels = from_standard(result)
+        pixels = pixels if images.ndim == 4 else pixels[0]
+        return pixels[..., 0] if images.ndim == 2 and pixels.shape[-1] == 1 else pixels
 
     def _reads_labels(self, images: object) -> bool:
         """Return whether the first input is a label map, which the file takes directly or as one-hot channels."""
@@ -89,37 +113,56 @@ class Loaded:
         result = self._run(tuple(batch))
         if isinstance(labels, Tensor):
             return result
-        pixels: Any = _bytes(result if maps[0].dim() == 3 else result[0])
+        pixels: Any = from_standard(result if maps[0].dim() == 3 else result[0])
         if isinstance(labels, Image.Image):
             pixels = Image.fromarray(pixels)
         return pixels
 
-    def _floats(self, values: object) -> Tensor:
-        if isinstance(values, np.ndarray) and values.dtype != np.uint8:
-            return torch.from_numpy(np.ascontiguousarray(values, np.float32))
+    def _tensor(self, values: object, place: int) -> Tensor:
+        """Return an input as floats; pictures as [b, c, h, w] in [-1, 1]."""
+        if isinstance(values, Image.Image):
+            return to_standard(to_channels(values, self._picture_channels(place), str(self._path)))[None]
+        if isinstance(values, np.ndarray) and not np.issubdtype(values.dtype, np.floating):
+            return to_standard(array_to_channels(values, self._picture_channels(place), str(self._path)))
+        if isinstance(values, np.ndarray):
+            values = torch.from_numpy(np.ascontiguousarray(values, np.float32))
         if isinstance(values, Tensor) and values.is_floating_point():
+            if place == 0:
+                self._check_range(values)
             return values.float()
-        kind = type(values).__name__
-        if isinstance(values, Tensor | np.ndarray):
-            kind = f"{'tensor' if isinstance(values, Tensor) else 'array'} of {values.dtype}"
+        kind = f"tensor of {values.dtype}" if isinstance(values, Tensor) else type(values).__name__
         raise ConfigError(
-            f"{self._path}: got a {kind}, expected a float tensor or array, a uint8 array [h, w, 3], or a PIL image"
+            f"{self._path}: got a {kind}, expected a float tensor or array, pixels of uint8 or uint16, a PIL image, or "
+            "the path of one"
         )
 
-    def _pixels(self, pixels: np.ndarray) -> np.ndarray:
-        """Run the network on images of bytes, channels last, and return the same."""
+    def _picture_channels(self, place: int) -> int:
+        """Return the number of channels that a picture needs as an input of the network.
+
+        Raises:
+            ConfigError: The network takes no pictures, or does not tell.
+        """
         contract = self.contract
         if contract.get("layout") != "NCHW" or contract.get("range") != [-1, 1]:
             raise ConfigError(
                 f"{self._path}: got an image of bytes, but the network takes {_described(contract)}; give floats"
             )
-        gray = contract.get("channels") == 1 and pixels.ndim == 2
-        batch = pixels[..., None] if gray else pixels
-        batch = batch[None] if batch.ndim == 3 else batch
-        values = torch.from_numpy(np.array(batch)).permute(0, 3, 1, 2).float() / 127.5 - 1
-        result = _bytes(self._run((values,)))
-        result = result[0] if pixels.ndim < 4 else result
-        return result[..., 0] if result.shape[-1] == 1 and gray else result
+        shape = self._runner.inputs[place].shape if place < len(self._runner.inputs) else ()
+        known = shape[1] if len(shape) == 4 else contract.get("channels") if place == 0 else None
+        return known or 3
+
+    def _check_range(self, values: Tensor) -> None:
+        """Raise DataError if values are clearly outside the range of the network's images."""
+        limits = self.contract.get("range")
+        if not isinstance(limits, list) or not values.numel() or values.dim() < 3:
+            return
+        low, high = limits
+        margin, lowest, highest = _MARGIN * (high - low), float(values.min()), float(values.max())
+        if not (lowest >= low - margin and highest <= high + margin):  # NaN is outside, too
+            raise DataError(
+                f"{self._path}: got floats from {lowest:g} to {highest:g}, expected {low:g} to {high:g}; scale them, "
+                "or give a picture or an array of uint8"
+            )
 
     def _run(self, values: tuple[Tensor, ...]) -> Tensor:
         self._takes.check(values)
@@ -135,11 +178,6 @@ def _as_map(values: Tensor | np.ndarray | Image.Image) -> Tensor:
     if isinstance(values, Tensor):
         return values
     return torch.from_numpy(np.array(values))
-
-
-def _bytes(images: Tensor) -> np.ndarray:
-    """Convert [..., c, h, w] in [-1, 1] to bytes [..., h, w, c]."""
-    return ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).movedim(-3, -1).numpy()
 
 
 def _described(contract: Mapping[str, Any]) -> str:
