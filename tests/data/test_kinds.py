@@ -197,7 +197,7 @@ def test_pixels_of_pairs(kind: str, options: dict[str, Any], tmp_path: Path) -> 
 @pytest.mark.parametrize("cache", [None, {}])
 def test_roles_of_other_channels(kind: str, cache: Any, tmp_path: Path) -> None:
     item = config_of(kind, tmp_path, decoding={"channels": {"target": 1}}, cache=cache).open("train")[2]
-    grey = np.asarray(Image.fromarray(pixels(102)).convert("L"))[..., None]
+    grey = np.array(Image.fromarray(pixels(102)).convert("L"))[..., None]
     torch.testing.assert_close(item["input"], as_tensor(pixels(2)), rtol=0, atol=1e-6)
     torch.testing.assert_close(item["target"], as_tensor(grey), rtol=0, atol=1e-6)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from gancompress.deploy.axes import Inputs, output_names
 from gancompress.deploy.contract import contract_of, from_text
 from gancompress.deploy.input_contract import InputContract
 from gancompress.deploy.parity import PrecisionName
@@ -28,6 +29,7 @@ from gancompress.io.pictures import (
 )
 from gancompress.networks.importers import load_generator
 from gancompress.networks.label_input import one_hot
+from gancompress.networks.outputs import image_of, named_outputs
 from gancompress.quantization import Quantization
 
 Images = TypeVar("Images", Tensor, np.ndarray, Image.Image)
@@ -43,9 +45,16 @@ class Loaded:
         contract: Contract in the file: layout, range, channels, colour order, sizes; empty if it has none.
     """
 
-    def __init__(self, path: Path, runner: Runner, contract: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        runner: Runner,
+        contract: Mapping[str, Any],
+        by_name: Callable[[Inputs], dict[str, Tensor]] | None = None,
+    ) -> None:
         """Store the runner of a network; call `load` instead."""
         self.contract = contract
+        self._by_name = by_name or self._named_by_contract
         self._path, self._runner = path, runner
         self._takes = InputContract(path, contract, runner.inputs)
 
@@ -79,18 +88,23 @@ class Loaded:
         """
         if isinstance(images, str | Path):
             images = read_picture(Path(images))
-        if self._reads_labels(images):
-            return self._of_labels(images, others)
-        result: Any = self._run(tuple(self._tensor(each, place) for place, each in enumerate((images, *others))))
+        result: Any = self._run(self._inputs(images, others))
         if isinstance(images, Tensor):
             return result
-        if isinstance(images, Image.Image):
-            return from_array(from_standard(result)[0])
-        if np.issubdtype(images.dtype, np.floating):
+        if isinstance(images, np.ndarray) and np.issubdtype(images.dtype, np.floating):
             return result.numpy()
         pixels = from_standard(result)
-        pixels = pixels if images.ndim == 4 else pixels[0]
+        if isinstance(images, Image.Image):
+            return from_array(pixels[0])
+        dims = images.ndim + self._reads_labels(images)  # of an image with its channels
+        pixels = pixels if dims == 4 else pixels[0]
         return pixels[..., 0] if images.ndim == 2 and pixels.shape[-1] == 1 else pixels
+
+    def _inputs(self, images: Any, others: tuple[Any, ...]) -> Inputs:
+        """Return all inputs as the network takes them, with a batch axis."""
+        if self._reads_labels(images):
+            return self._label_maps((images, *others))
+        return tuple(self._tensor(each, place) for place, each in enumerate((images, *others)))
 
     def _reads_labels(self, images: object) -> bool:
         """Return whether the first input is a label map, which the file takes directly or as one-hot channels."""
@@ -102,21 +116,13 @@ class Loaded:
             whole = isinstance(images, Tensor) and not images.is_floating_point()
         return whole and ("labels" in self.contract or "encoding" in self.contract)
 
-    def _of_labels(self, labels: Images, others: Sequence[Tensor | np.ndarray | Image.Image]) -> Images:
-        maps = [_as_map(each) for each in (labels, *others)]
-        batch = [each[None] if each.dim() == 2 else each for each in maps]
-        if "labels" not in self.contract:  # the network takes channels
-            num_labels = self.contract["channels"] - len(others)
-            batch = [
-                torch.cat([one_hot(batch[0], num_labels), *((each[:, None] != 0).float() for each in batch[1:])], 1)
-            ]
-        result = self._run(tuple(batch))
-        if isinstance(labels, Tensor):
-            return result
-        pixels: Any = from_standard(result if maps[0].dim() == 3 else result[0])
-        if isinstance(labels, Image.Image):
-            pixels = Image.fromarray(pixels)
-        return pixels
+    def _label_maps(self, maps: Sequence[Tensor | np.ndarray | Image.Image]) -> Inputs:
+        batch = [each[None] if each.dim() == 2 else each for each in map(_as_map, maps)]
+        if "labels" in self.contract:
+            return tuple(batch)
+        num_labels = self.contract["channels"] - len(maps) + 1
+        borders = ((each[:, None] != 0).float() for each in batch[1:])
+        return (torch.cat([one_hot(batch[0], num_labels), *borders], 1),)
 
     def _tensor(self, values: object, place: int) -> Tensor:
         """Return an input as floats; pictures as [b, c, h, w] in [-1, 1]."""
@@ -164,13 +170,34 @@ class Loaded:
                 "or give a picture or an array of uint8"
             )
 
+    def outputs(self, images: Tensor | np.ndarray | Image.Image | str | Path, *others: Any) -> dict[str, Tensor]:
+        """Run the network and return all its outputs by name, as tensors in its range.
+
+        Args:
+            images: The first input, as in a call.
+            others: Further inputs, as in a call.
+
+        Raises:
+            GanCompressError: As a call does.
+        """
+        if isinstance(images, str | Path):
+            images = read_picture(Path(images))
+        return self._named(self._inputs(images, others))
+
     def _run(self, values: tuple[Tensor, ...]) -> Tensor:
+        return image_of(self._named(values)).float()
+
+    def _named(self, values: tuple[Tensor, ...]) -> dict[str, Tensor]:
         self._takes.check(values)
         inputs = self._runner.inputs
         typed = (
             tuple(tensor.to(known.dtype) for tensor, known in zip(values, inputs, strict=True)) if inputs else values
         )
-        return self._runner.run(typed)[0].float()
+        return self._by_name(typed)
+
+    def _named_by_contract(self, values: Inputs) -> dict[str, Tensor]:
+        results = self._runner.run(values)
+        return dict(zip(self.contract.get("outputs") or output_names(len(results)), results, strict=True))
 
 
 def _as_map(values: Tensor | np.ndarray | Image.Image) -> Tensor:
@@ -213,4 +240,9 @@ def load(path: Path | str, *, threads: int | None = None, precision: PrecisionNa
     network = generator.build()
     if quantization is not None:
         quantization.attach(network)
-    return Loaded(path, eager(network), contract_of(generator))
+
+    @torch.inference_mode()
+    def by_name(values: Inputs) -> dict[str, Tensor]:
+        return named_outputs(network(*values))
+
+    return Loaded(path, eager(network), contract_of(generator), by_name)

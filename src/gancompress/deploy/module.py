@@ -10,9 +10,11 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from gancompress.deploy.axes import Axes, Inputs
+from gancompress.deploy.axes import input_names as names_of
 from gancompress.deploy.parity import DEFAULT_TOLERANCE, ExportReport, PrecisionName
 from gancompress.deploy.runtimes.packages import in_a_line
 from gancompress.deploy.runtimes.registry import find_format, known_runtimes
+from gancompress.deploy.side_effects import repeatable
 from gancompress.errors import ConfigError, ExportError
 
 _AT_ONCE = 40
@@ -51,7 +53,7 @@ def export_module(
             input whose size differs in the example has names of its own (``style_height``). A format without free
             sizes ignores it.
         input_names: "input" by default, or "input_0", "input_1", ...
-        output_names: In the order of the outputs; the converter's own names by default.
+        output_names: In the order of the outputs; those of `gancompress.networks.outputs.named_outputs` by default.
         metadata: Text to store in the file for its user, such as layout, range, colours.
         other_inputs: Further cases to compare. By default one for each free axis, with that axis alone larger: a batch
             by one, any other size twice, filled with values of the example.
@@ -66,12 +68,15 @@ def export_module(
 
     Raises:
         ConfigError: There is no such format.
-        ExportError: A package is missing, ``dynamic`` or ``input_names`` do not fit the inputs, the converter refuses
-            the module, a case does not run, a difference is larger than the tolerance or not a number, or the file
-            cannot be written. No new file remains then; an existing one is unchanged.
+        ExportError: The network draws random numbers, a package is missing, ``dynamic`` or ``input_names`` do not fit
+            the inputs, the converter refuses the module, a case does not run, a difference is larger than the tolerance
+            or not a number, or the file cannot be written. No new file remains then; an existing one is unchanged.
     """
     path = Path(path)
     runtime, kind = find_format(_format_of(path) if format is None else format)
+    if output_names is None:
+        what, taken = f"export of {type(reference or module).__name__}", input_names or names_of(example_inputs)
+        module, output_names = repeatable(module, example_inputs, what, tuple(taken))
     return runtime.write(
         module,
         example_inputs,
@@ -79,7 +84,7 @@ def export_module(
         kind,
         dynamic=dynamic,
         input_names=input_names,
-        output_names=output_names,
+        output_names=output_names or None,
         metadata=metadata,
         other_inputs=other_inputs,
         tolerance=tolerance,
@@ -100,7 +105,7 @@ def export_layers(modules: Sequence[nn.Module], inputs: Sequence[Tensor], folder
         format: A name in `gancompress.deploy.known_formats`.
 
     Raises:
-        ExportError: A package is missing, or the converter refuses a module.
+        ExportError: The network draws random numbers, or a package is missing, or the converter refuses a module.
     """
     runtime, kind = find_format(format)
     paths = [folder / f"{number}{kind.ending}" for number in range(len(modules))]

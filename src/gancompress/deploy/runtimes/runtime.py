@@ -6,6 +6,7 @@ A runtime is one class in one file. Exporting, loading, timing and describing fi
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -299,7 +300,16 @@ class Runtime:
             axes = [{} for _ in example_inputs]
         others = one_larger_axis_each(example_inputs, axes) if other_inputs is None else other_inputs
         how = Conversion(
-            format, example_inputs, names, axes, output_names, metadata or {}, precision, integers, reference, tolerance
+            format,
+            example_inputs,
+            names,
+            axes,
+            output_names,
+            {**(metadata or {}), **_outputs_text(output_names)},
+            precision,
+            integers,
+            reference,
+            tolerance,
         )
         draft_path = draft_folder_of(path, what) if format.folder else draft_of(path, f"{title} export", format.beside)
         with evaluation_mode(module), evaluation_mode(reference), torch.no_grad(), draft_path as draft:
@@ -402,6 +412,11 @@ class Runtime:
 
     def _installs(self, package: str) -> str:
         return f"'gancompress[{self.extra}]'" if self.extra else package
+
+
+def _outputs_text(names: Sequence[str] | None) -> dict[str, str]:
+    """Return the metadata that names several outputs."""
+    return {"outputs": json.dumps(list(names))} if names and len(names) > 1 else {}
 
 
 def _usual_modes(kind: type[Runtime]) -> tuple[Mode, ...]:
