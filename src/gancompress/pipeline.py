@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -16,13 +17,21 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from gancompress.cost import Cost, CostModel
-from gancompress.deploy import ExportReport, Precision, export_generator, file_name, missing_package
+from gancompress.deploy import (
+    ExportReport,
+    PerceptualDistance,
+    Precision,
+    export_generator,
+    file_name,
+    missing_package,
+)
+from gancompress.deploy.axes import Inputs
 from gancompress.deploy.benchmark import export_fastest
-from gancompress.errors import CheckpointError, ConfigError, ExportError
+from gancompress.errors import CheckpointError, ConfigError, ExportError, GanCompressError, Interrupted
 from gancompress.evaluation import MetricResult, find_perceptual
 from gancompress.fingerprint import Fingerprints
 from gancompress.io import write_atomically
-from gancompress.job import Job
+from gancompress.job import ExportOptions, Job
 from gancompress.methods.budget import CostLimit
 from gancompress.networks.file_form import FileForm
 from gancompress.networks.generator import Generator
@@ -82,6 +91,7 @@ class Outcome:
         pictures: Captions of pictures by their path in the run directory; the sample grid is not among them.
         tried: Files that were timed to choose an exported file, by its path.
         file_inputs: An example of each input of the files.
+        not_exported: Reason that a file could not be written, by its name.
     """
 
     job: Job
@@ -93,6 +103,7 @@ class Outcome:
     pictures: Mapping[str, str] = field(default_factory=dict)
     tried: Mapping[Path, Sequence[TriedFile]] = field(default_factory=dict)
     file_inputs: tuple[Tensor, ...] = ()
+    not_exported: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -230,7 +241,7 @@ class Pipeline:
         teacher, compressed = self._measure(Work(work.teacher, work.teacher)), self._measure(work)
         self._do("exporting")
         form = self._file_form(work.build())
-        exports, tried = self._export(work, form)
+        exports, tried, not_exported = self._export(work, form)
         self._samples(work)
         pictures = self._pictures(work)
         self._do("timing networks and files")
@@ -244,6 +255,7 @@ class Pipeline:
             pictures=pictures,
             tried=tried,
             file_inputs=form.inputs,
+            not_exported=not_exported,
         )
 
     def outlook(self) -> list[Stage]:
@@ -409,29 +421,31 @@ class Pipeline:
 
     def _export(
         self, work: Work, form: FileForm
-    ) -> tuple[tuple[ExportReport, ...], Mapping[Path, Sequence[TriedFile]]]:
-        """Return the exported files, and for those that were chosen by timing the candidates."""
+    ) -> tuple[tuple[ExportReport, ...], Mapping[Path, Sequence[TriedFile]], Mapping[str, str]]:
+        """Return the exported files, the candidates of those chosen by timing, and by name why others are missing."""
         wanted = [each for each in self._job.exports if missing_package(each.format) is None]
         if not wanted:
-            return (), {}
+            return (), {}, {}
         exports, network, measured = self._directory / "exports", work.build(), self._job.metrics
         names = (*measured.against_teacher, *measured.against_real)
         perceptual = find_perceptual(names, measured.specs(), "cpu")  # files run on the CPU
         numbers = [each.num_images if each.calibrates else each.num_images // 4 for each in wanted]
         images = {number: self.file_inputs(network, number) for number in set(numbers)}
-        reports, tried = [], {}
+        reports, tried, failed = [], {}, {}
         for each, number in zip(wanted, numbers, strict=True):
             path = exports / file_name(each.format, each.precision)
-            if each.precision == "fastest":
-                what = work.generator, form, path, each.format, images[number], each.min_psnr_db
-                found = export_fastest(*what, perceptual=perceptual, threads=each.threads, say=self._do)
-                reports.append(found.report)
-                tried[path] = found.tried
+            try:
+                report, trials = _write_file(each, path, work.generator, form, images[number], perceptual, self._do)
+            except Interrupted:
+                raise
+            except Exception as error:  # no fault of one file may cost the report and the other files
+                failed[path.name] = str(error)
+                if not isinstance(error, GanCompressError):
+                    logging.getLogger(__name__).exception("export of %s", path.name)
                 continue
-            precision = Precision(each.precision or "fp32", images[number], each.min_psnr_db)
-            how = each.format, each.rewrites, precision, perceptual
-            reports.append(export_generator(work.generator, form, path, *how))
-        return tuple(reports), tried
+            reports.append(report)
+            tried |= {path: trials} if trials else {}
+        return tuple(reports), tried, failed
 
     def _samples(self, work: Work) -> None:
         context = self._measuring()
@@ -459,6 +473,24 @@ class Pipeline:
             captions[f"samples/{name}.png"] = picture.caption
             sample_grid(picture.columns, self._directory / "samples" / f"{name}.png", picture.rows)
         return captions
+
+
+def _write_file(
+    options: ExportOptions,
+    path: Path,
+    generator: Generator,
+    form: FileForm,
+    images: Sequence[Inputs],
+    perceptual: PerceptualDistance | None,
+    say: Callable[[str], None],
+) -> tuple[ExportReport, Sequence[TriedFile]]:
+    """Write one file of a job; return its report and the candidates of which it was chosen by timing."""
+    if options.precision == "fastest":
+        what = generator, form, path, options.format, images, options.min_psnr_db
+        found = export_fastest(*what, perceptual=perceptual, threads=options.threads, say=say)
+        return found.report, found.tried
+    precision = Precision(options.precision or "fp32", images, options.min_psnr_db)
+    return export_generator(generator, form, path, options.format, options.rewrites, precision, perceptual), ()
 
 
 class _Clock:
