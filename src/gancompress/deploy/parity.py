@@ -162,6 +162,6 @@ def compare(
 def _own_difference(module: nn.Module, inputs: Inputs) -> str:
     """Return the end of a message about a network whose runs differ among themselves."""
     difference = difference_of_runs(module, inputs)
-    if not difference:
+    if not difference > 0:  # NaN has another cause
         return ""
     return f"; two runs in PyTorch differ by {difference:.2g}: make the network deterministic in evaluation mode"
