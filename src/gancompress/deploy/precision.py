@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 from torch import nn
 
@@ -170,7 +171,7 @@ def _give_biases(network: nn.Module) -> None:
     """Add biases too small to change an output to quantized layers without one; converters would drop zeros."""
     for layer in quantized_layers(network).values():
         if layer.bias is None:
-            num_channels = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
+            num_channels = layer.out_features if isinstance(layer, nn.Linear) else cast(int, layer.out_channels)
             layer.bias = nn.Parameter(layer.weight.new_full((num_channels,), _NO_BIAS))
 
 

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -73,7 +74,7 @@ def to_channels(picture: Image.Image, num_channels: int, where: str, background:
     return picture.convert("RGB").convert(mode)
 
 
-def array_to_channels(pixels: NDArray[np.generic], num_channels: int, where: str) -> NDArray[np.uint8]:
+def array_to_channels(pixels: NDArray[Any], num_channels: int, where: str) -> NDArray[np.uint8]:
     """Convert pixels of any number of channels as `to_channels` does.
 
     Args:
