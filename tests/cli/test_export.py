@@ -10,17 +10,23 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from typer.testing import CliRunner
 
+from gancompress.cli import app
 from gancompress.cli.calibration import calibration_inputs
 from gancompress.cli.sources import InputChoices, export_path, open_network
-from gancompress.errors import ConfigError
+from gancompress.errors import ConfigError, ExportError
+from gancompress.io.pictures import to_channels, to_standard
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build
 from tests.cli.verbs import run
-from tests.data.pictures import save_many
+from tests.data.pictures import pixels, save_many
 from tests.networks.strangers import Stranger
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of TorchScript
+
+
+CONVERT = "gancompress.deploy.runtimes.onnx_runtime.OnnxRuntime.convert"
 
 
 class Edges(nn.Module):
@@ -47,22 +53,36 @@ def test_a_file_is_compared_on_images_where_there_are_any(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
-    """A run that narrowed a network and wrote the fastest file."""
-    pytest.importorskip("openvino", reason="exports to OpenVINO, which is not installed")
-    folder = tmp_path_factory.mktemp("fastest")
-    net = ("--set", "ngf=8", "--set", "num_blocks=1", "--size", "32x32")
-    run("prune", "resnet", *net, "--keep", "1", "--out", folder / "given")
+def given(tmp_path_factory) -> Path:
+    """A small network."""
+    folder = tmp_path_factory.mktemp("given")
+    config = {"ngf": 8, "num_blocks": 1}
+    torch.manual_seed(0)
+    Generator.from_module(build("resnet", config), "resnet", config).save(folder)
+    return folder
+
+
+def job_of(given: Path, exports: list[object]) -> str:
+    """A recipe that narrows the network and writes files."""
     recipe = {
         "name": "small",
         "task": "paired",
         "data": {"kind": "procedural", "image_size": 32, "num_images": {"train": 32, "search": 4, "test": 8}},
-        "teacher": {"checkpoint": str(folder / "given")},
+        "teacher": {"checkpoint": str(given)},
         "steps": [{"kind": "prune", "keep": 0.5}],
         "metrics": {"against_real": [], "against_teacher": []},
-        "exports": [{"format": "openvino", "precision": "fastest", "min_psnr_db": 0, "num_images": 32, "threads": 1}],
+        "exports": exports,
     }
-    (folder / "small.yaml").write_text(json.dumps(recipe))
+    return json.dumps(recipe)
+
+
+@pytest.fixture(scope="module")
+def finished(given, tmp_path_factory) -> Path:
+    """A run that narrowed a network and wrote the fastest file."""
+    pytest.importorskip("openvino", reason="exports to OpenVINO, which is not installed")
+    folder = tmp_path_factory.mktemp("fastest")
+    exports = [{"format": "openvino", "precision": "fastest", "min_psnr_db": 0, "num_images": 32, "threads": 1}]
+    (folder / "small.yaml").write_text(job_of(given, exports))
     run("compress", folder / "small.yaml", "--out", folder / "run")
     return folder / "run"
 
@@ -79,6 +99,24 @@ def test_a_job_writes_the_fastest_file_and_reports_what_was_tried(finished):
     page, text = (finished / "report.html").read_text(), (finished / "report.md").read_text()
     assert "times faster (quartiles)" in page
     assert f"| {written['name']} | {written['faster']:.2f} (" in text
+
+
+@pytest.mark.parametrize("kind", [ExportError, RuntimeError])
+def test_a_file_that_fails_costs_neither_the_report_nor_the_others(given, tmp_path, kind, monkeypatch):
+    def refuse(*_):
+        raise kind("one-sided padding")
+
+    monkeypatch.setattr("gancompress.summary.time_files", lambda *_: {})
+    monkeypatch.setattr("gancompress.pipeline.export_generator" if kind is RuntimeError else CONVERT, refuse)
+    (tmp_path / "small.yaml").write_text(job_of(given, ["onnx", "torch"] if kind is ExportError else ["onnx"]))
+    result = CliRunner().invoke(app, ["compress", str(tmp_path / "small.yaml"), "--out", str(tmp_path / "run")])
+    assert result.exit_code == 1
+    (line,) = [line for line in result.output.splitlines() if "was not written" in line]
+    assert line == f"{tmp_path / 'run/exports/model.onnx'} was not written: one-sided padding"
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert [each["path"] for each in report["exports"]] == (["exports/model.pt2"] if kind is ExportError else [])
+    assert report["notes"] == ["model.onnx was not written: one-sided padding."]
+    assert "one-sided padding" in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_a_run_is_calibrated_on_its_own_images(finished, tmp_path):
@@ -109,6 +147,22 @@ def test_images_of_a_network_without_a_run_want_a_folder(finished):
         ConfigError, match=r"--calibration: expected a folder of images .*, or a run directory, whose own"
     ):
         run("export", finished / "teacher", "--precision", "int8", "--size", "32x32")
+
+
+@pytest.mark.parametrize("channels", [1, 4, 5])
+def test_images_of_a_folder_get_the_channels_of_the_network(tmp_path, channels):
+    config = {"ngf": 2, "num_blocks": 1, "in_channels": channels}
+    Generator.from_module(build("resnet", config), "resnet", config).save(tmp_path / "net")
+    photos = save_many(tmp_path / "photos", 5, height=32, width=32)
+    network = open_network("net", str(tmp_path / "net"), None, InputChoices("32x32"))
+    if channels == 5:
+        with pytest.raises(ConfigError, match=r"photos: got a picture for 5 channels, expected 1 \(grey\), 2 "):
+            calibration_inputs(network, photos, tmp_path / "net", None)
+        return
+    batches = [images for (images,) in calibration_inputs(network, photos, tmp_path / "net", None)]
+    expected = to_standard(to_channels(Image.fromarray(pixels(4, 32, 32)), channels, "photo"))
+    assert [tuple(each.shape) for each in batches] == [(4, channels, 32, 32), (1, channels, 32, 32)]
+    assert batches[1][0].equal(expected)
 
 
 def test_label_maps_of_a_folder_calibrate(tmp_path):

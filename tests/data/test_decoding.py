@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from gancompress.data.decoding import BrokenImage, Decoding, decode_rgb, upright_size
+from gancompress.data.decoding import BrokenImage, Decoding, decode_image, upright_size
 from gancompress.data.storage import File, FolderStorage
 from gancompress.errors import DataError
 from tests.data.pictures import pixels, save
@@ -17,7 +17,7 @@ from tests.data.pictures import pixels, save
 
 def decode(path: Path, **options: object) -> NDArray[np.uint8]:
     file = File(FolderStorage(path.parent), path.name)
-    return np.asarray(decode_rgb(file, Decoding(**options)).image)
+    return np.asarray(decode_image(file, Decoding(**options)).image)
 
 
 RGB = pixels(0)
@@ -60,6 +60,25 @@ def test_modes(tmp_path: Path, name: str, image: object, options: dict[str, obje
     np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (2, "LA"), (4, "RGBA"), ({"target": 1}, "RGB")])
+def test_channels(tmp_path: Path, channels: object, mode: str) -> None:
+    path = save(tmp_path / "a.png", RGBA)
+    expected = (
+        ON_RED
+        if mode == "RGB"
+        else np.asarray(Image.fromarray(RGBA if mode in ("LA", "RGBA") else ON_RED).convert(mode))
+    )
+    np.testing.assert_array_equal(decode(path, background=[200, 10, 20], channels=channels), expected)
+
+
+def test_floats_outside_their_range_are_refused(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.tif", GREY.astype(np.float32))
+    with pytest.raises(
+        DataError, match=r"a\.tif: got floats from \d+ to \d+, expected 0 \(black\) to 1 \(white\); scale them"
+    ):
+        decode(path)
+
+
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 def test_jpeg_modes(tmp_path: Path, mode: str) -> None:
     smooth = Image.fromarray(np.tile(np.linspace(20, 220, 32, dtype=np.uint8)[None, :, None], (32, 1, 3)))
@@ -86,7 +105,7 @@ def test_fast_jpeg(tmp_path: Path) -> None:
     file = File(FolderStorage(tmp_path), path.name)
 
     def decoded(fast: bool, factor: float) -> tuple[tuple[int, int], tuple[int, int]]:
-        found = decode_rgb(file, Decoding(fast_jpeg=fast), lambda size: factor)
+        found = decode_image(file, Decoding(fast_jpeg=fast), lambda size: factor)
         return found.image.size, found.size
 
     assert decoded(fast=True, factor=0.25) == ((61, 40), (160, 241))

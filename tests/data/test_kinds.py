@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from gancompress.data import DATASETS, DataConfig, ImageSet, Visit, parse_data
 from gancompress.data.kinds.labels import LabelledConfig
@@ -190,6 +191,15 @@ def test_pixels_of_pairs(kind: str, options: dict[str, Any], tmp_path: Path) -> 
         assert dataset[number]["name"] == f"img{number}"
         torch.testing.assert_close(dataset[number]["input"], as_tensor(pixels(number)), rtol=0, atol=1e-6)
         torch.testing.assert_close(dataset[number]["target"], as_tensor(pixels(100 + number)), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["aligned", "paired", "unaligned", "webdataset"])
+@pytest.mark.parametrize("cache", [None, {}])
+def test_roles_of_other_channels(kind: str, cache: Any, tmp_path: Path) -> None:
+    item = config_of(kind, tmp_path, decoding={"channels": {"target": 1}}, cache=cache).open("train")[2]
+    grey = np.array(Image.fromarray(pixels(102)).convert("L"))[..., None]
+    torch.testing.assert_close(item["input"], as_tensor(pixels(2)), rtol=0, atol=1e-6)
+    torch.testing.assert_close(item["target"], as_tensor(grey), rtol=0, atol=1e-6)
 
 
 def test_direction(tmp_path: Path) -> None:

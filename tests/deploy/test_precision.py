@@ -372,3 +372,31 @@ def test_what_does_not_fit_is_said(tmp_path):
     with pytest.raises(BudgetError, match="int8: only with all layers in float the output has 500 dB"):
         export_generator(net, form(net), tmp_path / "a.onnx", precision=Precision("int8", IMAGES, 500))
     assert list(tmp_path.iterdir()) == []
+
+
+class HandWrittenNorm(nn.Module):
+    """An instance norm as many people write it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        centred = x - x.mean((2, 3), keepdim=True)
+        return centred / (centred.square().mean((2, 3), keepdim=True) + EPSILON).sqrt()
+
+
+EPSILON = 0.1
+"""So large that an image is off by 0.1 where a runtime leaves it out."""
+LAYERS = {
+    "hand-written norm": lambda: [nn.Conv2d(3, 16, 3, padding=1, bias=False), HandWrittenNorm()],
+    "transposed": lambda: [nn.ConvTranspose2d(3, 16, 3, padding=1, bias=False), nn.InstanceNorm2d(16, EPSILON)],
+}
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_openvino_keeps_the_epsilon_of_a_norm_behind_a_layer_without_bias(kind, tmp_path):
+    pytest.importorskip("openvino")
+    torch.manual_seed(0)
+    net = nn.Sequential(*LAYERS[kind](), nn.ReLU(), nn.Conv2d(16, 3, 3, padding=1, bias=False), nn.Tanh()).eval()
+    report = gancompress.export(net, DRAWN[:1], tmp_path / "a.xml", precision="int8", calibration=DRAWN, min_psnr_db=0)
+    assert report.float_layers == ()
+    assert report.quality is not None
+    assert report.quality.mean_abs < 0.01
+    assert net[0].bias is None

@@ -104,7 +104,7 @@ def test_a_file_whose_package_is_missing_is_left_out_or_refused_before_anything_
     Pipeline(job, tmp_path, said.append).stages()
     (line,) = said
     assert (
-        line == "exports.1: left out, because openvino needs the package openvino: pip install 'gancompress[openvino]'"
+        line == "exports.1: skipped, because openvino needs the package openvino: pip install 'gancompress[openvino]'"
     )
 
 

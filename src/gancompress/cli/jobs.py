@@ -38,7 +38,10 @@ def compress(
     tensorboard: TensorBoardOption = False,
     train_teacher: TrainTeacherOption = False,
 ) -> None:
-    """Run a whole job: teacher, steps, measurements, exports, report. The same command resumes."""
+    """Run a whole job: teacher, steps, measurements, exports, report. The same command resumes.
+
+    Exit status 1 if a file could not be written; the report and the other files are.
+    """
     from gancompress.cli.tables import cost_table, metric_table
     from gancompress.jobs.interruption import until_asked_to_stop
     from gancompress.jobs.pipeline import Pipeline
@@ -64,6 +67,10 @@ def compress(
     for line in headline_lines(report):
         console.print(line, soft_wrap=True, markup=False)
     console.print(f"report: {directory / 'report.html'}", soft_wrap=True, markup=False)
+    for name, reason in outcome.not_exported.items():
+        notices.print(f"{directory / 'exports' / name} was not written: {reason}", soft_wrap=True, markup=False)
+    if outcome.not_exported:
+        raise typer.Exit(1)
 
 
 def train(

@@ -16,6 +16,7 @@ from gancompress.cost import CONVENTIONS, Convention
 from gancompress.data import make_ordered_loader, parse_data
 from gancompress.errors import ConfigError, PlanError, nearest
 from gancompress.importance import Probe
+from gancompress.io.pictures import mode_of
 from gancompress.io.source import split_key
 from gancompress.networks.generator import Generator
 from gancompress.networks.image_format import Images
@@ -94,9 +95,12 @@ def probe_of(generator: Generator, shapes: Sequence[Tensor], images: str | None)
 
 
 def folder_images(folder: str, like: Tensor, num_images: int, batch_size: int) -> Iterator[Mapping[str, Any]]:
-    """Yield the first images of a folder, at the size of an example, as batches of ``input``."""
+    """Yield the first images of a folder, with the size and channels of an example, as batches of ``input``."""
+    channels = like.shape[1] if like.dim() == 4 else 3
+    mode_of(channels, folder)
     size = {"load_size": list(like.shape[2:]), "flip": False}
     data = {"kind": "images", "root": folder, "images": ".", "splits": {"train": {}}, "transform": size}
+    data["decoding"] = {"channels": channels}
     yield from make_ordered_loader(parse_data(data).open("train"), batch_size, max_images=num_images)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
-from gancompress.data.decoding import Decoded, decode_rgb
+from gancompress.data.decoding import Decoded, decode_image
 from gancompress.data.image_set import Decode, FileOptions, ImageSet, RecordReader, RecordSet
 from gancompress.data.records import FileSet, Record, Split, check_disjoint
 from gancompress.data.storage import File, open_storage
@@ -117,9 +117,9 @@ class FileDataConfig(DataConfig, FileOptions):
         settings = f"{self.model_dump_json(exclude={'cache', 'max_broken', 'splits'})} split={split}"
         return RecordReader(records, decode, self, augment, settings)
 
-    def _rgb(self, augment: bool) -> Callable[[File], Decoded]:
+    def _image(self, role: str, augment: bool) -> Callable[[File], Decoded]:
         scale = partial(resize_factor, transform=self.transform, augment=augment)
-        return partial(decode_rgb, decoding=self.decoding, scale=scale)
+        return partial(decode_image, decoding=self.decoding, scale=scale, role=role)
 
 
 def decode_roles(record: Record, decoders: Mapping[str, Callable[[File], Decoded]]) -> dict[str, Decoded]:

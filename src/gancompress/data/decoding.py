@@ -1,4 +1,4 @@
-"""Decoding of image files to pixels."""
+"""Decoding of image files to pixels, by the rules of `gancompress.io.pictures`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, NamedTuple
 
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from pydantic import Field
 
 from gancompress.data.storage import File
 from gancompress.errors import DataError
+from gancompress.io.pictures import MODES, WHITE, to_channels
 from gancompress.options import Options
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -21,6 +21,7 @@ LOSSLESS_SUFFIXES = (".png", ".bmp")
 """A label map must be in one of these: a lossy format invents classes along every border."""
 
 Channel = Annotated[int, Field(ge=0, le=255)]
+NumChannels = Annotated[int, Field(ge=1, le=max(MODES))]
 _BYTES_PER_PIXEL = 16
 """Upper bound of the bytes that any image format needs for a pixel; a larger file is not the image it claims to be."""
 
@@ -30,19 +31,26 @@ class BrokenImage(DataError):
 
 
 class Decoding(Options):
-    """Options of the decoding of image files to RGB.
+    """Options of the decoding of image files.
 
     Attributes:
-        background: Colour behind transparent pixels, RGB, 0 to 255.
+        channels: Number of channels of images: 1 (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGBA); or that of some
+            roles by their names, such as ``{input: 3, target: 1}``, and RGB for others.
+        background: Colour behind transparent pixels of images without alpha, RGB, 0 to 255.
         max_megapixels: A larger image is refused before it is unpacked.
         fast_jpeg: Decode a JPEG at 1/2, 1/4 or 1/8 of its size if the load size is smaller still. Several
             times faster on large photos; it changes pixels, because part of the shrinking is then done by
             the JPEG transform instead of the bicubic filter.
     """
 
-    background: tuple[Channel, Channel, Channel] = Field(default=(255, 255, 255), strict=False)
+    channels: NumChannels | dict[str, NumChannels] = 3
+    background: tuple[Channel, Channel, Channel] = Field(default=WHITE, strict=False)
     max_megapixels: float = Field(default=80, gt=0, le=178)
     fast_jpeg: bool = False
+
+    def channels_of(self, role: str) -> int:
+        """Return the number of channels of the images of a role."""
+        return self.channels.get(role, 3) if isinstance(self.channels, dict) else self.channels
 
 
 class Decoded(NamedTuple):
@@ -52,27 +60,30 @@ class Decoded(NamedTuple):
     size: tuple[int, int]
 
 
-def decode_rgb(file: File, decoding: Decoding, scale: Callable[[tuple[int, int]], float] | None = None) -> Decoded:
-    """Decode an image of any mode as 8-bit RGB, rotated by its EXIF orientation.
-
-    Grey values of 16 bits keep their upper 8. CMYK is converted without a colour profile. Of an animation the
-    first frame counts.
+def decode_image(
+    file: File,
+    decoding: Decoding,
+    scale: Callable[[tuple[int, int]], float] | None = None,
+    role: str = "input",
+) -> Decoded:
+    """Decode an image of any mode, upright, 8 bits of each channel.
 
     Args:
         file: The file.
         decoding: Options of the decoding.
         scale: Function from height and width to the factor that the image will be resized by, for ``fast_jpeg``.
+        role: Role of the image, for its channels.
 
     Raises:
         BrokenImage: The file cannot be decoded.
-        DataError: It has too many pixels.
+        DataError: It has too many pixels, or values outside the range of its mode.
     """
     with opened(file, decoding) as image:
         size = upright_size(image)
         if decoding.fast_jpeg and scale is not None:
             factor = min(1.0, scale(size))
             image.draft("RGB", (max(1, int(image.width * factor)), max(1, int(image.height * factor))))
-        return Decoded(to_rgb(ImageOps.exif_transpose(image), decoding.background), size)
+        return Decoded(to_channels(image, decoding.channels_of(role), file.where, decoding.background), size)
 
 
 @contextmanager
@@ -116,13 +127,3 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
     """Return height and width after the EXIF orientation is applied."""
     turned = image.getexif().get(0x0112) in (5, 6, 7, 8)
     return (image.width, image.height) if turned else (image.height, image.width)
-
-
-def to_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    """Convert any mode to RGB; transparent pixels show the background."""
-    if image.mode.startswith("I"):
-        return Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        canvas = Image.new("RGBA", image.size, (*background, 255))
-        return Image.alpha_composite(canvas, image.convert("RGBA")).convert("RGB")
-    return image.convert("RGB")

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor
 
 from gancompress.errors import DataError
+from gancompress.io.pictures import to_standard
 from gancompress.options import Options
 
 Size = tuple[int, int]
@@ -152,11 +153,8 @@ def take_view(image: Image.Image, view: View) -> Image.Image:
 
 
 def to_tensor(image: Image.Image, discrete: bool = False) -> Tensor:
-    """Convert RGB to float32 [3, h, w] in [-1, 1], or a discrete map to int64 [h, w]."""
-    if discrete:
-        return torch.from_numpy(np.array(image, dtype=np.int64))
-    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
-    return pixels.to(torch.float32).div_(127.5).sub_(1)
+    """Convert an image of 8 bits to float32 [c, h, w] in [-1, 1], or a discrete map to int64 [h, w]."""
+    return torch.from_numpy(np.array(image, dtype=np.int64)) if discrete else to_standard(image)
 
 
 def resize_factor(size: Size, transform: Transform, augment: bool) -> float:

@@ -22,7 +22,7 @@ class FileOptions:
             input whose size differs in the example has names of its own (``style_height``). A format without free
             sizes ignores it.
         input_names: "input" by default, or "input_0", "input_1", ...
-        output_names: In the order of the outputs; the converter's own names by default.
+        output_names: In the order of the outputs; those of `gancompress.networks.outputs.named_outputs` by default.
         metadata: Text to store in the file for its user, such as layout, range, colours.
         other_inputs: Further cases to compare. By default one for each free axis, with that axis alone larger: a batch
             by one, any other size twice, filled with values of the example.

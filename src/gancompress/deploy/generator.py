@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from gancompress.channels.skeleton import copy_module
-from gancompress.deploy.axes import Axes, Inputs
+from gancompress.deploy.axes import Axes, Inputs, input_names
 from gancompress.deploy.compute_types import INT8, ComputeType
 from gancompress.deploy.contract import metadata_of
 from gancompress.deploy.file_options import FileOptions
@@ -20,9 +20,11 @@ from gancompress.deploy.quantized import export_quantized
 from gancompress.deploy.rewrites import REWRITES, rewritten
 from gancompress.deploy.runtimes.registry import find_compute_type, find_format, known_formats, open_file
 from gancompress.deploy.runtimes.runtime import Format, Runtime
+from gancompress.deploy.side_effects import repeatable
 from gancompress.errors import ExportError
 from gancompress.networks.file_form import FileForm
 from gancompress.networks.generator import Generator
+from gancompress.networks.outputs import image_of
 from gancompress.quantization import distance_between, quantized_layers, remove_quantization
 
 
@@ -62,7 +64,11 @@ def export_generator(
             f"export: got the format '{kind.name}', which is a page, expected the format {_listed(known_formats())}"
         )
     compute_type = find_compute_type(kind, precision.name)
-    options = FileOptions(dynamic=form.axes or _free_axes(generator, form), input_names=form.names)
+    what, taken = f"export of {type(form.module).__name__}", form.names or tuple(input_names(form.inputs))
+    module, outputs = repeatable(form.module, form.inputs, what, tuple(taken))
+    form = replace(form, module=module)
+    free = form.axes or _free_axes(generator, form)
+    options = FileOptions(dynamic=free, input_names=form.names, output_names=outputs or None)
     trained = bool(quantized_layers(form.module))
     if compute_type.integers and (not trained or fits_integers(form.module)):
         report = _export_integers(generator, form, path, format, kind, rewrites, precision, options)
@@ -133,7 +139,7 @@ def quality_of(
     precision: str | None = None,
     perceptual: PerceptualDistance | None = None,
 ) -> Quality:
-    """Measure the distance of a file from a network, by running it on its runtime.
+    """Measure the distance of a file's images from a network's, by running it on its runtime.
 
     Args:
         path: The file.
@@ -146,8 +152,8 @@ def quality_of(
     network = remove_quantization(copy_module(network)).eval()
     singly = [tuple(each[i : i + 1] for each in inputs) for inputs in images for i in range(len(inputs[0]))]
     with torch.no_grad():
-        expected = [network(*inputs) for inputs in singly]
-        got = [run(inputs)[0] for inputs in singly]
+        expected = [image_of(network(*inputs)) for inputs in singly]
+        got = [image_of(run(inputs)) for inputs in singly]
         far = None if perceptual is None else [float(perceptual(a, b)) for a, b in zip(got, expected, strict=True)]
     distance = distance_between(got, expected)
     return Quality(distance.psnr_db, distance.l1, len(singly), None if far is None else sum(far) / len(far))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import torch
+from typing import Any
+
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from gancompress.deploy.parity import DEFAULT_TOLERANCE
 
@@ -19,7 +21,8 @@ class Halved(nn.Module):
         super().__init__()
         self.network = network.half()
 
-    def forward(self, first: Tensor, second: Tensor | None = None) -> Tensor:
-        """Run the network on its one or two inputs; floats are float32 on both sides."""
-        inputs = [first] if second is None else [first, second]
-        return self.network(*(each.half() if each.is_floating_point() else each for each in inputs)).to(torch.float32)
+    def forward(self, first: Tensor, second: Tensor | None = None, third: Tensor | None = None) -> Any:
+        """Run the network on its one to three inputs; floats are float32 on both sides."""
+        inputs = [each for each in (first, second, third) if each is not None]
+        result = self.network(*(each.half() if each.is_floating_point() else each for each in inputs))
+        return tree_map_only(Tensor, lambda each: each.float() if each.is_floating_point() else each, result)

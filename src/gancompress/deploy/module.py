@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor, nn
 
-from gancompress.deploy.axes import Inputs
+from gancompress.deploy.axes import Inputs, input_names
 from gancompress.deploy.file_options import DEFAULT_OPTIONS, FileOptions
 from gancompress.deploy.parity import ExportReport
 from gancompress.deploy.runtimes.packages import in_a_line
 from gancompress.deploy.runtimes.registry import find_format, format_of
+from gancompress.deploy.side_effects import repeatable
 from gancompress.errors import ExportError
 
 _AT_ONCE = 40
@@ -43,12 +45,17 @@ def export_module(
 
     Raises:
         ConfigError: There is no such format.
-        ExportError: A package is missing, the options do not fit the inputs, the converter refuses
-            the module, a case does not run, a difference is larger than the tolerance or not a number, or the file
-            cannot be written. No new file remains then; an existing one is unchanged.
+        ExportError: The network draws random numbers, a package is missing, the options do not fit the inputs, the
+            converter refuses the module, a case does not run, a difference is larger than the tolerance or not a
+            number, or the file cannot be written. No new file remains then; an existing one is unchanged.
     """
     path = Path(path)
     runtime, kind = find_format(format_of(path) if format is None else format)
+    if options.output_names is None:
+        what = f"export of {type(options.reference or module).__name__}"
+        taken = options.input_names or input_names(example_inputs)
+        module, outputs = repeatable(module, example_inputs, what, tuple(taken))
+        options = replace(options, output_names=outputs or None)
     return runtime.write(module, example_inputs, path, kind, options)
 
 
@@ -62,7 +69,7 @@ def export_layers(modules: Sequence[nn.Module], inputs: Sequence[Tensor], folder
         format: A name in `gancompress.deploy.known_formats`.
 
     Raises:
-        ExportError: A package is missing, or the converter refuses a module.
+        ExportError: The network draws random numbers, or a package is missing, or the converter refuses a module.
     """
     runtime, kind = find_format(format)
     paths = [folder / f"{number}{kind.ending}" for number in range(len(modules))]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 from torch import nn
 
@@ -38,6 +39,8 @@ MIN_IMAGES = 32
 DEFAULT_MIN_PSNR_DB = 30.0
 """Default PSNR of integers against the float network: a root mean square error of 8 of 255 levels."""
 _INTEGER_BITS = 8
+_NO_BIAS = 1e-30
+"""Smaller than a rounding error of any activation in float32, larger than its denormal numbers."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ class IntegerForm:
         moves: Whether operators that only move values should move integers.
         slow: Function that returns the paths of the layers that it computes faster in float.
         centred: Classes of layers that it computes in integers only if the integer of 0 is the middle one, or 0.
+        biased: Whether every layer of integers needs a bias.
     """
 
     rewrites: tuple[str, ...]
@@ -95,6 +99,7 @@ class IntegerForm:
     moves: bool
     slow: Callable[[nn.Module], Sequence[str]] = lambda network: ()
     centred: tuple[type[nn.Module], ...] = ()
+    biased: bool = False
 
 
 @dataclass(frozen=True)
@@ -148,7 +153,17 @@ def in_integers(module: nn.Module, form: IntegerForm, precision: Precision, rewr
                 f"int8: only with all layers in float the output has {precision.min_psnr_db:g} dB to the float "
                 "network; ask for less (0 accepts any distance), or export fp32"
             )
+    if form.biased:
+        _give_biases(network)
     return InIntegers(network.eval(), changes, tuple(quantizable_layers(network)))
+
+
+def _give_biases(network: nn.Module) -> None:
+    """Add biases too small to change an output to quantized layers without one; converters would drop zeros."""
+    for layer in quantized_layers(network).values():
+        if layer.bias is None:
+            num_channels = layer.out_features if isinstance(layer, nn.Linear) else cast(int, layer.out_channels)
+            layer.bias = nn.Parameter(layer.weight.new_full((num_channels,), _NO_BIAS))
 
 
 def fits_integers(module: nn.Module) -> bool:

@@ -18,6 +18,7 @@ from gancompress.deploy.file_options import DEFAULT_OPTIONS, FileOptions
 from gancompress.deploy.module import export_module
 from gancompress.deploy.parity import ExportReport
 from gancompress.errors import ExportError
+from gancompress.networks.outputs import tensors_of
 from gancompress.quantization import (
     Distance,
     Grid,
@@ -84,7 +85,7 @@ def export_quantized(
     the mean distance of the quantized network from the float one, plus a twentieth of a step.
 
     Args:
-        network: A quantized network with known ranges that returns an image; it is not changed.
+        network: A quantized network with known ranges that returns an image, first of several outputs; not changed.
         example_inputs: See `export_module`; values within the calibrated ranges.
         path: The file to write. It is replaced atomically after every comparison has passed.
         format: A format that computes QuantizeLinear and DequantizeLinear.
@@ -101,7 +102,8 @@ def export_quantized(
     if not layers:
         raise ExportError(f"quantized export: got a float {type(network).__name__}; quantize it, or use export_module")
     from_float = distance_to_float(network, [example_inputs])
-    allowed = math.sqrt(2) * from_float.l1 + _SLACK_STEPS * IMAGE_STEP
+    of_all = distance_to_float(network, [example_inputs], tensors_of)
+    allowed = math.sqrt(2) * of_all.l1 + _SLACK_STEPS * IMAGE_STEP
     options = replace(options, tolerance=tolerance_steps * IMAGE_STEP, mean_tolerance=allowed)
     file = export_module(with_stored_integers(network), example_inputs, path, format, options)
     stored_bits = {layer: _stored_bits(each.weight_quantizer.bits) for layer, each in layers.items()}

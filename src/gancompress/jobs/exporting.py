@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from gancompress.deploy import ExportReport, Precision, export_generator, file_name, missing_package
+from gancompress.deploy import (
+    ExportReport,
+    PerceptualDistance,
+    Precision,
+    export_generator,
+    file_name,
+    missing_package,
+)
+from gancompress.deploy.axes import Inputs as FileInputs
 from gancompress.deploy.benchmark import export_fastest
-from gancompress.errors import ExportError
+from gancompress.errors import ExportError, GanCompressError, Interrupted
 from gancompress.evaluation import find_perceptual
 from gancompress.evaluation.options import MetricOptions
 from gancompress.jobs.recipe import ExportOptions
 from gancompress.jobs.steps import Work
 from gancompress.networks.file_form import FileForm
+from gancompress.networks.generator import Generator
 from gancompress.report import TriedFile
 from gancompress.tasks.inputs import Inputs
 
@@ -28,7 +38,7 @@ def check_exports(exports: Sequence[ExportOptions], say: Callable[[str], None]) 
             continue
         if not each.if_installed:
             raise ExportError(f"exports.{number}: {each.format} {missing}")
-        say(f"exports.{number}: left out, because {each.format} {missing}")
+        say(f"exports.{number}: skipped, because {each.format} {missing}")
 
 
 def write_exports(
@@ -39,7 +49,7 @@ def write_exports(
     metrics: MetricOptions,
     directory: Path,
     say: Callable[[str], None],
-) -> tuple[tuple[ExportReport, ...], Mapping[Path, Sequence[TriedFile]]]:
+) -> tuple[tuple[ExportReport, ...], Mapping[Path, Sequence[TriedFile]], Mapping[str, str]]:
     """Write the files whose packages are installed.
 
     Args:
@@ -52,26 +62,47 @@ def write_exports(
         say: Called with the name of a file that is being timed.
 
     Returns:
-        The exported files, and for those that were chosen by timing the candidates.
+        The exported files, the candidates of those that were chosen by timing, and the reason that a file could not be
+        written, by its name: no fault of one file costs the report and the other files.
     """
     wanted = [each for each in exports if missing_package(each.format) is None]
     if not wanted:
-        return (), {}
+        return (), {}, {}
     network = work.build()
     names = (*metrics.against_teacher, *metrics.against_real)
     perceptual = find_perceptual(names, metrics.specs(), "cpu")  # files run on the CPU
     numbers = [each.num_images if each.calibrates else each.num_images // 4 for each in wanted]
     images = {number: inputs.file_inputs(network, number) for number in set(numbers)}
-    reports, tried = [], {}
+    reports, tried, failed = [], {}, {}
     for each, number in zip(wanted, numbers, strict=True):
         path = directory / file_name(each.format, each.precision)
-        if each.precision == "fastest":
-            what = work.generator, form, path, each.format, images[number], each.min_psnr_db
-            found = export_fastest(*what, perceptual=perceptual, threads=each.threads, say=say)
-            reports.append(found.report)
-            tried[path] = found.tried
+        try:
+            report, trials = _write(each, path, work.generator, form, images[number], perceptual, say)
+        except Interrupted:
+            raise
+        except Exception as error:
+            failed[path.name] = str(error)
+            if not isinstance(error, GanCompressError):
+                logging.getLogger(__name__).exception("export of %s", path.name)
             continue
-        precision = Precision(each.precision or "fp32", images[number], each.min_psnr_db)
-        how = each.format, each.rewrites, precision, perceptual
-        reports.append(export_generator(work.generator, form, path, *how))
-    return tuple(reports), tried
+        reports.append(report)
+        tried |= {path: trials} if trials else {}
+    return tuple(reports), tried, failed
+
+
+def _write(
+    options: ExportOptions,
+    path: Path,
+    generator: Generator,
+    form: FileForm,
+    images: Sequence[FileInputs],
+    perceptual: PerceptualDistance | None,
+    say: Callable[[str], None],
+) -> tuple[ExportReport, Sequence[TriedFile]]:
+    """Write one file; return its report and the candidates of which it was chosen by timing."""
+    if options.precision == "fastest":
+        what = generator, form, path, options.format, images, options.min_psnr_db
+        found = export_fastest(*what, perceptual=perceptual, threads=options.threads, say=say)
+        return found.report, found.tried
+    precision = Precision(options.precision or "fp32", images, options.min_psnr_db)
+    return export_generator(generator, form, path, options.format, options.rewrites, precision, perceptual), ()

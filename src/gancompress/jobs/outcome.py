@@ -51,6 +51,7 @@ class Outcome:
         pictures: Captions of pictures by their path in the run directory; the sample grid is not among them.
         tried: Files that were timed to choose an exported file, by its path.
         file_inputs: An example of each input of the files.
+        not_exported: Reason that a file could not be written, by its name.
     """
 
     job: Job
@@ -62,3 +63,4 @@ class Outcome:
     pictures: Mapping[str, str] = field(default_factory=dict)
     tried: Mapping[Path, Sequence[TriedFile]] = field(default_factory=dict)
     file_inputs: tuple[Tensor, ...] = ()
+    not_exported: Mapping[str, str] = field(default_factory=dict)

@@ -124,12 +124,14 @@ class Pipeline:
         teacher, compressed = self._measure(Work(work.teacher, work.teacher)), self._measure(work)
         self._do("exporting")
         form = inputs.file_form(work.build())
-        exports, tried = write_exports(job.exports, work, form, inputs, job.metrics, directory / "exports", self._do)
+        files = write_exports(job.exports, work, form, inputs, job.metrics, directory / "exports", self._do)
+        exports, tried, not_exported = files
         draw_samples(work, inputs, directory)
         pictures = draw_latent_pictures(work, inputs, directory)
         self._do("timing networks and files")
         records = tuple(self._runner.records)
-        return Outcome(job, directory, teacher, compressed, exports, records, pictures, tried, form.inputs)
+        measured = teacher, compressed, exports, records, pictures, tried, form.inputs, not_exported
+        return Outcome(job, directory, *measured)
 
     def _measure(self, work: Work) -> Measured:
         return measure(work, self.inputs, self._job.metrics, device=self._accelerator.device)

@@ -149,7 +149,8 @@ class Architecture(ABC):
         if self.in_channels not in (None, example.shape[1]):
             raise ConfigError(
                 f"{self.name}: got inputs of {example.shape[1]} channels for a network that takes {self.in_channels}, "
-                "expected as many; correct in_channels, the number of classes, or the task"
+                "expected as many; correct in_channels, decoding.channels of the data, the number of classes, or the "
+                "task"
             )
 
     def crop_side(self, side: int) -> int | None:

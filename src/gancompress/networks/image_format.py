@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from gancompress.errors import ConfigError
+from gancompress.networks.outputs import image_of
 
 Range = tuple[float, float]
 ColorOrder = Literal["RGB", "BGR"]
@@ -186,7 +187,7 @@ def measured_images(network: nn.Module, images: Tensor) -> Images:
     differences = {}
     for limits in COMMON_RANGES:
         kind = ImageFormat(limits)
-        output = kind.to_standard(network(kind.from_standard(images)))
+        output = kind.to_standard(image_of(network(kind.from_standard(images))))
         if output.shape[2:] != images.shape[2:]:
             output = nn.functional.interpolate(output, images.shape[2:])
         difference = output.mean(1) - images.mean(1)

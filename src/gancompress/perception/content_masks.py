@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from gancompress.errors import ConfigError, DataError
 from gancompress.io import file_sha256
+from gancompress.io.pictures import to_channels
 from gancompress.options import as_tuple
 from gancompress.perception.network_file import NetworkFile
 from gancompress.registry import AnyFunction, Kind, KindRegistry, function_of, path_of
@@ -226,7 +227,7 @@ class FolderMask(MaskOptions):
 def _read_mask(path: Path, images: Tensor) -> Tensor:
     try:
         with Image.open(path) as file:
-            pixels = torch.from_numpy(np.array(file.convert("L")))
+            pixels = torch.from_numpy(np.array(to_channels(file, 1, f"mask: {path}")))
     except FileNotFoundError:
         raise DataError(f"mask: found no {path}, expected a mask for every image; add it") from None
     except (UnidentifiedImageError, OSError) as error:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from gancompress.cost.measured import evaluation_mode
+from gancompress.networks.outputs import tensors_of
 from gancompress.quantization.layers import QuantizedLayer
 
 _MOVING: frozenset[Callable[..., Any]] = frozenset(
@@ -83,7 +84,7 @@ class _Pass(TorchFunctionMode):
 
     def returns(self, result: Any) -> None:
         """Record the output of the network."""
-        self._look_at([result])
+        self._look_at(tensors_of(result))
 
     def __enter__(self) -> _Pass:
         for module in self._network.modules():

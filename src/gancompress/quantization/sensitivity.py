@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from gancompress.cost.measured import evaluation_mode
 from gancompress.errors import BudgetError, ConfigError, DataError
+from gancompress.networks.outputs import image_of
 from gancompress.quantization.attach import make_float, quantized_layers
 from gancompress.quantization.calibration import Batch, as_inputs, in_mode
 from gancompress.quantization.layers import QuantizedLayer
@@ -59,30 +60,41 @@ class MixedPrecision:
     distance: Distance
 
 
-def distance_to_float(network: nn.Module, batches: Iterable[Batch]) -> Distance:
+Outputs = Callable[[Any], list[Tensor]]
+"""Function from a network's result to the tensors that are compared."""
+
+
+def _image(result: Any) -> list[Tensor]:
+    return [image_of(result)]
+
+
+def distance_to_float(network: nn.Module, batches: Iterable[Batch], outputs: Outputs = _image) -> Distance:
     """Return the distance between the network in its current modes and all float, in evaluation mode.
 
     Args:
-        network: A quantized network that returns a tensor.
+        network: A quantized network.
         batches: Its inputs.
+        outputs: Outputs that are compared; by default the image (`gancompress.networks.outputs.image_place`).
 
     Raises:
         DataError: There is no batch.
     """
     given = [as_inputs(batch) for batch in batches]
-    return _distance(network, given, _float_outputs(network, given))
+    return _distance(network, given, _float_outputs(network, given, outputs), outputs)
 
 
-def _float_outputs(network: nn.Module, given: Sequence[tuple[Tensor, ...]]) -> list[Tensor]:
+def _float_outputs(network: nn.Module, given: Sequence[tuple[Tensor, ...]], outputs: Outputs = _image) -> list[Tensor]:
     with evaluation_mode(network), torch.no_grad(), in_mode(network, "float"):
-        return [network(*inputs) for inputs in given]
+        return [each for inputs in given for each in outputs(network(*inputs))]
 
 
-def _distance(network: nn.Module, given: Sequence[tuple[Tensor, ...]], expected: Sequence[Tensor]) -> Distance:
+def _distance(
+    network: nn.Module, given: Sequence[tuple[Tensor, ...]], expected: Sequence[Tensor], outputs: Outputs = _image
+) -> Distance:
     if not given:
         raise DataError("quantization: got no images to measure the distance on, expected at least one")
     with evaluation_mode(network), torch.no_grad():
-        got = [network(*inputs) for inputs in given]
+        got = [each for inputs in given for each in outputs(network(*inputs))]
     return distance_between(got, expected)
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import Literal
 
+from PIL import ImageOps
+
 from gancompress.data.config import FileDataConfig, register_data
-from gancompress.data.decoding import Decoded, Decoding, decode_rgb
+from gancompress.data.decoding import Decoded, Decoding, opened, upright_size
 from gancompress.data.image_set import RecordSet
 from gancompress.data.records import Record, match
 from gancompress.errors import DataError
+from gancompress.io.pictures import to_channels
 
 
 @register_data
@@ -37,12 +40,19 @@ class AlignedConfig(FileDataConfig):
 def _decode_halves(record: Record, roles: tuple[str, str], decoding: Decoding) -> dict[str, Decoded]:
     """Decode both halves, cut before any resizing, so that neither bleeds into the other."""
     file = record.files["pair"]
-    image, (height, width) = decode_rgb(file, decoding)
-    if width % 2:
-        raise DataError(
-            f"{file.where}: got a width of {width} px, expected an even one, two images of one size side by side; "
-            "correct the file, or use another kind of data set"
-        )
-    half = width // 2
-    boxes = (0, 0, half, height), (half, 0, width, height)
-    return {role: Decoded(image.crop(box), (height, half)) for role, box in zip(roles, boxes, strict=True)}
+    with opened(file, decoding) as image:
+        height, width = upright_size(image)
+        if width % 2:
+            raise DataError(
+                f"{file.where}: got a width of {width} px, expected an even one, two images of one size side by side; "
+                "correct the file, or use another kind of data set"
+            )
+        upright, half = ImageOps.exif_transpose(image), width // 2
+        boxes = (0, 0, half, height), (half, 0, width, height)
+        return {
+            role: Decoded(
+                to_channels(upright.crop(box), decoding.channels_of(role), file.where, decoding.background),
+                (height, half),
+            )
+            for role, box in zip(roles, boxes, strict=True)
+        }

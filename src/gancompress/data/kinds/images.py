@@ -25,5 +25,5 @@ class ImagesConfig(FileDataConfig):
     def open(self, split: str, augment: bool = False) -> RecordSet:
         """Open the data set of a split; raises as `DataConfig.open`."""
         records = match({"input": self._file_set(self.images, split)})
-        decode = partial(decode_roles, decoders={"input": self._rgb(augment)})
+        decode = partial(decode_roles, decoders={"input": self._image("input", augment)})
         return self._record_set(self.splits[split].choose(records), decode, split, augment)

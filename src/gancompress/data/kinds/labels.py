@@ -38,7 +38,7 @@ class LabelledConfig(FileDataConfig):
 
     def open(self, split: str, augment: bool = False) -> RecordSet:
         """Open the data set of a split; raises as `DataConfig.open`."""
-        decoders = {"image": self._rgb(augment), **discrete_decoders(self.classes, self.decoding)}
+        decoders = {"image": self._image("image", augment), **discrete_decoders(self.classes, self.decoding)}
         return self._record_set(self._records(split), partial(decode_roles, decoders=decoders), split, augment)
 
     def open_labels(self, split: str) -> RecordSet:

@@ -35,6 +35,5 @@ class PairedConfig(FileDataConfig):
                 "target": self._file_set(self.target, split, self.target_ending),
             }
         )
-        rgb = self._rgb(augment)
-        decode = partial(decode_roles, decoders={"input": rgb, "target": rgb})
+        decode = partial(decode_roles, decoders={role: self._image(role, augment) for role in ("input", "target")})
         return self._record_set(self.splits[split].choose(records), decode, split, augment)

@@ -55,7 +55,7 @@ class WebDatasetConfig(FileDataConfig):
         paths = [path for pattern in self.shards for path in shard_paths(str(self._path(pattern, split)))]
         records = [record for path in paths for record in self._records(TarStorage(path))]
         chosen = self.splits[split].choose(records)
-        decoders: dict[str, Callable[[File], Decoded]] = {role: self._rgb(augment) for role in self.roles}
+        decoders: dict[str, Callable[[File], Decoded]] = {role: self._image(role, augment) for role in self.roles}
         if self.classes is not None:
             decoders |= discrete_decoders(self.classes, self.decoding)
         reader = self._reader(chosen, partial(decode_roles, decoders=decoders), split, augment)

@@ -6,6 +6,7 @@ A runtime is one class in one file. Exporting, loading, timing and describing fi
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -305,7 +306,7 @@ class Runtime:
             names,
             axes,
             options.output_names,
-            options.metadata,
+            {**options.metadata, **_outputs_text(options.output_names)},
             options.precision,
             options.integers,
             reference,
@@ -412,6 +413,11 @@ class Runtime:
 
     def _installs(self, package: str) -> str:
         return f"'gancompress[{self.extra}]'" if self.extra else package
+
+
+def _outputs_text(names: Sequence[str] | None) -> dict[str, str]:
+    """Return the metadata that names several outputs."""
+    return {"outputs": json.dumps(list(names))} if names and len(names) > 1 else {}
 
 
 def _usual_modes(kind: type[Runtime]) -> tuple[Mode, ...]:

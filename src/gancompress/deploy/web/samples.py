@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from gancompress.data import Classes
-from gancompress.data.decoding import IMAGE_SUFFIXES, LOSSLESS_SUFFIXES, Decoding, decode_rgb
+from gancompress.data.decoding import IMAGE_SUFFIXES, LOSSLESS_SUFFIXES, Decoding, decode_image
 from gancompress.data.label_maps import decode_label
 from gancompress.data.scene import random_scene, render
 from gancompress.data.storage import File, open_storage
@@ -97,7 +97,7 @@ def read_samples(
     for name in names:
         file = File(storage, name)
         if classes is None:
-            image = _cut(decode_rgb(file, Decoding()).image, size, Image.Resampling.BICUBIC)
+            image = _cut(decode_image(file, Decoding()).image, size, Image.Resampling.BICUBIC)
         else:
             image = _cut(decode_label(file, classes, Decoding()).image, size, Image.Resampling.NEAREST)
         samples.append(Sample(Path(name).stem, image))
