@@ -23,6 +23,11 @@ def test_stored_images_survive_the_way_to_floats_and_back(rounding, from_bytes):
     assert quantize(images, rounding) is images
 
 
+def test_grey_is_repeated():
+    grey = torch.tensor([-1.0, 0.5, 1.0]).reshape(1, 1, 1, 3)
+    assert quantize(grey).equal(quantize(grey.expand(-1, 3, -1, -1)))
+
+
 def test_rounding():
     values = torch.tensor([-1.2, -1.0, 0.0, 0.6 / 127.5, 1.0, 1.1]).view(1, 1, 1, 6).repeat(1, 3, 1, 1)
     assert quantize(values, "nearest")[0, 0, 0].tolist() == [0, 0, 128, 128, 255, 255]
@@ -53,7 +58,7 @@ def test_size_of_none_keeps_images(protocol):
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (torch.rand(2, 1, 8, 8), r"got torch.float32 of shape \(2, 1, 8, 8\)"),
+        (torch.rand(2, 2, 8, 8), r"got torch.float32 of shape \(2, 2, 8, 8\)"),
         (torch.zeros(2, 3, 8, 8, dtype=torch.int64), "got torch.int64"),
         (torch.full((1, 3, 8, 8), torch.nan), "values that are not finite"),
     ],

@@ -18,10 +18,14 @@ ROUNDING_SLACK = 1 / 1024
 
 
 def _check_images(images: Tensor) -> None:
-    if images.ndim != 4 or images.shape[1] != 3 or not (images.dtype == torch.uint8 or images.is_floating_point()):
+    if (
+        images.ndim != 4
+        or images.shape[1] not in (1, 3)
+        or not (images.dtype == torch.uint8 or images.is_floating_point())
+    ):
         raise MetricError(
-            f"images: got {images.dtype} of shape {tuple(images.shape)}, expected [b, 3, h, w], RGB, floating point in "
-            "[-1, 1] or uint8; convert them"
+            f"images: got {images.dtype} of shape {tuple(images.shape)}, expected [b, 3, h, w], RGB, or grey [b, 1, h, "
+            "w], floating point in [-1, 1] or uint8; convert them"
         )
 
 
@@ -29,11 +33,12 @@ def quantize(images: Tensor, rounding: str = "nearest") -> Tensor:
     """Return the 8-bit images that would be stored.
 
     Args:
-        images: [b, 3, h, w], RGB, floating point in [-1, 1]; values outside are clipped. uint8 passes unchanged.
+        images: [b, 3, h, w], RGB, or [b, 1, h, w], grey, which is repeated; floating point in [-1, 1]; values outside
+            are clipped. uint8 keeps its values.
         rounding: "nearest", or "down" as in the evaluation of the compression papers.
 
     Returns:
-        uint8 of the same shape.
+        uint8 [b, 3, h, w].
 
     Raises:
         MetricError: The images have another shape or kind, or are not finite, or there is no such rounding.
@@ -41,6 +46,7 @@ def quantize(images: Tensor, rounding: str = "nearest") -> Tensor:
     _check_images(images)
     if rounding not in ("nearest", "down"):
         raise MetricError(f"images: got rounding '{rounding}', expected 'nearest' or 'down'; choose one")
+    images = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
     if images.dtype == torch.uint8:
         return images
     if not images.isfinite().all():
