@@ -106,8 +106,8 @@ def test_a_file_that_fails_costs_neither_the_report_nor_the_others(given, tmp_pa
     def refuse(*_):
         raise kind("one-sided padding")
 
-    monkeypatch.setattr("gancompress.summary.time_files", lambda *_: {})
-    monkeypatch.setattr("gancompress.pipeline.export_generator" if kind is RuntimeError else CONVERT, refuse)
+    monkeypatch.setattr("gancompress.jobs.summary.time_files", lambda *_: {})
+    monkeypatch.setattr("gancompress.jobs.exporting.export_generator" if kind is RuntimeError else CONVERT, refuse)
     (tmp_path / "small.yaml").write_text(job_of(given, ["onnx", "torch"] if kind is ExportError else ["onnx"]))
     result = CliRunner().invoke(app, ["compress", str(tmp_path / "small.yaml"), "--out", str(tmp_path / "run")])
     assert result.exit_code == 1
