@@ -15,7 +15,7 @@ import torch
 from gancompress.channels import SubNetwork, materialise, trace
 from gancompress.cost import CostModel
 from gancompress.cost.latency import in_turns
-from gancompress.models.families import find_family
+from gancompress.networks.registry import find_family
 
 
 def median(function: Callable[[], object], rounds: int) -> float:

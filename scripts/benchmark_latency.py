@@ -17,15 +17,15 @@ import torch
 
 from gancompress.channels import trace
 from gancompress.cost import CostModel
-from gancompress.export import export_layers
-from gancompress.latency import LatencyModel, LatencyTable, Target, variants_of_space
-from gancompress.latency.learn import missing_of
-from gancompress.latency.measuring import time_files
-from gancompress.latency.parts import parts_of
-from gancompress.latency.table import key_of
-from gancompress.metrics import rank_correlation
-from gancompress.models.families import build, find_family
-from gancompress.models.generator import Generator
+from gancompress.deploy import export_layers
+from gancompress.deploy.latency import LatencyModel, LatencyTable, Target, variants_of_space
+from gancompress.deploy.latency.learn import missing_of
+from gancompress.deploy.latency.measuring import time_files
+from gancompress.deploy.latency.parts import parts_of
+from gancompress.deploy.latency.table import key_of
+from gancompress.evaluation import rank_correlation
+from gancompress.networks.generator import Generator
+from gancompress.networks.registry import build, find_family
 from gancompress.steps.spaces import SpaceOptions
 
 

@@ -26,13 +26,13 @@ import torch
 from PIL import Image
 from torch import nn
 
-from gancompress.benchmark import Task, contestants, ratio
-from gancompress.export import DEFAULT_MIN_PSNR_DB, Precision, export_generator, find_format, quality_of
-from gancompress.models.example_values import example_values
-from gancompress.models.families import build
-from gancompress.models.file_form import FileForm
-from gancompress.models.generator import Generator
-from gancompress.models.importers import load_generator
+from gancompress.deploy import DEFAULT_MIN_PSNR_DB, Precision, export_generator, find_format, quality_of
+from gancompress.deploy.benchmark import Task, contestants, ratio
+from gancompress.networks.example_values import example_values
+from gancompress.networks.file_form import FileForm
+from gancompress.networks.generator import Generator
+from gancompress.networks.importers import load_generator
+from gancompress.networks.registry import build
 
 SIZE_PX = 256
 NETWORKS = {

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from gancompress.channels import trace
 from gancompress.importance import SCORES
-from gancompress.models.generator import Generator
-from gancompress.models.importers import load_generator
-from gancompress.refit import refit
+from gancompress.networks.generator import Generator
+from gancompress.networks.importers import load_generator
+from gancompress.reconstruction import refit
 from gancompress.steps import cut, sort
 
 

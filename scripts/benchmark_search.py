@@ -18,13 +18,13 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from gancompress.architecture_search import SearchOptions
 from gancompress.cost import CostModel
 from gancompress.cost.latency import in_turns
 from gancompress.data import parse_data
-from gancompress.metrics import FrechetReference, Statistics
-from gancompress.models.families import build
-from gancompress.models.generator import Generator
-from gancompress.search import SearchOptions
+from gancompress.evaluation import FrechetReference, Statistics
+from gancompress.networks.generator import Generator
+from gancompress.networks.registry import build
 from gancompress.steps import Budget, Context, Search, Work
 from gancompress.steps.metric_options import MetricOptions
 from gancompress.steps.spaces import SpaceOptions

@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 
 from gancompress.job import load_job
-from gancompress.models.families import build
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
+from gancompress.networks.registry import build
 from gancompress.pipeline import Outcome, Pipeline
 from gancompress.run_log import read_losses
 

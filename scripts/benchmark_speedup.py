@@ -13,14 +13,14 @@ from typing import Any
 
 import torch
 
-from gancompress.benchmark import Task, contestants
-from gancompress.benchmark.statistics import ratio
-from gancompress.export import Precision, export_generator, export_layers, find_format
-from gancompress.export.rewrites import rewritten
-from gancompress.models.example_values import example_values
-from gancompress.models.families import build, find_family
-from gancompress.models.file_form import FileForm
-from gancompress.models.generator import Generator
+from gancompress.deploy import Precision, export_generator, export_layers, find_format
+from gancompress.deploy.benchmark import Task, contestants
+from gancompress.deploy.benchmark.statistics import ratio
+from gancompress.deploy.rewrites import rewritten
+from gancompress.networks.example_values import example_values
+from gancompress.networks.file_form import FileForm
+from gancompress.networks.generator import Generator
+from gancompress.networks.registry import build, find_family
 
 FAMILY = "mobile_resnet_9blocks"
 PLAN = find_family(FAMILY).architecture({}).at_string("16_16_32_16_32_32_16_16").config

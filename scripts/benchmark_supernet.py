@@ -23,8 +23,8 @@ from torch.nn import functional as F
 
 from gancompress.channels import ChannelPlan, trace
 from gancompress.cost.latency import in_turns
-from gancompress.models.families import build, find_family
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
+from gancompress.networks.registry import build, find_family
 from gancompress.objectives.distillation import Distillation, DistillationOptions
 from gancompress.objectives.students import SupernetStudent
 from gancompress.steps.spaces import SpaceOptions

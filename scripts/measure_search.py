@@ -23,13 +23,13 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from gancompress.architecture_search import plans_at_budget
 from gancompress.errors import ConfigError, GanCompressError
+from gancompress.evaluation import rank_agreement
 from gancompress.job import Job, load_job
-from gancompress.metrics import rank_agreement
-from gancompress.models.generator import Generator
-from gancompress.models.importers import load_generator
+from gancompress.networks.generator import Generator
+from gancompress.networks.importers import load_generator
 from gancompress.run_log import RunLog
-from gancompress.search import plans_at_budget
 from gancompress.steps import Context, Prune, Search, Step, Supernet, Work
 from gancompress.steps.candidates import CandidateNetworks
 from gancompress.steps.distill import Distill, Finetune, Learning

@@ -18,7 +18,7 @@ import yaml
 
 from gancompress.errors import GanCompressError
 from gancompress.job import load_job
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
 from gancompress.recipes.shipped import DISCRIMINATOR, ShippedTeacher
 
 

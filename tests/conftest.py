@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from gancompress.deploy.web import runtime_folder
 from gancompress.errors import ExportError
-from gancompress.export.web import runtime_folder
 
 torch.manual_seed(0)  # for what test modules draw when they are imported
 

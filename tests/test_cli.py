@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from gancompress.errors import GanCompressError
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
 from tests.cli.verbs import run
 
 

@@ -25,7 +25,7 @@ def modules_after(statement: str) -> set[str]:
     [
         ("import gancompress", TRAINING | TRAINER | {"torch", "numpy", "pydantic"}),
         ("import gancompress; gancompress.load", TRAINING | TRAINER),
-        ("import gancompress.benchmark.worker", TRAINING | TRAINER - {"gancompress.report"}),
+        ("import gancompress.deploy.benchmark.worker", TRAINING | TRAINER - {"gancompress.report"}),
     ],
 )
 def test_what_an_import_must_not_load(statement, forbidden):

@@ -11,7 +11,7 @@ from gancompress.cost import CostModel
 from gancompress.errors import ConfigError
 from gancompress.job import Job, load_job, recipe_names, recipe_text
 from gancompress.methods.budget import Budget
-from gancompress.models.families import build
+from gancompress.networks.registry import build
 
 
 @pytest.mark.parametrize("name", recipe_names())

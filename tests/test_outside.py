@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 import yaml
 
+from gancompress.evaluation import Evaluator
 from gancompress.importance import find_score
 from gancompress.job import Job, load_job
-from gancompress.metrics import Evaluator
-from gancompress.models.content_masks import parse_mask
+from gancompress.perception.content_masks import parse_mask
 from gancompress.pipeline import Pipeline
 from gancompress.tasks import find_task
 
@@ -103,8 +103,8 @@ def test_installed_entry_points_are_found_by_name_in_any_process(tmp_path):
 from gancompress.data import parse_data
 from gancompress.importance import SCORES
 from gancompress.losses import TERMS
-from gancompress.metrics import find_metric
-from gancompress.models.content_masks import MASKS
+from gancompress.evaluation import find_metric
+from gancompress.perception.content_masks import MASKS
 from gancompress.tasks import TASKS
 print(TERMS.parse({"kind": "edges", "weight": 2}).model_dump())
 print(TASKS.parse("negative").model_dump(), parse_data({"kind": "colours"}).kind, MASKS.parse("half").model_dump())

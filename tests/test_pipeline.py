@@ -20,11 +20,11 @@ import pytest
 import torch
 
 from gancompress.cli import main
+from gancompress.deploy.runtimes import runtime
 from gancompress.errors import BudgetError, ExportError, Interrupted
-from gancompress.export.runtimes import runtime
 from gancompress.job import Job, load_job
 from gancompress.methods.progress import Progress
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
 from gancompress.pipeline import Outcome, Pipeline
 from gancompress.report.write import write_report
 from gancompress.run_log import read_losses

@@ -11,7 +11,7 @@ import torch
 from typer.testing import CliRunner
 
 from gancompress.cli import app
-from gancompress.models.families import build
+from gancompress.networks.registry import build
 from tests.methods.networks import image_network, images
 
 README = (Path(__file__).parents[1] / "README.md").read_text()

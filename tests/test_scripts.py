@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from gancompress.metrics import rank_correlation
-from gancompress.models.families import build
-from gancompress.models.generator import Generator
+from gancompress.evaluation import rank_correlation
+from gancompress.networks.generator import Generator
+from gancompress.networks.registry import build
 from tests.data.pictures import save_many
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"

@@ -15,8 +15,8 @@ from gancompress.cli.sources import InputChoices, job_of, open_network
 from gancompress.errors import ConfigError, DataError, InputSizeError
 from gancompress.job import Job
 from gancompress.methods.recalibrate import recalibrate
-from gancompress.models.families import build
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
+from gancompress.networks.registry import build
 from gancompress.pipeline import Outcome, Pipeline
 from gancompress.summary import summarise
 from gancompress.tasks import find_task

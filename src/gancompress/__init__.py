@@ -12,13 +12,11 @@ Every method is a function on your own `torch.nn.Module` and your own batches::
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gancompress import losses
-    from gancompress.export import Loaded, load
+    from gancompress.deploy import Loaded, load
     from gancompress.methods.budget import Budget
     from gancompress.methods.compare import Comparison, compare
     from gancompress.methods.compress import Compressed, compress
@@ -37,7 +35,7 @@ if TYPE_CHECKING:
 _MODULE_OF = {
     "Budget": "methods.budget",
     "Comparison": "methods.compare",
-    "Loaded": "export",
+    "Loaded": "deploy",
     "Supernet": "methods.supernet",
     "Compressed": "methods.compress",
     "Distilled": "methods.distill",
@@ -48,7 +46,7 @@ _MODULE_OF = {
     "distill": "methods.distill",
     "evaluate": "methods.evaluate",
     "export": "methods.export",
-    "load": "export",
+    "load": "deploy",
     "load_into": "methods.save",
     "losses": "losses",
     "prune": "methods.prune",
@@ -86,21 +84,6 @@ __all__ = [  # noqa: RUF022 (in the order of a session)
     "Found",
     "Slimmed",
 ]
-
-
-class _Package(ModuleType):
-    """Keeps ``gancompress.search`` the function when the package ``gancompress/search`` is imported.
-
-    Python sets a submodule as an attribute of its package; three functions share their names with packages.
-    """
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, ModuleType) and name in _MODULE_OF and name not in _PACKAGES:
-            return
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

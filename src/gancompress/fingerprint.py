@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from gancompress.job import Job
-from gancompress.models.generator import CONFIG_FILE, WEIGHTS_FILE
-from gancompress.models.trunks.weights import file_sha256
+from gancompress.networks.generator import CONFIG_FILE, WEIGHTS_FILE
+from gancompress.perception.weights import file_sha256
 from gancompress.steps import Step
 
 FORMAT_VERSION = 3

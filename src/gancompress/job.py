@@ -11,10 +11,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from gancompress.benchmark import timed_formats
 from gancompress.data import AnyData, Classes
-from gancompress.errors import ConfigError, MetricError, nearest
-from gancompress.export import (
+from gancompress.deploy import (
     DEFAULT_MIN_PSNR_DB,
     MIN_IMAGES,
     Format,
@@ -23,10 +21,12 @@ from gancompress.export import (
     find_format,
     known_formats,
 )
-from gancompress.export.rewrites import REWRITES
+from gancompress.deploy.benchmark import timed_formats
+from gancompress.deploy.rewrites import REWRITES
+from gancompress.errors import ConfigError, MetricError, nearest
+from gancompress.evaluation import LatentMetric, PairMetric, SetMetric, find_metric
 from gancompress.methods.budget import Budget
-from gancompress.metrics import LatentMetric, PairMetric, SetMetric, find_metric
-from gancompress.models.image_options import ImageOptions
+from gancompress.networks.image_options import ImageOptions
 from gancompress.options import Options, as_tuple
 from gancompress.recipes.shipped import ShippedTeacher
 from gancompress.steps import STEPS, AnyStep, Search
@@ -97,7 +97,7 @@ class ExportOptions(Options):
     """Options of an exported file.
 
     Attributes:
-        format: A name in `gancompress.export.known_formats`, or the import path of a `gancompress.export.Runtime`.
+        format: A name in `gancompress.deploy.known_formats`, or the import path of a `gancompress.deploy.Runtime`.
         rewrites: Exact rewrites of the network for its runtime; by default those that were measured to help.
         precision: Precision of the file; by default float32, or for a quantized network integers, as it was trained.
             ``int8`` is the form that its runtime computes fastest, its ranges from training images; ``fastest`` is the

@@ -15,20 +15,20 @@ import yaml
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from gancompress.benchmark import export_fastest
 from gancompress.cost import Cost, CostModel
+from gancompress.deploy import ExportReport, Precision, export_generator, file_name, missing_package
+from gancompress.deploy.benchmark import export_fastest
 from gancompress.errors import CheckpointError, ConfigError, ExportError
-from gancompress.export import ExportReport, Precision, export_generator, file_name, missing_package
+from gancompress.evaluation import MetricResult, find_perceptual
 from gancompress.fingerprint import Fingerprints
 from gancompress.io import write_atomically
 from gancompress.job import Job
 from gancompress.methods.budget import CostLimit
-from gancompress.metrics import MetricResult, find_perceptual
-from gancompress.models.file_form import FileForm
-from gancompress.models.generator import Generator
-from gancompress.models.image_format import MEASURED, NOT_DECLARED, STANDARD, measured_images
-from gancompress.models.importers import load_generator
-from gancompress.models.noise import kept_noise
+from gancompress.networks.file_form import FileForm
+from gancompress.networks.generator import Generator
+from gancompress.networks.image_format import MEASURED, NOT_DECLARED, STANDARD, measured_images
+from gancompress.networks.importers import load_generator
+from gancompress.networks.noise import kept_noise
 from gancompress.quantization import FLOAT, Quantization, QuantizationOptions, QuantizedSize
 from gancompress.report import TO_TEACHER, TriedFile
 from gancompress.report.grid import sample_grid

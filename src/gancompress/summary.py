@@ -14,12 +14,12 @@ from typing import Any
 
 import torch
 
-from gancompress.benchmark import time_files
 from gancompress.cost.latency import in_turns
+from gancompress.deploy import ExportReport, usage
+from gancompress.deploy.benchmark import time_files
 from gancompress.errors import DataError
-from gancompress.export import ExportReport, usage
-from gancompress.metrics import MetricResult
-from gancompress.models.generator import Generator
+from gancompress.evaluation import MetricResult
+from gancompress.networks.generator import Generator
 from gancompress.pipeline import Measured, Outcome
 from gancompress.quantization import QuantizationOptions
 from gancompress.report import (

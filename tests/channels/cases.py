@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.channels import ChannelGraph, ChannelPlan, trace
-from gancompress.models.families import FAMILIES, find_family
+from gancompress.networks.registry import FAMILIES, find_family
 
 from .strangers import STRANGERS
 

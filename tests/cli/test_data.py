@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from gancompress.errors import ConfigError, DataError
-from gancompress.models.families import build
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
+from gancompress.networks.registry import build
 from tests.data.pictures import save
 
 from .verbs import run

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from gancompress.cli.calibration import calibration_inputs
 from gancompress.cli.sources import InputChoices, open_network
 from gancompress.errors import ConfigError
-from gancompress.models.families import build
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
+from gancompress.networks.registry import build
 from tests.cli.verbs import run
 from tests.data.pictures import save_many
 

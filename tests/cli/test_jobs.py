@@ -12,8 +12,8 @@ import pytest
 
 from gancompress.cli import main
 from gancompress.errors import CheckpointError, ConfigError, DataError
-from gancompress.models.families import build
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
+from gancompress.networks.registry import build
 
 from .verbs import run
 

@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from gancompress.cli import app
+from gancompress.deploy.latency import ranking
 from gancompress.errors import BudgetError, ConfigError
-from gancompress.latency import ranking
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from PIL import Image
 from torch import nn
 
 from gancompress.errors import ConfigError, DataError, MetricError
-from gancompress.models.families import build
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
+from gancompress.networks.registry import build
 from gancompress.report import Report
-from tests.metrics.latent.spaces import small_stylegan2
+from tests.evaluation.latent.spaces import small_stylegan2
 
 from .verbs import run
 

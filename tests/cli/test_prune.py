@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from gancompress.cli import main
-from gancompress.models.families import build
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
+from gancompress.networks.registry import build
 from tests.data.pictures import save_many
 
 

@@ -11,8 +11,8 @@ from torch import nn
 
 from gancompress.channels import ChannelGraph, ChannelPlan, trace
 from gancompress.cost import CostModel, Macs, measure
-from gancompress.models.config_strings import widths_from_string
-from gancompress.models.families import find_family
+from gancompress.networks.config_strings import widths_from_string
+from gancompress.networks.registry import find_family
 
 SIZE = (256, 256)
 

@@ -12,8 +12,8 @@ from gancompress.channels import ChannelGraph, trace
 from gancompress.errors import ConfigError
 from gancompress.importance import SCORES, Probe, find_score
 from gancompress.importance.content_aware import content_aware, noise_difference, salt_and_pepper
-from gancompress.models.content_masks import parse_mask
-from gancompress.models.families import build
+from gancompress.networks.registry import build
+from gancompress.perception.content_masks import parse_mask
 
 STYLEGAN2 = {"resolution": 8, "channel_max": 8, "latent_size": 5}
 

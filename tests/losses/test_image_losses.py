@@ -6,7 +6,7 @@ import torch
 
 from gancompress.errors import ConfigError
 from gancompress.losses import RECONSTRUCTIONS, feature_matching, find_reconstruction, ssim_loss, total_variation
-from gancompress.models.trunks import ssim
+from gancompress.perception import ssim
 
 X, Y = torch.rand(2, 2, 3, 12, 14) * 4 - 2
 

@@ -9,8 +9,8 @@ from torch import nn
 from gancompress.errors import ConfigError
 from gancompress.losses import PERCEPTUAL, PerceptualLoss, PerceptualSettings, load_perceptual_loss
 from gancompress.losses.perceptual import gram
-from gancompress.models.trunks.load import TRUNKS
-from gancompress.models.trunks.trunk import FeatureTrunk
+from gancompress.perception.load import TRUNKS
+from gancompress.perception.trunk import FeatureTrunk
 
 
 class Pyramid(nn.Module):

@@ -15,9 +15,9 @@ seconds = time.perf_counter() - began
 assert "torch" not in sys.modules and "pydantic" not in sys.modules
 assert seconds < 0.2, seconds
 assert {"trace", "prune", "compress", "__version__"} <= set(dir(gancompress))
-import gancompress.search, gancompress.export, gancompress.refit
+import gancompress.methods.search, gancompress.deploy, gancompress.reconstruction
 assert all(callable(getattr(gancompress, name)) for name in ("search", "export", "refit"))
-from gancompress.search import SearchSpace
+from gancompress.architecture_search import SearchSpace
 """
 
 

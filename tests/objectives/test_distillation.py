@@ -26,11 +26,11 @@ from gancompress.losses import (
     ssim_loss,
     total_variation,
 )
-from gancompress.models.families import build, find_family
-from gancompress.models.trunks.load import TRUNKS
-from gancompress.models.trunks.trunk import FeatureTrunk
+from gancompress.networks.registry import build, find_family
 from gancompress.objectives.distillation import Distillation, DistillationOptions
 from gancompress.objectives.students import FixedStudent, tapped
+from gancompress.perception.load import TRUNKS
+from gancompress.perception.trunk import FeatureTrunk
 from gancompress.tasks import find_task
 from gancompress.training import Checkpoints, TrainingOptions, fit
 from tests.steps.small_work import distillation

@@ -10,14 +10,14 @@ from accelerate import Accelerator
 from torch import nn
 from torch.nn import functional as F
 
+from gancompress.architecture_search import SearchSpace
 from gancompress.channels import SubNetwork, trace
 from gancompress.errors import ConfigError, Interrupted
 from gancompress.job import load_job
-from gancompress.models.families import build
+from gancompress.networks.registry import build
 from gancompress.objectives.distillation import Distillation, DistillationOptions
 from gancompress.objectives.students import SupernetStudent, tapped
 from gancompress.pipeline import Pipeline
-from gancompress.search import SearchSpace
 from gancompress.steps import Supernet
 from gancompress.tasks import find_task
 from gancompress.training import Checkpoints, TrainingOptions, fit

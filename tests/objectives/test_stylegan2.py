@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.errors import ConfigError
-from gancompress.models.families import build
-from gancompress.models.stylegan2 import StyleGan2Generator
+from gancompress.networks.families.stylegan2 import StyleGan2Generator
+from gancompress.networks.registry import build
 from gancompress.objectives.students import FixedStudent
 from gancompress.objectives.stylegan2 import StyleGan2Distillation
 from gancompress.steps import Finetune

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from gancompress.metrics import PairMetric, register_metric
+from gancompress.evaluation import PairMetric, register_metric
 
 
 def gap(images: Tensor, targets: Tensor) -> Tensor:

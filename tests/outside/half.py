@@ -2,7 +2,7 @@
 
 import torch
 
-from gancompress.models.content_masks import MaskOptions, register_mask
+from gancompress.perception.content_masks import MaskOptions, register_mask
 
 
 @register_mask

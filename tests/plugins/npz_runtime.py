@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gancompress.deploy import Conversion, Format, Input, PrecisionName, Runner, Runtime, register_runtime
 from gancompress.errors import ExportError
-from gancompress.export import Conversion, Format, Input, PrecisionName, Runner, Runtime, register_runtime
 
 
 @register_runtime

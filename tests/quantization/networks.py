@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gancompress.models.families import build
+from gancompress.networks.registry import build
 
 FAMILIES = {
     "resnet_6blocks": ({"ngf": 8}, 16),

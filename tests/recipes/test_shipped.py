@@ -17,9 +17,9 @@ import yaml
 from gancompress.cli import main
 from gancompress.errors import CheckpointError, ConfigError
 from gancompress.job import load_job, recipe_names
-from gancompress.models.families import build
-from gancompress.models.generator import Generator
-from gancompress.models.weight_files import read_safetensors
+from gancompress.networks.generator import Generator
+from gancompress.networks.registry import build
+from gancompress.networks.weight_files import read_safetensors
 from gancompress.pipeline import Pipeline
 from gancompress.recipes import shipped
 from gancompress.recipes.shipped import ShippedTeacher

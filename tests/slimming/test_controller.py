@@ -8,7 +8,7 @@ import torch
 from gancompress.channels import trace
 from gancompress.cost import CostModel
 from gancompress.errors import BudgetError
-from gancompress.models.families import build
+from gancompress.networks.registry import build
 from gancompress.slimming import PenaltyController, Removal, at_zero, largest_within, plan_of, weakest_within
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.channels import ChannelGraph, materialise, reorder, trace
-from gancompress.models.families import build
+from gancompress.networks.registry import build
 from gancompress.slimming import ChannelScales, Removal, fold_constants, scaled_groups
 
 CASES = {

@@ -12,8 +12,8 @@ from torch import Tensor
 from gancompress.cost import CostModel
 from gancompress.data import parse_data
 from gancompress.methods.budget import CostLimit
-from gancompress.models.families import build
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
+from gancompress.networks.registry import build
 from gancompress.objectives.distillation import DistillationOptions
 from gancompress.steps import Context, Work
 from gancompress.steps.metric_options import MetricOptions

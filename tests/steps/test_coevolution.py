@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from gancompress.architecture_search import GeneticOptions
 from gancompress.errors import BudgetError, ConfigError, Interrupted, TrainingError
 from gancompress.methods.budget import CostLimit
-from gancompress.search import GeneticOptions
 from gancompress.steps import STEPS, CoEvolve, Work
 from gancompress.steps.distill import Finetune
 from gancompress.training import TrainingOptions

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.errors import ConfigError, DataError
-from gancompress.models.families import build
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
+from gancompress.networks.registry import build
 from gancompress.objectives.distillation import Distillation
 from gancompress.objectives.students import FixedStudent
 from gancompress.steps import Finetune, Work

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from gancompress.deploy.latency import Target
 from gancompress.errors import ConfigError
-from gancompress.latency import Target
 from gancompress.methods.budget import CostLimit
-from gancompress.models.families import build
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
+from gancompress.networks.registry import build
 from gancompress.steps import Distill
 from gancompress.steps.teacher import NetworkOptions
 from gancompress.training import TrainingOptions
@@ -42,7 +42,7 @@ def test_a_budget_in_milliseconds_decides_the_width_and_the_student_is_measured(
         return [1.0 + sum(p.numel() for p in module.parameters()) / 1e3 for module in modules]
 
     monkeypatch.setenv("GANCOMPRESS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("gancompress.latency.learn.times_of", weights)
+    monkeypatch.setattr("gancompress.deploy.latency.learn.times_of", weights)
     monkeypatch.setattr("gancompress.steps.costs.measure_network", lambda generator, example, target: 7.5)
     budget = CostLimit(20.0, "latency", Target("eager", 1))
     work = make_work()

@@ -18,7 +18,7 @@ from torch import nn
 from gancompress.data import parse_data
 from gancompress.data.kinds.procedural import ProceduralSet
 from gancompress.errors import MetricError
-from gancompress.metrics import SEGMENTATION_PROTOCOLS, FeatureNetwork, SegmentationProtocol
+from gancompress.evaluation import SEGMENTATION_PROTOCOLS, FeatureNetwork, SegmentationProtocol
 from gancompress.steps.evaluation import Evaluation
 from gancompress.steps.metric_options import MetricOptions
 from gancompress.steps.step import Context

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from gancompress.channels import SubNetwork, materialise, trace
+from gancompress.deploy.rewrites import rewritten
 from gancompress.errors import ConfigError, DataError
-from gancompress.export.rewrites import rewritten
 from gancompress.methods.recalibrate import recalibrate
-from gancompress.models.families import architecture_of, build
-from gancompress.models.generator import Generator
-from gancompress.models.layers import FrozenNorm
+from gancompress.networks.generator import Generator
+from gancompress.networks.layers import FrozenNorm
+from gancompress.networks.registry import architecture_of, build
 from gancompress.steps import FreezeNorms
 from gancompress.steps.freeze_norms import frozen_generator, norm_statistics
 from tests.steps.small_work import make_context, make_work

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from gancompress.models.families import build
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
+from gancompress.networks.registry import build
 from gancompress.steps import step
 from tests.steps.small_work import make_context, make_work
 

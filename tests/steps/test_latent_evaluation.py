@@ -13,13 +13,13 @@ from torch import nn
 
 from gancompress.data import parse_data
 from gancompress.errors import DataError, MetricError
-from gancompress.metrics import MetricResult
-from gancompress.models.families import build
+from gancompress.evaluation import MetricResult
+from gancompress.networks.registry import build
 from gancompress.steps.evaluation import Evaluation
 from gancompress.steps.metric_options import MetricOptions
 from gancompress.steps.step import Context
 from gancompress.tasks import LatentTask, Task, find_task
-from tests.metrics.latent.spaces import small_stylegan2
+from tests.evaluation.latent.spaces import small_stylegan2
 
 NUM_IMAGES = 6
 LATENT = {"num_pairs": 8, "num_morphs": 2, "num_morph_steps": 3, "projection": {"num_images": 3, "num_steps": 2}}

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gancompress.architecture_search import SearchSpace
 from gancompress.channels import trace
 from gancompress.errors import ConfigError
 from gancompress.losses import latent_direction_loss
-from gancompress.models.families import build, find_family
-from gancompress.models.generator import Generator
-from gancompress.models.stylegan2 import StyleGan2Generator
+from gancompress.networks.families.stylegan2 import StyleGan2Generator
+from gancompress.networks.generator import Generator
+from gancompress.networks.registry import build, find_family
 from gancompress.objectives.distillation import Distillation
 from gancompress.objectives.students import FixedStudent, Student, SupernetStudent, tapped
-from gancompress.search import SearchSpace
 from gancompress.steps import Distill, Finetune, Work
 from gancompress.steps.distill import inheriting
 from gancompress.tasks import LatentTask, find_task

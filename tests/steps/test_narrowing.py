@@ -9,9 +9,9 @@ import torch
 
 from gancompress.errors import ConfigError, PlanError
 from gancompress.job import load_job
-from gancompress.models.config_strings import widths_from_string
-from gancompress.models.families import build, find_family
-from gancompress.models.generator import Generator
+from gancompress.networks.config_strings import widths_from_string
+from gancompress.networks.generator import Generator
+from gancompress.networks.registry import build, find_family
 from gancompress.steps import Prune, Work
 from gancompress.tasks import LatentTask
 from tests.steps.small_work import make_context, make_work

@@ -7,7 +7,7 @@ import torch
 
 from gancompress.channels import materialise, reorder, trace
 from gancompress.importance import SCORES, by_importance
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
 from gancompress.steps import prune
 from tests.channels.cases import FAMILY_CASES, make
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from gancompress.errors import ConfigError, DataError, Interrupted
-from gancompress.models.families import build
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
+from gancompress.networks.registry import build
 from gancompress.pipeline import Outcome, Pipeline
 from gancompress.quantization import (
     FLOAT,

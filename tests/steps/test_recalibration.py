@@ -18,9 +18,9 @@ from gancompress.channels import SubNetwork, materialise, trace
 from gancompress.data import parse_data
 from gancompress.data.kinds.procedural import ProceduralSet
 from gancompress.methods.recalibrate import recalibrate
-from gancompress.models.cut import cut
-from gancompress.models.families import build
-from gancompress.models.generator import Generator
+from gancompress.networks.cut import cut
+from gancompress.networks.generator import Generator
+from gancompress.networks.registry import build
 from gancompress.steps.metric_options import MetricOptions
 from gancompress.steps.recalibration import Calibration
 from gancompress.steps.step import Context

@@ -11,8 +11,8 @@ import torch
 from gancompress.data import parse_data
 from gancompress.errors import ConfigError, RefitError
 from gancompress.methods.budget import CostLimit
-from gancompress.models.families import architecture_of
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
+from gancompress.networks.registry import architecture_of
 from gancompress.pipeline import Pipeline
 from gancompress.steps import Context, Prune, Search, Work, cropped
 from gancompress.steps.refit import Refit

@@ -11,8 +11,8 @@ from accelerate import Accelerator
 from gancompress.data import parse_data
 from gancompress.errors import ConfigError
 from gancompress.importance import ScoreOptions
-from gancompress.models.families import build
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
+from gancompress.networks.registry import build
 from gancompress.run_log import RunLog
 from gancompress.steps import Distill
 from gancompress.steps.prune import sorted_by

@@ -10,8 +10,8 @@ import torch
 
 from gancompress.errors import BudgetError, InputSizeError
 from gancompress.job import load_job
-from gancompress.models.families import build
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
+from gancompress.networks.registry import build
 from gancompress.pipeline import Outcome, Pipeline
 
 

@@ -10,13 +10,13 @@ import torch
 from scipy import stats
 from torch import nn
 
+from gancompress.architecture_search import SearchOptions
 from gancompress.cost import CostModel
 from gancompress.data.kinds.procedural import ProceduralSet
+from gancompress.deploy.latency import Target
 from gancompress.errors import BudgetError, ConfigError, ExportError, Interrupted
-from gancompress.latency import Target
+from gancompress.evaluation import NetworkSpec, find_metric, psnr
 from gancompress.methods.budget import CostLimit
-from gancompress.metrics import NetworkSpec, find_metric, psnr
-from gancompress.search import SearchOptions
 from gancompress.steps import Search, candidates
 from gancompress.steps.candidates import CandidateNetworks, Proxy
 from gancompress.steps.spaces import SpaceOptions
@@ -130,7 +130,7 @@ def timed(monkeypatch, ms) -> None:
     def weights(modules, shapes, target, say=print):
         return [ms(sum(p.numel() for p in module.parameters())) for module in modules]
 
-    monkeypatch.setattr("gancompress.latency.learn.times_of", weights)
+    monkeypatch.setattr("gancompress.deploy.latency.learn.times_of", weights)
     monkeypatch.setattr("gancompress.steps.costs.measure_network", lambda generator, example, target: 7.5)
 
 
@@ -171,7 +171,7 @@ def test_ctrl_c_while_layers_are_timed_is_no_error(tmp_path, monkeypatch, stoppe
         raise ExportError("bench: eager on 7.pt2 ended with status -2 before it had an answer")
 
     monkeypatch.setenv("GANCOMPRESS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("gancompress.latency.learn.times_of", ended)
+    monkeypatch.setattr("gancompress.deploy.latency.learn.times_of", ended)
     with pytest.raises(Interrupted if stopped else ExportError):
         step().run(make_work(), make_context(tmp_path / "search", LATENCY, stop=lambda: stopped))
 

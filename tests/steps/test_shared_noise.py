@@ -10,14 +10,14 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from gancompress.architecture_search import SearchSpace
 from gancompress.channels import trace
 from gancompress.data import parse_data
-from gancompress.models.families import build, find_family
-from gancompress.models.noise import drawn_noise, kept_noise
-from gancompress.models.stylegan2 import StyleGan2Generator
+from gancompress.networks.families.stylegan2 import StyleGan2Generator
+from gancompress.networks.noise import drawn_noise, kept_noise
+from gancompress.networks.registry import build, find_family
 from gancompress.objectives.distillation import Distillation
 from gancompress.objectives.students import FixedStudent, Student, SupernetStudent
-from gancompress.search import SearchSpace
 from gancompress.steps.evaluation import Evaluation
 from gancompress.steps.metric_options import MetricOptions
 from gancompress.steps.step import Context

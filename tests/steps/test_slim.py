@@ -10,8 +10,8 @@ import torch
 
 from gancompress.errors import BudgetError, ConfigError, Interrupted
 from gancompress.job import Job, load_job
-from gancompress.models.families import build, find_family
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
+from gancompress.networks.registry import build, find_family
 from gancompress.pipeline import Pipeline
 from gancompress.steps.slim import with_affine_norms
 

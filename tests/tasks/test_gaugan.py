@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from gancompress.data import parse_data
 from gancompress.errors import ConfigError
-from gancompress.models.families import build
+from gancompress.networks.registry import build
 from gancompress.tasks import GauganObjective, GauganOptions, SemanticTask, find_task
 from gancompress.tasks.gaugan import in_one_batch
 from gancompress.training import OptimizerOptions, TrainingOptions

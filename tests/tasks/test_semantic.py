@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from gancompress.data import DataConfig, parse_data
 from gancompress.errors import ConfigError
-from gancompress.models.families import build
-from gancompress.models.file_form import label_map_form
+from gancompress.networks.file_form import label_map_form
+from gancompress.networks.registry import build
 from gancompress.tasks import TASKS, SemanticOptions, SemanticTask, find_task
 
 LABELS = torch.tensor([[[0, 0, 2], [1, 3, 3]]])

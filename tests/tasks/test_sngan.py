@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from gancompress.errors import ConfigError
-from gancompress.models.families import build
+from gancompress.networks.registry import build
 from gancompress.tasks import LatentTask, SnganObjective, SnganOptions
 from gancompress.training import Checkpoints, OptimizerOptions, TrainingOptions, fit
 from tests.training.toy import Log

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.errors import InputSizeError
-from gancompress.models.families import build
-from gancompress.models.stylegan2 import StyleGan2Generator
-from gancompress.models.styles import Mixing
+from gancompress.networks.families.stylegan2 import StyleGan2Generator
+from gancompress.networks.registry import build
+from gancompress.networks.styles import Mixing
 from gancompress.tasks import StyleGan2Game, StyleGan2Objective, StyleGan2Options
 from gancompress.tasks.augmentation import AdaptiveAugmentation, AugmentationOptions
 from gancompress.training import OptimizerOptions, TrainingOptions

@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from gancompress.models.families import build
+from gancompress.networks.registry import build
 from gancompress.training.layout import restore_image_convolutions, speed_up_image_convolutions
 
 CPU = torch.device("cpu")

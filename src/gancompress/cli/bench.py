@@ -22,7 +22,7 @@ from gancompress.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from gancompress.benchmark import Bench, Timing
+    from gancompress.deploy.benchmark import Bench, Timing
 
 
 def bench(
@@ -57,9 +57,6 @@ def bench(
     as_json: JsonOption = False,
 ) -> None:
     """Time networks on real runtimes, in turns: latency, throughput, memory, size, and where the time goes."""
-    from gancompress.benchmark import available_runtimes
-    from gancompress.benchmark import bench as measured
-    from gancompress.benchmark.plot import draw
     from gancompress.cli.sources import (
         InputChoices,
         is_file_to_run,
@@ -68,6 +65,9 @@ def bench(
         open_network,
         sources_of,
     )
+    from gancompress.deploy.benchmark import available_runtimes
+    from gancompress.deploy.benchmark import bench as measured
+    from gancompress.deploy.benchmark.plot import draw
 
     sources, choices = sources_of(original, compressed), InputChoices(size, inputs, labels, family, image_range)
     job = job_of(sources.values())

@@ -11,14 +11,14 @@ from torch import Tensor
 from gancompress.cli.options import notices
 from gancompress.cli.parsing import folder_images
 from gancompress.data import Classes
+from gancompress.deploy.axes import Inputs
+from gancompress.deploy.named import NamedNetwork
+from gancompress.deploy.web import read_samples
 from gancompress.errors import ConfigError
-from gancompress.export.axes import Inputs
-from gancompress.export.named import NamedNetwork
-from gancompress.export.web import read_samples
 from gancompress.job import Job
-from gancompress.models.file_form import FileForm, label_map_form
-from gancompress.models.generator import Generator
-from gancompress.models.label_input import LabelInput
+from gancompress.networks.file_form import FileForm, label_map_form
+from gancompress.networks.generator import Generator
+from gancompress.networks.label_input import LabelInput
 from gancompress.pipeline import Pipeline
 from gancompress.steps import cropped
 from gancompress.steps.refit import CROP_PX

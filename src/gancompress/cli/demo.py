@@ -42,7 +42,7 @@ def demo(
 ) -> None:
     """Show networks in a browser, run by it: sketch, drop a photo, use the camera, paint labels, move a latent."""
     from gancompress.cli.pages import PageChoices, write_page_of
-    from gancompress.export.web import PageServer, is_page
+    from gancompress.deploy.web import PageServer, is_page
 
     folder = Path(original)
     if not is_page(folder):

@@ -107,7 +107,7 @@ def evaluate(
     from gancompress.cli.tables import cost_json, cost_table, latency_table
     from gancompress.errors import ConfigError
     from gancompress.job import load_job
-    from gancompress.models.generator import Generator
+    from gancompress.networks.generator import Generator
     from gancompress.pipeline import Pipeline
     from gancompress.report.write import write_report
     from gancompress.summary import RUNTIME, add_to_report, latencies

@@ -13,7 +13,7 @@ from rich.table import Table
 from gancompress.cli.options import JsonOption, SetOption, SizeOption, console, notices
 
 if TYPE_CHECKING:
-    from gancompress.latency import Ranked
+    from gancompress.deploy.latency import Ranked
 
 
 def latency(
@@ -32,9 +32,9 @@ def latency(
 ) -> None:
     """Measure every combination of a family's options on a runtime: which student fits into so many milliseconds."""
     from gancompress.cli.parsing import parse_options
-    from gancompress.latency import Target, rank
-    from gancompress.models.families import build
-    from gancompress.models.generator import Generator
+    from gancompress.deploy.latency import Target, rank
+    from gancompress.networks.generator import Generator
+    from gancompress.networks.registry import build
 
     target = Target(runtime, threads)
     target.mode("--runtime")  # refuses an unknown runtime before anything is built

@@ -29,7 +29,7 @@ from gancompress.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from gancompress.export import ExportReport
+    from gancompress.deploy import ExportReport
     from gancompress.report import TriedFile
 
 
@@ -217,14 +217,14 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write a network to a file in the form that its runtime likes, and check it against PyTorch."""
-    from gancompress.benchmark import export_fastest
     from gancompress.cli.calibration import calibration_inputs
     from gancompress.cli.pages import PageChoices, write_page_of
     from gancompress.cli.sources import InputChoices, job_of, open_network
     from gancompress.cli.tables import export_lines, tried_table
+    from gancompress.deploy import DEFAULT_MIN_PSNR_DB, Precision, export_generator, file_name, find_format
+    from gancompress.deploy.benchmark import export_fastest
     from gancompress.errors import CheckpointError, ConfigError, ExportError
-    from gancompress.export import DEFAULT_MIN_PSNR_DB, Precision, export_generator, file_name, find_format
-    from gancompress.metrics import perceptual_distance
+    from gancompress.evaluation import perceptual_distance
 
     if not directory.exists():
         raise CheckpointError(f"{directory}: no such file or directory; expected one that prune or training wrote")

@@ -10,9 +10,9 @@ import torch
 from gancompress.cli.options import notices
 from gancompress.cli.sources import InputChoices, job_of, open_network, sources_of
 from gancompress.data import Classes
-from gancompress.export import ExportReport
-from gancompress.export.named import NamedNetwork
-from gancompress.export.web import (
+from gancompress.deploy import ExportReport
+from gancompress.deploy.named import NamedNetwork
+from gancompress.deploy.web import (
     Contents,
     Start,
     drawn_inputs,

@@ -17,10 +17,10 @@ from gancompress.cost import CONVENTIONS, Convention
 from gancompress.data import make_ordered_loader, parse_data
 from gancompress.errors import ConfigError, PlanError, nearest
 from gancompress.importance import Probe
-from gancompress.models.families import all_families, architecture_of
-from gancompress.models.generator import Generator
-from gancompress.models.image_format import Images
-from gancompress.models.importers import load_generator
+from gancompress.networks.generator import Generator
+from gancompress.networks.image_format import Images
+from gancompress.networks.importers import load_generator
+from gancompress.networks.registry import all_families, architecture_of
 
 
 def open_generator(

@@ -11,7 +11,13 @@ from gancompress.cli.options import JsonOption, console
 
 def runtimes(as_json: JsonOption = False) -> None:
     """List the formats that export writes, and the runtimes that bench and latency budgets may name."""
-    from gancompress.benchmark.support import FORMAT_HEAD, RUNTIME_HEAD, format_rows, runtime_rows, unavailable_here
+    from gancompress.deploy.benchmark.support import (
+        FORMAT_HEAD,
+        RUNTIME_HEAD,
+        format_rows,
+        runtime_rows,
+        unavailable_here,
+    )
 
     missing = unavailable_here()
     tables = ((FORMAT_HEAD, format_rows()), (RUNTIME_HEAD, runtime_rows()))

@@ -9,16 +9,16 @@ from pathlib import Path
 from gancompress.cli.options import notices
 from gancompress.cli.parsing import example_inputs, open_generator, parse_sizes
 from gancompress.data.transform import Transform
+from gancompress.deploy.axes import image_size
+from gancompress.deploy.contract import from_text
+from gancompress.deploy.input_contract import InputContract
+from gancompress.deploy.named import NamedFile, NamedNetwork
+from gancompress.deploy.runtimes.registry import open_file, runtime_of
 from gancompress.errors import InputSizeError
-from gancompress.export.axes import image_size
-from gancompress.export.contract import from_text
-from gancompress.export.input_contract import InputContract
-from gancompress.export.named import NamedFile, NamedNetwork
-from gancompress.export.runtimes.registry import open_file, runtime_of
 from gancompress.job import Job, load_job
-from gancompress.models.file_form import FileForm, label_map_form
-from gancompress.models.image_format import NOT_DECLARED
-from gancompress.models.label_input import LabelInput
+from gancompress.networks.file_form import FileForm, label_map_form
+from gancompress.networks.image_format import NOT_DECLARED
+from gancompress.networks.label_input import LabelInput
 from gancompress.quantization import Quantization
 from gancompress.tasks import find_task
 

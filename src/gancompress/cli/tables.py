@@ -10,11 +10,11 @@ from torch import Tensor
 
 from gancompress.channels import ChannelGraph
 from gancompress.cost import Cost
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
 
 if TYPE_CHECKING:
-    from gancompress.export import ExportReport
-    from gancompress.metrics import MetricResult
+    from gancompress.deploy import ExportReport
+    from gancompress.evaluation import MetricResult
     from gancompress.report import Latency, TriedFile
 
 

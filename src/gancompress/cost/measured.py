@@ -166,7 +166,7 @@ _CHEAP: Mapping[str, int] = {
     "_adaptive_avg_pool2d": 1,
     "_adaptive_avg_pool3d": 1,
     "upsample_bilinear2d": 4,
-    "blur2d": 0,  # of `gancompress.models.equalized`
+    "blur2d": 0,  # of `gancompress.networks.families.equalized`
 }
 
 # Expensive operations, and norms, which have a rule as layers only: reported as missed outside a known layer.

@@ -14,7 +14,7 @@ from gancompress.channels import ChannelGraph
 from gancompress.errors import ConfigError
 from gancompress.importance.probe import OutgoingGradients, Probe, inputs_of, readers
 from gancompress.importance.scores import Scores, sum_by_channel
-from gancompress.models.styles import StyledGenerator, StyledLayer
+from gancompress.networks.styles import StyledGenerator, StyledLayer
 
 
 def random_scores(graph: ChannelGraph, seed: int) -> Scores:

@@ -12,7 +12,7 @@ from gancompress.channels import ChannelGraph
 from gancompress.errors import ConfigError
 from gancompress.importance.probe import OutgoingGradients, Probe, inputs_of
 from gancompress.importance.scores import Scores
-from gancompress.models.content_masks import Mask
+from gancompress.perception.content_masks import Mask
 
 
 def content_aware(

@@ -19,8 +19,8 @@ from gancompress.importance.comparison import (
 from gancompress.importance.content_aware import content_aware
 from gancompress.importance.probe import Probe
 from gancompress.importance.scores import Score, Scores, l1_first_producer, l1_incoming, l1_outgoing, norm_scale
-from gancompress.models.content_masks import AnyMask, NoMask
 from gancompress.options import OptionsError
+from gancompress.perception.content_masks import AnyMask, NoMask
 from gancompress.registry import Kind, KindRegistry, path_of
 
 S = TypeVar("S")

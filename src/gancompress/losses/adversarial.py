@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from gancompress.errors import ConfigError, nearest
 from gancompress.losses.term import Networks, Term, TermOptions, register_term
-from gancompress.models.trunks.precision import full_precision
+from gancompress.perception.precision import full_precision
 
 Logits = Tensor | Sequence[Tensor] | Sequence[Sequence[Tensor]]
 """One map of logits, one per scale, or the feature maps of each scale with its logits last."""

@@ -16,8 +16,8 @@ from gancompress.losses.features import elastic_conv1x1
 from gancompress.losses.shapes import check_same_shape
 from gancompress.losses.taps import check_taps
 from gancompress.losses.term import Maps, Networks, TappedOptions, Term, on_maps, register_term
-from gancompress.models.trunks.precision import full_precision
 from gancompress.options import as_tuple
+from gancompress.perception.precision import full_precision
 
 
 @full_precision

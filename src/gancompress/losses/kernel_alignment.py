@@ -8,7 +8,7 @@ from torch import Tensor
 from gancompress.errors import ConfigError
 from gancompress.losses.taps import check_taps
 from gancompress.losses.term import Maps, Networks, TappedOptions, Term, register_term
-from gancompress.models.trunks.precision import full_precision
+from gancompress.perception.precision import full_precision
 
 
 @full_precision

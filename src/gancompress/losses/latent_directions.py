@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from gancompress.losses.taps import check_taps
 from gancompress.losses.term import Comparison, Maps, Networks, TappedOptions, Term, register_term
-from gancompress.models.trunks.precision import full_precision
+from gancompress.perception.precision import full_precision
 
 
 def latent_direction_loss(student: Maps, moved: Maps, teacher: Maps, teacher_moved: Maps) -> Tensor:

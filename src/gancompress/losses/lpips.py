@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from gancompress.errors import ConfigError
 from gancompress.losses.term import Networks, Term, TermOptions, register_term
-from gancompress.models.trunks import LpipsDistance, load_lpips
-from gancompress.models.trunks.network_file import NetworkFile
+from gancompress.perception import LpipsDistance, load_lpips
+from gancompress.perception.network_file import NetworkFile
 
 
 @register_term

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from gancompress.errors import ConfigError, nearest
 from gancompress.losses.reconstruction import find_reconstruction
 from gancompress.losses.term import Networks, Term, TermOptions, register_term
-from gancompress.models.trunks import freeze, load_trunk
-from gancompress.models.trunks.precision import full_precision
 from gancompress.options import Options, as_tuple
+from gancompress.perception import freeze, load_trunk
+from gancompress.perception.precision import full_precision
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from gancompress.errors import ConfigError, nearest
 from gancompress.losses.shapes import check_same_shape
 from gancompress.losses.term import Networks, Term, TermOptions, register_term
-from gancompress.models.trunks.precision import full_precision
+from gancompress.perception.precision import full_precision
 
 Reconstruction = Callable[[Tensor, Tensor], Tensor]
 """Function of images and targets of one shape that returns the mean over all their elements."""

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from gancompress.errors import ConfigError
 from gancompress.losses.shapes import check_same_shape
 from gancompress.losses.term import Networks, Term, TermOptions, register_term
-from gancompress.models.trunks.precision import full_precision
 from gancompress.options import as_tuple
+from gancompress.perception.precision import full_precision
 
 DISTANCE_WEIGHT = 1.0
 ANGLE_WEIGHT = 2.0

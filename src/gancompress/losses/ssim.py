@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from gancompress.losses.term import Networks, Term, TermOptions, register_term
-from gancompress.models.trunks import ssim
+from gancompress.perception import ssim
 
 
 def ssim_loss(images: Tensor, targets: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from gancompress.losses.term import Networks, Term, TermOptions, register_term
-from gancompress.models.trunks.precision import full_precision
+from gancompress.perception.precision import full_precision
 
 
 @full_precision

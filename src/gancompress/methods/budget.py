@@ -11,8 +11,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from gancompress.channels import ChannelGraph, ChannelPlan
 from gancompress.cost import Convention, CostModel
+from gancompress.deploy.latency import Target, latency_modes
 from gancompress.errors import ConfigError
-from gancompress.latency import Target, latency_modes
 from gancompress.options import Options
 from gancompress.quantization import FLOAT, QuantizationOptions, QuantizedSize
 
@@ -79,7 +79,7 @@ class Budget(Options):
         convention: Convention for counting MACs.
         latency_ms: The most milliseconds for one image of the data's size, on this machine.
         runtime: The runtime: PyTorch (``eager``), or one that runs a file of that size, such as ``onnxruntime``; or the
-            import path of a `gancompress.export.Runtime`.
+            import path of a `gancompress.deploy.Runtime`.
         threads: Threads of the runtime; by default the runtime chooses.
     """
 

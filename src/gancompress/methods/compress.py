@@ -13,8 +13,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from gancompress.deploy import ExportReport
 from gancompress.errors import ConfigError, DataError, RefitError
-from gancompress.export import ExportReport
 from gancompress.io import write_atomically
 from gancompress.methods.budget import Budget
 from gancompress.methods.compare import Comparison, compare

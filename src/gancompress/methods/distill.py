@@ -21,7 +21,7 @@ from gancompress.methods.recalibrate import recalibrate
 from gancompress.methods.save import save
 from gancompress.methods.supernet import Supernet
 from gancompress.methods.training import digest_of, restored, shape_of, train, training_options
-from gancompress.models.taps import automatic_taps
+from gancompress.networks.taps import automatic_taps
 from gancompress.objectives.distillation import Distillation, DistillationOptions
 from gancompress.objectives.students import FixedStudent, Sampling, Student, SupernetStudent
 

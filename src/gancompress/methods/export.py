@@ -9,8 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from gancompress.errors import DataError, ExportError, nearest
-from gancompress.export import (
+from gancompress.deploy import (
     DEFAULT_MIN_PSNR_DB,
     ExportReport,
     Precision,
@@ -18,9 +17,10 @@ from gancompress.export import (
     export_generator,
     known_formats,
 )
+from gancompress.errors import DataError, ExportError, nearest
 from gancompress.methods.data import Batches, Data, as_arguments
-from gancompress.models.file_form import FileForm
-from gancompress.models.generator import Generator
+from gancompress.networks.file_form import FileForm
+from gancompress.networks.generator import Generator
 
 _CALIBRATION_BATCHES = 64
 
@@ -44,7 +44,7 @@ def export(
         x: An input, or a tuple of all arguments of the forward pass.
         path: The file to write; its suffix selects the format: ``.onnx``, ``.xml`` (OpenVINO), ``.pt2``, ``.mlpackage``
             or ``.tflite``.
-        format: A name of `gancompress.export.known_formats`, if the suffix does not determine the format.
+        format: A name of `gancompress.deploy.known_formats`, if the suffix does not determine the format.
         precision: ``int8`` needs calibration images; ``fp16`` and ``bf16`` if the format supports them.
         calibration: Inputs like those in deployment: for ``int8`` at least 32, a quarter of which measures the
             difference between file and network.

@@ -13,8 +13,8 @@ from gancompress.channels.skeleton import named_tensors
 from gancompress.errors import RefitError
 from gancompress.methods.data import Batches, Data
 from gancompress.methods.trace import trace
-from gancompress.refit import RefitReport
-from gancompress.refit import refit as solve
+from gancompress.reconstruction import RefitReport
+from gancompress.reconstruction import refit as solve
 
 NUM_IMAGES = 64
 

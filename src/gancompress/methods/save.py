@@ -12,7 +12,7 @@ from torch import nn
 from gancompress.channels.skeleton import copy_structure, named_tensors, set_attributes, set_tensor
 from gancompress.errors import CheckpointError
 from gancompress.io import write_atomically
-from gancompress.models.weight_files import read_safetensors, write_safetensors
+from gancompress.networks.weight_files import read_safetensors, write_safetensors
 from gancompress.quantization import quantized_layers
 
 WEIGHTS_FILE = "model.safetensors"

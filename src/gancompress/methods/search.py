@@ -10,6 +10,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from gancompress.architecture_search import Candidate, Objective, SearchOptions, SearchResult
+from gancompress.architecture_search import search as run_search
 from gancompress.channels import ChannelGraph, ChannelPlan, materialise
 from gancompress.cost import amount, filled_plan
 from gancompress.errors import BudgetError
@@ -19,8 +21,6 @@ from gancompress.methods.evaluate import Metric, evaluate
 from gancompress.methods.progress import Progress, Report, reporting
 from gancompress.methods.recalibrate import recalibrate
 from gancompress.methods.supernet import Supernet
-from gancompress.search import Candidate, Objective, SearchOptions, SearchResult
-from gancompress.search import search as run_search
 
 STORAGE_FILE = "search.journal"
 _CALIBRATION_IMAGES = 512

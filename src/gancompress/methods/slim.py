@@ -23,7 +23,7 @@ from gancompress.methods.progress import Report
 from gancompress.methods.recalibrate import recalibrate
 from gancompress.methods.save import save
 from gancompress.methods.training import digest_of, restored, train, training_options
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
 from gancompress.objectives.slimming import Course, Slimming
 
 DEFAULT_TERMS = (L1(100),)

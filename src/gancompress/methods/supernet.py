@@ -6,11 +6,11 @@ from typing import Any
 
 from torch import nn
 
+from gancompress.architecture_search import SearchSpace
 from gancompress.channels import ChannelPlan, materialise
 from gancompress.methods.data import Batches, Data
 from gancompress.methods.prune import Score, as_score, sorted_network
 from gancompress.methods.trace import trace
-from gancompress.search import SearchSpace
 
 
 class Supernet:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gancompress.models.content_masks import MaskOptions, NoMask
+from gancompress.perception.content_masks import MaskOptions, NoMask
 from gancompress.tasks.task import Task
 from gancompress.training import Batch
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.errors import ConfigError
-from gancompress.models.styles import StyledGenerator
+from gancompress.networks.styles import StyledGenerator
 from gancompress.tasks import LatentTask, Task
 
 

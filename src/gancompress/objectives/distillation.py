@@ -26,8 +26,7 @@ from gancompress.losses import (
     balance_gradients,
 )
 from gancompress.losses.term import Maps, Paths, named
-from gancompress.models.content_masks import AnyMask, NoMask
-from gancompress.models.noise import AddsNoise, drawn_noise, kept_noise
+from gancompress.networks.noise import AddsNoise, drawn_noise, kept_noise
 from gancompress.objectives.adversarial_monitor import AdversarialMonitor
 from gancompress.objectives.content import Content
 from gancompress.objectives.directions import LatentDirections
@@ -35,6 +34,7 @@ from gancompress.objectives.old_terms import respelled
 from gancompress.objectives.students import Running, Student, tapped
 from gancompress.objectives.teacher_cache import TeacherCache
 from gancompress.options import Options, as_tuple
+from gancompress.perception.content_masks import AnyMask, NoMask
 from gancompress.tasks.gaugan import in_one_batch
 from gancompress.tasks.task import Task
 from gancompress.training import Batch, Losses, Objective, Phase, TrainingOptions

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from gancompress.channels import ChannelGraph, reorder
 from gancompress.errors import ConfigError
-from gancompress.models.cut import cut
-from gancompress.models.generator import Generator
+from gancompress.networks.cut import cut
+from gancompress.networks.generator import Generator
 from gancompress.objectives.distillation import Distillation, DistillationOptions
 from gancompress.objectives.students import Network, Running, Student
 from gancompress.quantization import Quantization

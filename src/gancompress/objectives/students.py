@@ -11,9 +11,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from gancompress.architecture_search import SearchSpace
 from gancompress.channels import ChannelGraph, ChannelPlan, SubNetwork
 from gancompress.errors import ConfigError, nearest
-from gancompress.search import SearchSpace
 
 Network = Callable[..., Tensor]
 """Maps inputs of a generator to images; tensors shared with its teacher, such as noise maps, are keyword arguments."""

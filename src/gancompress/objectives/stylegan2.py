@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.errors import ConfigError
-from gancompress.models.styles import StyledGenerator
+from gancompress.networks.styles import StyledGenerator
 from gancompress.objectives.distillation import Distillation, Pass
 from gancompress.tasks import StyleGan2Game, StyleGan2Options
 from gancompress.tasks.stylegan2 import path_phase, r1_phase

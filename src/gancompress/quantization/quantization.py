@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from gancompress.errors import CheckpointError, ConfigError
 from gancompress.io import write_atomically
-from gancompress.models.state import Mismatch, shapes_of
-from gancompress.models.weight_files import read_safetensors, write_safetensors
+from gancompress.networks.state import Mismatch, shapes_of
+from gancompress.networks.weight_files import read_safetensors, write_safetensors
 from gancompress.quantization.attach import quantize, quantized_layers
 from gancompress.quantization.options import QuantizationOptions
 

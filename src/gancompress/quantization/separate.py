@@ -6,7 +6,7 @@ import copy
 
 from torch import nn
 
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
 from gancompress.quantization.attach import remove_quantization
 from gancompress.quantization.options import QuantizationOptions
 from gancompress.quantization.quantization import Quantization

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, field_validator
 
 from gancompress.errors import CheckpointError, nearest
 from gancompress.io import file_sha256, write_atomically
-from gancompress.models.generator import WEIGHTS_FILE, Generator
+from gancompress.networks.generator import WEIGHTS_FILE, Generator
 from gancompress.options import Options
 
 FOLDER = Path(__file__).parent / "teachers"

@@ -1,6 +1,6 @@
 """Steps of a compression job; each takes the current work and returns it changed."""
 
-from gancompress.models.cut import cut
+from gancompress.networks.cut import cut
 from gancompress.steps.coevolution import CoEvolve
 from gancompress.steps.distill import Distill, Finetune
 from gancompress.steps.freeze_norms import FreezeNorms

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from gancompress.channels import ChannelPlan, materialise
 from gancompress.cost import filled_plan
+from gancompress.deploy.latency import variants_of_space
 from gancompress.errors import NotFiniteError
-from gancompress.latency import variants_of_space
 from gancompress.methods.budget import CostLimit
 from gancompress.methods.recalibrate import recalibrate
-from gancompress.models.cut import cut
-from gancompress.models.generator import Generator
+from gancompress.networks.cut import cut
+from gancompress.networks.generator import Generator
 from gancompress.steps.costs import cost_of_plans
 from gancompress.steps.evaluation import Evaluation
 from gancompress.steps.recalibration import Calibration

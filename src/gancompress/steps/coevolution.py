@@ -15,15 +15,15 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from gancompress.architecture_search import GeneticOptions, MaskSpace, next_generation
 from gancompress.channels import ChannelGraph
 from gancompress.cost import CostModel
 from gancompress.errors import ConfigError, TrainingError
 from gancompress.losses.adversarial import Logits
 from gancompress.methods.recalibrate import recalibrate
-from gancompress.models.generator import Generator
-from gancompress.models.noise import kept_noise
-from gancompress.models.weight_files import read_safetensors, write_safetensors
-from gancompress.search import GeneticOptions, MaskSpace, next_generation
+from gancompress.networks.generator import Generator
+from gancompress.networks.noise import kept_noise
+from gancompress.networks.weight_files import read_safetensors, write_safetensors
 from gancompress.steps.batches import HeldBatches
 from gancompress.steps.prune import prune
 from gancompress.steps.recalibration import Calibration

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from gancompress.errors import ConfigError
-from gancompress.models.content_masks import MaskOptions
 from gancompress.objectives.content import Content
+from gancompress.perception.content_masks import MaskOptions
 from gancompress.steps.step import Context
 
 NUM_TRIED = 64

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from gancompress.channels import ChannelGraph, ChannelPlan
+from gancompress.deploy.latency import Variants, learn_latency, measure_network
 from gancompress.errors import ExportError
-from gancompress.latency import Variants, learn_latency, measure_network
 from gancompress.methods.budget import CostLimit
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
 from gancompress.quantization import FLOAT, QuantizationOptions
 from gancompress.steps.step import Context
 

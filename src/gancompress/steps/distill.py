@@ -13,9 +13,9 @@ from torch import nn
 from gancompress.errors import ConfigError, nearest
 from gancompress.importance import AnyScore
 from gancompress.methods.recalibrate import recalibrate
-from gancompress.models.cut import cut
-from gancompress.models.generator import Generator
-from gancompress.models.image_format import NOT_DECLARED
+from gancompress.networks.cut import cut
+from gancompress.networks.generator import Generator
+from gancompress.networks.image_format import NOT_DECLARED
 from gancompress.objectives.distillation import Distillation, DistillationOptions
 from gancompress.objectives.students import FixedStudent, Student
 from gancompress.objectives.stylegan2 import StyleGan2Distillation

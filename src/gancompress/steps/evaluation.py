@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from gancompress.data.kinds.labels import LabelledConfig
 from gancompress.errors import MetricError
-from gancompress.metrics import ContentMask, Evaluator, FeatureNetwork, FeatureSet, MetricResult, reference_key
-from gancompress.models.noise import kept_noise
+from gancompress.evaluation import ContentMask, Evaluator, FeatureNetwork, FeatureSet, MetricResult, reference_key
+from gancompress.networks.noise import kept_noise
 from gancompress.steps.batches import HeldBatches
 from gancompress.steps.latent_evaluation import LatentEvaluation, latent_metrics
 from gancompress.steps.metric_options import MetricOptions

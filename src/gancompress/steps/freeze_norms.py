@@ -15,8 +15,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from gancompress.errors import ConfigError, DataError
-from gancompress.models.families import families_with
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
+from gancompress.networks.registry import families_with
 from gancompress.quantization import distance_between
 from gancompress.steps.step import Context, Step, Work, register_step
 

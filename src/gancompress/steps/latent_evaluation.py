@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.errors import MetricError
-from gancompress.metrics import LatentMetric, MetricResult, find_metric
-from gancompress.metrics.latent import LatentComparison, LatentSpace
-from gancompress.models.styles import StyledGenerator
-from gancompress.models.trunks import LpipsDistance
+from gancompress.evaluation import LatentMetric, MetricResult, find_metric
+from gancompress.evaluation.latent import LatentComparison, LatentSpace
+from gancompress.networks.styles import StyledGenerator
+from gancompress.perception import LpipsDistance
 from gancompress.steps.metric_options import MetricOptions
 from gancompress.steps.step import Context
 from gancompress.tasks.latent import LatentTask

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from gancompress.metrics.latent import LatentSpace, drawn_ends, morph, morph_positions
-from gancompress.models.styles import StyledGenerator, mixed
+from gancompress.evaluation.latent import LatentSpace, drawn_ends, morph, morph_positions
+from gancompress.networks.styles import StyledGenerator, mixed
 from gancompress.tasks.latent import LatentTask
 
 NUM_MORPHS = 3

@@ -8,10 +8,10 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from gancompress.data import Classes
-from gancompress.metrics import SEGMENTATION_PROTOCOLS, NetworkSpec, ReferenceCache
-from gancompress.metrics.latent import LatentMetricOptions
-from gancompress.models.content_masks import AnyMask
+from gancompress.evaluation import SEGMENTATION_PROTOCOLS, NetworkSpec, ReferenceCache
+from gancompress.evaluation.latent import LatentMetricOptions
 from gancompress.options import Options, as_tuple
+from gancompress.perception.content_masks import AnyMask
 
 
 class MetricNetwork(Options):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from gancompress.metrics import bootstrap_interval
-from gancompress.search import Candidate
+from gancompress.architecture_search import Candidate
+from gancompress.evaluation import bootstrap_interval
 
 NUM_COMPARED = 10
 """Number of candidates compared with the chosen one: the next best ones."""

@@ -11,12 +11,12 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from gancompress.channels import ChannelGraph, ChannelPlan, reorder
 from gancompress.cost import widest_plan
+from gancompress.deploy.latency import variants_of_graph
 from gancompress.errors import ConfigError
 from gancompress.importance import AnyScore, Probe, Score, by_importance, find_score
-from gancompress.latency import variants_of_graph
 from gancompress.methods.budget import CostLimit
-from gancompress.models.cut import cut, tied
-from gancompress.models.generator import Generator
+from gancompress.networks.cut import cut, tied
+from gancompress.networks.generator import Generator
 from gancompress.quantization import FLOAT, QuantizationOptions
 from gancompress.steps.costs import cost_of_plans, measured_latency
 from gancompress.steps.recalibration import recalibrated

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gancompress.errors import DataError
 from gancompress.methods.quantize import quantize
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
 from gancompress.quantization import Quantization, QuantizationOptions
 from gancompress.steps.step import Context, Step, Work, register_step
 

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from torch import Tensor
 
-from gancompress.metrics import content_digest
+from gancompress.evaluation import content_digest
 from gancompress.steps.step import Context
 
 _IRRELEVANT = {"root", "cache", "max_broken", "splits"}

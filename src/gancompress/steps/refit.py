@@ -12,9 +12,9 @@ from torch import Tensor
 
 from gancompress.channels import ChannelGraph, ChannelPlan
 from gancompress.errors import ConfigError
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
 from gancompress.options import Options
-from gancompress.refit import RefitReport, refit
+from gancompress.reconstruction import RefitReport, refit
 from gancompress.steps.recalibration import recalibrated
 from gancompress.steps.step import Context, Step, Work, register_step
 
@@ -58,7 +58,7 @@ class Refit(RefitOptions, Step):
 
         Raises:
             ConfigError: No step has pruned it, or another step trained it since.
-            RefitError: Raised by `gancompress.refit.refit`.
+            RefitError: Raised by `gancompress.reconstruction.refit`.
         """
         wide = work.uncut
         if wide is None:
@@ -82,7 +82,7 @@ def refitted(
     seed: int = 0,
     device: torch.device | str = "cpu",
 ) -> tuple[Generator, RefitReport]:
-    """Return a narrow generator with weights solved by `gancompress.refit.refit`, and the report.
+    """Return a narrow generator with weights solved by `gancompress.reconstruction.refit`, and the report.
 
     Args:
         narrow: The generator at the plan.
@@ -94,7 +94,7 @@ def refitted(
         device: Device of both networks.
 
     Raises:
-        RefitError: Raised by `gancompress.refit.refit`.
+        RefitError: Raised by `gancompress.reconstruction.refit`.
     """
     network = narrow.build().to(device)
     given = [each.to(device) for each in inputs]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gancompress.models.cut import cut
-from gancompress.models.generator import Generator
+from gancompress.networks.cut import cut
+from gancompress.networks.generator import Generator
 from gancompress.steps.prune import Narrowing
 from gancompress.steps.step import Context, Work, register_step
 from gancompress.steps.teacher import NetworkOptions, PaperTraining

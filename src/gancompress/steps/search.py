@@ -9,13 +9,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from gancompress.architecture_search import Candidate, Objective, SearchOptions, SearchResult, plans_at_budget, search
 from gancompress.channels import ChannelPlan
 from gancompress.cost import amount
 from gancompress.errors import BudgetError, ConfigError
+from gancompress.evaluation import Metric, PairMetric, SetMetric, find_metric
 from gancompress.methods.budget import CostLimit
-from gancompress.metrics import Metric, PairMetric, SetMetric, find_metric
 from gancompress.report import Candidate as ReportedCandidate
-from gancompress.search import Candidate, Objective, SearchOptions, SearchResult, plans_at_budget, search
 from gancompress.steps.candidates import CandidateNetworks, Proxy
 from gancompress.steps.costs import measured_latency
 from gancompress.steps.proxy_noise import NUM_COMPARED, Difference, differences

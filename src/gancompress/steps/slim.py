@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from gancompress.losses import Adversarial, Perceptual, Weight
 from gancompress.methods.budget import CostLimit
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
 from gancompress.objectives.distillation import DistillationOptions
 from gancompress.objectives.slimming import Course, Slimming
 from gancompress.quantization import FLOAT

@@ -6,17 +6,17 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from gancompress.architecture_search import SearchSpace
 from gancompress.channels import ChannelGraph
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
 from gancompress.options import Options
-from gancompress.search import SearchSpace
 
 
 class SpaceOptions(Options):
     """A search space: a set of the literature by name, or evenly spread widths.
 
     Attributes:
-        config_set: Name of a set in `gancompress.search.CONFIG_SETS`; it excludes the other options.
+        config_set: Name of a set in `gancompress.architecture_search.CONFIG_SETS`; it excludes the other options.
         max_choices: Largest number of widths of each slot.
         min_keep: Narrowest width as a fraction of the widest.
         multiple: Widths are multiples of this, times the multiplier of their slot.

@@ -20,7 +20,7 @@ from gancompress.data.kinds.labels import LabelledConfig
 from gancompress.data.kinds.unaligned import UnalignedConfig
 from gancompress.errors import Interrupted
 from gancompress.methods.budget import CostLimit
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
 from gancompress.objectives.teacher_cache import digests
 from gancompress.quantization import Quantization
 from gancompress.registry import Kind, KindRegistry

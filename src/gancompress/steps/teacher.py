@@ -11,11 +11,11 @@ from torch import nn
 
 from gancompress.errors import ConfigError
 from gancompress.methods.recalibrate import recalibrate
-from gancompress.models.families import architecture_of, find_network
-from gancompress.models.generator import Generator
-from gancompress.models.image_format import MEASURED, NOT_DECLARED
-from gancompress.models.image_options import ImageOptions
-from gancompress.models.spectral_norm import fold_spectral_norm, settle_spectral_norm
+from gancompress.networks.generator import Generator
+from gancompress.networks.image_format import MEASURED, NOT_DECLARED
+from gancompress.networks.image_options import ImageOptions
+from gancompress.networks.registry import architecture_of, find_network
+from gancompress.networks.spectral_norm import fold_spectral_norm, settle_spectral_norm
 from gancompress.options import Options
 from gancompress.steps.recalibration import Calibration
 from gancompress.steps.step import Context, Step, Work

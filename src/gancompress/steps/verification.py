@@ -12,9 +12,9 @@ from pydantic import Field
 from torch import nn
 
 from gancompress.channels import ChannelPlan
+from gancompress.evaluation import RankAgreement, rank_agreement
 from gancompress.io import write_atomically
-from gancompress.metrics import RankAgreement, rank_agreement
-from gancompress.models.generator import Generator
+from gancompress.networks.generator import Generator
 from gancompress.objectives.distillation import DistillationOptions
 from gancompress.options import Options
 from gancompress.steps.distill import Finetune

@@ -15,7 +15,7 @@ from torch import Tensor
 from gancompress.data import DataConfig
 from gancompress.data.randomness import Purpose, generator
 from gancompress.errors import ConfigError, DataError, nearest
-from gancompress.models.stylegan2 import StyleGan2Generator
+from gancompress.networks.families.stylegan2 import StyleGan2Generator
 from gancompress.options import as_tuple
 from gancompress.tasks.sngan import SnganObjective, SnganOptions
 from gancompress.tasks.stylegan2 import StyleGan2Objective, StyleGan2Options, undivided_batch

@@ -18,8 +18,8 @@ from gancompress.data.kinds.labels import LabelledConfig
 from gancompress.data.kinds.webdataset import WebDatasetConfig
 from gancompress.data.palette import label_picture
 from gancompress.errors import ConfigError
-from gancompress.models.file_form import FileForm, label_map_form
-from gancompress.models.label_input import one_hot
+from gancompress.networks.file_form import FileForm, label_map_form
+from gancompress.networks.label_input import one_hot
 from gancompress.tasks.gaugan import GauganObjective, GauganOptions
 from gancompress.tasks.task import Task, TaskOptions, TeacherTraining, register_task
 from gancompress.training import Batch, Objective

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from gancompress.errors import ConfigError
 from gancompress.losses import AdversarialLoss, Weight
-from gancompress.models.styles import Mixing, StyledGenerator
+from gancompress.networks.styles import Mixing, StyledGenerator
 from gancompress.options import Options
 from gancompress.tasks.augmentation import AdaptiveAugmentation, AugmentationOptions, Share
 from gancompress.tasks.task import Task

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from gancompress.data import DataConfig
 from gancompress.errors import ConfigError
-from gancompress.models.file_form import FileForm
+from gancompress.networks.file_form import FileForm
 from gancompress.options import Options, OptionsError
 from gancompress.registry import Kind, KindRegistry
 from gancompress.training import Batch, Objective, TrainingOptions

@@ -1,0 +1,26 @@
+"""Search for the best plan of a space within a budget; it evaluates no network itself."""
+
+from gancompress.architecture_search.affordable import plans_at_budget
+from gancompress.architecture_search.masks import GeneticOptions, MaskSpace, next_generation
+from gancompress.architecture_search.options import Objective, SearchOptions
+from gancompress.architecture_search.result import Candidate, SearchResult, pareto_front
+from gancompress.architecture_search.sets import CONFIG_SETS
+from gancompress.architecture_search.space import Bias, SearchSpace, Values
+from gancompress.architecture_search.study import search
+
+__all__ = [
+    "CONFIG_SETS",
+    "Bias",
+    "Candidate",
+    "GeneticOptions",
+    "MaskSpace",
+    "Objective",
+    "SearchOptions",
+    "SearchResult",
+    "SearchSpace",
+    "Values",
+    "next_generation",
+    "pareto_front",
+    "plans_at_budget",
+    "search",
+]

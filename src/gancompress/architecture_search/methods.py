@@ -1,0 +1,213 @@
+"""Search methods: the proposal of the next plan to evaluate.
+
+A proposal depends only on the seed, its index and the candidates finished so far. So an interrupted search continues
+as if it had not been interrupted, and several processes can share one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Protocol
+
+import numpy as np
+import optuna
+import torch
+from optuna.distributions import BaseDistribution, IntDistribution
+from optuna.trial import TrialState
+
+from gancompress.architecture_search.affordable import AffordablePlans
+from gancompress.architecture_search.options import Objective, SearchOptions
+from gancompress.architecture_search.result import Candidate
+from gancompress.architecture_search.space import SearchSpace, Values
+
+_NSGA2_DRAWS = 50
+
+
+class Method(Protocol):
+    """Protocol of a search method, which proposes plans.
+
+    Attributes:
+        num_candidates: Largest number of plans that it proposes.
+    """
+
+    num_candidates: int
+
+    def __init__(self, plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> None: ...
+
+    def propose(self, index: int, finished: Sequence[Candidate], taken: AbstractSet[Values]) -> Values | None:
+        """Return the plan to evaluate as the candidate of this index.
+
+        Args:
+            index: Index of the candidate, below num_candidates.
+            finished: All finished candidates, by index.
+            taken: Plans that are finished or under evaluation; none of them is proposed.
+
+        Returns:
+            A plan within the budget; None if all are taken.
+        """
+        ...
+
+
+class Exhaustive:
+    """Exhaustive search: every plan within the budget, in random order."""
+
+    def __init__(self, plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> None:
+        found = plans.all()
+        self._order = [found[i] for i in torch.randperm(len(found), generator=_generator(seed)).tolist()]
+        self.num_candidates = min(options.num_candidates or len(found), len(found))
+
+    def propose(self, index: int, finished: Sequence[Candidate], taken: AbstractSet[Values]) -> Values | None:
+        """Propose the next plan; see `Method.propose`."""
+        return self._order[index]
+
+
+class Random:
+    """Random search: independent plans, rejected until they spend the budget."""
+
+    def __init__(self, plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> None:
+        self._plans, self._options, self._seed = plans, options, seed
+        self.num_candidates = _num_candidates(plans.space, options)
+
+    def propose(self, index: int, finished: Sequence[Candidate], taken: AbstractSet[Values]) -> Values | None:
+        """Propose the next plan; see `Method.propose`."""
+        generator = _generator(self._seed, index)
+        return self._first_new(lambda: self._sample(generator), taken, generator)
+
+    def _first_new(
+        self, draw: Callable[[], Values], taken: AbstractSet[Values], generator: torch.Generator
+    ) -> Values | None:
+        return self._plans.first_new(draw, taken, generator, tolerance=self._options.budget_tolerance)
+
+    def _sample(self, generator: torch.Generator) -> Values:
+        return self._plans.space.sample(generator, self._options.bias, self._options.bias_ratio)
+
+
+class RandomAtBudget(Random):
+    """Baseline of a search: one random plan at the budget, whatever its quality."""
+
+    def __init__(self, plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> None:
+        super().__init__(plans, objective, options, seed)
+        self.num_candidates = 1
+
+    def propose(self, index: int, finished: Sequence[Candidate], taken: AbstractSet[Values]) -> Values | None:
+        """Propose the plan; see `Method.propose`. Raises the errors of `AffordablePlans.at_budget`."""
+        generator = _generator(self._seed, index)
+        return self._plans.at_budget(lambda: self._sample(generator), self._options.budget_tolerance, generator)
+
+
+class Evolutionary(Random):
+    """Evolutionary search: generations bred from the best earlier candidates.
+
+    The paper keeps the parents in the next population, so they are the best of all candidates of earlier generations.
+    No plan is evaluated twice here: a cross of two parents that is already taken is mutated.
+
+    Source: Li et al., GAN Compression, CVPR 2020 (released code: evolution search).
+    """
+
+    def __init__(self, plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> None:
+        super().__init__(plans, objective, options, seed)
+        self._objective = objective
+
+    def propose(self, index: int, finished: Sequence[Candidate], taken: AbstractSet[Values]) -> Values | None:
+        """Propose the next plan; see `Method.propose`."""
+        generation, child = divmod(index, self._options.population)
+        parents = self._parents(finished, generation * self._options.population)
+        if len(parents) < 2:
+            return super().propose(index, finished, taken)
+        generator, space = _generator(self._seed, index), self._plans.space
+
+        def mutant(of: Values) -> Values:
+            return space.mutate(of, self._options.mutation_rate, generator)
+
+        def draw() -> Values:
+            a, b = _two(parents, generator)
+            if child < self._options.mutation_fraction * self._options.population:
+                return mutant(a)
+            crossed = space.crossover(a, b, generator)
+            return mutant(crossed) if crossed in taken else crossed
+
+        return self._first_new(draw, taken, generator)
+
+    def _parents(self, finished: Sequence[Candidate], before: int) -> list[Values]:
+        earlier = [(self._objective.score(c.metrics), c.index, c.values) for c in finished if c.index < before]
+        best = sorted(entry for entry in earlier if np.isfinite(entry[0]))[: self._options.num_parents]
+        return [values for _, _, values in best]
+
+
+class Nsga2:
+    """NSGA-II search: generations bred by Optuna for both objective and cost.
+
+    Optuna's sampler works on a separate study in memory: the finished candidates are added to it, and the sampler draws
+    proposals with a separate generator.
+    """
+
+    def __init__(self, plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> None:
+        self._plans, self._objective, self._options, self._seed = plans, objective, options, seed
+        self.num_candidates = _num_candidates(plans.space, options)
+        self._choices: dict[str, BaseDistribution] = {
+            slot.name: IntDistribution(0, len(choices) - 1)
+            for slot, choices in zip(plans.space.slots, plans.space.choices, strict=True)
+        }
+        self._study = optuna.create_study(
+            storage=optuna.storages.InMemoryStorage(), directions=[objective.direction, "minimize"]
+        )
+        self._played: set[int] = set()
+
+    def propose(self, index: int, finished: Sequence[Candidate], taken: AbstractSet[Values]) -> Values | None:
+        """Propose the next plan; see `Method.propose`."""
+        self._study.sampler = self._sampler(index)
+        for candidate in finished:
+            if candidate.index not in self._played:
+                self._play(candidate)
+        self._study.sampler = self._sampler(index)
+        return self._plans.first_new(self._draw, taken, _generator(self._seed, index), _NSGA2_DRAWS)
+
+    def _sampler(self, index: int) -> optuna.samplers.NSGAIISampler:
+        return optuna.samplers.NSGAIISampler(
+            population_size=self._options.population, seed=_mixed(self._seed, index) % 2**32
+        )
+
+    def _play(self, candidate: Candidate) -> None:
+        self._played.add(candidate.index)
+        if not np.isfinite(self._objective.score(candidate.metrics)):
+            return
+        places = [
+            choices.index(value) for choices, value in zip(self._plans.space.choices, candidate.values, strict=True)
+        ]
+        self._study.enqueue_trial(dict(zip(self._choices, places, strict=True)))
+        trial = self._study.ask(self._choices)
+        trial.relative_params  # noqa: B018  reading it is what makes the sampler count the trial to a generation
+        self._study.tell(trial, [candidate.metrics[self._objective.metric], candidate.cost])
+
+    def _draw(self) -> Values:
+        trial = self._study.ask(self._choices)
+        self._study.tell(trial, state=TrialState.FAIL)
+        choices = zip(self._choices, self._plans.space.choices, strict=True)
+        return tuple(values[trial.params[name]] for name, values in choices)
+
+
+METHODS: dict[str, type[Method]] = {
+    "exhaustive": Exhaustive,
+    "random": Random,
+    "evolutionary": Evolutionary,
+    "nsga2": Nsga2,
+    "random_at_budget": RandomAtBudget,
+}
+
+
+def _num_candidates(space: SearchSpace, options: SearchOptions) -> int:
+    return min(options.num_candidates or 10 * options.population, space.size)
+
+
+def _mixed(*key: int) -> int:
+    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
+
+
+def _generator(*key: int) -> torch.Generator:
+    return torch.Generator().manual_seed(_mixed(*key))
+
+
+def _two(plans: Sequence[Values], generator: torch.Generator) -> tuple[Values, Values]:
+    first, second = torch.randperm(len(plans), generator=generator)[:2].tolist()
+    return plans[first], plans[second]

@@ -1,0 +1,119 @@
+"""Search loop: propose, claim, evaluate and record plans until none is left."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from gancompress.architecture_search.affordable import AffordablePlans
+from gancompress.architecture_search.ledger import Entries, Ledger
+from gancompress.architecture_search.methods import METHODS, Method
+from gancompress.architecture_search.options import Objective, SearchOptions
+from gancompress.architecture_search.result import SearchResult
+from gancompress.architecture_search.space import SearchSpace, Values
+from gancompress.architecture_search.storage import opened, quiet
+from gancompress.channels import ChannelPlan
+from gancompress.errors import ConfigError
+
+_POLL_S = 0.5
+_MAY_CHANGE = {"num_candidates", "stale_after_s"}
+
+Progress = Callable[[SearchResult, int], None]
+
+
+def search(
+    space: SearchSpace,
+    cost: Callable[[ChannelPlan], float],
+    budget: float | None,
+    evaluate: Callable[[ChannelPlan], Mapping[str, float]],
+    objective: Objective,
+    options: SearchOptions,
+    *,
+    storage: Path | str | None,
+    seed: int = 0,
+    name: str = "search",
+    unit: str = "MACs",
+    progress: Progress | None = None,
+    spent: Callable[[], Mapping[str, float]] = dict,
+) -> SearchResult:
+    """Find the best plan within a budget.
+
+    The same call continues a search that was stopped at any moment: no plan is evaluated twice, and the plans come in
+    the same order. Any number of processes and machines can make the call at once, each in one thread; they share the
+    candidates, and each returns all of them once the last is finished. With more than one process, the order in which
+    candidates finish influences the plans that are bred; an exhaustive search evaluates the same plans in any case.
+
+    Args:
+        space: The plans to choose from.
+        cost: Cost of a plan, growing with its widths; `gancompress.cost.CostModel` gives it in microseconds.
+        budget: The cost that no candidate exceeds; None for no limit.
+        evaluate: Returns the metrics of a plan. If it raises, the search ends, and the next call evaluates that plan
+            again.
+        objective: The metric that decides.
+        options: Method and its numbers.
+        storage: Path of a journal file, URL of a database (``postgresql://...``, ``mysql://...``), or None to
+            keep nothing.
+        seed: Seed of the search, at least 0.
+        name: Tells the searches in one storage apart.
+        unit: Name of the unit of cost, for messages.
+        progress: Called with the result of all candidates finished so far, in any process, and the largest number of
+            candidates: first before any evaluation, then whenever there are more.
+        spent: Called after each evaluation; returns the seconds of its parts, which are kept with the candidate.
+
+    Raises:
+        BudgetError: Even the smallest plan exceeds the budget; the message says what it costs.
+        ConfigError: The seed is negative, the storage is unusable or holds another search, the metrics lack the
+            objective, or there are too many plans for an exhaustive search.
+    """
+    if seed < 0:
+        raise ConfigError(f"seed: got {seed}, expected at least 0")
+    plans = AffordablePlans(space, cost, budget, unit)
+    settings = _settings(plans, objective, options, seed)
+    with opened(storage) as kept:
+        with quiet():
+            ledger = Ledger(kept, name, space, objective, options, settings)
+            method = METHODS[options.method](plans, objective, options, seed)
+        told = -1
+        while True:
+            entries = ledger.read()
+            if progress is not None and len(entries.finished) != told:
+                told = len(entries.finished)
+                progress(SearchResult(objective, budget, tuple(entries.finished)), method.num_candidates)
+            index = entries.next_index
+            values = _next(method, entries, index)
+            if values is None and not entries.running:
+                return SearchResult(objective, budget, tuple(entries.finished))
+            if values is None:
+                time.sleep(_POLL_S)  # other processes are at work; if one dies, its plan is evaluated again
+                continue
+            claim = ledger.claim(index, values, plans.cost(values))
+            if claim is None:
+                continue
+            with ledger.evaluating(claim):
+                metrics = evaluate(space.plan(values))
+                ledger.finish(claim, metrics, spent())
+
+
+def _next(method: Method, entries: Entries, index: int) -> Values | None:
+    """Return the plan to evaluate at this index: one that was given up, or a new one; None if none is left."""
+    if index >= method.num_candidates:
+        return None
+    lost, taken = entries.lost.get(index), entries.taken
+    return lost if lost is not None and lost not in taken else method.propose(index, entries.finished, taken)
+
+
+def _settings(plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> dict[str, Any]:
+    """Return the settings that must not change while a search continues; two costs represent the cost function."""
+    space = plans.space
+    described = repr((space.slots, space.choices, sorted(space.rest.items())))
+    return {
+        "space": hashlib.sha256(described.encode()).hexdigest(),
+        "cost": [plans.cost(space.smallest), plans.cost(space.largest)],
+        "budget": plans.budget,
+        **objective.model_dump(),
+        **options.model_dump(exclude=_MAY_CHANGE),
+        "seed": seed,
+    }

@@ -1,0 +1,134 @@
+"""Benchmark of networks and exported files on runtimes, in turns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from gancompress.deploy.axes import Inputs, image_size
+from gancompress.deploy.benchmark.candidates import inputs_of, prepared
+from gancompress.deploy.benchmark.contestants import Task, contestants
+from gancompress.deploy.benchmark.runtimes import Candidate, check_runtimes
+from gancompress.deploy.benchmark.statistics import Timing, ratio
+from gancompress.deploy.named import NamedFile
+from gancompress.deploy.runtimes.registry import size_on_disk
+from gancompress.errors import ConfigError
+from gancompress.report import Latency
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Result of a benchmark.
+
+    Attributes:
+        shapes: Shapes of the example inputs of each network's file, by the network's name.
+        threads: Threads of each runtime; None for its own choice.
+        rounds: Number of turns.
+        timings: By batch, then runtime, then network.
+    """
+
+    shapes: Mapping[str, tuple[tuple[int, ...], ...]]
+    threads: int | None
+    rounds: int
+    timings: tuple[Timing, ...]
+
+
+def bench(
+    candidates: Sequence[Candidate],
+    runtimes: Sequence[str],
+    batches: Sequence[int] = (1,),
+    *,
+    rounds: int = 10,
+    runs: int = 3,
+    threads: int | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Bench:
+    """Time networks on runtimes. All take turns, so that other load on the machine affects all alike.
+
+    A network is exported to each format with the rewrites that help there, and compared with PyTorch, before it is
+    timed; a file is timed unchanged. In its turn a network runs once uncounted, then ``runs`` times.
+
+    Args:
+        candidates: Networks and files to time; the others are compared with the first one.
+        runtimes: Names in `gancompress.deploy.known_modes`, or import paths of runtimes.
+        batches: Batch sizes.
+        rounds: Turns of each candidate.
+        runs: Timed runs in a turn; at least two over all rounds.
+        threads: Threads of each runtime; its own choice by default.
+        say: Reports progress.
+
+    Raises:
+        ConfigError: There is no such runtime, it cannot run one of the files, or images differ in size.
+        InputSizeError: A file takes no such batch.
+        ExportError: A runtime is missing, or a network cannot be exported or run.
+    """
+    runtimes = check_runtimes(runtimes, candidates, batches)
+    _check_sizes(candidates)
+    inputs = {
+        (batch, runtime, each.name): inputs_of(each, runtime, batch)
+        for batch in batches
+        for runtime in runtimes
+        for each in candidates
+    }
+    with TemporaryDirectory() as folder:
+        paths = {
+            (runtime, each.name): prepared(each, runtime, Path(folder), say)
+            for runtime in runtimes
+            for each in candidates
+        }
+        timings: list[Timing] = []
+        for batch in batches:
+            tasks = {key: Task(key[0], path, inputs[batch, *key], threads) for key, path in paths.items()}
+            timings += _timed(tasks, candidates[0].name, batch, rounds, runs, say)
+    shapes = {each.name: tuple(tuple(example.shape) for example in _taken(each)) for each in candidates}
+    return Bench(shapes, threads, rounds, tuple(timings))
+
+
+def _taken(candidate: Candidate) -> Inputs:
+    return candidate.inputs if isinstance(candidate, NamedFile) else candidate.form.inputs
+
+
+def _check_sizes(candidates: Sequence[Candidate]) -> None:
+    """Raise ConfigError for candidates with images of different sizes."""
+    first, *others = ((each.name, image_size(_taken(each))) for each in candidates)
+    for name, size in others:
+        if size != first[1]:
+            got = " and ".join(
+                f"{each} at {'no size' if px is None else f'{px[0]}x{px[1]}'}" for each, px in (first, (name, size))
+            )
+            raise ConfigError(f"bench: got {got}, expected inputs of one size; give --size, or export at the same one")
+
+
+def _timed(
+    tasks: Mapping[tuple[str, str], Task],
+    first: str,
+    batch: int,
+    rounds: int,
+    runs: int,
+    say: Callable[[str], None],
+) -> list[Timing]:
+    say(f"batch {batch}: {len(tasks)} candidates, {rounds} rounds")
+    with contestants(tasks) as processes:
+        turns = [{key: each.times(runs) for key, each in processes.items()} for _ in range(rounds)]
+        times = {key: [turn[key] for turn in turns] for key in processes}
+        timings = []
+        for (runtime, name), each in processes.items():
+            own, eager = times[runtime, name], times.get(("eager", first))
+            latency = Latency.of([time for turn in own for time in turn])
+            timings.append(
+                Timing(
+                    runtime=runtime,
+                    network=name,
+                    batch=batch,
+                    latency_ms=latency,
+                    images_per_second=1e3 * batch / latency.median,
+                    faster=ratio(times[runtime, first], own),
+                    faster_than_eager=None if eager is None else ratio(eager, own),
+                    peak_bytes=each.peak_bytes(),
+                    disk_bytes=size_on_disk(tasks[runtime, name].path),
+                    operators_ms=each.profile(runs),
+                )
+            )
+        return timings

@@ -1,0 +1,256 @@
+"""Search for the fastest file of a generator that is close enough to it, by measuring."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from gancompress.deploy import (
+    DEFAULT_MIN_PSNR_DB,
+    ExportReport,
+    Format,
+    Mode,
+    PerceptualDistance,
+    Precision,
+    Runtime,
+    export_generator,
+    find_format,
+    known_formats,
+    quality_of,
+)
+from gancompress.deploy.axes import Inputs, at_batch
+from gancompress.deploy.benchmark.contestants import Task, contestants
+from gancompress.deploy.benchmark.statistics import ratio
+from gancompress.errors import BudgetError, ConfigError
+from gancompress.networks.file_form import FileForm
+from gancompress.networks.generator import Generator
+from gancompress.quantization import quantized_layers
+from gancompress.report import Latency, TriedFile
+
+_AT_ONCE = 8
+"""Number of files timed side by side: each has a process of its own, of some 300 MB."""
+
+Times = Mapping[str, list[list[float]]]
+
+
+@dataclass(frozen=True)
+class Fastest:
+    """Fastest file of a generator, and the files it was compared with.
+
+    Attributes:
+        report: Report of the file that was written.
+        tried: All timed files, float32 first.
+    """
+
+    report: ExportReport
+    tried: tuple[TriedFile, ...]
+
+
+def export_fastest(
+    generator: Generator,
+    form: FileForm,
+    path: Path,
+    format: str,
+    images: Sequence[Inputs],
+    min_psnr_db: float = DEFAULT_MIN_PSNR_DB,
+    *,
+    perceptual: PerceptualDistance | None = None,
+    rounds: int = 8,
+    runs: int = 2,
+    threads: int | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Fastest:
+    """Write the fastest file of a format whose images are close enough to those of the float network.
+
+    Candidates are float32, other precisions of the runtime, all layers in integers, and integers only for the layers
+    that gain from them: a kind of layer stays float if the file is faster so. If integers are not close enough, more
+    layers stay float, those first that remove the most error per added time. All candidates are timed in turns, each in
+    its own process. Closeness is checked on a quarter of the images, and reported on another quarter.
+
+    Args:
+        generator: A generator in float.
+        form: Form in which the file takes its inputs.
+        path: The file to write.
+        format: One of `timed_formats`.
+        images: Inputs like those that the network will see, a few in each.
+        min_psnr_db: The smallest peak signal-to-noise ratio to the float network.
+        perceptual: Perceptual distance, see `export_generator`.
+        rounds: Turns of each file.
+        runs: Timed runs in a turn.
+        threads: Threads of the runtime; its own choice by default.
+        say: Reports progress.
+
+    Raises:
+        ConfigError: Files of this format are not timed, or the network is quantized already.
+        ExportError: See `export_generator`.
+        DataError: There are too few images.
+    """
+    runtime, kind = find_format(format, "fastest")
+    if _mode(runtime, kind) is None:
+        raise ConfigError(
+            f"fastest: got the format '{kind.name}', expected {' or '.join(timed_formats())}, whose files are timed"
+        )
+    if quantized_layers(form.module):
+        raise ConfigError("fastest: got a quantized network, expected a float one; export it in precision int8")
+    with TemporaryDirectory() as folder:
+        trial = _Trial(
+            generator,
+            form,
+            format,
+            runtime,
+            kind,
+            images,
+            min_psnr_db,
+            Path(folder),
+            perceptual,
+            rounds,
+            runs,
+            threads,
+            say,
+        )
+        candidates = trial.candidates()
+        times = trial.times({name: (each.runtime, each.report.path) for name, each in candidates.items()})
+        tried = {name: _tried(name, each, times) for name, each in candidates.items()}
+        within = [name for name, each in candidates.items() if each.close_enough]
+        fastest = max(within, key=lambda name: tried[name].faster)
+        report = candidates[fastest].report
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for file in report.path.parent.glob(f"{report.path.stem}.*"):
+            shutil.move(file, path.with_suffix(file.suffix))
+    tried[fastest] = replace(tried[fastest], written=True)
+    return Fastest(replace(report, path=path), tuple(tried.values()))
+
+
+def timed_formats() -> list[str]:
+    """Return the names of formats whose fastest file can be found: they have int8, and a mode runs their files."""
+    return [name for name in known_formats() if _mode(*find_format(name)) is not None]
+
+
+def _mode(runtime: Runtime, kind: Format, precision: str = "fp32") -> Mode | None:
+    if "int8" not in kind.precisions:
+        return None
+    able = (mode for mode in runtime.modes if kind.ending in mode.endings and mode.precision == precision)
+    return next(able, None)
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """Exported file to time.
+
+    Attributes:
+        report: Report of the export.
+        runtime: Name of the mode that times it.
+        close_enough: Whether its images are close enough to those of the float network.
+    """
+
+    report: ExportReport
+    runtime: str
+    close_enough: bool
+
+
+def _tried(name: str, candidate: _Candidate, times: Times) -> TriedFile:
+    quality = candidate.report.quality
+    assert quality is not None  # every trial had images
+    return TriedFile(name, Latency.of(_flat(times[name])), *ratio(times["fp32"], times[name]), quality.psnr_db)
+
+
+@dataclass(frozen=True)
+class _Trial:
+    generator: Generator
+    form: FileForm
+    format: str
+    runtime: Runtime
+    kind: Format
+    images: Sequence[Inputs]
+    min_psnr_db: float
+    folder: Path
+    perceptual: PerceptualDistance | None
+    rounds: int
+    runs: int
+    threads: int | None
+    say: Callable[[str], None]
+
+    def mode(self, precision: str = "fp32") -> str | None:
+        """Return the name of the mode that computes float layers in a precision; None if the runtime has none."""
+        mode = _mode(self.runtime, self.kind, precision)
+        return mode and mode.name
+
+    def candidates(self) -> dict[str, _Candidate]:
+        everything = Precision("int8", self.images, min_psnr_db=0, float_layers=())
+        held_out = everything.held_out()
+        found = {"fp32": self._candidate(self._export("fp32", Precision("fp32", held_out)), True)}
+        for name in self.kind.native:
+            if self.mode(name) is not None:
+                found[name] = self._candidate(self._export(name, Precision(name, held_out)))
+        whole = self._export("int8", everything)
+        found["int8, all layers"] = rounded = self._candidate(whole)
+        stay: tuple[str, ...] = ()
+        costs: dict[str, float] = {}
+        kinds = self.runtime.integer_layers(whole.path)
+        if kinds:
+            stay, costs = self._faster_in_float(whole.path, kinds)
+            if stay:
+                mixed = self._export("mixed", replace(everything, float_layers=stay))
+                found["int8 where it pays"] = rounded = self._candidate(mixed)
+        if not rounded.close_enough:
+            self.say("integers are not close enough: finding the layers to keep in float")
+            budget = replace(everything, float_layers=stay, min_psnr_db=self.min_psnr_db, milliseconds=costs)
+            try:
+                found["int8 within the budget"] = self._candidate(self._export("within", budget), True)
+            except BudgetError as error:
+                self.say(str(error))
+        return found
+
+    def _export(self, name: str, precision: Precision) -> ExportReport:
+        self.say(f"exporting {name}")
+        path = self.folder / name / self.kind.file_name
+        return export_generator(
+            self.generator, self.form, path, self.format, precision=precision, perceptual=self.perceptual
+        )
+
+    def _candidate(self, report: ExportReport, close_enough: bool | None = None) -> _Candidate:
+        """Return a candidate; its closeness is measured on the images for choices unless it is known."""
+        if close_enough is None:
+            _, choice, _ = Precision("int8", self.images).parts()
+            close_enough = quality_of(report.path, self.form.module, choice).psnr_db >= self.min_psnr_db
+        mode = self.mode(report.precision) or self.mode()
+        assert mode is not None  # `export_fastest` has checked it
+        return _Candidate(report, mode, close_enough)
+
+    def _faster_in_float(
+        self, whole: Path, kinds: Sequence[tuple[str, ...]]
+    ) -> tuple[tuple[str, ...], dict[str, float]]:
+        """Return the layers of an integer file that are faster in float, and the time that a float one adds."""
+        mode = self.mode()
+        assert mode is not None  # `export_fastest` has checked it
+        self.say(f"timing {len(kinds)} kinds of layers in float, one at a time")
+        stay: list[str] = []
+        costs: dict[str, float] = {}
+        for start in range(0, len(kinds), _AT_ONCE - 1):
+            some = dict(enumerate(kinds[start : start + _AT_ONCE - 1], start))
+            files = {str(number): self.folder / f"without-{number}{self.kind.ending}" for number in some}
+            for number, layers in some.items():
+                self.runtime.with_float_layers(whole, layers, files[str(number)])
+            times = self.times({name: (mode, path) for name, path in [("whole", whole), *files.items()]})
+            for number, layers in some.items():
+                low = ratio(times["whole"], times[str(number)])[1]  # the lower quartile: three of four rounds agree
+                extra = Latency.of(_flat(times[str(number)])).median - Latency.of(_flat(times["whole"])).median
+                if low > 1:
+                    stay.extend(layers)
+                costs |= dict.fromkeys(layers, max(0.0, extra) / len(layers))
+        return tuple(stay), costs
+
+    def times(self, files: Mapping[str, tuple[str, Path]]) -> dict[str, list[list[float]]]:
+        """Return the milliseconds of the runs of each turn, by name."""
+        inputs = at_batch(self.form.inputs, 1)
+        tasks = {name: Task(runtime, path, inputs, self.threads) for name, (runtime, path) in files.items()}
+        with contestants(tasks) as processes:
+            turns = [{name: each.times(self.runs) for name, each in processes.items()} for _ in range(self.rounds)]
+        return {name: [turn[name] for turn in turns] for name in files}
+
+
+def _flat(turns: Sequence[Sequence[float]]) -> list[float]:
+    return [time for turn in turns for time in turn]

@@ -1,0 +1,204 @@
+"""Runtime onnxruntime on the CPU, and ONNX files, with free sizes or of one size."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gancompress.cost.measured import evaluation_mode
+from gancompress.deploy.axes import Inputs, to_trace
+from gancompress.deploy.precision import IntegerForm
+from gancompress.deploy.rewrites import FASTER
+from gancompress.deploy.rewrites.aligned import slow_in_integers
+from gancompress.deploy.runtimes.integers import kinds_of_layers, move_integers, without_rounding
+from gancompress.deploy.runtimes.operators import by_class
+from gancompress.deploy.runtimes.packages import optional, quiet
+from gancompress.deploy.runtimes.registry import register_runtime
+from gancompress.deploy.runtimes.runner import Input, Runner
+from gancompress.deploy.runtimes.runtime import Conversion, Format, Mode, Runtime, Usage
+from gancompress.errors import ExportError
+
+_DTYPES = {
+    "tensor(float)": torch.float32,
+    "tensor(double)": torch.float64,
+    "tensor(float16)": torch.float16,
+    "tensor(int8)": torch.int8,
+    "tensor(int32)": torch.int32,
+    "tensor(int64)": torch.int64,
+    "tensor(uint8)": torch.uint8,
+    "tensor(bool)": torch.bool,
+}
+
+_INTEGERS = IntegerForm(
+    (*FASTER, "odd_transposed_convolutions", "row_shuffles", "aligned_channels"),
+    outputs=True,
+    moves=True,
+    slow=slow_in_integers,
+)
+
+
+@register_runtime
+class OnnxRuntime(Runtime):
+    """onnxruntime."""
+
+    name = "onnxruntime"
+    title = "onnxruntime"
+    runs_on = "onnxruntime and whatever reads ONNX"
+    package = "onnxruntime"
+    writers = ("onnx", "onnxscript")
+    extra = "onnx"
+    lacks = (r"Could not find an implementation for (?:the node \S+:)?(?P<operator>\w+)\(",)
+    formats = (
+        Format(
+            name="onnx",
+            file_name="model.onnx",
+            title="ONNX",
+            rewrites=FASTER,
+            precisions=("fp32", "fp16", "int8"),
+            integers=_INTEGERS,
+            stores_trained_integers=True,
+        ),
+        Format(
+            name="onnx_fixed",
+            file_name="model.fixed.onnx",
+            title="ONNX",
+            rewrites=FASTER,
+            precisions=("fp32", "fp16", "int8"),
+            integers=_INTEGERS,
+            free_sizes=False,
+        ),
+    )
+    modes = (Mode("onnxruntime", "onnxruntime", endings=(".onnx",), format="onnx", layer_format="onnx_fixed"),)
+
+    def convert(self, network: nn.Module, path: Path, how: Conversion) -> str:
+        """Write and check one ONNX file with its weights inside."""
+        program = torch.onnx.export(
+            network,
+            to_trace(how.inputs, how.axes),
+            dynamo=True,
+            verbose=False,
+            dynamic_shapes=tuple(dict(axes) for axes in how.axes),
+            input_names=list(how.input_names),
+            output_names=list(how.output_names) if how.output_names else None,
+        )
+        assert program is not None  # it is None only if the exporter writes the file
+        program.model.metadata_props.update(how.metadata)
+        if how.integers:
+            move_integers(program.model)
+        for node in program.model.graph.all_nodes():
+            node.metadata_props.clear()  # these name files of this machine, and may outweigh a small network
+        program.save(path, external_data=False)
+        optional("onnx", "onnx", "ONNX export").checker.check_model(path, full_check=True)
+        return f"opset {program.model.opset_imports['']}"
+
+    def open(self, path: Path, threads: int | None = None, precision: str | None = None) -> Runner:
+        """Open an ONNX file."""
+        return runner(self.session(path, threads))
+
+    def session(self, path: Path, threads: int | None = None, profile: Path | None = None) -> Any:
+        """Return an `onnxruntime.InferenceSession`.
+
+        Args:
+            path: The file.
+            threads: Threads of one operator; onnxruntime's own choice by default.
+            profile: Beginning of the path of a profile, written at the end; None measures nothing.
+
+        Raises:
+            ExportError: onnxruntime is missing, or refuses the file.
+        """
+        onnxruntime = optional("onnxruntime", "onnx", f"{path}: running it")
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # errors are raised; the log would repeat them
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        if profile is not None:
+            options.enable_profiling, options.profile_file_prefix = True, str(profile)
+        try:
+            return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise ExportError(f"{path}: onnxruntime cannot run the file: {self.refusal(error)}") from error
+
+    def usage(self, file: str, inputs: Mapping[str, str], precision: str) -> Usage:
+        """Return Python that runs a file with onnxruntime."""
+        named = ", ".join(f'"{name}": {variable}' for name, variable in inputs.items())
+        return Usage(
+            "import numpy\nimport onnxruntime\n\n",
+            f'session = onnxruntime.InferenceSession("{file}")\n',
+            f"(result,) = session.run(None, {{{named}}})\n",
+        )
+
+    def write_layers(self, modules: Sequence[nn.Module], inputs: Sequence[Tensor], paths: Sequence[Path]) -> None:
+        """Write modules by one run of the exporter, because its start takes longer than a layer."""
+        onnx = optional("onnx", "onnx", "ONNX export")
+        names = [(f"input_{number}", f"output_{number}") for number in range(len(modules))]
+        together = _SideBySide(modules)
+        with evaluation_mode(together), torch.no_grad(), quiet():
+            program = torch.onnx.export(
+                together,
+                tuple(given.clone() for given in inputs),  # one tensor given twice would become one input
+                dynamo=True,
+                verbose=False,
+                input_names=[given for given, _ in names],
+                output_names=[result for _, result in names],
+            )
+        assert program is not None  # it is None only if the exporter writes the file
+        extractor = onnx.utils.Extractor(program.model_proto)
+        for (given, result), path in zip(names, paths, strict=True):
+            onnx.save(extractor.extract_model([given], [result]), path)
+
+    def integer_layers(self, path: Path) -> list[tuple[str, ...]]:
+        """Return the integer layers of a file by equal weights, strides and groups."""
+        return kinds_of_layers(path)
+
+    def with_float_layers(self, path: Path, layers: Collection[str], to: Path) -> None:
+        """Write a file again without the rounding of some layers."""
+        without_rounding(path, layers, to)
+
+    def profile(self, path: Path, inputs: Inputs, threads: int | None, num_runs: int) -> dict[str, float]:
+        """Return milliseconds of a run by class of operator, from onnxruntime's own profile."""
+        with TemporaryDirectory() as folder:
+            session = self.session(path, threads, Path(folder, "profile"))
+            opened = runner(session)
+            for _ in range(num_runs):
+                opened.run(inputs)
+            return by_class(json.loads(Path(session.end_profiling()).read_text()), num_runs)
+
+
+def runner(session: Any) -> Runner:
+    """Return a session as a function.
+
+    Raises:
+        ExportError: An input is no tensor of numbers.
+    """
+    inputs = tuple(
+        Input(each.name, tuple(size if isinstance(size, int) else None for size in each.shape), _dtype(each))
+        for each in session.get_inputs()
+    )
+
+    def run(values: tuple[Tensor, ...]) -> list[Tensor]:
+        arrays = {given.name: tensor.detach().cpu().numpy() for given, tensor in zip(inputs, values, strict=True)}
+        return [torch.from_numpy(array) for array in session.run(None, arrays)]
+
+    return Runner(run, session.get_modelmeta().custom_metadata_map, inputs)
+
+
+def _dtype(given: Any) -> torch.dtype:
+    if given.type not in _DTYPES:
+        raise ExportError(f"input {given.name}: got {given.type}, expected one of {', '.join(_DTYPES)}")
+    return _DTYPES[given.type]
+
+
+class _SideBySide(nn.Module):
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.each = nn.ModuleList(modules)
+
+    def forward(self, *inputs: Tensor) -> list[Tensor]:
+        """Run each module on its own input."""
+        return [module(given) for module, given in zip(self.each, inputs, strict=True)]

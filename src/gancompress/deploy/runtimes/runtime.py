@@ -1,0 +1,414 @@
+"""Interface of a runtime: the files that it writes and runs, and the modes in which it is timed.
+
+A runtime is one class in one file. Exporting, loading, timing and describing files all read it from here, through
+`gancompress.deploy.runtimes.registry`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from gancompress.cost.measured import evaluation_mode
+from gancompress.deploy.axes import Axes, Inputs, names_and_axes, one_larger_axis_each
+from gancompress.deploy.files import disk_bytes, draft_folder_of, draft_of
+from gancompress.deploy.named import NamedNetwork
+from gancompress.deploy.parity import DEFAULT_TOLERANCE, ExportReport, PrecisionName, compare
+from gancompress.deploy.precision import IntegerForm
+from gancompress.deploy.runtimes.lacking import refusal
+from gancompress.deploy.runtimes.packages import optional, quiet
+from gancompress.deploy.runtimes.runner import Runner
+from gancompress.deploy.runtimes.timed import InProcess, resident_bytes
+from gancompress.errors import ExportError
+
+
+@dataclass(frozen=True)
+class Format:
+    """Kind of file that a runtime opens.
+
+    Attributes:
+        name: Its name in recipes and on the command line, such as ``onnx``.
+        file_name: The default name of a file, such as ``model.onnx``. Its ending determines the runtime of a file.
+        title: Its name in messages; the runtime's title by default.
+        rewrites: Rewrites done by default: those that were measured to make networks faster in this format (see the
+            tables in docs/deploy.md), or that its converter needs.
+        precisions: Precisions that a file can compute in.
+        native: Precisions that `Runtime.convert` applies to a float32 network itself. If
+            ``fp16`` is not among them, the network is converted to half precision before it is written.
+        free_sizes: Whether a file runs on any batch and size, or only on those of the example.
+        integers: Form in which the runtime computes networks of 8-bit integers fastest; required for ``int8``.
+        stores_trained_integers: Whether it stores the integers of quantization-aware training without calibration.
+        beside: Ending of a second file that holds the weights, such as ``.bin``.
+        folder: Whether the exported "file" is a folder.
+        strict_ending: Whether the runtime opens only files with this ending.
+        page: Whether it is a web page for networks, not a file of one network.
+    """
+
+    name: str
+    file_name: str
+    title: str = ""
+    rewrites: tuple[str, ...] = ()
+    precisions: tuple[PrecisionName, ...] = ("fp32",)
+    native: tuple[PrecisionName, ...] = ()
+    free_sizes: bool = True
+    integers: IntegerForm | None = None
+    stores_trained_integers: bool = False
+    beside: str | None = None
+    folder: bool = False
+    strict_ending: bool = False
+    page: bool = False
+
+    @property
+    def ending(self) -> str:
+        """Ending of its files, such as ``.onnx``."""
+        return Path(self.file_name).suffix
+
+
+@dataclass(frozen=True)
+class Mode:
+    """Mode of running networks or files, with its name in ``gancompress bench --runtime`` and latency budgets.
+
+    Attributes:
+        name: Its name, such as ``openvino_bf16``.
+        title: Its name in reports.
+        precision: Precision of float layers.
+        endings: Endings of the files that it runs.
+        format: The format that networks are exported to; None if it runs networks themselves.
+        layer_format: The format in which layers and networks of fixed size are timed for latency budgets; None if
+            it does not support them.
+        on_request: Whether it is timed only when it is named, because it takes up to minutes to start.
+        max_batch: Largest batch; None for any.
+    """
+
+    name: str
+    title: str
+    precision: PrecisionName = "fp32"
+    endings: tuple[str, ...] = ()
+    format: str | None = None
+    layer_format: str | None = None
+    on_request: bool = False
+    max_batch: int | None = None
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Python that runs a file without this package.
+
+    Attributes:
+        imports: Import statements.
+        opened: Statements that open the file.
+        run: Statements that assign ``result``.
+    """
+
+    imports: str
+    opened: str
+    run: str
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """Arguments of `Runtime.convert` beside the network and the path.
+
+    Attributes:
+        format: The format.
+        inputs: Example inputs.
+        input_names: A name for each input.
+        axes: Free axes of each input and their names; all empty if the format has no free sizes.
+        output_names: Names of the outputs; by default the converter chooses them.
+        metadata: Text to store in the file.
+        precision: Precision to compute in, of those that are native to the format.
+        integers: Whether operators that only move values should move integers.
+        reference: The network that the file is compared with.
+        tolerance: The largest absolute difference allowed.
+    """
+
+    format: Format
+    inputs: Inputs
+    input_names: Sequence[str]
+    axes: Sequence[Axes]
+    output_names: Sequence[str] | None
+    metadata: Mapping[str, str]
+    precision: PrecisionName
+    integers: bool
+    reference: nn.Module
+    tolerance: float
+
+
+class Timed(Protocol):
+    """Network that is ready to be timed."""
+
+    def times(self, num_runs: int, settle_ms: float) -> list[float]:
+        """Return milliseconds of consecutive runs, after at least ``settle_ms`` of runs that do not count."""
+        ...
+
+    def peak_bytes(self, before: int | None) -> int | None:
+        """Return peak memory above ``before``; None if unknown."""
+        ...
+
+    def profile(self, num_runs: int) -> dict[str, float] | None:
+        """Return milliseconds of a run by class of operator; None if the runtime has no profile."""
+        ...
+
+
+class Runtime:
+    """Runtime of networks. Subclasses set the attributes, and define `convert` and `open`; other methods have defaults.
+
+    Attributes:
+        name: Its name.
+        title: Its name in messages, reports and tables.
+        runs_on: Systems or programs that run its files, for tables; its title by default.
+        formats: Formats of its files, the usual one first.
+        modes: Ways to run networks and files; one by default, which has the runtime's name.
+        package: The package that runs files, beyond the requirements of gancompress; "" if there is none.
+        writers: Packages that write files, in addition to ``package``.
+        extra: The extra of gancompress that installs them; "" names the packages themselves.
+        lacks: Regular expressions that find ``operator`` in an error of the runtime about an operator it lacks.
+        renamed: Operator names of this runtime, and the ONNX names of the same.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    runs_on: ClassVar[str] = ""
+    formats: ClassVar[tuple[Format, ...]] = ()
+    modes: ClassVar[tuple[Mode, ...]] = ()
+    package: ClassVar[str] = ""
+    writers: ClassVar[tuple[str, ...]] = ()
+    extra: ClassVar[str] = ""
+    lacks: ClassVar[tuple[str, ...]] = ()
+    renamed: ClassVar[Mapping[str, str]] = {}
+
+    def __init_subclass__(cls) -> None:
+        """Give a runtime with formats and no modes one mode of the runtime's name."""
+        if "formats" in vars(cls) and "modes" not in vars(cls):
+            cls.modes = _usual_modes(cls)
+
+    @property
+    def endings(self) -> tuple[str, ...]:
+        """Endings of the files that it opens."""
+        return tuple(dict.fromkeys(each.ending for each in self.formats if not each.page))
+
+    def convert(self, network: nn.Module, path: Path, how: Conversion) -> str | None:
+        """Write a file. `write` calls it and compares the file; any error becomes an `ExportError`.
+
+        Args:
+            network: In evaluation mode, without gradients.
+            path: The file, or for a folder format the folder, to write.
+            how: Inputs, names, free axes, metadata and precision.
+
+        Returns:
+            A note about the file, such as "opset 18"; None for none.
+        """
+        raise NotImplementedError
+
+    def open(self, path: Path, threads: int | None = None, precision: PrecisionName | None = None) -> Runner:
+        """Open a file.
+
+        Args:
+            path: The file.
+            threads: Number of threads; the runtime's own choice by default.
+            precision: Precision of float layers, one of those of `modes`; by default that of the export.
+
+        Raises:
+            ExportError: The runtime is missing, or refuses the file.
+        """
+        raise NotImplementedError
+
+    def usage(self, file: str, inputs: Mapping[str, str], precision: str) -> Usage:
+        """Return Python that runs a file; by default with `gancompress.load`.
+
+        Args:
+            file: Its name.
+            inputs: The variable of each input, by the input's name, in order.
+            precision: Precision that the file computes in.
+        """
+        return Usage(
+            "import gancompress\nimport numpy\n\n",
+            f'network = gancompress.load("{file}")\n',
+            f"result = network({', '.join(inputs.values())})\n",
+        )
+
+    def not_here(self) -> str | None:
+        """Return the reason that machines like this one cannot run its files; None if this one can."""
+        return None
+
+    def missing_package(self, *, to_write: bool = False) -> str | None:
+        """Return the end of a message that names a missing package; None if none is missing.
+
+        Args:
+            to_write: Also check the packages that write files.
+        """
+        needed = (*(self.writers if to_write else ()), self.package)
+        missing = next((each for each in needed if each and find_spec(each) is None), None)
+        return missing and f"needs the package {missing}: pip install {self._installs(missing)}"
+
+    def unavailable(self, mode: Mode) -> str | None:
+        """Return the reason that a mode cannot run on this machine; None if it can."""
+        return self.missing_package() or self.not_here()
+
+    def version(self) -> str:
+        """Return the version of the package that runs files."""
+        return version(self.package or "gancompress")
+
+    def refusal(self, error: BaseException) -> str:
+        """Format an error of the runtime as one line; for an operator that it lacks, with the rewrite that helps."""
+        return refusal(error, self.lacks, self.renamed)
+
+    def write(
+        self,
+        module: nn.Module,
+        example_inputs: Inputs,
+        path: Path,
+        format: Format,
+        *,
+        dynamic: Sequence[Axes] | None = None,
+        input_names: Sequence[str] | None = None,
+        output_names: Sequence[str] | None = None,
+        metadata: Mapping[str, str] | None = None,
+        other_inputs: Sequence[Inputs] | None = None,
+        tolerance: float = DEFAULT_TOLERANCE,
+        mean_tolerance: float = math.inf,
+        reference: nn.Module | None = None,
+        precision: PrecisionName = "fp32",
+        integers: bool = False,
+    ) -> ExportReport:
+        """Write a module as a file once the runtime agrees with eager; see `gancompress.deploy.export_module`."""
+        title = format.title or self.title
+        self.require(f"{title} export", to_write=True)
+        reference = reference or module
+        what = f"{title} export of {type(reference).__name__}"
+        if format.strict_ending and path.suffix != format.ending:
+            raise ExportError(
+                f"{what}: got {path}, expected a name that ends in {format.ending}: {self.title} opens no other"
+            )
+        names, axes = names_and_axes(example_inputs, input_names, dynamic)
+        if not len(axes) == len(names) == len(example_inputs):
+            raise ExportError(
+                f"{title} export: got {len(example_inputs)} inputs, {len(names)} input_names and {len(axes)} entries "
+                "of dynamic; expected one name and one mapping of axes for each input"
+            )
+        if not format.free_sizes:
+            axes = [{} for _ in example_inputs]
+        others = one_larger_axis_each(example_inputs, axes) if other_inputs is None else other_inputs
+        how = Conversion(
+            format, example_inputs, names, axes, output_names, metadata or {}, precision, integers, reference, tolerance
+        )
+        draft_path = draft_folder_of(path, what) if format.folder else draft_of(path, f"{title} export", format.beside)
+        with evaluation_mode(module), evaluation_mode(reference), torch.no_grad(), draft_path as draft:
+            note = self._converted(module, draft, how, what)
+            not_compared, cases = self.not_here(), ()
+            if not_compared is None:
+                run = self.open(draft, precision=precision).run
+                first = compare(reference, run, example_inputs, tolerance, what, mean_tolerance)
+                cases = (first, *(compare(reference, run, case, tolerance, what) for case in others))
+        return ExportReport(
+            path=path,
+            format=format.name,
+            file_bytes=disk_bytes(path, format.beside),
+            cases=cases,
+            not_compared=not_compared,
+            note=note,
+        )
+
+    def require(self, what: str, *, to_write: bool = False) -> None:
+        """Check that the packages that run files can be imported.
+
+        Args:
+            what: Beginning of the message.
+            to_write: Also require the packages that write files.
+
+        Raises:
+            ExportError: A package cannot be imported.
+        """
+        for package in (*(self.writers if to_write else ()), self.package):
+            if package:
+                optional(package, self.extra, what)
+
+    def write_layers(self, modules: Sequence[nn.Module], inputs: Sequence[Tensor], paths: Sequence[Path]) -> None:
+        """Write modules from one tensor to one for timing, unchanged; by default one after the other.
+
+        Args:
+            modules: The modules.
+            inputs: The input of each; sizes are not free.
+            paths: The file of each.
+        """
+        for module, given, path in zip(modules, inputs, paths, strict=True):
+            with evaluation_mode(module), torch.no_grad(), quiet():
+                fixed = Conversion(
+                    self.formats[0], (given,), ["input"], [{}], None, {}, "fp32", False, module, DEFAULT_TOLERANCE
+                )
+                self.convert(module, path, fixed)
+
+    def integer_layers(self, path: Path) -> list[tuple[str, ...]]:
+        """Return the integer layers of a file, grouped by equal time; empty if unknown."""
+        return []
+
+    def with_float_layers(self, path: Path, layers: Collection[str], to: Path) -> None:
+        """Write a file again with some of its `integer_layers` in float, for timing."""
+        raise NotImplementedError
+
+    def prepare(self, network: NamedNetwork, folder: Path, say: Callable[[str], None]) -> Path | None:
+        """Write the file that modes of this runtime open, and return its path; None if it is in one of its formats.
+
+        Args:
+            network: The network.
+            folder: Folder for the file.
+            say: Reports progress.
+        """
+        return None
+
+    def opened(self, mode: Mode, path: Path, threads: int | None) -> Runner:
+        """Open a file in a mode, or a saved generator if the mode runs networks."""
+        return self.open(path, threads, mode.precision)
+
+    def timed(self, mode: Mode, path: Path, inputs: Inputs, threads: int | None) -> AbstractContextManager[Timed]:
+        """Prepare a file, or a saved generator, to be timed in this process.
+
+        Raises:
+            ExportError: The runtime is missing, or refuses it.
+        """
+        return InProcess(
+            self.opened(mode, path, threads).run,
+            inputs,
+            profile=lambda num_runs: self.profile(path, inputs, threads, num_runs),
+            peak_bytes=lambda before: self.peak_bytes(mode, before),
+        )
+
+    def profile(self, path: Path, inputs: Inputs, threads: int | None, num_runs: int) -> dict[str, float] | None:
+        """Return milliseconds of a run by class of operator; None if the runtime has no profile."""
+        return None
+
+    def peak_bytes(self, mode: Mode, before: int | None) -> int | None:
+        """Return peak memory of this process above ``before``; None if unknown."""
+        peak = resident_bytes("VmHWM")
+        return None if peak is None or before is None else peak - before
+
+    def _converted(self, network: nn.Module, path: Path, how: Conversion, what: str) -> str | None:
+        try:
+            with quiet():
+                return self.convert(network, path, how)
+        except (OSError, ExportError):
+            raise  # `draft_of` reports a full disk
+        except Exception as error:
+            raise ExportError(f"{what} failed: {self.refusal(error)}") from error
+
+    def _installs(self, package: str) -> str:
+        return f"'gancompress[{self.extra}]'" if self.extra else package
+
+
+def _usual_modes(kind: type[Runtime]) -> tuple[Mode, ...]:
+    files = [each for each in kind.formats if not each.page]
+    if not files:
+        return ()
+    first, fixed = files[0], next((each for each in files if not each.free_sizes), files[0])
+    endings = tuple(dict.fromkeys(each.ending for each in files))
+    batch = None if first.free_sizes else 1
+    return (Mode(kind.name, kind.title, endings=endings, format=first.name, layer_format=fixed.name, max_batch=batch),)

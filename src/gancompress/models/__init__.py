@@ -1,1 +1,0 @@
-"""Generator and discriminator families, generators as values, and reading of checkpoints."""

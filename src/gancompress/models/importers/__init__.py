@@ -1,5 +1,0 @@
-"""Import of generators and discriminators from weight files of any known program."""
-
-from gancompress.models.importers.load import load_generator
-
-__all__ = ["load_generator"]

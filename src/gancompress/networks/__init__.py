@@ -1,0 +1,1 @@
+"""Networks: their architectures and families, generators as values, and reading of checkpoints."""

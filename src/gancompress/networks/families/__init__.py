@@ -1,0 +1,1 @@
+"""Families of generators and discriminators: network, configuration and file layouts of each."""

@@ -1,0 +1,199 @@
+"""Generators as values: an architecture and a state dict."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from gancompress.errors import CheckpointError, ConfigError
+from gancompress.io import write_atomically
+from gancompress.networks.architecture import Architecture, ModuleArchitecture
+from gancompress.networks.image_format import Images
+from gancompress.networks.registry import architecture_of
+from gancompress.networks.weight_files import read_safetensors, write_safetensors
+
+WEIGHTS_FILE = "model.safetensors"
+CONFIG_FILE = "config.json"
+FORMAT = "gancompress-generator"
+FORMAT_VERSION_WITHOUT_IMAGES = 1
+FORMAT_VERSION = 2
+"""Version 2 declares formats of images; programs that know only version 1 would ignore them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Generator:
+    """A network as a value: its architecture and its weights. Training a network built from it does not change it.
+
+    Attributes:
+        architecture: Architecture at its widths.
+        state: The state dict.
+    """
+
+    architecture: Architecture
+    state: Mapping[str, Tensor]
+
+    @classmethod
+    def from_module(
+        cls,
+        module: nn.Module,
+        family: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        images: Images | None = None,
+    ) -> Self:
+        """Return the generator of a network: a copy of its weights, with all options of its config written out.
+
+        Args:
+            module: The network.
+            family: Name of its family, or ``package.module:Class``; None for a module whose class takes any arguments.
+            config: The family's options, or the keyword arguments of the class.
+            images: Formats of its images, to declare them.
+
+        Raises:
+            ConfigError: The family does not exist, or the config does not fit it.
+        """
+        if family is None:
+            return cls(ModuleArchitecture.of(module, images), _copied(module))
+        return cls(architecture_of(family, config or {}, images), _copied(module))
+
+    @classmethod
+    def of(cls, architecture: Architecture) -> Self:
+        """Return a network of an architecture with fresh weights. Raises ConfigError if it cannot be built."""
+        return cls(architecture, _copied(architecture.build()))
+
+    @property
+    def family(self) -> str:
+        """Name of the family, import path of the class, or name of a module's class."""
+        return self.architecture.name
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Options of the family (narrow widths included), or keyword arguments of the class."""
+        return self.architecture.config
+
+    def with_state(self, state: Mapping[str, Tensor]) -> Self:
+        """Return the same network with other weights."""
+        return replace(self, state=state)
+
+    def with_weights_of(self, module: nn.Module) -> Self:
+        """Return the same network with a copy of a module's weights."""
+        return self.with_state(_copied(module))
+
+    def build(self) -> nn.Module:
+        """Build the network with a copy of these weights, in its own dtype, on the CPU, in evaluation mode.
+
+        It takes and returns images in [-1, 1], RGB, NCHW, independent of the formats inside its architecture.
+
+        Raises:
+            ConfigError: The family does not exist, or the config does not fit it.
+            CheckpointError: The state dict does not fit the network.
+        """
+        return self.architecture.build_with(self.state)
+
+    def fresh(self, seed: int) -> Self:
+        """Return the same network with fresh weights.
+
+        Args:
+            seed: Seed of the weights, which are drawn from torch's global generator.
+        """
+        torch.manual_seed(seed)
+        wide = self.architecture.build().state_dict()
+        state = {name: wide[name][tuple(map(slice, tensor.shape))].clone() for name, tensor in self.state.items()}
+        return self.with_state(state)
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of parameters, tied ones counted once; buffers are not parameters."""
+        return sum(parameter.numel() for parameter in self.build().parameters())
+
+    def save(self, directory: Path | str) -> None:
+        """Write ``model.safetensors`` and ``config.json``; the directory is created if it does not exist.
+
+        Raises:
+            ConfigError: The config cannot be written as JSON.
+            CheckpointError: The state dict does not fit the config; nothing is written.
+        """
+        described = self.architecture.describe()
+        description = {
+            "format": FORMAT,
+            "version": FORMAT_VERSION if "images" in described else FORMAT_VERSION_WITHOUT_IMAGES,
+            **described,
+            "num_parameters": self.num_parameters,
+            "input": self.architecture.input_contract() or None,
+        }
+        try:
+            text = json.dumps(description, indent=2)
+        except TypeError as error:
+            raise ConfigError(f"{self.family}: the config cannot be saved: {error}; use plain values") from None
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        write_safetensors(directory / WEIGHTS_FILE, self.state)
+        write_atomically(directory / CONFIG_FILE, f"{text}\n".encode())
+
+    @classmethod
+    def load(cls, directory: Path | str, module: nn.Module | None = None) -> Self:
+        """Load a generator that `save` wrote.
+
+        Args:
+            directory: The directory.
+            module: For a network that was saved without a family: a module of the same class and arguments as the
+                original, at full width.
+
+        Raises:
+            CheckpointError: The directory lacks a file, a file was not written by `save`, or it needs a module.
+            ConfigError: The family does not exist, or the config does not fit it.
+        """
+        directory = Path(directory)
+        for file in (CONFIG_FILE, WEIGHTS_FILE):
+            if not (directory / file).is_file():
+                raise CheckpointError(
+                    f"{directory}: found no {file}, expected a directory with {CONFIG_FILE} and "
+                    f"{WEIGHTS_FILE}; to read a file of weights, give its path"
+                )
+        description = _read_description(directory / CONFIG_FILE)
+        images = Images.from_description(description["images"]) if "images" in description else None
+        resized = {
+            path: {name: tuple(value) if isinstance(value, list) else value for name, value in attributes.items()}
+            for path, attributes in description["resized"].items()
+        }
+        if description["family"] is not None:
+            architecture = architecture_of(description["family"], description["config"], images)
+        elif module is not None:
+            architecture = ModuleArchitecture.of(module, images)
+        else:
+            raise CheckpointError(
+                f"{directory}: got weights of a module of class {description.get('class')}, expected that module "
+                "to read them into; call Generator.load(directory, module) with the module at full width"
+            )
+        return cls(replace(architecture, resized=resized), read_safetensors(directory / WEIGHTS_FILE))
+
+
+def _copied(module: nn.Module) -> dict[str, Tensor]:
+    # One deep copy of all tensors together keeps tied ones tied.
+    return copy.deepcopy(dict(module.state_dict()))
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    try:
+        description = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise CheckpointError(f"{path}: got invalid JSON ({error}), expected a generator's config") from None
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        raise CheckpointError(f'{path}: found no \'"format": "{FORMAT}"\', expected a file written by this program')
+    if description.get("version") not in (FORMAT_VERSION_WITHOUT_IMAGES, FORMAT_VERSION):
+        raise CheckpointError(
+            f"{path}: got format version {description.get('version')}, expected at most {FORMAT_VERSION}; update "
+            "gancompress"
+        )
+    family = (str, type(None)) if "class" in description else str
+    expected = {"family": family, "config": dict, "resized": dict}
+    wrong = [f"'{key}'" for key, kind in expected.items() if not isinstance(description.get(key), kind)]
+    if wrong:
+        raise CheckpointError(f"{path}: {', '.join(wrong)} missing or of a wrong type, expected what save() wrote")
+    return description

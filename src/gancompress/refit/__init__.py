@@ -1,5 +1,0 @@
-"""Refit: least-squares weights for a narrow network from the wide one's activations, without gradients."""
-
-from gancompress.refit.refit import LayerFit, RefitReport, refit
-
-__all__ = ["LayerFit", "RefitReport", "refit"]

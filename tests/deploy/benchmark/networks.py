@@ -1,0 +1,49 @@
+"""Small networks of several kinds, with the inputs that their files take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from gancompress.deploy.named import NamedNetwork
+from gancompress.networks.file_form import FileForm, label_map_form
+from gancompress.networks.generator import Generator
+from gancompress.networks.label_input import LabelInput
+from gancompress.networks.registry import build, find_family
+from gancompress.quantization import QuantizationOptions, calibrate, quantize
+
+STYLEGAN2 = {"resolution": 8, "channel_max": 8, "latent_size": 6, "num_mapping_layers": 2}
+NUM_NOISE = 4**2 + 2 * 8**2
+SPADE = {"ngf": 2, "in_channels": 4, "upsampling": "normal"}
+SIZE_PX = 64
+
+
+def saved(family: str, config: dict[str, Any]) -> Generator:
+    return Generator.from_module(build(family, config), family, config)
+
+
+def network(name: str, ngf: int, side: int = 16) -> NamedNetwork:
+    generator = saved("resnet", {"ngf": ngf, "num_blocks": 1})
+    example = find_family("resnet").architecture(generator.config).example_inputs((side, side))
+    return NamedNetwork(name, generator, FileForm(generator.build(), example), example)
+
+
+def stylegan2(*inputs: Tensor) -> NamedNetwork:
+    generator = saved("stylegan2", STYLEGAN2)
+    return NamedNetwork("stylegan2", generator, FileForm(generator.build(), inputs), inputs)
+
+
+def spade() -> NamedNetwork:
+    """Of three labels, and where objects meet."""
+    generator = saved("mobile_spade", SPADE)
+    example = find_family("mobile_spade").architecture(generator.config).example_inputs((SIZE_PX, SIZE_PX))
+    form = label_map_form(generator.build(), 3, example[0])
+    assert isinstance(form.module, LabelInput)
+    return NamedNetwork("spade", generator, form, (form.module.channels(*form.inputs),))
+
+
+def quantized(name: str, ngf: int) -> NamedNetwork:
+    plain = network(name, ngf)
+    module = calibrate(quantize(plain.form.module, QuantizationOptions()), [plain.example], min_images=1).eval()
+    return NamedNetwork(name, plain.generator, FileForm(module, plain.example), plain.example)

@@ -1,0 +1,95 @@
+"""Exported files are timed beside the original network, in turns and on as many threads."""
+
+from __future__ import annotations
+
+import statistics
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+
+from gancompress.deploy import ExportReport, PrecisionName, export_generator
+from gancompress.deploy.benchmark import Task, files, time_files
+from gancompress.deploy.runtimes import coreml_runtime, runtime
+from tests.deploy.benchmark.networks import network
+
+EXAMPLE = torch.zeros(1, 3, 16, 16)
+
+
+def report(name: str, precision: PrecisionName = "fp32") -> ExportReport:
+    return ExportReport(path=Path(name), format="x", file_bytes=1, cases=(), precision=precision)
+
+
+class Clock:
+    """A process that answers with times of its own choice, and keeps what it was asked."""
+
+    def __init__(self, task: Task, factor: float) -> None:
+        self.task, self._factor, self._round = task, factor, 0
+
+    def times(self, num_runs: int) -> list[float]:
+        self._round += 1
+        return [self._factor * self._round] * num_runs  # a machine that becomes slower for all
+
+
+@pytest.fixture
+def tasks(monkeypatch) -> list[Task]:
+    """What is timed, without processes: eager takes 12 ms, onnxruntime 3, OpenVINO 2 and in bf16 1.5."""
+    seen: list[Task] = []
+    factors = {"eager": 12.0, "onnxruntime": 3.0, "openvino": 2.0, "openvino_bf16": 1.5}
+
+    @contextmanager
+    def clocks(tasks):
+        seen.extend(tasks.values())
+        yield {key: Clock(task, factors[task.runtime]) for key, task in tasks.items()}
+
+    monkeypatch.setattr(files, "contestants", clocks)
+    monkeypatch.setattr(runtime, "find_spec", lambda package: object())
+    return seen
+
+
+def test_files_are_compared_with_the_original_turn_by_turn(tasks):
+    exports = [report("a.onnx", "int8"), report("b.xml"), report("c.xml", "bf16"), report("d.pt2")]
+    speeds = time_files(Path("teacher"), EXAMPLE, exports, (EXAMPLE,), rounds=3, runs=2, threads=3)
+    assert [task.runtime for task in tasks] == ["eager", "onnxruntime", "openvino", "openvino_bf16", "eager"]
+    assert tasks[0].path == Path("teacher")
+    assert {task.threads for task in tasks} == {3}
+    found = {path.name: (speed.runtime, speed.faster, speed.threads) for path, speed in speeds.items()}
+    assert found == {
+        "a.onnx": ("onnxruntime", 4.0, 3),
+        "b.xml": ("OpenVINO", 6.0, 3),
+        "c.xml": ("OpenVINO", 8.0, 3),
+        "d.pt2": ("PyTorch, exported program", 1.0, 3),
+    }
+    speed = speeds[Path("a.onnx")]
+    assert (speed.faster_low, speed.faster_high) == (4.0, 4.0)  # the machine became slower for both alike
+    assert speed.time_ms.median == statistics.median([3.0, 6.0, 9.0])
+    assert speed.original_ms.median == statistics.median([12.0, 24.0, 36.0])
+
+
+def test_the_original_has_the_threads_of_pytorch_by_default(tasks):
+    time_files(Path("teacher"), EXAMPLE, [report("a.onnx")], (EXAMPLE.expand(4, 3, 16, 16),))
+    assert {task.threads for task in tasks} == {torch.get_num_threads()}
+    assert [tuple(task.inputs[0].shape) for task in tasks] == [(1, 3, 16, 16)] * 2  # one image at once
+
+
+def test_what_nothing_runs_here_is_not_timed(tasks, monkeypatch):
+    monkeypatch.setattr(coreml_runtime, "runs_here", lambda: False)
+    exports = [report("a.mlpackage"), report("b.of_nobody")]
+    assert time_files(Path("teacher"), EXAMPLE, exports, (EXAMPLE,)) == {}
+    monkeypatch.setattr(runtime, "find_spec", lambda package: None if package == "openvino" else object())
+    speeds = time_files(Path("teacher"), EXAMPLE, [report("a.xml"), report("b.onnx")], (EXAMPLE,))
+    assert [path.name for path in speeds] == ["b.onnx"]
+    assert [task.runtime for task in tasks] == ["eager", "onnxruntime"]
+
+
+def test_a_narrow_file_is_faster_than_a_wide_original(tmp_path):
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    wide, narrow = network("wide", 48), network("narrow", 4)
+    wide.generator.save(tmp_path / "wide")
+    file = export_generator(narrow.generator, narrow.form, tmp_path / "narrow.onnx")
+    speeds = time_files(tmp_path / "wide", wide.example[0], [file], narrow.form.inputs, rounds=3, runs=2, threads=1)
+    speed = speeds[file.path]
+    assert speed.faster > 2  # 144 times fewer MACs
+    assert speed.original_ms.median > speed.time_ms.median

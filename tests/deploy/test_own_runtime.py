@@ -1,0 +1,185 @@
+"""A package outside of gancompress adds a runtime in one file, and everything takes it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import gancompress
+from gancompress import summary
+from gancompress.deploy import (
+    Format,
+    Runtime,
+    export_generator,
+    export_layers,
+    export_module,
+    known_formats,
+    known_runtimes,
+    register_runtime,
+    usage,
+)
+from gancompress.deploy.benchmark.support import FORMAT_HEAD, RUNTIME_HEAD, as_markdown, format_rows, runtime_rows
+from gancompress.deploy.latency import Target, latency_modes
+from gancompress.deploy.runtimes import registry
+from gancompress.errors import ConfigError, ExportError
+from gancompress.job import load_job
+from gancompress.networks.file_form import FileForm
+from gancompress.networks.generator import Generator
+from gancompress.networks.registry import build
+from gancompress.pipeline import Pipeline
+from tests.cli.verbs import run
+
+PATH = "tests.plugins.npz_runtime:Npz"
+MODULE = PATH.partition(":")[0]
+CONFIG = {"ngf": 8, "num_blocks": 1}
+
+
+@pytest.fixture(autouse=True)
+def _as_before(monkeypatch):
+    """Leave no runtime behind for other tests, and find none that another left."""
+    known_runtimes()
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    monkeypatch.delitem(sys.modules, MODULE, raising=False)
+
+
+@pytest.fixture
+def network(tmp_path) -> Path:
+    Generator.from_module(build("resnet", CONFIG), "resnet", CONFIG).save(tmp_path / "net")
+    return tmp_path / "net"
+
+
+def test_from_python(tmp_path):
+    with pytest.raises(ConfigError, match=r"got the ending '.npz', expected one of \.pt2, .*; or name the format"):
+        export_module(nn.Tanh(), (torch.rand(1, 3, 4, 4),), tmp_path / "net.npz")
+    __import__(MODULE)
+    net, image = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Tanh()), torch.rand(1, 3, 4, 4)
+    report = export_module(net, (image,), tmp_path / "net.npz", metadata={"layout": "NCHW", "channels": "3"})
+    assert (report.format, report.note, len(report.cases)) == ("npz", "1 archive", 1)
+    loaded = gancompress.load(report.path)
+    torch.testing.assert_close(loaded(image), net(image).detach())
+    assert loaded.contract["layout"] == "NCHW"
+    with pytest.raises(ConfigError, match=r"precision 'bf16', which is for OpenVINO's \.xml files; leave it out"):
+        gancompress.load(report.path, precision="bf16")
+    scope: dict[str, Any] = {}
+    source = usage(report.path).replace('"net.npz"', f'"{report.path}"')
+    exec(source, scope)
+    assert scope["result"].shape == (1, 3, 4, 4)
+    assert "npz" in known_formats()
+    assert "npz" in latency_modes()
+
+
+def test_from_the_command_line(network):
+    shown = run("export", network, "--format", PATH, "--size", "16x16")
+    assert "1 archive, this batch and size" in shown
+    assert np.load(network / "model.npz")["network"].size > 0
+    timed = json.loads(run("bench", network, "--runtime", PATH, "--size", "16x16", "--rounds", 2, "--json"))
+    (timing,) = timed["timings"]
+    assert (timing["runtime"], timing["operators_ms"]) == ("npz", None)
+    assert timing["disk_bytes"] == (network / "model.npz").stat().st_size
+
+
+def test_from_an_installed_package(network, monkeypatch):
+    entry = EntryPoint("npz", PATH, registry.GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [entry] if group == registry.GROUP else [])
+    monkeypatch.setattr(registry, "_load_entry_points", registry._load_entry_points.__wrapped__)
+    assert "npz" in run("runtimes")
+    assert "1 archive" in run("export", network, "--format", "npz", "--size", "16x16")
+
+
+def test_from_a_recipe(network, tmp_path, monkeypatch):
+    job = load_job(
+        "quickstart-search",
+        [
+            f"teacher={{checkpoint: {network}}}",
+            "data.image_size=16",
+            "data.num_images={train: 12, search: 4, test: 4}",
+            "budget={reduction: 1.5}",
+            "steps=[{kind: prune, multiple: 1}]",
+            f"exports=['{PATH}']",
+        ],
+    )
+    outcome = Pipeline(job, tmp_path / "run", lambda line: None).run()
+    assert [each.path.name for each in outcome.exports] == ["model.npz"]
+    monkeypatch.setattr(summary, "time_files", lambda *how: {})  # as `bench` times them
+    (file,) = summary.summarise(outcome, torch.zeros(1, 3, 16, 16), rounds=2).exports
+    assert (file.format, file.path) == ("npz", "exports/model.npz")
+
+
+def test_in_a_latency_budget(tmp_path):
+    target = Target(PATH, threads=1)
+    runtime, mode, layer_format = target.mode()
+    assert (target.device()["runtime"], mode.name, layer_format) == ("npz", "npz", "npz")
+    layers = [nn.Conv2d(3, width, 1) for width in (2, 4)]
+    paths = export_layers(layers, [torch.ones(1, 3, 4, 4)] * 2, tmp_path, layer_format)
+    for layer, path in zip(layers, paths, strict=True):
+        torch.testing.assert_close(runtime.open(path).run((torch.ones(1, 3, 4, 4),)), [layer(torch.ones(1, 3, 4, 4))])
+
+
+def runtime(**attributes: Any) -> type[Runtime]:
+    return type("Other", (Runtime,), {"name": "other", "title": "Other", **attributes})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (runtime(name=""), "got no name or title, expected both as attributes of the class"),
+        (runtime(name="torch"), "got the name 'torch', expected another one: .*torch_runtime:Torch has it"),
+        (runtime(formats=(Format("onnx", "m.x"),)), "got the format 'onnx', expected another one: .*OnnxRuntime has"),
+        (runtime(formats=(Format("other", "m.xml"),)), "got the ending '.xml', expected another one: .*OpenVino has"),
+        (runtime(formats=(Format("o", "m.o", precisions=("int8",)),)), "got int8 in the format 'o' without integers"),
+    ],
+)
+def test_what_cannot_be_registered(wrong, message):
+    with pytest.raises(ConfigError, match=rf"^runtime .*:Other: {message}"):
+        register_runtime(wrong)
+    assert "other" not in known_runtimes()
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("nowhere.at.all:Npz", "export: importing nowhere.at.all:Npz failed: ModuleNotFoundError"),
+        (f"{MODULE}:Nps", rf"export: {MODULE} has no 'Nps'; did you mean 'Npz'\?"),
+        (f"{MODULE}:np", "got module, expected a subclass of gancompress.deploy.Runtime"),
+        ("web", "got the format 'web', which is a page, expected the format 'torch' or 'onnx'"),
+    ],
+)
+def test_a_path_that_names_no_format(path, message, network, tmp_path):
+    net = Generator.load(network)
+    form = FileForm(net.build(), (torch.rand(1, 3, 16, 16),))
+    with pytest.raises((ConfigError, ExportError), match=message):
+        export_generator(net, form, tmp_path / "x", path)
+
+
+def test_a_broken_entry_point_is_named(monkeypatch):
+    entry = EntryPoint("broken", "nowhere.at.all:Npz", registry.GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [entry])
+    registry._load_entry_points.cache_clear()
+    with pytest.raises(ConfigError, match=r"entry point 'broken' of gancompress\.runtimes: .* uninstall the package"):
+        known_runtimes()
+
+
+def test_a_runtime_of_the_main_program_cannot_be_timed():
+    class Local(Runtime):
+        name = "local"
+        title = "Local"
+
+    with pytest.raises(ConfigError, match="which no other process can import; define the class at the top of a module"):
+        registry.import_path(Local())
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "rows"), [("formats", FORMAT_HEAD, format_rows), ("runtimes", RUNTIME_HEAD, runtime_rows)]
+)
+def test_the_tables_of_the_documentation_are_those_of_the_registry(name, head, rows):
+    page = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text()
+    begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
+    assert page.partition(begin)[2].partition(end)[0] == as_markdown(head, rows())
