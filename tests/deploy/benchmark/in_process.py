@@ -41,5 +41,7 @@ class WorkerThread:
 def workers_as_threads() -> Iterator[None]:
     """Start no processes for workers; for what is asked of them, not for how fast they are."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys.modules[Contestant.__module__], "subprocess", SimpleNamespace(Popen=WorkerThread, PIPE=subprocess.PIPE))
+        patch.setattr(
+            sys.modules[Contestant.__module__], "subprocess", SimpleNamespace(Popen=WorkerThread, PIPE=subprocess.PIPE)
+        )
         yield

@@ -78,6 +78,7 @@ def test_operators_by_class():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("threads")
 def test_two_networks_on_two_runtimes_and_batches(tmp_path):
     pytest.importorskip("onnxscript")
@@ -110,6 +111,7 @@ def test_two_networks_on_two_runtimes_and_batches(tmp_path):
     assert sum("exporting" in line for line in said) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("candidate", "shapes", "runtimes"),
     [
@@ -267,6 +269,7 @@ def test_runs_count_once_the_machine_has_settled(monkeypatch):
     assert not took_ms
 
 
+@pytest.mark.slow
 def test_a_process_that_fails_says_why(tmp_path):
     net = network("net", 4)
     net.generator.save(tmp_path / "net")
