@@ -18,6 +18,7 @@ from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build
 from tests.cli.verbs import run
 from tests.data.pictures import save_many
+from tests.deploy.benchmark.in_process import workers_as_threads
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of TorchScript
 
@@ -30,7 +31,8 @@ class Edges(nn.Module):
 def test_a_file_is_compared_on_images_where_there_are_any(tmp_path):
     pytest.importorskip("onnxruntime", reason="exports to ONNX, which is not installed")
     small, size = tmp_path / "small", ("--size", "32x32")
-    run("prune", "resnet_6blocks", "--set", "ngf=8", "--keep", "0.5", "--out", small, *size)
+    net = ("resnet", "--set", "ngf=8", "--set", "num_blocks=1")
+    run("prune", *net, "--keep", "0.5", "--out", small, *size)
     photos = save_many(tmp_path / "photos", 8, height=32, width=32)
     torch.jit.script(Edges()).save(tmp_path / "edges.pt")
     seen = ("--calibration", photos, "--perceptual", tmp_path / "edges.pt")
@@ -62,10 +64,12 @@ def finished(tmp_path_factory) -> Path:
         "exports": [{"format": "openvino", "precision": "fastest", "min_psnr_db": 0, "num_images": 32, "threads": 1}],
     }
     (folder / "small.yaml").write_text(json.dumps(recipe))
-    run("compress", folder / "small.yaml", "--out", folder / "run")
+    with workers_as_threads():
+        run("compress", folder / "small.yaml", "--out", folder / "run")
     return folder / "run"
 
 
+@pytest.mark.slow
 def test_a_job_writes_the_fastest_file_and_reports_what_was_tried(finished):
     (facts,) = json.loads((finished / "report.json").read_text())["exports"]
     assert facts["path"] == "exports/model.fastest.xml"
@@ -80,6 +84,7 @@ def test_a_job_writes_the_fastest_file_and_reports_what_was_tried(finished):
     assert f"| {written['name']} | {written['faster']:.2f} (" in text
 
 
+@pytest.mark.slow
 def test_a_run_is_calibrated_on_its_own_images(finished, tmp_path):
     file = tmp_path / "model.onnx"
     facts = json.loads(run("export", finished, "--precision", "int8", "--min-psnr", "0", "--out", file, "--json"))
@@ -89,6 +94,7 @@ def test_a_run_is_calibrated_on_its_own_images(finished, tmp_path):
         run("export", finished, "--precision", "int8", "--size", "64x64")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -103,6 +109,7 @@ def test_options_that_do_not_go_together(finished, arguments, message):
         run("export", finished, *arguments)
 
 
+@pytest.mark.slow
 def test_images_of_a_network_without_a_run_want_a_folder(finished):
     with pytest.raises(
         ConfigError, match=r"--calibration: expected a folder of images .*, or a run directory, whose own"
