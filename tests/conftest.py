@@ -12,6 +12,12 @@ from gancompress.errors import ExportError
 torch.manual_seed(0)  # for what test modules draw when they are imported
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start files with slow tests first: one that starts last would keep a single process busy after all others."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     """Every test draws the same random numbers each time."""

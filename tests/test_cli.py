@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from gancompress.cli import main
 from gancompress.errors import GanCompressError
 from gancompress.networks.generator import Generator
 from tests.cli.verbs import run
@@ -168,15 +169,15 @@ def test_a_pickle_with_code_is_refused_unread_with_exit_status_2(tmp_path):
     assert not target.exists()
 
 
-def test_a_directory_that_cannot_be_written_is_one_line(tmp_path):
+def test_a_directory_that_cannot_be_written_is_one_line(tmp_path, monkeypatch, capsys):
     taken = tmp_path / "taken"
     taken.write_text("a file")
     command = ["prune", "resnet_6blocks", "--set", "ngf=8", "--size", "32x32", "--keep", "1", "--out", str(taken)]
-    result = subprocess.run(
-        [sys.executable, "-m", "gancompress", *command], capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 2
-    assert result.stderr.strip().splitlines()[-1] == f"gancompress: {taken}: File exists"
+    monkeypatch.setattr(sys, "argv", ["gancompress", *command])
+    with pytest.raises(SystemExit) as exit:
+        main()
+    assert exit.value.code == 2
+    assert capsys.readouterr().err.strip().splitlines()[-1] == f"gancompress: {taken}: File exists"
 
 
 def test_a_truncated_checkpoint_is_refused(tmp_path):

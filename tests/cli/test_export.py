@@ -21,6 +21,7 @@ from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build
 from tests.cli.verbs import run
 from tests.data.pictures import pixels, save_many
+from tests.deploy.benchmark.in_process import workers_as_threads
 from tests.networks.strangers import Stranger
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of TorchScript
@@ -37,7 +38,8 @@ class Edges(nn.Module):
 def test_a_file_is_compared_on_images_where_there_are_any(tmp_path):
     pytest.importorskip("onnxruntime", reason="exports to ONNX, which is not installed")
     small, size = tmp_path / "small", ("--size", "32x32")
-    run("prune", "resnet_6blocks", "--set", "ngf=8", "--keep", "0.5", "--out", small, *size)
+    net = ("resnet", "--set", "ngf=8", "--set", "num_blocks=1")
+    run("prune", *net, "--keep", "0.5", "--out", small, *size)
     photos = save_many(tmp_path / "photos", 8, height=32, width=32)
     torch.jit.script(Edges()).save(tmp_path / "edges.pt")
     seen = ("--calibration", photos, "--perceptual", tmp_path / "edges.pt")
@@ -83,10 +85,12 @@ def finished(given, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("fastest")
     exports = [{"format": "openvino", "precision": "fastest", "min_psnr_db": 0, "num_images": 32, "threads": 1}]
     (folder / "small.yaml").write_text(job_of(given, exports))
-    run("compress", folder / "small.yaml", "--out", folder / "run")
+    with workers_as_threads():
+        run("compress", folder / "small.yaml", "--out", folder / "run")
     return folder / "run"
 
 
+@pytest.mark.slow
 def test_a_job_writes_the_fastest_file_and_reports_what_was_tried(finished):
     (facts,) = json.loads((finished / "report.json").read_text())["exports"]
     assert facts["path"] == "exports/model.fastest.xml"
@@ -119,6 +123,7 @@ def test_a_file_that_fails_costs_neither_the_report_nor_the_others(given, tmp_pa
     assert "one-sided padding" in (tmp_path / "run" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_run_is_calibrated_on_its_own_images(finished, tmp_path):
     file = tmp_path / "model.onnx"
     facts = json.loads(run("export", finished, "--precision", "int8", "--min-psnr", "0", "--out", file, "--json"))
@@ -128,6 +133,7 @@ def test_a_run_is_calibrated_on_its_own_images(finished, tmp_path):
         run("export", finished, "--precision", "int8", "--size", "64x64")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -142,6 +148,7 @@ def test_options_that_do_not_go_together(finished, arguments, message):
         run("export", finished, *arguments)
 
 
+@pytest.mark.slow
 def test_images_of_a_network_without_a_run_want_a_folder(finished):
     with pytest.raises(
         ConfigError, match=r"--calibration: expected a folder of images .*, or a run directory, whose own"

@@ -31,8 +31,8 @@ RECIPE = {
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory) -> Path:
     directory = tmp_path_factory.mktemp("own")
-    config = {"ngf": 8}
-    Generator.from_module(build("resnet_6blocks", config), "resnet_6blocks", config).save(directory / "given")
+    config = {"ngf": 8, "num_blocks": 1}
+    Generator.from_module(build("resnet", config), "resnet", config).save(directory / "given")
     path = directory / "own.yaml"
     path.write_text(json.dumps({**RECIPE, "teacher": {"checkpoint": str(directory / "given")}}))
     return path

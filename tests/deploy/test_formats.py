@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -50,6 +51,18 @@ def example(family: str) -> tuple[torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
+def export_of(tmp_path_factory):
+    """A family's generator and the report of its file in a format, exported once for all tests."""
+
+    @cache
+    def export(family: str, name: str) -> tuple[Generator, ExportReport]:
+        net, folder = generator(family), tmp_path_factory.mktemp(f"{family}-{name}")
+        return net, exported(net, example(family), folder / find_format(name)[1].file_name, name)
+
+    return export
+
+
+@pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """One generator in all formats, and its directory."""
     folder, net = tmp_path_factory.mktemp("files"), generator("resnet")
@@ -72,12 +85,12 @@ def _runs(name: str) -> bool:
 
 @pytest.mark.parametrize("name", known_formats())
 @pytest.mark.parametrize("family", ["unet", "sngan_32"])
-def test_other_families_in_every_format(family, name, tmp_path):
+def test_other_families_in_every_format(family, name, export_of):
     if name in PACKAGES:
         pytest.importorskip(PACKAGES[name])
-    net = generator(family)
-    report = exported(net, example(family), tmp_path / find_format(name)[1].file_name, name)
-    assert report.file_bytes == sum(file.stat().st_size for file in tmp_path.rglob("*") if file.is_file())
+    net, report = export_of(family, name)
+    files = [file for file in report.path.parent.rglob("*") if file.is_file()]
+    assert report.file_bytes == sum(file.stat().st_size for file in files)
     assert tuple(change.rewrite for change in report.rewrites) == default_rewrites(net, name)
     assert any(change.layers for change in report.rewrites)
     loaded = gancompress.load(report.path)
@@ -135,10 +148,8 @@ def test_what_a_loaded_network_refuses(files):
         gancompress.load(paths["onnx"], precision="bf16")
 
 
-def test_noise_is_no_picture(tmp_path):
-    path = tmp_path / "net.onnx"
-    exported(generator("sngan_32"), example("sngan_32"), path)
-    loaded = gancompress.load(path)
+def test_noise_is_no_picture(export_of):
+    loaded = gancompress.load(export_of("sngan_32", "onnx")[1].path)
     assert loaded(torch.zeros(3, 128)).shape == (3, 3, 32, 32)
     with pytest.raises(ConfigError, match="got an image of bytes, but the network takes layout NC, distribution"):
         loaded(np.zeros((32, 32, 3), np.uint8))
@@ -160,10 +171,9 @@ def test_chosen_rewrites_and_none(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["onnx_fixed", "onnx"])
-def test_constants_are_folded(name, tmp_path):
+def test_constants_are_folded(name, export_of):
     onnx = pytest.importorskip("onnx")
-    report = exported(generator("unet"), example("unet"), tmp_path / "net.onnx", name)
-    graph = onnx.load(report.path).graph
+    graph = onnx.load(export_of("unet", name)[1].path).graph
     constant = {each.name for each in graph.initializer}
     assert [node.op_type for node in graph.node if node.input and set(node.input) <= constant] == []
     shapes = {"Shape", "Gather", "Unsqueeze"} & {node.op_type for node in graph.node}

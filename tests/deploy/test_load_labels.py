@@ -46,14 +46,15 @@ def paths(network, tmp_path_factory):
     generator.save(folder / "run")
     channels = torch.cat([torch.nn.functional.one_hot(LABELS, 5).movedim(-1, 1), EDGES[:, None]], 1).float()
     form = replace(label_map_form(network, 5, channels), axes=({}, {}))  # of one size: quickly exported
-    paths = {"eager": folder / "run", "channels": folder / "channels.onnx"}
+    paths = {"eager": folder / "run", "channels": folder / "channels.pt2"}
     for name in ("onnx", "torch", *(["openvino"] if find_spec("openvino") else [])):
         paths[name] = folder / find_format(name)[1].file_name
         export_generator(generator, form, paths[name], name)
-    export_generator(generator, FileForm(network, (channels,), axes=({},)), paths["channels"])
+    export_generator(generator, FileForm(network, (channels,), axes=({},)), paths["channels"], "torch")
     return paths
 
 
+@pytest.mark.slow
 def test_labels_and_edges_of_every_kind_on_every_runtime(network, paths):
     with torch.no_grad():
         expected = LabelInput(network, 5)(LABELS, EDGES)
@@ -71,6 +72,7 @@ def test_labels_and_edges_of_every_kind_on_every_runtime(network, paths):
         assert isinstance(loaded(*pictures), Image.Image)
 
 
+@pytest.mark.slow
 def test_a_file_says_how_it_takes_labels(paths):
     contract = gancompress.load(paths["onnx"]).contract
     assert (contract["layout"], contract["labels"]) == ("NHW", 5)
@@ -78,6 +80,7 @@ def test_a_file_says_how_it_takes_labels(paths):
     assert contract["output"] == {"layout": "NCHW", "range": [-1, 1], "color_order": "RGB"}
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_said(paths):
     loaded = gancompress.load(paths["onnx"])
     with pytest.raises(ConfigError, match=r"got 1 inputs, expected 2: labels, edges$"):

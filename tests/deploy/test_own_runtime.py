@@ -14,7 +14,6 @@ import torch
 from torch import nn
 
 import gancompress
-from gancompress import summary
 from gancompress.deploy import (
     INT8,
     RUNTIMES,
@@ -32,6 +31,7 @@ from gancompress.deploy.benchmark.support import FORMAT_HEAD, RUNTIME_HEAD, as_m
 from gancompress.deploy.latency import Target, latency_modes
 from gancompress.deploy.runtimes import registry
 from gancompress.errors import ConfigError, ExportError
+from gancompress.jobs import summary
 from gancompress.jobs.pipeline import Pipeline
 from gancompress.jobs.recipe import load_job
 from gancompress.networks.file_form import FileForm

@@ -39,10 +39,10 @@ TINY = [
     "data.image_size=16",
     "data.num_images={train: 12, search: 4, test: 4}",
     "budget={reduction: 3}",
-    "teacher.train.network.config={ngf: 8}",
+    "teacher.train.network={family: resnet, config: {ngf: 8, num_blocks: 1}}",
     "teacher.train.discriminator={family: patchgan, config: {ndf: 4, n_layers: 1}}",
     f"teacher.train.training={TRAINING}",
-    "steps.0.student.config={ngf: 8}",
+    "steps.0.student={family: resnet, config: {ngf: 8, num_blocks: 1, separable: true}}",
     f"steps.0.training={TRAINING}",
     f"steps.1.training={TRAINING}",
     "steps.2.options={num_candidates: 3, method: random}",
@@ -71,6 +71,7 @@ def straight(tmp_path_factory) -> Outcome:
     return run(tiny(), tmp_path_factory.mktemp("straight"))[0]
 
 
+@pytest.mark.slow
 def test_a_job_leaves_a_smaller_network_its_file_and_its_report(straight):
     directory = straight.directory
     assert straight.compressed.cost.macs.true * 3 <= straight.teacher.cost.macs.true
@@ -275,6 +276,7 @@ def in_a_process_of_its_own(*arguments: str) -> subprocess.CompletedProcess[str]
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_after_a_kill_the_same_command_ends_with_the_same_bits(straight, tmp_path):
     in_training, in_search = tmp_path / "training", tmp_path / "search"
@@ -340,6 +342,7 @@ class FullDisk:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_anywhere_costs_one_line_and_no_bit(straight, tmp_path, monkeypatch, capsys):
     out = tmp_path / "run"
     disk = FullDisk(out, monkeypatch)

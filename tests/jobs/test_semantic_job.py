@@ -23,8 +23,10 @@ from gancompress.networks.registry import build
 from gancompress.tasks import find_task
 from tests.cli.verbs import run
 from tests.data.pictures import save
+from tests.deploy.benchmark.in_process import workers_as_threads
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="exports to ONNX, which is not installed")
+pytestmark = pytest.mark.slow  # nearly all of them look at one whole job
 
 NETWORK = {"ngf": 4, "upsampling": "normal"}
 JUDGE = {"family": "multiscale_patchgan", "config": {"ndf": 2, "n_layers": 2}}
@@ -177,7 +179,8 @@ def test_a_file_that_is_exported_later_takes_label_maps_too(outcome: Outcome, tm
 
 def test_the_report_tells_how_to_use_the_file(outcome: Outcome):
     _, channels = example(outcome)
-    (export,) = summarise(outcome, channels, rounds=2).exports
+    with workers_as_threads():
+        (export,) = summarise(outcome, channels, rounds=2).exports
     assert "labels = numpy.zeros((1, 64, 96), numpy.int32)" in export.usage
     assert '{"labels": labels, "edges": edges}' in export.usage
     scope: dict = {}

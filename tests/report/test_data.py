@@ -8,7 +8,7 @@ import pytest
 
 from gancompress.cost.conventions import Macs
 from gancompress.errors import DataError
-from gancompress.report import MacFacts, MetricValue, Report
+from gancompress.report import Latency, MacFacts, MetricValue, Report
 from tests.report.example import BARE, FULL, TEACHER
 
 
@@ -39,3 +39,8 @@ def test_every_wrong_field_is_named():
 
 def test_mac_facts_take_every_convention():
     assert MacFacts.of(Macs(true=10, outsize=1024**3, cheap_layers=5)) == MacFacts(10, 1024**3, 1024**3 + 5, 1.0)
+
+
+def test_percentiles_of_few_times_are_among_them():
+    assert Latency.of([1.0, 1.0, 50.0, 50.0]) == Latency(25.5, 1.0, 50.0)
+    assert Latency.of([float(number) for number in range(11)]) == Latency(5.0, 1.0, 9.0)

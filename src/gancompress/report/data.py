@@ -58,7 +58,7 @@ class Latency(_Facts):
     @classmethod
     def of(cls, times_ms: Sequence[float]) -> Self:
         """Return the statistics of at least two measured times."""
-        tenths = statistics.quantiles(times_ms, n=10)
+        tenths = statistics.quantiles(times_ms, n=10, method="inclusive")  # the other one leaves the range of the times
         return cls(statistics.median(times_ms), tenths[0], tenths[-1])
 
 

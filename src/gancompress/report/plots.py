@@ -26,6 +26,8 @@ Losses = Sequence[tuple[int, Mapping[str, float]]]
 
 _LOG_FROM = 20  # a range of this factor and more reads better on a logarithmic axis
 _SMOOTHING = 15  # a smoothed point averages this fraction of the curve, 1 / 15
+_PANEL_INCHES = (4.2, 2.6)  # width and height of one plot of a picture, with its margins
+_MARGINS_INCHES = (1.0, 0.2, 0.5, 0.35)  # left, right, bottom, top: room for ticks of 10 characters, and for titles
 _MAX_POINTS = 400  # more points than this are drawn as the extremes of short stretches
 
 _MADE_INLINE = (
@@ -97,13 +99,19 @@ def losses_png(losses: Losses, path: Path) -> None:
     curves = _curves(losses)
     columns = min(3, len(curves))
     rows = -(-len(curves) // columns)
-    figure = Figure(figsize=(4.2 * columns, 2.6 * rows), layout="constrained")
+    width, height = _PANEL_INCHES[0] * columns, _PANEL_INCHES[1] * rows
+    figure = Figure(figsize=(width, height))
+    left, right, bottom, top = _MARGINS_INCHES
     for index, (term, points) in enumerate(curves.items()):
-        axes = figure.add_subplot(rows, columns, index + 1)
+        row, column = divmod(index, columns)
+        x = _PANEL_INCHES[0] * column + left
+        y = height - _PANEL_INCHES[1] * (row + 1) + bottom
+        size = ((_PANEL_INCHES[0] - left - right) / width, (_PANEL_INCHES[1] - bottom - top) / height)
+        axes = figure.add_axes((x / width, y / height, *size))  # a layout engine would measure every text twice
         axes.set_title(term, loc="left", fontsize=12, color=PALETTE["ink"])
         _style(axes)
         _draw_losses(axes, points)
-    figure.supxlabel("images", fontsize=12, color=PALETTE["muted"])
+    figure.supxlabel("images", y=0.05 / height, fontsize=12, color=PALETTE["muted"])
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", facecolor="white", dpi=100)
     write_atomically(path, buffer.getvalue())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,15 @@ from gancompress.errors import ConfigError, ExportError, InputSizeError
 from gancompress.quantization import Quantization, QuantizationOptions
 from gancompress.report import Latency
 from tests.cli.verbs import run
+from tests.deploy.benchmark.in_process import workers_as_threads
 from tests.deploy.benchmark.networks import NUM_NOISE, SIZE_PX, SPADE, network, quantized, saved, spade, stylegan2
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    """Workers that are threads of this process."""
+    with workers_as_threads():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +78,8 @@ def test_operators_by_class():
     }
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("threads")
 def test_two_networks_on_two_runtimes_and_batches(tmp_path):
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
@@ -100,6 +111,7 @@ def test_two_networks_on_two_runtimes_and_batches(tmp_path):
     assert sum("exporting" in line for line in said) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("candidate", "shapes", "runtimes"),
     [
@@ -112,12 +124,14 @@ def test_two_networks_on_two_runtimes_and_batches(tmp_path):
     ],
     ids=["StyleGAN2, styles and noise maps", "SPADE, labels and edges"],
 )
+@pytest.mark.usefixtures("threads")
 def test_networks_of_any_inputs(candidate, shapes, runtimes):
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
     runtimes = [name for name in runtimes if name in available_runtimes()]
-    result = bench([candidate()], runtimes, [2], rounds=1, runs=2, threads=1)
-    assert result.shapes == {candidate().name: shapes}
+    net = candidate()
+    result = bench([net], runtimes, [2], rounds=1, runs=2, threads=1)
+    assert result.shapes == {net.name: shapes}
     assert [(timing.runtime, timing.batch) for timing in result.timings] == [(name, 2) for name in runtimes]
     assert all(timing.latency_ms.median > 0 for timing in result.timings)
 
@@ -153,6 +167,7 @@ def test_a_task_arrives_as_it_was_sent():
     assert stream.read() == b"next"
 
 
+@pytest.mark.usefixtures("threads")
 def test_a_quantized_network_runs_as_its_file_of_integers(tmp_path):
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxscript")
@@ -184,6 +199,7 @@ def test_exported_files_side_by_side(files):
     assert (compressed["network"], compressed["runtime"], compressed["batch"]) == ("compressed", "onnxruntime", 2)
 
 
+@pytest.mark.usefixtures("threads")
 def test_a_file_beside_the_network_that_it_was_made_of(files):
     net, file = network("net", 4), opened(files / "narrow.pt2", size="16x16")
     assert available_runtimes([net, file]) == ["eager"]
@@ -253,6 +269,7 @@ def test_runs_count_once_the_machine_has_settled(monkeypatch):
     assert not took_ms
 
 
+@pytest.mark.slow
 def test_a_process_that_fails_says_why(tmp_path):
     net = network("net", 4)
     net.generator.save(tmp_path / "net")

@@ -23,6 +23,7 @@ from gancompress.quantization import (
     quantized_layers,
 )
 from gancompress.training import TrainingOptions
+from tests.deploy.benchmark.in_process import workers_as_threads
 from tests.jobs.steps.small_work import make_surroundings, make_work
 from tests.jobs.steps.test_slim import FAMILIES, IMAGES, SLIM, job, run
 
@@ -70,6 +71,7 @@ def test_stopping_and_going_on_changes_no_bit(tmp_path):
         assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.slow
 def test_what_is_measured_and_exported_is_the_quantized_network(tmp_path):
     given = job(
         tmp_path,
@@ -94,7 +96,8 @@ def test_what_is_measured_and_exported_is_the_quantized_network(tmp_path):
 
     again = FinishedRun(given, tmp_path / "run").evaluate("test")
     assert again.metrics["psnr_to_teacher"].value == outcome.compressed.metrics["psnr_to_teacher"].value
-    report = summarise(outcome, example, rounds=10)
+    with workers_as_threads():
+        report = summarise(outcome, example, rounds=10)
     assert report.networks[1].precision == "weights 8 bits, activations 8 bits"
     assert report.networks[1].file_bytes == outcome.exports[0].path.stat().st_size
     assert report.networks[1].weight_bytes == outcome.compressed.weight_bytes < 0.4 * outcome.teacher.weight_bytes

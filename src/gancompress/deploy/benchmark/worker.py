@@ -19,12 +19,22 @@ from gancompress.errors import GanCompressError
 
 
 def main() -> None:
-    """Answer questions until the input ends."""
+    """Answer the questions of the standard input."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # output of a runtime is no answer
+    answer(sys.stdin.buffer, answers)
+
+
+def answer(questions: IO[bytes], answers: IO[str]) -> None:
+    """Answer questions until they end, or until one fails.
+
+    Args:
+        questions: Lines of JSON, those with a task followed by its inputs.
+        answers: Stream that receives a line of JSON for each question.
+    """
     with ExitStack() as stack:
         try:
-            _answer_all(sys.stdin.buffer, answers, stack)
+            _answer_all(questions, answers, stack)
         except Exception as error:
             known = isinstance(error, GanCompressError)
             _say(answers, {"error": str(error) if known else in_a_line(error)})
