@@ -125,8 +125,9 @@ class Adversarial(TermOptions):
     Attributes:
         form: Form of the loss.
         balance: Bound of the gradient's norm at the student's image, as a fraction of that of the other terms; the
-            weight is lowered while the gradient is larger. None leaves the weight unchanged: a discriminator that wins
-            then undoes the progress of the other terms.
+            weight is lowered while the gradient is larger. Smaller ones give a student that is nearer to its target and
+            softer. None leaves the weight unchanged: a discriminator that wins then undoes the progress of the other
+            terms.
         real: Images that the discriminator learns as real: the data's (``target``), the teacher's (``teacher``), both,
             half each, or the data's if it has some and else the teacher's (``auto``).
     """
@@ -135,7 +136,7 @@ class Adversarial(TermOptions):
     compares = "logits"
 
     form: GanForm = "hinge"
-    balance: Annotated[float, Field(gt=0)] | None = 0.1
+    balance: Annotated[float, Field(gt=0)] | None = 1
     real: Literal["auto", "target", "teacher", "both"] = "auto"
 
     def build(self, networks: Networks) -> Term:

@@ -30,7 +30,7 @@ _LAMBDAS = {
 """Keys of the weights of the other terms, and the weights that those had by default."""
 
 _OF_GAN = {"form": ("gan", "hinge"), "balance": ("gan_balance", 0.1), "real": ("real", "auto")}
-"""Keys of the options of the adversarial term, and their defaults."""
+"""Keys of the options of the adversarial term, and the defaults that those had."""
 
 _KEYS = (*(key for key, _ in (*_LAMBDAS.values(), *_OF_GAN.values())), *_OWN_WEIGHT.values(), "reconstruction")
 
@@ -65,8 +65,9 @@ def _terms(options: Mapping[str, Any]) -> list[dict[str, Any]]:
         if isinstance(given := options.get(key), Mapping):
             terms[kind] = {"kind": kind, "weight": given.get("weight", 0), **_unusual(kind, given)}
     for name, (key, default) in _OF_GAN.items():
-        if options.get(key, default) != default and "gan" in terms:
-            terms["gan"][name] = options[key]
+        given = options.get(key, default)
+        if "gan" in terms and given != TERMS["gan"].model_fields[name].default:
+            terms["gan"].setdefault(name, given)
     gan = terms.pop("gan", None)
     return [term for term in (*terms.values(), *([gan] if gan else [])) if term.get("weight")]
 

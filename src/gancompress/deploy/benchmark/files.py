@@ -50,15 +50,15 @@ def time_files(
     tasks: dict[Path | str, Task] = {_ORIGINAL: Task("eager", original, (example,), threads)}
     tasks |= {path: Task(mode.name, path, at_batch(inputs, 1), threads) for path, mode in modes.items()}
     found = time_in_turns(tasks, threads, rounds, runs)
-    original = found[_ORIGINAL]
+    eager = found[_ORIGINAL]
     return {
         path: FileSpeed(
             mode.title,
             found[path].threads,
             Latency.of(found[path].flat()),
-            Latency.of(original.flat()),
-            *ratio(original.times_ms, found[path].times_ms),
-            original_threads=original.threads,
+            Latency.of(eager.flat()),
+            *ratio(eager.times_ms, found[path].times_ms),
+            original_threads=eager.threads,
         )
         for path, mode in modes.items()
     }
