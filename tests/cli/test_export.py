@@ -129,7 +129,7 @@ def test_a_run_is_calibrated_on_its_own_images(finished, tmp_path):
     facts = json.loads(run("export", finished, "--precision", "int8", "--min-psnr", "0", "--out", file, "--json"))
     assert facts["cases"][0]["input_shapes"] == [[1, 3, 32, 32]]
     assert facts["quality"]["num_images"] == 8  # a quarter of the 32 in its training split
-    with pytest.raises(ConfigError, match="--size: got 64x64 with the run's own images, expected theirs"):
+    with pytest.raises(ConfigError, match="--size: got 64x64 with the run's own images, expected their size"):
         run("export", finished, "--precision", "int8", "--size", "64x64")
 
 

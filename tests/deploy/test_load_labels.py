@@ -28,6 +28,7 @@ EDGES = LABELS % 3 == 0
 
 @pytest.fixture(scope="module")
 def network():
+    torch.manual_seed(0)
     net = build("mobile_spade", CONFIG).eval()
     with torch.no_grad():
         for name, tensor in net.state_dict().items():

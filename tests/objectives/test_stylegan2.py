@@ -18,7 +18,7 @@ from gancompress.objectives.students import FixedStudent
 from gancompress.objectives.stylegan2 import StyleGan2Distillation
 from gancompress.tasks import StyleGan2Options
 from gancompress.training import OptimizerOptions, TrainingOptions
-from tests.jobs.steps.small_work import distillation
+from tests.jobs.steps.small_work import distillation, make_surroundings, make_work
 from tests.tasks.small_stylegan2 import BATCH, SIZE, TASK, batch, trained
 from tests.training.toy import Log
 
@@ -134,11 +134,11 @@ def test_stopping_and_resuming_changes_no_bit(tmp_path):
     assert any(not torch.equal(stopped[name], straight[name]) for name in straight)
 
 
-def test_what_does_not_fit_the_game():
+def test_what_does_not_fit(tmp_path):
     with pytest.raises(ConfigError, match="got a SnganGenerator as student, expected a generator with styles; leave"):
         objective(build("sngan_32", {"ngf": 4, "latent_size": 6}))
     with pytest.raises(ConfigError, match="stylegan2: got a term on maps of the discriminator, expected none"):
         objective(feature_matching={"weight": 1})
     step = Finetune(stylegan2=StyleGan2Options(), training=TrainingOptions(batch_size=4, micro_batches=2))
     with pytest.raises(ConfigError, match="finetune: training: got micro_batches 2, expected 1 for a StyleGAN2"):
-        step.objective()
+        step.run(make_work(), *make_surroundings(tmp_path, None))

@@ -86,7 +86,7 @@ def test_what_cannot_be_reached_is_said(quantized):
     with pytest.raises(DataError, match="got no images"):
         distance_to_float(net, [])
     paper = QuantizationOptions(scheme="gan_slimming")
-    with pytest.raises(ConfigError, match="knows 8 bits only"):
+    with pytest.raises(ConfigError, match="has 8 bits only"):
         mixed_precision(net, paper, [], [photos], 0.1, spared=16)
 
 

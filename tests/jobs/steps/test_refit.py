@@ -53,7 +53,7 @@ def test_pruning_with_a_refit_is_pruning_and_then_the_step(tmp_path, norm):
 def test_a_network_that_was_not_cut(tmp_path):
     message = r"refit: got a network that was not pruned, or was trained since, .*; place refit directly after prune"
     with pytest.raises(ConfigError, match=message):
-        Refit().run(make_work(), larger(tmp_path))
+        Refit().run(make_work(), *larger(tmp_path))
 
 
 def test_too_few_images(tmp_path):
