@@ -63,7 +63,7 @@ class Task:
     """
 
     trains_teacher: ClassVar[bool] = True
-    """Whether `objective` can train a teacher from fresh weights."""
+    """True if `objective` can train a teacher from fresh weights."""
 
     name: str
     paired: bool

@@ -11,7 +11,7 @@ from gancompress.deploy.axes import Inputs, image_size
 from gancompress.deploy.benchmark.candidates import inputs_of, prepared
 from gancompress.deploy.benchmark.runtimes import Candidate, check_runtimes
 from gancompress.deploy.benchmark.statistics import Timing, ratio
-from gancompress.deploy.benchmark.workers import Task, workers
+from gancompress.deploy.benchmark.workers import Task, flat, take_turns, workers
 from gancompress.deploy.named import NamedFile
 from gancompress.deploy.runtimes.registry import size_on_disk
 from gancompress.errors import ConfigError
@@ -111,12 +111,11 @@ def _timed(
 ) -> list[Timing]:
     say(f"batch {batch}: {len(tasks)} candidates, {rounds} rounds")
     with workers(tasks) as processes:
-        turns = [{key: each.times(runs) for key, each in processes.items()} for _ in range(rounds)]
-        times = {key: [turn[key] for turn in turns] for key in processes}
+        times = take_turns(processes, rounds, runs)
         timings = []
         for (runtime, name), each in processes.items():
             own, eager = times[runtime, name], times.get(("eager", first))
-            latency = Latency.of([time for turn in own for time in turn])
+            latency = Latency.of(flat(own))
             timings.append(
                 Timing(
                     runtime=runtime,

@@ -25,7 +25,7 @@ from gancompress.deploy import (
 from gancompress.deploy.axes import Inputs, at_batch
 from gancompress.deploy.benchmark.statistics import ratio
 from gancompress.deploy.benchmark.threads import Turns, time_in_turns
-from gancompress.deploy.benchmark.workers import Task, workers
+from gancompress.deploy.benchmark.workers import Task, flat, take_turns, workers
 from gancompress.errors import BudgetError, ConfigError
 from gancompress.networks.file_form import FileForm
 from gancompress.networks.generator import Generator
@@ -240,7 +240,7 @@ class _Trial:
             times = self.times({name: (mode, path) for name, path in [("whole", whole), *files.items()]})
             for number, layers in some.items():
                 low = ratio(times["whole"], times[str(number)])[1]  # the lower quartile: three of four rounds agree
-                extra = Latency.of(_flat(times[str(number)])).median - Latency.of(_flat(times["whole"])).median
+                extra = Latency.of(flat(times[str(number)])).median - Latency.of(flat(times["whole"])).median
                 if low > 1:
                     stay.extend(layers)
                 costs |= dict.fromkeys(layers, max(0.0, extra) / len(layers))
@@ -257,9 +257,4 @@ class _Trial:
         inputs = at_batch(self.form.inputs, 1)
         tasks = {name: Task(runtime, path, inputs, self.threads) for name, (runtime, path) in files.items()}
         with workers(tasks) as processes:
-            turns = [{name: each.times(self.runs) for name, each in processes.items()} for _ in range(self.rounds)]
-        return {name: [turn[name] for turn in turns] for name in files}
-
-
-def _flat(turns: Sequence[Sequence[float]]) -> list[float]:
-    return [time for turn in turns for time in turn]
+            return take_turns(processes, self.rounds, self.runs)

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import torch
 
-from gancompress.deploy.benchmark.workers import Task, workers
+from gancompress.deploy.benchmark.workers import Task, flat, take_turns, workers
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -28,7 +28,7 @@ class Turns:
 
     def flat(self) -> list[float]:
         """Return the milliseconds of all runs."""
-        return [time for turn in self.times_ms for time in turn]
+        return flat(self.times_ms)
 
 
 def thread_counts(threads: int | None) -> tuple[int, ...]:
@@ -59,10 +59,8 @@ def time_in_turns(tasks: Mapping[Key, Task], threads: int | None, rounds: int, r
     with workers(every) as processes:
         best = dict.fromkeys(tasks, counts[0])
         if len(counts) > 1:
-            trial = [
-                {each: worker.times(runs) for each, worker in processes.items()} for _ in range(max(2, rounds // 3))
-            ]
-            medians = {each: statistics.median(time for turn in trial for time in turn[each]) for each in processes}
+            trial = take_turns(processes, max(2, rounds // 3), runs)
+            medians = {each: statistics.median(flat(times)) for each, times in trial.items()}
             best = {key: min(counts, key=lambda count, key=key: medians[key, count]) for key in tasks}
-        turns = [{key: processes[key, best[key]].times(runs) for key in tasks} for _ in range(rounds)]
-    return {key: Turns(best[key], [turn[key] for turn in turns]) for key in tasks}
+        times = take_turns({key: processes[key, best[key]] for key in tasks}, rounds, runs)
+    return {key: Turns(best[key], times[key]) for key in tasks}

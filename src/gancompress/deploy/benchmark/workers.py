@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,6 +156,17 @@ def workers(tasks: Mapping[Key, Task]) -> Iterator[dict[Key, Worker]]:
         for key, task in tasks.items():
             each[key].open(task)
         yield each
+
+
+def take_turns(processes: Mapping[Key, Worker], rounds: int, runs: int) -> dict[Key, list[list[float]]]:
+    """Return the milliseconds of the timed runs of each round, in which the workers run one after another."""
+    turns = [{key: each.times(runs) for key, each in processes.items()} for _ in range(rounds)]
+    return {key: [turn[key] for turn in turns] for key in processes}
+
+
+def flat(times_ms: Sequence[Sequence[float]]) -> list[float]:
+    """Return the milliseconds of all runs of all rounds."""
+    return [time for turn in times_ms for time in turn]
 
 
 def _line(question: Mapping[str, Any]) -> bytes:

@@ -88,11 +88,11 @@ class Step(Kind, ABC):
     """Step of a job, given by its options. Subclasses that recipes may name are under `register_step`."""
 
     measures: ClassVar[bool] = False
-    """Whether its result depends on the job's metrics."""
+    """True if its result depends on the job's metrics."""
     takes_quantized: ClassVar[bool] = False
-    """Whether it accepts a quantized network, and keeps it quantized."""
+    """True if it accepts a quantized network, and keeps it quantized."""
     takes_latency: ClassVar[bool] = False
-    """Whether its budget may be a latency."""
+    """True if its budget may be a latency."""
 
     @property
     def uses_budget(self) -> bool:
