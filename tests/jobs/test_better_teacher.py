@@ -28,7 +28,9 @@ def ssim(directory: Path, *changes: str) -> float:
 
 
 @pytest.mark.slow
-def test_a_winning_discriminator_does_not_ruin_a_student(tmp_path):
+def test_a_winning_discriminator_costs_a_student_nothing(tmp_path):
+    without = ssim(tmp_path / "without", "steps.0.distillation.terms.gan.weight=0")
     bounded = ssim(tmp_path / "bounded")
     published = ssim(tmp_path / "published", "steps.0.distillation.terms.gan.balance=null")
-    assert bounded > published + 0.04
+    assert bounded > without - 0.02
+    assert published < without - 0.05  # else this test shows nothing
