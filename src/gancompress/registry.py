@@ -10,7 +10,8 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar, cast
 
 from pydantic import BeforeValidator, PlainSerializer, SerializerFunctionWrapHandler, model_serializer
 
-from gancompress.errors import ConfigError, nearest
+from gancompress.errors import ConfigError, in_the_middle, nearest
+from gancompress.io.trust import check_import
 from gancompress.options import Options, OptionsError
 
 T = TypeVar("T")
@@ -120,7 +121,7 @@ class Registry(Mapping[str, T]):
             return self[name]
         if isinstance(name, str) and ":" in name:
             return self.check(name, import_object(name))
-        got = "nothing" if name is None else repr(name)
+        got = "nothing" if name is None else in_the_middle(repr(name), 120)
         raise ConfigError(f"got {got}, expected {self.expected}; {nearest(str(name), self)}")
 
     def _add(self, name: str, value: T) -> None:
@@ -137,7 +138,7 @@ class Registry(Mapping[str, T]):
 
     def _installed(self, entry: EntryPoint) -> T:
         try:
-            return self.check(entry.value, import_object(entry.value))
+            return self.check(entry.value, _imported(entry.value))  # who installs a package agrees to run it
         except ConfigError as error:
             raise ConfigError(
                 f"entry point '{entry.name}' of {self.group}: {error}; repair or uninstall the package that declares it"
@@ -243,7 +244,13 @@ def import_object(path: str) -> Any:
 
     Raises:
         ConfigError: The path is incomplete, there is no such module, importing it failed, or it has no such name.
+        TrustError: A file that is being read names it, and the user did not agree to run what the file names.
     """
+    check_import(path)
+    return _imported(path)
+
+
+def _imported(path: str) -> Any:
     module_name, _, attribute = path.partition(":")
     if not module_name or not attribute:
         raise ConfigError(f"{path}: got an incomplete import path, expected 'package.module:name'")

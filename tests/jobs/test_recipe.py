@@ -250,7 +250,7 @@ def test_recipes_that_are_none(tmp_path):
     with pytest.raises(ConfigError, match=r"c\.pth: got a file that is no text, expected a recipe"):
         load_job(str(tmp_path / "c.pth"))
     (tmp_path / "d.yaml").write_text("1: 2")
-    with pytest.raises(ConfigError, match=r"d\.yaml: got a dict, expected a recipe: a mapping of named options"):
+    with pytest.raises(ConfigError, match=r"d\.yaml: got the key 1, expected a name"):
         load_job(str(tmp_path / "d.yaml"))
 
 

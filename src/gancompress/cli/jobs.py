@@ -18,6 +18,7 @@ from gancompress.cli.options import (
     RunDirectory,
     TensorBoardOption,
     TrainTeacherOption,
+    TrustOption,
     console,
     notices,
 )
@@ -37,6 +38,7 @@ def compress(
     ] = False,
     tensorboard: TensorBoardOption = False,
     train_teacher: TrainTeacherOption = False,
+    trust: TrustOption = False,
 ) -> None:
     """Run a whole job: teacher, steps, measurements, exports, report. The same command resumes.
 
@@ -56,7 +58,7 @@ def compress(
         _show_stages(job, directory)
         return
     with watching(console) as watch, until_asked_to_stop(watch.say) as stop:
-        pipeline = Pipeline(job, directory, watch.say, stop, show=watch.show, tensorboard=tensorboard)
+        pipeline = Pipeline(job, directory, watch.say, stop, show=watch.show, tensorboard=tensorboard, trust=trust)
         outcome = pipeline.run()
         if outcome is None:
             return
@@ -78,6 +80,7 @@ def train(
     options: RecipeOption = [],  # noqa: B006
     out: RunDirectory = None,
     tensorboard: TensorBoardOption = False,
+    trust: TrustOption = False,
 ) -> None:
     """Train a recipe's teacher alone. The same command resumes, and `compress` goes on from it.
 
@@ -90,7 +93,7 @@ def train(
     job = load_job(recipe, options, train_teacher=True)
     directory = out or Path("runs", job.name)
     with watching(console) as watch, until_asked_to_stop(watch.say) as stop:
-        Pipeline(job, directory, watch.say, stop, show=watch.show, tensorboard=tensorboard).teacher()
+        Pipeline(job, directory, watch.say, stop, show=watch.show, tensorboard=tensorboard, trust=trust).teacher()
     console.print(f"written to {directory / 'teacher'}", soft_wrap=True, markup=False)
 
 
@@ -108,6 +111,7 @@ def evaluate(
         bool,
         typer.Option("--report", help="Add the metrics on test to the run's report, and draw its pictures again."),
     ] = False,
+    trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Measure the network of a finished run again, or on another split or with other metrics (--set metrics...)."""
@@ -123,7 +127,7 @@ def evaluate(
         raise ConfigError(f"{run}: found no job.yaml, expected a run directory that compress has finished")
     if into_report and split != "test":
         raise ConfigError(f"--report: got split '{split}', expected test, which the report is about; leave one out")
-    finished = FinishedRun(load_job(str(run / "job.yaml"), options), run)
+    finished = FinishedRun(load_job(str(run / "job.yaml"), options, trust=trust), run, trust)
     measured, teacher = finished.evaluate(split), finished.work.teacher
     both = {"compressed": measured} | ({"teacher": finished.evaluate(split, "teacher")} if of_teacher else {})
     if into_report:

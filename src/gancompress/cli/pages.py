@@ -38,6 +38,7 @@ class PageChoices:
         runtime: Folder with the files of onnxruntime-web.
         family: Family of checkpoints, if their tensors do not tell it.
         image_range: Range of the networks' images, if neither a family nor a file states it.
+        trust: Consent to run code that files name.
     """
 
     samples: Path | None = None
@@ -47,6 +48,7 @@ class PageChoices:
     runtime: Path | None = None
     family: str | None = None
     image_range: str | None = None
+    trust: bool = False
 
 
 def write_page_of(original: str, compressed: str | None, folder: Path, choices: PageChoices) -> list[ExportReport]:
@@ -66,9 +68,15 @@ def write_page_of(original: str, compressed: str | None, folder: Path, choices: 
     """
     runtime = runtime_folder(choices.runtime)
     sources = sources_of(original, compressed)
-    job = job_of(sources.values())
+    job = job_of(sources.values(), choices.trust)
     title = Path(original).resolve().name if job is None else job.name
-    inputs = InputChoices(choices.size, labels=choices.labels, family=choices.family, image_range=choices.image_range)
+    inputs = InputChoices(
+        choices.size,
+        labels=choices.labels,
+        family=choices.family,
+        image_range=choices.image_range,
+        trust=choices.trust,
+    )
     networks = [open_network(name, source, job, inputs) for name, source in sources.items()]
     return write_page(folder, _contents(title, networks[0], job, choices), networks, runtime, notices.print)
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from gancompress.errors import CheckpointError
+from gancompress.io.files import is_file
 from gancompress.io.inert_pickle import Foreign, Name, Persistent, read_pickle
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -161,6 +162,17 @@ class TorchFile:
         if not content:
             return torch.UntypedStorage(0)
         return torch.frombuffer(content, dtype=torch.uint8).untyped_storage()
+
+
+def is_torchscript(path: Path) -> bool:
+    """Return whether a file is a TorchScript program, or may be one because it is damaged."""
+    if not is_file(path) or not zipfile.is_zipfile(path):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("constants.pkl") for name in archive.namelist())
+    except Exception:  # a damaged zip fails in any way
+        return True
 
 
 def open_torch_file(path: Path) -> TorchFile:

@@ -10,12 +10,13 @@ from accelerate import Accelerator
 
 from gancompress.evaluation.latent.evaluation import check_styles, latent_metrics
 from gancompress.io import write_atomically
+from gancompress.io.trust import Trust
 from gancompress.jobs.exporting import check_exports, write_exports
 from gancompress.jobs.given_teacher import check_given_teacher, load_given_teacher
 from gancompress.jobs.measuring import measure
 from gancompress.jobs.outcome import Measured, Outcome
 from gancompress.jobs.pictures import draw_latent_pictures, draw_samples
-from gancompress.jobs.recipe import Job
+from gancompress.jobs.recipe import Job, named_in
 from gancompress.jobs.run_log import Show
 from gancompress.jobs.saved_work import save_network
 from gancompress.jobs.stage_runner import StageRunner
@@ -41,6 +42,7 @@ class Pipeline:
         *,
         show: Show | None = None,
         tensorboard: bool = False,
+        trust: bool = False,
     ) -> None:
         """Prepare a run.
 
@@ -52,6 +54,7 @@ class Pipeline:
             accelerator: Device and processes; detected by default.
             show: Shows the current progress; by default lines are printed instead.
             tensorboard: Whether losses and sample grids are also written to ``tensorboard/`` in the run directory.
+            trust: Consent to build classes that the teacher's directory names and the job does not.
 
         Raises:
             ConfigError: TensorBoard is requested, but not installed.
@@ -63,8 +66,9 @@ class Pipeline:
         self._accelerator = accelerator or Accelerator()
         self._stages = Stages(job, directory)
         boards = directory / "tensorboard" if tensorboard else None
+        self._trust: Trust = trust or named_in(job)
         shared = self.inputs, job.metrics, self._accelerator, say
-        self._runner = StageRunner(*shared, seed=job.seed, stop=stop, show=show, boards=boards)
+        self._runner = StageRunner(*shared, seed=job.seed, stop=stop, show=show, boards=boards, trust=self._trust)
 
     def stages(self) -> list[Stage]:
         """Return the stages that `run` would run: the teacher, if it is to be trained, and the steps. Writes nothing.
@@ -92,7 +96,7 @@ class Pipeline:
         self._job.data.check_splits()
         stage = self._stages.teacher()
         if stage is None:
-            work = load_given_teacher(self._job.teacher, self.inputs, self._say)
+            work = load_given_teacher(self._job.teacher, self.inputs, self._say, self._trust)
         else:
             work = self._runner.run(stage, None)
         if self._accelerator.is_main_process:

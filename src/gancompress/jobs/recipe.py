@@ -22,9 +22,13 @@ from gancompress.deploy import (
 )
 from gancompress.deploy.benchmark import timed_formats
 from gancompress.deploy.rewrites import REWRITES
-from gancompress.errors import ConfigError, MetricError, nearest
+from gancompress.errors import ConfigError, MetricError, in_the_middle, nearest
 from gancompress.evaluation import LatentMetric, PairMetric, SetMetric, find_metric
 from gancompress.evaluation.options import MetricOptions
+from gancompress.io.files import is_file
+from gancompress.io.torch_files import is_torchscript
+from gancompress.io.trust import Trust, check_consent, importing_for
+from gancompress.io.yaml_text import MAX_CHARACTERS, MAX_DEPTH, read_yaml
 from gancompress.jobs.steps import STEPS, AnyStep, Search
 from gancompress.jobs.steps.teacher import TrainTeacher
 from gancompress.methods.budget import Budget
@@ -312,13 +316,8 @@ def _has_pairs(task: Any) -> bool:
         return False  # which is reported elsewhere
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML loader that reads ``2e-4`` as a number."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
-)
+_MOST_EXTENDED = 20
+"""Longest chain of recipes that extend one another."""
 
 
 def recipe_names() -> list[str]:
@@ -338,7 +337,7 @@ def recipe_text(name: str) -> str:
     """
     text = _written(name)
     recipe = _read(name)
-    if recipe == yaml.load(text, _Loader):
+    if recipe == read_yaml(text):
         return text
     comments = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
     return comments + yaml.safe_dump(recipe, sort_keys=False, width=120)
@@ -348,10 +347,12 @@ def _written(name: str) -> str:
     if name in recipe_names():
         return (files("gancompress.recipes") / f"{name}.yaml").read_text("utf-8")
     path = Path(name)
-    if not path.is_file():
-        raise ConfigError(f"recipe: got '{name}', expected a file or a recipe's name; {nearest(name, recipe_names())}")
+    if not is_file(path):
+        got = in_the_middle(name, 120)
+        raise ConfigError(f"recipe: got '{got}', expected a file or a recipe's name; {nearest(name, recipe_names())}")
     try:
-        return path.read_text("utf-8")
+        with path.open(encoding="utf-8") as file:
+            return file.read(MAX_CHARACTERS + 1)
     except UnicodeDecodeError:
         raise ConfigError(f"{name}: got a file that is no text, expected a recipe (YAML)") from None
 
@@ -360,11 +361,16 @@ def _read(name: str, extended_by: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return the options of a recipe; if it extends another one, the other one's with its own changes."""
     if name in extended_by:
         raise ConfigError(f"{name}: extends itself, by way of {', '.join(extended_by)}")
+    if len(extended_by) > _MOST_EXTENDED:
+        raise ConfigError(
+            f"{name}: extended over more than {_MOST_EXTENDED} recipes, expected fewer; merge some of them"
+        )
+    text = _written(name)
     try:
-        recipe = _unshared(yaml.load(_written(name), _Loader))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{name}: not YAML ({' '.join(str(error).split())}), expected a recipe") from None
-    if not isinstance(recipe, dict) or not all(isinstance(key, str) for key in recipe):
+        recipe = read_yaml(text)
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}, expected a recipe (YAML)") from None
+    if not isinstance(recipe, dict):
         raise ConfigError(f"{name}: got a {type(recipe).__name__}, expected a recipe: a mapping of named options")
     if "extends" not in recipe:
         return recipe
@@ -373,14 +379,14 @@ def _read(name: str, extended_by: tuple[str, ...] = ()) -> dict[str, Any]:
         raise ConfigError(f"{name}: set: got a {type(changes).__name__}, expected a mapping, such as seed: 1")
     base = str(recipe.pop("extends"))
     beside = Path(name).parent / base
-    base = _read(str(beside) if beside.is_file() else base, (*extended_by, name))
+    base = _read(str(beside) if is_file(beside) else base, (*extended_by, name))
     recipe = {**base, **recipe}
     for path, value in changes.items():
         _set(recipe, str(path), value, f"{name}: set")
     return recipe
 
 
-def load_job(name: str, changes: Sequence[str] = (), *, train_teacher: bool = False) -> Job:
+def load_job(name: str, changes: Sequence[str] = (), *, train_teacher: bool = False, trust: Trust = True) -> Job:
     """Return a validated job.
 
     A recipe may build on another one: ``extends`` names it, and ``set`` maps options, as ``a.b``, to new values. Other
@@ -391,8 +397,11 @@ def load_job(name: str, changes: Sequence[str] = (), *, train_teacher: bool = Fa
         changes: Options to set, as ``a.b=value``; numbers index lists (``steps.0.training.num_images=100``), and so do
             kinds (``steps.0.distillation.terms.gan.weight=0``).
         train_teacher: Train the teacher by the recipe, even if one is shipped.
+        trust: Consent to import what the recipe names. The recipe that a user names is the user's own word; the job in
+            a run directory is not. What ``changes`` name is always imported.
 
     Raises:
+        TrustError: The recipe names code, or a TorchScript program, without consent.
         ConfigError: The recipe does not exist or is not YAML, or options do not fit, all of them in one line; or the
             recipe trains no teacher.
     """
@@ -402,29 +411,43 @@ def load_job(name: str, changes: Sequence[str] = (), *, train_teacher: bool = Fa
         if not equals:
             raise ConfigError(f"--set: got '{change}', expected OPTION=VALUE, such as seed=1")
         try:
-            _set(recipe, path, yaml.load(text, _Loader), "--set")
-        except yaml.YAMLError:
-            raise ConfigError(f"--set: got '{change}', expected a YAML value behind '='") from None
+            value = read_yaml(text)
+        except ConfigError as error:
+            raise ConfigError(f"--set: {path}: {error}, expected a YAML value behind '='") from None
+        _set(recipe, path, value, "--set")
     if train_teacher:
         _set(recipe, "teacher.shipped", None, "--train-teacher")
+    consent = trust if trust is True else {*(trust or ()), *re.findall(r"[\w.]+:[\w.]+", " ".join(changes))}
     try:
-        job = Job(**recipe)
+        with importing_for(Path(name), consent):
+            job = Job(**recipe)
     except ConfigError as error:
         raise ConfigError(f"{name}: {error}") from None
+    for program in filter(is_torchscript, map(Path, named_in(job))):
+        check_consent(Path(name), str(program), consent)
     if train_teacher and job.teacher.train is None:
         raise ConfigError(f"{name}: got teacher.checkpoint, expected teacher.train: there is nothing to train")
     return job
 
 
-def _unshared(value: Any) -> Any:
-    """Return the value without shared references, so that a change in one place does not affect others."""
-    if isinstance(value, dict):
-        return {key: _unshared(each) for key, each in value.items()}
-    return [_unshared(each) for each in value] if isinstance(value, list) else value
+def named_in(job: Job) -> set[str]:
+    """Return every text of a job: names, import paths and files among them."""
+    found, waiting = set[str](), [job.model_dump(mode="json", exclude_defaults=True)]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            found.add(value)
+        elif isinstance(value, Mapping):
+            waiting += [*value, *value.values()]
+        elif isinstance(value, list):
+            waiting += value
+    return found
 
 
 def _set(recipe: dict[str, Any], path: str, value: Any, where: str) -> None:
     *parents, last = path.split(".")
+    if len(parents) > MAX_DEPTH:
+        raise ConfigError(f"{where}: got a place nested {len(parents)} deep, expected at most {MAX_DEPTH}")
     place: Any = recipe
     try:
         for key in parents:

@@ -12,6 +12,7 @@ from accelerate import Accelerator
 
 from gancompress.evaluation.options import MetricOptions
 from gancompress.io import write_atomically
+from gancompress.io.trust import Trust
 from gancompress.jobs.clock import Clock
 from gancompress.jobs.run_log import RunLog, Show
 from gancompress.jobs.saved_work import load_work, save_work
@@ -41,6 +42,7 @@ class StageRunner:
         stop: Callable[[], bool],
         show: Show | None = None,
         boards: Path | None = None,
+        trust: Trust = False,
     ) -> None:
         """Take what all stages share.
 
@@ -53,11 +55,12 @@ class StageRunner:
             stop: Returns True once the user asked to stop.
             show: Shows the current progress; by default lines are printed instead.
             boards: Directory of TensorBoard's files; none are written without it.
+            trust: Consent to build classes that saved networks name.
         """
         self.records: list[Mapping[str, Any]] = []
         self._inputs, self._metrics, self._accelerator = inputs, metrics, accelerator
         self._say, self._show, self._boards = say, show, boards
-        self._seed, self._stop = seed, stop
+        self._seed, self._stop, self._trust = seed, stop, trust
 
     def run(self, stage: Stage, work: Work | None, budget: CostLimit | None = None) -> Work:
         """Run a stage, or load its result if it is finished; every process loads what the main one saved.
@@ -70,7 +73,7 @@ class StageRunner:
         if stage.state == "done":
             self._say(f"{stage.name}: done before, taken from {directory}")
             self.records.append(json.loads((directory / DONE_FILE).read_text()))
-            return load_work(directory, work)
+            return load_work(directory, work, self._trust)
         for other in stage.replaced:
             self._say(
                 f"{stage.name}: the recipe or gancompress has changed since {other}; that result stays there unused"
@@ -83,7 +86,7 @@ class StageRunner:
             run = StepRun(directory, log, self._accelerator, self._seed, self._stop)
             result = stage.step.run(work, self._inputs, run, Goal(budget, self._metrics))  # type: ignore[arg-type]
         self._save(stage, result, clock.seconds)
-        return load_work(directory, work)
+        return load_work(directory, work, self._trust)
 
     def _save(self, stage: Stage, result: Work, seconds: float) -> None:
         directory = stage.directory

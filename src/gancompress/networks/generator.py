@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from gancompress.errors import CheckpointError, ConfigError
 from gancompress.io import DescribedFile, write_atomically
+from gancompress.io.trust import Trust, importing_for
 from gancompress.networks.architecture import Architecture, ModuleArchitecture
 from gancompress.networks.image_format import Images
-from gancompress.networks.registry import architecture_of
+from gancompress.networks.registry import architecture_of, known_paths
 from gancompress.networks.weight_files import read_safetensors, write_safetensors
 
 WEIGHTS_FILE = "model.safetensors"
@@ -136,15 +137,18 @@ class Generator:
         write_atomically(directory / CONFIG_FILE, text.encode())
 
     @classmethod
-    def load(cls, directory: Path | str, module: nn.Module | None = None) -> Self:
+    def load(cls, directory: Path | str, module: nn.Module | None = None, *, trust: Trust = False) -> Self:
         """Load a generator that `save` wrote.
 
         Args:
             directory: The directory.
             module: For a network that was saved without a family: a module of the same class and arguments as the
                 original, at full width.
+            trust: Consent to import and build the class that the directory names, if it is no registered family: True,
+                or the import paths of the classes that are expected.
 
         Raises:
+            TrustError: The directory names such a class, without consent. Nothing was imported.
             CheckpointError: The directory lacks a file, a file was not written by `save`, or it needs a module.
             ConfigError: The family does not exist, or the config does not fit it.
         """
@@ -162,7 +166,9 @@ class Generator:
             for path, attributes in description["resized"].items()
         }
         if description["family"] is not None:
-            architecture = architecture_of(description["family"], description["config"], images)
+            allowed = trust if trust is True else {*(trust or ()), *known_paths()}
+            with importing_for(directory / CONFIG_FILE, allowed):
+                architecture = architecture_of(description["family"], description["config"], images)
         elif module is not None:
             architecture = ModuleArchitecture.of(module, images)
         else:

@@ -30,7 +30,7 @@ from gancompress.networks.families import (
 from gancompress.networks.family import FAMILIES, Family, Role
 from gancompress.networks.image_format import STANDARD, Images
 from gancompress.networks.layout import LAYOUTS, Layout
-from gancompress.registry import import_object
+from gancompress.registry import import_object, import_path_of
 
 Network = TypeVar("Network", bound=type[nn.Module])
 
@@ -117,6 +117,11 @@ def find_network(name: str) -> Family | UserClass:
     if not isinstance(found, Family) and FAMILIES.of_network(found) is None:
         return UserClass(name, found)
     return FAMILIES.find(name)
+
+
+def known_paths() -> set[str]:
+    """Return the import paths of the networks of all families that are registered in this process."""
+    return {import_path_of(family.network) for family in FAMILIES.values()}
 
 
 def families_with(**options: Any) -> list[str]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from gancompress.errors import CheckpointError, ConfigError
 from gancompress.io.source import split_key
+from gancompress.io.trust import Trust
 from gancompress.networks.architecture import Architecture
 from gancompress.networks.checkpoint_file import Candidate, CheckpointFile, unusable
 from gancompress.networks.generator import Generator
@@ -45,8 +46,10 @@ def load_generator(
     role: Literal["generator", "discriminator"] | None = None,
     images: Images | None = None,
     say: Callable[[str], None] | None = None,
+    *,
+    trust: Trust = False,
 ) -> Generator:
-    """Load a network from a directory or a file of weights. No code in a file is run.
+    """Load a network from a directory or a file of weights. No code in a file is run without consent.
 
     A class takes every file that its ``load_state_dict(strict=True)`` takes. All floating-point tensors of a foreign
     file become float32, the type of training and measurement; a directory that this package saved is loaded unchanged.
@@ -60,8 +63,10 @@ def load_generator(
         role: Network to take from a file that holds both; None takes the role of ``family``, or else the generator.
         images: Formats of its images, to declare them.
         say: Prints a line about what else the file holds.
+        trust: Consent to build the class that a directory names; a class in ``family`` is named by the caller.
 
     Raises:
+        TrustError: A directory names a class that is no registered family, without consent.
         CheckpointError: The file cannot be read, or fits no known family, or not the given one; it has several networks
             that fit; or a weight is infinite, not a number, or no floating-point number.
         ConfigError: The family does not exist, the config does not fit it, or a config is given without a family.
@@ -74,7 +79,7 @@ def load_generator(
             raise CheckpointError(
                 f"{path}#{key}: got a key for a directory, which holds one network; leave '#{key}' out"
             )
-        return _load_directory(path, family, config, images)
+        return _load_directory(path, family, config, images, trust)
     known = None if family is None else find_network(family)
     role = role or (known.role if known is not None else None) or "generator"
     file = CheckpointFile.open(path)
@@ -92,9 +97,10 @@ def load_generator(
 
 
 def _load_directory(
-    path: Path, family: str | None, config: Mapping[str, Any] | None, images: Images | None
+    path: Path, family: str | None, config: Mapping[str, Any] | None, images: Images | None, trust: Trust
 ) -> Generator:
-    generator = Generator.load(path)
+    named = () if family is None else (family,)
+    generator = Generator.load(path, trust=trust if trust is True else (*(trust or ()), *named))
     if config is not None or family not in (None, generator.family):
         raise ConfigError(
             f"{path}: got a family or config for a directory that has its own "
