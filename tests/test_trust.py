@@ -68,8 +68,7 @@ def test_a_directory_that_names_a_class_is_refused(read, stranger):
         read(stranger / "net")
     assert not executed(stranger)
     with pytest.raises(CheckpointError, match="the weights do not fit"):
-        built = read(stranger / "net", trust=True)  # its weights are those of another network
-        built.build()
+        _ = getattr(read(stranger / "net", trust=True), "build", None)()  # the weights are those of another network
     assert executed(stranger)
 
 

@@ -45,7 +45,7 @@ def compress(
     Exit status 1 if a file could not be written; the report and the other files are.
     """
     from gancompress.cli.tables import cost_table, metric_table
-    from gancompress.jobs.interruption import until_asked_to_stop
+    from gancompress.jobs.interruption import ending_at_once, until_asked_to_stop
     from gancompress.jobs.pipeline import Pipeline
     from gancompress.jobs.recipe import load_job
     from gancompress.jobs.summary import summarise
@@ -62,8 +62,9 @@ def compress(
         outcome = pipeline.run()
         if outcome is None:
             return
-        report = summarise(outcome, pipeline.inputs.example())
-        write_report(report, directory)
+        with ending_at_once(stop):
+            report = summarise(outcome, pipeline.inputs.example())
+            write_report(report, directory)
     console.print(cost_table([("teacher", outcome.teacher.cost), ("compressed", outcome.compressed.cost)]))
     console.print(metric_table(outcome.teacher.metrics, outcome.compressed.metrics))
     for line in headline_lines(report):

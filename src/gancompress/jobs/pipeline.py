@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import yaml
@@ -10,9 +11,11 @@ from accelerate import Accelerator
 
 from gancompress.evaluation.latent.evaluation import check_styles, latent_metrics
 from gancompress.io import write_atomically
+from gancompress.io.lock import locked
 from gancompress.io.trust import Trust
 from gancompress.jobs.exporting import check_exports, write_exports
 from gancompress.jobs.given_teacher import check_given_teacher, load_given_teacher
+from gancompress.jobs.interruption import ending_at_once
 from gancompress.jobs.measuring import measure
 from gancompress.jobs.outcome import Measured, Outcome
 from gancompress.jobs.pictures import draw_latent_pictures, draw_samples
@@ -66,6 +69,7 @@ class Pipeline:
         self._accelerator = accelerator or Accelerator()
         self._stages = Stages(job, directory)
         boards = directory / "tensorboard" if tensorboard else None
+        self._stop = stop
         self._trust: Trust = trust or named_in(job)
         shared = self.inputs, job.metrics, self._accelerator, say
         self._runner = StageRunner(*shared, seed=job.seed, stop=stop, show=show, boards=boards, trust=self._trust)
@@ -88,9 +92,13 @@ class Pipeline:
         """Return the teacher, read or trained; save it to ``teacher/``, with its discriminator, beside ``job.yaml``.
 
         Raises:
-            GanCompressError: An error that the user can fix; the subclass tells which.
+            GanCompressError: An error that the user can fix; the subclass tells which. A `TrainingError` if another
+                process works on the directory.
         """
-        self._directory.mkdir(parents=True, exist_ok=True)
+        with self._alone():
+            return self._teacher()
+
+    def _teacher(self) -> Work:
         description = yaml.safe_dump(self._job.model_dump(mode="json"), sort_keys=False)
         write_atomically(self._directory / "job.yaml", description.encode())
         self._job.data.check_splits()
@@ -114,15 +122,29 @@ class Pipeline:
         Raises:
             GanCompressError: An error that the user can fix; the subclass tells which.
         """
-        job, inputs, directory = self._job, self.inputs, self._directory
+        with self._alone():
+            return self._run()
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """Hold the lock on the run directory; of several processes of one launch the main one does."""
+        return locked(self._directory) if self._accelerator.is_main_process else nullcontext()
+
+    def _run(self) -> Outcome | None:
+        job, inputs = self._job, self.inputs
         check_exports(job.exports, self._say)
-        work = self.teacher()
+        work = self._teacher()
         check_styles(latent_metrics(job.metrics.against_real, job.metrics), work.teacher.build())
         budget = None if job.budget is None else job.budget.limit(inputs.graph(work.teacher))
         for stage in self._stages.steps():
             work = self._runner.run(stage, work, budget)
         if not self._accelerator.is_main_process:
             return None
+        with ending_at_once(self._stop):
+            return self._outcome(work)
+
+    def _outcome(self, work: Work) -> Outcome:
+        """Save, measure, export and draw the compressed network."""
+        job, inputs, directory = self._job, self.inputs, self._directory
         save_network(work, directory)
         self._do("measuring teacher and compressed network on test")
         teacher, compressed = self._measure(Work(work.teacher, work.teacher)), self._measure(work)

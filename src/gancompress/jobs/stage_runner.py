@@ -15,7 +15,7 @@ from gancompress.io import write_atomically
 from gancompress.io.trust import Trust
 from gancompress.jobs.clock import Clock
 from gancompress.jobs.run_log import RunLog, Show
-from gancompress.jobs.saved_work import load_work, save_work
+from gancompress.jobs.saved_work import damaged, digests, load_work, save_work
 from gancompress.jobs.stages import DONE_FILE, Stage
 from gancompress.jobs.steps import Work
 from gancompress.jobs.steps.step import Goal, StepRun
@@ -70,15 +70,15 @@ class StageRunner:
         """
         directory = stage.directory
         self._accelerator.wait_for_everyone()  # so that all processes find the same files
-        if stage.state == "done":
+        if (record := self._finished(stage)) is not None:
             self._say(f"{stage.name}: done before, taken from {directory}")
-            self.records.append(json.loads((directory / DONE_FILE).read_text()))
+            self.records.append(record)
             return load_work(directory, work, self._trust)
         for other in stage.replaced:
             self._say(
                 f"{stage.name}: the recipe or gancompress has changed since {other}; that result stays there unused"
             )
-        self._say(f"{stage.name}: {'goes on' if stage.state == 'begun' else 'starts'}, {stage.place}")
+        self._say(f"{stage.name}: {'goes on' if directory.is_dir() else 'starts'}, {stage.place}")
         directory.mkdir(parents=True, exist_ok=True)
         clock = Clock(directory)
         torch.manual_seed(self._seed)  # draws of a step do not depend on the steps that this process ran before
@@ -88,6 +88,18 @@ class StageRunner:
         self._save(stage, result, clock.seconds)
         return load_work(directory, work, self._trust)
 
+    def _finished(self, stage: Stage) -> dict[str, Any] | None:
+        """Return the record of a finished stage; None if it is to be run, as a damaged one is from its checkpoints."""
+        file, record = stage.directory / DONE_FILE, stage.record
+        lost = damaged(stage.directory, (record or {}).pop("sha256", {}))
+        if record is not None and not lost:
+            return record
+        if record is not None:
+            self._say(f"{stage.name}: {stage.directory / lost[0]} is not as it was written; done again")
+        elif file.exists():
+            self._say(f"{stage.name}: {file} is damaged; done again")
+        return None
+
     def _save(self, stage: Stage, result: Work, seconds: float) -> None:
         directory = stage.directory
         facts = {"step": stage.name, "kind": stage.step.kind, "directory": directory.name, "seconds": seconds}
@@ -96,7 +108,8 @@ class StageRunner:
             save_work(result, directory)
             lines = "".join(f"{json.dumps(record)}\n" for record in self.records)
             write_atomically(directory.parents[1] / "records.jsonl", lines.encode())
-            write_atomically(directory / DONE_FILE, json.dumps(self.records[-1], indent=2).encode())
+            done = {**self.records[-1], "sha256": digests(directory)}
+            write_atomically(directory / DONE_FILE, json.dumps(done, indent=2).encode())
         self._accelerator.wait_for_everyone()
         if note := result.facts.get("note"):
             self._say(f"{stage.name}: {note}")

@@ -20,6 +20,9 @@ from gancompress.registry import Kind, KindRegistry
 from gancompress.tasks.inputs import Inputs
 from gancompress.training import Run, TrainingLog
 
+STOPPED = "stopped; everything is saved: the same command goes on from here"
+"""Message of a run that its user stopped."""
+
 
 @dataclass(frozen=True)
 class Work:
@@ -62,7 +65,7 @@ class StepRun(Run):
 
     def interrupt(self) -> NoReturn:
         """Stop the run at the user's request. Raises Interrupted."""
-        raise Interrupted("stopped; everything is saved: the same command goes on from here")
+        raise Interrupted(STOPPED)
 
 
 @dataclass(frozen=True)
