@@ -21,6 +21,7 @@ from gancompress.methods.save import save
 from gancompress.methods.supernet import Supernet
 from gancompress.methods.training import TrainingData, digest_of, own_run, restored, shape_of, training_options
 from gancompress.networks.taps import automatic_taps
+from gancompress.networks.weight_values import check_values
 from gancompress.objectives.distillation import Distillation, DistillationOptions
 from gancompress.objectives.students import FixedStudent, Sampling, Student, SupernetStudent
 from gancompress.objectives.stylegan2 import StyleGan2Distillation
@@ -174,9 +175,11 @@ def train_student(
         Whether training reached its end.
 
     Raises:
+        CheckpointError: A weight of the teacher is infinite or not a number.
         ConfigError: Raised by `Distillation`.
         TrainingError: A loss or gradient is not finite.
     """
+    check_values("teacher", teacher.state_dict(), teacher)
     torch.manual_seed(run.seed + 4)  # seed the initial weights of the layers that adapt feature maps
     example = data.example.to(next(student.module.parameters()).device)
     networks = data.task, teacher, student, discriminator, options, taps, example, image_taps

@@ -18,6 +18,7 @@ from gancompress.networks.architecture import Architecture, ModuleArchitecture
 from gancompress.networks.image_format import Images
 from gancompress.networks.registry import architecture_of, known_paths
 from gancompress.networks.weight_files import read_safetensors, write_safetensors
+from gancompress.networks.weight_values import check_values
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
@@ -149,7 +150,8 @@ class Generator:
 
         Raises:
             TrustError: The directory names such a class, without consent. Nothing was imported.
-            CheckpointError: The directory lacks a file, a file was not written by `save`, or it needs a module.
+            CheckpointError: The directory lacks a file, a file was not written by `save`, it needs a module, or a
+                weight is infinite, not a number, or no floating-point number.
             ConfigError: The family does not exist, or the config does not fit it.
         """
         directory = Path(directory)
@@ -176,7 +178,9 @@ class Generator:
                 f"{directory}: got weights of a module of {description.get('class', 'an unknown class')}, expected "
                 "that module to read them into; call Generator.load(directory, module) with the module at full width"
             )
-        return cls(replace(architecture, resized=resized), read_safetensors(directory / WEIGHTS_FILE))
+        state = read_safetensors(directory / WEIGHTS_FILE)
+        check_values(directory / WEIGHTS_FILE, state, architecture.structure())
+        return cls(replace(architecture, resized=resized), state)
 
 
 def _copied(module: nn.Module) -> dict[str, Tensor]:

@@ -15,13 +15,14 @@ from gancompress.errors import CheckpointError, ConfigError
 from gancompress.io.source import split_key
 from gancompress.io.trust import Trust
 from gancompress.networks.architecture import Architecture
-from gancompress.networks.checkpoint_file import Candidate, CheckpointFile, unusable
+from gancompress.networks.checkpoint_file import Candidate, CheckpointFile
 from gancompress.networks.generator import Generator
 from gancompress.networks.image_format import Images
 from gancompress.networks.importers.reading import Reading
 from gancompress.networks.registry import FAMILIES, Family, find_network, layouts_of
 from gancompress.networks.reparametrized import settled
 from gancompress.networks.state import Mismatch, listed, shapes_of
+from gancompress.networks.weight_values import check_values
 
 _FEWEST_TENSORS = 8
 """Number of tensors below which a part of a state dict, such as one layer, is not taken for a network of a family."""
@@ -150,7 +151,7 @@ def _as_family(
     reading = _best_reading(path, tensors, known, config)
     if not reading.mismatch:
         architecture = reading.family.architecture(reading.config.model_dump(), images)
-        _check_values(path, reading.state, architecture.skeleton())
+        check_values(path, reading.state, architecture.skeleton())
         return Generator(architecture, reading.state)
     agreement = reading.mismatch.agreement
     if known is not None:
@@ -177,7 +178,7 @@ def _as_class(candidate: Candidate, architecture: Architecture) -> Generator:
     as_expected = settled(tensors, expected)
     if _loads(network, tensors, candidate.metadata) or _loads(network, as_expected):
         given = {**expected, **as_expected, **tensors}
-        _check_values(path, {name: given[name] for name in expected}, network)
+        check_values(path, {name: given[name] for name in expected}, network)
         state = {name: tensor.detach() for name, tensor in network.state_dict().items()}
         return Generator(architecture, {name: _in_training_dtype(tensor) for name, tensor in state.items()})
     raise _unfit_class(candidate, architecture, Mismatch.between(shapes_of(expected), shapes_of(as_expected)))
@@ -224,27 +225,6 @@ def _best_reading(
             0.0,
         )
     return best
-
-
-def _check_values(path: Path, state: Mapping[str, Tensor], network: nn.Module) -> None:
-    """Check that weights can be weights. Buffers may be infinite, because masks are, but statistics may not.
-
-    Raises:
-        CheckpointError: A value is not a number, or infinite, or of a type that holds no weights.
-    """
-    parameters = dict(network.named_parameters(remove_duplicate=False))
-    for name, wanted in network.state_dict().items():
-        tensor = state[name]
-        if wanted.is_floating_point() and not tensor.is_floating_point():
-            raise unusable(path, name, f"a tensor of {str(tensor.dtype).removeprefix('torch.')}")
-        if not tensor.is_floating_point() or not tensor.numel():
-            continue
-        if tensor.dtype.itemsize == 1:
-            raise unusable(path, name, "a tensor of 8-bit floats, whose scales are not in the file")
-        strict = name in parameters or name.endswith(("running_mean", "running_var"))
-        if tensor.isnan().any() or (strict and not tensor.isfinite().all()):
-            count = int((~tensor.isfinite()).sum())
-            raise unusable(path, name, f"not finite ({count:,} of {tensor.numel():,} values)")
 
 
 def _in_training_dtype(tensor: Tensor) -> Tensor:
