@@ -122,7 +122,7 @@ class Registry(Mapping[str, T]):
         if isinstance(name, str) and ":" in name:
             return self.check(name, import_object(name))
         got = "nothing" if name is None else repr(name)
-        raise ConfigError(f"got {got}, expected {self.expected}; {nearest(str(name), self)}")
+        raise ConfigError(f"got {got}, expected {self.expected}; {nearest('' if name is None else str(name), self)}")
 
     def _add(self, name: str, value: T) -> None:
         module = getattr(self.defining(value), "__module__", None)
