@@ -26,7 +26,7 @@ def test_examples_and_crops() -> None:
     assert pair.example_shapes("net", (8, 4)) == ((1, 3, 8, 4), (1, 512))
     assert [rule.crop_side(30) for rule in (InputRule(multiple=8), InputRule(minimum=64))] == [24, 64]
     with pytest.raises(
-        ConfigError, match="got no shape for inputs of anyx80xany, expected one for each; .* by --input"
+        ConfigError, match=r"got no shape for inputs of anyx80xany, expected one for each; .* by --input"
     ):
         InputRule(shapes=((None, 80, None),)).example_shapes("net", (8, 8))
 

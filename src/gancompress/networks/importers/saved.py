@@ -25,7 +25,8 @@ class SavedDirectory(Importer):
                 f"'#{source.key}' out"
             )
         generator = Generator.load(source.path)
-        if source.config is not None or (source.known is not None and source.known.name != generator.family):
+        same_config = {**generator.config, **(source.config or {})} == generator.config
+        if not same_config or (source.known is not None and source.known.name != generator.family):
             raise ConfigError(
                 f"{source.path}: got a family or config for a directory that has its own "
                 f"({generator.family}), expected none; leave them out"
