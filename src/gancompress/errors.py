@@ -55,6 +55,10 @@ class TrainingError(GanCompressError):
     """A training run that cannot start or go on."""
 
 
+STOPPED = "stopped; everything is saved: the same command goes on from here"
+"""Message of a run that its user stopped."""
+
+
 class Interrupted(GanCompressError):
     """A run that stopped on request; its state is saved."""
 

@@ -17,6 +17,7 @@ from gancompress.cli.options import (
     LabelsOption,
     RangeOption,
     RunSizeOption,
+    SetOption,
     TrustOption,
     console,
     notices,
@@ -53,6 +54,7 @@ def bench(
     size: RunSizeOption = None,
     inputs: InputOption = [],  # noqa: B006
     labels: LabelsOption = None,
+    options: SetOption = [],  # noqa: B006
     family: FamilyOption = None,
     image_range: RangeOption = None,
     trust: TrustOption = False,
@@ -71,7 +73,7 @@ def bench(
     from gancompress.deploy.benchmark import bench as measured
     from gancompress.deploy.benchmark.plot import draw
 
-    choices = InputChoices(size, inputs, labels, family, image_range, trust)
+    choices = InputChoices(size, inputs, labels, family, image_range, options, trust)
     sources = sources_of(original, compressed)
     job = job_of(sources.values(), trust)
     candidates = [

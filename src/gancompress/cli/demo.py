@@ -15,6 +15,7 @@ from gancompress.cli.options import (
     RunSizeOption,
     RuntimeOption,
     SamplesOption,
+    SetOption,
     StartOption,
     TrustOption,
     console,
@@ -36,6 +37,7 @@ def demo(
     labels: LabelsOption = None,
     size: RunSizeOption = None,
     runtime: RuntimeOption = None,
+    options: SetOption = [],  # noqa: B006
     family: FamilyOption = None,
     image_range: RangeOption = None,
     trust: TrustOption = False,
@@ -49,7 +51,7 @@ def demo(
     folder = Path(original)
     if not is_page(folder):
         folder = out or (folder if folder.is_dir() else Path("runs")) / "web"
-        choices = PageChoices(samples, start, labels, size, runtime, family, image_range, trust)
+        choices = PageChoices(samples, start, labels, size, runtime, family, image_range, options, trust)
         write_page_of(original, compressed, folder, choices)
     server = PageServer(folder, port)
     console.print(f"{server.address}  shows {folder}; Ctrl-C ends it", highlight=False, soft_wrap=True)

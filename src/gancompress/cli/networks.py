@@ -220,6 +220,7 @@ def export(
             metavar="FILE", help="A network as TorchScript or ONNX: also report the perceptual distance under it."
         ),
     ] = None,
+    options: SetOption = [],  # noqa: B006
     family: FamilyOption = None,
     image_range: RangeOption = None,
     size: RunSizeOption = None,
@@ -259,7 +260,7 @@ def export(
                 f"export: got {given} for the format '{kind.name}', expected neither --rewrite nor --input there"
             )
         folder = out or export_path(directory, kind.file_name)
-        choices = PageChoices(samples, start, labels, size, runtime, family, image_range, trust)
+        choices = PageChoices(samples, start, labels, size, runtime, family, image_range, options, trust)
         _show_page(write_page_of(str(directory), None, folder, choices), folder, as_json)
         return
     if precision not in (None, "fastest"):
@@ -276,7 +277,7 @@ def export(
         raise ConfigError(
             f"--size: got {size} with the run's own images, expected their size; remove --size, or give --calibration"
         )
-    choices = InputChoices(size, inputs, labels, family, image_range, trust)
+    choices = InputChoices(size, inputs, labels, family, image_range, options, trust)
     network = open_network(directory.name, str(directory), job, choices)
     path = out or export_path(directory, file_name(format, precision))
     replaced = path.exists()

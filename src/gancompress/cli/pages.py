@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,6 +39,7 @@ class PageChoices:
         runtime: Folder with the files of onnxruntime-web.
         family: Family of checkpoints, if their tensors do not tell it.
         image_range: Range of the networks' images, if neither a family nor a file states it.
+        options: Options of the family or arguments of the class of checkpoints, each as "OPTION=VALUE".
         trust: Consent to run code that files name.
     """
 
@@ -48,6 +50,7 @@ class PageChoices:
     runtime: Path | None = None
     family: str | None = None
     image_range: str | None = None
+    options: Sequence[str] = ()
     trust: bool = False
 
 
@@ -75,6 +78,7 @@ def write_page_of(original: str, compressed: str | None, folder: Path, choices: 
         labels=choices.labels,
         family=choices.family,
         image_range=choices.image_range,
+        options=choices.options,
         trust=choices.trust,
     )
     networks = [open_network(name, source, job, inputs) for name, source in sources.items()]

@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-from gancompress.errors import Interrupted
-from gancompress.jobs.steps.step import STOPPED
+from gancompress.errors import STOPPED, Interrupted
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from gancompress.io import DescribedFile, write_atomically
 from gancompress.io.trust import Trust, importing_for
 from gancompress.networks.architecture import Architecture, ModuleArchitecture
 from gancompress.networks.image_format import Images
-from gancompress.networks.registry import architecture_of, known_paths
+from gancompress.networks.input_rule import InputRule
+from gancompress.networks.registry import architecture_of, is_known
 from gancompress.networks.weight_files import read_safetensors, write_safetensors
 from gancompress.networks.weight_values import check_values
 
@@ -168,8 +169,7 @@ class Generator:
             for path, attributes in description["resized"].items()
         }
         if description["family"] is not None:
-            allowed = trust if trust is True else {*(trust or ()), *known_paths()}
-            with importing_for(directory / CONFIG_FILE, allowed):
+            with importing_for(directory / CONFIG_FILE, is_known(description["family"]) or trust):
                 architecture = architecture_of(description["family"], description["config"], images)
         elif module is not None:
             architecture = ModuleArchitecture.of(module, images)
@@ -178,9 +178,10 @@ class Generator:
                 f"{directory}: got weights of a module of {description.get('class', 'an unknown class')}, expected "
                 "that module to read them into; call Generator.load(directory, module) with the module at full width"
             )
+        rule = InputRule.from_description(description["takes"]) if "takes" in description else None
         state = read_safetensors(directory / WEIGHTS_FILE)
         check_values(directory / WEIGHTS_FILE, state, architecture.structure())
-        return cls(replace(architecture, resized=resized), state)
+        return cls(replace(architecture, resized=resized, declared_inputs=rule), state)
 
 
 def _copied(module: nn.Module) -> dict[str, Tensor]:

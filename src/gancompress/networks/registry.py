@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import packages_distributions
 from typing import Any, TypeVar
 
 from torch import nn
@@ -24,6 +25,7 @@ from gancompress.networks.families import (
     rrdbnet,
     sngan_families,
     spade,
+    srvggnet_compact,
     stylegan2_families,
     unet,
 )
@@ -34,7 +36,10 @@ from gancompress.registry import import_object, import_path_of
 
 Network = TypeVar("Network", bound=type[nn.Module])
 
-for _module in (resnet, unet, cartoongan, rrdbnet, sngan_families, stylegan2_families, spade, patchgan, multiscale):
+for _module in (
+    *(resnet, unet, cartoongan, rrdbnet, srvggnet_compact, sngan_families, stylegan2_families, spade),
+    *(patchgan, multiscale),
+):
     for _family in _module.FAMILIES:
         FAMILIES.add(_family)
 
@@ -119,9 +124,15 @@ def find_network(name: str) -> Family | UserClass:
     return FAMILIES.find(name)
 
 
-def known_paths() -> set[str]:
-    """Return the import paths of the networks of all families that are registered in this process."""
-    return {import_path_of(family.network) for family in FAMILIES.values()}
+def is_known(path: str) -> bool:
+    """Return whether a directory may name this class without consent.
+
+    It may if the class has a family that is registered in this process, or is an architecture of spandrel, whose
+    networks the importers read.
+    """
+    if any(import_path_of(family.network) == path for family in FAMILIES.values()):
+        return True
+    return path.startswith("spandrel.architectures.") and "spandrel" in packages_distributions()
 
 
 def families_with(**options: Any) -> list[str]:

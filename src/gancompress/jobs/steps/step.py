@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, NoReturn, Protocol
 from pydantic import BeforeValidator, SerializeAsAny
 from torch import nn
 
-from gancompress.errors import Interrupted
+from gancompress.errors import STOPPED, Interrupted
 from gancompress.evaluation.options import MetricOptions
 from gancompress.methods.budget import CostLimit
 from gancompress.methods.training import TrainingData
@@ -19,9 +19,6 @@ from gancompress.quantization import Quantization
 from gancompress.registry import Kind, KindRegistry
 from gancompress.tasks.inputs import Inputs
 from gancompress.training import Run, TrainingLog
-
-STOPPED = "stopped; everything is saved: the same command goes on from here"
-"""Message of a run that its user stopped."""
 
 
 @dataclass(frozen=True)
