@@ -122,6 +122,7 @@ class Pipeline:
         Raises:
             GanCompressError: An error that the user can fix; the subclass tells which.
         """
+        check_exports(self._job.exports, self._say)
         with self._alone():
             return self._run()
 
@@ -131,7 +132,6 @@ class Pipeline:
 
     def _run(self) -> Outcome | None:
         job, inputs = self._job, self.inputs
-        check_exports(job.exports, self._say)
         work = self._teacher()
         check_styles(latent_metrics(job.metrics.against_real, job.metrics), work.teacher.build())
         budget = None if job.budget is None else job.budget.limit(inputs.graph(work.teacher))
