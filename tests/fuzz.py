@@ -217,3 +217,31 @@ def odd_files(folder: Path, draw: random.Random) -> list[str]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     return [str(folder / name) for name in ("", *contents, "dir", "run")]
+
+
+def damage(run: Path, draw: random.Random) -> str:
+    """Damage a file of a run directory; return what was done."""
+    files = sorted(path for path in run.rglob("*") if path.is_file())
+    file = draw.choice(files)
+    content = file.read_bytes()
+    place = draw.randrange(max(1, len(content)))
+    ways = {
+        "emptied": b"",
+        "cut off": content[:place],
+        "one bit flipped": content[:place] + bytes([content[place] ^ (1 << draw.randrange(8))]) + content[place + 1 :]
+        if content
+        else b"",
+        "zeroed": bytes(len(content)),
+        "a list": b"[1, 2]",
+        "noise": draw.randbytes(64),
+        "another file": draw.choice(files).read_bytes(),
+        "twice": content + content,
+    }
+    way = draw.choice((*ways, "deleted", "a directory"))
+    if way in ways:
+        file.write_bytes(ways[way])
+    else:
+        file.unlink()
+        if way == "a directory":
+            file.mkdir()
+    return f"{file.relative_to(run)} {way}"

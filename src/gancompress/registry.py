@@ -221,14 +221,14 @@ class KindRegistry(Registry[type[K]], Generic[K]):
         given = dict(value) if isinstance(value, Mapping) else {"kind": value}
         kind = given.pop("kind", None)
         if self._is_function(kind):
-            return self._function_kind(function=kind, **given)  # type: ignore[misc]
+            return self._function_kind(**{**given, "function": kind})  # type: ignore[misc]
         if isinstance(kind, type) and issubclass(kind, self.base):
             raise OptionsError([("", f"got the class {kind.__name__}, expected options; write {kind.__name__}(...)")])
         where = "kind" if isinstance(value, Mapping) else ""
         if isinstance(kind, str) and kind in self._renamed:
             raise OptionsError([(where, f"got '{kind}', which is called '{self._renamed[kind]}' now; write that")])
         found = self.find(kind, where)
-        return found(**given) if isinstance(found, type) else self._function_kind(function=kind, **given)  # type: ignore[misc]
+        return found(**given) if isinstance(found, type) else self._function_kind(**{**given, "function": kind})  # type: ignore[misc]
 
     def _is_function(self, value: Any) -> bool:
         return self._function_kind is not None and callable(value) and not isinstance(value, type)
