@@ -70,6 +70,8 @@ def compress(
     for line in headline_lines(report):
         console.print(line, soft_wrap=True, markup=False)
     console.print(f"report: {directory / 'report.html'}", soft_wrap=True, markup=False)
+    for doubt in outcome.doubts:
+        notices.print(f"warning: {doubt}", soft_wrap=True, markup=False, highlight=False)
     for name, reason in outcome.not_exported.items():
         notices.print(f"{directory / 'exports' / name} was not written: {reason}", soft_wrap=True, markup=False)
     if outcome.not_exported:

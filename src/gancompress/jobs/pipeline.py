@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -13,11 +14,13 @@ from gancompress.evaluation.latent.evaluation import check_styles, latent_metric
 from gancompress.io import write_atomically
 from gancompress.io.lock import locked
 from gancompress.io.trust import Trust
-from gancompress.jobs.exporting import check_exports, write_exports
+from gancompress.jobs.doubts import doubts_about
+from gancompress.jobs.exporting import write_exports
 from gancompress.jobs.given_teacher import check_given_teacher, load_given_teacher
 from gancompress.jobs.interruption import ending_at_once
 from gancompress.jobs.measuring import measure
 from gancompress.jobs.outcome import Measured, Outcome
+from gancompress.jobs.packages import check_packages
 from gancompress.jobs.pictures import draw_latent_pictures, draw_samples
 from gancompress.jobs.recipe import Job, named_in
 from gancompress.jobs.run_log import Show
@@ -82,7 +85,7 @@ class Pipeline:
             ExportError: A package is missing that an export needs.
             DataError: A split cannot be opened, or splits share files.
         """
-        check_exports(self._job.exports, self._say)
+        check_packages(self._job, self._say)
         check_given_teacher(self._job.teacher)
         self._job.data.check_splits()
         teacher = self._stages.teacher()
@@ -122,7 +125,7 @@ class Pipeline:
         Raises:
             GanCompressError: An error that the user can fix; the subclass tells which.
         """
-        check_exports(self._job.exports, self._say)
+        check_packages(self._job, self._say)
         with self._alone():
             return self._run()
 
@@ -135,12 +138,19 @@ class Pipeline:
         work = self._teacher()
         check_styles(latent_metrics(job.metrics.against_real, job.metrics), work.teacher.build())
         budget = None if job.budget is None else job.budget.limit(inputs.graph(work.teacher))
+        doubts = (
+            doubts_about(work.teacher, self.inputs, self._accelerator.device)
+            if self._accelerator.is_main_process
+            else ()
+        )
+        for doubt in doubts:
+            self._say(f"warning: {doubt}")
         for stage in self._stages.steps():
             work = self._runner.run(stage, work, budget)
         if not self._accelerator.is_main_process:
             return None
         with ending_at_once(self._stop):
-            return self._outcome(work)
+            return replace(self._outcome(work), doubts=doubts)
 
     def _outcome(self, work: Work) -> Outcome:
         """Save, measure, export and draw the compressed network."""

@@ -77,7 +77,8 @@ def summarise(outcome: Outcome, example: torch.Tensor, rounds: int = 20) -> Repo
             _export(report, directory, outcome.tried.get(report.path, ()), speeds.get(report.path))
             for report in outcome.exports
         ],
-        notes=[f"{name} was not written: {reason}." for name, reason in outcome.not_exported.items()],
+        notes=[f"{doubt[0].upper()}{doubt[1:]}." for doubt in outcome.doubts]
+        + [f"{name} was not written: {reason}." for name, reason in outcome.not_exported.items()],
         input_size="x".join(map(str, example.shape)),
     )
 
