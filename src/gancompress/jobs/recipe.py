@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BeforeValidator, Field, model_validator
 
-from gancompress.data import AnyData, Classes
+from gancompress.data import DATASETS, AnyData, Classes
 from gancompress.deploy import file_name
 from gancompress.errors import ConfigError, MetricError
 from gancompress.evaluation import LatentMetric, PairMetric, SetMetric, find_metric
@@ -21,6 +21,9 @@ from gancompress.methods.budget import Budget
 from gancompress.options import Options, as_tuple
 from gancompress.tasks import TASKS, AnyTask, LatentOptions, TaskOptions, find_task
 from gancompress.tasks.inputs import Inputs
+
+TENSOR_METRICS = ("snr", "relative_error")
+"""Default metrics against the teacher for data that holds no images."""
 
 
 class Job(Options):
@@ -56,12 +59,15 @@ class Job(Options):
 
     @model_validator(mode="before")
     @classmethod
-    def _without_pairs_no_metric_of_them(cls, options: Any) -> Any:
-        """Drop the default metrics against real images if the task has no pairs."""
-        if not isinstance(options, dict) or options.get("task") is None or _has_pairs(options["task"]):
+    def _default_metrics_fit(cls, options: Any) -> Any:
+        """Drop the default metrics against real images if the task has no pairs, and those of images for tensors."""
+        if not isinstance(options, dict) or options.get("task") is None:
             return options
+        defaults = {} if _has_pairs(options["task"]) else {"against_real": []}
+        if not _holds_images(options.get("data")):
+            defaults["against_teacher"] = list(TENSOR_METRICS)
         metrics = options.get("metrics") or {}
-        return {**options, "metrics": {"against_real": [], **metrics}} if isinstance(metrics, dict) else options
+        return {**options, "metrics": {**defaults, **metrics}} if defaults and isinstance(metrics, dict) else options
 
     @model_validator(mode="after")
     def _task_fits_data(self) -> Job:
@@ -177,6 +183,14 @@ def _has_pairs(task: Any) -> bool:
         return (kind if isinstance(kind, type) else TASKS.find(kind)).paired
     except ConfigError:
         return False  # which is reported elsewhere
+
+
+def _holds_images(data: Any) -> bool:
+    """Return True if data, given as in a recipe or as options, holds images."""
+    try:
+        return DATASETS.parse(data).holds_images
+    except ConfigError:
+        return True  # which is reported elsewhere
 
 
 def load_job(name: str, changes: Sequence[str] = (), *, train_teacher: bool = False) -> Job:

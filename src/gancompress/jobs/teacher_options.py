@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from gancompress.jobs.steps.teacher import TrainTeacher
 from gancompress.networks.image_options import ImageOptions
@@ -23,6 +23,7 @@ class TeacherOptions(ImageOptions):
     Attributes:
         checkpoint: A file or directory of weights.
         family: Family of the checkpoint, if its tensors do not identify it.
+        config: Options of that family, or arguments of its class, if the tensors do not tell them.
         discriminator: A file or directory of the discriminator that was trained with it, for steps to inherit.
         shipped: A teacher that is part of this package.
         train: Training of a teacher. Beside ``shipped`` it documents how that one was trained, and is not run.
@@ -30,6 +31,7 @@ class TeacherOptions(ImageOptions):
 
     checkpoint: str | None = None
     family: str | None = None
+    config: dict[str, Any] = Field(default_factory=dict)
     discriminator: str | None = None
     shipped: ShippedTeacher | None = None
     train: Annotated[TrainTeacher | None, BeforeValidator(_without_kind)] = None
