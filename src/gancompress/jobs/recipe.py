@@ -56,7 +56,8 @@ class TeacherOptions(ImageOptions):
 
     Attributes:
         checkpoint: A file or directory of weights.
-        family: Family of the checkpoint, if its tensors do not identify it.
+        family: Family of the checkpoint, or import path of its class, if its tensors do not identify it.
+        config: Options of the family, or arguments of the class.
         discriminator: A file or directory of the discriminator that was trained with it, for steps to inherit.
         shipped: A teacher that is part of this package.
         train: Training of a teacher. Beside ``shipped`` it documents how that one was trained, and is not run.
@@ -64,6 +65,7 @@ class TeacherOptions(ImageOptions):
 
     checkpoint: str | None = None
     family: str | None = None
+    config: dict[str, Any] | None = None
     discriminator: str | None = None
     shipped: ShippedTeacher | None = None
     train: Annotated[TrainTeacher | None, BeforeValidator(_without_kind)] = None
@@ -79,6 +81,12 @@ class TeacherOptions(ImageOptions):
             raise ValueError(
                 "got both or none of 'checkpoint' and 'train', expected one of them ('train' maybe with 'shipped')"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _config_of_a_family(self) -> TeacherOptions:
+        if self.config is not None and self.family is None:
+            raise ValueError("config: got options without 'family', expected the family, or the import path of a class")
         return self
 
     @model_validator(mode="after")
@@ -170,6 +178,7 @@ class Job(Options):
         metrics: Metrics of teacher and compressed network, on ``test``.
         exports: The files to write: formats, or formats with options.
         num_workers: Processes that decode images.
+        progress_images: Images of ``search`` on which the quality is measured and printed after each step; 0 for none.
     """
 
     name: str
@@ -182,6 +191,7 @@ class Job(Options):
     metrics: MetricOptions = MetricOptions()
     exports: Annotated[tuple[ExportOptions, ...], BeforeValidator(_parse_exports)] = (ExportOptions(),)
     num_workers: Annotated[int, Field(ge=0)] = 0
+    progress_images: Annotated[int, Field(ge=0)] = 0
 
     def inputs(self) -> Inputs:
         """Return the images of the data, prepared for the task."""

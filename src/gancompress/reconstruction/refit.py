@@ -192,6 +192,30 @@ def _sorted_out(network: nn.Module, calls: Mapping[str, int]) -> tuple[dict[str,
     return solvable, left
 
 
+def images_needed(narrow: nn.Module, example: Tensor) -> int | None:
+    """Return the smallest number of images that a refit needs; None if no layer can be solved for.
+
+    Args:
+        narrow: The network at its plan.
+        example: One image like those of the refit, [1, ...].
+    """
+    sums = Sums(narrow, (example,))
+    solvable, _ = _sorted_out(narrow, sums.calls)
+    places: dict[str, int] = {}
+
+    def count(name: str, layer: nn.Module, output: Tensor) -> None:
+        places[name] = output.numel() // output.shape[channel_axis(layer, output.ndim)]
+
+    with ExitStack() as stack, _evaluating(narrow, seed=0), torch.no_grad():
+        for name, layer in solvable.items():
+            hook = layer.register_forward_hook(lambda _, __, y, name=name, layer=layer: count(name, layer, y))
+            stack.callback(hook.remove)
+        narrow(example)
+    return max(
+        (math.ceil(Matrices(solvable[name]).num_equations_needed / each) for name, each in places.items()), default=None
+    )
+
+
 @contextmanager
 def _evaluating(network: nn.Module, seed: int) -> Iterator[None]:
     """Set a network to evaluation mode and seed its noise; restore both afterwards."""
