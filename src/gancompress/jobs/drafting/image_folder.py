@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from gancompress.data.decoding import BrokenImage, Decoding, decode_image, opened, upright_size
-from gancompress.data.records import FileSet, place_of, some
+from gancompress.data.records import FileSet, places_of, some
 from gancompress.data.storage import File, open_storage
 from gancompress.errors import DataError
 from gancompress.io.pictures import to_channels, to_standard
@@ -23,7 +24,7 @@ SPLITS = ("train", "search", "test")
 _HELD_OUT = 0.1
 """Share of the images of each of ``search`` and ``test``."""
 _MANY = 200
-"""Number of images from which shares of 10 % are fractions of all names, which new images do not move."""
+"""Number of images from which shares are met on average, so that no image changes sides when others are added."""
 _THREADS = 4
 
 
@@ -90,23 +91,28 @@ class ImageFolder:
         """Return the names of images with a side below that of a size."""
         return [name for name, (height, width) in self.sizes.items() if height < size[0] or width < size[1]]
 
-    def fractions(self) -> dict[str, list[float]]:
-        """Return the fraction of each split: by the hash of the name, so that an image never changes sides.
+    @property
+    def splits(self) -> dict[str, dict[str, Any]]:
+        """Splits in a recipe, by the hash of the names; folders of few images have exact shares and no empty split."""
+        count = len(self.sizes)
+        if count >= _MANY:
+            edges = [0.0, 1 - 2 * _HELD_OUT, 1 - _HELD_OUT, 1.0]
+            return {split: {"fraction": list(limits)} for split, limits in zip(SPLITS, pairwise(edges), strict=True)}
+        held = max(1, round(_HELD_OUT * count))
+        edges = [0.0, *(math.ceil(1e6 * number / count) / 1e6 for number in (count - 2 * held, count - held)), 1.0]
+        limits = zip(SPLITS, pairwise(edges), strict=True)
+        return {split: {"fraction": list(each), "exact": True} for split, each in limits}
 
-        Folders of few images get fractions that leave no split empty.
-        """
-        places = sorted(place_of(name) for name in self.sizes)
-        edges = [0.0, 1 - 2 * _HELD_OUT, 1 - _HELD_OUT, 1.0]
-        if len(places) < _MANY:
-            held = max(1, round(_HELD_OUT * len(places)))
-            train = len(places) - 2 * held
-            edges = [0.0, _between(places, train), _between(places, train + held), 1.0]
-        return {split: list(limits) for split, limits in zip(SPLITS, pairwise(edges), strict=True)}
+    def names(self, split: str) -> list[str]:
+        """Return the names of the images of a split."""
+        options = self.splits[split]
+        low, high = options["fraction"]
+        places = places_of(list(self.sizes), options.get("exact", False))
+        return [name for name, place in zip(self.sizes, places, strict=True) if low <= place < high]
 
     def counts(self) -> dict[str, int]:
         """Return the number of images of each split."""
-        places = [place_of(name) for name in self.sizes]
-        return {split: sum(low <= place < high for place in places) for split, (low, high) in self.fractions().items()}
+        return {split: len(self.names(split)) for split in SPLITS}
 
     def crops(self, count: int, size: tuple[int, int], channels: int) -> Tensor:
         """Return the centres of the first training images, [b, c, h, w] in [-1, 1].
@@ -116,10 +122,8 @@ class ImageFolder:
             size: Height and width, at most those of `smallest`.
             channels: Channels of the images.
         """
-        low, high = self.fractions()["train"]
         files = _files(self.path)
-        names = [name for name in self.sizes if low <= place_of(name) < high][:count]
-        return torch.stack([_centre(files[name], size, channels) for name in names])
+        return torch.stack([_centre(files[name], size, channels) for name in self.names("train")[:count]])
 
     def lines(self) -> list[str]:
         """Describe the folder, for the user."""
@@ -170,10 +174,3 @@ def _centre(file: File, size: tuple[int, int], channels: int) -> Tensor:
     image = decode_image(file, Decoding(channels=channels)).image
     top, left = (image.height - size[0]) // 2, (image.width - size[1]) // 2
     return to_standard(image.crop((left, top, left + size[1], top + size[0])))
-
-
-def _between(places: Sequence[float], index: int) -> float:
-    """Return a number of six digits, if there is one, that has as many places below it."""
-    middle = (places[index - 1] + places[index]) / 2
-    rounded = round(middle, 6)
-    return rounded if places[index - 1] < rounded <= places[index] else middle

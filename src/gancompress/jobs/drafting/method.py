@@ -17,7 +17,7 @@ from gancompress.jobs.drafting.request import Request
 
 Size = tuple[int, int]
 
-TASK = "stylize"
+TASK = "imitate"
 LARGEST_PX, SMALLEST_PX, PREFERRED_STEP_PX = 256, 32, 8
 WANTED_IMAGES, FEWEST_IMAGES = 2_000, 100
 STEP_BY_PASS = 1.5
@@ -132,7 +132,7 @@ def data_of(folder: ImageFolder, network: Recognised, size: Size) -> dict[str, A
         "kind": "images",
         "root": folder.path,
         "images": ".",
-        "splits": {split: {"fraction": limits} for split, limits in folder.fractions().items()},
+        "splits": folder.splits,
         "transform": {"resize": "none", "crop_size": list(size), "flip": True},
         **channels,
     }
