@@ -12,7 +12,7 @@ import yaml
 
 from gancompress.cli import main
 from gancompress.cli.compress import is_checkpoint
-from gancompress.errors import BudgetError, CheckpointError, ConfigError, DataError, ExportError
+from gancompress.errors import BudgetError, CheckpointError, ConfigError, DataError, ExportError, MetricError
 from tests.jobs.drafting.folders import pictures
 
 from .verbs import run
@@ -31,6 +31,12 @@ class Net(nn.Module):
 
 def gap(images, targets):
     return (images - targets).abs().mean((1, 2, 3))
+
+def failing(images, targets):
+    return {}[0]
+
+def one(images, targets):
+    return (images - targets).abs().mean()
 """
 
 
@@ -50,10 +56,12 @@ def place(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def here(place, monkeypatch) -> Path:
-    """The same directory, as the current one; no file is timed, which takes processes of their own."""
+    """The same directory, as the current one; nothing is timed: it takes processes, and varies."""
     monkeypatch.chdir(place)
     monkeypatch.setattr("gancompress.jobs.drafting.draft.fastest_formats", lambda runtime: [])
     monkeypatch.setattr("gancompress.jobs.summary.time_files", lambda *_: {})
+    monkeypatch.setattr("gancompress.jobs.drafting.draft.seconds_of_pass", lambda network, images: 1e-3)
+    monkeypatch.setattr("gancompress.jobs.drafting.draft.training_pace", lambda *_: 0.05)
     return place
 
 
@@ -166,6 +174,16 @@ MISTAKES = {
         (*ASKED, "--perceptual", "nowhere.pt"),
         CheckpointError,
         r"nowhere\.pt",
+    ),
+    "a metric that fails": (
+        (*ASKED, "--metric", "usernet:failing"),
+        MetricError,
+        r"usernet:failing: raised KeyError: 0",
+    ),
+    "a metric of the whole batch": (
+        (*ASKED, "--metric", "usernet:one"),
+        MetricError,
+        r"got values of shape \[\], expected a te",
     ),
     "a teacher to train": ((*ASKED, "--train-teacher"), ConfigError, r"--train-teacher: got it with a checkpoint"),
     "a size of words": ((*ASKED, "--size", "large"), ConfigError, r"--size: got 'large', expected whole numbers"),

@@ -315,9 +315,7 @@ def _recipe_of(request: Request) -> Path:
     if path is not None:
         console.print(f"recipe: {path}, as the same command left it", soft_wrap=True, markup=False, highlight=False)
         return path
-    drafted = _draft(request)
-    drafted.job()
-    path = drafted.write()
+    path = _draft(request).write()
     console.print(f"recipe: {path}", soft_wrap=True, markup=False, highlight=False)
     return path
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from gancompress.cost import Cost, CostModel
+from gancompress.errors import CheckpointError
 from gancompress.evaluation import PairMetric, find_metric
 from gancompress.evaluation.options import MetricOptions
 from gancompress.evaluation.split_evaluation import Evaluation
@@ -14,6 +17,15 @@ from gancompress.networks.generator import Generator
 from gancompress.quantization import FLOAT, QuantizedSize
 from gancompress.report import TO_TEACHER
 from gancompress.tasks.inputs import Inputs
+
+
+def check_networks(options: MetricOptions) -> None:
+    """Raise CheckpointError if the file of a network for metrics does not exist."""
+    for name, network in options.networks.items():
+        if not Path(network.path).expanduser().exists():
+            raise CheckpointError(
+                f"metrics.networks.{name}: {network.path}: no such file, expected a network as TorchScript or ONNX"
+            )
 
 
 def cost_of(generator: Generator, inputs: Inputs) -> Cost:

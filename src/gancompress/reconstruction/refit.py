@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -203,13 +203,15 @@ def images_needed(narrow: nn.Module, example: Tensor) -> int | None:
     solvable, _ = _sorted_out(narrow, sums.calls)
     places: dict[str, int] = {}
 
-    def count(name: str, layer: nn.Module, output: Tensor) -> None:
-        places[name] = output.numel() // output.shape[channel_axis(layer, output.ndim)]
+    def counting(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
+        def count(layer: nn.Module, _: Any, output: Tensor) -> None:
+            places[name] = output.numel() // output.shape[channel_axis(layer, output.ndim)]
+
+        return count
 
     with ExitStack() as stack, _evaluating(narrow, seed=0), torch.no_grad():
         for name, layer in solvable.items():
-            hook = layer.register_forward_hook(lambda _, __, y, name=name, layer=layer: count(name, layer, y))
-            stack.callback(hook.remove)
+            stack.callback(layer.register_forward_hook(counting(name)).remove)
         narrow(example)
     return max(
         (math.ceil(Matrices(solvable[name]).num_equations_needed / each) for name, each in places.items()), default=None

@@ -112,7 +112,8 @@ def crops() -> Tensor:
 @pytest.mark.parametrize(("offset", "measured"), [(0.0, "-1..1"), (0.5, "0..1")])
 def test_a_range_is_measured(offset, measured):
     generator = Generator.from_module(Shrunk(offset))
-    found = with_range(recognise(generator), generator, None, crops())
+    found, made = with_range(recognise(generator), generator, None, crops())
+    assert made.shape == (4, 3, 32, 32)
     assert (str(found.images), found.range_from) == (measured, "measured")
     assert f"range {measured}, measured" in found.lines()[1]
 

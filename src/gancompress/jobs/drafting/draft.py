@@ -15,7 +15,7 @@ from gancompress.jobs.drafting.method import Draft, Pace, batch_size_for, choose
 from gancompress.jobs.drafting.recipe_file import recipe_text, write_recipe
 from gancompress.jobs.drafting.recognition import recognise, with_range
 from gancompress.jobs.drafting.request import Request
-from gancompress.jobs.drafting.trial import narrowed, seconds_of_pass, training_pace
+from gancompress.jobs.drafting.trial import check_metrics, narrowed, seconds_of_pass, training_pace
 from gancompress.jobs.exporting import check_exports
 from gancompress.jobs.recipe import ExportOptions, Job
 from gancompress.networks.generator import Generator
@@ -75,11 +75,12 @@ def draft_recipe(request: Request, say: Say) -> Drafted:
     network = recognise(generator)
     folder = ImageFolder.read(request.images, network.channels)
     step = network.fixed_side or network.multiple
-    look = (max(step, min(_FIRST_LOOK_PX, *folder.smallest) // step * step),) * 2
-    crops = folder.crops(_MANY_CROPS, look, network.channels)
-    seconds_per_pixel = seconds_of_pass(generator.build(), crops[:1]) / (look[0] * look[1])
-    slow = seconds_per_pixel * look[0] * look[1] > _SLOW_S
-    network = with_range(network, generator, request.image_range, crops[: _FEW_CROPS if slow else _MANY_CROPS])
+    side = max(step, min(_FIRST_LOOK_PX, *folder.smallest) // step * step)
+    crops = folder.crops(_MANY_CROPS, (side, side), network.channels)
+    seconds = seconds_of_pass(generator.build(), crops[:1])
+    seconds_per_pixel = seconds / side**2
+    few = crops[: _FEW_CROPS if seconds > _SLOW_S else _MANY_CROPS]
+    network, made = with_range(network, generator, request.image_range, few)
     for line in (*network.lines(), *folder.lines()):
         say(line)
     generator = replace(generator, architecture=generator.architecture.with_images(network.images))
@@ -90,10 +91,12 @@ def draft_recipe(request: Request, say: Say) -> Drafted:
     pass_s = seconds_per_pixel * size[0] * size[1]
     terms = terms_of(network, first_cut, size)
     step_s = training_pace(student, generator, crops, batch_size_for(request, pass_s), terms, pass_s)
-    made = draft(network, folder, request, size, first_cut, Pace(pass_s, step_s), fastest_formats(request.runtime))
-    for line in made.reasons:
+    pace, formats = Pace(pass_s, step_s), fastest_formats(request.runtime)
+    drafted = Drafted(request, draft(network, folder, request, size, first_cut, pace, formats))
+    check_metrics(drafted.job().metrics, made)
+    for line in drafted.draft.reasons:
         say(line)
-    return Drafted(request, made)
+    return drafted
 
 
 def fastest_formats(runtime: str | None) -> list[str]:

@@ -104,8 +104,10 @@ def recognise(generator: Generator) -> Recognised:
 
 
 @torch.no_grad()
-def with_range(network: Recognised, generator: Generator, given: str | None, crops: Tensor) -> Recognised:
-    """Return a network with the range of its images: given, declared by its family, or measured on crops.
+def with_range(
+    network: Recognised, generator: Generator, given: str | None, crops: Tensor
+) -> tuple[Recognised, Tensor]:
+    """Return a network with the range of its images: given, declared by its family, or measured on crops; and outputs.
 
     Args:
         network: The network.
@@ -135,7 +137,7 @@ def with_range(network: Recognised, generator: Generator, given: str | None, cro
             f"{where}: got images from {low:.3g} to {high:.3g} for {len(crops)} of the folder, where -1 is black and 1 "
             "is white, expected values in between; give the range of the network's images with --range, such as 0..255"
         )
-    return replace(network, images=images, range_from=source)
+    return replace(network, images=images, range_from=source), made
 
 
 class _Probe:

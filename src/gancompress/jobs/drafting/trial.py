@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from gancompress.channels import ChannelGraph, ChannelPlan, trace
 from gancompress.cost import widest_plan
 from gancompress.deploy.latency import measure_network
-from gancompress.errors import BudgetError, TraceError
+from gancompress.errors import BudgetError, GanCompressError, MetricError, TraceError
+from gancompress.evaluation import Evaluator, PairMetric, find_metric
+from gancompress.evaluation.options import MetricOptions
 from gancompress.jobs.drafting.method import MULTIPLES, Narrowed
 from gancompress.jobs.drafting.request import Request
 from gancompress.losses import TERMS
@@ -29,14 +31,15 @@ _KEEP_OF_TRIAL = 0.35
 
 @torch.no_grad()
 def seconds_of_pass(network: nn.Module, images: Tensor) -> float:
-    """Return the seconds of a forward pass over images, warm."""
-    for _ in range(2):
+    """Return the seconds of a forward pass over images; a fast network is warmed up by a first one."""
+
+    def timed() -> float:
         began = time.perf_counter()
         network(images)
-        seconds = time.perf_counter() - began
-        if seconds > _WARM_S:
-            break
-    return seconds
+        return time.perf_counter() - began
+
+    first = timed()
+    return first if first > _WARM_S else timed()
 
 
 def narrowed(generator: Generator, example: Tensor, request: Request) -> tuple[Generator, Narrowed]:
@@ -53,6 +56,30 @@ def narrowed(generator: Generator, example: Tensor, request: Request) -> tuple[G
     multiple, plan = _plan(generator, graph, example, budget.limit(graph))
     narrow = cut(generator, graph.constrain(multiple=multiple, minimum=multiple), plan)
     return narrow, Narrowed(multiple, images_needed(narrow.build(), example), _has_taps(generator, network, example))
+
+
+def check_metrics(options: MetricOptions, made: Tensor) -> None:
+    """Compare images of the teacher with themselves by each metric of pairs, so that one that fails is found early.
+
+    Raises:
+        MetricError: A metric does not take such images, or a function of the user fails.
+        CheckpointError: A network of a metric cannot be found or read.
+    """
+    for name in options.against_teacher:
+        metric, _ = find_metric(name, options.networks)
+        if not isinstance(metric, PairMetric):
+            continue
+        try:
+            evaluator = Evaluator([name], options.specs())
+            evaluator.add(made, made)
+            evaluator.results()
+        except GanCompressError:
+            raise
+        except Exception as error:  # a function of the user may raise anything
+            raise MetricError(
+                f"metric {name}: raised {type(error).__name__}: {error} for two batches {list(made.shape)}, expected "
+                "one value for each image"
+            ) from error
 
 
 def training_pace(
