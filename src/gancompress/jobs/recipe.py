@@ -40,6 +40,7 @@ class Job(Options):
         metrics: Metrics of teacher and compressed network, on ``test``.
         exports: The files to write: formats, or formats with options.
         num_workers: Processes that decode images.
+        progress_images: Images of ``search`` on which the quality is measured and printed after each step; 0 for none.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Job(Options):
     metrics: MetricOptions = MetricOptions()
     exports: Annotated[tuple[ExportOptions, ...], BeforeValidator(parse_exports)] = (ExportOptions(),)
     num_workers: Annotated[int, Field(ge=0)] = 0
+    progress_images: Annotated[int, Field(ge=0)] = 0
 
     def inputs(self) -> Inputs:
         """Return the images of the data, prepared for the task."""
