@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from gancompress.io.yaml_text import read_yaml
-from gancompress.jobs.recipe import recipe_names, recipe_text
+from gancompress.jobs.recipe_text import recipe_names, recipe_text
 
 VALUES: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1, 3, 10**12, 10**40, 0.5, -0.0, 1e-300, 1e308, float("inf"), float("nan")),

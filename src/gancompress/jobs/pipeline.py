@@ -18,7 +18,7 @@ from gancompress.jobs.doubts import doubts_about
 from gancompress.jobs.exporting import write_exports
 from gancompress.jobs.given_teacher import check_given_teacher, load_given_teacher
 from gancompress.jobs.interruption import ending_at_once
-from gancompress.jobs.measuring import measure
+from gancompress.jobs.measuring import StepQuality, check_networks, measure
 from gancompress.jobs.outcome import Measured, Outcome
 from gancompress.jobs.packages import check_packages
 from gancompress.jobs.pictures import draw_latent_pictures, draw_samples
@@ -81,11 +81,12 @@ class Pipeline:
         """Return the stages that `run` would run: the teacher, if it is to be trained, and the steps. Writes nothing.
 
         Raises:
-            CheckpointError: There is no such checkpoint, or the shipped teacher is damaged.
+            CheckpointError: There is no such checkpoint or network of a metric, or the shipped teacher is damaged.
             ExportError: A package is missing that an export needs.
             DataError: A split cannot be opened, or splits share files.
         """
         check_packages(self._job, self._say)
+        check_networks(self._job.metrics)
         check_given_teacher(self._job.teacher)
         self._job.data.check_splits()
         teacher = self._stages.teacher()
@@ -126,6 +127,7 @@ class Pipeline:
             GanCompressError: An error that the user can fix; the subclass tells which.
         """
         check_packages(self._job, self._say)
+        check_networks(self._job.metrics)
         with self._alone():
             return self._run()
 
@@ -138,15 +140,15 @@ class Pipeline:
         work = self._teacher()
         check_styles(latent_metrics(job.metrics.against_real, job.metrics), work.teacher.build())
         budget = None if job.budget is None else job.budget.limit(inputs.graph(work.teacher))
-        doubts = (
-            doubts_about(work.teacher, self.inputs, self._accelerator.device)
-            if self._accelerator.is_main_process
-            else ()
-        )
+        quality = self._quality(work) if job.progress_images else None
+        main = self._accelerator.is_main_process
+        doubts = doubts_about(work.teacher, inputs, self._accelerator.device) if main else ()
         for doubt in doubts:
             self._say(f"warning: {doubt}")
         for stage in self._stages.steps():
             work = self._runner.run(stage, work, budget)
+            if quality is not None and self._accelerator.is_main_process:
+                self._say(f"{stage.name}: {quality.line(work)}")
         if not self._accelerator.is_main_process:
             return None
         with ending_at_once(self._stop):
@@ -171,6 +173,10 @@ class Pipeline:
 
     def _measure(self, work: Work) -> Measured:
         return measure(work, self.inputs, self._job.metrics, device=self._accelerator.device)
+
+    def _quality(self, work: Work) -> StepQuality:
+        given = work.teacher, self.inputs, self._job.metrics, self._job.progress_images
+        return StepQuality(*given, self._accelerator.device)
 
     def _do(self, activity: str) -> None:
         if self._show is not None:
