@@ -17,6 +17,7 @@ from gancompress.cli.options import (
     RecipeOption,
     RunDirectory,
     TensorBoardOption,
+    ThreadsOption,
     TrainTeacherOption,
     console,
     notices,
@@ -37,6 +38,7 @@ def compress(
     ] = False,
     tensorboard: TensorBoardOption = False,
     train_teacher: TrainTeacherOption = False,
+    threads: ThreadsOption = None,
 ) -> None:
     """Run a whole job: teacher, steps, measurements, exports, report. The same command resumes.
 
@@ -50,7 +52,7 @@ def compress(
     from gancompress.report import headline_lines
     from gancompress.report.write import write_report
 
-    job = load_job(recipe, options, train_teacher=train_teacher)
+    job = load_job(recipe, [*options, *_threads(threads)], train_teacher=train_teacher)
     directory = out or Path("runs", job.name)
     if dry_run:
         _show_stages(job, directory)
@@ -78,6 +80,7 @@ def train(
     options: RecipeOption = [],  # noqa: B006
     out: RunDirectory = None,
     tensorboard: TensorBoardOption = False,
+    threads: ThreadsOption = None,
 ) -> None:
     """Train a recipe's teacher alone. The same command resumes, and `compress` goes on from it.
 
@@ -87,7 +90,7 @@ def train(
     from gancompress.jobs.pipeline import Pipeline
     from gancompress.jobs.recipe import load_job
 
-    job = load_job(recipe, options, train_teacher=True)
+    job = load_job(recipe, [*options, *_threads(threads)], train_teacher=True)
     directory = out or Path("runs", job.name)
     with watching(console) as watch, until_asked_to_stop(watch.say) as stop:
         Pipeline(job, directory, watch.say, stop, show=watch.show, tensorboard=tensorboard).teacher()
@@ -159,6 +162,11 @@ def recipes(name: Annotated[str | None, typer.Argument(help="A recipe to print."
     for known in recipe_names():
         comment = " ".join(line[2:] for line in recipe_text(known).splitlines() if line.startswith("# "))
         console.print(f"[bold]{known}[/bold]  {comment}", highlight=False)
+
+
+def _threads(threads: int | None) -> list[str]:
+    """Return the change of a recipe that a number of threads is."""
+    return [] if threads is None else [f"threads={threads}"]
 
 
 def _show_stages(job: Job, directory: Path) -> None:

@@ -68,6 +68,12 @@ RecipeOption = Annotated[
     list[str],
     typer.Option("--set", metavar="A.B=VALUE", help="An option of the recipe, such as seed=1; repeatable."),
 ]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Threads of PyTorch, as the recipe's option: fewer than cores where other programs are at work."
+    ),
+]
 TensorBoardOption = Annotated[
     bool, typer.Option("--tensorboard", help="Write losses and samples to tensorboard/ in the run directory, too.")
 ]

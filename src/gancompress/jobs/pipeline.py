@@ -21,6 +21,7 @@ from gancompress.jobs.saved_work import save_network
 from gancompress.jobs.stage_runner import StageRunner
 from gancompress.jobs.stages import Stage, Stages
 from gancompress.jobs.steps import Work
+from gancompress.jobs.threads import computing_with
 from gancompress.report.tensorboard import TensorBoard
 
 
@@ -94,7 +95,8 @@ class Pipeline:
         if stage is None:
             work = load_given_teacher(self._job.teacher, self.inputs, self._say)
         else:
-            work = self._runner.run(stage, None)
+            with computing_with(self._job.threads):
+                work = self._runner.run(stage, None)
         if self._accelerator.is_main_process:
             work.teacher.save(self._directory / "teacher")
             if work.discriminator is not None:
@@ -115,8 +117,9 @@ class Pipeline:
         work = self.teacher()
         check_styles(latent_metrics(job.metrics.against_real, job.metrics), work.teacher.build())
         budget = None if job.budget is None else job.budget.limit(inputs.graph(work.teacher))
-        for stage in self._stages.steps():
-            work = self._runner.run(stage, work, budget)
+        with computing_with(job.threads):
+            for stage in self._stages.steps():
+                work = self._runner.run(stage, work, budget)
         if not self._accelerator.is_main_process:
             return None
         save_network(work, directory)

@@ -40,6 +40,8 @@ class Job(Options):
         metrics: Metrics of teacher and compressed network, on ``test``.
         exports: The files to write: formats, or formats with options.
         num_workers: Processes that decode images.
+        threads: Threads of PyTorch in training and search; its own choice by default. No step is repeated when the
+            number changes, although weights are exactly the same only for the same number.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Job(Options):
     metrics: MetricOptions = MetricOptions()
     exports: Annotated[tuple[ExportOptions, ...], BeforeValidator(parse_exports)] = (ExportOptions(),)
     num_workers: Annotated[int, Field(ge=0)] = 0
+    threads: Annotated[int, Field(ge=1)] | None = None
 
     def inputs(self) -> Inputs:
         """Return the images of the data, prepared for the task."""
