@@ -12,7 +12,7 @@ import torch
 
 from gancompress.errors import CheckpointError, ConfigError, GanCompressError
 from gancompress.jobs.given_teacher import load_given_teacher
-from gancompress.jobs.recipe import TeacherOptions
+from gancompress.jobs.teacher_options import TeacherOptions
 from gancompress.networks.importers import load_generator
 
 from ..networks.strangers import Stranger

@@ -32,7 +32,7 @@ def find_conflicts(module: nn.Module, inputs: Sequence[Any], labelling: Labellin
     """
     if not grouping.graph.groups:
         return []
-    for plan in _test_plans(grouping.graph):
+    for plan in different_widths(grouping.graph):
         check = _Check(module, inputs, labelling, grouping, plan)
         conflicts = check.other_pairs() or check.other_steps() or check.broken_off()
         if conflicts:
@@ -108,7 +108,7 @@ class _Check:
         return [self.grouping.conflict(groups or self.grouping.all_groups(), reason, where)]
 
 
-def _test_plans(graph: ChannelGraph) -> Iterator[ChannelPlan]:
+def different_widths(graph: ChannelGraph) -> Iterator[ChannelPlan]:
     """Yield plans such that any two groups of one size have different widths in at least one of them.
 
     Groups of different sizes cannot be confused at full width, so they need no plan that separates them. Every plan

@@ -25,7 +25,11 @@ Source = Annotated[
 ]
 SetOption = Annotated[
     list[str],
-    typer.Option("--set", metavar="OPTION=VALUE", help="An option of the family, such as ngf=32, or an argument of the class; repeatable."),
+    typer.Option(
+        "--set",
+        metavar="OPTION=VALUE",
+        help="An option of the family, such as ngf=32, or an argument of the class; repeatable.",
+    ),
 ]
 FamilyOption = Annotated[
     str | None, typer.Option("--family", help="Family of the checkpoint, if its tensors do not identify it.")
@@ -102,3 +106,8 @@ RuntimeOption = Annotated[
     Path | None,
     typer.Option("--runtime", metavar="FOLDER", help="Web: files of onnxruntime-web; by default npm gets them once."),
 ]
+
+
+def threads_option(threads: int | None) -> list[str]:
+    """Return the option of a recipe that a number of threads sets."""
+    return [] if threads is None else [f"threads={threads}"]

@@ -42,6 +42,7 @@ class Job(Options):
         num_workers: Processes that decode images.
         threads: Threads of PyTorch in training and search; its own choice by default. No step is repeated when the
             number changes, although weights are exactly the same only for the same number.
+        progress_images: Images of ``search`` on which the quality is measured and printed after each step; 0 for none.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Job(Options):
     exports: Annotated[tuple[ExportOptions, ...], BeforeValidator(parse_exports)] = (ExportOptions(),)
     num_workers: Annotated[int, Field(ge=0)] = 0
     threads: Annotated[int, Field(ge=1)] | None = None
+    progress_images: Annotated[int, Field(ge=0)] = 0
 
     def inputs(self) -> Inputs:
         """Return the images of the data, prepared for the task."""
