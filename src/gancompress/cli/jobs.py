@@ -102,7 +102,7 @@ def evaluate(
 
 def recipes(name: Annotated[str | None, typer.Argument(help="A recipe to print.")] = None) -> None:
     """List the recipes that come with gancompress, or print one."""
-    from gancompress.jobs.recipe import recipe_names, recipe_text
+    from gancompress.jobs.recipe_text import recipe_names, recipe_text
 
     if name is not None:
         print(recipe_text(name), end="")
