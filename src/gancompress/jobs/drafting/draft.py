@@ -29,8 +29,9 @@ from gancompress.jobs.drafting.recipe_file import recipe_text, write_recipe
 from gancompress.jobs.drafting.recognition import recognise, with_range
 from gancompress.jobs.drafting.request import Request
 from gancompress.jobs.drafting.trial import check_metrics, narrowed, seconds_of_pass, training_pace
+from gancompress.jobs.export_options import ExportOptions
 from gancompress.jobs.exporting import check_exports
-from gancompress.jobs.recipe import ExportOptions, Job
+from gancompress.jobs.recipe import Job
 from gancompress.networks.generator import Generator
 from gancompress.networks.image_format import Images
 from gancompress.networks.importers import load_generator
