@@ -44,6 +44,16 @@ def compress(
             "--images", metavar="FOLDER", help="Inputs like those of the network's use.", rich_help_panel=_CHECKPOINT
         ),
     ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="MODULE:DATASET",
+            help="Other inputs, instead of --images: a data set or a function that makes one, a folder of arrays, or "
+            "data of a recipe in YAML.",
+            rich_help_panel=_CHECKPOINT,
+        ),
+    ] = None,
     smaller: Annotated[
         float | None,
         typer.Option("--smaller", metavar="N", help="Times fewer MACs.", rich_help_panel=_CHECKPOINT),
@@ -162,6 +172,7 @@ def compress(
 
     given = {
         "--images": images,
+        "--data": data,
         "--smaller": smaller,
         "--ms": ms,
         "--runtime": runtime,
@@ -290,16 +301,12 @@ def _request(
 
     if train_teacher:
         raise ConfigError("--train-teacher: got it with a checkpoint, expected a recipe: there is nothing to train")
-    if given["--images"] is None:
-        raise ConfigError(
-            f"compress: got the checkpoint '{source}' without --images, expected --images FOLDER with inputs of the "
-            "network"
-        )
     size = None if given["--size"] is None else parse_sizes("--size", given["--size"], 2)
     optional = {"minutes": given["--minutes"], "seed": given["--seed"]}
     return Request(
         checkpoint=source,
         images=given["--images"],
+        data=given["--data"],
         smaller=given["--smaller"],
         latency_ms=given["--ms"],
         runtime=given["--runtime"],
