@@ -6,6 +6,7 @@ Source: Li et al., GAN Compression, CVPR 2020, equations 1 to 4; the order of up
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
@@ -26,7 +27,9 @@ from gancompress.losses import (
     balance_gradients,
 )
 from gancompress.losses.term import Maps, Paths, named
+from gancompress.networks.given import Given, arguments, call, tensors_in
 from gancompress.networks.noise import AddsNoise, drawn_noise, kept_noise
+from gancompress.networks.outputs import image_of, other_outputs
 from gancompress.objectives.adversarial_monitor import AdversarialMonitor
 from gancompress.objectives.content import Content
 from gancompress.objectives.directions import LatentDirections
@@ -114,13 +117,15 @@ class Outputs(NamedTuple):
     """Outputs of a network for one batch.
 
     Attributes:
-        image: [b, c, h, w] in [-1, 1].
+        image: [b, c, h, w] in [-1, 1]; of other networks the main output, `gancompress.networks.outputs.image_of`.
         maps: Its feature maps.
+        others: Other outputs of floats, by name.
         moved_maps: Feature maps for the shifted latents; None if no term compares them.
     """
 
     image: Tensor
     maps: Maps
+    others: Mapping[str, Tensor] = MappingProxyType({})
     moved_maps: Maps | None = None
 
 
@@ -171,7 +176,7 @@ class Distillation(Objective):
         discriminator: nn.Module | None,
         options: DistillationOptions,
         taps: tuple[str, ...],
-        example: Tensor,
+        example: Given,
         image_taps: tuple[str, ...] = (),
     ) -> None:
         """Take the networks and build the loss terms.
@@ -184,7 +189,7 @@ class Distillation(Objective):
             options: The terms.
             taps: Paths, in both networks, of the modules whose maps are compared; the options' own taps take
                 precedence.
-            example: An input [1, c, h, w] of any values, from which the widths of the maps are read.
+            example: An input [1, ...] of any values, from which the widths of the maps are read.
             image_taps: Paths, in both networks, of the modules that return intermediate RGB images.
 
         Raises:
@@ -208,6 +213,7 @@ class Distillation(Objective):
         self._uses_teacher = bool(self._taps) or (compares_images and (pseudo_pairs or not self._content.is_everything))
         student_example = _evaluated(student.module, self._taps, example)
         teacher_example = _evaluated(teacher, self._taps, example)
+        check_same_outputs(student_example, teacher_example)
         self._terms: dict[str, tuple[float, tuple[str, ...], Term]] = {}
         for name, (term, own) in terms.items():
             built = term.build(
@@ -217,6 +223,7 @@ class Distillation(Objective):
                     teacher_channels={tap: teacher_example.maps[tap].shape[1] for tap in own},
                     elastic=student.elastic,
                     image=teacher_example.image,
+                    others=tuple(teacher_example.others),
                 )
             )
             self._terms[name] = (term.weight, own, built)
@@ -225,7 +232,9 @@ class Distillation(Objective):
         self.phases = (Phase("generator", tuple(self.modules), self._generator_loss),)
         self._monitor = AdversarialMonitor()
         self._cache: TeacherCache | None = None
-        self.teacher_bytes = sum(x.nbytes for x in (teacher_example.image, *teacher_example.maps.values()))
+        self._other_names = tuple(teacher_example.others)
+        kept = teacher_example.image, *teacher_example.maps.values(), *teacher_example.others.values()
+        self.teacher_bytes = sum(x.nbytes for x in kept)
         if self._adversarial is not None:
             assert discriminator is not None
             self._gan = AdversarialLoss(self._adversarial.form)
@@ -278,8 +287,9 @@ class Distillation(Objective):
         given = self.task.encode(batch["input"])
         teacher, student = self.frozen["teacher"], modules["student"]
         shared = kept_noise(teacher, student)
-        images = {"teacher": teacher(given, **shared)}
-        images |= {name: run(given, **shared) for name, run in self._student.shown(student).items()}
+        images = {"teacher": image_of(call(teacher, given, **shared))}
+        inside = arguments(student, given)
+        images |= {name: image_of(run(*inside, **shared)) for name, run in self._student.shown(student).items()}
         return self.task.columns(batch, images)
 
     def optimizers(self, phase: Phase, options: TrainingOptions) -> dict[str, torch.optim.Optimizer]:
@@ -298,37 +308,42 @@ class Distillation(Objective):
             if path not in known:
                 raise ConfigError(f"fixed: got '{path}', expected a module of the student; {nearest(path, known)}")
 
-    def _drawn(self, given: Tensor) -> dict[str, Any]:
+    def _drawn(self, given: Given) -> dict[str, Any]:
         """Return the noise maps drawn for a batch, as keyword arguments that teacher and student share."""
         return drawn_noise(self.frozen["teacher"], self.modules["student"], len(given))
 
     @torch.no_grad()
-    def _teach(self, batch: Batch, given: Tensor, shared: Mapping[str, Any], steps: Tensor | None) -> Outputs:
+    def _teach(self, batch: Batch, given: Given, shared: Mapping[str, Any], steps: Tensor | None) -> Outputs:
         """Return the teacher's outputs; if no term needs them, the input instead of its image."""
         teacher = self.frozen["teacher"]
         shown = {"teacher", "both"} if "target" in batch else {"teacher", "both", "auto"}
         is_taken_for_real = self._adversarial is not None and self._adversarial.real in shown
         if not self._uses_teacher and not is_taken_for_real:
-            return Outputs(given, {})
+            return Outputs(tensors_in(given)[0], {})
         if self._cache is None or "digest" not in batch:
             return self._run(Running(teacher, teacher), given, shared, steps)
 
         def run() -> tuple[Tensor, ...]:
             made = self._run(Running(teacher, teacher), given, shared, steps)
-            return (made.image, *(made.maps[tap] for tap in self._taps))
+            return (made.image, *(made.maps[tap] for tap in self._taps), *made.others.values())
 
-        image, *maps = (x.to(given.device) for x in self._cache.get(batch["digest"], run))
-        return Outputs(image, dict(zip(self._taps, maps, strict=True)))
+        device = tensors_in(given)[0].device
+        image, *kept = (x.to(device) for x in self._cache.get(batch["digest"], run))
+        maps, others = kept[: len(self._taps)], kept[len(self._taps) :]
+        return Outputs(
+            image, dict(zip(self._taps, maps, strict=True)), dict(zip(self._other_names, others, strict=True))
+        )
 
-    def _run(self, running: Running, given: Tensor, shared: Mapping[str, Any], steps: Tensor | None) -> Outputs:
+    def _run(self, running: Running, given: Given, shared: Mapping[str, Any], steps: Tensor | None) -> Outputs:
         with tapped(running.structure, self._taps) as maps:
-            image = running.network(given, **shared)
+            made = running.network(*arguments(running.structure, given), **shared)
+        image, others = image_of(made), other_outputs(made)
         if steps is None or self._directions is None:
-            return Outputs(image, maps)
+            return Outputs(image, maps, others)
         given, keywords = self._directions.moved(running.structure, given, steps)
         with tapped(running.structure, self._moved_taps) as moved:
             running.network(given, **shared, **keywords)
-        return Outputs(image, maps, moved)
+        return Outputs(image, maps, others, moved)
 
     def _discriminate(self, batch: Batch, image: Tensor, teacher_image: Tensor) -> tuple[Any, Any]:
         """Return the discriminator's output for a student's image and, if a term compares them, for the real one."""
@@ -372,7 +387,10 @@ class Distillation(Objective):
             maps = ({tap: each[tap] for tap in taps} for each in (made.student.maps, made.teacher.maps))
             output = {"logits": made.logits, "real_logits": made.real_logits}
             moved = {"moved_maps": made.student.moved_maps, "moved_teacher_maps": made.teacher.moved_maps}
-            compared = Comparison(made.student.image, made.target, *maps, **output, **moved, content=made.content)
+            others = {name: (each, made.teacher.others[name]) for name, each in made.student.others.items()}
+            compared = Comparison(
+                made.student.image, made.target, *maps, **output, **moved, content=made.content, others=others
+            )
             kept = adversarial if name == self._balanced_name else losses
             kept[name] = made.share * weight * term.loss(compared)
         return losses | {name: self._balanced(made, term, losses) for name, term in adversarial.items()}
@@ -388,6 +406,15 @@ class Distillation(Objective):
             return term
         self._monitor.observe(ratio=balance.ratio, factor=balance.factor)
         return balance.term
+
+
+def check_same_outputs(student: Outputs, teacher: Outputs) -> None:
+    """Raise ConfigError if further outputs of student and teacher differ in name or shape."""
+    got, wanted = ({name: tuple(each.shape) for name, each in made.others.items()} for made in (student, teacher))
+    if got != wanted:
+        raise ConfigError(
+            f"student: got the outputs {got} beside the main one, expected those of the teacher: {wanted}"
+        )
 
 
 def _with_taps(
@@ -412,12 +439,12 @@ def _with_taps(
 
 
 @torch.no_grad()
-def _evaluated(network: nn.Module, taps: tuple[str, ...], example: Tensor) -> Outputs:
+def _evaluated(network: nn.Module, taps: tuple[str, ...], example: Given) -> Outputs:
     """Return the outputs of a network in evaluation mode for an example; its running statistics do not change."""
     modes = {module: module.training for module in network.modules()}
     network.eval()
     with tapped(network, taps) as maps:
-        image = network(example)
+        made = call(network, example)
     for module, mode in modes.items():
         module.training = mode
-    return Outputs(image, maps)
+    return Outputs(image_of(made), maps, other_outputs(made))

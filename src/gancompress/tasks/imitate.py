@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from gancompress.data import DataConfig
 from gancompress.errors import ConfigError
+from gancompress.networks.given import NamedInputs
 from gancompress.tasks.task import Task, TaskOptions, register_task
 from gancompress.training import Batch
+
+_NO_INPUTS = ("target", "index")
+"""Tensors of a batch that are no inputs."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,19 @@ class ImitateTask(Task):
 
     name: str = "imitate"
     paired: bool = False
+
+    def prepare(self, batch: Batch, split: str, numbers: Sequence[int], seed: int = 0) -> Batch:
+        """Return the batch with ``input``: without one, every tensor but ``target`` is an input of its name."""
+        if "input" in batch:
+            return batch
+        named = {name: each for name, each in batch.items() if isinstance(each, Tensor) and name not in _NO_INPUTS}
+        return {**{name: each for name, each in batch.items() if name not in named}, "input": NamedInputs(named)}
+
+    def columns(self, batch: Batch, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the columns of a picture: the input, if it is one tensor of several axes, and the outputs."""
+        given = batch["input"]
+        shown = isinstance(given, Tensor) and given.dim() > 2
+        return {**({"input": given} if shown else {}), **images}
 
     def real(self, batch: Batch, teacher_image: Tensor | None = None) -> Tensor:
         """Return the discriminator's real examples: those of the data or, without them, the teacher's outputs.

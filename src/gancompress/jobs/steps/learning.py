@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from torch import Tensor, nn
+from torch import nn
 
 from gancompress.jobs.steps.networks import PATCHGAN, NetworkOptions
 from gancompress.jobs.steps.recalibration import calibration_inputs
@@ -14,6 +14,7 @@ from gancompress.methods.distill import train_student
 from gancompress.methods.recalibrate import recalibrate
 from gancompress.methods.training import TrainingData
 from gancompress.networks.generator import Generator
+from gancompress.networks.given import Given, arguments
 from gancompress.objectives.content import check_content
 from gancompress.objectives.distillation import DistillationOptions
 from gancompress.objectives.students import Student
@@ -100,7 +101,7 @@ class Learning(Step):
         return trained_discriminator(given, discriminator) or work.discriminator
 
     def taps(
-        self, teacher: Generator, network: nn.Module, student: nn.Module, example: Tensor, run: StepRun
+        self, teacher: Generator, network: nn.Module, student: nn.Module, example: Given, run: StepRun
     ) -> tuple[str, ...]:
         """Return the default taps whose feature maps are compared, those of the teacher's architecture.
 
@@ -111,7 +112,7 @@ class Learning(Step):
         if self.distillation.taps or architecture.distillation_taps or not compares_maps:
             return architecture.distillation_taps
         known = dict(student.named_modules())
-        shared = tuple(path for path in architecture.taps(network, (example,)) if path in known)
+        shared = tuple(path for path in architecture.taps(network, arguments(network, example)) if path in known)
         chosen = f"{', '.join(shared)}, chosen automatically" if shared else "none, as the networks share no stages"
         run.log.said(f"{self.kind}: feature maps compared: {chosen}; name others in distillation.taps")
         return shared
