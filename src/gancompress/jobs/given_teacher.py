@@ -45,7 +45,7 @@ def load_given_teacher(options: TeacherOptions, inputs: Inputs, say: Callable[[s
         return Work(teacher, teacher, discriminator)
     assert options.checkpoint is not None
     read = partial(load_generator, say=say)
-    teacher = read(options.checkpoint, options.family, images=options.images)
+    teacher = read(options.checkpoint, options.family, options.config or None, images=options.images)
     teacher = _with_images(teacher, options, inputs, say)
     given = options.discriminator
     return Work(teacher, teacher, read(given, role="discriminator") if given else None)

@@ -60,6 +60,7 @@ class TeacherOptions(ImageOptions):
     Attributes:
         checkpoint: A file or directory of weights.
         family: Family of the checkpoint, if its tensors do not identify it.
+        config: Options of that family, or arguments of its class, if the tensors do not tell them.
         discriminator: A file or directory of the discriminator that was trained with it, for steps to inherit.
         shipped: A teacher that is part of this package.
         train: Training of a teacher. Beside ``shipped`` it documents how that one was trained, and is not run.
@@ -67,6 +68,7 @@ class TeacherOptions(ImageOptions):
 
     checkpoint: str | None = None
     family: str | None = None
+    config: dict[str, Any] = Field(default_factory=dict)
     discriminator: str | None = None
     shipped: ShippedTeacher | None = None
     train: Annotated[TrainTeacher | None, BeforeValidator(_without_kind)] = None
