@@ -71,7 +71,10 @@ def bench(
     from gancompress.deploy.benchmark import bench as measured
     from gancompress.deploy.benchmark.plot import draw
 
-    sources, choices = sources_of(original, compressed), InputChoices(size, inputs, labels, family, image_range, options)
+    sources, choices = (
+        sources_of(original, compressed),
+        InputChoices(size, inputs, labels, family, image_range, options),
+    )
     job = job_of(sources.values())
     candidates = [
         (open_exported if is_file_to_run(source) else open_network)(name, source, job, choices)

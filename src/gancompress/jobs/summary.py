@@ -22,7 +22,7 @@ from gancompress.evaluation import MetricResult
 from gancompress.jobs.outcome import Measured, Outcome
 from gancompress.jobs.run_log import read_losses
 from gancompress.networks.generator import Generator
-from gancompress.networks.given import Given, arguments, call, tensors_in
+from gancompress.networks.given import Given, arguments, call, sizes
 from gancompress.quantization import QuantizationOptions
 from gancompress.report import (
     COMPRESSED,
@@ -80,7 +80,7 @@ def summarise(outcome: Outcome, example: Given, rounds: int = 20) -> Report:
             for report in outcome.exports
         ],
         notes=[f"{name} was not written: {reason}." for name, reason in outcome.not_exported.items()],
-        input_size=", ".join("x".join(map(str, each.shape)) for each in tensors_in(example)),
+        input_size=sizes(example),
     )
 
 

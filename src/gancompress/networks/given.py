@@ -97,9 +97,29 @@ def tensors_in(given: Given) -> list[Tensor]:
     return [given] if isinstance(given, Tensor) else list(given.tensors.values())
 
 
+def sizes(given: Given) -> str:
+    """Return the shapes of inputs as text, such as "1x3x256x256"."""
+    return ", ".join("x".join(map(str, each.shape)) for each in tensors_in(given))
+
+
+def one_tensor(given: Given, where: str) -> Tensor:
+    """Return the input of a network of one input.
+
+    Args:
+        given: The inputs.
+        where: Beginning of the message.
+
+    Raises:
+        ConfigError: There are several.
+    """
+    if isinstance(given, NamedInputs):
+        raise ConfigError(f"{where}: got the inputs {', '.join(given.tensors)}, expected a network of one input")
+    return given
+
+
 def joined(batches: Sequence[Given]) -> Given:
     """Return batches of inputs as one batch."""
-    first = batches[0]
-    if isinstance(first, NamedInputs):
-        return NamedInputs({name: torch.cat([each.tensors[name] for each in batches]) for name in first.tensors})
-    return torch.cat(batches)
+    if isinstance(batches[0], NamedInputs):
+        parts = [each.tensors for each in batches if isinstance(each, NamedInputs)]
+        return NamedInputs({name: torch.cat([part[name] for part in parts]) for name in parts[0]})
+    return torch.cat([each for each in batches if isinstance(each, Tensor)])

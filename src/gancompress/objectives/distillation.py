@@ -27,7 +27,7 @@ from gancompress.losses import (
     balance_gradients,
 )
 from gancompress.losses.term import Maps, Paths, named
-from gancompress.networks.given import Given, arguments, call, tensors_in
+from gancompress.networks.given import Given, arguments, call, one_tensor, tensors_in
 from gancompress.networks.noise import AddsNoise, drawn_noise, kept_noise
 from gancompress.networks.outputs import image_of, other_outputs
 from gancompress.objectives.adversarial_monitor import AdversarialMonitor
@@ -269,7 +269,7 @@ class Distillation(Objective):
         """Run every network of a step; they share the teacher's outputs."""
         given = self.task.encode(batch["input"])
         shared = self._drawn(given)
-        steps = None if self._directions is None else self._directions.draw(given)
+        steps = None if self._directions is None else self._directions.draw(one_tensor(given, "latent_directions"))
         taught = self._teach(batch, given, shared, steps)
         content = self._content.of(batch, taught.image) if self._uses_teacher else None
         target = taught.image if self.options.reconstruct == "teacher" else self.task.answer(batch, taught.image)
@@ -340,9 +340,10 @@ class Distillation(Objective):
         image, others = image_of(made), other_outputs(made)
         if steps is None or self._directions is None:
             return Outputs(image, maps, others)
-        given, keywords = self._directions.moved(running.structure, given, steps)
+        latents = one_tensor(given, "latent_directions")
+        latents, keywords = self._directions.moved(running.structure, latents, steps)
         with tapped(running.structure, self._moved_taps) as moved:
-            running.network(given, **shared, **keywords)
+            running.network(latents, **shared, **keywords)
         return Outputs(image, maps, others, moved)
 
     def _discriminate(self, batch: Batch, image: Tensor, teacher_image: Tensor) -> tuple[Any, Any]:

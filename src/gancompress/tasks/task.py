@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from gancompress.data import DataConfig
 from gancompress.errors import ConfigError
 from gancompress.networks.file_form import FileForm
-from gancompress.networks.given import Given, NamedInputs, arguments, order
+from gancompress.networks.given import Given, NamedInputs, arguments, one_tensor, order
 from gancompress.options import Options, OptionsError
 from gancompress.registry import Kind, KindRegistry
 from gancompress.training import Batch, Objective, TrainingOptions
@@ -118,7 +118,9 @@ class Task:
 
         Source: Isola et al., pix2pix, CVPR 2017, equation 1.
         """
-        return torch.cat([self.encode(batch["input"]), image], 1) if self.paired else image
+        if not self.paired:
+            return image
+        return torch.cat([one_tensor(self.encode(batch["input"]), f"task {self.name}"), image], 1)
 
     def discriminator_channels(self, in_channels: int, out_channels: int) -> int:
         """Return the number of channels of the discriminator's input."""
