@@ -219,13 +219,8 @@ def record(module: nn.Module, inputs: Sequence[Any], state: Mapping[str, Tensor]
     Returns:
         The recording, with ``failure`` set if the forward pass raised.
     """
-    structure = copy_structure(module).eval()
     recording = Recording()
-    fake_mode = FakeTensorMode(allow_non_fake_inputs=True)
-    with torch.inference_mode(False), torch.no_grad(), fake_mode:
-        own = named_tensors(structure)
-        tensors: dict[str, Tensor] = {name: _fake((state or own)[name], fake_mode) for name in own}
-        fake_inputs = tree_map_only(Tensor, lambda tensor: _fake(tensor, fake_mode), tuple(inputs))
+    structure, tensors, fake_inputs, fake_mode = on_fake_tensors(module, inputs, state)
     recorder = _Recorder(recording)
     recording.parameters = {name: recorder.ref(t, "parameter", name) for name, t in tensors.items()}
     recorder.refs(fake_inputs, "input")
@@ -237,6 +232,24 @@ def record(module: nn.Module, inputs: Sequence[Any], state: Mapping[str, Tensor]
         except Exception as error:
             recording.failure = Failure(recorder.stack[-1], recorder.at_hand, error)
     return recording
+
+
+def on_fake_tensors(
+    module: nn.Module, inputs: Sequence[Any], state: Mapping[str, Tensor] | None
+) -> tuple[nn.Module, dict[str, Tensor], Any, FakeTensorMode]:
+    """Return a copy of the module in eval mode, and fake tensors for its state and its inputs with their mode.
+
+    Args: see `record`.
+    """
+    structure = copy_structure(module).eval()
+    fake_mode = FakeTensorMode(allow_non_fake_inputs=True)
+    with torch.inference_mode(False), torch.no_grad(), fake_mode:
+        own = named_tensors(structure)
+        tensors: dict[str, Tensor] = {name: _fake((state or own)[name], fake_mode) for name in own}
+        for name, tensor in own.items():  # a matrix product takes other steps for weights that need no gradient
+            tensors[name].requires_grad_(tensor.requires_grad)
+        fake_inputs = tree_map_only(Tensor, lambda tensor: _fake(tensor, fake_mode), tuple(inputs))
+    return structure, tensors, fake_inputs, fake_mode
 
 
 def _fake(tensor: Tensor, mode: FakeTensorMode) -> Tensor:
