@@ -19,7 +19,7 @@ from gancompress.jobs.steps import STEPS, AnyStep, Search
 from gancompress.jobs.teacher_options import TeacherOptions
 from gancompress.methods.budget import Budget
 from gancompress.options import Options, as_tuple
-from gancompress.tasks import TASKS, AnyTask, LatentOptions, TaskOptions, find_task
+from gancompress.tasks import TASKS, AnyTask, LatentOptions, find_task
 from gancompress.tasks.inputs import Inputs
 
 TENSOR_METRICS = ("snr", "relative_error")
@@ -72,7 +72,8 @@ class Job(Options):
         defaults: dict[str, Any] = {} if _has_pairs(options["task"]) else {"against_real": []}
         if _holds_images(options.get("data")):
             return {**options, "metrics": {**defaults, **metrics}} if defaults else options
-        chosen = {**defaults, "against_teacher": TENSOR_METRICS, **metrics}
+        of_tensors = {"against_real": TENSOR_METRICS, "against_teacher": TENSOR_METRICS}
+        chosen = {**of_tensors, **defaults, **metrics}
         first, steps = next(iter(as_tuple(chosen["against_teacher"])), TENSOR_METRICS[0]), options.get("steps")
         if isinstance(steps, list | tuple):
             options = {**options, "steps": [_with_metric(step, first) for step in steps]}
@@ -187,9 +188,8 @@ class Job(Options):
 
 def _has_pairs(task: Any) -> bool:
     """Return True if a task, given as in a recipe or as options, has a ground truth for each input."""
-    kind = type(task) if isinstance(task, TaskOptions) else task.get("kind") if isinstance(task, Mapping) else task
     try:
-        return (kind if isinstance(kind, type) else TASKS.find(kind)).paired
+        return TASKS.parse(task).paired
     except ConfigError:
         return False  # which is reported elsewhere
 
