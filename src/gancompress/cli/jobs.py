@@ -71,6 +71,7 @@ def evaluate(
     from gancompress.jobs.measuring import cost_of
     from gancompress.jobs.recipe import load_job
     from gancompress.jobs.summary import RUNTIME, add_to_report, latencies
+    from gancompress.networks.given import sizes
     from gancompress.report.write import write_report
 
     if not (run / "job.yaml").is_file():
@@ -85,7 +86,7 @@ def evaluate(
     example = finished.inputs.example()
     costs = {"teacher": cost_of(teacher, finished.inputs), "compressed": measured.cost}
     times = dict(zip(costs, latencies((teacher, measured.generator), example), strict=True))
-    shape = "x".join(map(str, example.shape))
+    shape = sizes(example)
     if as_json:
         metrics = {name: result.to_json() for name, result in measured.metrics.items()}
         networks = {
