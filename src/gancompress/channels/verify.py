@@ -112,15 +112,19 @@ def different_widths(graph: ChannelGraph) -> Iterator[ChannelPlan]:
     """Yield plans such that any two groups of one size have different widths in at least one of them.
 
     Groups of different sizes cannot be confused at full width, so they need no plan that separates them. The first plan
-    narrows all groups, each by another amount; the others encode the number of each group among its equals, bit by bit.
+    narrows all groups, each by another amount. If two of one size share a width there, more plans encode the number of
+    each group among its equals, digit by digit.
     """
     numbers: dict[str, int] = {}
     seen: Counter[int] = Counter()
     for name, group in graph.groups.items():
         numbers[name] = seen[group.size]
         seen[group.size] += 1
-    yield ChannelPlan(
-        {name: max(2, g.size - 1 - 7 * numbers[name] % (g.size // 2)) for name, g in graph.groups.items()}
-    )
-    for bit in range((max(seen.values()) - 1).bit_length()):
-        yield ChannelPlan({name: g.size - 1 + (numbers[name] >> bit & 1) for name, g in graph.groups.items()})
+    first = {name: max(2, g.size - 1 - 7 * numbers[name] % (g.size // 2)) for name, g in graph.groups.items()}
+    yield ChannelPlan(first)
+    if len({(g.size, first[name]) for name, g in graph.groups.items()}) == len(graph.groups):
+        return
+    left = numbers
+    while any(left.values()):
+        yield ChannelPlan({name: g.size - left[name] % (g.size - 1) for name, g in graph.groups.items()})
+        left = {name: number // (graph.groups[name].size - 1) for name, number in left.items()}
