@@ -27,8 +27,10 @@ from gancompress.losses import (
     total_variation,
 )
 from gancompress.networks.registry import build, find_family
-from gancompress.objectives.distillation import Distillation, DistillationOptions
+from gancompress.objectives.distillation import Distillation
+from gancompress.objectives.distillation_options import DistillationOptions
 from gancompress.objectives.students import FixedStudent, tapped
+from gancompress.objectives.supervision import Supervision
 from gancompress.perception.load import TRUNKS
 from gancompress.perception.trunk import FeatureTrunk
 from gancompress.tasks import find_task
@@ -56,7 +58,8 @@ def batch():
 def objective(networks, options: DistillationOptions, task: str = "paired") -> Distillation:
     teacher, student, discriminator = networks
     example = torch.zeros(1, 3, 16, 16)
-    return Distillation(find_task(task), teacher, FixedStudent(student), discriminator, options, TAPS, example)
+    supervision = Supervision(teacher, discriminator, options, TAPS)
+    return Distillation(find_task(task), FixedStudent(student), supervision, example)
 
 
 def test_terms(networks, batch):
@@ -274,7 +277,8 @@ def test_terms_on_maps_are_never_left_out_silently(networks):
     def untapped(options: DistillationOptions) -> Distillation:
         teacher, student, discriminator = networks
         example = torch.zeros(1, 3, 16, 16)
-        return Distillation(find_task("paired"), teacher, FixedStudent(student), discriminator, options, (), example)
+        supervision = Supervision(teacher, discriminator, options)
+        return Distillation(find_task("paired"), FixedStudent(student), supervision, example)
 
     for name in ("features", "fsp"):
         with pytest.raises(ConfigError, match=f"distillation: {name} got no feature maps, expected some; name modules"):
@@ -312,7 +316,7 @@ def test_the_teacher_runs_only_where_something_asks_for_it(networks, batch, opti
 def test_without_other_images_the_teachers_are_what_the_discriminator_takes_for_real(networks, batch):
     teacher, student, _ = networks
     discriminator = build("patchgan", {"ndf": 4, "n_layers": 1, "in_channels": 3})
-    game = objective((teacher, student, discriminator), distillation(gan=1), "stylize")
+    game = objective((teacher, student, discriminator), distillation(gan=1), "imitate")
     del batch["target"]
     loss = game.phases[0].loss(batch, game.forward(batch, 0))["gan"]
     real, fake = discriminator(teacher(batch["input"])), discriminator(student(batch["input"]))
@@ -320,7 +324,7 @@ def test_without_other_images_the_teachers_are_what_the_discriminator_takes_for_
 
 
 @pytest.mark.parametrize("real", ["target", "teacher", "both"])
-@pytest.mark.parametrize("task", ["paired", "stylize"])
+@pytest.mark.parametrize("task", ["paired", "imitate"])
 def test_what_the_discriminator_takes_for_real(networks, batch, real, task):
     teacher, student, _ = networks
     discriminator = build("patchgan", {"ndf": 4, "n_layers": 1, "in_channels": 6 if task == "paired" else 3})
@@ -342,7 +346,7 @@ def test_real_images_that_are_not_there_are_missed(networks, batch, real):
     teacher, student, _ = networks
     discriminator = build("patchgan", {"ndf": 4, "n_layers": 1, "in_channels": 3})
     options = distillation(gan={"real": real})
-    game = objective((teacher, student, discriminator), options, "stylize")
+    game = objective((teacher, student, discriminator), options, "imitate")
     del batch["target"]
     with pytest.raises(ConfigError, match=f"real: got '{real}', but the data has no real images"):
         game.phases[0].loss(batch, game.forward(batch, 0))
@@ -407,7 +411,8 @@ def test_looking_at_the_widths_of_maps_changes_no_running_statistics():
     before = {name: tensor.clone() for name, tensor in student.state_dict().items()}
     taps, example = find_family("unet").parse(config).distillation_taps, torch.rand(1, 3, 32, 32)
     options = distillation(l1=100, features=1)
-    Distillation(find_task("paired"), teacher, FixedStudent(student), nn.Identity(), options, taps, example)
+    supervision = Supervision(teacher, nn.Identity(), options, taps)
+    Distillation(find_task("paired"), FixedStudent(student), supervision, example)
     assert all(torch.equal(tensor, before[name]) for name, tensor in student.state_dict().items())
     assert student.training
 

@@ -111,20 +111,25 @@ class _Check:
 def different_widths(graph: ChannelGraph) -> Iterator[ChannelPlan]:
     """Yield plans such that any two groups of one size have different widths in at least one of them.
 
-    Groups of different sizes cannot be confused at full width, so they need no plan that separates them. The first plan
-    narrows all groups, each by another amount. If two of one size share a width there, more plans encode the number of
-    each group among its equals, digit by digit.
+    Groups of different sizes cannot be confused at full width, so they need no plan that separates them. Every plan
+    narrows all groups, as differently as their size allows; the next one separates those that had the same width.
     """
-    numbers: dict[str, int] = {}
-    seen: Counter[int] = Counter()
-    for name, group in graph.groups.items():
-        numbers[name] = seen[group.size]
-        seen[group.size] += 1
-    first = {name: max(2, g.size - 1 - 7 * numbers[name] % (g.size // 2)) for name, g in graph.groups.items()}
-    yield ChannelPlan(first)
-    if len({(g.size, first[name]) for name, g in graph.groups.items()}) == len(graph.groups):
-        return
-    left = numbers
-    while any(left.values()):
-        yield ChannelPlan({name: g.size - left[name] % (g.size - 1) for name, g in graph.groups.items()})
-        left = {name: number // (graph.groups[name].size - 1) for name, number in left.items()}
+    alike: dict[str, tuple[int, ...]] = {name: (group.size,) for name, group in graph.groups.items()}
+    while True:
+        number: Counter[tuple[int, ...]] = Counter()
+        widths: dict[str, int] = {}
+        for name, group in graph.groups.items():
+            widths[name] = _test_width(group.size, number[alike[name]])
+            number[alike[name]] += 1
+        yield ChannelPlan(widths)
+        alike = {name: (*alike[name], width) for name, width in widths.items()}
+        if len(set(alike.values())) == len(alike):
+            return
+
+
+def _test_width(size: int, number: int) -> int:
+    """Return the width of a group in a test plan, another one for each of the first few numbers."""
+    if size < 4:
+        return size - (number + 1) % 2
+    step = 7 if (size // 2) % 7 else 1  # neighbours differ by more than one channel
+    return size - 1 - step * number % (size // 2)

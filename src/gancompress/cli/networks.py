@@ -217,6 +217,7 @@ def export(
             metavar="FILE", help="A network as TorchScript or ONNX: also report the perceptual distance under it."
         ),
     ] = None,
+    options: SetOption = [],  # noqa: B006
     family: FamilyOption = None,
     image_range: RangeOption = None,
     size: RunSizeOption = None,
@@ -240,7 +241,7 @@ def export(
         find_compute_type,
         find_format,
     )
-    from gancompress.deploy.benchmark import export_fastest
+    from gancompress.deploy.benchmark import FASTEST, export_fastest
     from gancompress.errors import CheckpointError, ConfigError, ExportError
     from gancompress.evaluation import perceptual_distance
     from gancompress.io.source import split_key
@@ -255,24 +256,25 @@ def export(
                 f"export: got {given} for the format '{kind.name}', expected neither --rewrite nor --input there"
             )
         folder = out or export_path(directory, kind.file_name)
-        choices = PageChoices(samples, start, labels, size, runtime, family, image_range)
+        choices = PageChoices(samples, start, labels, size, runtime, family, image_range, options)
         _show_page(write_page_of(str(directory), None, folder, choices), folder, as_json)
         return
-    if precision not in (None, "fastest"):
+    if precision not in (None, FASTEST):
         find_compute_type(kind, precision, "--precision")
-    calibrates = precision == "fastest" or kind.calibrates(precision)
-    if rewrites and precision == "fastest":
+    calibrates = precision == FASTEST or kind.calibrates(precision)
+    if rewrites and precision == FASTEST:
         raise ConfigError("--rewrite: got rewrites with --precision fastest, which chooses them itself; remove it")
     if min_psnr is not None and not calibrates:
         raise ConfigError("--min-psnr: got it without --precision int8 or fastest, expected one of the two")
-    if threads is not None and precision != "fastest":
+    if threads is not None and precision != FASTEST:
         raise ConfigError("--threads: got it without --precision fastest, expected that; no other precision is timed")
     job = job_of([str(directory)])
     if calibrates and job is not None and calibration is None and size is not None:
         raise ConfigError(
             f"--size: got {size} with the run's own images, expected their size; remove --size, or give --calibration"
         )
-    network = open_network(directory.name, str(directory), job, InputChoices(size, inputs, labels, family, image_range))
+    choices = InputChoices(size, inputs, labels, family, image_range, options)
+    network = open_network(directory.name, str(directory), job, choices)
     path = out or export_path(directory, file_name(format, precision))
     replaced = path.exists()
     chosen = None if rewrites is None else [name for name in rewrites if name != "none"]
@@ -283,7 +285,7 @@ def export(
     form = replace(network.form, inputs=tuple(each[:1] for each in images[0])) if images else network.form
     wanted_psnr = DEFAULT_MIN_PSNR_DB if min_psnr is None else min_psnr
     tried: tuple[TriedFile, ...] = ()
-    if precision == "fastest":
+    if precision == FASTEST:
         how = {"perceptual": seen, "threads": threads, "say": notices.print}
         found = export_fastest(network.generator, form, path, format, images, wanted_psnr, **how)
         report, tried = found.report, found.tried

@@ -19,7 +19,7 @@ from gancompress.deploy.benchmark import export_fastest
 from gancompress.errors import ExportError, GanCompressError, Interrupted
 from gancompress.evaluation import find_perceptual
 from gancompress.evaluation.options import MetricOptions
-from gancompress.jobs.recipe import ExportOptions
+from gancompress.jobs.export_options import ExportOptions
 from gancompress.jobs.steps import Work
 from gancompress.networks.file_form import FileForm
 from gancompress.networks.generator import Generator
@@ -100,7 +100,7 @@ def _write(
     say: Callable[[str], None],
 ) -> tuple[ExportReport, Sequence[TriedFile]]:
     """Write one file; return its report and the candidates of which it was chosen by timing."""
-    if options.precision == "fastest":
+    if options.is_chosen_by_timing:
         what = generator, form, path, options.format, images, options.min_psnr_db
         found = export_fastest(*what, perceptual=perceptual, threads=options.threads, say=say)
         return found.report, found.tried
