@@ -157,7 +157,7 @@ class Domains(nn.Module):
 
 
 class SpectrumVocoder(nn.Module):
-    """Depthwise blocks with LayerNorm over the last axis and a learned scale, and a spectrum at the end (Vocos-like)."""
+    """Depthwise blocks with LayerNorm over the last axis, and a spectrum at the end (Vocos-like)."""
 
     def __init__(self) -> None:
         super().__init__()

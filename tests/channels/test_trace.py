@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gancompress.channels import Axis, Segment, materialise, trace
 from gancompress.channels.follow import components
 from gancompress.channels.rules.movement import reshape_blocks
-from gancompress.channels.verify import _test_plans
+from gancompress.channels.verify import different_widths
 from gancompress.errors import PlanError, TraceError
 
 from .cases import graph_of
@@ -37,7 +37,7 @@ def image() -> Tensor:
     return torch.zeros(2, 3, 8, 8)
 
 
-@pytest.mark.parametrize("name", (*STRANGERS, *MODERN))
+@pytest.mark.parametrize("name", [*STRANGERS, *MODERN])
 def test_groups_are_those_worked_out_by_hand(name):
     graph = graph_of(name)
     assert {group: g.size for group, g in graph.groups.items()} == (GROUPS | MODERN_GROUPS)[name]
@@ -312,7 +312,7 @@ def test_few_plans_separate_groups_of_one_size(size):
     graph = SimpleNamespace(
         groups={f"{of}.{number}": SimpleNamespace(size=of) for of in (size, 16) for number in range(40)}
     )
-    plans = list(_test_plans(graph))
+    plans = list(different_widths(graph))
     for of in (size, 16):
         widths = [tuple(plan.widths[f"{of}.{number}"] for plan in plans) for number in range(40)]
         assert len(set(widths)) == 40

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -172,9 +172,11 @@ def _requests(
         state = {name: t.contiguous() for name, t in narrow(named_tensors(module), graph, plan).items()}
         structure, tensors, fake_inputs, fake_mode = on_fake_tensors(structure_at(module, graph, plan), inputs, state)
     predicted = _Predicted(labelling, graph, plan)
-    with torch.inference_mode(False), torch.no_grad(), quietly(), fake_mode, predicted, _Reshapes(predicted):
-        with suppress(Exception):  # it runs as far as it can be predicted
-            torch.func.functional_call(structure, tensors, fake_inputs)
+    fake = torch.inference_mode(False), torch.no_grad(), fake_mode, predicted, _Reshapes(predicted)
+    with suppress(Exception), quietly(), ExitStack() as stack:  # it runs as far as it can be predicted
+        for mode in fake:
+            stack.enter_context(mode)
+        torch.func.functional_call(structure, tensors, fake_inputs)
     return predicted.requests
 
 
