@@ -13,10 +13,12 @@ from gancompress.cli.display import watching
 from gancompress.cli.options import (
     RunDirectory,
     TensorBoardOption,
+    ThreadsOption,
     TrainTeacherOption,
     TrustOption,
     console,
     notices,
+    threads_option,
 )
 
 if TYPE_CHECKING:
@@ -41,6 +43,16 @@ def compress(
         str | None,
         typer.Option(
             "--images", metavar="FOLDER", help="Inputs like those of the network's use.", rich_help_panel=_CHECKPOINT
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="MODULE:DATASET",
+            help="Other inputs, instead of --images: a data set or a function that makes one, a folder of arrays, or "
+            "data of a recipe in YAML.",
+            rich_help_panel=_CHECKPOINT,
         ),
     ] = None,
     smaller: Annotated[
@@ -150,6 +162,7 @@ def compress(
     ] = False,
     tensorboard: TensorBoardOption = False,
     train_teacher: TrainTeacherOption = False,
+    threads: ThreadsOption = None,
     trust: TrustOption = False,
 ) -> None:
     """Compress a network: recognise it, cut it, teach it, measure it, write its files and a report.
@@ -161,6 +174,7 @@ def compress(
 
     given = {
         "--images": images,
+        "--data": data,
         "--smaller": smaller,
         "--ms": ms,
         "--runtime": runtime,
@@ -175,7 +189,7 @@ def compress(
         "--seed": seed,
     }
     if not is_checkpoint(source, given):
-        job = load_job(source, options, train_teacher=train_teacher)
+        job = load_job(source, [*options, *threads_option(threads)], train_teacher=train_teacher)
         directory = out or Path("runs", job.name)
         if dry_run:
             import yaml
@@ -191,7 +205,8 @@ def compress(
         console.print(f"\n{drafted.text}", highlight=False, markup=False, soft_wrap=True)
         show_stages(drafted.job(), request.directory)
         return
-    run_job(load_job(str(_recipe_of(request, trust))), request.directory, tensorboard=tensorboard, trust=trust)
+    job = load_job(str(_recipe_of(request, trust)), threads_option(threads))
+    run_job(job, request.directory, tensorboard=tensorboard, trust=trust)
 
 
 def run_job(job: Job, directory: Path, *, tensorboard: bool = False, trust: bool = False) -> None:
@@ -292,16 +307,12 @@ def _request(
 
     if train_teacher:
         raise ConfigError("--train-teacher: got it with a checkpoint, expected a recipe: there is nothing to train")
-    if given["--images"] is None:
-        raise ConfigError(
-            f"compress: got the checkpoint '{source}' without --images, expected --images FOLDER with inputs of the "
-            "network"
-        )
     size = None if given["--size"] is None else parse_sizes("--size", given["--size"], 2)
     optional = {"minutes": given["--minutes"], "seed": given["--seed"]}
     return Request(
         checkpoint=source,
         images=given["--images"],
+        data=given["--data"],
         smaller=given["--smaller"],
         latency_ms=given["--ms"],
         runtime=given["--runtime"],
