@@ -124,13 +124,17 @@ def find_network(name: str) -> Family | UserClass:
     return FAMILIES.find(name)
 
 
+_OF_DATA = frozenset({"gancompress.networks.graph:GraphNetwork"})
+"""Classes of this package without a family that run nothing but a closed list of operators."""
+
+
 def is_known(path: str) -> bool:
     """Return whether a directory may name this class without consent.
 
-    It may if the class has a family that is registered in this process, or is an architecture of spandrel, whose
-    networks the importers read.
+    It may if the class has a family that is registered in this process, is one whose arguments are data alone, or is an
+    architecture of spandrel, whose networks the importers read.
     """
-    if any(import_path_of(family.network) == path for family in FAMILIES.values()):
+    if path in _OF_DATA or any(import_path_of(family.network) == path for family in FAMILIES.values()):
         return True
     return path.startswith("spandrel.architectures.") and "spandrel" in packages_distributions()
 
