@@ -51,8 +51,9 @@ def inspect(
     from gancompress.cost import CostModel
 
     generator = open_generator(source, family, options, image_range, trust=trust)
-    shapes = example_inputs(generator, size, inputs)
-    graph = trace(generator.build(), shapes)
+    shapes, network = example_inputs(generator, size, inputs), generator.skeleton()
+    on_meta = any(parameter.is_meta for parameter in network.parameters())
+    graph = trace(network, [each.to("meta") for each in shapes] if on_meta else shapes)
     cost = CostModel(graph).at(graph.full_plan())
     if as_json:
         print(json.dumps(description(generator, graph, cost, shapes), indent=2))

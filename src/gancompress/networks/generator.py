@@ -100,6 +100,15 @@ class Generator:
         """
         return self.architecture.build_with(self.state)
 
+    def skeleton(self) -> nn.Module:
+        """Build the network for its structure alone; on the meta device if its constructor allows that.
+
+        Raises:
+            ConfigError: The family does not exist, or the config does not fit it.
+            CheckpointError: The state dict does not fit the network.
+        """
+        return self.architecture.skeleton_with(self.state)
+
     def fresh(self, seed: int) -> Self:
         """Return the same network with fresh weights.
 
@@ -114,7 +123,7 @@ class Generator:
     @property
     def num_parameters(self) -> int:
         """Number of parameters, tied ones counted once; buffers are not parameters."""
-        return sum(parameter.numel() for parameter in self.build().parameters())
+        return sum(parameter.numel() for parameter in self.skeleton().parameters())
 
     def save(self, directory: Path | str) -> None:
         """Write ``model.safetensors`` and ``config.json``; the directory is created if it does not exist.
