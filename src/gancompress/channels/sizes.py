@@ -210,9 +210,7 @@ class _Predicted(TorchDispatchMode):
     def _as_predicted(self, op: RecordedOp, index: int, args: Sequence[Any], result: Any) -> Any:
         given = [leaf for leaf in tree_leaves(args) if isinstance(leaf, Tensor)]
         got = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
-        shapes = [
-            self.shape(ref, got[i].shape if got else ()) for i, ref in enumerate(op.outputs)
-        ]
+        shapes = [self.shape(ref, got[i].shape if got else ()) for i, ref in enumerate(op.outputs)]
         if got and [tuple(t.shape) for t in got] == shapes:
             return result
         if op.writes:

@@ -225,7 +225,7 @@ def is_checkpoint(source: str, given: Mapping[str, Any]) -> bool:
     """
     from gancompress.errors import ConfigError, nearest
     from gancompress.io.source import split_key
-    from gancompress.jobs.recipe import recipe_names
+    from gancompress.jobs.recipe_text import recipe_names
 
     path = split_key(source)[0]
     option = next((name for name, value in given.items() if value is not None), None)

@@ -67,7 +67,10 @@ class Distillation(Objective):
         self._check_fixed(student.module)
         compares_images = any(term.compares == "images" for term, _ in terms.values())
         self._uses_teacher = bool(self._taps) or (compares_images and (pseudo_pairs or not self._content.is_everything))
-        shown = example_outputs(student.module, self._taps, example), example_outputs(teacher, self._taps, example)
+        shown = (
+            example_outputs(student.module, self._taps, example, "student"),
+            example_outputs(teacher, self._taps, example, "teacher"),
+        )
         self._terms: dict[str, tuple[float, tuple[str, ...], Term]] = {}
         for name, (term, own) in terms.items():
             self._add_term(name, term, own, *shown)
@@ -174,22 +177,22 @@ class Distillation(Objective):
         if not self._uses_teacher and not is_taken_for_real:
             return Outputs(given, {})
         if self._cache is None or "digest" not in batch:
-            return self._run(Running(teacher, teacher), given, shared, steps)
+            return self._run(Running(teacher, teacher, "teacher"), given, shared, steps)
 
         def run() -> tuple[Tensor, ...]:
-            made = self._run(Running(teacher, teacher), given, shared, steps)
+            made = self._run(Running(teacher, teacher, "teacher"), given, shared, steps)
             return (made.image, *(made.maps[tap] for tap in self._taps))
 
         image, *maps = (x.to(given.device) for x in self._cache.get(batch["digest"], run))
         return Outputs(image, dict(zip(self._taps, maps, strict=True)))
 
     def _run(self, running: Running, given: Tensor, shared: Mapping[str, Any], steps: Tensor | None) -> Outputs:
-        with tapped(running.structure, self._taps) as maps:
+        with tapped(running.structure, self._taps, running.side) as maps:
             image = running.network(given, **shared)
         if steps is None or self._directions is None:
             return Outputs(image, maps)
         given, keywords = self._directions.moved(running.structure, given, steps)
-        with tapped(running.structure, self._moved_taps) as moved:
+        with tapped(running.structure, self._moved_taps, running.side) as moved:
             running.network(given, **shared, **keywords)
         return Outputs(image, maps, moved)
 

@@ -84,4 +84,3 @@ def _fix_tokens(g: Labelling, ref: Ref) -> None:
     for factor in g[ref].factors:
         if factor.shape[-2] > 1:
             g.fix(factor, "channels lie along the tokens of an attention", unfollowed=True)
-

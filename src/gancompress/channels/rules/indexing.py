@@ -68,9 +68,7 @@ def _gather(g: Labelling, op: RecordedOp) -> list[Labels]:
         labels, shape = keep_off(g, ref, [axis], f"is picked by {op.name}"), list(g.shape(ref))
         shape[axis] = 1
         operands.append((labels, tuple(shape)))
-    same = all(
-        size == g.shape(x)[a] for ref in op.inputs for a, size in enumerate(g.shape(ref)) if a != axis
-    )
+    same = all(size == g.shape(x)[a] for ref in op.inputs for a, size in enumerate(g.shape(ref)) if a != axis)
     if not same:  # it takes leading positions of the other axes
         for ref in op.inputs:
             g.fix_tensor(ref, f"is picked in part by {op.name}", unfollowed=True)
