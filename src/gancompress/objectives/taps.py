@@ -20,7 +20,7 @@ def path_in(side: Side, tap: str) -> str:
 
 
 def matched_taps(teacher: Maps, student: Maps) -> tuple[str, ...]:
-    """Match maps of two architectures by their spatial size, in the order of both: as many as possible, late ones first.
+    """Match maps of two architectures by spatial size, in the order of both: as many as possible, late ones first.
 
     Args:
         teacher: Maps [b, c, ...] of the teacher by path, in the order of the forward pass.

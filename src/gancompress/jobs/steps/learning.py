@@ -74,7 +74,7 @@ class Learning(Step):
     def teach(
         self, student: Student, work: Work, inputs: Inputs, run: StepRun, stylegan2: StyleGan2Options | None = None
     ) -> Generator | None:
-        """Train a student of the architecture of the work's generator with its teacher; return the newest discriminator."""
+        """Train a student, of the architecture of the work's generator; return the newest discriminator."""
         supervision, given = self.supervision(work, inputs, run)
         architecture = work.teacher.architecture
         networks = architecture, work.generator.architecture, supervision, student.module

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from torch import Tensor, nn
+from torch import nn
 
 from gancompress.networks.architecture import Architecture
+from gancompress.networks.given import Given, arguments
 from gancompress.objectives.supervision import Supervision, common_taps
 
 
@@ -15,7 +16,7 @@ def taps_of(
     student: Architecture,
     supervision: Supervision,
     network: nn.Module,
-    example: Tensor,
+    example: Given,
     say: Callable[[str], None],
 ) -> tuple[str, ...]:
     """Return the default taps: those of the teacher's architecture, matched by size if the student's is another one.
@@ -34,7 +35,7 @@ def taps_of(
         return declared
     if declared and declared == student.distillation_taps:
         return declared
-    of_teacher = teacher.taps(supervision.teacher, (example,))
+    of_teacher = teacher.taps(supervision.teacher, arguments(supervision.teacher, example))
     taps = common_taps(supervision.teacher, network, example, of_teacher, student.distillation_taps)
     if taps != declared or not taps:
         chosen = f"{', '.join(taps)}, chosen automatically" if taps else "none, as the networks share no stages"
