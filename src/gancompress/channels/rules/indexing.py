@@ -19,11 +19,8 @@ def _index(g: Labelling, op: RecordedOp) -> list[Labels]:
     free = [axis for axis in range(ndim) if axis not in picked]
     for ref in (index for index in indices if index is not None):
         g.fix_tensor(ref, "picks positions")
-    if g[x].weight:  # rows of a table
-        for factor in g[x].factors:
-            if any(factor.shape[axis] > 1 for axis in picked):
-                g.fix(factor, "is chosen by an index")
-    labels = keep_off(g, x, picked, "is picked by an index")
+    is_table = g[x].weight  # whose rows must stay
+    labels = keep_off(g, x, picked, "is picked by an index", unfollowed=not is_table)
     together = picked == list(range(picked[0], picked[-1] + 1))
     start = picked[0] if together else 0
     num_new = len(g.shape(out)) - len(free)
@@ -68,9 +65,7 @@ def _gather(g: Labelling, op: RecordedOp) -> list[Labels]:
         labels, shape = keep_off(g, ref, [axis], f"is picked by {op.name}"), list(g.shape(ref))
         shape[axis] = 1
         operands.append((labels, tuple(shape)))
-    same = all(
-        size == g.shape(x)[a] for ref in op.inputs for a, size in enumerate(g.shape(ref)) if a != axis
-    )
+    same = all(size == g.shape(x)[a] for ref in op.inputs for a, size in enumerate(g.shape(ref)) if a != axis)
     if not same:  # it takes leading positions of the other axes
         for ref in op.inputs:
             g.fix_tensor(ref, f"is picked in part by {op.name}", unfollowed=True)
