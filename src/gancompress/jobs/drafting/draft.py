@@ -28,7 +28,7 @@ from gancompress.jobs.drafting.own_items import data_of_text, read_items
 from gancompress.jobs.drafting.recipe_file import recipe_text, write_recipe
 from gancompress.jobs.drafting.recognition import recognise, with_range
 from gancompress.jobs.drafting.request import Request
-from gancompress.jobs.drafting.trial import check_metrics, narrowed, seconds_of_pass, training_pace
+from gancompress.jobs.drafting.trial import check_metrics, narrowed, seconds_of_pass, student_like, training_pace
 from gancompress.jobs.export_options import ExportOptions
 from gancompress.jobs.exporting import check_exports
 from gancompress.jobs.recipe import Job
@@ -91,11 +91,12 @@ def draft_recipe(request: Request, say: Say) -> Drafted:
     else:
         known = _of_images(request, request.images, generator, say)
     example = known.inputs[:1]
-    student, first_cut = narrowed(known.generator, example, request)
+    other = student_like(request, known.generator, example)
+    student, first_cut = narrowed(known.generator, example, request, other)
     batch_size, terms = batch_size_for(request, known.pass_s), terms_of(known.material, first_cut)
     step_s = training_pace(student, known.generator, known.inputs, batch_size, terms, known.pass_s)
     pace, formats = Pace(known.pass_s, step_s), fastest_formats(request.runtime)
-    drafted = Drafted(request, draft(known.material, request, first_cut, pace, formats))
+    drafted = Drafted(request, draft(known.material, request, first_cut, pace, formats, other))
     check_metrics(drafted.job(), known.made)
     for line in drafted.draft.reasons:
         say(line)

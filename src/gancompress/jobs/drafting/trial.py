@@ -11,16 +11,19 @@ from torch import Tensor, nn
 from gancompress.channels import ChannelGraph, ChannelPlan, trace
 from gancompress.cost import widest_plan
 from gancompress.deploy.latency import measure_network
-from gancompress.errors import BudgetError, GanCompressError, MetricError, TraceError
+from gancompress.errors import BudgetError, ConfigError, GanCompressError, MetricError, TraceError
 from gancompress.evaluation import Evaluator, PairMetric, find_metric
 from gancompress.jobs.drafting.method import MULTIPLES, Narrowed
 from gancompress.jobs.drafting.request import Request
 from gancompress.jobs.recipe import Job
+from gancompress.jobs.steps.networks import NetworkOptions
 from gancompress.losses import TERMS
 from gancompress.methods.budget import Budget, CostLimit
 from gancompress.methods.pace import TRIAL_STEPS, seconds_per_step
 from gancompress.networks.cut import cut
 from gancompress.networks.generator import Generator
+from gancompress.networks.outputs import image_of
+from gancompress.networks.registry import FAMILIES
 from gancompress.reconstruction import images_needed
 
 _WARM_S = 1.0
@@ -42,8 +45,42 @@ def seconds_of_pass(network: nn.Module, images: Tensor) -> float:
     return first if first > _WARM_S else timed()
 
 
-def narrowed(generator: Generator, example: Tensor, request: Request) -> tuple[Generator, Narrowed]:
+@torch.no_grad()
+def student_like(request: Request, generator: Generator, example: Tensor) -> NetworkOptions | None:
+    """Return the student of another architecture, with the channels and scale of the network; None without one.
+
+    Raises:
+        ConfigError: There is no such family, or its output has another shape.
+    """
+    if request.like is None:
+        return None
+    family = FAMILIES.find(request.like, "--like")
+    made = image_of(generator.build()(example))
+    facts = {"in_channels": example.shape[1], "out_channels": made.shape[1]}
+    facts["scale"] = made.shape[2] // example.shape[2] if made.dim() == 4 else 1
+    known = {name: value for name, value in facts.items() if name in family.config_type.model_fields}
+    student = NetworkOptions(family=request.like, config=known)
+    network = student.fresh(0)
+    network.architecture.check_input(example)
+    got = image_of(network.build()(example)).shape
+    if got != made.shape:
+        raise ConfigError(
+            f"--like: got '{request.like}', which makes {list(got[1:])} of {list(example.shape[1:])}, expected "
+            f"{list(made.shape[1:])} as the original makes; give another family"
+        )
+    return student
+
+
+def narrowed(
+    generator: Generator, example: Tensor, request: Request, student: NetworkOptions | None = None
+) -> tuple[Generator, Narrowed]:
     """Cut a network to the budget, whatever its most important channels are, to see that and how it can be cut.
+
+    Args:
+        generator: The network.
+        example: An input, batch 1.
+        request: The request.
+        student: Another architecture to cut, instead of the network.
 
     Raises:
         BudgetError: The narrowest network costs more than the budget.
@@ -52,8 +89,13 @@ def narrowed(generator: Generator, example: Tensor, request: Request) -> tuple[G
     """
     network = generator.build()
     graph = trace(network, (example,))
-    budget = Budget(**request.budget)
-    multiple, plan = _plan(generator, graph, example, budget.limit(graph))
+    limit = Budget(**request.budget).limit(graph)
+    if student is not None:
+        wide = student.fresh(0)
+        graph = trace(wide.build(), (example,))
+        multiple, plan = _plan(wide, graph, example, limit)
+        return cut(wide, graph.constrain(multiple=multiple, minimum=multiple), plan), Narrowed(multiple, None, False)
+    multiple, plan = _plan(generator, graph, example, limit)
     narrow = cut(generator, graph.constrain(multiple=multiple, minimum=multiple), plan)
     return narrow, Narrowed(multiple, images_needed(narrow.build(), example), _has_taps(generator, network, example))
 
