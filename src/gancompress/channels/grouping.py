@@ -84,6 +84,16 @@ class Grouping:
             names.append(name)
         return names
 
+    def _num_positions(self, axes: Sequence[tuple[str, int]]) -> dict[int, int]:
+        """Return the positions that a channel of each group takes on an axis, at least."""
+        least: dict[int, int] = {}
+        for name, axis in axes:
+            counts = Counter(group for group, _ in self._positions(self.roots[self.labelling.atoms_of(name, axis)]))
+            for group, count in counts.items():
+                if group >= 0:
+                    least[group] = min(count // self._sizes[group], least.get(group, count))
+        return least
+
     def _positions(self, roots: np.ndarray) -> list[tuple[int, int]]:
         return [self._unit.get(root, (-1, 0)) for root in roots.tolist()]
 
@@ -130,8 +140,8 @@ class Grouping:
     def _split(self, factor: Factor) -> tuple[np.ndarray, np.ndarray] | None:
         """Return the ties that let channels vary along one axis of a tensor only, the one with most of them.
 
-        A view splits a row of channels into heads and dimensions, or into the rows and columns of a shuffle. A tensor is
-        rectangular: every head must have as many dimensions, and so they keep the same ones.
+        A view splits a row of channels into heads and dimensions, or into the rows and columns of a shuffle. Every head
+        must then have as many dimensions, so all keep the same ones.
         """
         roots = self.roots[factor]
         axes = [axis for axis in range(factor.ndim) if (roots != roots.take([0], axis)).any()]
@@ -165,9 +175,12 @@ class Grouping:
             *module.named_parameters(remove_duplicate=False),
             *module.named_buffers(remove_duplicate=False),
         ]
+        positions = self._num_positions(axes)
         first_name = {id(tensor): name for name, tensor in reversed(every_name)}
         return ChannelGraph(
-            groups={name: ChannelGroup(name, self._sizes[g]) for g, name in enumerate(self._names)},
+            groups={
+                name: ChannelGroup(name, self._sizes[g], positions=positions[g]) for g, name in enumerate(self._names)
+            },
             tensors=in_use_order,
             parameters=frozenset(name for name, _ in module.named_parameters()),
             itemsizes={name: recording.tensors[ref.index].itemsize for name, ref in recording.parameters.items()},

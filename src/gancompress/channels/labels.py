@@ -64,8 +64,8 @@ class SizeOf:
 class Labelling:
     """Labels of every tensor of a recorded forward pass, and the ties between atoms that its operations made.
 
-    ``sizes`` maps (module path, attribute) to the axis whose size the attribute holds, or to an entry for each number of
-    a tuple.
+    ``sizes`` maps (module path, attribute) to the axis whose size the attribute holds; a tuple has an entry for each of
+    its numbers.
     """
 
     recording: Recording

@@ -6,6 +6,7 @@ second, and no use of a value goes unnoticed (turning a fake tensor into a numbe
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -225,13 +226,24 @@ def record(module: nn.Module, inputs: Sequence[Any], state: Mapping[str, Tensor]
     recording.parameters = {name: recorder.ref(t, "parameter", name) for name, t in tensors.items()}
     recorder.refs(fake_inputs, "input")
     watched = recorder.watching(structure)
-    with torch.inference_mode(False), torch.no_grad(), fake_mode, watched, recorder:
+    with torch.inference_mode(False), torch.no_grad(), quietly(), fake_mode, watched, recorder:
         try:
             result = torch.func.functional_call(structure, tensors, fake_inputs)
             recording.outputs = tuple(recorder.ref(leaf, "op") for leaf in _tensors_of(result))
         except Exception as error:
             recording.failure = Failure(recorder.stack[-1], recorder.at_hand, error)
     return recording
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Keep torch from logging the exceptions of operations on fake tensors, which are reported otherwise."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 def on_fake_tensors(

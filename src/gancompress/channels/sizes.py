@@ -7,7 +7,9 @@ graph predicts: each size that a view, a slice or a new tensor asks for can then
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +22,10 @@ from torch.utils._pytree import tree_leaves
 
 from gancompress.channels.graph import ChannelGraph
 from gancompress.channels.grouping import Grouping
-from gancompress.channels.labels import Labelling, SizeOf, compress
+from gancompress.channels.labels import Fix, Labelling, SizeOf
 from gancompress.channels.narrow import narrow
 from gancompress.channels.plan import ChannelPlan
-from gancompress.channels.recording import RecordedOp, Ref, on_fake_tensors
+from gancompress.channels.recording import RecordedOp, Ref, on_fake_tensors, quietly
 from gancompress.channels.skeleton import named_tensors
 from gancompress.channels.subnetwork import structure_at
 from gancompress.channels.verify import different_widths
@@ -47,17 +49,36 @@ class Sizes:
     def __init__(self, module: nn.Module, inputs: Sequence[Any], labelling: Labelling) -> None:
         self.module, self.inputs, self.labelling = module, inputs, labelling
         self._tied: set[tuple[int, int, int]] = set()
-        self._dropped: set[str] = set()
 
-    def explain(self, grouping: Grouping) -> bool:
-        """Tie widths that depend on one another, and note attributes that hold sizes; return whether any was new."""
+    def explain(self, grouping: Grouping) -> list[Fix] | None:
+        """Tie widths that depend on one another, and note attributes that hold sizes.
+
+        Returns:
+            None if any was new; else fixes for the groups whose sizes stay unexplained.
+        """
         plan = next(different_widths(grouping.graph))
         requests = _requests(self.module, self.inputs, self.labelling, grouping.graph, plan)
         search = _Search(self.labelling, grouping, plan)
-        found = False
-        for request in requests:
-            found |= self._attribute(request) or self._tie(request, search)
-        return found
+        unexplained = [r for r in requests if not (self._attribute(r) or self._tie(r, search))]
+        if len(unexplained) < len(requests):
+            return None
+        return [fix for r in unexplained if (fix := self._fix(r, grouping)) is not None]
+
+    def _fix(self, request: _Request, grouping: Grouping) -> Fix | None:
+        """Return the fix of the groups that the operation meets along the axis or reads; None if there are none."""
+        op = self.labelling.recording.ops[request.op_index]
+        ref = op.outputs[request.output]
+        met = [f for f in self.labelling[ref].factors if f.shape[request.axis] > 1]
+        met += [f for read in op.inputs for f in self.labelling[read].factors]
+        groups = {group for factor in met for group in grouping.groups_of(grouping.roots[factor])}
+        if not groups:
+            return None
+        size = self.labelling.shape(ref)[request.axis]
+        if request.size == size:
+            reason = f"a size is written as a constant ({size} in {op.name})"
+        else:
+            reason = f"a narrower network would ask {op.name} for another size than its channels have"
+        return grouping.conflict(groups, reason, op.module)
 
     def _tie(self, request: _Request, search: _Search) -> bool:
         key = (request.op_index, request.output, request.axis)
@@ -95,42 +116,43 @@ class _Search:
     """Search for the axis whose width a size follows."""
 
     def __init__(self, labelling: Labelling, grouping: Grouping, plan: ChannelPlan) -> None:
-        self._labelling, self._grouping, self._plan = labelling, grouping, plan
-        self._ops = labelling.recording.ops
+        self._labelling, self._roots, self._plan = labelling, grouping.roots, plan
+        self._rows: dict[bytes, tuple[np.ndarray, int, list[int]]] = {}
+        """By their channels: atoms of a row of channels, predicted size, and the operations that meet it."""
+        shapes = grouping.graph.shapes
+        for index, op in enumerate(labelling.recording.ops):
+            for ref in (*op.inputs, *op.outputs):
+                for axis, extent in enumerate(shapes[ref.index].extents):
+                    if extent.factors and (atoms := self._atoms(ref, axis)) is not None:
+                        row = self._rows.setdefault(self._roots[atoms].tobytes(), (atoms, extent.at(plan.widths), []))
+                        row[2].append(index)
 
     def origin(self, request: _Request) -> tuple[np.ndarray, np.ndarray] | None:
         """Return atoms to tie, those of the size and those that it follows; None if no axis explains it.
 
         The nearest earlier operation comes first: code reads its sizes from the tensors at hand.
         """
-        own = self._atoms(self._ops[request.op_index].outputs[request.output], request.axis)
+        op = self._labelling.recording.ops[request.op_index]
+        own = self._atoms(op.outputs[request.output], request.axis)
         if own is None:
             return None
-        for other, width in self._earlier(request.op_index):
-            if _follows(request.size, own.size, width, other.size):
-                length = min(own.size, other.size)
-                a, b = np.broadcast_arrays(own.reshape(-1, 1, length), other.reshape(1, -1, length))
-                if (self._grouping.roots[a] != self._grouping.roots[b]).any():
-                    return a.ravel(), b.ravel()
+        found = [
+            (uses[nearest - 1], other)
+            for other, width, uses in self._rows.values()
+            if _follows(request.size, own.size, width, other.size)
+            and (nearest := bisect_right(uses, request.op_index)) > 0
+        ]
+        for _, other in sorted(found, key=lambda entry: -entry[0]):
+            length = min(own.size, other.size)
+            a, b = np.broadcast_arrays(own.reshape(-1, 1, length), other.reshape(1, -1, length))
+            if (self._roots[a] != self._roots[b]).any():
+                return a.ravel(), b.ravel()
         return None
 
-    def _earlier(self, op_index: int) -> Iterator[tuple[np.ndarray, int]]:
-        """Yield the atoms and the predicted size of every axis with channels, the nearest operation first."""
-        seen: set[int] = set()
-        shapes = self._grouping.graph.shapes
-        for op in reversed(self._ops[: op_index + 1]):
-            for ref in (*op.inputs, *op.outputs):
-                if ref.index in seen:
-                    continue
-                seen.add(ref.index)
-                for axis, extent in enumerate(shapes[ref.index].extents):
-                    if extent.factors and (atoms := self._atoms(ref, axis)) is not None:
-                        yield atoms, extent.at(self._plan.widths)
-
     def _atoms(self, ref: Ref, axis: int) -> np.ndarray | None:
-        """Return the atoms along one axis; None if no group lies there."""
+        """Return the atoms along one axis; None if no channels lie there."""
         for factor in self._labelling[ref].factors:
-            if factor.shape[axis] > 1 and compress(self._grouping.roots[factor]).shape[axis] > 1:
+            if factor.shape[axis] > 1:
                 return factor[tuple(slice(None) if a == axis else 0 for a in range(factor.ndim))]
         return None
 
@@ -150,11 +172,11 @@ def _requests(
         state = {name: t.contiguous() for name, t in narrow(named_tensors(module), graph, plan).items()}
         structure, tensors, fake_inputs, fake_mode = on_fake_tensors(structure_at(module, graph, plan), inputs, state)
     predicted = _Predicted(labelling, graph, plan)
-    with torch.inference_mode(False), torch.no_grad(), fake_mode, predicted, _Reshapes(predicted):
-        try:
-            torch.func.functional_call(structure, tensors, fake_inputs)
-        except Exception:  # it ran as far as it could be predicted
-            pass
+    fake = torch.inference_mode(False), torch.no_grad(), fake_mode, predicted, _Reshapes(predicted)
+    with suppress(Exception), quietly(), ExitStack() as stack:  # it runs as far as it can be predicted
+        for mode in fake:
+            stack.enter_context(mode)
+        torch.func.functional_call(structure, tensors, fake_inputs)
     return predicted.requests
 
 
@@ -205,6 +227,10 @@ class _Predicted(TorchDispatchMode):
             result = None
         if op.name in _VIEWS:
             self.ask(index, 0, args[1])
+        elif op.name == "aten.split_with_sizes":
+            axis = (args[2] if len(args) > 2 else 0) % args[0].ndim
+            for i, size in enumerate(args[1]):
+                self.ask(index, i, [size if a == axis else -1 for a in range(args[0].ndim)])
         return self._as_predicted(op, index, args, result)
 
     def _as_predicted(self, op: RecordedOp, index: int, args: Sequence[Any], result: Any) -> Any:
@@ -215,7 +241,7 @@ class _Predicted(TorchDispatchMode):
             return result
         if op.writes:
             return given[0]
-        if got and op.name not in _VIEWS:
+        if got and op.name not in (*_VIEWS, "aten.split_with_sizes"):
             for i, tensor in enumerate(got):
                 self.ask(index, i, tensor.shape)
         like = got or given[:1]
@@ -227,7 +253,7 @@ class _Predicted(TorchDispatchMode):
 
 
 class _Reshapes(TorchFunctionMode):
-    """Function mode that reshapes as predicted where the sizes asked for do not fit, which fails above the dispatcher."""
+    """Function mode that reshapes as predicted: sizes that do not fit would fail above the dispatcher."""
 
     def __init__(self, predicted: _Predicted) -> None:
         super().__init__()

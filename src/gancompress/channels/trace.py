@@ -2,9 +2,9 @@
 
 The pass is recorded on fake tensors, labels are propagated through it, and the tied positions become groups. Then the
 graph is verified: the module is narrowed, recorded again, and every channel must be paired with the same channels as
-before. Widths that depend on one another through a size (heads of the width of another layer) are tied, and sizes that
-modules hold as attributes follow the plan. Groups that still fail (sizes written as constants, channels picked by number)
-are fixed and reported.
+before. Widths that depend on one another through a size (heads that share the width of another layer) are tied, and
+sizes that modules hold as attributes follow the plan. Groups that still fail (sizes written as constants, channels
+picked by number) are fixed and reported.
 """
 
 from __future__ import annotations
@@ -71,8 +71,11 @@ def trace(
         conflicts = grouping.irregular or find_conflicts(module, inputs, labelling, grouping)
         if not conflicts:
             return grouping.graph.constrain(multiple=multiple, minimum=minimum, fixed=fixed, slots=slots)
-        if not grouping.irregular and sizes.explain(grouping):
-            continue
+        if not grouping.irregular:
+            unexplained = sizes.explain(grouping)
+            if unexplained is None:
+                continue
+            conflicts = unexplained or conflicts
         for conflict in conflicts:
             labelling.fixes.append(conflict)
             labelling.ties.append((conflict.atoms, np.full_like(conflict.atoms, FIXED), len(recording.ops)))

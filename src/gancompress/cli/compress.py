@@ -10,7 +10,15 @@ import typer
 from rich.table import Table
 
 from gancompress.cli.display import watching
-from gancompress.cli.options import RunDirectory, TensorBoardOption, TrainTeacherOption, console, notices
+from gancompress.cli.options import (
+    RunDirectory,
+    TensorBoardOption,
+    ThreadsOption,
+    TrainTeacherOption,
+    console,
+    notices,
+    threads_option,
+)
 
 if TYPE_CHECKING:
     from gancompress.jobs.drafting import Drafted, Request
@@ -162,6 +170,7 @@ def compress(
     ] = False,
     tensorboard: TensorBoardOption = False,
     train_teacher: TrainTeacherOption = False,
+    threads: ThreadsOption = None,
 ) -> None:
     """Compress a network: recognise it, cut it, teach it, measure it, write its files and a report.
 
@@ -188,7 +197,7 @@ def compress(
         "--seed": seed,
     }
     if not is_checkpoint(source, given):
-        job = load_job(source, options, train_teacher=train_teacher)
+        job = load_job(source, [*options, *threads_option(threads)], train_teacher=train_teacher)
         directory = out or Path("runs", job.name)
         if dry_run:
             import yaml
@@ -204,7 +213,7 @@ def compress(
         console.print(f"\n{drafted.text}", highlight=False, markup=False, soft_wrap=True)
         show_stages(drafted.job(), request.directory)
         return
-    run_job(load_job(str(_recipe_of(request))), request.directory, tensorboard=tensorboard)
+    run_job(load_job(str(_recipe_of(request)), threads_option(threads)), request.directory, tensorboard=tensorboard)
 
 
 def run_job(job: Job, directory: Path, *, tensorboard: bool = False) -> None:

@@ -37,8 +37,8 @@ def _matmul(g: Labelling, op: RecordedOp) -> list[Labels]:
 def _batch(g: Labelling, refs: Sequence[Ref], num_axes: int = 1) -> tuple[Factor, ...]:
     """Return the factors of the result along the leading axes, which are multiplied entry by entry.
 
-    Channels that vary along rows or columns too were tied over these axes: each head keeps the same dimensions. Then the
-    number of heads stays.
+    Channels that vary along rows or columns too were tied over these axes: each head keeps the same dimensions. The
+    number of heads then stays.
     """
     heads = any(max(f.shape[:num_axes]) > 1 and max(f.shape[num_axes:]) > 1 for ref in refs for f in g[ref].factors)
     operands = []

@@ -19,11 +19,8 @@ def _index(g: Labelling, op: RecordedOp) -> list[Labels]:
     free = [axis for axis in range(ndim) if axis not in picked]
     for ref in (index for index in indices if index is not None):
         g.fix_tensor(ref, "picks positions")
-    if g[x].weight:  # rows of a table
-        for factor in g[x].factors:
-            if any(factor.shape[axis] > 1 for axis in picked):
-                g.fix(factor, "is chosen by an index")
-    labels = keep_off(g, x, picked, "is picked by an index")
+    is_table = g[x].weight  # whose rows must stay
+    labels = keep_off(g, x, picked, "is picked by an index", unfollowed=not is_table)
     together = picked == list(range(picked[0], picked[-1] + 1))
     start = picked[0] if together else 0
     num_new = len(g.shape(out)) - len(free)
