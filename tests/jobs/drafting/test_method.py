@@ -24,7 +24,9 @@ UPSCALER = Recognised("rrdbnet", 16_000_000, 3, 3, Fraction(4), images=Images())
 OWN = Recognised("nets:Net", 1_000, 1, 1, images=Images.parse("0..1"), range_from="measured")
 FIXED = replace(STYLE, multiple=128, fixed_side=128)
 ASKED = Request("x.pth", "photos", smaller=10)
-MELS = Material({"kind": "arrays", "root": "mels"}, {"train": 80, "search": 10, "test": 10}, (80, 32), (1, 8192), False)
+MELS = Material(
+    {"kind": "arrays", "root": "mels"}, {"train": 80, "search": 10, "test": 10}, "items of 80x32", (1, 8192), False
+)
 CUT = Narrowed(multiple=4, refit_images=8, has_taps=True)
 FAST = Pace(teacher_s=0.01, step_s=0.05)
 

@@ -44,7 +44,7 @@ def test_a_budget_below_the_narrowest_network_is_refused():
 def test_a_step_is_timed():
     teacher = network()
     narrow, facts = narrowed(teacher, EXAMPLE, Request("x", "y", smaller=4))
-    terms = terms_of(Material({}, {}, (3, 32, 32), (3, 32, 32)), facts)
+    terms = terms_of(Material({}, {}, "", (3, 32, 32)), facts)
     crops = torch.rand(2, 3, 32, 32)
     assert 0 < seconds_of_pass(teacher.build(), crops) < 5
     assert 0 < training_pace(narrow, teacher, crops, 3, terms, 10.0) < 20

@@ -33,6 +33,7 @@ from gancompress.jobs.export_options import ExportOptions
 from gancompress.jobs.exporting import check_exports
 from gancompress.jobs.recipe import Job
 from gancompress.networks.generator import Generator
+from gancompress.networks.given import Given
 from gancompress.networks.image_format import Images
 from gancompress.networks.importers import load_generator
 
@@ -110,14 +111,14 @@ class _Known:
     Attributes:
         generator: The network, with the range of its images.
         material: The data.
-        inputs: Some inputs, [b, ...].
+        inputs: Some inputs, [b, ...], or several by name.
         made: Outputs for some inputs.
         pass_s: Seconds of the network for one input.
     """
 
     generator: Generator
     material: Material
-    inputs: Tensor
+    inputs: Given
     made: Tensor
     pass_s: float
 
@@ -126,7 +127,7 @@ def _of_items(request: Request, generator: Generator, say: Say) -> _Known:
     assert request.data is not None
     items = read_items(data_of_text(request.data), generator, say)
     pass_s = seconds_of_pass(generator.build(), items.inputs[:1])
-    check_time(request, generator.family, items.material.item, pass_s)
+    check_time(request, generator.family, items.material.items, pass_s)
     return _Known(generator, items.material, items.inputs, items.made, pass_s)
 
 

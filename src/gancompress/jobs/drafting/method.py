@@ -167,7 +167,7 @@ def material_of(network: Recognised, folder: ImageFolder, size: Size) -> Materia
     stated = str(network.images) if network.images is not None and network.range_from != "declared" else None
     output = network.out_channels, *(int(side * network.scale) for side in size)
     data = data_of(folder, network, size)
-    return Material(data, folder.counts(), (network.channels, *size), output, image_range=stated)
+    return Material(data, folder.counts(), f"crops of {_text(size)}", output, image_range=stated)
 
 
 def teacher_of(material: Material, request: Request) -> dict[str, Any]:
@@ -236,7 +236,7 @@ def draft(
     }
     reasons = [
         f"method: {how}; no discriminator and no search, which do not pay for one network and a short time",
-        f"training: {images:,} {material.item} in about {request.minutes:g} min, {pace.step_s:.2g} s for each {batch}",
+        f"training: {images:,} {material.items} in about {request.minutes:g} min, {pace.step_s:.2g} s for each {batch}",
     ]
     if not narrowed.has_taps and student is None:
         reasons.append("no feature maps are compared: the network has no stages to take them from")
