@@ -99,6 +99,15 @@ def compress(
             rich_help_panel=_CHECKPOINT,
         ),
     ] = None,
+    like: Annotated[
+        str | None,
+        typer.Option(
+            "--like",
+            metavar="FAMILY",
+            help="Another architecture for the student, such as srvggnet_compact for an upscaler; it starts fresh.",
+            rich_help_panel=_CHECKPOINT,
+        ),
+    ] = None,
     image_range: Annotated[
         str | None,
         typer.Option(
@@ -181,6 +190,7 @@ def compress(
         "--bytes": num_bytes,
         "--minutes": minutes,
         "--net": network,
+        "--like": like,
         "--range": image_range,
         "--size": size,
         "--metric": tuple(metric) or None,
@@ -319,6 +329,7 @@ def _request(
         num_bytes=given["--bytes"],
         network=given["--net"],
         config=parse_options(options),
+        like=given["--like"],
         image_range=given["--range"],
         size=None if size is None else (size[0], size[1]),
         metrics=given["--metric"] or (),
