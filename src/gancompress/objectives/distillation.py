@@ -250,7 +250,7 @@ class Distillation(Objective):
             output = {"logits": made.logits, "real_logits": made.real_logits}
             moved = {"moved_maps": made.student.moved_maps, "moved_teacher_maps": made.teacher.moved_maps}
             others = {name: (each, made.teacher.others[name]) for name, each in made.student.others.items()}
-            shown = {"content": made.content, "others": others}
+            shown: dict[str, Any] = {"content": made.content, "others": others}
             compared = Comparison(made.student.image, made.target, *maps, **output, **moved, **shown)
             kept = adversarial if name == self._balanced_name else losses
             kept[name] = made.share * weight * term.loss(compared)
