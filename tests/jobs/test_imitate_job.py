@@ -83,7 +83,7 @@ def test_files_agree_and_integers_are_compared(finished):
 
 def test_verbs_take_inputs_of_its_data(finished):
     run = str(finished.directory)
-    network = open_network("compressed", run, job_of([run]), InputChoices(None))
+    network = open_network("compressed", run, job_of([run], trust=True), InputChoices(trust=True))
     assert [tuple(each.shape) for each in network.form.inputs] == [(1, 8, 16)]
     with pytest.raises(
         ExportError, match="web: got a network of 1x8x16, expected images of 1 or 3 channels, one vector"
