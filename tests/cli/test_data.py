@@ -62,3 +62,16 @@ def test_export_of_label_maps_as_input(tmp_path: Path):
     exported = json.loads(run("export", tmp_path / "net", "--labels", 3, "--size", "16x16", "--json"))
     assert exported["cases"][0]["input_shapes"] == [[1, 16, 16], [1, 16, 16]]
     assert exported["max_difference"] < 1e-4
+
+
+def test_an_array_that_does_not_fit_is_named(tmp_path: Path):
+    for number in range(10):
+        (tmp_path / "mels").mkdir(exist_ok=True)
+        np.save(tmp_path / f"mels/{number}.npy", np.zeros((4, 8)))
+    data = {"kind": "arrays", "root": str(tmp_path / "mels"), "axes": ["mels", "frames"], "crop": {"frames": 8}}
+    recipe = {"name": "own", "task": "imitate", "data": data, "steps": ["finetune"], "teacher": {"checkpoint": "later"}}
+    (tmp_path / "own.yaml").write_text(json.dumps(recipe))
+    assert json.loads(run("data", tmp_path / "own.yaml", "--json"))["train"]["images"] == 8
+    np.save(tmp_path / "mels/7.npy", np.zeros((4, 6)))
+    with pytest.raises(DataError, match=r"mels/7\.npy: got 6 frames, expected at least the crop of 8; reduce crop\.fr"):
+        run("data", tmp_path / "own.yaml")

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from gancompress.cli.sources import InputChoices, job_of, open_network
+from gancompress.deploy.web.manifest import check_networks
+from gancompress.errors import ExportError
 from gancompress.jobs.outcome import Outcome
 from gancompress.jobs.pipeline import Pipeline
 from gancompress.jobs.recipe import Job
@@ -76,6 +79,16 @@ def test_files_agree_and_integers_are_compared(finished):
     assert session.get_inputs()[0].shape == ["batch", 8, "length"]
     (made,) = session.run(None, {"input": np.zeros((1, 8, 50), np.float32)})
     assert made.shape == (1, 1, 200)
+
+
+def test_verbs_take_inputs_of_its_data(finished):
+    run = str(finished.directory)
+    network = open_network("compressed", run, job_of([run], trust=True), InputChoices(trust=True))
+    assert [tuple(each.shape) for each in network.form.inputs] == [(1, 8, 16)]
+    with pytest.raises(
+        ExportError, match="web: got a network of 1x8x16, expected images of 1 or 3 channels, one vector"
+    ):
+        check_networks([network])
 
 
 def test_the_report_shows_it(finished):

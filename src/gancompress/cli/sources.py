@@ -95,11 +95,15 @@ def open_network(name: str, source: str, job: Job | None, choices: InputChoices)
         GanCompressError: An error that the user can mend, in one of its kinds.
     """
     generator = open_generator(source, choices.family, choices.options, choices.image_range, trust=choices.trust)
-    if generator.architecture.images is None and not choices.shapes:
+    of_tensors = job is not None and not job.data.holds_images and not choices.shapes
+    if generator.architecture.images is None and not choices.shapes and not of_tensors:
         notices.print(f"{source}: {generator.family} {NOT_DECLARED}; say otherwise with --range", soft_wrap=True)
     module, quantization = generator.build(), Quantization.load(source)
     if quantization is not None:
         quantization.attach(module)
+    if job is not None and of_tensors:
+        form = job.inputs().file_form(module)
+        return NamedNetwork(name, generator, form, form.inputs)
     example = example_inputs(generator, choices.size or _usual_size(job), choices.shapes)
     if job is not None and len(example) == 1:
         form = find_task(job.task, job.data).file_form(module, example[0])

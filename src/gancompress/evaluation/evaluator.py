@@ -211,7 +211,8 @@ class Evaluator:
         return network
 
     def _is_of_tensors(self, name: str) -> bool:
-        values = self._metrics[name][0].values if isinstance(self._metrics[name][0], PairMetric) else "images"
+        metric = self._metrics[name][0]
+        values = metric.values if isinstance(metric, PairMetric) else "images"
         return values == "tensors" or (values == "any" and not self._holds_images)
 
     def _content_for(self, name: str) -> ContentMask:

@@ -12,6 +12,7 @@ from gancompress.io.trust import Trust
 from gancompress.jobs.steps import Work
 from gancompress.jobs.teacher_options import TeacherOptions
 from gancompress.networks.generator import Generator
+from gancompress.networks.given import one_tensor
 from gancompress.networks.image_format import MEASURED, NOT_DECLARED, STANDARD, measured_images
 from gancompress.networks.importers import load_generator
 from gancompress.tasks.inputs import Inputs
@@ -59,7 +60,7 @@ def _with_images(teacher: Generator, options: TeacherOptions, inputs: Inputs, sa
     """Return the teacher with its image formats, which are measured if the options ask for it, and logged."""
     task, declared = inputs.task, teacher.architecture.images
     if options.range == MEASURED:
-        images = task.encode(inputs.first_images("train", _NUM_MEASURED)["input"])
+        images = one_tensor(task.encode(inputs.first_images("train", _NUM_MEASURED)["input"]), "teacher.range")
         declared = measured_images(teacher.architecture.with_images(STANDARD).build_with(teacher.state), images)
         say(f"teacher: {teacher.family}: images measured to be in {declared}")
     if declared is None and inputs.data.holds_images:

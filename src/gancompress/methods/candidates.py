@@ -17,6 +17,7 @@ from gancompress.errors import NotFiniteError
 from gancompress.evaluation.stopwatch import Stopwatch
 from gancompress.methods.budget import CostLimit
 from gancompress.methods.recalibrate import recalibrate
+from gancompress.networks.given import Given
 
 T = TypeVar("T")
 
@@ -39,7 +40,7 @@ class Candidates:
         space: SearchSpace,
         limit: CostLimit,
         cost: Callable[[ChannelPlan], float],
-        calibration: Iterable[Tensor],
+        calibration: Iterable[Given],
         watch: Stopwatch | None = None,
     ) -> None:
         """Create the candidates of a supernet; none is built yet.

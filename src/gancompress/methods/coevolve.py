@@ -21,6 +21,7 @@ from gancompress.evaluation.held_batches import HeldBatches
 from gancompress.losses.adversarial import Logits
 from gancompress.methods.recalibrate import recalibrate
 from gancompress.networks.generator import Generator
+from gancompress.networks.given import Given, one_tensor
 from gancompress.networks.noise import kept_noise
 from gancompress.networks.weight_files import read_safetensors, write_safetensors
 from gancompress.tasks.task import Task
@@ -121,7 +122,7 @@ class DiscriminatorDistance:
         return total / count
 
     def _given(self, batch: Batch) -> Tensor:
-        return self._task.encode(batch["input"].to(self.device))
+        return one_tensor(self._task.encode(batch["input"].to(self.device)), "coevolve")
 
     def _moved(self, batch: Batch) -> Batch:
         return {name: value.to(self.device) for name, value in batch.items()}
@@ -143,7 +144,7 @@ class MaskFitness:
         space: MaskSpace,
         narrow: Callable[[Tensor], Generator],
         distance: DiscriminatorDistance,
-        calibration: Iterable[Tensor],
+        calibration: Iterable[Given],
         gamma: float,
     ) -> None:
         """Take the masks and the measurement.

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from gancompress.channels import ChannelGraph, ChannelPlan, materialise, reordered
 from gancompress.channels.skeleton import copy_module, named_tensors
@@ -22,6 +21,7 @@ from gancompress.methods.data import Batches, Data
 from gancompress.methods.recalibrate import recalibrate
 from gancompress.methods.refit import refit_pair
 from gancompress.methods.trace import trace
+from gancompress.networks.given import joined
 from gancompress.networks.reparametrized import fold_reparametrizations
 
 Score = str | ScoreOptions | ScoreFunction
@@ -163,11 +163,11 @@ def as_score(score: Score, network: nn.Module, batches: Batches | None, seed: in
     return find_score(score, Probe(network.eval(), _probing(batches), seed))
 
 
-def _probing(batches: Batches) -> Callable[[int, int], Iterator[Mapping[str, Tensor]]]:
+def _probing(batches: Batches) -> Callable[[int, int], Iterator[Mapping[str, Any]]]:
     """Return a function of a number of images and a batch size that yields inputs for a probe."""
 
     def inputs(num_images: int, batch_size: int) -> Iterator[Mapping[str, Any]]:
-        whole = torch.cat(list(batches.inputs(num_images)))
-        yield from ({"input": part} for part in whole.split(batch_size))
+        whole = joined(list(batches.inputs(num_images)))
+        yield from ({"input": whole[first : first + batch_size]} for first in range(0, len(whole), batch_size))
 
     return inputs

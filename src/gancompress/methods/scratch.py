@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from torch import Tensor, nn
+from torch import nn
 
 from gancompress.methods.recalibrate import recalibrate
 from gancompress.methods.training import TrainingData
 from gancompress.networks.generator import Generator
+from gancompress.networks.given import Given
 from gancompress.networks.spectral_norm import fold_spectral_norm, settle_spectral_norm
 from gancompress.options import Options
 from gancompress.tasks import TeacherTraining
@@ -23,7 +24,7 @@ def train_from_scratch(
     training: TrainingOptions,
     data: TrainingData,
     run: Run,
-    calibration: Iterable[Tensor],
+    calibration: Iterable[Given],
     *,
     name: str,
 ) -> tuple[Generator, Generator] | None:

@@ -250,8 +250,9 @@ class Distillation(Objective):
             output = {"logits": made.logits, "real_logits": made.real_logits}
             moved = {"moved_maps": made.student.moved_maps, "moved_teacher_maps": made.teacher.moved_maps}
             others = {name: (each, made.teacher.others[name]) for name, each in made.student.others.items()}
-            shown = {"content": made.content, "others": others}
-            compared = Comparison(made.student.image, made.target, *maps, **output, **moved, **shown)
+            compared = Comparison(
+                made.student.image, made.target, *maps, **output, **moved, content=made.content, others=others
+            )
             kept = adversarial if name == self._balanced_name else losses
             kept[name] = made.share * weight * term.loss(compared)
         return losses | {name: self._balanced(made, term, losses) for name, term in adversarial.items()}

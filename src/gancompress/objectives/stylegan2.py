@@ -38,7 +38,7 @@ class StyleGan2Distillation(Distillation):
         task: Task,
         student: Student,
         supervision: Supervision,
-        example: Tensor,
+        example: Given,
         regularisers: StyleGan2Options,
         batch_size: int,
     ) -> None:

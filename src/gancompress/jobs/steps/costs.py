@@ -6,12 +6,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from torch import Tensor
+
 from gancompress.channels import ChannelGraph, ChannelPlan
 from gancompress.deploy.latency import Variants
 from gancompress.jobs.steps.step import StepRun
 from gancompress.methods import costs
 from gancompress.methods.budget import CostLimit
 from gancompress.networks.generator import Generator
+from gancompress.networks.given import one_tensor
 from gancompress.quantization import FLOAT, QuantizationOptions
 from gancompress.tasks.inputs import Inputs
 
@@ -27,7 +30,7 @@ def cost_of_plans(
 ) -> Callable[[ChannelPlan], float]:
     """Return the cost function of plans; a step's directory keeps its measurements. See `costs.cost_of_plans`."""
     table, stop = run.directory / costs.TABLE_FILE, partial(check_stop, run)
-    given = budget, wide, graph, inputs.example, variants, quantization
+    given = budget, wide, graph, partial(_image, inputs), variants, quantization
     return costs.cost_of_plans(*given, table=table, say=run.log.said, check_stop=stop)
 
 
@@ -36,7 +39,13 @@ def latency_facts(
 ) -> dict[str, Any]:
     """Return the measured latency of a network as facts; empty unless the budget is a latency."""
     stop = partial(check_stop, run)
-    return costs.latency_facts(budget, costs.measured_latency(budget, network, inputs.example, predicted, stop))
+    return costs.latency_facts(
+        budget, costs.measured_latency(budget, network, partial(_image, inputs), predicted, stop)
+    )
+
+
+def _image(inputs: Inputs) -> Tensor:
+    return one_tensor(inputs.example(), "budget: latency_ms")
 
 
 def check_stop(run: StepRun) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from gancompress.evaluation.held_batches import HeldBatches
 from gancompress.jobs.steps.step import Work
 from gancompress.methods.recalibrate import recalibrate
+from gancompress.networks.given import Given
 from gancompress.quantization.separate import separate
 from gancompress.tasks.inputs import Inputs
 from gancompress.training import Batch
@@ -35,12 +35,12 @@ class Calibration:
         self._task = inputs.task
         self._batches = HeldBatches(make, memory_gib)
 
-    def __iter__(self) -> Iterator[Tensor]:
-        """Yield inputs of the generator [b, c, h, w], batch by batch."""
+    def __iter__(self) -> Iterator[Given]:
+        """Yield inputs of the generator [b, ...], batch by batch."""
         return (self._task.encode(batch["input"]) for batch in self._batches)
 
 
-def calibration_inputs(inputs: Inputs, num_batches: int = NUM_BATCHES) -> Iterator[Tensor]:
+def calibration_inputs(inputs: Inputs, num_batches: int = NUM_BATCHES) -> Iterator[Given]:
     """Yield the first inputs of the training data once, batch by batch; all of them if there are fewer batches."""
     return inputs.encoded("train", _BATCH_SIZE, num_batches * _BATCH_SIZE)
 
