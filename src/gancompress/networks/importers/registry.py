@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import ClassVar
 
 from gancompress.networks.generator import Generator
@@ -26,6 +27,10 @@ class Importer(ABC):
     def accepts(self, source: Source) -> bool:
         """Return whether the source is of this kind, by its name and options."""
 
+    def files(self, path: Path) -> list[Path]:
+        """Return the files that a source of this kind consists of, for its fingerprint."""
+        return [path]
+
     @abstractmethod
     def load(self, source: Source) -> Generator:
         """Load the network.
@@ -39,7 +44,10 @@ class Importer(ABC):
 IMPORTERS: Registry[Importer] = Registry(
     "importers",
     "an importer",
-    modules=tuple(f"{_PACKAGE}.{name}" for name in ("saved", "onnx.importer", "ncnn.importer", "user_class", "families", "spandrel")),
+    modules=tuple(
+        f"{_PACKAGE}.{name}"
+        for name in ("diffusers", "saved", "onnx.importer", "ncnn.importer", "user_class", "families", "spandrel")
+    ),
     values=Importer,
 )
 """Importers by name, in the order in which they are asked."""
