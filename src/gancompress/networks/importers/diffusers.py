@@ -16,11 +16,12 @@ from gancompress.networks.generator import Generator
 from gancompress.networks.image_format import Images
 from gancompress.networks.importers.registry import Importer, register_importer
 from gancompress.networks.importers.source import Source
-from gancompress.networks.importers.values import check_values, in_training_dtype
+from gancompress.networks.importers.values import in_training_dtype
 from gancompress.networks.input_rule import InputRule
 from gancompress.networks.reparametrized import settled
 from gancompress.networks.state import Mismatch, shapes_of
 from gancompress.networks.weight_files import read_safetensors
+from gancompress.networks.weight_values import check_values
 from gancompress.registry import import_path_of
 
 _CLASS = "_class_name"
