@@ -215,6 +215,7 @@ def test_noise_and_classes_are_drawn_for_generators_from_noise(tmp_path):
         ("latest_net_G_A.pth", "model.fixed.onnx", "latest_net_G_A.fixed.onnx"),
         ("last.ckpt#netG_B", "model.int8.onnx", "last.netG_B.int8.onnx"),
         ("g_02500000", "web", "g_02500000.web"),
+        ("small#decoder", "model.int8.onnx", "small/decoder.int8.onnx"),
     ],
 )
 def test_files_beside_checkpoints_are_named_after_them(source, file, expected, tmp_path):

@@ -77,7 +77,7 @@ def export_path(source: Path, file: str) -> Path:
     """
     path, key = split_key(source)
     if path.is_dir():
-        return path / file
+        return path / (file if key is None else f"{key}.{file.removeprefix('model.')}")
     name = path.stem if key is None else f"{path.stem}.{key}"
     return path.with_name(f"{name}.{file.removeprefix('model.')}")
 

@@ -15,7 +15,7 @@ from typing import Any
 from gancompress.io.source import split_key
 from gancompress.jobs.recipe import Job
 from gancompress.jobs.steps import Step
-from gancompress.networks.generator import CONFIG_FILE, WEIGHTS_FILE
+from gancompress.networks.importers import files_of
 from gancompress.perception.weights import file_sha256
 
 FORMAT_VERSION = 3
@@ -66,8 +66,7 @@ class Fingerprints:
 
 def _weights_digest(path: Path) -> list[str]:
     """Return the SHA-256 of the files of a checkpoint or network; empty if there is no file."""
-    files = [path / CONFIG_FILE, path / WEIGHTS_FILE] if path.is_dir() else [path]
-    return [file_sha256(file) for file in files if file.is_file()]
+    return [file_sha256(file) for file in files_of(path) if file.is_file()]
 
 
 def _paths_in(options: Any) -> list[Path]:

@@ -124,19 +124,25 @@ def find_network(name: str) -> Family | UserClass:
     return FAMILIES.find(name)
 
 
-_OF_DATA = frozenset({"gancompress.networks.graph:GraphNetwork"})
-"""Classes of this package without a family that run nothing but a closed list of operators."""
+_OF_DATA = frozenset(
+    {"gancompress.networks.graph:GraphNetwork", "gancompress.networks.importers.diffusers:AutoencoderPart"}
+)
+"""Classes of this package without a family that run a closed list of operators, or networks of diffusers."""
+
+_BEGINNINGS = {"spandrel.architectures.": "spandrel", "diffusers:": "diffusers"}
+"""Beginnings of the import paths of networks that importers read, and the package that must be installed for them."""
 
 
 def is_known(path: str) -> bool:
     """Return whether a directory may name this class without consent.
 
-    It may if the class has a family that is registered in this process, is one whose arguments are data alone, or is an
-    architecture of spandrel, whose networks the importers read.
+    It may if the class has a family that is registered in this process, is one whose arguments are data alone, or is a
+    network of spandrel or diffusers, which the importers read.
     """
     if path in _OF_DATA or any(import_path_of(family.network) == path for family in FAMILIES.values()):
         return True
-    return path.startswith("spandrel.architectures.") and "spandrel" in packages_distributions()
+    needed = next((package for start, package in _BEGINNINGS.items() if path.startswith(start)), None)
+    return needed is not None and needed in packages_distributions()
 
 
 def families_with(**options: Any) -> list[str]:

@@ -11,7 +11,7 @@ from gancompress.io.source import split_key
 from gancompress.io.trust import Trust
 from gancompress.networks.generator import Generator
 from gancompress.networks.image_format import Images
-from gancompress.networks.importers.registry import IMPORTERS
+from gancompress.networks.importers.registry import IMPORTERS, Importer
 from gancompress.networks.importers.source import CLOSE, Source, Unrecognized
 from gancompress.networks.registry import find_network
 
@@ -57,12 +57,22 @@ def load_generator(
     wanted = role or (known.role if known is not None else None) or "generator"
     source = Source(path, key, known, config, wanted, images, say, trust)
     refused: list[Unrecognized] = []
-    for importer in sorted(IMPORTERS.values(), key=lambda each: each.takes_any_file):
-        if importer.accepts(source):
-            try:
-                return importer.load(source)
-            except Unrecognized as error:
-                refused.append(error)
+    for importer in _accepting(source):
+        try:
+            return importer.load(source)
+        except Unrecognized as error:
+            refused.append(error)
     nearest = max(refused, key=lambda error: error.agreement)
     hints = {} if nearest.agreement > CLOSE else dict.fromkeys(error.hint for error in refused if error.hint)
     raise CheckpointError("; ".join((str(nearest), *hints)))
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return the files that a source consists of: the path itself, or more where its importer reads more."""
+    source = Source(path)
+    return next((importer.files(path) for importer in _accepting(source)), [path])
+
+
+def _accepting(source: Source) -> list[Importer]:
+    """Return the importers that accept a source, in the order in which they are asked."""
+    return [each for each in sorted(IMPORTERS.values(), key=lambda each: each.takes_any_file) if each.accepts(source)]

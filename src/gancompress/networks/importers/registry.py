@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import ClassVar
 
 from gancompress.networks.generator import Generator
@@ -26,6 +27,10 @@ class Importer(ABC):
     def accepts(self, source: Source) -> bool:
         """Return whether the source is of this kind, by its name and options."""
 
+    def files(self, path: Path) -> list[Path]:
+        """Return the files that a source of this kind consists of, for its fingerprint."""
+        return [path]
+
     @abstractmethod
     def load(self, source: Source) -> Generator:
         """Load the network.
@@ -41,7 +46,7 @@ IMPORTERS: Registry[Importer] = Registry(
     "an importer",
     modules=tuple(
         f"{_PACKAGE}.{name}"
-        for name in ("saved", "onnx.importer", "ncnn.importer", "user_class", "families", "spandrel")
+        for name in ("diffusers", "saved", "onnx.importer", "ncnn.importer", "user_class", "families", "spandrel")
     ),
     values=Importer,
 )

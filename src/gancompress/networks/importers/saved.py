@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from gancompress.errors import CheckpointError, ConfigError
-from gancompress.networks.generator import Generator
+from gancompress.networks.generator import CONFIG_FILE, WEIGHTS_FILE, Generator
 from gancompress.networks.importers.registry import Importer, register_importer
 from gancompress.networks.importers.source import Source
 
@@ -16,6 +17,10 @@ class SavedDirectory(Importer):
     def accepts(self, source: Source) -> bool:
         """Return whether the source is a directory."""
         return source.path.is_dir()
+
+    def files(self, path: Path) -> list[Path]:
+        """Return the configuration and the weights."""
+        return [path / CONFIG_FILE, path / WEIGHTS_FILE]
 
     def load(self, source: Source) -> Generator:
         """Load the network, unchanged."""

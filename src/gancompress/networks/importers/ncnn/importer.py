@@ -28,6 +28,10 @@ class NcnnFiles(Importer):
         path = source.path
         return path.suffix == ".param" or (path.suffix == ".bin" and path.with_suffix(".param").is_file())
 
+    def files(self, path: Path) -> list[Path]:
+        """Return both files."""
+        return [path.with_suffix(".param"), path.with_suffix(".bin")]
+
     def load(self, source: Source) -> Generator:
         """Translate the files into a graph network."""
         source.check_alone("files of ncnn")

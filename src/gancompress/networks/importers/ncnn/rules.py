@@ -199,7 +199,7 @@ def _eltwise(b: GraphBuilder, layer: NcnnLayer, _: Weights) -> None:
 def _interp(b: GraphBuilder, layer: NcnnLayer, _: Weights) -> None:
     modes = {1: "nearest", 2: "bilinear", 3: "bicubic"}
     mode = modes.get(layer.integer(0))
-    if mode is None or len(layer.inputs) > 1 or layer.integer(5):
+    if mode is None or len(layer.inputs) != 1 or layer.integer(5):
         raise Untranslatable("Interp to the size of another blob")
     size = [layer.integer(3), layer.integer(4)]
     target, factor = ({"value": size}, None) if all(size) else (None, [layer.number(1, 1.0), layer.number(2, 1.0)])
