@@ -10,7 +10,16 @@ import typer
 from rich.table import Table
 
 from gancompress.cli.display import watching
-from gancompress.cli.options import RunDirectory, TensorBoardOption, TrainTeacherOption, console, notices
+from gancompress.cli.options import (
+    RunDirectory,
+    TensorBoardOption,
+    ThreadsOption,
+    TrainTeacherOption,
+    TrustOption,
+    console,
+    notices,
+    threads_option,
+)
 
 if TYPE_CHECKING:
     from gancompress.jobs.drafting import Drafted, Request
@@ -34,6 +43,16 @@ def compress(
         str | None,
         typer.Option(
             "--images", metavar="FOLDER", help="Inputs like those of the network's use.", rich_help_panel=_CHECKPOINT
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="MODULE:DATASET",
+            help="Other inputs, instead of --images: a data set or a function that makes one, a folder of arrays, or "
+            "data of a recipe in YAML.",
+            rich_help_panel=_CHECKPOINT,
         ),
     ] = None,
     smaller: Annotated[
@@ -77,6 +96,15 @@ def compress(
             "--net",
             metavar="MODULE:CLASS",
             help="The network's class, or its family, if its tensors do not tell. The current directory is importable.",
+            rich_help_panel=_CHECKPOINT,
+        ),
+    ] = None,
+    like: Annotated[
+        str | None,
+        typer.Option(
+            "--like",
+            metavar="FAMILY",
+            help="Another architecture for the student, such as srvggnet_compact for an upscaler; it starts fresh.",
             rich_help_panel=_CHECKPOINT,
         ),
     ] = None,
@@ -143,6 +171,8 @@ def compress(
     ] = False,
     tensorboard: TensorBoardOption = False,
     train_teacher: TrainTeacherOption = False,
+    threads: ThreadsOption = None,
+    trust: TrustOption = False,
 ) -> None:
     """Compress a network: recognise it, cut it, teach it, measure it, write its files and a report.
 
@@ -153,12 +183,14 @@ def compress(
 
     given = {
         "--images": images,
+        "--data": data,
         "--smaller": smaller,
         "--ms": ms,
         "--runtime": runtime,
         "--bytes": num_bytes,
         "--minutes": minutes,
         "--net": network,
+        "--like": like,
         "--range": image_range,
         "--size": size,
         "--metric": tuple(metric) or None,
@@ -167,7 +199,7 @@ def compress(
         "--seed": seed,
     }
     if not is_checkpoint(source, given):
-        job = load_job(source, options, train_teacher=train_teacher)
+        job = load_job(source, [*options, *threads_option(threads)], train_teacher=train_teacher)
         directory = out or Path("runs", job.name)
         if dry_run:
             import yaml
@@ -175,38 +207,42 @@ def compress(
             console.print(yaml.safe_dump(job.model_dump(mode="json"), sort_keys=False), highlight=False, markup=False)
             show_stages(job, directory)
             return
-        run_job(job, directory, tensorboard=tensorboard)
+        run_job(job, directory, tensorboard=tensorboard, trust=trust)
         return
     request = _request(source, given, options, out, train_teacher)
     if dry_run:
-        drafted = _draft(request)
+        drafted = _draft(request, trust)
         console.print(f"\n{drafted.text}", highlight=False, markup=False, soft_wrap=True)
         show_stages(drafted.job(), request.directory)
         return
-    run_job(load_job(str(_recipe_of(request))), request.directory, tensorboard=tensorboard)
+    job = load_job(str(_recipe_of(request, trust)), threads_option(threads))
+    run_job(job, request.directory, tensorboard=tensorboard, trust=trust)
 
 
-def run_job(job: Job, directory: Path, *, tensorboard: bool = False) -> None:
+def run_job(job: Job, directory: Path, *, tensorboard: bool = False, trust: bool = False) -> None:
     """Run a job, or what is left of it, and print its result; exit with status 1 if a file could not be written."""
     from gancompress.cli.tables import cost_table, metric_table
-    from gancompress.jobs.interruption import until_asked_to_stop
+    from gancompress.jobs.interruption import ending_at_once, until_asked_to_stop
     from gancompress.jobs.pipeline import Pipeline
     from gancompress.jobs.summary import summarise
     from gancompress.report import headline_lines
     from gancompress.report.write import write_report
 
     with watching(console) as watch, until_asked_to_stop(watch.say) as stop:
-        pipeline = Pipeline(job, directory, watch.say, stop, show=watch.show, tensorboard=tensorboard)
+        pipeline = Pipeline(job, directory, watch.say, stop, show=watch.show, tensorboard=tensorboard, trust=trust)
         outcome = pipeline.run()
         if outcome is None:
             return
-        report = summarise(outcome, pipeline.inputs.example())
-        write_report(report, directory)
+        with ending_at_once(stop):
+            report = summarise(outcome, pipeline.inputs.example())
+            write_report(report, directory)
     console.print(cost_table([("teacher", outcome.teacher.cost), ("compressed", outcome.compressed.cost)]))
     console.print(metric_table(outcome.teacher.metrics, outcome.compressed.metrics))
     for line in headline_lines(report):
         console.print(line, soft_wrap=True, markup=False)
     console.print(f"report: {directory / 'report.html'}", soft_wrap=True, markup=False)
+    for doubt in outcome.doubts:
+        notices.print(f"warning: {doubt}", soft_wrap=True, markup=False, highlight=False)
     for name, reason in outcome.not_exported.items():
         notices.print(f"{directory / 'exports' / name} was not written: {reason}", soft_wrap=True, markup=False)
     if outcome.not_exported:
@@ -225,7 +261,7 @@ def is_checkpoint(source: str, given: Mapping[str, Any]) -> bool:
     """
     from gancompress.errors import ConfigError, nearest
     from gancompress.io.source import split_key
-    from gancompress.jobs.recipe import recipe_names
+    from gancompress.jobs.recipe_text import recipe_names
 
     path = split_key(source)[0]
     option = next((name for name, value in given.items() if value is not None), None)
@@ -281,22 +317,19 @@ def _request(
 
     if train_teacher:
         raise ConfigError("--train-teacher: got it with a checkpoint, expected a recipe: there is nothing to train")
-    if given["--images"] is None:
-        raise ConfigError(
-            f"compress: got the checkpoint '{source}' without --images, expected --images FOLDER with inputs of the "
-            "network"
-        )
     size = None if given["--size"] is None else parse_sizes("--size", given["--size"], 2)
     optional = {"minutes": given["--minutes"], "seed": given["--seed"]}
     return Request(
         checkpoint=source,
         images=given["--images"],
+        data=given["--data"],
         smaller=given["--smaller"],
         latency_ms=given["--ms"],
         runtime=given["--runtime"],
         num_bytes=given["--bytes"],
         network=given["--net"],
         config=parse_options(options),
+        like=given["--like"],
         image_range=given["--range"],
         size=None if size is None else (size[0], size[1]),
         metrics=given["--metric"] or (),
@@ -307,7 +340,7 @@ def _request(
     )
 
 
-def _recipe_of(request: Request) -> Path:
+def _recipe_of(request: Request, trust: bool) -> Path:
     """Return the recipe of a request: the one that it left before, or a new one."""
     from gancompress.jobs.drafting.recipe_file import written_recipe
 
@@ -315,15 +348,18 @@ def _recipe_of(request: Request) -> Path:
     if path is not None:
         console.print(f"recipe: {path}, as the same command left it", soft_wrap=True, markup=False, highlight=False)
         return path
-    path = _draft(request).write()
+    path = _draft(request, trust).write()
     console.print(f"recipe: {path}", soft_wrap=True, markup=False, highlight=False)
     return path
 
 
-def _draft(request: Request) -> Drafted:
+def _draft(request: Request, trust: bool) -> Drafted:
     from gancompress.jobs.drafting import draft_recipe
 
-    return draft_recipe(request, lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True))
+    def say(line: str) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    return draft_recipe(request, say, trust=trust)
 
 
 def _in_words(stage: Stage) -> str:

@@ -16,8 +16,11 @@ from gancompress.cli.options import (
     RecipeOption,
     RunDirectory,
     TensorBoardOption,
+    ThreadsOption,
     TrainTeacherOption,
+    TrustOption,
     console,
+    threads_option,
 )
 
 
@@ -26,6 +29,8 @@ def train(
     options: RecipeOption = [],  # noqa: B006
     out: RunDirectory = None,
     tensorboard: TensorBoardOption = False,
+    threads: ThreadsOption = None,
+    trust: TrustOption = False,
 ) -> None:
     """Train a recipe's teacher alone. The same command resumes, and `compress` goes on from it.
 
@@ -35,10 +40,10 @@ def train(
     from gancompress.jobs.pipeline import Pipeline
     from gancompress.jobs.recipe import load_job
 
-    job = load_job(recipe, options, train_teacher=True)
+    job = load_job(recipe, [*options, *threads_option(threads)], train_teacher=True)
     directory = out or Path("runs", job.name)
     with watching(console) as watch, until_asked_to_stop(watch.say) as stop:
-        Pipeline(job, directory, watch.say, stop, show=watch.show, tensorboard=tensorboard).teacher()
+        Pipeline(job, directory, watch.say, stop, show=watch.show, tensorboard=tensorboard, trust=trust).teacher()
     console.print(f"written to {directory / 'teacher'}", soft_wrap=True, markup=False)
 
 
@@ -59,6 +64,7 @@ def evaluate(
         bool,
         typer.Option("--report", help="Add the metrics on test to the run's report, and draw its pictures again."),
     ] = False,
+    trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Measure the network of a finished run again, or on another split or with other metrics (--set metrics...)."""
@@ -68,13 +74,14 @@ def evaluate(
     from gancompress.jobs.measuring import cost_of
     from gancompress.jobs.recipe import load_job
     from gancompress.jobs.summary import RUNTIME, add_to_report, latencies
+    from gancompress.networks.given import sizes
     from gancompress.report.write import write_report
 
     if not (run / "job.yaml").is_file():
         raise ConfigError(f"{run}: found no job.yaml, expected a run directory that compress has finished")
     if into_report and split != "test":
         raise ConfigError(f"--report: got split '{split}', expected test, which the report is about; leave one out")
-    finished = FinishedRun(load_job(str(run / "job.yaml"), options), run)
+    finished = FinishedRun(load_job(str(run / "job.yaml"), options, trust=trust), run, trust)
     measured, teacher = finished.evaluate(split), finished.work.teacher
     both = {"compressed": measured} | ({"teacher": finished.evaluate(split, "teacher")} if of_teacher else {})
     if into_report:
@@ -82,7 +89,7 @@ def evaluate(
     example = finished.inputs.example()
     costs = {"teacher": cost_of(teacher, finished.inputs), "compressed": measured.cost}
     times = dict(zip(costs, latencies((teacher, measured.generator), example), strict=True))
-    shape = "x".join(map(str, example.shape))
+    shape = sizes(example)
     if as_json:
         metrics = {name: result.to_json() for name, result in measured.metrics.items()}
         networks = {

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BeforeValidator, Field, model_validator
 
 from gancompress.data import DATASETS, AnyData, Classes
@@ -13,13 +14,16 @@ from gancompress.deploy import file_name
 from gancompress.errors import ConfigError, MetricError
 from gancompress.evaluation import LatentMetric, PairMetric, SetMetric, find_metric
 from gancompress.evaluation.options import MetricOptions
+from gancompress.io.torch_files import is_torchscript
+from gancompress.io.trust import Trust, check_consent, importing_for
+from gancompress.io.yaml_text import read_yaml
 from gancompress.jobs.export_options import ExportOptions, parse_exports
-from gancompress.jobs.recipe_text import from_yaml, read_recipe, set_option
+from gancompress.jobs.recipe_text import read_recipe, set_option
 from gancompress.jobs.steps import STEPS, AnyStep, Search
 from gancompress.jobs.teacher_options import TeacherOptions
 from gancompress.methods.budget import Budget
 from gancompress.options import Options, as_tuple
-from gancompress.tasks import TASKS, AnyTask, LatentOptions, TaskOptions, find_task
+from gancompress.tasks import TASKS, AnyTask, LatentOptions, find_task
 from gancompress.tasks.inputs import Inputs
 
 TENSOR_METRICS = ("snr", "relative_error")
@@ -40,6 +44,8 @@ class Job(Options):
         metrics: Metrics of teacher and compressed network, on ``test``.
         exports: The files to write: formats, or formats with options.
         num_workers: Processes that decode images.
+        threads: Threads of PyTorch in training and search; its own choice by default. No step is repeated when the
+            number changes, although weights are exactly the same only for the same number.
         progress_images: Images of ``search`` on which the quality is measured and printed after each step; 0 for none.
     """
 
@@ -53,6 +59,7 @@ class Job(Options):
     metrics: MetricOptions = MetricOptions()
     exports: Annotated[tuple[ExportOptions, ...], BeforeValidator(parse_exports)] = (ExportOptions(),)
     num_workers: Annotated[int, Field(ge=0)] = 0
+    threads: Annotated[int, Field(ge=1)] | None = None
     progress_images: Annotated[int, Field(ge=0)] = 0
 
     def inputs(self) -> Inputs:
@@ -62,14 +69,22 @@ class Job(Options):
     @model_validator(mode="before")
     @classmethod
     def _default_metrics_fit(cls, options: Any) -> Any:
-        """Drop the default metrics against real images if the task has no pairs, and those of images for tensors."""
-        if not isinstance(options, dict) or options.get("task") is None:
+        """Drop the default metrics against real images if the task has no pairs, and those of images for tensors.
+
+        A search on tensors goes by the first metric against the teacher.
+        """
+        metrics = options.get("metrics") or {} if isinstance(options, dict) else None
+        if not isinstance(metrics, dict) or options.get("task") is None:
             return options
-        defaults = {} if _has_pairs(options["task"]) else {"against_real": []}
-        if not _holds_images(options.get("data")):
-            defaults["against_teacher"] = list(TENSOR_METRICS)
-        metrics = options.get("metrics") or {}
-        return {**options, "metrics": {**defaults, **metrics}} if defaults and isinstance(metrics, dict) else options
+        defaults: dict[str, Any] = {} if _has_pairs(options["task"]) else {"against_real": []}
+        if _holds_images(options.get("data")):
+            return {**options, "metrics": {**defaults, **metrics}} if defaults else options
+        of_tensors = {"against_real": TENSOR_METRICS, "against_teacher": TENSOR_METRICS}
+        chosen = {**of_tensors, **defaults, **metrics}
+        first, steps = next(iter(as_tuple(chosen["against_teacher"])), TENSOR_METRICS[0]), options.get("steps")
+        if isinstance(steps, list | tuple):
+            options = {**options, "steps": [_with_metric(step, first) for step in steps]}
+        return {**options, "metrics": chosen}
 
     @model_validator(mode="after")
     def _task_fits_data(self) -> Job:
@@ -180,9 +195,8 @@ class Job(Options):
 
 def _has_pairs(task: Any) -> bool:
     """Return True if a task, given as in a recipe or as options, has a ground truth for each input."""
-    kind = type(task) if isinstance(task, TaskOptions) else task.get("kind") if isinstance(task, Mapping) else task
     try:
-        return (kind if isinstance(kind, type) else TASKS.find(kind)).paired
+        return TASKS.parse(task).paired
     except ConfigError:
         return False  # which is reported elsewhere
 
@@ -195,7 +209,14 @@ def _holds_images(data: Any) -> bool:
         return True  # which is reported elsewhere
 
 
-def load_job(name: str, changes: Sequence[str] = (), *, train_teacher: bool = False) -> Job:
+def _with_metric(step: Any, metric: str) -> Any:
+    """Return a step as written in a recipe; if it is a search that names no metric, with this one."""
+    given = {"kind": step} if isinstance(step, str) else step
+    is_search = isinstance(given, Mapping) and given.get("kind") == Search.kind
+    return {"metric": metric, **given} if is_search else step
+
+
+def load_job(name: str, changes: Sequence[str] = (), *, train_teacher: bool = False, trust: Trust = True) -> Job:
     """Return a validated job.
 
     A recipe may build on another one: ``extends`` names it, and ``set`` maps options, as ``a.b``, to new values. Other
@@ -206,8 +227,11 @@ def load_job(name: str, changes: Sequence[str] = (), *, train_teacher: bool = Fa
         changes: Options to set, as ``a.b=value``; numbers index lists (``steps.0.training.num_images=100``), and so do
             kinds (``steps.0.distillation.terms.gan.weight=0``).
         train_teacher: Train the teacher by the recipe, even if one is shipped.
+        trust: Consent to import what the recipe names. The recipe that a user names is the user's own word; the job in
+            a run directory is not. What ``changes`` name is always imported.
 
     Raises:
+        TrustError: The recipe names code, or a TorchScript program, without consent.
         ConfigError: The recipe does not exist or is not YAML, or options do not fit, all of them in one line; or the
             recipe trains no teacher.
     """
@@ -217,15 +241,34 @@ def load_job(name: str, changes: Sequence[str] = (), *, train_teacher: bool = Fa
         if not equals:
             raise ConfigError(f"--set: got '{change}', expected OPTION=VALUE, such as seed=1")
         try:
-            set_option(recipe, path, from_yaml(text), "--set")
-        except yaml.YAMLError:
-            raise ConfigError(f"--set: got '{change}', expected a YAML value behind '='") from None
+            value = read_yaml(text)
+        except ConfigError as error:
+            raise ConfigError(f"--set: {path}: {error}, expected a YAML value behind '='") from None
+        set_option(recipe, path, value, "--set")
     if train_teacher:
         set_option(recipe, "teacher.shipped", None, "--train-teacher")
+    consent = trust if trust is True else {*(trust or ()), *re.findall(r"[\w.]+:[\w.]+", " ".join(changes))}
     try:
-        job = Job(**recipe)
+        with importing_for(Path(name), consent):
+            job = Job(**recipe)
     except ConfigError as error:
         raise ConfigError(f"{name}: {error}") from None
+    for program in filter(is_torchscript, map(Path, named_in(job))):
+        check_consent(Path(name), str(program), consent)
     if train_teacher and job.teacher.train is None:
         raise ConfigError(f"{name}: got teacher.checkpoint, expected teacher.train: there is nothing to train")
     return job
+
+
+def named_in(job: Job) -> set[str]:
+    """Return every text of a job: names, import paths and files among them."""
+    found, waiting = set[str](), [job.model_dump(mode="json", exclude_defaults=True)]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            found.add(value)
+        elif isinstance(value, Mapping):
+            waiting += [*value, *value.values()]
+        elif isinstance(value, list):
+            waiting += value
+    return found

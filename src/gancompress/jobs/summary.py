@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import statistics
@@ -19,9 +18,11 @@ from gancompress.deploy import ExportReport, usage
 from gancompress.deploy.benchmark import time_files
 from gancompress.errors import DataError
 from gancompress.evaluation import MetricResult
+from gancompress.io.json_files import read_object
 from gancompress.jobs.outcome import Measured, Outcome
 from gancompress.jobs.run_log import read_losses
 from gancompress.networks.generator import Generator
+from gancompress.networks.given import Given, arguments, call, sizes
 from gancompress.quantization import QuantizationOptions
 from gancompress.report import (
     COMPRESSED,
@@ -46,18 +47,19 @@ RUNTIME = "PyTorch eager, CPU"
 """Runtime of the latencies."""
 
 
-def summarise(outcome: Outcome, example: torch.Tensor, rounds: int = 20) -> Report:
+def summarise(outcome: Outcome, example: Given, rounds: int = 20) -> Report:
     """Return the report of a finished job. Networks are timed alternately, and files alternately with the teacher.
 
     Args:
         outcome: Result of the job.
-        example: An input of the networks [1, c, h, w], for timing.
+        example: An input of the networks [1, ...], for timing.
         rounds: Timed forward passes of each network.
     """
     directory = outcome.directory
     records = outcome.records
     latency = latencies((outcome.teacher.generator, outcome.compressed.generator), example, rounds)
-    speeds = time_files(directory / "teacher", example, outcome.exports, outcome.file_inputs)
+    given = arguments(outcome.teacher.generator.build(), example)
+    speeds = time_files(directory / "teacher", given, outcome.exports, outcome.file_inputs)
     return Report(
         title=outcome.job.name,
         recipe=(directory / "job.yaml").read_text(),
@@ -77,8 +79,9 @@ def summarise(outcome: Outcome, example: torch.Tensor, rounds: int = 20) -> Repo
             _export(report, directory, outcome.tried.get(report.path, ()), speeds.get(report.path))
             for report in outcome.exports
         ],
-        notes=[f"{name} was not written: {reason}." for name, reason in outcome.not_exported.items()],
-        input_size="x".join(map(str, example.shape)),
+        notes=[f"{doubt[0].upper()}{doubt[1:]}." for doubt in outcome.doubts]
+        + [f"{name} was not written: {reason}." for name, reason in outcome.not_exported.items()],
+        input_size=sizes(example),
     )
 
 
@@ -96,7 +99,10 @@ def add_to_report(directory: Path, measured: Mapping[str, Measured], pictures: M
     file = directory / "report.json"
     if not file.is_file():
         raise DataError(f"{file}: found no such file, expected the report of a finished run; run compress to its end")
-    report = Report.from_json(json.loads(file.read_text()))
+    content = read_object(file)
+    if content is None:
+        raise DataError(f"{file}: got a damaged file, expected the report of a finished run; run compress again")
+    report = Report.from_json(content)
     networks, names = [], []
     for network in report.networks:
         results = measured[network.name].metrics if network.name in measured else {}
@@ -121,16 +127,16 @@ def environment() -> dict[str, str | int | float | None]:
 
 
 @torch.no_grad()
-def latencies(generators: Sequence[Generator], example: torch.Tensor, rounds: int = 20) -> list[Latency]:
+def latencies(generators: Sequence[Generator], example: Given, rounds: int = 20) -> list[Latency]:
     """Time generators in `RUNTIME`, alternately, so that their ratio holds on a noisy machine.
 
     Args:
         generators: The generators to time.
-        example: An input of the generators [1, c, h, w].
+        example: An input of the generators [1, ...].
         rounds: Timed forward passes of each.
     """
     networks = [generator.build() for generator in generators]
-    functions = [lambda network=network: network(example) for network in networks]
+    functions = [lambda network=network: call(network, example) for network in networks]
     times = in_turns(functions, rounds, warm_up=3)
     return [Latency.of(t) for t in times]
 

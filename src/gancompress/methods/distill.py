@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -14,18 +14,20 @@ from gancompress.cost.measured import evaluation_mode
 from gancompress.errors import ConfigError
 from gancompress.losses import L1, Features, TermOptions
 from gancompress.methods.data import Batches, Data, batch_size_of
-from gancompress.methods.evaluate import run
+from gancompress.methods.evaluate import outputs_of
 from gancompress.methods.progress import Report
 from gancompress.methods.recalibrate import recalibrate
 from gancompress.methods.save import save
 from gancompress.methods.supernet import Supernet
 from gancompress.methods.training import TrainingData, digest_of, own_run, restored, shape_of, training_options
+from gancompress.networks.given import Given, arguments, tensors_in
 from gancompress.networks.taps import automatic_taps
+from gancompress.networks.weight_values import check_values
 from gancompress.objectives.distillation import Distillation
 from gancompress.objectives.distillation_options import DistillationOptions
 from gancompress.objectives.students import FixedStudent, Sampling, Student, SupernetStudent
 from gancompress.objectives.stylegan2 import StyleGan2Distillation
-from gancompress.objectives.supervision import Supervision
+from gancompress.objectives.supervision import Supervision, common_taps
 from gancompress.objectives.teacher_cache import with_digests
 from gancompress.tasks import StyleGan2Options
 from gancompress.training import Run, TrainingOptions
@@ -96,8 +98,8 @@ def distill(
         target: Target of the terms that compare outputs: the data's ``target`` if batches have one and else the
             teacher's output (``auto``), or always the teacher's output.
         discriminator: Network from outputs to logits, trained in place; only with `gancompress.losses.Adversarial`.
-        taps: Paths of modules whose feature maps are compared, the same in both networks; by default the modules at
-            which the width or the size of the maps changes.
+        taps: Modules whose feature maps are compared, by their path in both networks or ``TEACHER=STUDENT``; by default
+            those at which the width or the size of the maps changes, matched by size if the architectures differ.
         fixed: Paths of modules of the student that are not trained.
         sampling: Plans of a supernet's step: one at random, or a ``sandwich`` of widest, narrowest and random ones.
         num_random: Random plans of a sandwich.
@@ -168,9 +170,11 @@ def train_student(
         Whether training reached its end.
 
     Raises:
+        CheckpointError: A weight of the teacher is infinite or not a number.
         ConfigError: Raised by `Distillation`.
         TrainingError: A loss or gradient is not finite.
     """
+    check_values("teacher", supervision.teacher.state_dict(), supervision.teacher)
     torch.manual_seed(run.seed + 4)  # seed the initial weights of the layers that adapt feature maps
     example = data.example.to(next(student.module.parameters()).device)
     if stylegan2 is None:
@@ -192,25 +196,34 @@ def fit_distillation(objective: Distillation, training: TrainingOptions, data: T
     return run.fit(objective, training, loader, data.preview)
 
 
-def check_outputs(student: nn.Module, teacher: nn.Module, example: torch.Tensor) -> None:
+def check_outputs(student: nn.Module, teacher: nn.Module, example: Given) -> None:
     """Raise an error if the outputs of student and teacher differ in shape.
 
     Raises:
-        ConfigError: The shapes differ, or a network returns something other than a tensor.
+        ConfigError: The shapes differ, or a network returns no tensor.
     """
     with torch.no_grad(), evaluation_mode(student), evaluation_mode(teacher):
-        got, wanted = run(student, example), run(teacher, example)
-    if got.shape != wanted.shape:
+        got, wanted = (_shapes_of(network, example) for network in (student, teacher))
+    if got != wanted:
+        given = ", ".join(str(tuple(each.shape)) for each in tensors_in(example))
         raise ConfigError(
-            f"distill: the student returns {tuple(got.shape)} and the teacher {tuple(wanted.shape)} for an input "
-            f"{tuple(example.shape)}, expected the same shape; check the student"
+            f"distill: the student returns {_listed(got)} and the teacher {_listed(wanted)} for an input {given}, "
+            "expected the same shape; check the student"
         )
 
 
+def _shapes_of(network: nn.Module, example: Given) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(each.shape) for name, each in outputs_of(network, example).items()}
+
+
+def _listed(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    one = len(shapes) == 1
+    return ", ".join(str(shape) if one else f"{name} {shape}" for name, shape in shapes.items())
+
+
 def shared_taps(teacher: nn.Module, student: nn.Module, example: torch.Tensor) -> tuple[str, ...]:
-    """Return the automatic taps of the teacher that the student has too."""
-    known = dict(student.named_modules())
-    return tuple(path for path in automatic_taps(teacher, (example,)) if path in known)
+    """Return the automatic taps of the teacher, matched by size if the student lacks some of its modules."""
+    return common_taps(teacher, student, example, automatic_taps(teacher, arguments(teacher, example)))
 
 
 def distillation_options(

@@ -22,7 +22,8 @@ class Request:
 
     Attributes:
         checkpoint: File or directory of weights; ``FILE#KEY`` for one of several networks.
-        images: Folder of inputs.
+        images: Folder of input images.
+        data: Other data, instead: ``module:dataset``, a folder of arrays, or data of a recipe in YAML.
         smaller: Times fewer MACs.
         latency_ms: The most milliseconds for one image, instead.
         runtime: Runtime of ``latency_ms``.
@@ -30,6 +31,7 @@ class Request:
         minutes: Time to train.
         network: Family, or import path of the class of the network, if the tensors do not identify it.
         config: Options of the family, or arguments of the class.
+        like: Family of the student, if it is another architecture than the network's.
         image_range: Range of the network's images; measured by default for a class of the user.
         size: Height and width of the crops, in pixels; chosen by default.
         metrics: Metrics against the teacher's images; PSNR and SSIM by default.
@@ -40,7 +42,8 @@ class Request:
     """
 
     checkpoint: str
-    images: str
+    images: str | None = None
+    data: str | None = None
     smaller: float | None = None
     latency_ms: float | None = None
     runtime: str | None = None
@@ -48,6 +51,7 @@ class Request:
     minutes: float = DEFAULT_MINUTES
     network: str | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
+    like: str | None = None
     image_range: str | None = None
     size: tuple[int, int] | None = None
     metrics: tuple[str, ...] = ()
@@ -58,6 +62,14 @@ class Request:
 
     def __post_init__(self) -> None:
         """Check that the options fit one another. Raises ConfigError."""
+        if (self.images is None) == (self.data is None):
+            raise ConfigError(
+                f"compress: got the checkpoint '{self.checkpoint}' with neither --images nor --data, or both, expected "
+                "one of --images FOLDER and --data module:dataset, the inputs of the network"
+            )
+        if self.data is not None and (self.size or self.image_range):
+            given = "--size" if self.size else "--range"
+            raise ConfigError(f"{given}: got it with --data, whose items are taken as they are, expected --images")
         if sum(each is not None for each in (self.smaller, self.latency_ms, self.num_bytes)) != 1:
             raise ConfigError(
                 "compress: got a checkpoint with no budget or several, expected one of --smaller N (times fewer MACs), "
@@ -86,7 +98,11 @@ class Request:
 
     @property
     def target(self) -> str:
-        """The budget in short: ``10x``, ``20ms-openvino``, ``500000B``."""
+        """The budget in short: ``10x``, ``20ms-openvino``, ``500000B``; behind the family of the student, if given."""
+        return self._limit if self.like is None else f"{self.like}-{self._limit}"
+
+    @property
+    def _limit(self) -> str:
         if self.smaller is not None:
             return f"{self.smaller:g}x"
         if self.latency_ms is not None:
@@ -122,12 +138,14 @@ class Request:
         """Command line that makes this request."""
         options = {
             "--images": self.images,
+            "--data": self.data,
             "--smaller": _number(self.smaller),
             "--ms": _number(self.latency_ms),
             "--runtime": self.runtime,
             "--bytes": _number(self.num_bytes),
             "--minutes": _number(self.minutes),
             "--net": self.network,
+            "--like": self.like,
             "--range": self.image_range,
             "--size": None if self.size is None else f"{self.size[0]}x{self.size[1]}",
             "--perceptual": self.perceptual,
