@@ -245,7 +245,7 @@ class _Predicted(TorchDispatchMode):
                 self.ask(index, ref, [size if a == axis else -1 for a in range(args[0].ndim)])
         return self._as_predicted(op, index, given, result)
 
-    def _as_predicted(self, op: RecordedOp, index: int, given: Sequence[Tensor], result: Any) -> Any:
+    def _as_predicted(self, op: RecordedOp, index: int, given: list[Tensor], result: Any) -> Any:
         got = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
         shapes = [self.shape(ref, got[i].shape if got else ()) for i, ref in enumerate(op.outputs)]
         if got and [tuple(t.shape) for t in got] == shapes:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 
 from gancompress.channels.follow import follow
 from gancompress.channels.graph import ChannelGraph
@@ -83,11 +84,14 @@ def trace(
             labelling.ties.append((conflict.atoms, np.full_like(conflict.atoms, FIXED), len(recording.ops)))
 
 
+_DECIDED_BY_VALUES = (DataDependentOutputException, DynamicOutputShapeException)
+
+
 def _failure_message(recording: Recording) -> str:
     failure = recording.failure
     assert failure is not None
     where = f"'{failure.module}'" if failure.module else "the forward pass"
-    if (place := _line_of(failure.error)) is not None:
+    if isinstance(failure.error, _DECIDED_BY_VALUES) and (place := _line_of(failure.error)) is not None:
         where += f" ({place})"
     cause = str(failure.error).strip().splitlines() or [""]
     return (
