@@ -14,7 +14,7 @@ from gancompress.networks.importers.ncnn.files import NcnnLayer, Weights, read_l
 from gancompress.networks.importers.ncnn.rules import RULES, Untranslatable
 from gancompress.networks.importers.registry import Importer, register_importer
 from gancompress.networks.importers.source import Source
-from gancompress.networks.importers.values import check_values
+from gancompress.networks.weight_values import check_values
 
 _BLOCKS = (1, 4, 16)
 """Pixels that a first pixel unshuffle may move into each channel."""

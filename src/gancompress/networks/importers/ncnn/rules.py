@@ -229,7 +229,14 @@ def _pooling(b: GraphBuilder, layer: NcnnLayer, _: Weights) -> None:
     pads = [top, left, layer.integer(15, top), layer.integer(14, left)]
     counted = bool(layer.integer(6))
     b.operator(
-        "pool", layer.inputs, layer.outputs, kind=kind, pads=pads, ceil=not layer.integer(5), count_pads=counted, **options
+        "pool",
+        layer.inputs,
+        layer.outputs,
+        kind=kind,
+        pads=pads,
+        ceil=not layer.integer(5),
+        count_pads=counted,
+        **options,
     )
 
 
