@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from gancompress.channels import ChannelGraph, SubNetwork, materialise, trace
 from gancompress.errors import TraceError
@@ -80,11 +81,12 @@ def build(name: str, kind: type[nn.Module]) -> tuple[nn.Module, tuple[Tensor, ..
 
 
 def reasons(graph: ChannelGraph, count: int) -> list[str]:
-    """Return the most frequent reasons of channels that stay although they need not."""
+    """Return the reasons of most channels that stay, other than that they reach the output."""
+    stay = [fixed for fixed in graph.fixed if fixed.reason != "reaches the output"]
     seen = Counter()
-    for fixed in graph.unfollowed:
+    for fixed in stay:
         seen[fixed.reason] += fixed.channels
-    example = {fixed.reason: fixed.layer for fixed in reversed(graph.unfollowed)}
+    example = {fixed.reason: fixed.layer for fixed in reversed(stay)}
     return [f"`{example[reason]}` and others ({n}): {reason}" for reason, n in seen.most_common(count)]
 
 
@@ -115,7 +117,7 @@ def measure(name: str, keep: float, count: int, compare: bool) -> dict[str, Any]
 
 
 def _tensors(tree: Any) -> list[Tensor]:
-    return [leaf for leaf in torch.utils._pytree.tree_leaves(tree) if isinstance(leaf, Tensor)]
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
 
 
 def line(name: str, row: dict[str, Any]) -> str:
@@ -128,7 +130,7 @@ def line(name: str, row: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", default="", help="Architectures, separated by commas; all by default.")
     parser.add_argument("--keep", type=float, default=0.5, help="Fraction of the channels to keep.")
     parser.add_argument("--limit", type=float, default=180, help="Seconds for one architecture.")

@@ -178,6 +178,37 @@ class SpectrumVocoder(nn.Module):
         return F.fold(frames, (1, length), (1, 16), stride=(1, 4))[:, 0, 0, 6:-6]
 
 
+class Merged(nn.Module):
+    """Two convolutions in a row and a shortcut, which become one kernel in eval mode (SPAN-like)."""
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(c_in, 2 * c_in, 1), nn.Conv2d(2 * c_in, c_out, 3)
+        self.shortcut, self.merged = nn.Conv2d(c_in, c_out, 1), nn.Conv2d(c_in, c_out, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            return self.second(self.first(F.pad(x, (1, 1, 1, 1)))) + self.shortcut(x)
+        first, second = self.first.weight.detach(), self.second.weight.detach()
+        kernel = F.conv2d(first.flip(2, 3).permute(1, 0, 2, 3), second, padding=2).flip(2, 3).permute(1, 0, 2, 3)
+        bias = second.sum((2, 3)) @ self.first.bias.detach() + self.second.bias.detach()
+        self.merged.weight.data = (kernel + F.pad(self.shortcut.weight.detach(), (1, 1, 1, 1))).contiguous()
+        self.merged.bias.data = (bias + self.shortcut.bias.detach()).contiguous()
+        return self.merged(x)
+
+
+class Reparameterised(nn.Module):
+    """Three merged blocks with a skip."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter, self.middle, self.leave = Merged(4, 10), Merged(10, 10), Merged(10, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.silu(self.enter(x))
+        return self.leave(x + F.silu(self.middle(x)))
+
+
 def ramp(*shape: int) -> Tensor:
     return torch.linspace(-1, 1, torch.Size(shape).numel()).view(shape).sin()
 
@@ -189,6 +220,7 @@ MODERN: dict[str, Stranger] = {
     "attributes": lambda: (Attributes(), (ramp(2, 7),)),
     "fourier": lambda: (Fourier(), (ramp(2, 3, 8, 8), (ramp(2, 1, 8, 8) > 0).float())),
     "domains": lambda: (Domains(), (ramp(2, 3, 8, 8), ramp(2, 5))),
+    "reparameterised": lambda: (Reparameterised(), (ramp(2, 4, 6, 6),)),
     "spectrum_vocoder": lambda: (SpectrumVocoder(), (ramp(2, 8, 6),)),
 }
 
@@ -199,6 +231,12 @@ MODERN_GROUPS: dict[str, dict[str, int]] = {
     "attributes": {"project": 10, "mix": 6, "mix#2": 4, "large": 6},
     "fourier": {"first": 10},
     "domains": {"first": 12},
+    "reparameterised": {
+        "enter.first.weight": 8,
+        "enter.second": 10,
+        "middle.first.weight": 20,
+        "leave.first.weight": 20,
+    },
     "spectrum_vocoder": {"embed": 12, "enter": 20},
 }
 """The groups that these networks have, worked out by hand."""

@@ -20,9 +20,10 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from gancompress.channels.follow import components
 from gancompress.channels.graph import ChannelGraph
 from gancompress.channels.grouping import Grouping
-from gancompress.channels.labels import Fix, Labelling, SizeOf
+from gancompress.channels.labels import FIXED, Fix, Labelling, SizeOf
 from gancompress.channels.narrow import narrow
 from gancompress.channels.plan import ChannelPlan
 from gancompress.channels.recording import RecordedOp, Ref, on_fake_tensors, quietly
@@ -31,24 +32,26 @@ from gancompress.channels.subnetwork import structure_at
 from gancompress.channels.verify import different_widths
 
 _VIEWS = ("aten.view", "aten._unsafe_view", "aten.reshape", "aten._reshape_alias")
+_MOST_ROUNDS = 12
+"""Rounds after which sizes that still differ are fixed; most networks need two."""
 
 
 @dataclass(frozen=True)
 class _Request:
-    """Size that an operation asked for along one axis of a result, other than predicted."""
+    """Size that an operation met along one axis of a tensor, other than predicted."""
 
     op_index: int
-    output: int
+    ref: Ref
     axis: int
     size: int
 
 
 class Sizes:
-    """Explains sizes by the widths of other layers, or by attributes. Remembers its attempts, each is made once."""
+    """Explains sizes by the widths of other layers, or by attributes."""
 
     def __init__(self, module: nn.Module, inputs: Sequence[Any], labelling: Labelling) -> None:
         self.module, self.inputs, self.labelling = module, inputs, labelling
-        self._tied: set[tuple[int, int, int]] = set()
+        self._rounds = 0
 
     def explain(self, grouping: Grouping) -> list[Fix] | None:
         """Tie widths that depend on one another, and note attributes that hold sizes.
@@ -59,6 +62,9 @@ class Sizes:
         plan = next(different_widths(grouping.graph))
         requests = _requests(self.module, self.inputs, self.labelling, grouping.graph, plan)
         search = _Search(self.labelling, grouping, plan)
+        self._rounds += 1
+        if self._rounds > _MOST_ROUNDS:
+            return [fix for r in requests if (fix := self._fix(r, grouping)) is not None]
         unexplained = [r for r in requests if not (self._attribute(r) or self._tie(r, search))]
         if len(unexplained) < len(requests):
             return None
@@ -66,8 +72,7 @@ class Sizes:
 
     def _fix(self, request: _Request, grouping: Grouping) -> Fix | None:
         """Return the fix of the groups that the operation meets along the axis or reads; None if there are none."""
-        op = self.labelling.recording.ops[request.op_index]
-        ref = op.outputs[request.output]
+        op, ref = self.labelling.recording.ops[request.op_index], request.ref
         met = [f for f in self.labelling[ref].factors if f.shape[request.axis] > 1]
         met += [f for read in op.inputs for f in self.labelling[read].factors]
         groups = {group for factor in met for group in grouping.groups_of(grouping.roots[factor])}
@@ -81,20 +86,17 @@ class Sizes:
         return grouping.conflict(groups, reason, op.module)
 
     def _tie(self, request: _Request, search: _Search) -> bool:
-        key = (request.op_index, request.output, request.axis)
-        pairs = None if key in self._tied else search.origin(request)
+        pairs = search.origin(request)
         if pairs is None:
             return False
-        self._tied.add(key)
         self.labelling.ties.append((*pairs, request.op_index))
         return True
 
     def _attribute(self, request: _Request) -> bool:
         """Note the attributes of the running module that hold the size; they then follow the plan."""
-        op = self.labelling.recording.ops[request.op_index]
-        ref = op.outputs[request.output]
+        op, ref = self.labelling.recording.ops[request.op_index], request.ref
         size = self.labelling.shape(ref)[request.axis]
-        if request.size != size:
+        if request.size != size or ref not in op.outputs:
             return False
         found = False
         for name, value in list(vars(self.module.get_submodule(op.module)).items()):
@@ -132,8 +134,7 @@ class _Search:
 
         The nearest earlier operation comes first: code reads its sizes from the tensors at hand.
         """
-        op = self._labelling.recording.ops[request.op_index]
-        own = self._atoms(op.outputs[request.output], request.axis)
+        own = self._atoms(request.ref, request.axis)
         if own is None:
             return None
         found = [
@@ -144,10 +145,18 @@ class _Search:
         ]
         for _, other in sorted(found, key=lambda entry: -entry[0]):
             length = min(own.size, other.size)
-            a, b = np.broadcast_arrays(own.reshape(-1, 1, length), other.reshape(1, -1, length))
-            if (self._roots[a] != self._roots[b]).any():
-                return a.ravel(), b.ravel()
+            a, b = (x.ravel() for x in np.broadcast_arrays(own.reshape(-1, 1, length), other.reshape(1, -1, length)))
+            if (self._roots[a] != self._roots[b]).any() and self._leaves_channels(self._roots[a], self._roots[b]):
+                return a, b
         return None
+
+    @staticmethod
+    def _leaves_channels(a: np.ndarray, b: np.ndarray) -> bool:
+        """Return whether two rows keep enough channels for a group once they are tied. Fixed ones may stay fixed."""
+        if FIXED in a or FIXED in b:
+            return True
+        channels, numbers = np.unique(np.concatenate([a, b]), return_inverse=True)
+        return np.unique(components(channels.size, [(numbers[: a.size], numbers[a.size :])])).size > 2
 
     def _atoms(self, ref: Ref, axis: int) -> np.ndarray | None:
         """Return the atoms along one axis; None if no channels lie there."""
@@ -203,13 +212,13 @@ class _Predicted(TorchDispatchMode):
             for axis, extent in enumerate(extents)
         )
 
-    def ask(self, op_index: int, output: int, sizes: Sequence[int]) -> tuple[int, ...]:
+    def ask(self, op_index: int, ref: Ref, sizes: Sequence[int]) -> tuple[int, ...]:
         """Note the sizes that differ from the predicted ones, which are returned."""
-        predicted = self.shape(self.ops[op_index].outputs[output], sizes)
+        predicted = self.shape(ref, sizes)
         if len(sizes) == len(predicted):
             for axis, (size, expected) in enumerate(zip(sizes, predicted, strict=True)):
                 if size not in (expected, -1):
-                    self.requests.append(_Request(op_index, output, axis, int(size)))
+                    self.requests.append(_Request(op_index, ref, axis, int(size)))
         return predicted
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -221,20 +230,22 @@ class _Predicted(TorchDispatchMode):
         if index >= len(self.ops) or str(func.overloadpacket) != self.ops[index].name:
             raise _Diverged
         op = self.ops[index]
+        given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        for ref, tensor in zip(op.inputs, given, strict=False):
+            self.ask(index, ref, tensor.shape)  # a weight that the module has replaced
         try:
             result = func(*args, **kwargs)
         except RuntimeError:
             result = None
         if op.name in _VIEWS:
-            self.ask(index, 0, args[1])
+            self.ask(index, op.outputs[0], args[1])
         elif op.name == "aten.split_with_sizes":
             axis = (args[2] if len(args) > 2 else 0) % args[0].ndim
-            for i, size in enumerate(args[1]):
-                self.ask(index, i, [size if a == axis else -1 for a in range(args[0].ndim)])
-        return self._as_predicted(op, index, args, result)
+            for ref, size in zip(op.outputs, args[1], strict=True):
+                self.ask(index, ref, [size if a == axis else -1 for a in range(args[0].ndim)])
+        return self._as_predicted(op, index, given, result)
 
-    def _as_predicted(self, op: RecordedOp, index: int, args: Sequence[Any], result: Any) -> Any:
-        given = [leaf for leaf in tree_leaves(args) if isinstance(leaf, Tensor)]
+    def _as_predicted(self, op: RecordedOp, index: int, given: list[Tensor], result: Any) -> Any:
         got = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
         shapes = [self.shape(ref, got[i].shape if got else ()) for i, ref in enumerate(op.outputs)]
         if got and [tuple(t.shape) for t in got] == shapes:
@@ -242,14 +253,13 @@ class _Predicted(TorchDispatchMode):
         if op.writes:
             return given[0]
         if got and op.name not in (*_VIEWS, "aten.split_with_sizes"):
-            for i, tensor in enumerate(got):
-                self.ask(index, i, tensor.shape)
-        like = got or given[:1]
-        new = [
-            torch.empty(shape, dtype=like[min(i, len(like) - 1)].dtype, device=like[min(i, len(like) - 1)].device)
-            for i, shape in enumerate(shapes)
-        ]
-        return new[0] if isinstance(result, Tensor) or (result is None and len(new) == 1) else type(result or ())(new)
+            for ref, tensor in zip(op.outputs, got, strict=True):
+                self.ask(index, ref, tensor.shape)
+        like = got or given[:1] * len(shapes)
+        new = [torch.empty(shape, dtype=t.dtype, device=t.device) for shape, t in zip(shapes, like, strict=True)]
+        if isinstance(result, list):
+            return new
+        return new[0] if isinstance(result, Tensor) or len(new) == 1 else tuple(new)
 
 
 class _Reshapes(TorchFunctionMode):
@@ -268,4 +278,4 @@ class _Reshapes(TorchFunctionMode):
         view = next((i for i in range(index, min(index + 2, len(ops))) if ops[i].name in _VIEWS), None)
         if view is None:
             return func(*args, **kwargs)
-        return args[0].reshape(self._predicted.ask(view, 0, tuple(asked)))
+        return args[0].reshape(self._predicted.ask(view, ops[view].outputs[0], tuple(asked)))

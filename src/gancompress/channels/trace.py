@@ -9,11 +9,14 @@ picked by number) are fixed and reported.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 
 from gancompress.channels.follow import follow
 from gancompress.channels.graph import ChannelGraph
@@ -81,13 +84,27 @@ def trace(
             labelling.ties.append((conflict.atoms, np.full_like(conflict.atoms, FIXED), len(recording.ops)))
 
 
+_DECIDED_BY_VALUES = (DataDependentOutputException, DynamicOutputShapeException)
+
+
 def _failure_message(recording: Recording) -> str:
     failure = recording.failure
     assert failure is not None
     where = f"'{failure.module}'" if failure.module else "the forward pass"
+    if isinstance(failure.error, _DECIDED_BY_VALUES) and (place := _line_of(failure.error)) is not None:
+        where += f" ({place})"
     cause = str(failure.error).strip().splitlines() or [""]
     return (
         f"trace: {where} failed with {type(failure.error).__name__}: {cause[0][:200]}; "
         "expected a forward pass that runs on these input shapes and whose steps do not depend on tensor values; "
         "check the shapes, or move the value-dependent part out of the module"
     )
+
+
+def _line_of(error: Exception) -> str | None:
+    """Return the line of the module's own code that raised; None if it is not known."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if "/torch/" not in f.filename.replace("\\", "/")]
+    own = [f for f in frames if "/gancompress/channels/" not in f.filename.replace("\\", "/")]
+    if not own or not own[-1].line:
+        return None
+    return f"line {own[-1].lineno} of {Path(own[-1].filename).name}: {own[-1].line}"

@@ -14,9 +14,12 @@ from gancompress.channels.rules.registry import rule
 def _convolution(g: Labelling, op: RecordedOp) -> list[Labels]:
     x, w, bias, groups, transposed = op["input"], op["weight"], op["bias"], op["groups"], op["transposed"]
     ndim = len(g.shape(x))
+    images = []
     for factor in g[x].factors:
-        if factor.shape[1] == 1:
-            g.fix(factor, "channels lie along the batch or the image of a convolution", unfollowed=True)
+        if factor.shape[0] == factor.size > 1:  # as of kernels that are merged with others
+            images.append(factor)
+        elif factor.shape[1] == 1:
+            g.fix(factor, "channels lie along the image of a convolution", unfollowed=True)
     for factor in g[w].factors:
         if max(factor.shape[2:]) > 1:
             g.fix(factor, "channels lie along the taps of a kernel", unfollowed=True)
@@ -36,7 +39,8 @@ def _convolution(g: Labelling, op: RecordedOp) -> list[Labels]:
     if bias is not None:
         contract(g, outgoing, g.along(bias, 0))
         g.role(bias, g.along(bias, 0), "bias")
-    return [Labels(on_axis(outgoing, 1, ndim))]
+    weight = all(g[ref].weight for ref in op.inputs)
+    return [Labels((*images, *on_axis(outgoing, 1, ndim)), weight=weight)]
 
 
 def contract(g: Labelling, a: np.ndarray | None, b: np.ndarray | None) -> None:

@@ -185,6 +185,8 @@ def _cat(g: Labelling, op: RecordedOp) -> list[Labels]:
         elif shape == (0,):
             continue  # an empty list to begin a concatenation with
         atoms = None if stacking else g.along(ref, axis)
+        if atoms is None and not stacking and labels.flexible.get(axis) is not None:
+            atoms = labels.flexible[axis]  # zeros in the place of channels
         along.append(np.full(shape[axis], FIXED) if atoms is None else atoms)
         others = tuple(f for f in labels.factors if f.shape[axis] == 1)
         operands.append((Labels(others, labels.flexible, labels.weight), (*shape[:axis], 1, *shape[axis + 1 :])))
