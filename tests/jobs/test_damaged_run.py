@@ -112,7 +112,7 @@ def test_a_finished_run(file, damage, wanted, whole, tmp_path, monkeypatch):
     shutil.copytree(run, again)
     (step,) = (again / "steps").iterdir()
     damage(step / file)
-    monkeypatch.setattr("gancompress.jobs.pipeline.measure", lambda *_, **__: None)  # it is tested elsewhere
+    monkeypatch.setattr("gancompress.jobs.finishing.measure", lambda *_, **__: None)  # it is tested elsewhere
     said: list[str] = []
     outcome = Pipeline(job, again, said.append).run()
     assert outcome is not None

@@ -24,7 +24,7 @@ import torch
 from gancompress.cli import main
 from gancompress.deploy.runtimes import runtime
 from gancompress.errors import BudgetError, ConfigError, ExportError, Interrupted
-from gancompress.jobs import pipeline
+from gancompress.jobs import finishing
 from gancompress.jobs.finished import FinishedRun
 from gancompress.jobs.measuring import measure
 from gancompress.jobs.outcome import Outcome
@@ -188,7 +188,7 @@ def test_a_job_trains_with_its_threads_and_measures_with_those_of_before(tmp_pat
         counts.append(torch.get_num_threads())
         return measure(*arguments, **options) if arguments else False
 
-    monkeypatch.setattr(pipeline, "measure", seen)
+    monkeypatch.setattr(finishing, "measure", seen)
     run(tiny(NO_EXPORT, f"threads={before + 1}"), tmp_path, seen)
     assert set(counts[:-2]) == {before + 1}
     assert len(counts) > 10
@@ -277,8 +277,6 @@ LONGER = f"teacher.train.training={ {**TRAINING, 'num_images': 24, 'checkpoint_e
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from gancompress.jobs import pipeline
-from gancompress.jobs.measuring import measure
 from gancompress.jobs.pipeline import Pipeline
 from tests.jobs.test_pipeline import LONGER, NO_EXPORT, tiny
 

@@ -15,16 +15,15 @@ from gancompress.io import write_atomically
 from gancompress.io.lock import locked
 from gancompress.io.trust import Trust
 from gancompress.jobs.doubts import doubts_about
-from gancompress.jobs.exporting import write_exports
+from gancompress.jobs.finishing import finish
 from gancompress.jobs.given_teacher import check_given_teacher, load_given_teacher
 from gancompress.jobs.interruption import ending_at_once
-from gancompress.jobs.measuring import StepQuality, check_networks, measure
-from gancompress.jobs.outcome import Measured, Outcome
+from gancompress.jobs.measuring import StepQuality, check_networks
+from gancompress.jobs.outcome import Outcome
 from gancompress.jobs.packages import check_packages
-from gancompress.jobs.pictures import draw_latent_pictures, draw_samples
 from gancompress.jobs.recipe import Job, named_in
 from gancompress.jobs.run_log import Show
-from gancompress.jobs.saved_work import save_network
+from gancompress.jobs.saved_work import save_teacher
 from gancompress.jobs.stage_runner import StageRunner
 from gancompress.jobs.stages import Stage, Stages
 from gancompress.jobs.steps import Work
@@ -114,9 +113,7 @@ class Pipeline:
             with computing_with(self._job.threads):
                 work = self._runner.run(stage, None)
         if self._accelerator.is_main_process:
-            work.teacher.save(self._directory / "teacher")
-            if work.discriminator is not None:
-                work.discriminator.save(self._directory / "teacher" / "discriminator")
+            save_teacher(work, self._directory / "teacher")
         return work
 
     def run(self) -> Outcome | None:
@@ -142,7 +139,8 @@ class Pipeline:
         work = self._teacher()
         check_styles(latent_metrics(job.metrics.against_real, job.metrics), work.teacher.build())
         budget = None if job.budget is None else job.budget.limit(inputs.graph(work.teacher))
-        quality = self._quality(work) if job.progress_images else None
+        shown = work.teacher, inputs, job.metrics, job.progress_images, self._accelerator.device
+        quality = StepQuality(*shown) if job.progress_images else None
         main = self._accelerator.is_main_process
         doubts = doubts_about(work.teacher, inputs, self._accelerator.device) if main else ()
         for doubt in doubts:
@@ -150,36 +148,14 @@ class Pipeline:
         for stage in self._stages.steps():
             with computing_with(job.threads):
                 work = self._runner.run(stage, work, budget)
-            if quality is not None and self._accelerator.is_main_process:
+            if quality is not None and main:
                 self._say(f"{stage.name}: {quality.line(work)}")
-        if not self._accelerator.is_main_process:
+        if not main:
             return None
         with ending_at_once(self._stop):
-            return replace(self._outcome(work), doubts=doubts)
-
-    def _outcome(self, work: Work) -> Outcome:
-        """Save, measure, export and draw the compressed network."""
-        job, inputs, directory = self._job, self.inputs, self._directory
-        save_network(work, directory)
-        self._do("measuring teacher and compressed network on test")
-        teacher, compressed = self._measure(Work(work.teacher, work.teacher)), self._measure(work)
-        self._do("exporting")
-        form = inputs.file_form(work.build())
-        files = write_exports(job.exports, work, form, inputs, job.metrics, directory / "exports", self._do)
-        exports, tried, not_exported = files
-        draw_samples(work, inputs, directory)
-        pictures = draw_latent_pictures(work, inputs, directory)
-        self._do("timing networks and files")
-        records = tuple(self._runner.records)
-        measured = teacher, compressed, exports, records, pictures, tried, form.inputs, not_exported
-        return Outcome(job, directory, *measured)
-
-    def _measure(self, work: Work) -> Measured:
-        return measure(work, self.inputs, self._job.metrics, device=self._accelerator.device)
-
-    def _quality(self, work: Work) -> StepQuality:
-        given = work.teacher, self.inputs, self._job.metrics, self._job.progress_images
-        return StepQuality(*given, self._accelerator.device)
+            records = tuple(self._runner.records)
+            outcome = finish(work, job, inputs, self._directory, records, self._accelerator.device, self._do)
+            return replace(outcome, doubts=doubts)
 
     def _do(self, activity: str) -> None:
         if self._show is not None:

@@ -50,6 +50,13 @@ def damaged(directory: Path, expected: Mapping[str, str]) -> list[str]:
     return [name for name, digest in expected.items() if found.get(name) != digest]
 
 
+def save_teacher(work: Work, directory: Path) -> None:
+    """Save the teacher, with its discriminator in ``discriminator/``."""
+    work.teacher.save(directory)
+    if work.discriminator is not None:
+        work.discriminator.save(directory / "discriminator")
+
+
 def save_network(work: Work, directory: Path) -> None:
     """Save the current network and its quantization."""
     work.generator.save(directory)

@@ -25,7 +25,7 @@ from gancompress.quantization import (
 from gancompress.training import TrainingOptions
 from tests.deploy.benchmark.in_process import workers_as_threads
 from tests.jobs.steps.small_work import make_surroundings, make_work
-from tests.jobs.steps.test_slim import FAMILIES, IMAGES, SLIM, job, run
+from tests.jobs.steps.test_slim import FAMILIES, IMAGES, SLIM, SMALL, job, run
 
 LEARNED = {"weight_bits": 8, "activation_bits": 8, "ranges": "learned"}
 OBSERVED = {"weight_bits": 4, "ranges": "minmax"}
@@ -59,7 +59,7 @@ def test_slimming_in_few_bits_reaches_a_budget_in_bytes(tmp_path, network, optio
 
 
 def test_stopping_and_going_on_changes_no_bit(tmp_path):
-    given = job(tmp_path, FAMILIES["affine norms"], {**SLIM, "quantization": LEARNED})
+    given = job(tmp_path, SMALL["affine norms"], {**SLIM, "quantization": LEARNED})
     straight = parts(run(given, tmp_path / "straight"))
     asked = iter(range(1000))
     with pytest.raises(Interrupted):
@@ -104,8 +104,8 @@ def test_what_is_measured_and_exported_is_the_quantized_network(tmp_path):
 
 def test_a_run_that_quantizes_no_more_leaves_a_float_network(tmp_path):
     quantize = {"kind": "quantize", "num_images": 16}
-    run(job(tmp_path, FAMILIES["affine norms"], FINETUNE, quantize), tmp_path / "run")
-    given = job(tmp_path, FAMILIES["affine norms"], FINETUNE)
+    run(job(tmp_path, SMALL["affine norms"], FINETUNE, quantize), tmp_path / "run")
+    given = job(tmp_path, SMALL["affine norms"], FINETUNE)
     outcome = run(given, tmp_path / "run")
     assert Quantization.load(tmp_path / "run") is None
     again = FinishedRun(given, tmp_path / "run").evaluate("test")
@@ -123,7 +123,7 @@ def test_ranges_do_not_decay():
 
 def test_finetuning_a_quantized_network_moves_weights_and_ranges(tmp_path):
     quantize = {"kind": "quantize", "num_images": 16, "quantization": LEARNED}
-    given = job(tmp_path, FAMILIES["affine norms"], quantize, FINETUNE)
+    given = job(tmp_path, SMALL["affine norms"], quantize, FINETUNE)
     outcome = run(given, tmp_path / "run")
     before = outcome.directory / "steps" / outcome.records[0]["directory"] / "generator"
     generator, quantization = parts(outcome)
@@ -158,16 +158,16 @@ def test_a_float_budget_counts_four_bytes_for_each_number(tmp_path):
 
 def test_mistakes(tmp_path):
     with pytest.raises(ConfigError, match=r"quantization\.weight_bits: got 1, expected .*greater than or equal to 2"):
-        job(tmp_path, FAMILIES["affine norms"], {**SLIM, "quantization": {"weight_bits": 1}})
+        job(tmp_path, SMALL["affine norms"], {**SLIM, "quantization": {"weight_bits": 1}})
     with pytest.raises(ConfigError, match=r"activation_bits: got 17, expected .*less than or equal to 16"):
-        job(tmp_path, FAMILIES["affine norms"], {**SLIM, "quantization": {"activation_bits": 17}})
+        job(tmp_path, SMALL["affine norms"], {**SLIM, "quantization": {"activation_bits": 17}})
     with pytest.raises(ConfigError, match=r"exports\.0: got openvino .*, expected onnx without rewrites"):
-        job(tmp_path, FAMILIES["affine norms"], {"kind": "quantize"}, exports=["openvino"])
+        job(tmp_path, SMALL["affine norms"], {"kind": "quantize"}, exports=["openvino"])
     fastest = {"format": "onnx", "precision": "fastest"}
     with pytest.raises(
         ConfigError, match=r"exports\.0: got precision fastest behind a step that quantizes, expected a"
     ):
-        job(tmp_path, FAMILIES["affine norms"], {"kind": "quantize"}, exports=[fastest])
+        job(tmp_path, SMALL["affine norms"], {"kind": "quantize"}, exports=[fastest])
     message = r"steps\.2: got 'prune' behind a step that quantizes, expected finetune or quantize"
     with pytest.raises(ConfigError, match=message):
-        job(tmp_path, FAMILIES["affine norms"], {"kind": "quantize"}, FINETUNE, {"kind": "prune", "keep": 0.5})
+        job(tmp_path, SMALL["affine norms"], {"kind": "quantize"}, FINETUNE, {"kind": "prune", "keep": 0.5})

@@ -31,6 +31,11 @@ FAMILIES = {
     "affine norms": {"family": "resnet_6blocks", "config": {"ngf": 4}},
     "own scales": {"family": "mobile_resnet_6blocks", "config": {"ngf": 4}},
 }
+SMALL = {
+    "affine norms": {"family": "resnet", "config": {"ngf": 4, "num_blocks": 2}},
+    "own scales": {"family": "resnet", "config": {"ngf": 4, "num_blocks": 2, "separable": True}},
+}
+"""Where no budget is to be met to the channel."""
 
 
 def job(directory: Path, network: dict, *steps: dict, **options) -> Job:
@@ -70,7 +75,7 @@ def test_the_budget_is_reached(tmp_path, network, streams):
 
 
 def test_stopping_and_going_on_changes_no_bit(tmp_path):
-    given = job(tmp_path, FAMILIES["affine norms"])
+    given = job(tmp_path, SMALL["affine norms"])
     straight = run(given, tmp_path / "straight").compressed.generator.state
     for after in (9, 16):
         directory = tmp_path / str(after)
@@ -83,7 +88,7 @@ def test_stopping_and_going_on_changes_no_bit(tmp_path):
 
 
 def test_channels_leave_while_it_trains(tmp_path):
-    outcome = run(job(tmp_path, FAMILIES["affine norms"]), tmp_path / "run")
+    outcome = run(job(tmp_path, SMALL["affine norms"]), tmp_path / "run")
     removals = outcome.records[-1]["removals"]
     assert len(removals) > 1
     costs = [removal["cost"] for removal in removals]
@@ -92,7 +97,7 @@ def test_channels_leave_while_it_trains(tmp_path):
 
 
 def test_a_penalty_that_kills_everything_leaves_the_narrowest_network(tmp_path):
-    outcome = run(job(tmp_path, FAMILIES["own scales"], {**SLIM, "steer": False, "penalty": 50.0}), tmp_path / "run")
+    outcome = run(job(tmp_path, SMALL["own scales"], {**SLIM, "steer": False, "penalty": 50.0}), tmp_path / "run")
     slim = outcome.compressed.generator
     widths = find_family(slim.family).parse(slim.config).group_widths()
     assert {width for name, width in widths.items() if name != "down.1.conv"} == {3}
@@ -100,7 +105,7 @@ def test_a_penalty_that_kills_everything_leaves_the_narrowest_network(tmp_path):
 
 @pytest.mark.parametrize("penalty", [0.01, 0.5])
 def test_without_a_budget_what_is_removed_last_changes_no_image(tmp_path, penalty):
-    given = job(tmp_path, FAMILIES["affine norms"], {**SLIM, "steer": False, "penalty": penalty}, budget=None)
+    given = job(tmp_path, SMALL["affine norms"], {**SLIM, "steer": False, "penalty": penalty}, budget=None)
     outcome = run(given, tmp_path / "run")
     assert outcome.records[-1]["cut"]["change"] < 1e-5
     cheaper = outcome.compressed.cost.macs.true < outcome.teacher.cost.macs.true
@@ -111,7 +116,7 @@ def test_a_changed_network_of_the_loss_is_another_step(tmp_path):
     file = tmp_path / "net.ts.pt"
     file.write_bytes(b"one")
     perceptual = {"kind": "perceptual", "network": str(file), "content": [1], "style": [0]}
-    given = job(tmp_path, FAMILIES["affine norms"], {**SLIM, "distillation": {"terms": ["l1", perceptual]}})
+    given = job(tmp_path, SMALL["affine norms"], {**SLIM, "distillation": {"terms": ["l1", perceptual]}})
 
     def directory() -> Path:
         return Pipeline(given, tmp_path / "run", lambda _: None).stages()[0].directory
@@ -172,7 +177,7 @@ MISTAKES = {
 def test_mistakes(tmp_path, name):
     slim, options, error, message = MISTAKES[name]
     with pytest.raises(error, match=message):
-        run(job(tmp_path, FAMILIES["affine norms"], {**SLIM, **slim}, **options), tmp_path / "run")
+        run(job(tmp_path, SMALL["affine norms"], {**SLIM, **slim}, **options), tmp_path / "run")
 
 
 def test_weights_that_others_determine_are_refused(tmp_path):
