@@ -119,12 +119,12 @@ class Pipeline:
         work = self.teacher()
         check_styles(latent_metrics(job.metrics.against_real, job.metrics), work.teacher.build())
         budget = None if job.budget is None else job.budget.limit(inputs.graph(work.teacher))
-        quality = self._quality(work) if job.progress_images else None
+        watched = job.progress_images if self._accelerator.is_main_process else 0
+        quality = StepQuality(work.teacher, inputs, job.metrics, watched, self._accelerator.device)
         for stage in self._stages.steps():
             with computing_with(job.threads):
                 work = self._runner.run(stage, work, budget)
-            if quality is not None and self._accelerator.is_main_process:
-                self._say(f"{stage.name}: {quality.line(work)}")
+            quality.tell(stage.name, work, self._say)
         if not self._accelerator.is_main_process:
             return None
         save_network(work, directory)
@@ -143,10 +143,6 @@ class Pipeline:
 
     def _measure(self, work: Work) -> Measured:
         return measure(work, self.inputs, self._job.metrics, device=self._accelerator.device)
-
-    def _quality(self, work: Work) -> StepQuality:
-        given = work.teacher, self.inputs, self._job.metrics, self._job.progress_images
-        return StepQuality(*given, self._accelerator.device)
 
     def _do(self, activity: str) -> None:
         if self._show is not None:
