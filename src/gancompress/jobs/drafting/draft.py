@@ -30,7 +30,7 @@ from gancompress.jobs.drafting.recognition import recognise, with_range
 from gancompress.jobs.drafting.request import Request
 from gancompress.jobs.drafting.trial import check_metrics, narrowed, seconds_of_pass, student_like, training_pace
 from gancompress.jobs.export_options import ExportOptions
-from gancompress.jobs.exporting import check_exports
+from gancompress.jobs.packages import check_exports
 from gancompress.jobs.recipe import Job
 from gancompress.networks.generator import Generator
 from gancompress.networks.given import Given
@@ -72,7 +72,7 @@ class Drafted:
         return write_recipe(self.request, self.text)
 
 
-def draft_recipe(request: Request, say: Say) -> Drafted:
+def draft_recipe(request: Request, say: Say, *, trust: bool = False) -> Drafted:
     """Draft a recipe for a checkpoint and a folder of images.
 
     Every mistake that a run would find is found here: the files are read, every image is decoded, the network runs on
@@ -81,12 +81,13 @@ def draft_recipe(request: Request, say: Say) -> Drafted:
     Args:
         request: The request.
         say: Prints a line on what is found.
+        trust: Consent to build a class that the checkpoint's directory names and the request does not.
 
     Raises:
         GanCompressError: An error that the user can fix; the subclass tells which.
     """
     check_exports((ExportOptions(),), say)
-    generator = _load(request, say)
+    generator = _load(request, say, trust)
     if request.images is None:
         known = _of_items(request, generator, say)
     else:
@@ -163,9 +164,10 @@ def fastest_formats(runtime: str | None) -> list[str]:
     return [name for name in ("openvino", "onnx") if name in timed and missing_package(name) is None]
 
 
-def _load(request: Request, say: Say) -> Generator:
+def _load(request: Request, say: Say, trust: bool) -> Generator:
     path, _ = split_key(request.checkpoint)
     if not path.exists():
         raise CheckpointError(f"{path}: no such file or directory, expected the weights of a network")
     images = None if request.image_range is None else Images.parse(request.image_range)
-    return load_generator(request.checkpoint, request.network, request.config or None, images=images, say=say)
+    config = request.config or None
+    return load_generator(request.checkpoint, request.network, config, images=images, say=say, trust=trust)
