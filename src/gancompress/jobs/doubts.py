@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gancompress.networks.generator import Generator
+from gancompress.networks.given import one_tensor
 from gancompress.networks.outputs import image_of
 from gancompress.tasks.inputs import Inputs
 
@@ -23,10 +24,12 @@ def doubts_about(teacher: Generator, inputs: Inputs, device: torch.device | str 
     Images are compared with the truth of their own input, of other inputs, and with the mean truth: a generator of a
     task with many right answers may be further from the truth than the mean is, but not from its own than from others.
     """
+    if not inputs.data.holds_images:  # values of other tensors have no known range, and may be several by name
+        return ()
     network = teacher.build().to(device)
     given, made, truth = [], [], []
     for batch in inputs.images("test", _BATCH_SIZE, _NUM_IMAGES, num_workers=0):
-        given.append(inputs.task.encode(batch["input"]).float())
+        given.append(one_tensor(inputs.task.encode(batch["input"]), "teacher").float())
         made.append(image_of(network(given[-1].to(device))).float().cpu())
         truth += [batch["target"].float()] if inputs.task.paired else []
     if len({each.shape[1:] for each in made}) != 1 or sum(map(len, made)) < 2:
