@@ -197,7 +197,7 @@ def test_a_dry_run_finds_a_mistake(arguments, error, message, here):
 
 
 def test_a_missing_runtime_is_found_first(here, monkeypatch):
-    monkeypatch.setattr("gancompress.jobs.exporting.missing_package", lambda name: "needs onnx: pip install it")
+    monkeypatch.setattr("gancompress.jobs.packages.missing_package", lambda name: "needs onnx: pip install it")
     with pytest.raises(ExportError, match=r"exports\.0: onnx needs onnx: pip install it"):
         run("compress", *ASKED, "--dry-run")
 

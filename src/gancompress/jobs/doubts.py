@@ -26,7 +26,7 @@ def doubts_about(teacher: Generator, inputs: Inputs, device: torch.device | str 
     Images are compared with the truth of their own input, of other inputs, and with the mean truth: a generator of a
     task with many right answers may be further from the truth than the mean is, but not from its own than from others.
     """
-    if not inputs.data.holds_images:
+    if not inputs.data.holds_images:  # values of other tensors have no known range, and may be several by name
         return ()
     network = teacher.build().to(device)
     given, made, truth = [], [], []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -69,7 +70,7 @@ class StepQuality:
         teacher: The teacher.
         inputs: Images of the data, for the task.
         options: The metrics; those of pairs against the teacher are taken.
-        num_images: Images of the split ``search``.
+        num_images: Images of the split ``search``; with 0 nothing is measured.
         device: Device of the computation.
     """
 
@@ -81,16 +82,20 @@ class StepQuality:
         num_images: int,
         device: torch.device | str = "cpu",
     ) -> None:
-        self._inputs, self._macs = inputs, cost_of(teacher, inputs).macs.true
-        few = options.model_copy(update={"max_images": num_images})
-        found = {name: find_metric(name, options.networks)[0] for name in options.against_teacher}
-        names = [name for name, metric in found.items() if isinstance(metric, PairMetric)]
-        self._evaluation = Evaluation(few, names, inputs, "search", teacher.build(), device=device)
+        self._inputs, self._evaluation = inputs, None
+        if num_images:
+            self._macs = cost_of(teacher, inputs).macs.true
+            few = options.model_copy(update={"max_images": num_images})
+            found = {name: find_metric(name, options.networks)[0] for name in options.against_teacher}
+            names = [name for name, metric in found.items() if isinstance(metric, PairMetric)]
+            self._evaluation = Evaluation(few, names, inputs, "search", teacher.build(), device=device)
 
-    def line(self, work: Work) -> str:
-        """Return the cost of the current network and its metrics against the teacher, in one line."""
+    def tell(self, step: str, work: Work, say: Callable[[str], None]) -> None:
+        """Print the cost of the current network and its metrics against the teacher, in one line."""
+        if self._evaluation is None:
+            return
         results = self._evaluation.of(work.build())
         times = self._macs / max(1, cost_of(work.generator, self._inputs).macs.true)
         figures = ", ".join(f"{result.name} {result.value:.4g}" for result in results)
         seen = f" to the teacher on {results[0].num_images} images of search" if results else ""
-        return f"{times:.1f} times fewer MACs, {figures}{seen}"
+        say(f"{step}: {times:.1f} times fewer MACs, {figures}{seen}")

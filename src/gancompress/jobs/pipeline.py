@@ -139,17 +139,16 @@ class Pipeline:
         work = self._teacher()
         check_styles(latent_metrics(job.metrics.against_real, job.metrics), work.teacher.build())
         budget = None if job.budget is None else job.budget.limit(inputs.graph(work.teacher))
-        shown = work.teacher, inputs, job.metrics, job.progress_images, self._accelerator.device
-        quality = StepQuality(*shown) if job.progress_images else None
         main = self._accelerator.is_main_process
+        watched = job.progress_images if main else 0
+        quality = StepQuality(work.teacher, inputs, job.metrics, watched, self._accelerator.device)
         doubts = doubts_about(work.teacher, inputs, self._accelerator.device) if main else ()
         for doubt in doubts:
             self._say(f"warning: {doubt}")
         for stage in self._stages.steps():
             with computing_with(job.threads):
                 work = self._runner.run(stage, work, budget)
-            if quality is not None and main:
-                self._say(f"{stage.name}: {quality.line(work)}")
+            quality.tell(stage.name, work, self._say)
         if not main:
             return None
         with ending_at_once(self._stop):
