@@ -240,6 +240,25 @@ class Distillation(Objective):
         """True if the teacher runs and its outputs depend only on the input, so that they can be cached."""
         return self._uses_teacher and self._directions is None and not isinstance(self.frozen["teacher"], AddsNoise)
 
+    @property
+    def teacher_outputs(self) -> tuple[str, ...]:
+        """Names of the teacher's outputs that the terms compare: its image, and the paths of its feature maps."""
+        return ("image", *(f"map/{tap}" for tap in self._taps))
+
+    @torch.no_grad()
+    def run_teacher(self, given: Tensor) -> dict[str, Tensor]:
+        """Return the teacher's outputs for some inputs by their names; only if `runs_teacher`."""
+        teacher = self.frozen["teacher"]
+        return self._named(self._run(Running(teacher, teacher), given, {}, None))
+
+    def run_student(self, given: Tensor) -> None:
+        """Run the networks of a step forwards and backwards on some inputs; their gradients are discarded."""
+        for running in self._student.draw(0):
+            outputs = self._named(self._run(running, given, {}, None))
+            torch.stack([output.float().mean() for output in outputs.values()]).sum().backward()
+        for parameter in self.modules["student"].parameters():
+            parameter.grad = None
+
     def use_cache(self, cache: TeacherCache | None) -> None:
         """Read the teacher's outputs from a cache if a batch has digests of its inputs."""
         self._cache = cache
@@ -310,15 +329,17 @@ class Distillation(Objective):
         is_taken_for_real = self._adversarial is not None and self._adversarial.real in shown
         if not self._uses_teacher and not is_taken_for_real:
             return Outputs(given, {})
+        teacher_running = Running(teacher, teacher)
         if self._cache is None or "digest" not in batch:
-            return self._run(Running(teacher, teacher), given, shared, steps)
+            return self._run(teacher_running, given, shared, steps)
 
-        def run() -> tuple[Tensor, ...]:
-            made = self._run(Running(teacher, teacher), given, shared, steps)
-            return (made.image, *(made.maps[tap] for tap in self._taps))
-
-        image, *maps = (x.to(given.device) for x in self._cache.get(batch["digest"], run))
+        found = self._cache.get(batch["digest"], lambda: self._named(self._run(teacher_running, given, shared, steps)))
+        image, *maps = (found[name].to(given.device) for name in self.teacher_outputs)
         return Outputs(image, dict(zip(self._taps, maps, strict=True)))
+
+    def _named(self, made: Outputs) -> dict[str, Tensor]:
+        """Return the outputs of a network under the names of `teacher_outputs`."""
+        return dict(zip(self.teacher_outputs, (made.image, *(made.maps[tap] for tap in self._taps)), strict=True))
 
     def _run(self, running: Running, given: Tensor, shared: Mapping[str, Any], steps: Tensor | None) -> Outputs:
         with tapped(running.structure, self._taps) as maps:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -72,13 +72,14 @@ class Inputs:
             named = {side: batch["input"], "name": batch["name"], "index": batch["index"]}
             yield self.task.prepare(named, split, batch["index"].tolist())
 
-    def loader(self, seed: int, process: int = 0, num_processes: int = 1) -> Loader:
+    def loader(self, seed: int, process: int = 0, num_processes: int = 1, copies: int | None = None) -> Loader:
         """Return the loader of the training data for the training loop.
 
         Args:
             seed: Seed of the order and the augmentation.
             process: Index of this process.
             num_processes: Processes that train together; each gets its own images.
+            copies: Epochs after which the same inputs come again, in another order; None draws new ones in each.
         """
         dataset = self.data.open("train", augment=True)
 
@@ -91,10 +92,15 @@ class Inputs:
                 num_workers=self.num_workers,
                 rank=process,
                 world_size=num_processes,
+                copies=copies,
             )
             first = start + process * batch_size
             for batch in loader:
-                yield self.task.prepare(self._paired(batch), "train", range(first, first + batch_size), seed)
+                numbers: Sequence[int] = range(first, first + batch_size)
+                if copies is not None:
+                    places = zip(numbers, batch["index"].tolist(), strict=True)
+                    numbers = [number // len(dataset) % copies * len(dataset) + index for number, index in places]
+                yield self.task.prepare(self._paired(batch), "train", numbers, seed)
                 first += batch_size * num_processes
 
         return load
