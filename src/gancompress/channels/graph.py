@@ -187,10 +187,39 @@ class ChannelGraph:
         if not 0 <= keep <= 1:
             raise PlanError(f"keep: got {keep}, expected a fraction between 0 and 1")
         widths = {name: group.nearest(keep * group.size) for name, group in self.groups.items()}
+        return self.plan(self.tied(widths))
+
+    def tied(self, widths: Mapping[str, int]) -> dict[str, int]:
+        """Return widths of all groups in which those of each slot agree, at its narrowest value that is not narrower.
+
+        Args:
+            widths: Width of groups by name; a group that is not named keeps all channels.
+
+        Raises:
+            PlanError: No value gives all groups of a slot a legal width.
+        """
+        tied = {name: widths.get(name, group.size) for name, group in self.groups.items()}
         for slot in self.slots:
-            value = max(-(-widths[g] // multiplier) for g, multiplier in slot.multipliers.items())
-            widths |= {g: multiplier * value for g, multiplier in slot.multipliers.items()}
-        return self.plan(widths)
+            least = max(-(-tied[g] // multiplier) for g, multiplier in slot.multipliers.items())
+            legal = self.slot_choices(slot)
+            value = next((each for each in legal if each >= least), legal[-1])
+            tied |= {g: multiplier * value for g, multiplier in slot.multipliers.items()}
+        return tied
+
+    def slot_choices(self, slot: Slot) -> tuple[int, ...]:
+        """Return every value of a slot that gives all of its groups legal widths, ascending.
+
+        Raises:
+            PlanError: There is none, or the slot names a group that the network lacks.
+        """
+        for name in slot.groups:
+            if name not in self.groups:
+                raise PlanError(f"slot {slot.name}: no channel group '{name}'; {nearest(name, self.groups)}")
+        values = [{w // m for w in self.groups[name].choices if w % m == 0} for name, m in slot.multipliers.items()]
+        legal = sorted(set.intersection(*values))
+        if not legal:
+            raise PlanError(f"slot {slot.name}: no value gives all of its groups a legal width; tie other groups")
+        return tuple(legal)
 
     def plan_from_slots(self, values: Sequence[int]) -> ChannelPlan:
         """Return the plan of a list of slot values, the short notation of the papers.
@@ -229,7 +258,7 @@ class ChannelGraph:
         slots_from_widths(self.slots, plan.widths)
 
     def constrain(
-        self, *, multiple: int, minimum: int, fixed: Sequence[str] = (), slots: Sequence[Slot] = ()
+        self, *, multiple: int, minimum: int, fixed: Sequence[str] = (), slots: Sequence[Slot] | None = None
     ) -> ChannelGraph:
         """Return the same graph with other legal widths.
 
@@ -237,7 +266,7 @@ class ChannelGraph:
             multiple: Legal widths are multiples of this, or the full width.
             minimum: The narrowest legal width; a narrower group keeps its width.
             fixed: Names of groups to keep at full width; ``*`` stands for any text (``blocks.*``).
-            slots: Groups to tie to one another.
+            slots: Groups to tie to one another; the graph's own by default.
 
         Raises:
             PlanError: A name fits no group, or multiple or minimum is below 1.
@@ -247,6 +276,7 @@ class ChannelGraph:
         for pattern in fixed:
             if not any(fnmatchcase(name, pattern) for name in self.groups):
                 raise PlanError(f"fixed: no channel group '{pattern}'; {nearest(pattern, self.groups)}")
+        slots = self.slots if slots is None else tuple(slots)
         for slot in slots:
             for name in slot.groups:
                 if name not in self.groups:
@@ -256,4 +286,4 @@ class ChannelGraph:
             stays = any(fnmatchcase(name, pattern) for pattern in fixed)
             floor = group.size if stays else min(group.size, minimum)
             groups[name] = ChannelGroup(name, group.size, floor, multiple)
-        return replace(self, groups=groups, slots=tuple(slots))
+        return replace(self, groups=groups, slots=slots)

@@ -10,7 +10,7 @@ from accelerate import Accelerator
 
 from gancompress.evaluation.latent.evaluation import check_styles, latent_metrics
 from gancompress.io import write_atomically
-from gancompress.jobs.exporting import check_exports, write_exports
+from gancompress.jobs.exporting import check_exports, write_exports, write_loadable
 from gancompress.jobs.given_teacher import check_given_teacher, load_given_teacher
 from gancompress.jobs.measuring import measure
 from gancompress.jobs.outcome import Measured, Outcome
@@ -119,6 +119,8 @@ class Pipeline:
             work = self._runner.run(stage, work, budget)
         if not self._accelerator.is_main_process:
             return None
+        if job.loadable:
+            work = write_loadable(work, job.teacher, directory, self._say)
         save_network(work, directory)
         self._do("measuring teacher and compressed network on test")
         teacher, compressed = self._measure(Work(work.teacher, work.teacher)), self._measure(work)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -16,6 +16,7 @@ from gancompress.data.kinds.labels import LabelledConfig
 from gancompress.data.kinds.unaligned import UnalignedConfig
 from gancompress.networks.file_form import FileForm
 from gancompress.networks.generator import Generator
+from gancompress.networks.loadable import loadable_slots
 from gancompress.tasks.task import Task, pair_of_labels
 from gancompress.training import Batch, Loader
 
@@ -28,11 +29,14 @@ class Inputs:
         task: Task of the generator.
         data: The data set; its splits are ``train``, ``search`` and ``test``.
         num_workers: Processes that decode images.
+        loadable: Whether graphs tie the groups that the constructor of a network ties, as
+            `gancompress.networks.loadable` does.
     """
 
     task: Task
     data: DataConfig
     num_workers: int = 0
+    loadable: bool = False
     _graphs: dict[Hashable, ChannelGraph] = field(default_factory=dict, repr=False, compare=False)
 
     def example(self) -> Tensor:
@@ -132,13 +136,16 @@ class Inputs:
 
         Raises:
             InputSizeError: The generator does not accept that size.
+            ConfigError: It must be loadable, and its constructor cannot express its widths.
         """
         example = self.example()
         generator.architecture.check_input(example)
         structure = _structure_of(generator, example)
         if structure not in self._graphs:
             with torch.random.fork_rng(devices=[]):  # tracing must not change later random draws
-                self._graphs[structure] = trace(generator.build(), (example,))
+                graph = trace(generator.build(), (example,))
+                slots = loadable_slots(generator, graph) if self.loadable else ()
+                self._graphs[structure] = replace(graph, slots=slots)
         return self._graphs[structure].constrain(multiple=multiple, minimum=minimum)
 
     def _paired(self, batch: Batch) -> Batch:

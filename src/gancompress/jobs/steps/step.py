@@ -109,6 +109,8 @@ class Step(Kind, ABC):
     """True if it accepts a quantized network, and keeps it quantized."""
     takes_latency: ClassVar[bool] = False
     """True if its budget may be a latency."""
+    ties_groups: ClassVar[bool] = True
+    """True if the widths that it chooses agree where the graph's slots tie them."""
 
     @property
     def uses_budget(self) -> bool:
