@@ -42,7 +42,7 @@ def training(num_images=24, **options) -> TrainingOptions:
 
 def cropped(tmp_path, stop=lambda: False):
     """Surroundings of a step on random crops: 8 training images."""
-    around = make_surroundings(tmp_path, None, stop=stop, task=find_task("stylize"))
+    around = make_surroundings(tmp_path, None, stop=stop, task=find_task("imitate"))
     data = around.inputs.data
     object.__setattr__(data, "num_views", lambda: None)
     return around

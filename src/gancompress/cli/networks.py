@@ -252,6 +252,7 @@ def export(
             metavar="FILE", help="A network as TorchScript or ONNX: also report the perceptual distance under it."
         ),
     ] = None,
+    options: SetOption = [],  # noqa: B006
     family: FamilyOption = None,
     image_range: RangeOption = None,
     size: RunSizeOption = None,
@@ -290,7 +291,7 @@ def export(
                 f"export: got {given} for the format '{kind.name}', expected neither --rewrite nor --input there"
             )
         folder = out or export_path(directory, kind.file_name)
-        choices = PageChoices(samples, start, labels, size, runtime, family, image_range)
+        choices = PageChoices(samples, start, labels, size, runtime, family, image_range, options)
         _show_page(write_page_of(str(directory), None, folder, choices), folder, as_json)
         return
     if precision not in (None, "fastest"):
@@ -307,7 +308,8 @@ def export(
         raise ConfigError(
             f"--size: got {size} with the run's own images, expected their size; remove --size, or give --calibration"
         )
-    network = open_network(directory.name, str(directory), job, InputChoices(size, inputs, labels, family, image_range))
+    choices = InputChoices(size, inputs, labels, family, image_range, options)
+    network = open_network(directory.name, str(directory), job, choices)
     path = out or export_path(directory, file_name(format, precision))
     replaced = path.exists()
     chosen = None if rewrites is None else [name for name in rewrites if name != "none"]

@@ -39,8 +39,8 @@ class WidthArgument:
 def loadable_slots(generator: Generator, graph: ChannelGraph) -> tuple[Slot, ...]:
     """Return slots that keep every plan of a network loadable by the original program.
 
-    The groups of an argument share a slot, whose value is that of the argument. Groups that no argument sets keep their
-    channels: each is a slot with the value 1.
+    The groups of an argument share a slot, whose value is that of the argument. Groups that no argument sets, or that
+    follow from one by another rule than a multiple, keep their channels: each is a slot with the value 1.
 
     Args:
         generator: The network, at widths that its constructor can express.
@@ -51,8 +51,7 @@ def loadable_slots(generator: Generator, graph: ChannelGraph) -> tuple[Slot, ...
     """
     architecture = loadable(generator).architecture
     arguments = list(_width_arguments(architecture, shapes_of(architecture.skeleton())))
-    tied: dict[str, list[str]] = {argument.name: [] for argument in arguments}
-    alone = []
+    tied: dict[str, dict[str, int]] = {argument.name: {} for argument in arguments}
     for group in graph.groups.values():
         places = {
             (name, number)
@@ -60,20 +59,33 @@ def loadable_slots(generator: Generator, graph: ChannelGraph) -> tuple[Slot, ...
             if axis.groups == (group.name,) and not axis.extent.constant
         }
         setting = next((each for each in arguments if places and places <= each.places), None)
-        if setting is None or group.size % setting.value:
-            alone.append(Slot(group.name, (group.name,), group.size))
-        else:
-            tied[setting.name].append(group.name)
+        if setting is not None and group.size % setting.value == 0:
+            tied[setting.name][group.name] = group.size // setting.value
     slots = [
-        Slot(
-            each.name, tuple(tied[each.name]), tuple(graph.groups[name].size // each.value for name in tied[each.name])
-        )
+        Slot(each.name, tuple(tied[each.name]), tuple(tied[each.name].values()))
         for each in arguments
-        if tied[each.name]
+        if tied[each.name] and _follows(architecture, each, tied[each.name], graph)
     ]
+    found = {name for slot in slots for name in slot.groups}
+    alone = [Slot(group.name, (group.name,), group.size) for group in graph.groups.values() if group.name not in found]
     if not slots:
-        raise _inexpressible(architecture, "sets no channel group")
+        raise _inexpressible(architecture, "sets channel groups")
     return (*slots, *alone)
+
+
+def _follows(
+    architecture: Architecture, argument: WidthArgument, multipliers: Mapping[str, int], graph: ChannelGraph
+) -> bool:
+    """Return True if half of an argument is the network whose groups of this argument have half of their channels."""
+    half = argument.value // 2
+    widths = {name: group.size for name, group in graph.groups.items()}
+    widths |= {name: multiplier * half for name, multiplier in multipliers.items()}
+    try:
+        shapes = shapes_of(architecture.with_arguments(**{argument.name: half}).skeleton())
+    except GanCompressError:
+        return False
+    tensors = ((name, axes) for name, axes in graph.tensors.items() if name in shapes)
+    return half > 0 and all(shapes[name] == tuple(axis.extent.at(widths) for axis in axes) for name, axes in tensors)
 
 
 def loadable(generator: Generator) -> Generator:
