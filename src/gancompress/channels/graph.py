@@ -258,7 +258,7 @@ class ChannelGraph:
         slots_from_widths(self.slots, plan.widths)
 
     def constrain(
-        self, *, multiple: int, minimum: int, fixed: Sequence[str] = (), slots: Sequence[Slot] | None = None
+        self, *, multiple: int, minimum: int, fixed: Sequence[str] = (), slots: Sequence[Slot] = ()
     ) -> ChannelGraph:
         """Return the same graph with other legal widths.
 
@@ -266,7 +266,7 @@ class ChannelGraph:
             multiple: Legal widths are multiples of this, or the full width.
             minimum: The narrowest legal width; a narrower group keeps its width.
             fixed: Names of groups to keep at full width; ``*`` stands for any text (``blocks.*``).
-            slots: Groups to tie to one another; the graph's own by default.
+            slots: Groups to tie to one another.
 
         Raises:
             PlanError: A name fits no group, or multiple or minimum is below 1.
@@ -276,7 +276,6 @@ class ChannelGraph:
         for pattern in fixed:
             if not any(fnmatchcase(name, pattern) for name in self.groups):
                 raise PlanError(f"fixed: no channel group '{pattern}'; {nearest(pattern, self.groups)}")
-        slots = self.slots if slots is None else tuple(slots)
         for slot in slots:
             for name in slot.groups:
                 if name not in self.groups:
@@ -286,4 +285,4 @@ class ChannelGraph:
             stays = any(fnmatchcase(name, pattern) for pattern in fixed)
             floor = group.size if stays else min(group.size, minimum)
             groups[name] = ChannelGroup(name, group.size, floor, multiple)
-        return replace(self, groups=groups, slots=slots)
+        return replace(self, groups=groups, slots=tuple(slots))

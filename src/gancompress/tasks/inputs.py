@@ -146,7 +146,8 @@ class Inputs:
                 graph = trace(generator.build(), (example,))
                 slots = loadable_slots(generator, graph) if self.loadable else ()
                 self._graphs[structure] = replace(graph, slots=slots)
-        return self._graphs[structure].constrain(multiple=multiple, minimum=minimum)
+        graph = self._graphs[structure]
+        return graph.constrain(multiple=multiple, minimum=minimum, slots=graph.slots)
 
     def _paired(self, batch: Batch) -> Batch:
         """Return a batch with ``input`` and ``target``, whatever the data set calls them."""
