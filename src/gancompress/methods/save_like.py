@@ -150,8 +150,9 @@ def _opened_by_spandrel(draft: Path, original: Path, path: Path) -> list[str]:
     try:
         found = loader.load_from_file(draft)
     except Exception as error:
+        reason = str(error).partition("\n")[0]  # the rest lists every tensor
         raise ConfigError(
-            f"loadable: {path}: spandrel opens the original as {name}, but not this file: {error}"
+            f"loadable: {path}: spandrel opens the original as {name}, but not this file: {reason}"
         ) from error
     if found.architecture.name != name:
         raise ConfigError(f"loadable: {path}: spandrel takes this file for {found.architecture.name}, not for {name}")

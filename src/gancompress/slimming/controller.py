@@ -169,7 +169,7 @@ def check_reachable(graph: ChannelGraph, groups: Iterable[str], cost: Cost, budg
     Raises:
         BudgetError: It costs more than the budget.
     """
-    smallest = cost(graph.plan({name: graph.groups[name].minimum for name in groups}))
+    smallest = cost(graph.plan(graph.tied({name: graph.groups[name].minimum for name in groups})))
     if smallest > budget:
         raise BudgetError(
             f"budget: got {budget:,.0f} {unit}, but the smallest reachable cost is {smallest:,.0f} {unit}: the rest "

@@ -140,7 +140,7 @@ class Inputs:
         """
         example = self.example()
         generator.architecture.check_input(example)
-        structure = _structure_of(generator, example)
+        structure = self.loadable, _structure_of(generator, example)
         if structure not in self._graphs:
             with torch.random.fork_rng(devices=[]):  # tracing must not change later random draws
                 graph = trace(generator.build(), (example,))
