@@ -276,7 +276,7 @@ def export(
         find_compute_type,
         find_format,
     )
-    from gancompress.deploy.benchmark import export_fastest
+    from gancompress.deploy.benchmark import FASTEST, export_fastest
     from gancompress.errors import CheckpointError, ConfigError, ExportError
     from gancompress.evaluation import perceptual_distance
     from gancompress.io.source import split_key
@@ -294,14 +294,14 @@ def export(
         choices = PageChoices(samples, start, labels, size, runtime, family, image_range, options)
         _show_page(write_page_of(str(directory), None, folder, choices), folder, as_json)
         return
-    if precision not in (None, "fastest"):
+    if precision not in (None, FASTEST):
         find_compute_type(kind, precision, "--precision")
-    calibrates = precision == "fastest" or kind.calibrates(precision)
-    if rewrites and precision == "fastest":
+    calibrates = precision == FASTEST or kind.calibrates(precision)
+    if rewrites and precision == FASTEST:
         raise ConfigError("--rewrite: got rewrites with --precision fastest, which chooses them itself; remove it")
     if min_psnr is not None and not calibrates:
         raise ConfigError("--min-psnr: got it without --precision int8 or fastest, expected one of the two")
-    if threads is not None and precision != "fastest":
+    if threads is not None and precision != FASTEST:
         raise ConfigError("--threads: got it without --precision fastest, expected that; no other precision is timed")
     job = job_of([str(directory)])
     if calibrates and job is not None and calibration is None and size is not None:
@@ -320,7 +320,7 @@ def export(
     form = replace(network.form, inputs=tuple(each[:1] for each in images[0])) if images else network.form
     wanted_psnr = DEFAULT_MIN_PSNR_DB if min_psnr is None else min_psnr
     tried: tuple[TriedFile, ...] = ()
-    if precision == "fastest":
+    if precision == FASTEST:
         how = {"perceptual": seen, "threads": threads, "say": notices.print}
         found = export_fastest(network.generator, form, path, format, images, wanted_psnr, **how)
         report, tried = found.report, found.tried

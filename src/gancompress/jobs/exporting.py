@@ -21,7 +21,8 @@ from gancompress.errors import ExportError, GanCompressError, Interrupted
 from gancompress.evaluation import find_perceptual
 from gancompress.evaluation.options import MetricOptions
 from gancompress.io.source import split_key
-from gancompress.jobs.recipe import ExportOptions, TeacherOptions
+from gancompress.jobs.export_options import ExportOptions
+from gancompress.jobs.recipe import TeacherOptions
 from gancompress.jobs.steps import Work
 from gancompress.methods.save_like import save_like
 from gancompress.networks.file_form import FileForm
@@ -104,7 +105,7 @@ def _write(
     say: Callable[[str], None],
 ) -> tuple[ExportReport, Sequence[TriedFile]]:
     """Write one file; return its report and the candidates of which it was chosen by timing."""
-    if options.precision == "fastest":
+    if options.is_chosen_by_timing:
         what = generator, form, path, options.format, images, options.min_psnr_db
         found = export_fastest(*what, perceptual=perceptual, threads=options.threads, say=say)
         return found.report, found.tried

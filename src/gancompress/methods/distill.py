@@ -14,7 +14,7 @@ from gancompress.cost.measured import evaluation_mode
 from gancompress.errors import ConfigError
 from gancompress.losses import L1, Features, TermOptions
 from gancompress.methods.data import Batches, Data, batch_size_of
-from gancompress.methods.evaluate import run
+from gancompress.methods.evaluate import outputs_of
 from gancompress.methods.progress import Report
 from gancompress.methods.recalibrate import recalibrate
 from gancompress.methods.save import save
@@ -29,10 +29,13 @@ from gancompress.methods.training import (
     shape_of,
     training_options,
 )
+from gancompress.networks.given import Given, arguments, tensors_in
 from gancompress.networks.taps import automatic_taps
-from gancompress.objectives.distillation import Distillation, DistillationOptions
+from gancompress.objectives.distillation import Distillation
+from gancompress.objectives.distillation_options import DistillationOptions
 from gancompress.objectives.students import FixedStudent, Sampling, Student, SupernetStudent
 from gancompress.objectives.stylegan2 import StyleGan2Distillation
+from gancompress.objectives.supervision import Supervision
 from gancompress.objectives.teacher_cache import TeacherCacheOptions
 from gancompress.tasks import StyleGan2Options
 from gancompress.training import Run, TrainingOptions
@@ -151,9 +154,8 @@ def distill(
     saving: dict[str, Any] = {"described": described, "out": out, "progress": progress, "stop": stop, "seed": seed}
     with restored(teacher, module, *others):
         with own_run("distill", batches, **saving) as run:
-            finished = train_student(
-                learning, teacher, discriminator, options, how, run.data(keeping), run, taps=chosen
-            )
+            supervision = Supervision(teacher, discriminator, options, chosen)
+            finished = train_student(learning, supervision, how, run.data(keeping), run)
             losses = run.losses
         recalibrate(module, batches.inputs(RECALIBRATION_IMAGES))
     done = how.total_images if finished else int(losses[-1]["num_images"]) if losses else 0
@@ -162,30 +164,21 @@ def distill(
 
 def train_student(
     student: Student,
-    teacher: nn.Module,
-    discriminator: nn.Module | None,
-    options: DistillationOptions,
+    supervision: Supervision,
     training: TrainingOptions,
     data: TrainingData,
     run: Run,
-    *,
-    taps: tuple[str, ...] = (),
-    image_taps: tuple[str, ...] = (),
     stylegan2: StyleGan2Options | None = None,
 ) -> bool:
     """Train the networks of a student, in place, from the newest checkpoint of the run.
 
     Args:
         student: One network, or those of a supernet.
-        teacher: Network to learn from; its weights do not change.
-        discriminator: Network from outputs to logits, trained in place; None without an adversarial term.
-        options: Loss terms, and the outputs that they compare.
+        supervision: Networks to learn from, and the loss terms.
         training: Options of the training loop.
         data: The training data.
         run: Directory, log and processes.
-        taps: Paths of the modules whose feature maps are compared; the options' own taps take precedence.
-        image_taps: Paths of the modules that return intermediate RGB images.
-        stylegan2: Regularisers and style mixing for a StyleGAN2; without them it is trained like any other network.
+        stylegan2: Regularisers and style mixing for one StyleGAN2; without them it is trained like any other network.
 
     Returns:
         Whether training reached its end.
@@ -196,11 +189,10 @@ def train_student(
     """
     torch.manual_seed(run.seed + 4)  # seed the initial weights of the layers that adapt feature maps
     example = data.example.to(next(student.module.parameters()).device)
-    networks = data.task, teacher, student, discriminator, options, taps, example, image_taps
     if stylegan2 is None:
-        objective = Distillation(*networks)
+        objective = Distillation(data.task, student, supervision, example)
     else:
-        objective = StyleGan2Distillation(stylegan2, training.batch_size, *networks)
+        objective = StyleGan2Distillation(data.task, student, supervision, example, stylegan2, training.batch_size)
     for line in objective.notes:
         run.log.said(line)
     return fit_distillation(objective, training, data, run)
@@ -218,25 +210,35 @@ def fit_distillation(objective: Distillation, training: TrainingOptions, data: T
     return run.fit(objective, training, loader, data.preview)
 
 
-def check_outputs(student: nn.Module, teacher: nn.Module, example: torch.Tensor) -> None:
+def check_outputs(student: nn.Module, teacher: nn.Module, example: Given) -> None:
     """Raise an error if the outputs of student and teacher differ in shape.
 
     Raises:
-        ConfigError: The shapes differ, or a network returns something other than a tensor.
+        ConfigError: The shapes differ, or a network returns no tensor.
     """
     with torch.no_grad(), evaluation_mode(student), evaluation_mode(teacher):
-        got, wanted = run(student, example), run(teacher, example)
-    if got.shape != wanted.shape:
+        got, wanted = (_shapes_of(network, example) for network in (student, teacher))
+    if got != wanted:
+        given = ", ".join(str(tuple(each.shape)) for each in tensors_in(example))
         raise ConfigError(
-            f"distill: the student returns {tuple(got.shape)} and the teacher {tuple(wanted.shape)} for an input "
-            f"{tuple(example.shape)}, expected the same shape; check the student"
+            f"distill: the student returns {_listed(got)} and the teacher {_listed(wanted)} for an input {given}, "
+            "expected the same shape; check the student"
         )
+
+
+def _shapes_of(network: nn.Module, example: Given) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(each.shape) for name, each in outputs_of(network, example).items()}
+
+
+def _listed(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    one = len(shapes) == 1
+    return ", ".join(str(shape) if one else f"{name} {shape}" for name, shape in shapes.items())
 
 
 def shared_taps(teacher: nn.Module, student: nn.Module, example: torch.Tensor) -> tuple[str, ...]:
     """Return the automatic taps of the teacher that the student has too."""
     known = dict(student.named_modules())
-    return tuple(path for path in automatic_taps(teacher, (example,)) if path in known)
+    return tuple(path for path in automatic_taps(teacher, arguments(teacher, example)) if path in known)
 
 
 def distillation_options(

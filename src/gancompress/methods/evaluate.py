@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from gancompress.cost.measured import evaluation_mode
 from gancompress.errors import ConfigError, nearest
 from gancompress.methods.data import Batches, Data
+from gancompress.networks.given import Given, call, tensors_in
+from gancompress.networks.outputs import image_place, named_outputs
 from gancompress.training import Batch
 
 Metric = str | Callable[..., Any]
@@ -79,20 +81,27 @@ def values_per_image(
     return torch.cat(found)
 
 
-def run(network: nn.Module, inputs: Tensor) -> Tensor:
-    """Return the outputs of a network for a batch, on the CPU.
+def run(network: nn.Module, inputs: Given) -> Tensor:
+    """Return the main output of a network for a batch, on the CPU. Raises ConfigError as `outputs_of`."""
+    outputs = list(outputs_of(network, inputs).values())
+    return outputs[image_place(outputs)]
+
+
+def outputs_of(network: nn.Module, inputs: Given) -> dict[str, Tensor]:
+    """Return the outputs of a network for a batch by name, on the CPU.
 
     Raises:
-        ConfigError: It returns something other than a tensor.
+        ConfigError: It returns no tensor.
     """
-    device = next(network.parameters(), inputs).device
-    outputs = network(inputs.to(device))
-    if not isinstance(outputs, Tensor):
+    device = next(network.parameters(), tensors_in(inputs)[0]).device
+    made = call(network, inputs.to(device))
+    outputs = {name: each.cpu() for name, each in named_outputs(made).items()}
+    if not outputs:
         raise ConfigError(
-            f"got a network that returns {type(outputs).__name__}, expected one that returns a tensor; wrap it in a "
+            f"got a network that returns {type(made).__name__}, expected one that returns tensors; wrap it in a "
             "module that picks the output"
         )
-    return outputs.cpu()
+    return outputs
 
 
 def psnr_db(got: Iterable[Tensor], expected: Iterable[Tensor]) -> float:
@@ -107,6 +116,10 @@ def psnr_db(got: Iterable[Tensor], expected: Iterable[Tensor]) -> float:
     return 10 * math.log10(max(high - low, 1e-12) ** 2 * count / squares)
 
 
+PAIR_METRICS: dict[str, Callable[[Iterable[Tensor], Iterable[Tensor]], float]] = {"psnr": psnr_db}
+"""Metrics of outputs and expected outputs that have a name."""
+
+
 def _first_images(batches: Iterable[Batch], max_images: int | None) -> Iterable[Batch]:
     left = math.inf if max_images is None else max_images
     for batch in batches:
@@ -119,9 +132,12 @@ def _first_images(batches: Iterable[Batch], max_images: int | None) -> Iterable[
 
 def _value(name: str, metric: Metric, network: nn.Module, held: list[Batch], teacher: nn.Module | None) -> float:
     if isinstance(metric, str):
-        if metric != "psnr":
-            raise ConfigError(f"metric: got '{metric}', expected 'psnr' or a function; {nearest(metric, ['psnr'])}")
-        return psnr_db([run(network, batch["input"]) for batch in held], _expected(held, teacher))
+        if metric not in PAIR_METRICS:
+            known = " or ".join(f"'{name}'" for name in PAIR_METRICS)
+            raise ConfigError(
+                f"metric: got '{metric}', expected {known} or a function; {nearest(metric, PAIR_METRICS)}"
+            )
+        return PAIR_METRICS[metric]([run(network, batch["input"]) for batch in held], _expected(held, teacher))
     if num_arguments(metric) == 2:
         return _number(name, metric(network, held))
     total, count = 0.0, 0

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import nn
 
 from gancompress.channels.skeleton import named_tensors
 from gancompress.errors import ConfigError
@@ -23,6 +23,7 @@ from gancompress.methods.data import Batches
 from gancompress.methods.own_data import OwnData
 from gancompress.methods.progress import LOSSES_FILE, MethodLog, Report, reporting
 from gancompress.methods.teacher_trial import Repeats
+from gancompress.networks.given import Given
 from gancompress.objectives.teacher_cache import TeacherCacheOptions, digests
 from gancompress.tasks.task import Task
 from gancompress.training import Batch, Loader, Objective, Run, TrainingOptions
@@ -45,7 +46,7 @@ class TrainingData:
 
     task: Task
     loader: Loader
-    example: Tensor
+    example: Given
     preview: Batch | None = None
     repeats: Repeats | None = None
 

@@ -6,148 +6,25 @@ Source: Li et al., GAN Compression, CVPR 2020, equations 1 to 4; the order of up
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any
 
 import torch
-from pydantic import BeforeValidator, model_validator
 from torch import Tensor, nn
 
 from gancompress.errors import ConfigError, nearest
-from gancompress.losses import (
-    L1,
-    Adversarial,
-    AdversarialLoss,
-    AnyTerm,
-    Comparison,
-    Features,
-    Networks,
-    Term,
-    TermOptions,
-    balance_gradients,
-)
-from gancompress.losses.term import Maps, Paths, named
+from gancompress.losses import AdversarialLoss, Comparison, Networks, Term, TermOptions, balance_gradients
+from gancompress.networks.given import Given, arguments, call, one_tensor, tensors_in
 from gancompress.networks.noise import AddsNoise, drawn_noise, kept_noise
+from gancompress.networks.outputs import image_of, other_outputs
 from gancompress.objectives.adversarial_monitor import AdversarialMonitor
 from gancompress.objectives.content import Content
 from gancompress.objectives.directions import LatentDirections
-from gancompress.objectives.old_terms import respelled
 from gancompress.objectives.students import Running, Student, tapped
+from gancompress.objectives.supervision import Outputs, Pass, Supervision, check_same_outputs, example_outputs
 from gancompress.objectives.teacher_cache import TeacherCache
-from gancompress.options import Options, as_tuple
-from gancompress.perception.content_masks import AnyMask, NoMask
 from gancompress.tasks.gaugan import in_one_batch
 from gancompress.tasks.task import Task
 from gancompress.training import Batch, Losses, Objective, Phase, TrainingOptions
-
-DEFAULT_TERMS = (L1(100), Features(1), Adversarial(1))
-"""Default terms of a student; only with these defaults, a term on feature maps is dropped if there are no maps."""
-
-
-class DistillationOptions(Options):
-    """Loss terms of a student, and the outputs that they compare.
-
-    Attributes:
-        terms: The terms with their weights; a term of weight 0 is not computed.
-        reconstruct: Target of every term that compares images: the truth where there are pairs and else the teacher's
-            image (``auto``), or always the teacher's image (``teacher``), so that no truth is needed.
-        taps: Paths of the modules whose feature maps are compared; those of the architecture by default.
-        content: Mask of the content, found in the teacher's image: pixel distances, ``perceptual`` and ``lpips``
-            compare the two images there.
-        fixed: Paths of modules of the student whose weights do not change, such as ``mapping``.
-    """
-
-    terms: Annotated[tuple[AnyTerm, ...], BeforeValidator(as_tuple)] = DEFAULT_TERMS
-    reconstruct: Literal["auto", "teacher"] = "auto"
-    taps: Paths = ()
-    content: AnyMask = NoMask()
-    fixed: Paths = ()
-
-    @property
-    def weighted(self) -> dict[str, TermOptions]:
-        """The terms with a weight, by name."""
-        return named(self.terms)
-
-    @property
-    def adversarial(self) -> Adversarial | None:
-        """The adversarial term; None without a discriminator."""
-        return next((term for term in self.weighted.values() if isinstance(term, Adversarial)), None)
-
-    @property
-    def compares_images(self) -> bool:
-        """True if some term compares the student's image with another one."""
-        return any(term.compares == "images" for term in self.weighted.values())
-
-    @property
-    def compares_discriminator_maps(self) -> bool:
-        """True if some term compares the discriminator's maps of the student's image with those of the real one."""
-        return any(term.compares == "discriminator_maps" for term in self.weighted.values())
-
-    @model_validator(mode="before")
-    @classmethod
-    def _not_in_the_old_spelling(cls, options: Any) -> Any:
-        line = respelled(options) if isinstance(options, Mapping) else None
-        if line is not None:
-            raise ValueError(line)
-        return options
-
-    @model_validator(mode="after")
-    def _terms_fit(self) -> DistillationOptions:
-        terms = self.weighted
-        if not terms:
-            raise ValueError("terms: got none with a weight above 0, expected one, such as {kind: l1, weight: 100}")
-        adversarial = [name for name, term in terms.items() if isinstance(term, Adversarial)]
-        if len(adversarial) > 1:
-            raise ValueError(f"terms: got {' and '.join(adversarial)}, expected one adversarial term; leave one out")
-        wanting = [name for name, term in terms.items() if term.compares in ("logits", "discriminator_maps")]
-        if wanting and not adversarial:
-            raise ValueError(
-                f"terms: got {wanting[0]} without an adversarial term, expected {{kind: gan, weight: 1}} beside it: "
-                "without it no discriminator learns"
-            )
-        steps = {name: term.latent_step for name, term in terms.items() if term.latent_step is not None}
-        if len(set(steps.values())) > 1:
-            raise ValueError(f"terms: got several lengths of latent steps ({', '.join(steps)}), expected one length")
-        return self
-
-
-class Outputs(NamedTuple):
-    """Outputs of a network for one batch.
-
-    Attributes:
-        image: [b, c, h, w] in [-1, 1].
-        maps: Its feature maps.
-        moved_maps: Feature maps for the shifted latents; None if no term compares them.
-    """
-
-    image: Tensor
-    maps: Maps
-    moved_maps: Maps | None = None
-
-
-class Pass(NamedTuple):
-    """Forward pass of one network on one batch, with the targets of its losses.
-
-    Attributes:
-        student: Outputs of this network.
-        target: The image that its image is compared with.
-        teacher: Outputs of the teacher.
-        logits: The discriminator's output for its image.
-        real_logits: The discriminator's output for the first real image, where both images ran in one batch.
-        content: Mask of the region in which its image is compared with the target, zeros and ones; None for all of it.
-        share: Weight of this network in the losses of the step, which are means over its networks.
-        is_first: Whether it is the first network of the step.
-        num_images: Images trained on before the step.
-    """
-
-    student: Outputs
-    target: Tensor
-    teacher: Outputs
-    logits: Any
-    real_logits: Any
-    content: Tensor | None
-    share: float
-    is_first: bool
-    num_images: int
 
 
 class Distillation(Objective):
@@ -163,39 +40,25 @@ class Distillation(Objective):
     averaged = ("student",)
     update_together = True
 
-    def __init__(
-        self,
-        task: Task,
-        teacher: nn.Module,
-        student: Student,
-        discriminator: nn.Module | None,
-        options: DistillationOptions,
-        taps: tuple[str, ...],
-        example: Tensor,
-        image_taps: tuple[str, ...] = (),
-    ) -> None:
+    def __init__(self, task: Task, student: Student, supervision: Supervision, example: Given) -> None:
         """Take the networks and build the loss terms.
 
         Args:
             task: The task that is learned.
-            teacher: Generates the images and maps to learn from; not trained.
             student: The student to train.
-            discriminator: Inherited from the teacher, or fresh; None without an adversarial term.
-            options: The terms.
-            taps: Paths, in both networks, of the modules whose maps are compared; the options' own taps take
-                precedence.
-            example: An input [1, c, h, w] of any values, from which the widths of the maps are read.
-            image_taps: Paths, in both networks, of the modules that return intermediate RGB images.
+            supervision: The networks that it learns from, and the loss terms.
+            example: An input [1, ...] of any values, from which the widths of the maps are read.
 
         Raises:
             ConfigError: A tap or a path of ``fixed`` names no module, a term compares maps and there are no taps, no
                 term is left, or a term's options do not fit the networks or the task.
             CheckpointError: A network that a term needs cannot be loaded or read.
         """
+        teacher, options = supervision.teacher, supervision.options
         self.task, self.options = task, options
         self._student, self._adversarial = student, options.adversarial
         self.modules, self.frozen = {"student": student.module}, {"teacher": teacher}
-        terms, self.notes = _with_taps(options, options.taps or taps, image_taps)
+        terms, self.notes = supervision.terms()
         self._balanced_name = next((name for name, (term, _) in terms.items() if term is self._adversarial), None)
         self._taps = tuple(dict.fromkeys(tap for _, own in terms.values() for tap in own))
         moving = {name: term.latent_step for name, (term, _) in terms.items() if term.latent_step is not None}
@@ -206,34 +69,40 @@ class Distillation(Objective):
         self._check_fixed(student.module)
         compares_images = any(term.compares == "images" for term, _ in terms.values())
         self._uses_teacher = bool(self._taps) or (compares_images and (pseudo_pairs or not self._content.is_everything))
-        student_example = _evaluated(student.module, self._taps, example)
-        teacher_example = _evaluated(teacher, self._taps, example)
+        shown = example_outputs(student.module, self._taps, example), example_outputs(teacher, self._taps, example)
+        check_same_outputs(*shown)
         self._terms: dict[str, tuple[float, tuple[str, ...], Term]] = {}
         for name, (term, own) in terms.items():
-            built = term.build(
-                Networks(
-                    taps=own,
-                    student_channels={tap: student_example.maps[tap].shape[1] for tap in own},
-                    teacher_channels={tap: teacher_example.maps[tap].shape[1] for tap in own},
-                    elastic=student.elastic,
-                    image=teacher_example.image,
-                )
-            )
-            self._terms[name] = (term.weight, own, built)
-            self.modules |= {name: built.learned} if built.learned else {}
-            self.frozen |= {name: built.frozen} if built.frozen else {}
-        self.phases = (Phase("generator", tuple(self.modules), self._generator_loss),)
-        self._monitor = AdversarialMonitor()
+            self._add_term(name, term, own, *shown)
+        self._other_names = tuple(shown[1].others)
+        kept = shown[1].image, *shown[1].maps.values(), *shown[1].others.values()
+        self.teacher_bytes = sum(x.nbytes for x in kept)
         self._cache: TeacherCache | None = None
-        self.teacher_bytes = sum(x.nbytes for x in (teacher_example.image, *teacher_example.maps.values()))
+        self._monitor = AdversarialMonitor()
+        self.phases = (Phase("generator", tuple(self.modules), self._generator_loss),)
         if self._adversarial is not None:
-            assert discriminator is not None
+            assert supervision.discriminator is not None
             self._gan = AdversarialLoss(self._adversarial.form)
-            self.modules["discriminator"] = discriminator
-            self.phases = (
-                Phase("discriminator", ("discriminator",), self._discriminator_loss, discriminates=True),
-                *self.phases,
-            )
+            self.modules["discriminator"] = supervision.discriminator
+            discriminator = Phase("discriminator", ("discriminator",), self._discriminator_loss, discriminates=True)
+            self.phases = (discriminator, *self.phases)
+
+    def _add_term(
+        self, name: str, term: TermOptions, taps: tuple[str, ...], student: Outputs, teacher: Outputs
+    ) -> None:
+        """Build a term for the widths of example outputs, with its learned and its frozen networks."""
+        networks = Networks(
+            taps=taps,
+            student_channels={tap: student.maps[tap].shape[1] for tap in taps},
+            teacher_channels={tap: teacher.maps[tap].shape[1] for tap in taps},
+            elastic=self._student.elastic,
+            image=teacher.image,
+            others=tuple(teacher.others),
+        )
+        built = term.build(networks)
+        self._terms[name] = (term.weight, taps, built)
+        self.modules |= {name: built.learned} if built.learned else {}
+        self.frozen |= {name: built.frozen} if built.frozen else {}
 
     @property
     def runs_teacher(self) -> bool:
@@ -242,16 +111,16 @@ class Distillation(Objective):
 
     @property
     def teacher_outputs(self) -> tuple[str, ...]:
-        """Names of the teacher's outputs that the terms compare: its image, and the paths of its feature maps."""
-        return ("image", *(f"map/{tap}" for tap in self._taps))
+        """Names of the teacher's outputs that the terms compare: its image, its feature maps, its other outputs."""
+        return ("image", *(f"map/{tap}" for tap in self._taps), *(f"output/{name}" for name in self._other_names))
 
     @torch.no_grad()
-    def run_teacher(self, given: Tensor) -> dict[str, Tensor]:
+    def run_teacher(self, given: Given) -> dict[str, Tensor]:
         """Return the teacher's outputs for some inputs by their names; only if `runs_teacher`."""
         teacher = self.frozen["teacher"]
         return self._named(self._run(Running(teacher, teacher), given, {}, None))
 
-    def run_student(self, given: Tensor) -> None:
+    def run_student(self, given: Given) -> None:
         """Run the networks of a step forwards and backwards on some inputs; their gradients are discarded."""
         for running in self._student.draw(0):
             outputs = self._named(self._run(running, given, {}, None))
@@ -279,7 +148,7 @@ class Distillation(Objective):
         """Run every network of a step; they share the teacher's outputs."""
         given = self.task.encode(batch["input"])
         shared = self._drawn(given)
-        steps = None if self._directions is None else self._directions.draw(given)
+        steps = None if self._directions is None else self._directions.draw(one_tensor(given, "latent_directions"))
         taught = self._teach(batch, given, shared, steps)
         content = self._content.of(batch, taught.image) if self._uses_teacher else None
         target = taught.image if self.options.reconstruct == "teacher" else self.task.answer(batch, taught.image)
@@ -297,8 +166,9 @@ class Distillation(Objective):
         given = self.task.encode(batch["input"])
         teacher, student = self.frozen["teacher"], modules["student"]
         shared = kept_noise(teacher, student)
-        images = {"teacher": teacher(given, **shared)}
-        images |= {name: run(given, **shared) for name, run in self._student.shown(student).items()}
+        images = {"teacher": image_of(call(teacher, given, **shared))}
+        inside = arguments(student, given)
+        images |= {name: image_of(run(*inside, **shared)) for name, run in self._student.shown(student).items()}
         return self.task.columns(batch, images)
 
     def optimizers(self, phase: Phase, options: TrainingOptions) -> dict[str, torch.optim.Optimizer]:
@@ -317,39 +187,43 @@ class Distillation(Objective):
             if path not in known:
                 raise ConfigError(f"fixed: got '{path}', expected a module of the student; {nearest(path, known)}")
 
-    def _drawn(self, given: Tensor) -> dict[str, Any]:
+    def _drawn(self, given: Given) -> dict[str, Any]:
         """Return the noise maps drawn for a batch, as keyword arguments that teacher and student share."""
         return drawn_noise(self.frozen["teacher"], self.modules["student"], len(given))
 
     @torch.no_grad()
-    def _teach(self, batch: Batch, given: Tensor, shared: Mapping[str, Any], steps: Tensor | None) -> Outputs:
+    def _teach(self, batch: Batch, given: Given, shared: Mapping[str, Any], steps: Tensor | None) -> Outputs:
         """Return the teacher's outputs; if no term needs them, the input instead of its image."""
         teacher = self.frozen["teacher"]
         shown = {"teacher", "both"} if "target" in batch else {"teacher", "both", "auto"}
         is_taken_for_real = self._adversarial is not None and self._adversarial.real in shown
         if not self._uses_teacher and not is_taken_for_real:
-            return Outputs(given, {})
-        teacher_running = Running(teacher, teacher)
+            return Outputs(tensors_in(given)[0], {})
+        running = Running(teacher, teacher)
         if self._cache is None or "digest" not in batch:
-            return self._run(teacher_running, given, shared, steps)
+            return self._run(running, given, shared, steps)
 
-        found = self._cache.get(batch["digest"], lambda: self._named(self._run(teacher_running, given, shared, steps)))
-        image, *maps = (found[name].to(given.device) for name in self.teacher_outputs)
-        return Outputs(image, dict(zip(self._taps, maps, strict=True)))
+        found = self._cache.get(batch["digest"], lambda: self._named(self._run(running, given, shared, steps)))
+        image, *kept = (found[name].to(tensors_in(given)[0].device) for name in self.teacher_outputs)
+        maps = dict(zip(self._taps, kept[: len(self._taps)], strict=True))
+        return Outputs(image, maps, dict(zip(self._other_names, kept[len(self._taps) :], strict=True)))
 
     def _named(self, made: Outputs) -> dict[str, Tensor]:
         """Return the outputs of a network under the names of `teacher_outputs`."""
-        return dict(zip(self.teacher_outputs, (made.image, *(made.maps[tap] for tap in self._taps)), strict=True))
+        tensors = made.image, *(made.maps[tap] for tap in self._taps), *made.others.values()
+        return dict(zip(self.teacher_outputs, tensors, strict=True))
 
-    def _run(self, running: Running, given: Tensor, shared: Mapping[str, Any], steps: Tensor | None) -> Outputs:
+    def _run(self, running: Running, given: Given, shared: Mapping[str, Any], steps: Tensor | None) -> Outputs:
         with tapped(running.structure, self._taps) as maps:
-            image = running.network(given, **shared)
+            made = running.network(*arguments(running.structure, given), **shared)
+        image, others = image_of(made), other_outputs(made)
         if steps is None or self._directions is None:
-            return Outputs(image, maps)
-        given, keywords = self._directions.moved(running.structure, given, steps)
+            return Outputs(image, maps, others)
+        latents = one_tensor(given, "latent_directions")
+        latents, keywords = self._directions.moved(running.structure, latents, steps)
         with tapped(running.structure, self._moved_taps) as moved:
-            running.network(given, **shared, **keywords)
-        return Outputs(image, maps, moved)
+            running.network(latents, **shared, **keywords)
+        return Outputs(image, maps, others, moved)
 
     def _discriminate(self, batch: Batch, image: Tensor, teacher_image: Tensor) -> tuple[Any, Any]:
         """Return the discriminator's output for a student's image and, if a term compares them, for the real one."""
@@ -393,7 +267,9 @@ class Distillation(Objective):
             maps = ({tap: each[tap] for tap in taps} for each in (made.student.maps, made.teacher.maps))
             output = {"logits": made.logits, "real_logits": made.real_logits}
             moved = {"moved_maps": made.student.moved_maps, "moved_teacher_maps": made.teacher.moved_maps}
-            compared = Comparison(made.student.image, made.target, *maps, **output, **moved, content=made.content)
+            others = {name: (each, made.teacher.others[name]) for name, each in made.student.others.items()}
+            shown = {"content": made.content, "others": others}
+            compared = Comparison(made.student.image, made.target, *maps, **output, **moved, **shown)
             kept = adversarial if name == self._balanced_name else losses
             kept[name] = made.share * weight * term.loss(compared)
         return losses | {name: self._balanced(made, term, losses) for name, term in adversarial.items()}
@@ -409,36 +285,3 @@ class Distillation(Objective):
             return term
         self._monitor.observe(ratio=balance.ratio, factor=balance.factor)
         return balance.term
-
-
-def _with_taps(
-    options: DistillationOptions, common: tuple[str, ...], image_taps: tuple[str, ...]
-) -> tuple[dict[str, tuple[TermOptions, tuple[str, ...]]], tuple[str, ...]]:
-    """Return the terms, each with the modules whose outputs it compares, and notes on the terms that are dropped."""
-    terms = {
-        name: (term, term.taps_among(image_taps if term.compares == "rgb" else common))
-        for name, term in options.weighted.items()
-    }
-    without = [name for name, (term, taps) in terms.items() if term.compares in ("maps", "rgb") and not taps]
-    if without and options.terms != DEFAULT_TERMS:
-        raise ConfigError(
-            f"distillation: {without[0]} got no feature maps, expected some; name modules of both networks in taps, "
-            "or leave the term out"
-        )
-    notes = tuple(
-        f"the default term {name} is left out: no modules are known whose feature maps can be compared"
-        for name in without
-    )
-    return {name: each for name, each in terms.items() if name not in without}, notes
-
-
-@torch.no_grad()
-def _evaluated(network: nn.Module, taps: tuple[str, ...], example: Tensor) -> Outputs:
-    """Return the outputs of a network in evaluation mode for an example; its running statistics do not change."""
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
-    with tapped(network, taps) as maps:
-        image = network(example)
-    for module, mode in modes.items():
-        module.training = mode
-    return Outputs(image, maps)

@@ -13,10 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.errors import ConfigError
+from gancompress.networks.given import Given, one_tensor
 from gancompress.networks.styles import StyledGenerator
-from gancompress.objectives.distillation import Distillation, Pass
+from gancompress.objectives.distillation import Distillation
+from gancompress.objectives.students import Student
+from gancompress.objectives.supervision import Pass, Supervision
 from gancompress.tasks import StyleGan2Options, StyleGan2Regularisers
 from gancompress.tasks.stylegan2 import path_phase, r1_phase
+from gancompress.tasks.task import Task
 from gancompress.training import Batch, Losses, Phase, TrainingOptions
 
 
@@ -29,27 +33,36 @@ class StyleGan2Distillation(Distillation):
 
     update_together = False
 
-    def __init__(self, regularisers: StyleGan2Options, batch_size: int, *networks: Any) -> None:
+    def __init__(
+        self,
+        task: Task,
+        student: Student,
+        supervision: Supervision,
+        example: Tensor,
+        regularisers: StyleGan2Options,
+        batch_size: int,
+    ) -> None:
         """Take the networks and the options of the regularisers.
 
         Args:
+            task: See `Distillation`.
+            student: See `Distillation`; one network.
+            supervision: See `Distillation`.
+            example: See `Distillation`.
             regularisers: Options of StyleGAN2 training: regularisers and style mixing.
             batch_size: Images of one step, over all processes.
-            networks: The arguments of `Distillation`, in its order; the student is one network.
 
         Raises:
             ConfigError: Teacher or student is no StyleGAN2, or a term compares maps of the discriminator; or as
                 `Distillation`.
         """
-        super().__init__(*networks)
+        super().__init__(task, student, supervision, example)
         if self.options.compares_discriminator_maps:
             raise ConfigError(
                 "stylegan2: got a term on maps of the discriminator, expected none: its discriminator has logits alone"
             )
-        self._regularisers, self._generator = (
-            StyleGan2Regularisers(regularisers, batch_size),
-            _styled(self.modules["student"], "student"),
-        )
+        self._regularisers = StyleGan2Regularisers(regularisers, batch_size)
+        self._generator = _styled(self.modules["student"], "student")
         _styled(self.frozen["teacher"], "teacher")
         phases = [phase for phase in self.phases if phase.discriminates]
         (learner,) = (phase for phase in self.phases if not phase.discriminates)
@@ -74,9 +87,9 @@ class StyleGan2Distillation(Distillation):
         """Restore what `memory` returned."""
         self._regularisers.remember(memory)
 
-    def _drawn(self, given: Tensor) -> dict[str, Any]:
+    def _drawn(self, given: Given) -> dict[str, Any]:
         """Draw noise maps and, for most batches, a second noise for the finer layers."""
-        mixing = self._regularisers.mixing(given, self._generator.num_styles)
+        mixing = self._regularisers.mixing(one_tensor(given, "stylegan2"), self._generator.num_styles)
         return {**super()._drawn(given), "mixed_with": mixing}
 
     def _discriminate(self, batch: Batch, image: Tensor, teacher_image: Tensor) -> tuple[None, None]:
@@ -100,7 +113,7 @@ class StyleGan2Distillation(Distillation):
         return super()._generator_loss(batch, made._replace(logits=logits))
 
     def _path_loss(self, batch: Batch, made: Pass) -> Losses:
-        given = self.task.encode(batch["input"])
+        given = one_tensor(self.task.encode(batch["input"]), "stylegan2")
         return self._regularisers.path_loss(self._generator, given, made.num_images)
 
     def _reals(self, batch: Batch, made: Pass) -> Tensor:

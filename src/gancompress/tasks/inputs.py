@@ -16,6 +16,7 @@ from gancompress.data.kinds.labels import LabelledConfig
 from gancompress.data.kinds.unaligned import UnalignedConfig
 from gancompress.networks.file_form import FileForm
 from gancompress.networks.generator import Generator
+from gancompress.networks.given import Given, arguments, tensors_in
 from gancompress.networks.loadable import loadable_slots
 from gancompress.tasks.task import Task, pair_of_labels
 from gancompress.training import Batch, Loader
@@ -39,8 +40,8 @@ class Inputs:
     loadable: bool = False
     _graphs: dict[Hashable, ChannelGraph] = field(default_factory=dict, repr=False, compare=False)
 
-    def example(self) -> Tensor:
-        """Return one input of the generator, [1, c, h, w]."""
+    def example(self) -> Given:
+        """Return one input of the generator, [1, ...]."""
         return self.task.encode(self.first_images("test", 1)["input"])
 
     def first_images(self, split: str, count: int) -> Batch:
@@ -57,8 +58,8 @@ class Inputs:
         for batch in loader:
             yield self.task.prepare(self._paired(batch), split, batch["index"].tolist())
 
-    def encoded(self, split: str, batch_size: int, max_images: int | None = None) -> Iterator[Tensor]:
-        """Yield the inputs of the generator [b, c, h, w] for the images of a split, in order."""
+    def encoded(self, split: str, batch_size: int, max_images: int | None = None) -> Iterator[Given]:
+        """Yield the inputs of the generator [b, ...] for the items of a split, in order."""
         return (self.task.encode(batch["input"]) for batch in self.images(split, batch_size, max_images))
 
     def side(
@@ -139,11 +140,12 @@ class Inputs:
             ConfigError: It must be loadable, and its constructor cannot express its widths.
         """
         example = self.example()
-        generator.architecture.check_input(example)
+        if isinstance(example, Tensor):
+            generator.architecture.check_input(example)
         structure = self.loadable, _structure_of(generator, example)
         if structure not in self._graphs:
             with torch.random.fork_rng(devices=[]):  # tracing must not change later random draws
-                graph = trace(generator.build(), (example,))
+                graph = _traced(generator, example)
                 slots = loadable_slots(generator, graph) if self.loadable else ()
                 self._graphs[structure] = replace(graph, slots=slots)
         graph = self._graphs[structure]
@@ -156,7 +158,12 @@ class Inputs:
         return batch
 
 
-def _structure_of(generator: Generator, example: Tensor) -> Hashable:
+def _traced(generator: Generator, example: Given) -> ChannelGraph:
+    network = generator.build()
+    return trace(network, arguments(network, example))
+
+
+def _structure_of(generator: Generator, example: Given) -> Hashable:
     described = json.dumps(generator.architecture.describe(), sort_keys=True, default=str)
     widths = tuple((name, tuple(tensor.shape), tensor.dtype) for name, tensor in generator.state.items())
-    return described, widths, tuple(example.shape), example.dtype
+    return described, widths, tuple((tuple(each.shape), each.dtype) for each in tensors_in(example))

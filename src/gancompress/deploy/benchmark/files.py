@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from torch import Tensor
-
 from gancompress.deploy import ExportReport, Mode
 from gancompress.deploy.axes import Inputs, at_batch
 from gancompress.deploy.benchmark.statistics import ratio
@@ -20,7 +18,7 @@ _ORIGINAL = "original"
 
 def time_files(
     original: Path,
-    example: Tensor,
+    example: Inputs,
     files: Iterable[ExportReport],
     inputs: Inputs,
     *,
@@ -34,7 +32,7 @@ def time_files(
 
     Args:
         original: A saved generator.
-        example: Example input of the generator, [1, ...].
+        example: Example inputs of the generator, [1, ...] each.
         files: Reports of the exported files; files that no installed runtime runs here are skipped.
         inputs: Example inputs of the files.
         rounds: Turns of each.
@@ -47,7 +45,7 @@ def time_files(
     modes = {file.path: mode for file in files if (mode := _mode_of(file)) is not None}
     if not modes:
         return {}
-    tasks: dict[Path | str, Task] = {_ORIGINAL: Task("eager", original, (example,), threads)}
+    tasks: dict[Path | str, Task] = {_ORIGINAL: Task("eager", original, example, threads)}
     tasks |= {path: Task(mode.name, path, at_batch(inputs, 1), threads) for path, mode in modes.items()}
     found = time_in_turns(tasks, threads, rounds, runs)
     eager = found[_ORIGINAL]
