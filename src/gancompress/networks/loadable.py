@@ -7,15 +7,20 @@ building the network with twice its value.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 
 from gancompress.channels import ChannelGraph, Slot
 from gancompress.errors import ConfigError, GanCompressError
 from gancompress.networks.architecture import Architecture
 from gancompress.networks.generator import Generator
 from gancompress.networks.state import Shapes, shapes_of
+
+_MOST_PARTS = 8  # a group may be an eighth of an argument, as after a division of channels
+
 
 Place = tuple[str, int]
 """Name of a tensor, and the number of an axis."""
@@ -39,8 +44,8 @@ class WidthArgument:
 def loadable_slots(generator: Generator, graph: ChannelGraph) -> tuple[Slot, ...]:
     """Return slots that keep every plan of a network loadable by the original program.
 
-    The groups of an argument share a slot, whose value is that of the argument. Groups that no argument sets, or that
-    follow from one by another rule than a multiple, keep their channels: each is a slot with the value 1.
+    The groups of an argument share a slot, whose value is that of the argument, or a part of it. Groups that no
+    argument sets, or that follow from one by another rule, keep their channels: each is a slot with the value 1.
 
     Args:
         generator: The network, at widths that its constructor can express.
@@ -51,7 +56,7 @@ def loadable_slots(generator: Generator, graph: ChannelGraph) -> tuple[Slot, ...
     """
     architecture = loadable(generator).architecture
     arguments = list(_width_arguments(architecture, shapes_of(architecture.skeleton())))
-    tied: dict[str, dict[str, int]] = {argument.name: {} for argument in arguments}
+    ratios: dict[str, dict[str, Fraction]] = {argument.name: {} for argument in arguments}
     for group in graph.groups.values():
         places = {
             (name, number)
@@ -59,12 +64,12 @@ def loadable_slots(generator: Generator, graph: ChannelGraph) -> tuple[Slot, ...
             if axis.groups == (group.name,) and not axis.extent.constant
         }
         setting = next((each for each in arguments if places and places <= each.places), None)
-        if setting is not None and group.size % setting.value == 0:
-            tied[setting.name][group.name] = group.size // setting.value
+        if setting is not None and (ratio := Fraction(group.size, setting.value)).denominator <= _MOST_PARTS:
+            ratios[setting.name][group.name] = ratio
     slots = [
-        Slot(each.name, tuple(tied[each.name]), tuple(tied[each.name].values()))
-        for each in arguments
-        if tied[each.name] and _follows(architecture, each, tied[each.name], graph)
+        _slot(argument, ratios[argument.name])
+        for argument in arguments
+        if ratios[argument.name] and _follows(architecture, argument, ratios[argument.name], graph)
     ]
     found = {name for slot in slots for name in slot.groups}
     alone = [Slot(group.name, (group.name,), group.size) for group in graph.groups.values() if group.name not in found]
@@ -73,19 +78,27 @@ def loadable_slots(generator: Generator, graph: ChannelGraph) -> tuple[Slot, ...
     return (*slots, *alone)
 
 
+def _slot(argument: WidthArgument, ratios: Mapping[str, Fraction]) -> Slot:
+    """Return the slot of an argument: its value is that of the argument, or a fraction if groups are parts of it."""
+    parts = math.lcm(*(ratio.denominator for ratio in ratios.values()))
+    return Slot(argument.name, tuple(ratios), tuple(int(ratio * parts) for ratio in ratios.values()))
+
+
 def _follows(
-    architecture: Architecture, argument: WidthArgument, multipliers: Mapping[str, int], graph: ChannelGraph
+    architecture: Architecture, argument: WidthArgument, ratios: Mapping[str, Fraction], graph: ChannelGraph
 ) -> bool:
     """Return True if half of an argument is the network whose groups of this argument have half of their channels."""
     half = argument.value // 2
-    widths = {name: group.size for name, group in graph.groups.items()}
-    widths |= {name: multiplier * half for name, multiplier in multipliers.items()}
+    narrow = {name: ratio * half for name, ratio in ratios.items()}
+    if not half or any(width.denominator > 1 for width in narrow.values()):
+        return False
+    widths = {name: group.size for name, group in graph.groups.items()} | {n: int(w) for n, w in narrow.items()}
     try:
         shapes = shapes_of(architecture.with_arguments(**{argument.name: half}).skeleton())
     except GanCompressError:
         return False
     tensors = ((name, axes) for name, axes in graph.tensors.items() if name in shapes)
-    return half > 0 and all(shapes[name] == tuple(axis.extent.at(widths) for axis in axes) for name, axes in tensors)
+    return all(shapes[name] == tuple(axis.extent.at(widths) for axis in axes) for name, axes in tensors)
 
 
 def loadable(generator: Generator) -> Generator:
