@@ -22,8 +22,8 @@ from gancompress.evaluation import find_perceptual
 from gancompress.evaluation.options import MetricOptions
 from gancompress.io.source import split_key
 from gancompress.jobs.export_options import ExportOptions
-from gancompress.jobs.recipe import TeacherOptions
 from gancompress.jobs.steps import Work
+from gancompress.jobs.teacher_options import TeacherOptions
 from gancompress.methods.save_like import save_like
 from gancompress.networks.file_form import FileForm
 from gancompress.networks.generator import Generator

@@ -69,7 +69,10 @@ class Distillation(Objective):
         self._check_fixed(student.module)
         compares_images = any(term.compares == "images" for term, _ in terms.values())
         self._uses_teacher = bool(self._taps) or (compares_images and (pseudo_pairs or not self._content.is_everything))
-        shown = example_outputs(student.module, self._taps, example), example_outputs(teacher, self._taps, example)
+        shown = (
+            example_outputs(student.module, self._taps, example, "student"),
+            example_outputs(teacher, self._taps, example, "teacher"),
+        )
         check_same_outputs(*shown)
         self._terms: dict[str, tuple[float, tuple[str, ...], Term]] = {}
         for name, (term, own) in terms.items():
@@ -118,7 +121,7 @@ class Distillation(Objective):
     def run_teacher(self, given: Given) -> dict[str, Tensor]:
         """Return the teacher's outputs for some inputs by their names; only if `runs_teacher`."""
         teacher = self.frozen["teacher"]
-        return self._named(self._run(Running(teacher, teacher), given, {}, None))
+        return self._named(self._run(Running(teacher, teacher, "teacher"), given, {}, None))
 
     def run_student(self, given: Given) -> None:
         """Run the networks of a step forwards and backwards on some inputs; their gradients are discarded."""
@@ -199,7 +202,7 @@ class Distillation(Objective):
         is_taken_for_real = self._adversarial is not None and self._adversarial.real in shown
         if not self._uses_teacher and not is_taken_for_real:
             return Outputs(tensors_in(given)[0], {})
-        running = Running(teacher, teacher)
+        running = Running(teacher, teacher, "teacher")
         if self._cache is None or "digest" not in batch:
             return self._run(running, given, shared, steps)
 
@@ -214,14 +217,14 @@ class Distillation(Objective):
         return dict(zip(self.teacher_outputs, tensors, strict=True))
 
     def _run(self, running: Running, given: Given, shared: Mapping[str, Any], steps: Tensor | None) -> Outputs:
-        with tapped(running.structure, self._taps) as maps:
+        with tapped(running.structure, self._taps, running.side) as maps:
             made = running.network(*arguments(running.structure, given), **shared)
         image, others = image_of(made), other_outputs(made)
         if steps is None or self._directions is None:
             return Outputs(image, maps, others)
         latents = one_tensor(given, "latent_directions")
         latents, keywords = self._directions.moved(running.structure, latents, steps)
-        with tapped(running.structure, self._moved_taps) as moved:
+        with tapped(running.structure, self._moved_taps, running.side) as moved:
             running.network(latents, **shared, **keywords)
         return Outputs(image, maps, others, moved)
 
