@@ -24,6 +24,7 @@ from gancompress.cli.options import (
     SizeOption,
     Source,
     StartOption,
+    TrustOption,
     console,
     notices,
 )
@@ -41,6 +42,7 @@ def inspect(
     image_range: RangeOption = None,
     size: SizeOption = "256x256",
     inputs: InputOption = [],  # noqa: B006
+    trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show a network's channel groups, parameters, MACs in every convention, and memory."""
@@ -49,9 +51,10 @@ def inspect(
     from gancompress.cli.tables import cost_table, description
     from gancompress.cost import CostModel
 
-    generator = open_generator(source, family, options, image_range)
-    shapes = example_inputs(generator, size, inputs)
-    graph = trace(generator.build(), shapes)
+    generator = open_generator(source, family, options, image_range, trust=trust)
+    shapes, network = example_inputs(generator, size, inputs), generator.skeleton()
+    on_meta = any(parameter.is_meta for parameter in network.parameters())
+    graph = trace(network, [each.to("meta") for each in shapes] if on_meta else shapes)
     cost = CostModel(graph).at(graph.full_plan())
     if as_json:
         print(json.dumps(description(generator, graph, cost, shapes), indent=2))
@@ -110,6 +113,7 @@ def prune(
     image_range: RangeOption = None,
     size: SizeOption = "256x256",
     inputs: InputOption = [],  # noqa: B006
+    trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Narrow a network to its most important channels."""
@@ -135,7 +139,7 @@ def prune(
     if sum(choice is not None for choice in (keep, macs, plan)) != 1:
         raise PlanError("prune: expected one of --keep, --macs and --plan, to say how narrow")
     counted = parse_convention(convention)
-    generator = open_generator(source, family, options, image_range)
+    generator = open_generator(source, family, options, image_range, trust=trust)
     shapes = example_inputs(generator, size, inputs)
     # An explicit plan is used unchanged, whatever its multiples.
     multiple, minimum = (multiple, minimum) if plan is None else (1, 1)
@@ -261,6 +265,7 @@ def export(
     samples: SamplesOption = None,
     start: StartOption = None,
     runtime: RuntimeOption = None,
+    trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write a network to a file in the form that its runtime likes, and check it against PyTorch."""
@@ -291,7 +296,7 @@ def export(
                 f"export: got {given} for the format '{kind.name}', expected neither --rewrite nor --input there"
             )
         folder = out or export_path(directory, kind.file_name)
-        choices = PageChoices(samples, start, labels, size, runtime, family, image_range, options)
+        choices = PageChoices(samples, start, labels, size, runtime, family, image_range, options, trust)
         _show_page(write_page_of(str(directory), None, folder, choices), folder, as_json)
         return
     if precision not in (None, FASTEST):
@@ -303,12 +308,12 @@ def export(
         raise ConfigError("--min-psnr: got it without --precision int8 or fastest, expected one of the two")
     if threads is not None and precision != FASTEST:
         raise ConfigError("--threads: got it without --precision fastest, expected that; no other precision is timed")
-    job = job_of([str(directory)])
+    job = job_of([str(directory)], trust)
     if calibrates and job is not None and calibration is None and size is not None:
         raise ConfigError(
             f"--size: got {size} with the run's own images, expected their size; remove --size, or give --calibration"
         )
-    choices = InputChoices(size, inputs, labels, family, image_range, options)
+    choices = InputChoices(size, inputs, labels, family, image_range, options, trust)
     network = open_network(directory.name, str(directory), job, choices)
     path = out or export_path(directory, file_name(format, precision))
     replaced = path.exists()

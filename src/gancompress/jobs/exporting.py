@@ -17,7 +17,7 @@ from gancompress.deploy import (
 )
 from gancompress.deploy.axes import Inputs as FileInputs
 from gancompress.deploy.benchmark import export_fastest
-from gancompress.errors import ExportError, GanCompressError, Interrupted
+from gancompress.errors import GanCompressError, Interrupted
 from gancompress.evaluation import find_perceptual
 from gancompress.evaluation.options import MetricOptions
 from gancompress.io.source import split_key
@@ -30,20 +30,6 @@ from gancompress.networks.generator import Generator
 from gancompress.networks.loadable import loadable
 from gancompress.report import TriedFile
 from gancompress.tasks.inputs import Inputs
-
-
-def check_exports(exports: Sequence[ExportOptions], say: Callable[[str], None]) -> None:
-    """Report the files that are skipped because a package is missing.
-
-    Raises:
-        ExportError: A file that must not be skipped lacks its package.
-    """
-    for number, each in enumerate(exports):
-        if (missing := missing_package(each.format)) is None:
-            continue
-        if not each.if_installed:
-            raise ExportError(f"exports.{number}: {each.format} {missing}")
-        say(f"exports.{number}: skipped, because {each.format} {missing}")
 
 
 def write_exports(

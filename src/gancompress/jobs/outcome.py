@@ -52,6 +52,7 @@ class Outcome:
         tried: Files that were timed to choose an exported file, by its path.
         file_inputs: An example of each input of the files.
         not_exported: Reason that a file could not be written, by its name.
+        doubts: Reasons to distrust the teacher, as sentences.
     """
 
     job: Job
@@ -64,3 +65,4 @@ class Outcome:
     tried: Mapping[Path, Sequence[TriedFile]] = field(default_factory=dict)
     file_inputs: tuple[Tensor, ...] = ()
     not_exported: Mapping[str, str] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
