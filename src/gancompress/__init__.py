@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from gancompress.methods.recalibrate import recalibrate
     from gancompress.methods.refit import refit
     from gancompress.methods.save import load_into, save
+    from gancompress.methods.save_like import save_like
     from gancompress.methods.search import Found, search
     from gancompress.methods.slim import Slimmed, slim
     from gancompress.methods.supernet import Supernet
@@ -59,6 +60,7 @@ _MODULE_OF = {
     "recalibrate": "methods.recalibrate",
     "refit": "methods.refit",
     "save": "methods.save",
+    "save_like": "methods.save_like",
     "search": "methods.search",
     "slim": "methods.slim",
     "trace": "methods.trace",
@@ -84,6 +86,7 @@ __all__ = [  # noqa: RUF022 (in the order of a session)
     "load",
     "Loaded",
     "save",
+    "save_like",
     "load_into",
     "evaluate",
     "compare",

@@ -231,3 +231,16 @@ def test_a_file_that_is_replaced_is_named(tmp_path):
     assert json.loads(run("export", tmp_path / "last.ckpt", *options, "--json"))["replaced"] is False
     text = run("export", tmp_path / "last.ckpt#netG_B", *options)
     assert f"written to {tmp_path}/last.netG_B.pt2, in place of the file that was there: " in text
+
+
+def test_a_loadable_job_writes_a_file_like_its_teachers(tmp_path):
+    wide = Generator.from_module(build("unet", {"ngf": 8, "num_downs": 5}), "unet", {"ngf": 8, "num_downs": 5})
+    torch.save(dict(wide.state), tmp_path / "net.pth")
+    recipe = {**json.loads(job_of(tmp_path / "net.pth", [])), "loadable": True}
+    recipe["steps"][0]["multiple"] = 2
+    (tmp_path / "small.yaml").write_text(json.dumps(recipe))
+    result = CliRunner().invoke(app, ["compress", str(tmp_path / "small.yaml"), "--out", str(tmp_path / "run")])
+    assert result.exit_code == 0, result.output
+    assert "loadable.pth: opens as unet with ngf 4" in " ".join(result.output.split())
+    assert torch.load(tmp_path / "run" / "loadable.pth").keys() == wide.state.keys()
+    assert Generator.load(tmp_path / "run").config["ngf"] == 4

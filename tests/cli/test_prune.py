@@ -82,3 +82,14 @@ def test_a_refit_on_noise_and_label_maps(tmp_path, capsys, prune):
     how = (source, "--keep", "0.5", "--size", "48x48", "--labels", "3", "--out", str(tmp_path / "small"))
     assert prune(*how, "--refit", str(tmp_path / "maps")) == 0
     assert "layers refitted" in capsys.readouterr().out
+
+
+def test_a_loadable_network_is_also_written_like_its_original(tmp_path, capsys, prune):
+    torch.manual_seed(0)
+    wide = build("srvggnet_compact", {"nf": 16, "num_conv": 2})
+    torch.save({"params": wide.state_dict()}, tmp_path / "net.pth")
+    how = (str(tmp_path / "net.pth"), "--keep", "0.5", "--size", "16x16", "--out", str(tmp_path / "small"))
+    assert prune(*how, "--loadable") == 0
+    assert "loadable.pth: opens as srvggnet_compact with nf 8" in " ".join(capsys.readouterr().err.split())
+    assert torch.load(tmp_path / "small" / "loadable.pth")["params"]["body.0.weight"].shape == (8, 3, 3, 3)
+    assert Generator.load(tmp_path / "small").config["nf"] == 8

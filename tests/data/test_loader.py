@@ -65,6 +65,18 @@ def test_every_image_once_an_epoch(dataset: ImageSet) -> None:
     assert len({tuple(epoch) for epoch in epochs}) > 1
 
 
+def test_copies_repeat_views_and_partners_but_not_the_order(dataset: ImageSet) -> None:
+    batches = take(make_loader(dataset, 1, seed=0, copies=2), 4 * len(dataset))
+    epochs = [batches[first : first + len(dataset)] for first in range(0, len(batches), len(dataset))]
+    orders = [[int(batch["index"]) for batch in epoch] for epoch in epochs]
+    by_index = [{int(b["index"]): (b["input"], b["target"]) for b in epoch} for epoch in epochs]
+    assert orders[0] != orders[2]
+    for index in range(len(dataset)):
+        first, second, third = (epoch[index] for epoch in by_index[:3])
+        assert all(torch.equal(a, b) for a, b in zip(first, third, strict=True))
+        assert not torch.equal(first[0], second[0])
+
+
 def test_other_seeds_give_other_streams(dataset: ImageSet) -> None:
     assert not equal(take(make_loader(dataset, 3, seed=0), 3), take(make_loader(dataset, 3, seed=1), 3))
 

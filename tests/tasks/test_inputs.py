@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import torch
 
+from gancompress.data import parse_data
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build
-from gancompress.tasks import inputs
+from gancompress.tasks import LatentTask, inputs
+from gancompress.tasks.inputs import Inputs
 from tests.jobs.steps.small_work import make_surroundings, make_work
 
 
@@ -34,3 +38,13 @@ def test_another_run_traces_again(tmp_path, monkeypatch):
     for name in ("first", "second"):
         make_surroundings(tmp_path / name, None).inputs.graph(make_work().generator)
     assert len(traced) == 2
+
+
+def test_noise_repeats_after_as_many_epochs_as_there_are_copies():
+    data = parse_data({"kind": "procedural", "image_size": 16, "num_images": {"train": 3, "test": 1}})
+    batches = islice(Inputs(LatentTask(), data).loader(0, copies=2)(0, 1), 12)
+    noise = [tuple(batch["input"][0].tolist()) for batch in batches]
+    epochs = [set(noise[first : first + 3]) for first in range(0, 12, 3)]
+    assert epochs[0] == epochs[2]
+    assert epochs[1] == epochs[3]
+    assert len(epochs[0] | epochs[1]) == 6

@@ -72,7 +72,7 @@ class SearchSpace:
             )
         tied = {group for slot in graph.slots for group in slot.groups}
         single = (Slot(name, (name,)) for name in graph.groups if name not in tied)
-        legal = {slot: _legal_values(graph, slot) for slot in (*graph.slots, *single)}
+        legal = {slot: graph.slot_choices(slot) for slot in (*graph.slots, *single)}
         choices = {
             slot: _thinned([value for value in values if value >= min_keep * values[-1]], max_choices)
             for slot, values in legal.items()
@@ -101,7 +101,7 @@ class SearchSpace:
         if len(slots) != len(choices):
             raise ConfigError(f"search space: '{name}' is for {len(choices)} slots, but this network has {len(slots)}")
         for slot, values in zip(slots, choices, strict=True):
-            legal = _legal_values(graph, slot)
+            legal = graph.slot_choices(slot)
             illegal = [value for value in values if value not in legal]
             if illegal:
                 raise PlanError(
@@ -237,18 +237,6 @@ class SearchSpace:
                     wider = (*values[:i], choices[choices.index(values[i]) + 1], *values[i + 1 :])
                     if fits(wider):
                         pending.append((wider, i))
-
-
-def _legal_values(graph: ChannelGraph, slot: Slot) -> list[int]:
-    """Return every value of a slot that gives all of its groups legal widths, ascending."""
-    for name in slot.groups:
-        if name not in graph.groups:
-            raise PlanError(f"slot {slot.name}: no channel group '{name}'; {nearest(name, graph.groups)}")
-    values = [{w // m for w in graph.groups[name].choices if w % m == 0} for name, m in slot.multipliers.items()]
-    legal = sorted(set.intersection(*values))
-    if not legal:
-        raise PlanError(f"slot {slot.name}: no value gives all of its groups a legal width; tie other groups")
-    return legal
 
 
 def _thinned(values: Sequence[int], most: int) -> tuple[int, ...]:

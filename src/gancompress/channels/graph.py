@@ -191,10 +191,39 @@ class ChannelGraph:
         if not 0 <= keep <= 1:
             raise PlanError(f"keep: got {keep}, expected a fraction between 0 and 1")
         widths = {name: group.nearest(keep * group.size) for name, group in self.groups.items()}
+        return self.plan(self.tied(widths))
+
+    def tied(self, widths: Mapping[str, int]) -> dict[str, int]:
+        """Return widths of all groups in which those of each slot agree, at its narrowest value that is not narrower.
+
+        Args:
+            widths: Width of groups by name; a group that is not named keeps all channels.
+
+        Raises:
+            PlanError: No value gives all groups of a slot a legal width.
+        """
+        tied = {name: widths.get(name, group.size) for name, group in self.groups.items()}
         for slot in self.slots:
-            value = max(-(-widths[g] // multiplier) for g, multiplier in slot.multipliers.items())
-            widths |= {g: multiplier * value for g, multiplier in slot.multipliers.items()}
-        return self.plan(widths)
+            least = max(-(-tied[g] // multiplier) for g, multiplier in slot.multipliers.items())
+            legal = self.slot_choices(slot)
+            value = next((each for each in legal if each >= least), legal[-1])
+            tied |= {g: multiplier * value for g, multiplier in slot.multipliers.items()}
+        return tied
+
+    def slot_choices(self, slot: Slot) -> tuple[int, ...]:
+        """Return every value of a slot that gives all of its groups legal widths, ascending.
+
+        Raises:
+            PlanError: There is none, or the slot names a group that the network lacks.
+        """
+        for name in slot.groups:
+            if name not in self.groups:
+                raise PlanError(f"slot {slot.name}: no channel group '{name}'; {nearest(name, self.groups)}")
+        values = [{w // m for w in self.groups[name].choices if w % m == 0} for name, m in slot.multipliers.items()]
+        legal = sorted(set.intersection(*values))
+        if not legal:
+            raise PlanError(f"slot {slot.name}: no value gives all of its groups a legal width; tie other groups")
+        return tuple(legal)
 
     def plan_from_slots(self, values: Sequence[int]) -> ChannelPlan:
         """Return the plan of a list of slot values, the short notation of the papers.

@@ -31,6 +31,7 @@ from gancompress.cli.options import (
 
 if TYPE_CHECKING:
     from gancompress.deploy import ExportReport
+    from gancompress.networks.generator import Generator
     from gancompress.report import TriedFile
 
 
@@ -99,6 +100,14 @@ def prune(
     refit_images: Annotated[int, typer.Option(min=2, help="Images for --refit, a 96x96 crop of each.")] = 64,
     labels: LabelsOption = None,
     fixed: Annotated[list[str], typer.Option(help="A channel group to leave at full width; repeatable.")] = [],  # noqa: B006
+    loadable: Annotated[
+        bool,
+        typer.Option(
+            "--loadable",
+            help="Keep widths in the form that the network's constructor can express, and also write a file that opens "
+            "where the original does.",
+        ),
+    ] = False,
     options: SetOption = [],  # noqa: B006
     family: FamilyOption = None,
     image_range: RangeOption = None,
@@ -124,6 +133,8 @@ def prune(
     from gancompress.importance import find_score
     from gancompress.methods.generators import refitted, sort
     from gancompress.networks.cut import cut
+    from gancompress.networks.loadable import loadable as in_loadable_form
+    from gancompress.networks.loadable import loadable_slots
 
     if sum(choice is not None for choice in (keep, macs, plan)) != 1:
         raise PlanError("prune: expected one of --keep, --macs and --plan, to say how narrow")
@@ -133,6 +144,8 @@ def prune(
     # An explicit plan is used unchanged, whatever its multiples.
     multiple, minimum = (multiple, minimum) if plan is None else (1, 1)
     graph = trace(generator.build(), shapes, multiple=multiple, minimum=minimum, fixed=fixed)
+    if loadable:
+        graph = replace(graph, slots=loadable_slots(generator, graph))
     model = CostModel(graph)
     if keep is not None:
         chosen = graph.uniform_plan(keep)
@@ -148,17 +161,39 @@ def prune(
 
         given = refit_inputs(generator, refit, shapes, labels, refit_images)
         small, report = refitted(small, wide, graph, chosen, given)
+    like = None
+    if loadable:
+        small = in_loadable_form(small)
+        like = _save_like(small, source, out)
     small.save(out)
     before, after = model.at(graph.full_plan()), model.at(chosen)
     if as_json:
         facts = {} if report is None else {"refit": asdict(report)}
-        written = {"directory": str(out), "widths": dict(chosen.widths)}
+        written = {
+            "directory": str(out),
+            "widths": dict(chosen.widths),
+            **({} if like is None else {"file": str(like)}),
+        }
         print(json.dumps(written | cost_json(after) | facts, indent=2))
         return
     console.print(cost_table([("before", before), ("after", after)]))
     if report is not None:
         console.print(str(report), soft_wrap=True)
     console.print(f"written to {out}")
+
+
+def _save_like(small: Generator, source: str, out: Path) -> Path | None:
+    """Write a loadable network beside its directory's files, in the layout of its source if that is a file."""
+    from gancompress.io.source import split_key
+    from gancompress.methods.save_like import save_like
+
+    original = split_key(source)[0]
+    if not original.is_file():
+        return None
+    path = out / f"loadable{original.suffix}"
+    lines = save_like(small, source, path)
+    notices.print(f"written to {path}: {'; '.join(lines)}", highlight=False, soft_wrap=True)
+    return path
 
 
 def export(

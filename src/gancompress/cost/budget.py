@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from gancompress.channels import ChannelGraph, ChannelPlan
+from gancompress.channels import ChannelGraph, ChannelPlan, Slot
 from gancompress.errors import BudgetError
 
 
@@ -15,7 +15,7 @@ def widest_plan(
     """Return a plan within a budget that keeps about the same fraction of every group.
 
     The widest affordable uniform plan comes first; the rest of the budget then widens single groups, the one that keeps
-    the smallest fraction first, until no group can be widened. Groups tied by slots stay uniform.
+    the smallest fraction first, until no group can be widened. Groups tied by slots are widened together.
 
     Args:
         graph: The graph.
@@ -32,8 +32,7 @@ def widest_plan(
             f"budget: got {amount(budget, unit)}, but the smallest reachable cost is {amount(smallest, unit)}; "
             "raise the budget, or allow smaller minimum widths"
         )
-    plan = _widest_uniform(graph, measure, budget)
-    return plan if graph.slots else filled_plan(graph, measure, budget, plan)
+    return filled_plan(graph, measure, budget, _widest_uniform(graph, measure, budget))
 
 
 def amount(cost: float, unit: str) -> str:
@@ -58,7 +57,8 @@ def filled_plan(
 ) -> ChannelPlan:
     """Widen a plan, one group after the other, until no group can be widened within the budget.
 
-    The group that keeps the smallest fraction of its channels comes first, and is widened by one legal width.
+    The group that keeps the smallest fraction of its channels comes first, and is widened by one legal width; groups
+    tied by a slot are widened together.
 
     Args:
         graph: The graph, which defines the legal widths.
@@ -66,13 +66,19 @@ def filled_plan(
         budget: The cost not to exceed, in the unit of ``measure``.
         plan: A plan within the budget.
     """
-    open_groups = [group for group in graph.groups.values() if plan.widths[group.name] < group.size]
-    while open_groups:
-        group = min(open_groups, key=lambda g: plan.widths[g.name] / g.size)
-        wider = next(choice for choice in group.choices if choice > plan.widths[group.name])
-        candidate = graph.plan({**plan.widths, group.name: wider})
+    alone = (Slot(name, (name,)) for name in graph.groups if not any(name in slot.groups for slot in graph.slots))
+    choices = {slot: graph.slot_choices(slot) for slot in (*graph.slots, *alone)}
+
+    def value(slot: Slot) -> int:
+        return plan.widths[slot.groups[0]] // slot.multipliers[slot.groups[0]]
+
+    open_slots = [slot for slot, values in choices.items() if value(slot) < values[-1]]
+    while open_slots:
+        slot = min(open_slots, key=lambda s: value(s) / choices[s][-1])
+        wider = next(choice for choice in choices[slot] if choice > value(slot))
+        candidate = graph.plan({**plan.widths, **{name: m * wider for name, m in slot.multipliers.items()}})
         if measure(candidate) <= budget:
             plan = candidate
-        if plan is not candidate or wider == group.size:
-            open_groups.remove(group)
+        if plan is not candidate or wider == choices[slot][-1]:
+            open_slots.remove(slot)
     return plan

@@ -33,14 +33,24 @@ class VisitBatches(Sampler[list[Visit]]):
         rank: Number of this process.
         world_size: Number of processes; their batches, concatenated by rank, are the batch that a single process
             would get.
+        copies: Epochs after which the augmentations of an item repeat, while the order goes on changing; None never
+            repeats them.
     """
 
     def __init__(
-        self, dataset: ImageSet, batch_size: int, seed: int, start_image: int = 0, rank: int = 0, world_size: int = 1
+        self,
+        dataset: ImageSet,
+        batch_size: int,
+        seed: int,
+        start_image: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        copies: int | None = None,
     ) -> None:
         self._dataset = dataset
         self._batch_size = batch_size
         self._seed = seed
+        self._copies = copies
         self._start = start_image + rank * batch_size
         self._stride = batch_size * world_size
 
@@ -53,7 +63,8 @@ class VisitBatches(Sampler[list[Visit]]):
 
     def _visit(self, image: int) -> Visit:
         epoch, place = divmod(image, len(self._dataset))
-        return Visit(int(self._dataset.order(self._seed, epoch)[place]), epoch, self._seed)
+        drawn = epoch if self._copies is None else epoch % self._copies
+        return Visit(int(self._dataset.order(self._seed, epoch)[place]), drawn, self._seed)
 
 
 class _Batches(Dataset[Item]):
@@ -150,6 +161,7 @@ def make_loader(
     num_workers: int = 0,
     rank: int = 0,
     world_size: int = 1,
+    copies: int | None = None,
 ) -> Loader:
     """Return an endless stream of batches for training, which depends on the data set, seed and position alone.
 
@@ -164,8 +176,9 @@ def make_loader(
         num_workers: Processes that decode; 0 decodes in this one.
         rank: Number of this process.
         world_size: Number of processes. See `VisitBatches`.
+        copies: Epochs after which augmentations repeat. See `VisitBatches`.
     """
-    visits = VisitBatches(dataset, batch_size, seed, start_image, rank, world_size)
+    visits = VisitBatches(dataset, batch_size, seed, start_image, rank, world_size, copies)
     return Loader(_Stream(dataset), visits, num_workers, seed)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from gancompress.deploy import (
@@ -19,10 +20,14 @@ from gancompress.deploy.benchmark import export_fastest
 from gancompress.errors import GanCompressError, Interrupted
 from gancompress.evaluation import find_perceptual
 from gancompress.evaluation.options import MetricOptions
+from gancompress.io.source import split_key
 from gancompress.jobs.export_options import ExportOptions
 from gancompress.jobs.steps import Work
+from gancompress.jobs.teacher_options import TeacherOptions
+from gancompress.methods.save_like import save_like
 from gancompress.networks.file_form import FileForm
 from gancompress.networks.generator import Generator
+from gancompress.networks.loadable import loadable
 from gancompress.report import TriedFile
 from gancompress.tasks.inputs import Inputs
 
@@ -92,3 +97,20 @@ def _write(
         return found.report, found.tried
     precision = Precision(options.precision or "fp32", images, options.min_psnr_db)
     return export_generator(generator, form, path, options.format, options.rewrites, precision, perceptual), ()
+
+
+def write_loadable(work: Work, teacher: TeacherOptions, directory: Path, say: Callable[[str], None]) -> Work:
+    """Write the compressed network in the layout of the teacher's file, if there is one, and return it in that form.
+
+    Raises:
+        ConfigError: The teacher's constructor cannot express its widths, or a program does not open the file.
+        CheckpointError: The teacher's file does not hold this network.
+        ExportError: The file cannot be written.
+    """
+    work = replace(work, generator=loadable(work.generator))
+    original = None if teacher.checkpoint is None else split_key(teacher.checkpoint)[0]
+    if original is not None and original.is_file():
+        path = directory / f"loadable{original.suffix}"
+        lines = save_like(work.generator, teacher.checkpoint or original, path)
+        say(f"written to {path}: {'; '.join(lines)}")
+    return work

@@ -33,7 +33,7 @@ class Fingerprints:
     def of(self, steps: Sequence[Step]) -> str:
         """Return the fingerprint of the last of a chain of steps."""
         given = self._job.model_dump(
-            mode="json", include={"seed", "task", "data", "teacher", "budget"}, exclude_defaults=True
+            mode="json", include={"seed", "task", "data", "teacher", "budget", "loadable"}, exclude_defaults=True
         )
         if not any(step.uses_budget for step in steps):
             given.pop("budget", None)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from gancompress.jobs.exporting import write_exports
+from gancompress.jobs.exporting import write_exports, write_loadable
 from gancompress.jobs.measuring import measure
 from gancompress.jobs.outcome import Outcome
 from gancompress.jobs.pictures import draw_latent_pictures, draw_samples
@@ -25,6 +25,7 @@ def finish(
     directory: Path,
     records: tuple[Mapping[str, Any], ...],
     device: torch.device,
+    say: Callable[[str], None],
     do: Callable[[str], None],
 ) -> Outcome:
     """Save, measure, export and draw the compressed network.
@@ -36,11 +37,14 @@ def finish(
         directory: The run directory.
         records: Records of the steps.
         device: Device on which networks are measured.
+        say: Receives messages.
         do: Shows the current activity.
 
     Raises:
         GanCompressError: An error that the user can fix; the subclass tells which.
     """
+    if job.loadable:
+        work = write_loadable(work, job.teacher, directory, say)
     save_network(work, directory)
     do("measuring teacher and compressed network on test")
     both = Work(work.teacher, work.teacher), work

@@ -152,8 +152,8 @@ class Pipeline:
         if not main:
             return None
         with ending_at_once(self._stop):
-            records = tuple(self._runner.records)
-            outcome = finish(work, job, inputs, self._directory, records, self._accelerator.device, self._do)
+            records, device = tuple(self._runner.records), self._accelerator.device
+            outcome = finish(work, job, inputs, self._directory, records, device, self._say, self._do)
             return replace(outcome, doubts=doubts)
 
     def _do(self, activity: str) -> None:

@@ -40,6 +40,9 @@ class Job(Options):
         data: The data set, with splits ``train``, ``search`` and ``test``.
         teacher: The network to compress.
         budget: Budget of the compressed network.
+        loadable: Whether widths stay in the form that the teacher's constructor can express, such as one base width, so
+            that its original program loads the compressed network; the run then also writes a file in the layout of
+            ``teacher.checkpoint``.
         steps: Steps of the job, in order.
         metrics: Metrics of teacher and compressed network, on ``test``.
         exports: The files to write: formats, or formats with options.
@@ -55,6 +58,7 @@ class Job(Options):
     data: AnyData
     teacher: TeacherOptions
     budget: Budget | None = None
+    loadable: bool = False
     steps: Annotated[tuple[AnyStep, ...], BeforeValidator(as_tuple), Field(min_length=1)]
     metrics: MetricOptions = MetricOptions()
     exports: Annotated[tuple[ExportOptions, ...], BeforeValidator(parse_exports)] = (ExportOptions(),)
@@ -64,7 +68,7 @@ class Job(Options):
 
     def inputs(self) -> Inputs:
         """Return the images of the data, prepared for the task."""
-        return Inputs(find_task(self.task, self.data), self.data, self.num_workers)
+        return Inputs(find_task(self.task, self.data), self.data, self.num_workers, self.loadable)
 
     @model_validator(mode="before")
     @classmethod
@@ -102,6 +106,17 @@ class Job(Options):
             ]
             if wrong:
                 raise ValueError("; ".join(wrong))
+        return self
+
+    @model_validator(mode="after")
+    def _steps_stay_loadable(self) -> Job:
+        for number, step in enumerate(self.steps):
+            if self.loadable and not step.ties_groups:
+                fitting = ", ".join(sorted(kind for kind, other in STEPS.items() if other.ties_groups))
+                raise ValueError(
+                    f"steps.{number}: got '{step.kind}' with loadable: true, which chooses the width of each group "
+                    f"alone; expected {fitting}, or loadable: false"
+                )
         return self
 
     @model_validator(mode="after")

@@ -83,7 +83,7 @@ class StageRunner:
         clock = Clock(directory)
         torch.manual_seed(self._seed)  # draws of a step do not depend on the steps that this process ran before
         with self._log(stage) as log, clock:
-            run = StepRun(directory, log, self._accelerator, self._seed, self._stop)
+            run = StepRun(directory, log, self._accelerator, self._seed, self._stop, directory.parents[1])
             result = stage.step.run(work, self._inputs, run, Goal(budget, self._metrics))  # type: ignore[arg-type]
         self._save(stage, result, clock.seconds)
         return load_work(directory, work, self._trust)

@@ -65,7 +65,21 @@ class Batches:
         """Yield the inputs of the first images, batch by batch; of all images by default."""
         yield from _first(self, max_images)
 
-    def stream(self, start: int, batch_size: int, seed: int) -> Iterator[Batch]:
+    @property
+    def num_images(self) -> int | None:
+        """Number of images of one pass, if the data has a length; None otherwise."""
+        if self._once or not isinstance(self._data, Sized):
+            return None
+        if self.repeats:
+            return sum(_size(batch) for batch in self._pass())
+        return len(self._data) * _size(self.first)
+
+    @property
+    def repeats(self) -> bool:
+        """True if the data is a list or tuple of batches, so that every pass holds the same inputs."""
+        return isinstance(self._data, list | tuple)
+
+    def stream(self, start: int, batch_size: int, seed: int, copies: int | None = None) -> Iterator[Batch]:
         """Yield batches of one size without end, from a position; the same seed gives the same batches.
 
         Random numbers that the data draws (shuffling, augmentation) depend only on the seed, the pass and the batch.
@@ -74,13 +88,14 @@ class Batches:
             start: Images to skip.
             batch_size: Images of a batch; passes follow each other without a smaller batch at their end.
             seed: Seed of shuffling and augmentation.
+            copies: Passes after which shuffling and augmentation repeat; None draws new ones in each.
 
         Raises:
             DataError: The data ended and cannot be read again, or a batch would mix images of different sizes.
         """
         held: list[Batch] = []
         num_held = 0
-        for batch in self._from(start, seed):
+        for batch in self._from(start, seed, copies):
             if not held and _size(batch) == batch_size:
                 yield batch
                 continue
@@ -92,14 +107,15 @@ class Batches:
                 num_held -= batch_size
                 held = [_part(together, batch_size, None)] if num_held else []
 
-    def _from(self, start: int, seed: int) -> Iterator[Batch]:
+    def _from(self, start: int, seed: int, copies: int | None) -> Iterator[Batch]:
         """Yield batches from a position on, pass after pass."""
         number, skip, per_pass = 0, start, 0
         while True:
             if per_pass and isinstance(self._data, Sized) and skip >= per_pass:
                 number, skip = number + skip // per_pass, skip % per_pass
             count = 0
-            passing = iter(self) if self._once else self._pass((seed, number))
+            drawn = number if copies is None else number % copies
+            passing = iter(self) if self._once else self._pass((seed, drawn))
             for batch in passing:
                 size = _size(batch)
                 count += size

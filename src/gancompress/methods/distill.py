@@ -19,7 +19,16 @@ from gancompress.methods.progress import Report
 from gancompress.methods.recalibrate import recalibrate
 from gancompress.methods.save import save
 from gancompress.methods.supernet import Supernet
-from gancompress.methods.training import TrainingData, digest_of, own_run, restored, shape_of, training_options
+from gancompress.methods.teacher_outputs import keep_outputs
+from gancompress.methods.training import (
+    TrainingData,
+    cache_options,
+    digest_of,
+    own_run,
+    restored,
+    shape_of,
+    training_options,
+)
 from gancompress.networks.given import Given, arguments, tensors_in
 from gancompress.networks.taps import automatic_taps
 from gancompress.networks.weight_values import check_values
@@ -28,7 +37,7 @@ from gancompress.objectives.distillation_options import DistillationOptions
 from gancompress.objectives.students import FixedStudent, Sampling, Student, SupernetStudent
 from gancompress.objectives.stylegan2 import StyleGan2Distillation
 from gancompress.objectives.supervision import Supervision, common_taps
-from gancompress.objectives.teacher_cache import with_digests
+from gancompress.objectives.teacher_cache import TeacherCacheOptions
 from gancompress.tasks import StyleGan2Options
 from gancompress.training import Run, TrainingOptions
 
@@ -73,6 +82,7 @@ def distill(
     lr: float = 2e-4,
     target: Literal["auto", "teacher"] = "auto",
     discriminator: nn.Module | None = None,
+    teacher_cache: TeacherCacheOptions | Mapping[str, Any] | None = None,
     taps: Sequence[str] = (),
     fixed: Sequence[str] = (),
     sampling: Sampling = "random",
@@ -98,6 +108,9 @@ def distill(
         target: Target of the terms that compare outputs: the data's ``target`` if batches have one and else the
             teacher's output (``auto``), or always the teacher's output.
         discriminator: Network from outputs to logits, trained in place; only with `gancompress.losses.Adversarial`.
+        teacher_cache: Options of the cache of the teacher's outputs (`gancompress.objectives.teacher_cache`), such as
+            ``{"copies": 4}``: the data then repeats its first passes. By default outputs are kept where data is a list,
+            or where the teacher takes longer than the student's step; on disk only with ``out``.
         taps: Modules whose feature maps are compared, by their path in both networks or ``TEACHER=STUDENT``; by default
             those at which the width or the size of the maps changes, matched by size if the architectures differ.
         fixed: Paths of modules of the student that are not trained.
@@ -128,6 +141,7 @@ def distill(
     learning: Student = FixedStudent(module)
     if elastic is not None:
         learning = SupernetStudent(module, elastic.graph, elastic.space, seed, sampling, num_random)
+    keeping = cache_options(teacher_cache)
     described = {
         "student": shape_of(module),
         "teacher": digest_of(teacher),
@@ -135,13 +149,14 @@ def distill(
         "training": how.model_dump(mode="json", exclude={"num_images", "log_every", "checkpoint_every"}),
         "supernet": None if elastic is None else [sampling, num_random, repr(elastic.space.choices)],
         "seed": seed,
+        "teacher_cache": keeping.model_dump(exclude_defaults=True) or None,
     }
     others = [network for network in (discriminator,) if network is not None]
     saving: dict[str, Any] = {"described": described, "out": out, "progress": progress, "stop": stop, "seed": seed}
     with restored(teacher, module, *others):
         with own_run("distill", batches, **saving) as run:
             supervision = Supervision(teacher, discriminator, options, chosen)
-            finished = train_student(learning, supervision, how, run.data, run)
+            finished = train_student(learning, supervision, how, run.data(keeping), run)
             losses = run.losses
         recalibrate(module, batches.inputs(RECALIBRATION_IMAGES))
     done = how.total_images if finished else int(losses[-1]["num_images"]) if losses else 0
@@ -187,12 +202,14 @@ def train_student(
 
 
 def fit_distillation(objective: Distillation, training: TrainingOptions, data: TrainingData, run: Run) -> bool:
-    """Train an objective with a cache of the teacher's outputs if they fit; return whether training reached its end."""
-    cache = None
-    if objective.runs_teacher:
-        cache = data.open_cache(objective.teacher_bytes // (2 if training.precision == "bf16" else 1))
+    """Train an objective, with a cache of the teacher's outputs where it helps; return True if it reached its end.
+
+    Raises:
+        ConfigError: The options of the cache contradict the data, the space or each other.
+        TrainingError: A loss or gradient is not finite.
+    """
+    cache, loader = keep_outputs(objective, training, data, run)
     objective.use_cache(cache)
-    loader = data.loader if cache is None else with_digests(data.loader)
     return run.fit(objective, training, loader, data.preview)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -20,8 +20,10 @@ from gancompress.methods.costs import cost_of_plans, single_image
 from gancompress.methods.data import Batches, Data
 from gancompress.methods.recalibrate import recalibrate
 from gancompress.methods.refit import refit_pair
+from gancompress.methods.save_like import as_generator
 from gancompress.methods.trace import trace
 from gancompress.networks.given import joined
+from gancompress.networks.loadable import loadable_slots
 from gancompress.networks.reparametrized import fold_reparametrizations
 
 Score = str | ScoreOptions | ScoreFunction
@@ -57,6 +59,7 @@ def prune(
     batches: Data | None = None,
     multiple: int = 8,
     fixed: tuple[str, ...] = (),
+    loadable: bool | Mapping[str, Any] = False,
     seed: int = 0,
 ) -> nn.Module:
     """Remove the least important channels of every group, without training.
@@ -76,13 +79,17 @@ def prune(
             default.
         multiple: Widths are multiples of this, or full.
         fixed: Names of groups to leave at full width; ``*`` stands for any text.
+        loadable: Whether widths stay in the form that the network's constructor can express, such as one ``num_feat``,
+            so that the original program loads the result (`gancompress.save_like` writes its file). For a class of your
+            own the arguments that it was called with.
         seed: Seed of random numbers that a score or a refit draws.
 
     Returns:
         A narrow module in evaluation mode, of the same class, that shares no tensors with the network.
 
     Raises:
-        ConfigError: Not exactly one of ``keep``, ``budget`` and ``widths`` is given, or the score does not fit.
+        ConfigError: Not exactly one of ``keep``, ``budget`` and ``widths`` is given, the score does not fit, or the
+            constructor of a loadable network is not known or cannot express its widths.
         BudgetError: The narrowest network costs more than the budget.
         PlanError: The widths do not fit the network.
         TraceError: The forward pass cannot be traced.
@@ -98,6 +105,9 @@ def prune(
         network = copy_module(network)
         fold_reparametrizations(network)
     graph = trace(network, x, multiple=1 if widths else multiple, minimum=1 if widths else multiple, fixed=fixed)
+    if loadable is not False:
+        generator = as_generator(network, None if loadable is True else loadable)
+        graph = replace(graph, slots=loadable_slots(generator, graph))
     if widths is not None:
         plan = graph.plan(widths)
     elif keep is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -21,11 +21,12 @@ from gancompress.methods.distill import RECALIBRATION_IMAGES, AnyTerm, distillat
 from gancompress.methods.progress import Report
 from gancompress.methods.recalibrate import recalibrate
 from gancompress.methods.save import save
-from gancompress.methods.training import TrainingData, digest_of, own_run, restored, training_options
+from gancompress.methods.training import TrainingData, cache_options, digest_of, own_run, restored, training_options
 from gancompress.networks.generator import Generator
 from gancompress.networks.reparametrized import fold_reparametrizations
 from gancompress.objectives.slimming import PenaltySchedule, Slimming
 from gancompress.objectives.supervision import Supervision
+from gancompress.objectives.teacher_cache import TeacherCacheOptions
 from gancompress.quantization import Quantization
 from gancompress.slimming import Cost
 from gancompress.training import Run
@@ -77,6 +78,7 @@ def slim(
     minimum: int = 4,
     target: Literal["auto", "teacher"] = "auto",
     discriminator: nn.Module | None = None,
+    teacher_cache: TeacherCacheOptions | Mapping[str, Any] | None = None,
     out: str | Path | None = None,
     progress: bool | Report = True,
     stop: Callable[[], bool] | None = None,
@@ -104,6 +106,7 @@ def slim(
         minimum: The narrowest width of a group.
         target: Target of the terms, as for `gancompress.distill`.
         discriminator: Discriminator, as for `gancompress.distill`.
+        teacher_cache: Options of the cache of the teacher's outputs, as for `gancompress.distill`.
         out: Directory of checkpoints and losses; by default nothing is saved.
         progress: True shows the progress, False does not; or a function that is called with it.
         stop: Called after every step; when it returns True the state is saved and training ends.
@@ -141,6 +144,7 @@ def slim(
         remove_every=max(1, min(2_000, images // 20)),
         training=how,
     )
+    keeping = cache_options(teacher_cache)
     described = {
         "network": digest_of(network),
         "teacher": digest_of(teacher),
@@ -149,13 +153,14 @@ def slim(
         "budget": budget.model_dump(mode="json", exclude_defaults=True),
         "slimming": [penalty, penalty_images, scale_lr, streams, minimum],
         "seed": seed,
+        "teacher_cache": keeping.model_dump(exclude_defaults=True) or None,
     }
     others = [each for each in (discriminator,) if each is not None]
     saving: dict[str, Any] = {"described": described, "out": out, "progress": progress, "stop": stop, "seed": seed}
     with restored(teacher, *others), own_run("slim", batches, **saving) as run:
         supervision = Supervision(teacher, discriminator, options)
         objective = train_slimming(
-            generator, supervision, schedule, run.data, run, graph_of, limit.cost, streams=streams
+            generator, supervision, schedule, run.data(keeping), run, graph_of, limit.cost, streams=streams
         )
         losses = run.losses
     if objective is None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,8 +24,9 @@ from gancompress.io.lock import locked
 from gancompress.methods.data import Batches
 from gancompress.methods.own_data import OwnData
 from gancompress.methods.progress import LOSSES_FILE, MethodLog, Report, reporting
+from gancompress.methods.teacher_trial import Repeats
 from gancompress.networks.given import Given
-from gancompress.objectives.teacher_cache import TeacherCache
+from gancompress.objectives.teacher_cache import TeacherCacheOptions, digests
 from gancompress.tasks.task import Task
 from gancompress.training import Batch, Loader, Objective, Run, TrainingOptions
 from gancompress.training.options import OptimizerOptions
@@ -41,14 +43,14 @@ class TrainingData:
         loader: The batches.
         example: One input of the networks.
         preview: Batch of the sample grids; none are drawn without it.
-        open_cache: Takes the bytes of the teacher's outputs for one input, and returns a cache of them if they fit.
+        repeats: Repetition of the inputs, for the cache of the teacher's outputs; None keeps no outputs.
     """
 
     task: Task
     loader: Loader
     example: Given
     preview: Batch | None = None
-    open_cache: Callable[[int], TeacherCache | None] = lambda _: None
+    repeats: Repeats | None = None
 
 
 def training_options(images: int, batch_size: int, lr: float, given: Mapping[str, Any]) -> TrainingOptions:
@@ -70,6 +72,11 @@ def training_options(images: int, batch_size: int, lr: float, given: Mapping[str
     )
 
 
+def cache_options(given: TeacherCacheOptions | Mapping[str, Any] | None) -> TeacherCacheOptions:
+    """Return options of the cache of the teacher's outputs. Raises ConfigError if one is unknown or does not fit."""
+    return given if isinstance(given, TeacherCacheOptions) else TeacherCacheOptions(**(given or {}))
+
+
 @dataclass(frozen=True, kw_only=True)
 class OwnRun(Run):
     """Training run on a caller's batches.
@@ -84,11 +91,19 @@ class OwnRun(Run):
     batches: Batches
     described: Mapping[str, Any] | None
 
-    @property
-    def data(self) -> TrainingData:
-        """The batches for the training loop."""
-        first = self.batches.first
-        return TrainingData(OwnData("own", paired="target" in first), self._load, first["input"][:1])
+    def data(self, teacher_cache: TeacherCacheOptions) -> TrainingData:
+        """Return the batches for the training loop; outputs of a teacher are kept on disk if the run is saved."""
+        first, example = self.batches.first, self.batches.first["input"][:1]
+        repeats = Repeats(
+            teacher_cache,
+            num_images=self.batches.num_images,
+            num_views=1 if self.batches.repeats else None,
+            first=lambda: {"input": example},
+            cycled=lambda copies: partial(self._load, copies=copies),
+            folder=None if self.described is None else self.directory / "teacher_outputs",
+            data=f"{digests(example)} {self.seed}",
+        )
+        return TrainingData(OwnData("own", paired="target" in first), self._load, example, repeats=repeats)
 
     @property
     def losses(self) -> list[dict[str, float]]:
@@ -109,9 +124,9 @@ class OwnRun(Run):
             _claim(self.directory, self.described)
             return super().fit(objective, options, loader, preview_batch)
 
-    def _load(self, start: int, batch_size: int) -> Iterable[Batch]:
+    def _load(self, start: int, batch_size: int, copies: int | None = None) -> Iterable[Batch]:
         first = self.accelerator.process_index * batch_size
-        for batch in self.batches.stream(start, batch_size * self.accelerator.num_processes, self.seed):
+        for batch in self.batches.stream(start, batch_size * self.accelerator.num_processes, self.seed, copies):
             yield {key: value[first : first + batch_size] for key, value in batch.items()}
 
 

@@ -111,6 +111,19 @@ class Architecture(ABC):
         raise ConfigError(f"{self.name}: got options {', '.join(options)}, expected a family that has them")
 
     @property
+    def width_arguments(self) -> Mapping[str, int]:
+        """Integer arguments of the constructor that may set widths, for `with_arguments`; empty if unknown."""
+        return {}
+
+    def with_arguments(self, **arguments: int) -> Self:
+        """Return the same network with other constructor arguments, at the widths that they give.
+
+        Raises:
+            ConfigError: Its constructor is not known, or rejects them.
+        """
+        raise ConfigError(f"{self.name}: got a module whose constructor is not known, expected a family or a class")
+
+    @property
     def input_rule(self) -> InputRule | None:
         """Rule of the inputs; None if it is not known."""
         return self.declared_inputs
@@ -268,6 +281,16 @@ class ClassArchitecture(Architecture):
     """
 
     network: type[nn.Module] = nn.Module
+
+    @property
+    def width_arguments(self) -> Mapping[str, int]:
+        """Integer arguments, with the defaults of the constructor."""
+        defaults = {name: each.default for name, each in inspect.signature(self.network).parameters.items()}
+        return {name: value for name, value in {**defaults, **self.config}.items() if type(value) is int and value > 0}
+
+    def with_arguments(self, **arguments: int) -> Self:
+        """Return the same class with other arguments, not narrowed."""
+        return replace(self, config={**self.config, **arguments}, resized={})
 
     def _make(self) -> nn.Module:
         signature = inspect.signature(self.network)

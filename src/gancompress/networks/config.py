@@ -37,6 +37,8 @@ class FamilyConfig(Options):
     """Name of the option that all default widths are multiples of."""
     reference_group: ClassVar[str]
     """The group whose width determines the base width of a narrow network."""
+    loadable_widths: ClassVar[tuple[str, ...]] = ()
+    """Options that set widths in the original program too, so that it loads networks of any value of them."""
 
     written_forms: ClassVar[tuple[str, ...]] = ()
     """Forms of plan strings in which widths are written; the first form that fits is used."""

@@ -174,6 +174,15 @@ class FamilyArchitecture(Architecture):
         return self.with_config(self.family.parse({**self.config, **options}))
 
     @property
+    def width_arguments(self) -> Mapping[str, int]:
+        """Options of the family that the original programs infer from a file, or take."""
+        return {name: self.config[name] for name in self.parsed.loadable_widths}
+
+    def with_arguments(self, **arguments: int) -> Self:
+        """Return the same family with other base widths, and no widths of single groups."""
+        return self.with_options(**arguments, widths={})
+
+    @property
     def input_rule(self) -> InputRule:
         """Rule of the inputs."""
         parsed = self.parsed

@@ -112,6 +112,25 @@ class Distillation(Objective):
         """True if the teacher runs and its outputs depend only on the input, so that they can be cached."""
         return self._uses_teacher and self._directions is None and not isinstance(self.frozen["teacher"], AddsNoise)
 
+    @property
+    def teacher_outputs(self) -> tuple[str, ...]:
+        """Names of the teacher's outputs that the terms compare: its image, its feature maps, its other outputs."""
+        return ("image", *(f"map/{tap}" for tap in self._taps), *(f"output/{name}" for name in self._other_names))
+
+    @torch.no_grad()
+    def run_teacher(self, given: Given) -> dict[str, Tensor]:
+        """Return the teacher's outputs for some inputs by their names; only if `runs_teacher`."""
+        teacher = self.frozen["teacher"]
+        return self._named(self._run(Running(teacher, teacher, "teacher"), given, {}, None))
+
+    def run_student(self, given: Given) -> None:
+        """Run the networks of a step forwards and backwards on some inputs; their gradients are discarded."""
+        for running in self._student.draw(0):
+            outputs = self._named(self._run(running, given, {}, None))
+            torch.stack([output.float().mean() for output in outputs.values()]).sum().backward()
+        for parameter in self.modules["student"].parameters():
+            parameter.grad = None
+
     def use_cache(self, cache: TeacherCache | None) -> None:
         """Read the teacher's outputs from a cache if a batch has digests of its inputs."""
         self._cache = cache
@@ -183,17 +202,19 @@ class Distillation(Objective):
         is_taken_for_real = self._adversarial is not None and self._adversarial.real in shown
         if not self._uses_teacher and not is_taken_for_real:
             return Outputs(tensors_in(given)[0], {})
+        running = Running(teacher, teacher, "teacher")
         if self._cache is None or "digest" not in batch:
-            return self._run(Running(teacher, teacher, "teacher"), given, shared, steps)
+            return self._run(running, given, shared, steps)
 
-        def run() -> tuple[Tensor, ...]:
-            made = self._run(Running(teacher, teacher, "teacher"), given, shared, steps)
-            return (made.image, *(made.maps[tap] for tap in self._taps), *made.others.values())
-
-        device = tensors_in(given)[0].device
-        image, *kept = (x.to(device) for x in self._cache.get(batch["digest"], run))
+        found = self._cache.get(batch["digest"], lambda: self._named(self._run(running, given, shared, steps)))
+        image, *kept = (found[name].to(tensors_in(given)[0].device) for name in self.teacher_outputs)
         maps = dict(zip(self._taps, kept[: len(self._taps)], strict=True))
         return Outputs(image, maps, dict(zip(self._other_names, kept[len(self._taps) :], strict=True)))
+
+    def _named(self, made: Outputs) -> dict[str, Tensor]:
+        """Return the outputs of a network under the names of `teacher_outputs`."""
+        tensors = made.image, *(made.maps[tap] for tap in self._taps), *made.others.values()
+        return dict(zip(self.teacher_outputs, tensors, strict=True))
 
     def _run(self, running: Running, given: Given, shared: Mapping[str, Any], steps: Tensor | None) -> Outputs:
         with tapped(running.structure, self._taps, running.side) as maps:

@@ -2,68 +2,102 @@
 
 An output is found by the content of its input, so any augmentation is safe: a new crop or mirrored image is simply not
 found. If one output of a batch is missing, the whole batch is run, as without a cache. Each image of a batch is
-computed alike at any position in the batch, so training with the cache is bit-identical.
+computed alike at any position in the batch, so training with the cache is bit-identical, apart from the rounding of
+``half``, which is the same whether an output was found or not.
 """
 
 from __future__ import annotations
 
 import hashlib
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import torch
-from pydantic import Field
-from safetensors.torch import load_file, save
+from pydantic import Field, model_validator
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
-from gancompress.data import DataConfig
-from gancompress.errors import ConfigError
 from gancompress.io import write_atomically
 from gancompress.networks.given import Given, tensors_in
 from gancompress.options import Options
-from gancompress.tasks import LatentTask, Task
 from gancompress.training import Batch, Loader
 
-_GIB = 2**30
+GIB = 2**30
 
-Tensors = tuple[Tensor, ...]
-"""Outputs of a batch, [b, ...] each: the image and the feature maps."""
+Tensors = Mapping[str, Tensor]
+"""Outputs by name, the image and the feature maps: [b, ...] of a batch, or [...] of one input."""
 
 
 class TeacherCacheOptions(Options):
-    """Size limits of the cache of the teacher's outputs.
+    """Size limits of the cache of the teacher's outputs, and the inputs that it is for.
 
     Attributes:
         memory_gib: Limit of the memory of each process.
-        disk_gib: Limit of the step's directory, for all processes together, in addition to the memory.
+        disk_gib: Limit of the folder on disk, for all processes together. Outputs are written there if they do not fit
+            into the memory and a trial finds that the teacher takes longer than the student's step, or if ``copies`` or
+            ``required`` is set.
+        copies: Random crops and flips that are drawn of each training image, after which the same ones come again. By
+            default a number that suits time and space if the teacher takes longer than the student's step, or else no
+            limit.
+        half: Whether outputs have half precision, except where memory holds those of all inputs. The student then
+            learns from the rounded values each time.
         required: Whether it is an error if the outputs for all training inputs do not fit, or that inputs do not
             repeat. Otherwise training then runs without a cache and logs why.
     """
 
     memory_gib: Annotated[float, Field(ge=0)] = 1.0
-    disk_gib: Annotated[float, Field(ge=0)] = 0.0
+    disk_gib: Annotated[float, Field(ge=0)] = 8.0
+    copies: Annotated[int, Field(ge=1)] | None = None
+    half: bool = True
     required: bool = False
+
+    @property
+    def is_off(self) -> bool:
+        """True if nothing may be kept."""
+        return not self.memory_gib and not self.disk_gib
+
+    @model_validator(mode="after")
+    def _has_room(self) -> TeacherCacheOptions:
+        wanting = {"copies": self.copies is not None, "required": self.required}
+        if self.is_off and any(wanting.values()):
+            name = next(name for name, given in wanting.items() if given)
+            raise ValueError(f"{name}: got it with memory_gib: 0 and disk_gib: 0, expected room in one of them")
+        return self
 
 
 class TeacherCache:
-    """Outputs of one teacher, keyed by the content of the input, in memory and in a folder.
+    """Outputs of one teacher, keyed by the content of the input, in a folder and in memory.
+
+    With a folder every output is written to it, one file for each input, complete or absent; the memory then only saves
+    reading. Several processes may share the folder.
 
     Args:
-        options: Bounds.
-        folder: Folder of the files; created with the first file.
-        log: Takes one line when the folder cannot be written: training continues without caching more.
+        names: Names of the outputs. Files that lack one are written again.
+        memory_bytes: Limit of the memory.
+        log: Takes one line when the folder cannot be written: training continues without writing more.
+        folder: Folder of the files; created with the first file. None keeps outputs in memory alone.
+        disk_bytes: Limit of what this process adds to the folder.
+        half: Whether float32 outputs are rounded to half precision.
     """
 
-    def __init__(self, options: TeacherCacheOptions, folder: Path, log: Callable[[str], None]) -> None:
-        self._room = [int(options.memory_gib * _GIB), int(options.disk_gib * _GIB)]
+    def __init__(
+        self,
+        names: Sequence[str],
+        memory_bytes: int,
+        log: Callable[[str], None],
+        *,
+        folder: Path | None = None,
+        disk_bytes: int = 0,
+        half: bool = False,
+    ) -> None:
+        self._names, self._half = tuple(names), half
         self._folder, self._log = folder, log
+        self._memory_left, self._disk_left = memory_bytes, disk_bytes
         self._held: dict[str, Tensors] = {}
-        self._written = {path.stem for path in folder.glob("*.safetensors")}
-        self._room[1] -= sum(path.stat().st_size for path in folder.glob("*.safetensors"))
 
-    def get(self, inputs: Sequence[str], run: Callable[[], Tensors]) -> Tensors:
+    def get(self, inputs: Sequence[str], run: Callable[[], Tensors]) -> dict[str, Tensor]:
         """Return the outputs of a batch.
 
         Args:
@@ -72,39 +106,61 @@ class TeacherCache:
         """
         entries = [self._find(digest) for digest in inputs]
         if all(entry is not None for entry in entries):
-            return tuple(torch.stack(tensors) for tensors in zip(*entries, strict=True))  # type: ignore[arg-type]
-        outputs = run()
-        for digest, entry, *tensors in zip(inputs, entries, *outputs, strict=True):
+            return {name: torch.stack([_restored(entry[name]) for entry in entries if entry]) for name in self._names}
+        outputs = {name: stored(tensor, self._half) for name, tensor in run().items()}
+        for number, (digest, entry) in enumerate(zip(inputs, entries, strict=True)):
             if entry is None:
-                self._keep(digest, tuple(tensors))
-        return outputs
+                self._keep(digest, {name: tensor[number] for name, tensor in outputs.items()})
+        return {name: _restored(tensor) for name, tensor in outputs.items()}
 
     def _find(self, digest: str) -> Tensors | None:
-        if digest in self._held:
-            return self._held[digest]
-        if digest in self._written:
-            return tuple(load_file(self._folder / f"{digest}.safetensors").values())
-        return None
+        if digest in self._held or self._folder is None:
+            return self._held.get(digest)
+        try:
+            with safe_open(self._folder / f"{digest}.safetensors", "pt") as file:
+                if not set(self._names) <= set(file.keys()):
+                    return None
+                entry = {name: file.get_tensor(name) for name in self._names}
+        except (OSError, SafetensorError):
+            return None
+        self._hold(digest, entry)
+        return entry
 
     def _keep(self, digest: str, tensors: Tensors) -> None:
-        num_bytes = sum(tensor.nbytes for tensor in tensors)
-        if num_bytes <= self._room[0]:
-            self._held[digest] = tuple(tensor.detach().to("cpu", copy=True) for tensor in tensors)
-            self._room[0] -= num_bytes
-        elif num_bytes <= self._room[1]:
-            self._write(digest, tensors)
+        entry = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
+        self._hold(digest, entry)
+        if self._folder is not None and _bytes_of(entry) <= self._disk_left:
+            self._write(self._folder, digest, entry)
 
-    def _write(self, digest: str, tensors: Tensors) -> None:
-        content = save({f"{i:03d}": tensor.detach().cpu().contiguous() for i, tensor in enumerate(tensors)})
+    def _hold(self, digest: str, entry: Tensors) -> None:
+        num_bytes = _bytes_of(entry)
+        if num_bytes <= self._memory_left:
+            self._held[digest] = entry
+            self._memory_left -= num_bytes
+
+    def _write(self, folder: Path, digest: str, entry: Tensors) -> None:
+        content = save(dict(entry))
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(self._folder / f"{digest}.safetensors", content)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(folder / f"{digest}.safetensors", content)
         except OSError as error:
-            self._room[1] = 0
-            self._log(f"teacher_cache: {self._folder} cannot be written ({error}); training goes on without more of it")
+            self._disk_left = 0
+            self._log(f"teacher_cache: {folder} cannot be written ({error}); training goes on without more of it")
             return
-        self._room[1] -= len(content)
-        self._written.add(digest)
+        self._disk_left -= len(content)
+
+
+def stored(tensor: Tensor, half: bool) -> Tensor:
+    """Return an output in the type in which it is kept: float16 instead of float32 if it may be halved."""
+    return tensor.half() if half and tensor.dtype == torch.float32 else tensor
+
+
+def _restored(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype == torch.float16 else tensor
+
+
+def _bytes_of(tensors: Tensors) -> int:
+    return sum(tensor.nbytes for tensor in tensors.values())
 
 
 def digests(inputs: Given) -> list[str]:
@@ -124,57 +180,3 @@ def with_digests(loader: Loader) -> Loader:
             yield {**batch, "digest": digests(batch["input"])}
 
     return load
-
-
-def open_teacher_cache(
-    options: TeacherCacheOptions,
-    bytes_per_image: int,
-    data: DataConfig,
-    task: Task,
-    folder: Path,
-    log: Callable[[str], None],
-) -> TeacherCache | None:
-    """Return a cache that holds the outputs for all training inputs, or None if that is impossible.
-
-    Args:
-        options: Bounds.
-        bytes_per_image: Bytes of the outputs for one input.
-        data: The data set; its split ``train`` is counted.
-        task: The task; tasks that draw their inputs never repeat them.
-        folder: Folder of the outputs on disk.
-        log: Takes one line where outputs are not kept, and later where the folder cannot be written.
-
-    Raises:
-        ConfigError: The folder's disk has less free space than asked for, or the cache is required and the inputs do
-            not repeat or the outputs do not fit.
-    """
-    if not options.memory_gib and not options.disk_gib:
-        return None
-    views = None if isinstance(task, LatentTask) else data.num_views()
-    if views is None:
-        return _without(options, "the training inputs never repeat (random crops or noise)", "no random crop", log)
-    needed = len(data.open("train")) * views * bytes_per_image / _GIB
-    if needed > options.memory_gib + options.disk_gib:
-        got = f"the teacher's outputs need {needed:.2f} GiB, more than memory_gib and disk_gib allow"
-        return _without(options, got, f"disk_gib: {needed:.1f}", log)
-    on_disk = needed - options.memory_gib
-    if on_disk > 0:
-        _check_free_space(folder, on_disk)
-    return TeacherCache(options, folder, log)
-
-
-def _without(options: TeacherCacheOptions, got: str, expected: str, log: Callable[[str], None]) -> None:
-    if options.required:
-        raise ConfigError(f"teacher_cache: {got}; expected {expected}, or required: false")
-    if options != TeacherCacheOptions():
-        log(f"teacher_cache: not used: {got}")
-
-
-def _check_free_space(folder: Path, gib: float) -> None:
-    place = next(path for path in (folder, *folder.parents) if path.exists())
-    free = shutil.disk_usage(place).free / _GIB
-    if free < gib:
-        raise ConfigError(
-            f"teacher_cache: got {free:.2f} GiB free on the disk of {folder}, expected {gib:.2f} GiB for the teacher's "
-            "outputs; free some space or set teacher_cache.disk_gib: 0"
-        )

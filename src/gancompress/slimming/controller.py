@@ -52,13 +52,14 @@ class PenaltyController:
 
 
 def plan_of(graph: ChannelGraph, dead: Mapping[str, Tensor]) -> ChannelPlan:
-    """Return the plan of the living channels; each group keeps at least its narrowest legal width.
+    """Return the plan of the living channels; each group keeps its narrowest legal width, or that of its slot.
 
     Args:
         graph: The network's graph.
         dead: For each group bool ``(size,)``; groups not named are alive.
     """
-    return graph.plan({name: max(graph.groups[name].minimum, int((~gone).sum())) for name, gone in dead.items()})
+    widths = {name: max(graph.groups[name].minimum, int((~gone).sum())) for name, gone in dead.items()}
+    return graph.plan(graph.tied(widths))
 
 
 def at_zero(magnitudes: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -168,7 +169,7 @@ def check_reachable(graph: ChannelGraph, groups: Iterable[str], cost: Cost, budg
     Raises:
         BudgetError: It costs more than the budget.
     """
-    smallest = cost(graph.plan({name: graph.groups[name].minimum for name in groups}))
+    smallest = cost(graph.plan(graph.tied({name: graph.groups[name].minimum for name in groups})))
     if smallest > budget:
         raise BudgetError(
             f"budget: got {budget:,.0f} {unit}, but the smallest reachable cost is {smallest:,.0f} {unit}: the rest "

@@ -38,6 +38,8 @@ class Removal:
     def of(graph: ChannelGraph, dead: Mapping[str, Tensor]) -> Removal:
         """Remove dead channels; a group keeps its narrowest legal width, with the first of its dead ones if necessary.
 
+        Groups tied by a slot keep as many as the one that needs most.
+
         Args:
             graph: The network's graph.
             dead: For each group bool [size]; other groups keep all channels.
@@ -46,7 +48,7 @@ class Removal:
         for name, gone in dead.items():
             order[name] = torch.argsort(gone.cpu().int(), stable=True)
             widths[name] = max(graph.groups[name].minimum, int((~gone).sum()))
-        return Removal(graph, order, graph.plan(widths))
+        return Removal(graph, order, graph.plan(graph.tied(widths)))
 
     @property
     def kept(self) -> dict[str, np.ndarray]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -17,6 +17,7 @@ from gancompress.data.kinds.unaligned import UnalignedConfig
 from gancompress.networks.file_form import FileForm
 from gancompress.networks.generator import Generator
 from gancompress.networks.given import Given, arguments, tensors_in
+from gancompress.networks.loadable import loadable_slots
 from gancompress.tasks.task import Task, pair_of_labels
 from gancompress.training import Batch, Loader
 
@@ -29,11 +30,14 @@ class Inputs:
         task: Task of the generator.
         data: The data set; its splits are ``train``, ``search`` and ``test``.
         num_workers: Processes that decode images.
+        loadable: Whether graphs tie the groups that the constructor of a network ties, as
+            `gancompress.networks.loadable` does.
     """
 
     task: Task
     data: DataConfig
     num_workers: int = 0
+    loadable: bool = False
     _graphs: dict[Hashable, ChannelGraph] = field(default_factory=dict, repr=False, compare=False)
 
     def example(self) -> Given:
@@ -73,13 +77,14 @@ class Inputs:
             named = {side: batch["input"], "name": batch["name"], "index": batch["index"]}
             yield self.task.prepare(named, split, batch["index"].tolist())
 
-    def loader(self, seed: int, process: int = 0, num_processes: int = 1) -> Loader:
+    def loader(self, seed: int, process: int = 0, num_processes: int = 1, copies: int | None = None) -> Loader:
         """Return the loader of the training data for the training loop.
 
         Args:
             seed: Seed of the order and the augmentation.
             process: Index of this process.
             num_processes: Processes that train together; each gets its own images.
+            copies: Epochs after which the same inputs come again, in another order; None draws new ones in each.
         """
         dataset = self.data.open("train", augment=True)
 
@@ -92,10 +97,15 @@ class Inputs:
                 num_workers=self.num_workers,
                 rank=process,
                 world_size=num_processes,
+                copies=copies,
             )
             first = start + process * batch_size
             for batch in loader:
-                yield self.task.prepare(self._paired(batch), "train", range(first, first + batch_size), seed)
+                numbers: Sequence[int] = range(first, first + batch_size)
+                if copies is not None:
+                    places = zip(numbers, batch["index"].tolist(), strict=True)
+                    numbers = [number // len(dataset) % copies * len(dataset) + index for number, index in places]
+                yield self.task.prepare(self._paired(batch), "train", numbers, seed)
                 first += batch_size * num_processes
 
         return load
@@ -127,15 +137,19 @@ class Inputs:
 
         Raises:
             InputSizeError: The generator does not accept that size.
+            ConfigError: It must be loadable, and its constructor cannot express its widths.
         """
         example = self.example()
         if isinstance(example, Tensor):
             generator.architecture.check_input(example)
-        structure = _structure_of(generator, example)
+        structure = self.loadable, _structure_of(generator, example)
         if structure not in self._graphs:
             with torch.random.fork_rng(devices=[]):  # tracing must not change later random draws
-                self._graphs[structure] = _traced(generator, example)
-        return self._graphs[structure].constrain(multiple=multiple, minimum=minimum)
+                graph = _traced(generator, example)
+                slots = loadable_slots(generator, graph) if self.loadable else ()
+                self._graphs[structure] = replace(graph, slots=slots)
+        graph = self._graphs[structure]
+        return graph.constrain(multiple=multiple, minimum=minimum, slots=graph.slots)
 
     def _paired(self, batch: Batch) -> Batch:
         """Return a batch with ``input`` and ``target``, whatever the data set calls them."""

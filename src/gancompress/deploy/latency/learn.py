@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -118,6 +118,7 @@ def missing_of(
         rewrites: Rewrites applied for the runtime.
     """
     missing = []
+    graph = replace(graph, slots=())  # parts are timed at widths of their own
     first = {part.kind: part for part in reversed(parts)}
     for kind, combinations in wanted.items():
         times, part = table.parts.setdefault(kind, {}), first[kind]

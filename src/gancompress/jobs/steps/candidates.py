@@ -26,7 +26,7 @@ def candidates_of(
     """Return the candidate networks of the work's generator, a supernet. Raises as `costs.cost_of_plans`."""
     assert goal.budget is not None
     graph = inputs.graph(work.generator, multiple=1, minimum=1)
-    legal = graph.constrain(multiple=space.multiple, minimum=space.multiple)
+    legal = graph.constrain(multiple=space.multiple, minimum=space.multiple, slots=graph.slots)
     plans = space.of(work.generator, graph)
     cost = cost_of_plans(goal.budget, work.generator, graph, inputs, run, lambda: variants_of_space(plans))
     calibration = Calibration(inputs, goal.metrics.memory_gib, calibration_batches)

@@ -43,6 +43,7 @@ class CoEvolve(Step):
     """
 
     kind = "coevolve"
+    ties_groups = False
     measures = True
 
     genetic: GeneticOptions = GeneticOptions()

@@ -7,20 +7,21 @@ from dataclasses import replace
 from gancompress.jobs.steps.discriminators import initial_discriminator, trained_discriminator
 from gancompress.jobs.steps.networks import PATCHGAN, NetworkOptions
 from gancompress.jobs.steps.recalibration import calibration_inputs
-from gancompress.jobs.steps.step import Step, StepRun, Work, training_data
+from gancompress.jobs.steps.step import Step, StepRun, Work, training_data, training_loader
 from gancompress.jobs.steps.taps import taps_of
 from gancompress.methods.distill import train_student
 from gancompress.methods.recalibrate import recalibrate
+from gancompress.methods.teacher_trial import Repeats
 from gancompress.methods.training import TrainingData
 from gancompress.networks.generator import Generator
 from gancompress.objectives.content import check_content
 from gancompress.objectives.distillation_options import DistillationOptions
 from gancompress.objectives.students import Student
 from gancompress.objectives.supervision import Supervision
-from gancompress.objectives.teacher_cache import TeacherCache, TeacherCacheOptions, open_teacher_cache
-from gancompress.tasks import StyleGan2Options
+from gancompress.objectives.teacher_cache import TeacherCacheOptions
+from gancompress.tasks import LatentTask, StyleGan2Options
 from gancompress.tasks.inputs import Inputs
-from gancompress.training import TrainingOptions
+from gancompress.training import Batch, Loader, TrainingOptions
 
 NUM_TRIED = 64
 """Images among which some content must be found for a mask to count as working."""
@@ -36,7 +37,7 @@ class Learning(Step):
         inherit_discriminator: Start from the newest discriminator of the work, not from a fresh one.
         discriminator: The initial discriminator if none is inherited.
         training: Options of the training loop.
-        teacher_cache: Cache of the teacher's outputs for inputs that repeat.
+        teacher_cache: Cache of the teacher's outputs for inputs that repeat, or that are made to.
     """
 
     distillation: DistillationOptions = DistillationOptions()
@@ -61,15 +62,19 @@ class Learning(Step):
         return Supervision(teacher, given and given.build(), self.distillation), given
 
     def training_data(self, inputs: Inputs, run: StepRun) -> TrainingData:
-        """Return the training data, with the cache of the teacher's outputs that ``teacher_cache`` allows."""
-
-        def open_cache(bytes_per_image: int) -> TeacherCache | None:
-            folder = run.directory / "teacher_outputs"
-            return open_teacher_cache(
-                self.teacher_cache, bytes_per_image, inputs.data, inputs.task, folder, run.log.said
-            )
-
-        return replace(training_data(inputs, run), open_cache=open_cache)
+        """Return the training data, with the teacher's outputs that ``teacher_cache`` keeps."""
+        data = training_data(inputs, run)
+        latent = isinstance(inputs.task, LatentTask)
+        repeats = Repeats(
+            self.teacher_cache,
+            num_images=len(inputs.data.open("train")),
+            num_views=None if latent else inputs.data.num_views(),
+            first=lambda: _first_of(data.loader),
+            cycled=lambda copies: training_loader(inputs, run, copies),
+            folder=run.shared / "teacher_outputs",
+            data=f"{inputs.data.model_dump_json()} {run.seed}",
+        )
+        return replace(data, repeats=repeats)
 
     def teach(
         self, student: Student, work: Work, inputs: Inputs, run: StepRun, stylegan2: StyleGan2Options | None = None
@@ -84,3 +89,8 @@ class Learning(Step):
             run.interrupt()
         recalibrate(student.module, calibration_inputs(inputs))
         return trained_discriminator(given, supervision.discriminator) or work.discriminator
+
+
+def _first_of(loader: Loader) -> Batch:
+    """Return a batch of the first training input."""
+    return next(iter(loader(0, 1)))

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from gancompress.architecture_search import SearchSpace
 from gancompress.channels import ChannelGraph
+from gancompress.errors import ConfigError
 from gancompress.networks.generator import Generator
 from gancompress.options import Options
 
@@ -46,10 +47,15 @@ class SpaceOptions(Options):
             graph: Its graph.
 
         Raises:
-            ConfigError: The set does not exist, or does not fit the network.
+            ConfigError: The set does not exist, or does not fit the network or its ``loadable`` form.
             PlanError: The network has nothing to choose.
         """
-        tied = wide.architecture.search_slots()
+        if graph.slots and self.config_set is not None:
+            raise ConfigError(
+                f"space: got config_set '{self.config_set}' with loadable: true, which ties all groups itself; "
+                "expected one of the two"
+            )
+        tied = graph.slots or wide.architecture.search_slots()
         if self.config_set is not None:
             return SearchSpace.from_set(self.config_set, graph, tied)
         graph = graph.constrain(multiple=self.multiple, minimum=self.multiple, slots=tied)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, NoReturn, Protocol
 
 from pydantic import BeforeValidator, SerializeAsAny
@@ -18,7 +19,7 @@ from gancompress.networks.generator import Generator
 from gancompress.quantization import Quantization
 from gancompress.registry import Kind, KindRegistry
 from gancompress.tasks.inputs import Inputs
-from gancompress.training import Run, TrainingLog
+from gancompress.training import Loader, Run, TrainingLog
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,20 @@ class StepLog(TrainingLog, Protocol):
 
 @dataclass(frozen=True)
 class StepRun(Run):
-    """Run of a step; ``directory`` is that of the step."""
+    """Run of a step; ``directory`` is that of the step.
+
+    Attributes:
+        log: Log of the step.
+        job_directory: Directory that all steps of the job share; that of the step by default.
+    """
 
     log: StepLog
+    job_directory: Path | None = None
+
+    @property
+    def shared(self) -> Path:
+        """Directory of what all steps of the job share."""
+        return self.job_directory or self.directory
 
     def interrupt(self) -> NoReturn:
         """Stop the run at the user's request. Raises Interrupted."""
@@ -78,10 +90,14 @@ class Goal:
     metrics: MetricOptions = field(default_factory=MetricOptions)
 
 
+def training_loader(inputs: Inputs, run: Run, copies: int | None = None) -> Loader:
+    """Return the training batches of this process; their augmentations repeat after ``copies`` epochs."""
+    return inputs.loader(run.seed, run.accelerator.process_index, run.accelerator.num_processes, copies)
+
+
 def training_data(inputs: Inputs, run: Run) -> TrainingData:
     """Return the training data of this process."""
-    loader = inputs.loader(run.seed, run.accelerator.process_index, run.accelerator.num_processes)
-    return TrainingData(inputs.task, loader, inputs.example(), inputs.first_images("test", 4))
+    return TrainingData(inputs.task, training_loader(inputs, run), inputs.example(), inputs.first_images("test", 4))
 
 
 class Step(Kind, ABC):
@@ -93,6 +109,8 @@ class Step(Kind, ABC):
     """True if it accepts a quantized network, and keeps it quantized."""
     takes_latency: ClassVar[bool] = False
     """True if its budget may be a latency."""
+    ties_groups: ClassVar[bool] = True
+    """True if the widths that it chooses agree where the graph's slots tie them."""
 
     @property
     def uses_budget(self) -> bool:

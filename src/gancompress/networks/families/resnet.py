@@ -54,6 +54,7 @@ class ResnetConfig(FamilyConfig):
     """
 
     reference_group: ClassVar[str] = "down.1.conv"
+    loadable_widths: ClassVar[tuple[str, ...]] = ("ngf",)
     written_forms: ClassVar[tuple[str, ...]] = ("slots8", "slimming", "legacy8")
 
     out_channels: Count = 3

@@ -37,6 +37,7 @@ class RrdbNetConfig(FamilyConfig):
 
     base_width: ClassVar[str] = "nf"
     reference_group: ClassVar[str] = "conv_first"
+    loadable_widths: ClassVar[tuple[str, ...]] = ("nf",)  # spandrel infers no growth: it is 32 there
 
     out_channels: Count = 3
     nf: Count = 64

@@ -52,6 +52,7 @@ class SpadeConfig(FamilyConfig):
     """
 
     reference_group: ClassVar[str] = "fc"
+    loadable_widths: ClassVar[tuple[str, ...]] = ("ngf",)
     written_forms: ClassVar[tuple[str, ...]] = ("slots8",)
 
     in_channels: Count = 36

@@ -32,6 +32,7 @@ class SrvggNetCompactConfig(FamilyConfig):
 
     base_width: ClassVar[str] = "nf"
     reference_group: ClassVar[str] = "body.0"
+    loadable_widths: ClassVar[tuple[str, ...]] = ("nf",)
 
     nf: Count = 64
     num_conv: Count = 16

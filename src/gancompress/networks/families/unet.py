@@ -31,6 +31,7 @@ class UnetConfig(FamilyConfig):
     """
 
     reference_group: ClassVar[str] = "down.0.conv"
+    loadable_widths: ClassVar[tuple[str, ...]] = ("ngf",)
 
     out_channels: Count = 3
     ngf: Count = 64

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from torch import Tensor, nn
 
+from gancompress.errors import ConfigError
+from gancompress.networks.architecture import Architecture, ClassArchitecture
 from gancompress.networks.config import FamilyConfig
-from gancompress.networks.family import Family
+from gancompress.networks.family import FAMILIES, Family
 from gancompress.networks.layout import Layout, dimension
-from gancompress.networks.registry import family_of
+from gancompress.networks.registry import family_of, layouts_of
 from gancompress.networks.reparametrized import settled
 from gancompress.networks.state import Mismatch, Shapes, shapes_of
+from gancompress.registry import import_path_of
 
 
 @dataclass(frozen=True)
@@ -83,3 +86,29 @@ def _with_widths(config: FamilyConfig, shapes: Shapes) -> FamilyConfig:
         if isinstance(layer, nn.Linear) and name in shapes:  # each channel has as many features in both
             widths[group] = max(1, default * shapes[name][0] // layer.out_features)
     return config.at_widths(widths)
+
+
+def module_architecture(network: nn.Module, arguments: Mapping[str, Any] | None = None) -> Architecture:
+    """Return the architecture of a module at its widths: its family, or its class with the given arguments.
+
+    Args:
+        network: A network of a family, or of a class that records its arguments as ``hyperparameters``, as spandrel's.
+        arguments: Arguments that the class was called with.
+
+    Raises:
+        ConfigError: They are not known.
+    """
+    kind = type(network)
+    family, shapes = FAMILIES.of_network(kind), shapes_of(network)
+    if family is not None and arguments is None:
+        for layout in layouts_of([family]):
+            architecture = family.architecture(_with_widths(layout.infer(shapes), shapes).model_dump())
+            if shapes_of(architecture.skeleton()) == shapes:
+                return architecture
+    arguments = getattr(network, "hyperparameters", None) if arguments is None else arguments
+    if not isinstance(arguments, Mapping):
+        raise ConfigError(
+            f"loadable: got a {kind.__qualname__} whose constructor arguments are not known, expected them, such as "
+            "loadable={'num_feat': 64}"
+        )
+    return ClassArchitecture(import_path_of(kind), dict(arguments), network=kind)

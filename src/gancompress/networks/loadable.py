@@ -1,0 +1,154 @@
+"""Widths that the constructor of an architecture can express, so that the original program loads a narrow network.
+
+The constructors of most networks know a few numbers (``num_feat``, ``num_grow_ch``), and their loaders infer them from
+the shapes in a file. A network is loadable if every width follows from them. The groups of each number are found by
+building the network with twice its value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from gancompress.channels import ChannelGraph, Slot
+from gancompress.errors import ConfigError, GanCompressError
+from gancompress.networks.architecture import Architecture
+from gancompress.networks.generator import Generator
+from gancompress.networks.state import Shapes, shapes_of
+
+_MOST_PARTS = 8  # a group may be an eighth of an argument, as after a division of channels
+
+
+Place = tuple[str, int]
+"""Name of a tensor, and the number of an axis."""
+
+
+@dataclass(frozen=True)
+class WidthArgument:
+    """Constructor argument that sets widths.
+
+    Attributes:
+        name: Its name.
+        value: Its value.
+        places: Axes that are proportional to it.
+    """
+
+    name: str
+    value: int
+    places: frozenset[Place]
+
+
+def loadable_slots(generator: Generator, graph: ChannelGraph) -> tuple[Slot, ...]:
+    """Return slots that keep every plan of a network loadable by the original program.
+
+    The groups of an argument share a slot, whose value is that of the argument, or a part of it. Groups that no
+    argument sets, or that follow from one by another rule, keep their channels: each is a slot with the value 1.
+
+    Args:
+        generator: The network, at widths that its constructor can express.
+        graph: Its graph.
+
+    Raises:
+        ConfigError: The constructor is not known, sets no widths, or cannot express the present ones.
+    """
+    architecture = loadable(generator).architecture
+    arguments = list(_width_arguments(architecture, shapes_of(architecture.skeleton())))
+    ratios: dict[str, dict[str, Fraction]] = {argument.name: {} for argument in arguments}
+    for group in graph.groups.values():
+        places = {
+            (name, number)
+            for name, number, axis in graph.members(group.name)
+            if axis.groups == (group.name,) and not axis.extent.constant
+        }
+        setting = next((each for each in arguments if places and places <= each.places), None)
+        if setting is not None and (ratio := Fraction(group.size, setting.value)).denominator <= _MOST_PARTS:
+            ratios[setting.name][group.name] = ratio
+    slots = [
+        _slot(argument, ratios[argument.name])
+        for argument in arguments
+        if ratios[argument.name] and _follows(architecture, argument, ratios[argument.name], graph)
+    ]
+    found = {name for slot in slots for name in slot.groups}
+    alone = [Slot(group.name, (group.name,), group.size) for group in graph.groups.values() if group.name not in found]
+    if not slots:
+        raise _inexpressible(architecture, "sets channel groups")
+    return (*slots, *alone)
+
+
+def _slot(argument: WidthArgument, ratios: Mapping[str, Fraction]) -> Slot:
+    """Return the slot of an argument: its value is that of the argument, or a fraction if groups are parts of it."""
+    parts = math.lcm(*(ratio.denominator for ratio in ratios.values()))
+    return Slot(argument.name, tuple(ratios), tuple(int(ratio * parts) for ratio in ratios.values()))
+
+
+def _follows(
+    architecture: Architecture, argument: WidthArgument, ratios: Mapping[str, Fraction], graph: ChannelGraph
+) -> bool:
+    """Return True if half of an argument is the network whose groups of this argument have half of their channels."""
+    half = argument.value // 2
+    narrow = {name: ratio * half for name, ratio in ratios.items()}
+    if not half or any(width.denominator > 1 for width in narrow.values()):
+        return False
+    widths = {name: group.size for name, group in graph.groups.items()} | {n: int(w) for n, w in narrow.items()}
+    try:
+        shapes = shapes_of(architecture.with_arguments(**{argument.name: half}).skeleton())
+    except GanCompressError:
+        return False
+    tensors = ((name, axes) for name, axes in graph.tensors.items() if name in shapes)
+    return all(shapes[name] == tuple(axis.extent.at(widths) for axis in axes) for name, axes in tensors)
+
+
+def loadable(generator: Generator) -> Generator:
+    """Return the same network as its constructor makes it: every width follows from its arguments.
+
+    Raises:
+        ConfigError: The constructor is not known, or cannot express the widths.
+    """
+    architecture, state = generator.architecture, shapes_of(generator.state)
+    plain = architecture.with_arguments()
+    base = shapes_of(plain.skeleton())
+    if base == state:
+        return Generator(plain, generator.state)
+    values: dict[str, int] = {}
+    if base.keys() == state.keys():
+        for argument in _width_arguments(plain, base):
+            votes = Counter(argument.value * state[name][axis] / base[name][axis] for name, axis in argument.places)
+            values[argument.name] = max(1, round(votes.most_common(1)[0][0]))
+        plain = plain.with_arguments(**values)
+    if shapes_of(plain.skeleton()) != state:
+        raise _inexpressible(architecture, "gives these widths")
+    return Generator(plain, generator.state)
+
+
+def _width_arguments(architecture: Architecture, base: Shapes) -> Iterator[WidthArgument]:
+    """Yield the arguments that set widths; of several for one axis the first counts."""
+    taken: set[Place] = set()
+    for name, value in architecture.width_arguments.items():
+        places = _doubled(architecture, {name: 2 * value}, base) - taken
+        if places:
+            taken |= places
+            yield WidthArgument(name, value, frozenset(places))
+
+
+def _doubled(architecture: Architecture, arguments: Mapping[str, int], base: Shapes) -> set[Place]:
+    """Return the axes that are twice as long with other arguments; none if the network has other tensors then."""
+    try:
+        other = shapes_of(architecture.with_arguments(**arguments).skeleton())
+    except GanCompressError:
+        return set()
+    if other.keys() != base.keys() or any(len(other[name]) != len(base[name]) for name in base):
+        return set()
+    return {
+        (name, axis) for name, shape in base.items() for axis, size in enumerate(shape) if other[name][axis] == 2 * size
+    }
+
+
+def _inexpressible(architecture: Architecture, reason: str) -> ConfigError:
+    known = ", ".join(architecture.width_arguments) or "none is known"
+    return ConfigError(
+        f"loadable: {architecture.name}: no argument of its constructor {reason} (tried: {known}), expected one such "
+        "as num_feat; leave loadable out to narrow its groups one by one"
+    )
