@@ -315,7 +315,7 @@ def test_the_fastest_file_keeps_layers_float_that_do_not_pay(tmp_path, told, mon
     result = export_fastest(net, form(net), tmp_path / "net.onnx", "onnx", IMAGES, 10, rounds=2)
     fp32, whole, mixed = result.tried
     assert [fp32.name, whole.name, mixed.name] == ["fp32", "int8, all layers", "int8 where it pays"]
-    assert [each.written for each in result.tried] == [False, False, True]
+    assert [each.best for each in result.tried] == [False, False, True]
     assert mixed.faster > whole.faster > fp32.faster == 1
     assert mixed.faster_low <= mixed.faster <= mixed.faster_high
     assert mixed.psnr_db == result.report.quality.psnr_db
@@ -326,7 +326,7 @@ def test_the_fastest_file_keeps_layers_float_that_do_not_pay(tmp_path, told, mon
     assert len(told) > 2  # kinds of layers are timed a few at once, then the files
     assert gancompress.load(tmp_path / "net.onnx")(IMAGES[0][0][:1]).shape == (1, 3, 16, 16)
     strict = export_fastest(net, form(net), tmp_path / "strict.onnx", "onnx", IMAGES, 500, rounds=2)
-    assert [each.name for each in strict.tried if each.written] == ["fp32"]
+    assert [each.name for each in strict.tried if each.best] == ["fp32"]
     assert strict.report.path == tmp_path / "strict.onnx"
 
 
@@ -350,7 +350,7 @@ def test_the_fastest_file_of_several_inputs(tmp_path, told):
     inputs = tuple(each[:1] for each in pairs[0])
     taken = FileForm(module, inputs, axes=({}, {}))
     result = export_fastest(net, taken, tmp_path / "net.onnx", "onnx", pairs, 0, rounds=2)
-    assert [each.name for each in result.tried if each.written] == ["int8, all layers"]
+    assert [each.name for each in result.tried if each.best] == ["int8, all layers"]
     network = gancompress.load(tmp_path / "net.onnx")
     with torch.no_grad():
         torch.testing.assert_close(network(*inputs), module(*inputs), rtol=0, atol=0.03)

@@ -42,12 +42,12 @@ def compress(
 
     Exit status 1 if a file could not be written; the report and the other files are.
     """
-    from gancompress.cli.tables import cost_table, metric_table
+    from gancompress.cli.tables import cost_table, metric_table, text_table
     from gancompress.jobs.interruption import until_asked_to_stop
     from gancompress.jobs.pipeline import Pipeline
     from gancompress.jobs.recipe import load_job
     from gancompress.jobs.summary import summarise
-    from gancompress.report import headline_lines
+    from gancompress.report import headline_lines, report_files
     from gancompress.report.write import write_report
 
     job = load_job(recipe, options, train_teacher=train_teacher)
@@ -64,12 +64,14 @@ def compress(
         write_report(report, directory)
     console.print(cost_table([("teacher", outcome.teacher.cost), ("compressed", outcome.compressed.cost)]))
     console.print(metric_table(outcome.teacher.metrics, outcome.compressed.metrics))
+    if (files := report_files(report)) is not None:
+        console.print(text_table(files), soft_wrap=True)
     for line in headline_lines(report):
         console.print(line, soft_wrap=True, markup=False)
     console.print(f"report: {directory / 'report.html'}", soft_wrap=True, markup=False)
-    for name, reason in outcome.not_exported.items():
+    for name, reason in outcome.files.failed.items():
         notices.print(f"{directory / 'exports' / name} was not written: {reason}", soft_wrap=True, markup=False)
-    if outcome.not_exported:
+    if outcome.files.failed:
         raise typer.Exit(1)
 
 

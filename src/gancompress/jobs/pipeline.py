@@ -10,7 +10,7 @@ from accelerate import Accelerator
 
 from gancompress.evaluation.latent.evaluation import check_styles, latent_metrics
 from gancompress.io import write_atomically
-from gancompress.jobs.exporting import check_exports, write_exports
+from gancompress.jobs.exporting import check_exports, skipped_exports, write_exports
 from gancompress.jobs.given_teacher import check_given_teacher, load_given_teacher
 from gancompress.jobs.measuring import measure
 from gancompress.jobs.outcome import Measured, Outcome
@@ -125,12 +125,11 @@ class Pipeline:
         self._do("exporting")
         form = inputs.file_form(work.build())
         files = write_exports(job.exports, work, form, inputs, job.metrics, directory / "exports", self._do)
-        exports, tried, not_exported = files
         draw_samples(work, inputs, directory)
         pictures = draw_latent_pictures(work, inputs, directory)
         self._do("timing networks and files")
         records = tuple(self._runner.records)
-        measured = teacher, compressed, exports, records, pictures, tried, form.inputs, not_exported
+        measured = teacher, compressed, files, records, pictures, form.inputs, skipped_exports(job.exports)
         return Outcome(job, directory, *measured)
 
     def _measure(self, work: Work) -> Measured:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from gancompress.data import AnyData, Classes
 from gancompress.deploy import (
@@ -20,7 +20,7 @@ from gancompress.deploy import (
     find_format,
     known_formats,
 )
-from gancompress.deploy.benchmark import timed_formats
+from gancompress.deploy.benchmark import ALL, timed_formats
 from gancompress.deploy.rewrites import REWRITES
 from gancompress.errors import ConfigError, MetricError, nearest
 from gancompress.evaluation import LatentMetric, PairMetric, SetMetric, find_metric
@@ -148,12 +148,26 @@ class ExportOptions(Options):
         return self.precision == "fastest" or self.kind.calibrates(self.precision)
 
 
-def _parse_exports(options: Any) -> Any:
-    """Expand a format's name to a format with its default options."""
+def _expanded(options: Any, *, quantized: bool) -> Any:
+    """Expand a format's name to a format with its options, and the format ``all`` to every format and precision."""
     parsed = as_tuple(options)
     if not isinstance(parsed, tuple):
         return parsed
-    return tuple({"format": each} if isinstance(each, str) else each for each in parsed)
+    entries = [{"format": each} if isinstance(each, str) else each for each in parsed]
+    every = [isinstance(entry, dict) and entry.get("format") == ALL for entry in entries]
+    files = [_every_file(entry, quantized) if whole else [entry] for entry, whole in zip(entries, every, strict=True)]
+    return tuple(each for some in files for each in some)
+
+
+def _every_file(options: dict[str, Any], quantized: bool) -> Iterator[dict[str, Any]]:
+    wanted, min_psnr_db = options.get("precision", ALL), options.get("min_psnr_db", DEFAULT_MIN_PSNR_DB)
+    for name, kind in known_formats().items():
+        for precision in kind.precisions if wanted == ALL else {wanted} & set(kind.precisions):
+            calibrates = kind.calibrates(precision)
+            if quantized and not calibrates and not (kind.stores_trained_integers and precision == "fp32"):
+                continue  # the network was trained in integers
+            own = {"format": name, "precision": None if precision == "fp32" else precision, "if_installed": True}
+            yield {**options, **own, "min_psnr_db": min_psnr_db if calibrates else DEFAULT_MIN_PSNR_DB}
 
 
 class Job(Options):
@@ -168,7 +182,8 @@ class Job(Options):
         budget: Budget of the compressed network.
         steps: Steps of the job, in order.
         metrics: Metrics of teacher and compressed network, on ``test``.
-        exports: The files to write: formats, or formats with options.
+        exports: The files to write: formats, or formats with options; ``all`` for every format and precision whose
+            packages are installed.
         num_workers: Processes that decode images.
     """
 
@@ -180,8 +195,13 @@ class Job(Options):
     budget: Budget | None = None
     steps: Annotated[tuple[AnyStep, ...], BeforeValidator(as_tuple), Field(min_length=1)]
     metrics: MetricOptions = MetricOptions()
-    exports: Annotated[tuple[ExportOptions, ...], BeforeValidator(_parse_exports)] = (ExportOptions(),)
+    exports: tuple[ExportOptions, ...] = (ExportOptions(),)
     num_workers: Annotated[int, Field(ge=0)] = 0
+
+    @field_validator("exports", mode="before")
+    @classmethod
+    def _every_export(cls, options: Any, info: ValidationInfo) -> Any:
+        return _expanded(options, quantized=any(step.quantizes for step in info.data.get("steps", ())))
 
     def inputs(self) -> Inputs:
         """Return the images of the data, prepared for the task."""

@@ -30,7 +30,7 @@ from gancompress.errors import BudgetError, ConfigError
 from gancompress.networks.file_form import FileForm
 from gancompress.networks.generator import Generator
 from gancompress.quantization import quantized_layers
-from gancompress.report import Latency, TriedFile
+from gancompress.report import FileRow, Latency
 
 _AT_ONCE = 8
 """Number of files timed side by side: each has a process of its own, of some 300 MB."""
@@ -46,7 +46,7 @@ class Fastest:
     """
 
     report: ExportReport
-    tried: tuple[TriedFile, ...]
+    tried: tuple[FileRow, ...]
 
 
 def export_fastest(
@@ -116,12 +116,12 @@ def export_fastest(
         times = trial.best_times(candidates)
         tried = {name: _tried(name, each, times) for name, each in candidates.items()}
         within = [name for name, each in candidates.items() if each.close_enough]
-        fastest = max(within, key=lambda name: tried[name].faster)
+        fastest = max(within, key=lambda name: tried[name].faster or 0)
         report = candidates[fastest].report
         path.parent.mkdir(parents=True, exist_ok=True)
         for file in report.path.parent.glob(f"{report.path.stem}.*"):
             shutil.move(file, path.with_suffix(file.suffix))
-    tried[fastest] = replace(tried[fastest], written=True)
+    tried[fastest] = replace(tried[fastest], best=True)
     return Fastest(replace(report, path=path), tuple(tried.values()))
 
 
@@ -152,12 +152,20 @@ class _Candidate:
     close_enough: bool
 
 
-def _tried(name: str, candidate: _Candidate, times: Mapping[str, Turns]) -> TriedFile:
+def _tried(name: str, candidate: _Candidate, times: Mapping[str, Turns]) -> FileRow:
     quality = candidate.report.quality
     assert quality is not None  # every trial had images
     own = times[name]
     faster = ratio(times["fp32"].times_ms, own.times_ms)
-    return TriedFile(name, Latency.of(own.flat()), *faster, quality.psnr_db, threads=own.threads)
+    return FileRow(
+        name,
+        Latency.of(own.flat()),
+        *faster,
+        quality.psnr_db,
+        threads=own.threads,
+        file_bytes=candidate.report.file_bytes,
+        perceptual=quality.perceptual,
+    )
 
 
 @dataclass(frozen=True)
