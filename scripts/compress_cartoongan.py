@@ -57,7 +57,7 @@ def recipe(arguments: argparse.Namespace, refit: bool, adversarial: float) -> di
     }
     return {
         "name": "cartoongan",
-        "task": "stylize",
+        "task": "imitate",
         "data": {
             "kind": "images",
             "root": str(arguments.photos.resolve()),

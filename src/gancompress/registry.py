@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Generic, TypeVar, cast
 
 from pydantic import BeforeValidator, PlainSerializer, SerializerFunctionWrapHandler, model_serializer
@@ -121,7 +122,7 @@ class Registry(Mapping[str, T]):
         if isinstance(name, str) and ":" in name:
             return self.check(name, import_object(name))
         got = "nothing" if name is None else repr(name)
-        raise ConfigError(f"got {got}, expected {self.expected}; {nearest(str(name), self)}")
+        raise ConfigError(f"got {got}, expected {self.expected}; {nearest('' if name is None else str(name), self)}")
 
     def _add(self, name: str, value: T) -> None:
         module = getattr(self.defining(value), "__module__", None)
@@ -166,15 +167,19 @@ class Kind(Options):
 class KindRegistry(Registry[type[K]], Generic[K]):
     """Classes of options by their ``kind``."""
 
-    def __init__(self, group: str, base: type[K], expected: str) -> None:
+    def __init__(
+        self, group: str, base: type[K], expected: str, renamed: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         """Create an empty registry.
 
         Args:
             group: Last part of the name of the entry-point group, such as ``terms``.
             base: Base class of the registered classes.
             expected: Description of a value for messages, such as ``a loss term``.
+            renamed: Kinds by the names that older versions gave them, for messages.
         """
         super().__init__(group, expected)
+        self._renamed = renamed
         self.base = base
         self._function_kind: type[K] | None = None
         base.registry = self
@@ -218,7 +223,10 @@ class KindRegistry(Registry[type[K]], Generic[K]):
             return self._function_kind(function=kind, **given)  # type: ignore[misc]
         if isinstance(kind, type) and issubclass(kind, self.base):
             raise OptionsError([("", f"got the class {kind.__name__}, expected options; write {kind.__name__}(...)")])
-        found = self.find(kind, "kind" if isinstance(value, Mapping) else "")
+        where = "kind" if isinstance(value, Mapping) else ""
+        if isinstance(kind, str) and kind in self._renamed:
+            raise OptionsError([(where, f"got '{kind}', which is called '{self._renamed[kind]}' now; write that")])
+        found = self.find(kind, where)
         return found(**given) if isinstance(found, type) else self._function_kind(function=kind, **given)  # type: ignore[misc]
 
     def _is_function(self, value: Any) -> bool:

@@ -41,6 +41,7 @@ FAMILY_CASES: dict[str, tuple[str, dict]] = {
         },
     ),
     "rrdbnet": ("rrdbnet", {"nf": 8, "growth": 8, "num_blocks": 2}),
+    "srvggnet_compact": ("srvggnet_compact", {"nf": 8, "num_conv": 2, "scale": 2}),
     "unet_instance": ("unet_128", {"ngf": 8, "norm": "instance"}),
 }
 

@@ -285,3 +285,14 @@ def test_a_file_that_is_replaced_is_named(tmp_path):
     assert json.loads(run("export", tmp_path / "last.ckpt", *options, "--json"))["replaced"] is False
     text = run("export", tmp_path / "last.ckpt#netG_B", *options)
     assert f"written to {tmp_path}/last.netG_B.pt2, in place of the file that was there: " in text
+
+
+def test_a_page_that_is_replaced_is_named(given, tmp_path, monkeypatch):
+    monkeypatch.setattr("gancompress.cli.pages.write_page_of", lambda *_: [])
+    arguments = ("export", given, "--format", "web", "--out", tmp_path)
+    assert "in place of" not in run(*arguments)
+    (tmp_path / "manifest.json").write_text(json.dumps({"format": "gancompress-page"}))
+    assert f"written to {tmp_path}, in place of the page that was there: " in run(*arguments)
+    assert json.loads(run(*arguments, "--json")) == {"page": str(tmp_path), "replaced": True, "networks": []}
+    with pytest.raises(ExportError, match="export: got --rewrite for the format 'web', expected neither --rewrite nor"):
+        run(*arguments, "--rewrite", "float32_norms")

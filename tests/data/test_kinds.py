@@ -116,7 +116,7 @@ def as_tensor(image: np.ndarray) -> torch.Tensor:
 
 
 def test_every_kind_is_tested() -> None:
-    assert KINDS.keys() == DATASETS.keys()
+    assert KINDS.keys() == {kind for kind, options in DATASETS.items() if options.holds_images}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -179,6 +179,22 @@ def test_a_zip_gives_what_its_folder_gives(kind: str, tmp_path: Path) -> None:
     path = as_zip(tmp_path / "data", tmp_path / "data.zip")
     zipped = parse_data({**config.model_dump(), "root": str(path)}).open("train")
     assert all(equal(zipped[index], plain[index]) for index in range(NUM_IMAGES))
+
+
+@pytest.mark.parametrize("kind", ["images", "aligned", "paired"])
+def test_a_folder_without_folders_of_splits_is_divided_by_names(kind: str, tmp_path: Path) -> None:
+    KINDS[kind](tmp_path / "data")
+    for path in (tmp_path / "data/train").iterdir():
+        path.rename(tmp_path / "data" / path.name)
+    (tmp_path / "data/train").rmdir()
+    for number in range(NUM_IMAGES, 10):
+        for path in list((tmp_path / "data").rglob("img0.png")):
+            (path.parent / f"img{number}.png").write_bytes(path.read_bytes())
+    config = parse_data({"kind": kind, "root": str(tmp_path / "data"), "transform": AS_IT_IS})
+    config.check_splits()
+    names = {split: [item["name"] for item in config.open(split)] for split in config.split_names()}
+    assert {split: len(found) for split, found in names.items()} == {"train": 8, "search": 1, "test": 1}
+    assert len({name for found in names.values() for name in found}) == 10
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gancompress.data.records import FileSet, Record, Split, check_disjoint, match, place_of
+from gancompress.data.records import FileSet, Record, Split, check_disjoint, match, places_of
 from gancompress.data.storage import File, FolderStorage, open_storage
 from gancompress.errors import ConfigError, DataError
 from tests.data.pictures import as_zip
@@ -82,7 +82,7 @@ class TestFraction:
 
     def test_places_are_pinned(self) -> None:
         """CRC-32 of the ASCII digits 1 to 9 is the published check value: splits never move between versions."""
-        assert place_of("123456789") == 0xCBF43926 / 2**32
+        assert places_of(["123456789"]) == [0xCBF43926 / 2**32]
 
 
 class TestList:

@@ -13,7 +13,7 @@ from gancompress.errors import ConfigError
     [
         (
             {},
-            "kind: got nothing, expected a kind of data set; known: aligned, cityscapes, coco_stuff, images",
+            "kind: got nothing, expected a kind of data set; known: aligned, arrays, audio, cityscapes, coco_stuff",
         ),
         ({"kind": "pared"}, "kind: got 'pared', expected a kind of data set; did you mean 'paired'?"),
         (

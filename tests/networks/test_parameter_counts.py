@@ -34,6 +34,7 @@ def num_parameters(family: str, config: dict[str, Any]) -> int:
         ("cartoongan", {}, 11_129_667),
         ("rrdbnet", {}, 16_697_987),
         ("rrdbnet", {"num_blocks": 6}, 4_467_779),
+        ("srvggnet_compact", {}, 621_424),
         ("spade", {"spectral_norm": True}, 93_048_003),
         ("multiscale_patchgan", {}, 5_601_410),
         ("multiscale_patchgan", {"spectral_norm": False}, 5_601_410),

@@ -312,7 +312,7 @@ def test_the_teacher_runs_only_where_something_asks_for_it(networks, batch, opti
 def test_without_other_images_the_teachers_are_what_the_discriminator_takes_for_real(networks, batch):
     teacher, student, _ = networks
     discriminator = build("patchgan", {"ndf": 4, "n_layers": 1, "in_channels": 3})
-    game = objective((teacher, student, discriminator), distillation(gan=1), "stylize")
+    game = objective((teacher, student, discriminator), distillation(gan=1), "imitate")
     del batch["target"]
     loss = game.phases[0].loss(batch, game.forward(batch, 0))["gan"]
     real, fake = discriminator(teacher(batch["input"])), discriminator(student(batch["input"]))
@@ -320,7 +320,7 @@ def test_without_other_images_the_teachers_are_what_the_discriminator_takes_for_
 
 
 @pytest.mark.parametrize("real", ["target", "teacher", "both"])
-@pytest.mark.parametrize("task", ["paired", "stylize"])
+@pytest.mark.parametrize("task", ["paired", "imitate"])
 def test_what_the_discriminator_takes_for_real(networks, batch, real, task):
     teacher, student, _ = networks
     discriminator = build("patchgan", {"ndf": 4, "n_layers": 1, "in_channels": 6 if task == "paired" else 3})
@@ -342,7 +342,7 @@ def test_real_images_that_are_not_there_are_missed(networks, batch, real):
     teacher, student, _ = networks
     discriminator = build("patchgan", {"ndf": 4, "n_layers": 1, "in_channels": 3})
     options = distillation(gan={"real": real})
-    game = objective((teacher, student, discriminator), options, "stylize")
+    game = objective((teacher, student, discriminator), options, "imitate")
     del batch["target"]
     with pytest.raises(ConfigError, match=f"real: got '{real}', but the data has no real images"):
         game.phases[0].loss(batch, game.forward(batch, 0))

@@ -90,7 +90,9 @@ def test_how_recipes_write_tasks():
     ("task", "message"),
     [
         ("laten", r"got 'laten', expected a task; did you mean 'latent'\?"),
-        (3, "got 3, expected a task; known: latent, paired, semantic, stylize, unpaired"),
+        ("stylize", "got 'stylize', which is called 'imitate' now; write that"),
+        ({"kind": "stylize"}, "kind: got 'stylize', which is called 'imitate' now; write that"),
+        (3, "got 3, expected a task; known: imitate, latent, paired, semantic, unpaired"),
         ({"latent_size": 3}, "kind: got nothing, expected a task"),
         ({"kind": "paired", "size": 1}, "size: unknown option"),
         ({"kind": "latent", "latent": 3}, r"latent: unknown option, did you mean 'latent_size'\?"),

@@ -17,6 +17,7 @@ from gancompress.cli.options import (
     LabelsOption,
     RangeOption,
     RunSizeOption,
+    SetOption,
     console,
     notices,
 )
@@ -52,6 +53,7 @@ def bench(
     size: RunSizeOption = None,
     inputs: InputOption = [],  # noqa: B006
     labels: LabelsOption = None,
+    options: SetOption = [],  # noqa: B006
     family: FamilyOption = None,
     image_range: RangeOption = None,
     as_json: JsonOption = False,
@@ -69,7 +71,10 @@ def bench(
     from gancompress.deploy.benchmark import bench as measured
     from gancompress.deploy.benchmark.plot import draw
 
-    sources, choices = sources_of(original, compressed), InputChoices(size, inputs, labels, family, image_range)
+    sources, choices = (
+        sources_of(original, compressed),
+        InputChoices(size, inputs, labels, family, image_range, options),
+    )
     job = job_of(sources.values())
     candidates = [
         (open_exported if is_file_to_run(source) else open_network)(name, source, job, choices)

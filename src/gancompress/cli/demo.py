@@ -15,6 +15,7 @@ from gancompress.cli.options import (
     RunSizeOption,
     RuntimeOption,
     SamplesOption,
+    SetOption,
     StartOption,
     console,
 )
@@ -35,6 +36,7 @@ def demo(
     labels: LabelsOption = None,
     size: RunSizeOption = None,
     runtime: RuntimeOption = None,
+    options: SetOption = [],  # noqa: B006
     family: FamilyOption = None,
     image_range: RangeOption = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; a free one by default.")] = 0,
@@ -47,7 +49,7 @@ def demo(
     folder = Path(original)
     if not is_page(folder):
         folder = out or (folder if folder.is_dir() else Path("runs")) / "web"
-        choices = PageChoices(samples, start, labels, size, runtime, family, image_range)
+        choices = PageChoices(samples, start, labels, size, runtime, family, image_range, options)
         write_page_of(original, compressed, folder, choices)
     server = PageServer(folder, port)
     console.print(f"{server.address}  shows {folder}; Ctrl-C ends it", highlight=False, soft_wrap=True)

@@ -22,12 +22,14 @@ from gancompress.cli.options import (
     RunSizeOption,
     RuntimeOption,
     SamplesOption,
+    SetOption,
     StartOption,
     console,
     notices,
 )
 
 if TYPE_CHECKING:
+    from gancompress.cli.pages import PageChoices
     from gancompress.deploy import ExportReport, PerceptualDistance
     from gancompress.deploy.axes import Inputs
     from gancompress.deploy.benchmark import FileRequest, Written
@@ -102,6 +104,7 @@ def export(
             metavar="FILE", help="A network as TorchScript or ONNX: also report the perceptual distance under it."
         ),
     ] = None,
+    options: SetOption = [],  # noqa: B006
     family: FamilyOption = None,
     image_range: RangeOption = None,
     size: RunSizeOption = None,
@@ -118,8 +121,9 @@ def export(
     table shows them. Exit status 1 if one could not be written; the others are.
     """
     from gancompress.cli.calibration import calibration_inputs
+    from gancompress.cli.pages import PageChoices
     from gancompress.cli.sources import InputChoices, job_of, open_network
-    from gancompress.errors import CheckpointError, ConfigError
+    from gancompress.errors import CheckpointError, ConfigError, ExportError
     from gancompress.evaluation import perceptual_distance
     from gancompress.io.source import split_key
 
@@ -130,9 +134,15 @@ def export(
     job = job_of([str(directory)])
     choices.check(has_run=job is not None)
     if choices.is_page:
-        _write_page(directory, choices, samples, start, labels, runtime, family, image_range, inputs, as_json)
+        if rewrites or inputs:
+            raise ExportError(
+                f"export: got {'--rewrite' if rewrites else '--input'} for the format '{formats[0]}', expected neither "
+                "--rewrite nor --input there"
+            )
+        page = PageChoices(samples, start, labels, size, runtime, family, image_range, options)
+        _write_page(directory, choices, page, as_json)
         return
-    chosen = InputChoices(size, inputs, labels, family, image_range)
+    chosen = InputChoices(size, inputs, labels, family, image_range, options)
     network = open_network(directory.name, str(directory), job, chosen)
     drawn = network.generator.architecture.is_latent and len(network.form.inputs) == 1
     known = calibration is not None or job is not None or drawn
@@ -148,33 +158,14 @@ def export(
         _write_one(directory, network, form, choices, images, seen, as_json)
 
 
-def _write_page(
-    directory: Path,
-    choices: ExportChoices,
-    samples: Path | None,
-    start: Any,
-    labels: int | None,
-    runtime: Path | None,
-    family: str | None,
-    image_range: str | None,
-    inputs: list[str],
-    as_json: bool,
-) -> None:
-    from gancompress.cli.pages import PageChoices, write_page_of
+def _write_page(directory: Path, choices: ExportChoices, page: PageChoices, as_json: bool) -> None:
+    from gancompress.cli.pages import write_page_of
     from gancompress.cli.sources import export_path
     from gancompress.deploy import find_format
     from gancompress.deploy.web import is_page
-    from gancompress.errors import ExportError
 
-    kind = find_format(choices.formats[0])[1]
-    if choices.rewrites or inputs:
-        given = "--rewrite" if choices.rewrites else "--input"
-        raise ExportError(
-            f"export: got {given} for the format '{kind.name}', expected neither --rewrite nor --input there"
-        )
-    folder = choices.out or export_path(directory, kind.file_name)
+    folder = choices.out or export_path(directory, find_format(choices.formats[0])[1].file_name)
     replaced = is_page(folder)
-    page = PageChoices(samples, start, labels, choices.size, runtime, family, image_range)
     reports = write_page_of(str(directory), None, folder, page)
     if as_json:
         facts = {"page": str(folder), "replaced": replaced, "networks": [_facts(report) for report in reports]}

@@ -25,7 +25,11 @@ Source = Annotated[
 ]
 SetOption = Annotated[
     list[str],
-    typer.Option("--set", metavar="OPTION=VALUE", help="An option of the family, such as ngf=32; repeatable."),
+    typer.Option(
+        "--set",
+        metavar="OPTION=VALUE",
+        help="An option of the family, such as ngf=32, or an argument of the class; repeatable.",
+    ),
 ]
 FamilyOption = Annotated[
     str | None, typer.Option("--family", help="Family of the checkpoint, if its tensors do not identify it.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,6 +39,7 @@ class PageChoices:
         runtime: Folder with the files of onnxruntime-web.
         family: Family of checkpoints, if their tensors do not tell it.
         image_range: Range of the networks' images, if neither a family nor a file states it.
+        options: Options of the family or arguments of the class of checkpoints, each as "OPTION=VALUE".
     """
 
     samples: Path | None = None
@@ -47,6 +49,7 @@ class PageChoices:
     runtime: Path | None = None
     family: str | None = None
     image_range: str | None = None
+    options: Sequence[str] = ()
 
 
 def write_page_of(original: str, compressed: str | None, folder: Path, choices: PageChoices) -> list[ExportReport]:
@@ -68,7 +71,13 @@ def write_page_of(original: str, compressed: str | None, folder: Path, choices: 
     sources = sources_of(original, compressed)
     job = job_of(sources.values())
     title = Path(original).resolve().name if job is None else job.name
-    inputs = InputChoices(choices.size, labels=choices.labels, family=choices.family, image_range=choices.image_range)
+    inputs = InputChoices(
+        choices.size,
+        labels=choices.labels,
+        family=choices.family,
+        image_range=choices.image_range,
+        options=choices.options,
+    )
     networks = [open_network(name, source, job, inputs) for name, source in sources.items()]
     return write_page(folder, _contents(title, networks[0], job, choices), networks, runtime, notices.print)
 

@@ -36,6 +36,7 @@ class InputChoices:
         labels: Number of labels of networks that take label maps, if no run states it.
         family: Family of checkpoints, if their tensors do not tell it.
         image_range: Range of the networks' images, such as "0..1", if neither a family nor a file states it.
+        options: Options of the family or arguments of the class of checkpoints, each as "OPTION=VALUE".
     """
 
     size: str | None = None
@@ -43,6 +44,7 @@ class InputChoices:
     labels: int | None = None
     family: str | None = None
     image_range: str | None = None
+    options: Sequence[str] = ()
 
 
 def sources_of(original: str, compressed: str | None) -> dict[str, str]:
@@ -89,7 +91,7 @@ def open_network(name: str, source: str, job: Job | None, choices: InputChoices)
     Raises:
         GanCompressError: An error that the user can mend, in one of its kinds.
     """
-    generator = open_generator(source, choices.family, [], choices.image_range)
+    generator = open_generator(source, choices.family, choices.options, choices.image_range)
     if generator.architecture.images is None and not choices.shapes:
         notices.print(f"{source}: {generator.family} {NOT_DECLARED}; say otherwise with --range", soft_wrap=True)
     module, quantization = generator.build(), Quantization.load(source)

@@ -6,17 +6,18 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
 from gancompress.data.decoding import Decoded, decode_image
 from gancompress.data.image_set import Decode, FileOptions, ImageSet, RecordReader, RecordSet
-from gancompress.data.records import FileSet, Record, Split, check_disjoint
+from gancompress.data.records import FileSet, Record, Split, check_disjoint, unsplit
 from gancompress.data.storage import File, open_storage
 from gancompress.data.transform import resize_factor
-from gancompress.errors import ConfigError, nearest
-from gancompress.registry import Kind, KindRegistry
+from gancompress.errors import ConfigError, DataError, nearest
+from gancompress.options import OptionsError
+from gancompress.registry import Kind, KindRegistry, import_object
 
 
 class DataConfig(Kind):
@@ -24,9 +25,11 @@ class DataConfig(Kind):
 
     Attributes:
         has_targets: Whether items have a target for the generator, or an image of its target domain.
+        holds_images: Whether its inputs are images or label maps, in [-1, 1]; otherwise tensors of any kind.
     """
 
     has_targets: ClassVar[bool] = True
+    holds_images: ClassVar[bool] = True
 
     @abstractmethod
     def split_names(self) -> list[str]:
@@ -63,7 +66,25 @@ class DataConfig(Kind):
         return split
 
 
-DATASETS: KindRegistry[DataConfig] = KindRegistry("data", DataConfig, "a kind of data set")
+class DataRegistry(KindRegistry[DataConfig]):
+    """Registry of the kinds of data sets; an import path of anything else is a caller's own data."""
+
+    def parse(self, value: Any) -> DataConfig:
+        """Return the options that a recipe or a caller wrote; raises as `KindRegistry.parse`."""
+        given = dict(value) if isinstance(value, Mapping) else {"kind": value}
+        kind = given.get("kind")
+        if not isinstance(kind, str) or ":" not in kind:
+            return super().parse(value)
+        try:
+            found = import_object(kind)
+        except ConfigError as error:
+            raise OptionsError([("kind" if isinstance(value, Mapping) else "", str(error))]) from error
+        if isinstance(found, type) and issubclass(found, DataConfig):
+            return super().parse(value)
+        return super().parse({**given, "kind": "own", "source": kind})
+
+
+DATASETS = DataRegistry("data", DataConfig, "a kind of data set")
 """Registry of the kinds of data sets, by name."""
 
 register_data = DATASETS.add
@@ -84,13 +105,14 @@ def _default_splits() -> dict[str, Split]:
     }
 
 
-class FileDataConfig(DataConfig, FileOptions):
+class FolderDataConfig(DataConfig):
     """Options of the kinds that read files. A path may lead into a zip as if it were a folder.
 
     Attributes:
         root: Folder that all other paths are relative to.
         splits: The splits by name; ``{folder}`` in a path stands for the folder of the split. By default a tenth
-            of the folder ``train`` is held out for the search, so that nothing is selected on ``test``.
+            of the folder ``train`` is held out for the search, so that nothing is selected on ``test``. Without that
+            folder, the files are divided by the hash of their names: eight tenths, a tenth and a tenth.
     """
 
     root: str = "."
@@ -100,15 +122,42 @@ class FileDataConfig(DataConfig, FileOptions):
         """Return the names of the splits that can be opened."""
         return list(self.splits)
 
-    def num_views(self) -> int | None:
-        """Return the number of views. See `DataConfig.num_views`."""
-        return self.transform.num_views
+    def _split(self, split: str) -> Split:
+        """Return the part of the files that a split is."""
+        self._known_split(split)
+        return (unsplit() if self._lacks_folders() else self.splits)[split]
+
+    def _lacks_folders(self) -> bool:
+        """Return whether there is no folder ``train``, and the splits are the default ones."""
+        if self.splits != _default_splits():
+            return False
+        paths = [path for path in self.model_dump().values() if isinstance(path, str) and "{folder}" in path]
+        return bool(paths) and not any(_exists(Path(self.root, path.replace("{folder}", "train"))) for path in paths)
 
     def _path(self, path: str, split: str) -> Path:
-        return Path(self.root, path.replace("{folder}", self.splits[self._known_split(split)].folder))
+        folder = self._split(split).folder
+        if not folder:  # which must not leave a path that begins at the root of the file system
+            path = path.replace("{folder}/", "")
+        return Path(self.root, path.replace("{folder}", folder))
 
     def _file_set(self, path: str, split: str, ending: str = "") -> FileSet:
         return FileSet(open_storage(self._path(path, split)), ending=ending)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        open_storage(path)
+    except DataError:
+        return False
+    return True
+
+
+class FileDataConfig(FolderDataConfig, FileOptions):
+    """Options of the kinds that read images."""
+
+    def num_views(self) -> int | None:
+        """Return the number of views. See `DataConfig.num_views`."""
+        return self.transform.num_views
 
     def _record_set(self, records: list[Record], decode: Decode, split: str, augment: bool) -> RecordSet:
         return RecordSet(self._reader(records, decode, split, augment), self.transform, augment)

@@ -108,6 +108,37 @@ class FileOptions(Options):
     cache: Cache | None = Cache()
 
 
+class BrokenRecords:
+    """Count of the records that cannot be decoded, in memory that all workers share.
+
+    Args:
+        records: All records.
+        max_broken: Number of broken ones to skip.
+    """
+
+    def __init__(self, records: Sequence[Record], max_broken: int) -> None:
+        self._records, self._max_broken = records, max_broken
+        self._broken = torch.zeros(len(records), dtype=torch.bool).share_memory_()
+
+    def names(self) -> list[str]:
+        """Return the names of records that could not be decoded so far, in any worker."""
+        return [self._records[index].name for index in self._broken.nonzero().flatten().tolist()]
+
+    def count(self, index: int, error: BrokenImage) -> None:
+        """Count a record as broken. Raises DataError above ``max_broken``."""
+        is_new = not self._broken[index]
+        self._broken[index] = True
+        names = self.names()
+        if len(names) > self._max_broken:
+            others = f" (all: {', '.join(names)})" if len(names) > 1 else ""
+            raise DataError(
+                f"{error}; got {len(names)} broken{others}, expected at most {self._max_broken}; "
+                "repair or remove the files, or raise max_broken"
+            ) from error
+        if is_new:
+            logging.getLogger(__name__).warning("skipped: %s", error)
+
+
 class RecordReader:
     """Reader of records as images at their load size, through the cache; counts broken records.
 
@@ -132,7 +163,7 @@ class RecordReader:
         self._options = options
         self._augment = augment
         self._cache = None if options.cache is None else options.cache.open(f"{settings} augment={augment}")
-        self._broken = torch.zeros(len(self.records), dtype=torch.bool).share_memory_()
+        self._broken = BrokenRecords(self.records, options.max_broken)
 
     def read(self, index: int) -> Images:
         """Return the images of a record at their load size.
@@ -148,12 +179,12 @@ class RecordReader:
             arrays = self._cache.get(index, _content_key(record), partial(self._load_arrays, record))
             return {role: Image.fromarray(array) for role, array in arrays.items()}
         except BrokenImage as error:
-            self._count(index, error)
+            self._broken.count(index, error)
             raise
 
     def broken_names(self) -> list[str]:
         """Return the names of records that could not be decoded so far, in any worker."""
-        return [self.records[index].name for index in self._broken.nonzero().flatten().tolist()]
+        return self._broken.names()
 
     def _load(self, record: Record) -> Images:
         decoded = self._decode(record)
@@ -171,20 +202,6 @@ class RecordReader:
 
     def _load_arrays(self, record: Record) -> dict[str, NDArray[np.generic]]:
         return {role: np.asarray(image) for role, image in self._load(record).items()}
-
-    def _count(self, index: int, error: BrokenImage) -> None:
-        """Mark a record as broken in memory that all workers share; raise DataError above ``max_broken``."""
-        is_new = not self._broken[index]
-        self._broken[index] = True
-        names = self.broken_names()
-        if len(names) > self._options.max_broken:
-            others = f" (all: {', '.join(names)})" if len(names) > 1 else ""
-            raise DataError(
-                f"{error}; got {len(names)} broken{others}, expected at most {self._options.max_broken}; "
-                "repair or remove the files, or raise max_broken"
-            ) from error
-        if is_new:
-            logging.getLogger(__name__).warning("skipped: %s", error)
 
 
 def _content_key(record: Record) -> str:

@@ -202,12 +202,19 @@ def collate(items: Sequence[Item]) -> Batch:
     for role in (role for role, value in first.items() if isinstance(value, torch.Tensor)):
         for item in items:
             if item[role].shape != first[role].shape:
-                sizes = (f"{one['name']} of {'x'.join(map(str, one[role].shape[-2:]))}" for one in (first, item))
-                raise DataError(
-                    f"batch: got '{role}' of {' and '.join(sizes)} (height x width), expected one size; "
-                    "set transform.crop_size, or transform.resize to 'exact'"
-                )
+                raise DataError(f"batch: got '{role}' of {_different(first, item, role)}")
     return default_collate(list(items))
+
+
+def _different(first: Item, item: Item, role: str) -> str:
+    """Return the end of a message about two items of different shapes."""
+    shapes = [one[role].shape for one in (first, item)]
+    images = all(len(shape) == 3 and shape[0] == shapes[0][0] for shape in shapes)
+    sizes = ("x".join(map(str, shape[-2:] if images else shape)) for shape in shapes)
+    names = " and ".join(f"{one['name']} of {size}" for one, size in zip((first, item), sizes, strict=True))
+    if images:
+        return f"{names} (height x width), expected one size; set transform.crop_size, or transform.resize to 'exact'"
+    return f"{names}, expected one shape; crop them, with crop or seconds"
 
 
 def _leave_signals_to_the_parent(_: int) -> None:

@@ -31,6 +31,8 @@ class FileSet(NamedTuple):
     suffixes: tuple[str, ...] = IMAGE_SUFFIXES
     ending: str = ""
     """End of a name before its suffix, such as ``_labelIds``; not part of the name of the record."""
+    contents: str = "image"
+    """Content of a file, for messages."""
 
     def by_stem(self) -> dict[str, File]:
         """Return the files by the name of their record, in natural order.
@@ -54,7 +56,7 @@ class FileSet(NamedTuple):
             found[stem] = File(self.storage, name)
         if not found:
             raise DataError(
-                f"{self.storage.where}: got no image ({len(names)} files), expected names that end in "
+                f"{self.storage.where}: got no {self.contents} ({len(names)} files), expected names that end in "
                 f"{', '.join(self.ending + suffix for suffix in self.suffixes)}; correct the folder"
             )
         return found
@@ -95,11 +97,14 @@ class Split(Options):
             name all the files of a record. Or one such file for each role of an unaligned set.
         fraction: The records whose name hashes into [from, to), of 0 to 1. A name keeps its side of the split when
             others are added or removed; the share is met on average.
+        exact: Meet the share of ``fraction`` exactly: records are ranked by the hash of their names. Names may then
+            change sides when others are added or removed.
     """
 
     folder: str = ""
     list_file: str | dict[str, str] | None = None
     fraction: tuple[Fraction, Fraction] = Field(default=(0.0, 1.0), strict=False)
+    exact: bool = False
 
     @model_validator(mode="after")
     def _fraction_ascends(self) -> Self:
@@ -122,8 +127,9 @@ class Split(Options):
         if listing is not None:
             names = _listed_names(Path(listing).expanduser(), records)
             chosen = [record for record in chosen if record.name in names]
+        places = places_of([record.name for record in chosen], self.exact)
         low, high = self.fraction
-        chosen = [record for record in chosen if low <= place_of(record.name) < high]
+        chosen = [record for record, place in zip(chosen, places, strict=True) if low <= place < high]
         if not chosen:
             raise DataError(
                 f"split: got none of {len(records)} records such as {records[0].name}, expected at least one; "
@@ -145,9 +151,19 @@ def trained_and_held_out(share: float) -> dict[str, Split]:
     }
 
 
-def place_of(name: str) -> float:
-    """Hash a name to its place in [0, 1), which never depends on the other names."""
-    return zlib.crc32(name.encode()) / 2**32
+def unsplit() -> dict[str, Split]:
+    """Return splits of data without a folder for each: eight tenths to train, a tenth each for search and test."""
+    bounds = {"train": (0.0, 0.8), "search": (0.8, 0.9), "test": (0.9, 1.0)}
+    return {name: Split(fraction=fraction, exact=True) for name, fraction in bounds.items()}
+
+
+def places_of(names: Sequence[str], exact: bool = False) -> list[float]:
+    """Hash names to their places in [0, 1): of each name alone or, if exact, evenly by rank, from 0 on."""
+    places = [zlib.crc32(name.encode()) / 2**32 for name in names]
+    if not exact:
+        return places
+    ranks = {index: rank for rank, index in enumerate(sorted(range(len(names)), key=lambda i: (places[i], names[i])))}
+    return [(ranks[index] + 1) / len(names) - 1e-9 for index in range(len(names))]
 
 
 def _listed_names(path: Path, records: Sequence[Record]) -> set[str]:

@@ -30,6 +30,14 @@ class Storage(ABC):
     def read(self, name: str) -> bytes:
         """Read the content of a file."""
 
+    def path(self, name: str) -> Path:
+        """Return the path of a file, for programs that read a part of it.
+
+        Raises:
+            DataError: The storage is no folder.
+        """
+        raise DataError(f"{self.where}: got files inside a zip, expected a folder: parts of them are read; unpack it")
+
     @abstractmethod
     def num_bytes(self, name: str) -> int:
         """Return the size of the content."""
@@ -70,6 +78,10 @@ class FolderStorage(Storage):
     def read(self, name: str) -> bytes:
         """Read the content of a file."""
         return (self._path / name).read_bytes()
+
+    def path(self, name: str) -> Path:
+        """Return the path of a file."""
+        return self._path / name
 
     def num_bytes(self, name: str) -> int:
         """Return the size of the file."""

@@ -96,7 +96,13 @@ class PairComparison:
     def add(self, images: Tensor, targets: Tensor) -> None:
         """Add a batch of images and targets [b, 3, h, w]. Raises MetricError if their shapes or kinds do not fit."""
         with torch.inference_mode():
-            self.values.append(self.measure(images, targets).double().cpu())
+            values = self.measure(images, targets)
+        if not isinstance(values, Tensor) or values.shape != (len(images),):
+            got = (
+                f"values of shape {list(values.shape)}" if isinstance(values, Tensor) else f"a {type(values).__name__}"
+            )
+            raise MetricError(f"metric: got {got}, expected a tensor with one value for each of {len(images)} items")
+        self.values.append(values.double().cpu())
 
     @property
     def count(self) -> int:

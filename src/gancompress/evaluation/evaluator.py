@@ -43,6 +43,7 @@ class Evaluator:
         against: str = "real images",
         device: torch.device | str = "cpu",
         content: ContentMask | None = None,
+        holds_images: bool = True,
     ) -> None:
         """Load the networks.
 
@@ -52,6 +53,7 @@ class Evaluator:
             against: Name of the reference images in protocols.
             device: Device of the networks.
             content: Mask of the content of images, for content metrics.
+            holds_images: Whether outputs are images, for metrics of any values: those of images are clipped.
 
         Raises:
             MetricError: A metric does not exist, lacks its network or the mask, or needs a generator's latents.
@@ -61,6 +63,7 @@ class Evaluator:
         self._against = against
         self._device = device
         self._content = content
+        self._holds_images = holds_images
         self._metrics: dict[str, tuple[Metric, str]] = {}
         self._sets: dict[str, SetComparison] = {}
         self._pairs: dict[str, PairComparison] = {}
@@ -125,10 +128,10 @@ class Evaluator:
         file_labels: Tensor | None = None,
         names: Sequence[str] = (),
     ) -> None:
-        """Add generated images.
+        """Add generated images, or outputs of any shape for metrics of tensors.
 
         Args:
-            images: [b, 3, h, w], RGB in [-1, 1] or uint8.
+            images: [b, 3, h, w], RGB or uint8; values beyond [-1, 1] are clipped.
             targets: Target of each image, of the same shape.
             labels: Label maps of the images, class numbers [b, h', w'].
             file_labels: Label maps in the size of their files, if `needs_file_labels`.
@@ -139,13 +142,15 @@ class Evaluator:
         """
         self._check_given("targets", targets, PairMetric)
         self._check_given("labels", labels, LabelMetric)
+        outputs, images = images, _clipped(images)
         for comparison in self._sets.values():
             comparison.generated.add(comparison.network(images, names))
         for comparison in self._classes.values():
             comparison.add(images)
         if targets is not None:
-            for comparison in self._pairs.values():
-                comparison.add(images, targets)
+            for name, comparison in self._pairs.items():
+                pair = (outputs, targets) if self._is_of_tensors(name) else (images, _clipped(targets))
+                comparison.add(*pair)
         if labels is not None:
             for name, comparison in self._labels.items():
                 shown = file_labels if comparison.network.in_file_size else labels
@@ -204,6 +209,10 @@ class Evaluator:
         if network not in self._labels:
             self._labels[network] = self._label_comparison(network, self._specs[network])
         return network
+
+    def _is_of_tensors(self, name: str) -> bool:
+        values = self._metrics[name][0].values if isinstance(self._metrics[name][0], PairMetric) else "images"
+        return values == "tensors" or (values == "any" and not self._holds_images)
 
     def _content_for(self, name: str) -> ContentMask:
         if self._content is None:
@@ -270,3 +279,7 @@ class Evaluator:
         parts = (metric.words, "" if isinstance(metric, ClassMetric) else against, protocol)
         words = "; ".join(part for part in parts if part)
         return MetricResult(name, score[0], num_images, num_reference, score[1], metric.better, words)
+
+
+def _clipped(images: Tensor) -> Tensor:
+    return images.clamp(-1, 1) if images.is_floating_point() else images

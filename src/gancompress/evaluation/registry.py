@@ -19,6 +19,14 @@ from gancompress.evaluation.inception_score import ClassScores
 from gancompress.evaluation.latent import PATHS, LatentComparison, LatentMeasurement
 from gancompress.evaluation.pairs import as_network_images, psnr, sharpness_gap, stored_pairs, structural_similarity
 from gancompress.evaluation.segmentation import LabelScores
+from gancompress.evaluation.tensors import (
+    SAMPLE_RATES,
+    mel_distance,
+    psnr_of_range,
+    relative_error,
+    signal_to_noise,
+    stft_distance,
+)
 from gancompress.perception import LpipsDistance, load_lpips
 from gancompress.perception.network_file import NetworkFile
 from gancompress.registry import Registry
@@ -82,12 +90,15 @@ class PairMetric:
         better: Direction of better values.
         words: Description of the comparison.
         perceptual: Whether it compares features of a trained network.
+        values: Values that it compares: ``images``, clipped to [-1, 1]; ``tensors``, unchanged; or ``any``, images of
+            data that holds images and tensors of other data.
     """
 
     make: Callable[[NetworkSpec | None, Device], PairMeasure]
     better: Literal["lower", "higher"]
     words: str
     perceptual: bool = False
+    values: Literal["images", "tensors", "any"] = "images"
 
 
 @dataclass(frozen=True)
@@ -202,6 +213,33 @@ _KERNEL = "kernel distance, cubic polynomial, mean of 100 subsets of at most 100
 _INCEPTION_SCORE = "Inception Score, mean over 10 splits"
 _LPIPS_WORDS = "LPIPS 0.1 over {}, 8-bit images at their own size, mean over images"
 
+_MEL_WORDS = "natural logarithms of 80 mel bands up to half of {:,} Hz, window 1024, hop 256, mean absolute difference"
+_TENSORS: dict[str, Metric] = {
+    "relative_error": PairMetric(
+        lambda *_: relative_error, "lower", "norm of the difference over that of the target", values="tensors"
+    ),
+    "snr": PairMetric(lambda *_: signal_to_noise, "higher", "power of target over difference, dB", values="tensors"),
+    "psnr_range": PairMetric(
+        lambda *_: psnr_of_range, "higher", "peak: the range of each target, mean of each item's dB", values="tensors"
+    ),
+    "stft_distance": PairMetric(
+        lambda *_: stft_distance,
+        "lower",
+        "spectral convergence and log magnitudes, mean over transforms of 512, 1024 and 2048 samples",
+        values="tensors",
+    ),
+    **{
+        f"mel_distance_{name}": PairMetric(
+            lambda *_, rate=rate: partial(mel_distance, sample_rate=rate),
+            "lower",
+            _MEL_WORDS.format(rate),
+            values="tensors",
+        )
+        for name, rate in SAMPLE_RATES.items()
+    },
+}
+"""Metrics of outputs of any shape and range; those of spectra are for sounds [b, channels, samples]."""
+
 _LATENT: dict[str, LatentMetric] = {
     **{
         name: LatentMetric(
@@ -252,6 +290,7 @@ _OWN: dict[str, Metric] = {
     "lpips_alex": PairMetric(_lpips("alex"), "lower", _LPIPS_WORDS.format("AlexNet"), perceptual=True),
     "lpips_vgg": PairMetric(_lpips("vgg"), "lower", _LPIPS_WORDS.format("VGG-16"), perceptual=True),
     "lpips_squeeze": PairMetric(_lpips("squeeze"), "lower", _LPIPS_WORDS.format("SqueezeNet 1.1"), perceptual=True),
+    **_TENSORS,
     **{name: replace(metric, lpips="vgg") for name, metric in _LATENT.items()},
     **{f"{name}_{SLOT}": metric for name, metric in _LATENT.items()},
     "perceptual_{network}": PairMetric(
@@ -267,16 +306,17 @@ class MetricRegistry(Registry[Metric]):
     """Registry of metrics by name."""
 
     def check(self, path: str, found: Any) -> Metric:
-        """Return a metric; a function of images and targets, both [b, 3, h, w] in [-1, 1], becomes a `PairMetric`.
+        """Return a metric; a function of outputs and targets becomes a `PairMetric`.
 
-        The function's attribute ``better``, "lower" by default, gives the direction of better values.
+        Of data that holds images both are [b, 3, h, w] in [-1, 1]; of other data they are unchanged. The function's
+        attribute ``better``, "lower" by default, gives the direction of better values.
         """
         if isinstance(found, Metric):
             return found
         if callable(found) and not isinstance(found, type):
             measure = cast(PairMeasure, found)
             better: Literal["lower", "higher"] = getattr(found, "better", "lower")
-            return PairMetric(lambda *_: measure, better, f"{path}, mean over images")
+            return PairMetric(lambda *_: measure, better, f"{path}, mean over items", values="any")
         raise ConfigError(f"{path}: got a {type(found).__name__}, expected a metric or a function of two batches")
 
 

@@ -69,7 +69,8 @@ class Evaluation:
         self._latent = LatentEvaluation(options, tuple(of_latents), inputs, split, device) if of_latents else None
         of_images = [name for name in names if name not in of_latents]
         content = None if options.content_mask is None else ContentMask.of(options.content_mask)
-        self._evaluator = Evaluator(of_images, options.specs(), against, self._device, content)
+        holds_images = inputs.data.holds_images
+        self._evaluator = Evaluator(of_images, options.specs(), against, self._device, content, holds_images)
         self._draws_images = bool(of_images)
         self._batches = HeldBatches(self._make_batches, options.memory_gib)
         self._has_references = False
@@ -149,7 +150,7 @@ class Evaluation:
     def _drawn(self, generator: nn.Module, batch: Batch) -> Tensor:
         given = self._inputs.task.encode(batch["input"].to(self._device))
         shared = {} if self._teacher is None else kept_noise(self._teacher, generator)
-        return generator(given, **shared).clamp(-1, 1)
+        return generator(given, **shared)
 
     def _find_references(self) -> None:
         """Load the features of the reference images: real ones from the cache, or computed."""
@@ -176,5 +177,5 @@ class Evaluation:
             batches = self._inputs.side(side, *limits)
             references = ((self._reference(batch), batch["name"]) for batch in batches)
         for images, names in references:
-            features.add(network(images, names))
+            features.add(network(images.clamp(-1, 1) if images.is_floating_point() else images, names))
         return features

@@ -45,7 +45,7 @@ def load_given_teacher(options: TeacherOptions, inputs: Inputs, say: Callable[[s
         return Work(teacher, teacher, discriminator)
     assert options.checkpoint is not None
     read = partial(load_generator, say=say)
-    teacher = read(options.checkpoint, options.family, images=options.images)
+    teacher = read(options.checkpoint, options.family, options.config or None, images=options.images)
     teacher = _with_images(teacher, options, inputs, say)
     given = options.discriminator
     return Work(teacher, teacher, read(given, role="discriminator") if given else None)
@@ -58,9 +58,9 @@ def _with_images(teacher: Generator, options: TeacherOptions, inputs: Inputs, sa
         images = task.encode(inputs.first_images("train", _NUM_MEASURED)["input"])
         declared = measured_images(teacher.architecture.with_images(STANDARD).build_with(teacher.state), images)
         say(f"teacher: {teacher.family}: images measured to be in {declared}")
-    if declared is None:
+    if declared is None and inputs.data.holds_images:
         say(f"teacher: {teacher.family} {NOT_DECLARED}; say otherwise with teacher.range")
-    elif task.takes_labels and declared.input.range not in (None, STANDARD.input.range):
+    elif declared is not None and task.takes_labels and declared.input.range not in (None, STANDARD.input.range):
         raise ConfigError(
             f"teacher: range: got {declared} for a network of label maps, whose input holds no images, expected "
             f"'unchanged to {declared.output}'"

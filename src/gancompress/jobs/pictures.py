@@ -1,4 +1,4 @@
-"""Sample grids of a job: images of the test split, and pictures of latent spaces."""
+"""Pictures of a job: samples of the test split, and pictures of latent spaces."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from gancompress.evaluation.latent.pictures import latent_pictures
 from gancompress.jobs.steps import Work
 from gancompress.networks.noise import kept_noise
+from gancompress.report import panels
 from gancompress.report.grid import sample_grid
 from gancompress.tasks import LatentTask
 from gancompress.tasks.inputs import Inputs
@@ -20,7 +21,7 @@ _NUM_SAMPLES = 6
 
 
 def draw_samples(work: Work, inputs: Inputs, directory: Path) -> None:
-    """Draw the first images of the test split by teacher and compressed network, into ``samples/test.png``."""
+    """Draw what teacher and compressed network make of the first test items, into ``samples/test.png``."""
     batch = inputs.first_images("test", _NUM_SAMPLES)
     given = inputs.task.encode(batch["input"])
     teacher, compressed = work.teacher.build(), work.build()
@@ -28,7 +29,7 @@ def draw_samples(work: Work, inputs: Inputs, directory: Path) -> None:
         shared = kept_noise(teacher, compressed)
         images = {"original (teacher)": teacher(given, **shared), "compressed": compressed(given, **shared)}
     (directory / SAMPLES).mkdir(exist_ok=True)
-    sample_grid(inputs.task.columns(batch, images), directory / SAMPLES / "test.png")
+    panels.draw_samples(inputs.task.columns(batch, images), directory / SAMPLES / "test.png")
 
 
 def draw_latent_pictures(work: Work, inputs: Inputs, directory: Path) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from gancompress.data import AnyData, Classes
+from gancompress.data import DATASETS, AnyData, Classes
 from gancompress.deploy import (
     DEFAULT_MIN_PSNR_DB,
     MIN_IMAGES,
@@ -33,6 +33,9 @@ from gancompress.options import Options, as_tuple
 from gancompress.recipes.shipped import ShippedTeacher
 from gancompress.tasks import TASKS, AnyTask, LatentOptions, TaskOptions, find_task
 from gancompress.tasks.inputs import Inputs
+
+TENSOR_METRICS = ("snr", "relative_error")
+"""Default metrics against the teacher for data that holds no images."""
 
 
 def _without_kind(options: Any) -> Any:
@@ -57,6 +60,7 @@ class TeacherOptions(ImageOptions):
     Attributes:
         checkpoint: A file or directory of weights.
         family: Family of the checkpoint, if its tensors do not identify it.
+        config: Options of that family, or arguments of its class, if the tensors do not tell them.
         discriminator: A file or directory of the discriminator that was trained with it, for steps to inherit.
         shipped: A teacher that is part of this package.
         train: Training of a teacher. Beside ``shipped`` it documents how that one was trained, and is not run.
@@ -64,6 +68,7 @@ class TeacherOptions(ImageOptions):
 
     checkpoint: str | None = None
     family: str | None = None
+    config: dict[str, Any] = Field(default_factory=dict)
     discriminator: str | None = None
     shipped: ShippedTeacher | None = None
     train: Annotated[TrainTeacher | None, BeforeValidator(_without_kind)] = None
@@ -209,12 +214,15 @@ class Job(Options):
 
     @model_validator(mode="before")
     @classmethod
-    def _without_pairs_no_metric_of_them(cls, options: Any) -> Any:
-        """Drop the default metrics against real images if the task has no pairs."""
-        if not isinstance(options, dict) or options.get("task") is None or _has_pairs(options["task"]):
+    def _default_metrics_fit(cls, options: Any) -> Any:
+        """Drop the default metrics against real images if the task has no pairs, and those of images for tensors."""
+        if not isinstance(options, dict) or options.get("task") is None:
             return options
+        defaults = {} if _has_pairs(options["task"]) else {"against_real": []}
+        if not _holds_images(options.get("data")):
+            defaults["against_teacher"] = list(TENSOR_METRICS)
         metrics = options.get("metrics") or {}
-        return {**options, "metrics": {"against_real": [], **metrics}} if isinstance(metrics, dict) else options
+        return {**options, "metrics": {**defaults, **metrics}} if defaults and isinstance(metrics, dict) else options
 
     @model_validator(mode="after")
     def _task_fits_data(self) -> Job:
@@ -330,6 +338,14 @@ def _has_pairs(task: Any) -> bool:
         return (kind if isinstance(kind, type) else TASKS.find(kind)).paired
     except ConfigError:
         return False  # which is reported elsewhere
+
+
+def _holds_images(data: Any) -> bool:
+    """Return True if data, given as in a recipe or as options, holds images."""
+    try:
+        return DATASETS.parse(data).holds_images
+    except ConfigError:
+        return True  # which is reported elsewhere
 
 
 class _Loader(yaml.SafeLoader):

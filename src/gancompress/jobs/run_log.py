@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gancompress.errors import GanCompressError, naming
 from gancompress.methods.progress import Clock, Pace, Progress
-from gancompress.report.grid import sample_grid
+from gancompress.report.panels import draw_samples
 from gancompress.report.plots import losses_png
 from gancompress.report.tensorboard import TensorBoard
 
@@ -100,11 +100,11 @@ class RunLog:
             self._draw()
 
     def preview(self, num_images: int, images: Mapping[str, Tensor]) -> None:
-        """Save a sample grid."""
+        """Save a picture of the samples."""
         directory = self._directory / "previews"
         directory.mkdir(exist_ok=True)
         path = directory / f"{num_images:09d}.png"
-        sample_grid(dict(images), path)
+        draw_samples(images, path)
         if self._board is not None:
             self._board.picture(num_images, "previews", path)
 

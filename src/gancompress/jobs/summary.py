@@ -71,7 +71,7 @@ def summarise(outcome: Outcome, example: torch.Tensor, rounds: int = 20) -> Repo
         steps=[_step(record, directory) for record in records],
         search=next((_search(record["search"]) for record in records if record.get("search")), None),
         samples=Samples(
-            "samples/test.png", "The first images of the test split: what the networks make of them, side by side."
+            "samples/test.png", "The first items of the test split: what the networks make of them, side by side."
         ),
         pictures=[Samples(path, caption) for path, caption in outcome.pictures.items()],
         exports=[

@@ -24,6 +24,7 @@ from gancompress.losses.perceptual import (
 )
 from gancompress.losses.reconstruction import L1, L2, RECONSTRUCTIONS, SmoothL1
 from gancompress.losses.relation import Relation, angle_relation, distance_relation, image_items, relation_loss
+from gancompress.losses.spectral import Mel, Stft
 from gancompress.losses.ssim import Ssim, ssim_loss
 from gancompress.losses.term import TERMS, AnyTerm, Comparison, Networks, Term, TermOptions, Weight, register_term
 from gancompress.losses.total_variation import TotalVariation, total_variation
@@ -53,6 +54,7 @@ __all__ = [
     "KernelAlignment",
     "LatentDirections",
     "Lpips",
+    "Mel",
     "MultiScaleRgb",
     "Networks",
     "Perceptual",
@@ -62,6 +64,7 @@ __all__ = [
     "Relation",
     "SmoothL1",
     "Ssim",
+    "Stft",
     "Term",
     "TermOptions",
     "TotalVariation",

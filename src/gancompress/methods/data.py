@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from contextlib import contextmanager
+from contextlib import nullcontext
 from itertools import chain
 from typing import Any
 
@@ -12,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gancompress.data.randomness import seeded
+from gancompress.data.tensor_set import by_name
 from gancompress.errors import DataError
 from gancompress.training import Batch
 
@@ -113,14 +114,14 @@ class Batches:
 
     def _pass(self, seed: tuple[int, int] | None = None) -> Iterator[Batch]:
         """Yield one pass over the data; a seed makes its random numbers reproducible."""
-        with _seeded(seed, 0):
+        with nullcontext() if seed is None else seeded(*seed, 0):
             if seed is not None:
                 _seed_own_generators(self._data)
             batches = iter(self._data() if callable(self._data) else self._data)
         index = 0
         while True:
             index += 1
-            with _seeded(seed, index):
+            with nullcontext() if seed is None else seeded(*seed, index):
                 given = next(batches, _END)
             if given is _END:
                 return
@@ -178,10 +179,7 @@ def batch_size_of(batches: Batches) -> int:
 
 
 def _as_batch(given: Any, index: int, name: str) -> Batch:
-    if isinstance(given, Tensor | np.ndarray):
-        given = {"input": given}
-    elif isinstance(given, Sequence) and not isinstance(given, str) and 1 <= len(given) <= 2:
-        given = dict(zip(("input", "target"), given, strict=False))
+    given = by_name(given)
     if not isinstance(given, Mapping) or "input" not in given:
         got = f"a dict with {', '.join(map(repr, given))}" if isinstance(given, Mapping) else _described(given)
         raise DataError(
@@ -238,22 +236,3 @@ def _seed_own_generators(loader: Any) -> None:
     for part in parts:
         if isinstance(generator := getattr(part, "generator", None), torch.Generator):
             generator.manual_seed(number)
-
-
-@contextmanager
-def _seeded(seed: tuple[int, int] | None, index: int) -> Iterator[None]:
-    """Seed every random number generator that a data set may use, and restore its state afterwards."""
-    if seed is None:
-        yield
-        return
-    number = (seed[0] * 1_000_003 + seed[1] * 7_919 + index * 104_729) % 2**32
-    states = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[]):
-        random.seed(number)
-        np.random.seed(number)
-        torch.manual_seed(number)
-        try:
-            yield
-        finally:
-            random.setstate(states[0])
-            np.random.set_state(states[1])

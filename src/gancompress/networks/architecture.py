@@ -21,6 +21,7 @@ from gancompress.channels.subnetwork import resized_attributes
 from gancompress.errors import CheckpointError, ConfigError, PlanError
 from gancompress.networks.example_values import example_values
 from gancompress.networks.image_format import Images, give_boundary
+from gancompress.networks.input_rule import InputRule
 from gancompress.networks.state import Mismatch, shapes_of
 from gancompress.networks.taps import automatic_taps
 
@@ -38,12 +39,14 @@ class Architecture(ABC):
         images: Formats of the images inside the network; None if they are not declared, which counts as [-1, 1], RGB,
             NCHW. `build` and `skeleton` return networks that convert at their boundary.
         resized: Attributes of its modules that narrowing changed.
+        declared_inputs: Rule of its inputs, if its file declares one.
     """
 
     name: str
     config: Mapping[str, Any]
     images: Images | None = None
     resized: Resized = field(default_factory=dict)
+    declared_inputs: InputRule | None = None
 
     @abstractmethod
     def _make(self) -> nn.Module:
@@ -104,9 +107,14 @@ class Architecture(ABC):
         raise ConfigError(f"{self.name}: got options {', '.join(options)}, expected a family that has them")
 
     @property
+    def input_rule(self) -> InputRule | None:
+        """Rule of the inputs; None if it is not known."""
+        return self.declared_inputs
+
+    @property
     def in_channels(self) -> int | None:
         """Number of channels of the input; None if it is not known."""
-        return None
+        return None if self.input_rule is None else self.input_rule.channels
 
     @property
     def is_latent(self) -> bool:
@@ -120,7 +128,7 @@ class Architecture(ABC):
     @property
     def size_multiple(self) -> int:
         """Divisor of the height and width of an image, in pixels."""
-        return 1
+        return 1 if self.input_rule is None else self.input_rule.multiple
 
     def check_size(self, size: tuple[int, int]) -> None:
         """Reject an image size that the network does not support; accept every size if that is not known.
@@ -129,9 +137,10 @@ class Architecture(ABC):
             size: Height and width in pixels.
 
         Raises:
-            InputSizeError: A side is not divisible by the size multiple, or is too small.
+            InputSizeError: `InputRule.check_size` rejects the size.
         """
-        return
+        if self.input_rule is not None:
+            self.input_rule.check_size(self.name, size)
 
     def check_input(self, example: Tensor) -> None:
         """Reject images that the network does not support.
@@ -159,7 +168,7 @@ class Architecture(ABC):
         Args:
             side: Wanted height and width in pixels.
         """
-        return None
+        return None if self.input_rule is None else self.input_rule.crop_side(side)
 
     def example_inputs(
         self, size: tuple[int, int], shapes: Sequence[Sequence[int]] = (), device: torch.device | str = "cpu"
@@ -173,19 +182,25 @@ class Architecture(ABC):
 
         Raises:
             InputSizeError: The network does not support this size.
-            ConfigError: The network takes an image, and got shapes.
+            ConfigError: The network takes an image, and got shapes; or see `InputRule.example_shapes`.
         """
-        return tuple(example_values(shape, device=device) for shape in shapes or [(1, 3, *size)])
+        rule = self.input_rule or InputRule()
+        return tuple(example_values(shape, device=device) for shape in shapes or rule.example_shapes(self.name, size))
 
     def input_contract(self) -> dict[str, Any]:
         """Describe the inputs, for the files next to the weights and for exported files; empty if nothing is known."""
         if self.images is None or self.images.input.range is None:
             return {}
-        return {"layout": "NCHW", "range": [-1, 1], "color_order": "RGB"}
+        sizes = {} if self.input_rule is None else self.input_rule.contract()
+        return {"layout": "NCHW", "range": [-1, 1], "color_order": "RGB", **sizes}
 
     def output_contract(self) -> dict[str, Any]:
         """Describe the outputs, in the form of `input_contract`."""
-        return {} if self.images is None else {"layout": "NCHW", "range": [-1, 1], "color_order": "RGB"}
+        if self.images is None:
+            return {}
+        scale = None if self.input_rule is None else self.input_rule.scale
+        scaled = {} if scale in (None, 1) else {"scale": scale}
+        return {"layout": "NCHW", "range": [-1, 1], "color_order": "RGB", **scaled}
 
     @property
     def distillation_taps(self) -> tuple[str, ...]:
@@ -230,11 +245,13 @@ class Architecture(ABC):
     def describe(self) -> dict[str, Any]:
         """Return the description that rebuilds it, as plain values for `config.json`."""
         images = {} if self.images is None else {"images": self.images.describe()}
+        inputs = {} if self.declared_inputs is None else {"takes": self.declared_inputs.describe()}
         return {
             "family": self.name,
             "config": dict(self.config),
             "resized": {path: dict(attributes) for path, attributes in self.resized.items()},
             **images,
+            **inputs,
         }
 
 

@@ -58,6 +58,11 @@ class FamilyConfig(Options):
         """Smallest height and width of an image, in pixels."""
         return 1
 
+    @property
+    def output_scale(self) -> int:
+        """Size of the output image divided by the size of the input."""
+        return 1
+
     def input_shape(self, size: tuple[int, int]) -> tuple[int, ...]:
         """Return the shape of one input, without the batch.
 

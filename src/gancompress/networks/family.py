@@ -11,13 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.channels import ChannelGraph, ChannelPlan, Slot
-from gancompress.errors import ConfigError, InputSizeError, PlanError
+from gancompress.errors import ConfigError, PlanError
 from gancompress.networks.architecture import Architecture
 from gancompress.networks.config import FamilyConfig, LatentConfig
 from gancompress.networks.config_strings import plan_string, widths_from_string
 from gancompress.networks.example_values import example_values
 from gancompress.networks.image_format import STANDARD, Images
+from gancompress.networks.input_rule import InputRule
 from gancompress.networks.layout import Layout
+from gancompress.networks.unfilled import Unfilled
 from gancompress.registry import Registry
 
 Role = Literal["generator", "discriminator"]
@@ -147,7 +149,7 @@ class FamilyArchitecture(Architecture):
 
     def skeleton(self) -> nn.Module:
         """Build the network on the meta device, without allocating weights."""
-        with torch.device("meta"):
+        with torch.device("meta"), Unfilled():
             return self.build()
 
     def with_config(self, config: FamilyConfig) -> Self:
@@ -168,9 +170,10 @@ class FamilyArchitecture(Architecture):
         return self.with_config(self.family.parse({**self.config, **options}))
 
     @property
-    def in_channels(self) -> int | None:
-        """Number of channels of the input."""
-        return self.parsed.in_channels
+    def input_rule(self) -> InputRule:
+        """Rule of the inputs."""
+        parsed = self.parsed
+        return InputRule(parsed.in_channels, parsed.size_multiple, parsed.min_size, scale=parsed.output_scale)
 
     @property
     def is_latent(self) -> bool:
@@ -182,28 +185,6 @@ class FamilyArchitecture(Architecture):
         if not isinstance(self.parsed, LatentConfig):
             return super().draw_latents(count, draw)
         return self.parsed.draw(count, draw)
-
-    @property
-    def size_multiple(self) -> int:
-        """Divisor of the height and width of an image, in pixels."""
-        return self.parsed.size_multiple
-
-    def check_size(self, size: tuple[int, int]) -> None:
-        """Reject an image size that the network does not support. Raises InputSizeError."""
-        multiple, smallest = self.parsed.size_multiple, self.parsed.min_size
-        if all(side >= smallest and side % multiple == 0 for side in size):
-            return
-        fitting = [max(smallest, multiple * round(side / multiple)) for side in size]
-        divisible = f"divisible by {multiple} and " if multiple > 1 else ""
-        raise InputSizeError(
-            f"{self.name}: got an image of {size[0]}x{size[1]} (height x width), expected "
-            f"both {divisible}at least {smallest} px; resize it, for example to {fitting[0]}x{fitting[1]}"
-        )
-
-    def crop_side(self, side: int) -> int | None:
-        """Return the side of square crops that the network supports, rounded down from a wanted one."""
-        multiple = self.parsed.size_multiple
-        return max(self.parsed.min_size, side // multiple * multiple)
 
     def example_inputs(
         self, size: tuple[int, int], shapes: Sequence[Sequence[int]] = (), device: torch.device | str = "cpu"

@@ -15,6 +15,7 @@ from gancompress.errors import CheckpointError, ConfigError
 from gancompress.io import DescribedFile, write_atomically
 from gancompress.networks.architecture import Architecture, ModuleArchitecture
 from gancompress.networks.image_format import Images
+from gancompress.networks.input_rule import InputRule
 from gancompress.networks.registry import architecture_of
 from gancompress.networks.weight_files import read_safetensors, write_safetensors
 
@@ -170,7 +171,9 @@ class Generator:
                 f"{directory}: got weights of a module of {description.get('class', 'an unknown class')}, expected "
                 "that module to read them into; call Generator.load(directory, module) with the module at full width"
             )
-        return cls(replace(architecture, resized=resized), read_safetensors(directory / WEIGHTS_FILE))
+        rule = InputRule.from_description(description["takes"]) if "takes" in description else None
+        architecture = replace(architecture, resized=resized, declared_inputs=rule)
+        return cls(architecture, read_safetensors(directory / WEIGHTS_FILE))
 
 
 def _copied(module: nn.Module) -> dict[str, Tensor]:

@@ -24,6 +24,7 @@ from gancompress.networks.families import (
     rrdbnet,
     sngan_families,
     spade,
+    srvggnet_compact,
     stylegan2_families,
     unet,
 )
@@ -34,7 +35,10 @@ from gancompress.registry import import_object
 
 Network = TypeVar("Network", bound=type[nn.Module])
 
-for _module in (resnet, unet, cartoongan, rrdbnet, sngan_families, stylegan2_families, spade, patchgan, multiscale):
+for _module in (
+    *(resnet, unet, cartoongan, rrdbnet, srvggnet_compact, sngan_families, stylegan2_families, spade),
+    *(patchgan, multiscale),
+):
     for _family in _module.FAMILIES:
         FAMILIES.add(_family)
 

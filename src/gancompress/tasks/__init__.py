@@ -2,12 +2,12 @@
 
 from gancompress.tasks.cyclegan import CycleGanObjective, CycleGanOptions
 from gancompress.tasks.gaugan import GauganObjective, GauganOptions
+from gancompress.tasks.imitate import ImitateTask
 from gancompress.tasks.latent import LatentOptions, LatentTask
 from gancompress.tasks.pix2pix import Pix2PixObjective, Pix2PixOptions
 from gancompress.tasks.semantic import SemanticOptions, SemanticTask
 from gancompress.tasks.sngan import SnganObjective, SnganOptions
 from gancompress.tasks.stylegan2 import StyleGan2Objective, StyleGan2Options, StyleGan2Regularisers, undivided_batch
-from gancompress.tasks.stylize import StylizeTask
 from gancompress.tasks.task import (
     TASKS,
     AnyTask,
@@ -27,6 +27,7 @@ __all__ = [
     "CycleGanOptions",
     "GauganObjective",
     "GauganOptions",
+    "ImitateTask",
     "LatentOptions",
     "LatentTask",
     "PairedTask",
@@ -39,7 +40,6 @@ __all__ = [
     "StyleGan2Objective",
     "StyleGan2Options",
     "StyleGan2Regularisers",
-    "StylizeTask",
     "Task",
     "TaskOptions",
     "TeacherTraining",

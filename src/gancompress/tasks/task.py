@@ -169,10 +169,10 @@ class TaskOptions(Kind, ABC):
         """Raise ConfigError if the data has no targets."""
         if data is not None and not data.has_targets:
             reason = f"got '{self.kind}' with data of kind '{data.kind}', which has no targets; "
-            raise OptionsError([("task", f"{reason}take another kind of data, or task 'stylize'")])
+            raise OptionsError([("task", f"{reason}take another kind of data, or task 'imitate'")])
 
 
-TASKS: KindRegistry[TaskOptions] = KindRegistry("tasks", TaskOptions, "a task")
+TASKS: KindRegistry[TaskOptions] = KindRegistry("tasks", TaskOptions, "a task", {"stylize": "imitate"})
 """Options of every task by their kind."""
 
 register_task = TASKS.add

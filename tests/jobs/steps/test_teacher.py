@@ -129,6 +129,6 @@ def test_options_that_do_not_fit(tmp_path, changes, message):
         run(step(**changes), surroundings(tmp_path))
 
 
-def test_a_stylist_is_not_trained(tmp_path):
-    with pytest.raises(ConfigError, match="got the task 'stylize', expected a generator that is trained already; give"):
-        run(step(), surroundings(tmp_path, "stylize"))
+def test_an_imitated_teacher_is_not_trained(tmp_path):
+    with pytest.raises(ConfigError, match="got the task 'imitate', expected a generator that is trained already; give"):
+        run(step(), surroundings(tmp_path, "imitate"))

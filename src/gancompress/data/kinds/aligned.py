@@ -34,7 +34,7 @@ class AlignedConfig(FileDataConfig):
         records = match({"pair": self._file_set(self.images, split)})
         roles = ("input", "target") if self.direction == "AtoB" else ("target", "input")
         decode = partial(_decode_halves, roles=roles, decoding=self.decoding)
-        return self._record_set(self.splits[split].choose(records), decode, split, augment)
+        return self._record_set(self._split(split).choose(records), decode, split, augment)
 
 
 def _decode_halves(record: Record, roles: tuple[str, str], decoding: Decoding) -> dict[str, Decoded]:

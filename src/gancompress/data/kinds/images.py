@@ -26,4 +26,4 @@ class ImagesConfig(FileDataConfig):
         """Open the data set of a split; raises as `DataConfig.open`."""
         records = match({"input": self._file_set(self.images, split)})
         decode = partial(decode_roles, decoders={"input": self._image("input", augment)})
-        return self._record_set(self.splits[split].choose(records), decode, split, augment)
+        return self._record_set(self._split(split).choose(records), decode, split, augment)

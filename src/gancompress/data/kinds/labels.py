@@ -62,7 +62,7 @@ class LabelledConfig(FileDataConfig):
         }
         if self.instances is not None:
             file_sets["instance"] = self._maps(self.instances, split, self.instance_ending)
-        return self.splits[split].choose(match(file_sets))
+        return self._split(split).choose(match(file_sets))
 
     def _maps(self, path: str, split: str, ending: str) -> FileSet:
         return self._file_set(path, split, ending)._replace(suffixes=LOSSLESS_SUFFIXES)

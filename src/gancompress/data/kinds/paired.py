@@ -36,4 +36,4 @@ class PairedConfig(FileDataConfig):
             }
         )
         decode = partial(decode_roles, decoders={role: self._image(role, augment) for role in ("input", "target")})
-        return self._record_set(self.splits[split].choose(records), decode, split, augment)
+        return self._record_set(self._split(split).choose(records), decode, split, augment)

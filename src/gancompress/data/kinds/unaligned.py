@@ -52,7 +52,7 @@ class UnalignedConfig(FileDataConfig):
 
     def _domain_reader(self, domain: Domain, split: str, augment: bool) -> RecordReader:
         records = match({"input": self._file_set(getattr(self, domain), split)})
-        chosen = self.splits[split].choose(records, role=domain)
+        chosen = self._split(split).choose(records, role=domain)
         decode = partial(decode_roles, decoders={"input": self._image(domain, augment)})
         return self._reader(chosen, decode, f"{split} {domain}", augment)
 

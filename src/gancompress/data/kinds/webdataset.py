@@ -54,7 +54,7 @@ class WebDatasetConfig(FileDataConfig):
         """Open the data set of a split; raises as `DataConfig.open`."""
         paths = [path for pattern in self.shards for path in shard_paths(str(self._path(pattern, split)))]
         records = [record for path in paths for record in self._records(TarStorage(path))]
-        chosen = self.splits[split].choose(records)
+        chosen = self._split(split).choose(records)
         decoders: dict[str, Callable[[File], Decoded]] = {role: self._image(role, augment) for role in self.roles}
         if self.classes is not None:
             decoders |= discrete_decoders(self.classes, self.decoding)

@@ -57,6 +57,11 @@ class RrdbNetConfig(FamilyConfig):
         return {"conv_first": self.nf} | dict.fromkeys(dense, self.growth) | ends
 
     @property
+    def output_scale(self) -> int:
+        """Size of the output image divided by the size of the input."""
+        return self.scale
+
+    @property
     def size_multiple(self) -> int:
         """Divisor of the image size, from the pixel unshuffle at the input."""
         return _ENLARGED // self.scale

@@ -1,5 +1,7 @@
-"""Import of generators and discriminators from weight files of any known program."""
+"""Import of generators and discriminators from sources of any known program."""
 
 from gancompress.networks.importers.load import load_generator
+from gancompress.networks.importers.registry import IMPORTERS, Importer, register_importer
+from gancompress.networks.importers.source import Source, Unrecognized
 
-__all__ = ["load_generator"]
+__all__ = ["IMPORTERS", "Importer", "Source", "Unrecognized", "load_generator", "register_importer"]

@@ -1,4 +1,4 @@
-"""Stylization: photographs are enough, and images of the style are used where they are there."""
+"""Imitation: inputs are enough, and real outputs are used where they are there."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from gancompress.tasks import find_task
 
 
 def test_the_teachers_images_are_real_where_there_are_no_others():
-    task = find_task("stylize")
+    task = find_task("imitate")
     photo, made, style = torch.zeros(1, 3, 4, 4), torch.ones(1, 3, 4, 4), torch.full((1, 3, 4, 4), 0.5)
     assert task.real({"input": photo}, made) is made
     assert task.real({"input": photo, "target": style}, made) is style
     assert task.real({"input": photo, "target": style}) is style
-    with pytest.raises(ConfigError, match="stylize: got neither images of the style nor the teacher's, expected one"):
+    with pytest.raises(ConfigError, match="imitate: got neither real outputs nor the teacher's, expected one"):
         task.real({"input": photo})
 
 
 def test_the_student_does_what_the_teacher_does():
-    task = find_task("stylize")
+    task = find_task("imitate")
     photo, made = torch.zeros(1, 3, 4, 4), torch.ones(1, 3, 4, 4)
     batch = task.prepare({"input": photo, "name": ["a"]}, "train", [7])
     assert task.answer(batch, made) is made

@@ -1,4 +1,4 @@
-"""Stylization: photographs to which a student applies the effect of an existing teacher."""
+"""Imitation: inputs of any kind, for which a student returns what an existing teacher returns."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from gancompress.training import Batch
 
 
 @dataclass(frozen=True)
-class StylizeTask(Task):
-    """Stylization of photographs like the teacher does it. A batch needs only them, as ``input``.
+class ImitateTask(Task):
+    """Imitation of a teacher on inputs alone. A batch needs only them, as ``input``, in the form of its network.
 
-    If it has images of the style too, as ``target``, they are the real images of the discriminator; otherwise the
-    teacher's images are.
+    If it has real examples of the output too, as ``target``, they are the discriminator's real ones; otherwise the
+    teacher's outputs are.
 
     Source: Wang et al., GAN Slimming, ECCV 2020, as released: the discriminator sees no other real images.
     """
 
     trains_teacher = False
 
-    name: str = "stylize"
+    name: str = "imitate"
     paired: bool = False
 
     def real(self, batch: Batch, teacher_image: Tensor | None = None) -> Tensor:
-        """Return the discriminator's real images: those of the style or, without them, the teacher's.
+        """Return the discriminator's real examples: those of the data or, without them, the teacher's outputs.
 
         Raises:
             ConfigError: There are neither.
@@ -36,18 +36,18 @@ class StylizeTask(Task):
         image = batch.get("target", teacher_image)
         if image is None:
             raise ConfigError(
-                "stylize: got neither images of the style nor the teacher's, expected one of them for the "
-                "discriminator; give a data set with targets, or leave the adversarial term out"
+                "imitate: got neither real outputs nor the teacher's, expected one of them for the discriminator; "
+                "give a data set with targets, or leave the adversarial term out"
             )
         return self.seen(batch, image)
 
 
 @register_task
-class StylizeOptions(TaskOptions):
-    """Stylization; it has no options."""
+class ImitateOptions(TaskOptions):
+    """Imitation; it has no options."""
 
-    kind = "stylize"
+    kind = "imitate"
 
     def build(self, data: DataConfig | None) -> Task:
         """Return the task."""
-        return StylizeTask()
+        return ImitateTask()
