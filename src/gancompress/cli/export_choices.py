@@ -19,6 +19,7 @@ class ExportChoices:
         min_psnr_db: Required closeness; None for the default.
         threads: Threads of the runtime.
         size: Height and width.
+        opset: Opset of ONNX; None for the default.
     """
 
     formats: list[str]
@@ -29,6 +30,7 @@ class ExportChoices:
     min_psnr_db: float | None
     threads: int | None
     size: str | None
+    opset: int | None = None
 
     @property
     def several(self) -> bool:

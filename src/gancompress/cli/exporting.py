@@ -104,6 +104,10 @@ def export(
             metavar="FILE", help="A network as TorchScript or ONNX: also report the perceptual distance under it."
         ),
     ] = None,
+    opset: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Opset of ONNX files, 11 or newer, for runtimes that take no newer one."),
+    ] = None,
     options: SetOption = [],  # noqa: B006
     family: FamilyOption = None,
     image_range: RangeOption = None,
@@ -130,7 +134,7 @@ def export(
     if not split_key(directory)[0].exists():
         raise CheckpointError(f"{directory}: no such file or directory; expected one that prune or training wrote")
     rewrites = None if rewrites is None else [name for name in rewrites if name != "none"]
-    choices = ExportChoices(formats, precisions, out, rewrites, calibration, min_psnr, threads, size)
+    choices = ExportChoices(formats, precisions, out, rewrites, calibration, min_psnr, threads, size, opset)
     job = job_of([str(directory)])
     choices.check(has_run=job is not None)
     if choices.is_page:
@@ -180,7 +184,7 @@ def _write_page(directory: Path, choices: ExportChoices, page: PageChoices, as_j
 def _request(
     choices: ExportChoices, path: Path, format: str, precision: str | None, images: Sequence[Inputs]
 ) -> FileRequest:
-    from gancompress.deploy import DEFAULT_MIN_PSNR_DB
+    from gancompress.deploy import DEFAULT_MIN_PSNR_DB, find_format
     from gancompress.deploy.benchmark import FileRequest
 
     return FileRequest(
@@ -191,6 +195,7 @@ def _request(
         images=images,
         min_psnr_db=DEFAULT_MIN_PSNR_DB if choices.min_psnr_db is None else choices.min_psnr_db,
         threads=choices.threads,
+        opset=choices.opset if find_format(format)[1].opsets or not choices.several else None,
     )
 
 

@@ -30,6 +30,7 @@ class FileOptions:
         mean_tolerance: The largest mean absolute difference allowed on the example.
         reference: The network that the file is compared with; the module itself by default.
         precision: Precision to compute in, of those that `Runtime.convert` applies itself.
+        opset: Opset of ONNX, 11 or newer; the exporter's own by default.
         integers: Let operators that only move values move integers, where the module rounds them.
     """
 
@@ -42,6 +43,7 @@ class FileOptions:
     mean_tolerance: float = math.inf
     reference: nn.Module | None = None
     precision: str = "fp32"
+    opset: int | None = None
     integers: bool = False
 
 

@@ -36,6 +36,8 @@ def export_generator(
     rewrites: Sequence[str] | None = None,
     precision: Precision | None = None,
     perceptual: PerceptualDistance | None = None,
+    *,
+    opset: int | None = None,
 ) -> ExportReport:
     """Write a generator as a file and compare it with the generator before any rewrite.
 
@@ -49,6 +51,7 @@ def export_generator(
         precision: Precision of the computation; float32 by default, integers if the network is quantized. With images,
             a network whose training rounded it takes the form in which its runtime computes in integers.
         perceptual: Perceptual distance to report with PSNR, if ``precision`` has images to measure it on.
+        opset: Opset of ONNX, 11 or newer; the exporter's own by default.
 
     Raises:
         ExportError: A package of the format is missing, it cannot compute in this precision, it stores no integers but
@@ -68,7 +71,7 @@ def export_generator(
     module, outputs = repeatable(form.module, form.inputs, what, tuple(taken))
     form = replace(form, module=module)
     free = form.axes or _free_axes(generator, form)
-    options = FileOptions(dynamic=free, input_names=form.names, output_names=outputs or None)
+    options = FileOptions(dynamic=free, input_names=form.names, output_names=outputs or None, opset=opset)
     trained = bool(quantized_layers(form.module))
     if compute_type.integers and (not trained or fits_integers(form.module)):
         report = _export_integers(generator, form, path, format, kind, rewrites, precision, options)

@@ -73,6 +73,7 @@ def write_exports(
             images=images[number],
             min_psnr_db=each.min_psnr_db,
             threads=each.threads,
+            opset=each.opset,
         )
         for each, number in zip(wanted, numbers, strict=True)
     ]

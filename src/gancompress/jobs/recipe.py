@@ -113,6 +113,7 @@ class ExportOptions(Options):
         min_psnr_db: For ``int8``: layers stay float until the images are so close to those of the float network; 0
             accepts any distance. For ``fastest``: the required closeness of a file.
         threads: For ``fastest``: threads of the runtime; the runtime's own default if not set.
+        opset: Opset of an ONNX file, 11 or newer; the exporter's own by default.
         num_images: Training images: ``int8`` is calibrated on three quarters of them; on the others, files of every
             precision are compared with the float network.
         if_installed: Skip the file if a package that its format needs is not installed, instead of refusing the job.
@@ -125,6 +126,7 @@ class ExportOptions(Options):
     precision: str | None = None
     min_psnr_db: Annotated[float, Field(ge=0)] = DEFAULT_MIN_PSNR_DB
     threads: Annotated[int, Field(ge=1)] | None = None
+    opset: Annotated[int, Field(ge=11)] | None = None
     num_images: Annotated[int, Field(ge=MIN_IMAGES)] = 64
     if_installed: bool = False
 
@@ -140,6 +142,8 @@ class ExportOptions(Options):
             raise ValueError("threads: got it without precision fastest, expected that; no other precision is timed")
         if self.rewrites is not None and self.precision == "fastest":
             raise ValueError("rewrites: got some with precision fastest, which chooses them itself; remove them")
+        if self.opset is not None and not kind.opsets:
+            raise ValueError(f"opset: got {self.opset} for {self.format}, expected none: only ONNX has opsets")
         return self
 
     @property
@@ -172,6 +176,7 @@ def _every_file(options: dict[str, Any], quantized: bool) -> Iterator[dict[str, 
             if quantized and not calibrates and not (kind.stores_trained_integers and precision == "fp32"):
                 continue  # the network was trained in integers
             own = {"format": name, "precision": None if precision == "fp32" else precision, "if_installed": True}
+            own |= {} if kind.opsets else {"opset": None}
             yield {**options, **own, "min_psnr_db": min_psnr_db if calibrates else DEFAULT_MIN_PSNR_DB}
 
 

@@ -61,6 +61,7 @@ def export_fastest(
     rounds: int = 8,
     runs: int = 2,
     threads: int | None = None,
+    opset: int | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Fastest:
     """Write the fastest file of a format whose images are close enough to those of the float network.
@@ -82,6 +83,7 @@ def export_fastest(
         rounds: Turns of each file.
         runs: Timed runs in a turn.
         threads: Threads of the runtime; by default the better number for each file: one, or all that PyTorch has here.
+        opset: Opset of ONNX; the exporter's own by default.
         say: Reports progress.
 
     Raises:
@@ -110,6 +112,7 @@ def export_fastest(
             rounds,
             runs,
             threads,
+            opset,
             say,
         )
         candidates = trial.candidates()
@@ -182,6 +185,7 @@ class _Trial:
     rounds: int
     runs: int
     threads: int | None
+    opset: int | None
     say: Callable[[str], None]
 
     def mode(self, precision: str = "fp32") -> str | None:
@@ -218,9 +222,8 @@ class _Trial:
     def _export(self, name: str, precision: Precision) -> ExportReport:
         self.say(f"exporting {name}")
         path = self.folder / name / self.kind.file_name
-        return export_generator(
-            self.generator, self.form, path, self.format, precision=precision, perceptual=self.perceptual
-        )
+        how = {"precision": precision, "perceptual": self.perceptual, "opset": self.opset}
+        return export_generator(self.generator, self.form, path, self.format, **how)
 
     def _candidate(self, report: ExportReport, close_enough: bool | None = None) -> _Candidate:
         """Return a candidate; its closeness is measured on the images for choices unless it is known."""

@@ -44,6 +44,7 @@ class FileRequest:
         images: Inputs for calibration, and for the comparison with the float network.
         min_psnr_db: Required closeness of integers, and of the fastest file.
         threads: Threads of the runtime for ``fastest``; by default the better number for each file.
+        opset: Opset of ONNX; the exporter's own by default.
     """
 
     path: Path
@@ -53,6 +54,7 @@ class FileRequest:
     images: Sequence[Inputs] = ()
     min_psnr_db: float = DEFAULT_MIN_PSNR_DB
     threads: int | None = None
+    opset: int | None = None
 
 
 @dataclass(frozen=True)
@@ -91,11 +93,12 @@ def write_file(
     """
     path, format, images = request.path, request.format, request.images
     if request.precision == FASTEST:
-        how = {"perceptual": perceptual, "threads": request.threads, "say": say}
+        how = {"perceptual": perceptual, "threads": request.threads, "opset": request.opset, "say": say}
         found = export_fastest(generator, form, path, format, images, request.min_psnr_db, **how)
         return found.report, found.tried
     precision = Precision(request.precision or "fp32", images, request.min_psnr_db)
-    return export_generator(generator, form, path, format, request.rewrites, precision, perceptual), ()
+    what = generator, form, path, format, request.rewrites, precision, perceptual
+    return export_generator(*what, opset=request.opset), ()
 
 
 def write_files(
