@@ -26,11 +26,13 @@ from gancompress.cost.latency import in_turns
 from gancompress.jobs.steps.spaces import SpaceOptions
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build, find_family
-from gancompress.objectives.distillation import Distillation, DistillationOptions
+from gancompress.objectives.distillation import Distillation
+from gancompress.objectives.distillation_options import DistillationOptions
 from gancompress.objectives.students import SupernetStudent
+from gancompress.objectives.supervision import Supervision
 from gancompress.tasks import find_task
 from gancompress.training import Batch, TrainingOptions
-from gancompress.training.loop import _Run
+from gancompress.training.state import TrainingState
 
 ADAM = {"lr": 2e-4, "betas": (0.5, 0.999)}
 
@@ -218,14 +220,14 @@ def main() -> None:
     taps = find_family("resnet").parse(config).distillation_taps
     options = DistillationOptions()
 
-    runs: dict[str, tuple[_Run, SupernetStudent]] = {}
+    runs: dict[str, tuple[TrainingState, SupernetStudent]] = {}
     for precision in a.precision:
         student = SupernetStudent(copy.deepcopy(wide), graph, space, seed=0)
-        networks = (copy.deepcopy(teacher), student, copy.deepcopy(discriminator))
+        supervision = Supervision(copy.deepcopy(teacher), copy.deepcopy(discriminator), options, taps)
         torch.manual_seed(1)
-        objective = Distillation(find_task("paired"), *networks, options, taps, batch["input"][:1])
+        objective = Distillation(find_task("paired"), student, supervision, batch["input"][:1])
         how = TrainingOptions(batch_size=a.batch, precision=precision)
-        runs[precision] = (_Run(objective, how, Accelerator(cpu=True), LastLosses(), 0), student)
+        runs[precision] = (TrainingState(objective, how, Accelerator(cpu=True), LastLosses(), 0), student)
 
     plain_student = MutableResnet(3, a.ngf, a.blocks)
     for own, given in zip(plain_student.parameters(), wide.parameters(), strict=True):

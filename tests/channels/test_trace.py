@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from gancompress.channels import Axis, Segment, materialise, trace
 from gancompress.channels.follow import components
 from gancompress.channels.rules.movement import reshape_blocks
+from gancompress.channels.verify import _test_plans
 from gancompress.errors import PlanError, TraceError
 
 from .strangers import GROUPS, STRANGERS
@@ -301,3 +303,16 @@ def test_components_are_those_of_a_plain_search():
         low, high = sorted((find(x), find(y)))
         parent[high] = low
     assert root.tolist() == [find(x) for x in range(200)]
+
+
+@pytest.mark.parametrize("size", [2, 3, 4, 8, 14, 28, 64])
+def test_few_plans_separate_groups_of_one_size(size):
+    graph = SimpleNamespace(
+        groups={f"{of}.{number}": SimpleNamespace(size=of) for of in (size, 16) for number in range(40)}
+    )
+    plans = list(_test_plans(graph))
+    for of in (size, 16):
+        widths = [tuple(plan.widths[f"{of}.{number}"] for plan in plans) for number in range(40)]
+        assert len(set(widths)) == 40
+        assert all(max(1, of // 2) <= width <= of for each in widths for width in each)
+    assert len(plans) <= 6

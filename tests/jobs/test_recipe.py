@@ -10,7 +10,8 @@ from gancompress.channels import trace
 from gancompress.cost import CostModel
 from gancompress.deploy import known_formats
 from gancompress.errors import ConfigError
-from gancompress.jobs.recipe import Job, load_job, recipe_names, recipe_text
+from gancompress.jobs.recipe import Job, load_job
+from gancompress.jobs.recipe_text import recipe_names, recipe_text
 from gancompress.methods.budget import Budget
 from gancompress.networks.registry import build
 

@@ -10,7 +10,7 @@ import gancompress.losses
 from gancompress.errors import ConfigError
 from gancompress.losses import L1, TERMS, Adversarial, Comparison, Features, Function, MultiScaleRgb, Networks
 from gancompress.losses.term import named
-from gancompress.objectives.distillation import DEFAULT_TERMS, DistillationOptions
+from gancompress.objectives.distillation_options import DEFAULT_TERMS, DistillationOptions
 from tests.outside.edges import Edges, brightness, unreduced
 
 NOTHING = Networks((), {}, {}, False, torch.zeros(1, 3, 8, 8))

@@ -49,8 +49,12 @@ def test_nested_class() -> None:
         ("some_nets:factory", {}, "got a function, expected a subclass of torch.nn.Module"),
         ("some_nets:not_a_module", {}, "got a int, expected a subclass"),
         ("os:system", {"command": "exit 3"}, "expected a subclass of torch.nn.Module"),
-        ("some_nets:Outer.Inner", {}, "missing a required argument: 'width'; expected width, depth"),
-        ("some_nets:Outer.Inner", {"width": 2, "wdth": 3}, "unexpected keyword argument 'wdth'; expected width, depth"),
+        ("some_nets:Outer.Inner", {}, r"'width'; expected its arguments \(width, depth\), such as --set width"),
+        (
+            "some_nets:Outer.Inner",
+            {"width": 2, "wdth": 3},
+            r"keyword argument 'wdth'; expected its arguments \(width, d",
+        ),
         ("some_nets:Outer.Inner", {"width": 0}, "constructor raised ValueError: width must be positive"),
     ],
 )

@@ -27,8 +27,10 @@ from gancompress.losses import (
     total_variation,
 )
 from gancompress.networks.registry import build, find_family
-from gancompress.objectives.distillation import Distillation, DistillationOptions
+from gancompress.objectives.distillation import Distillation
+from gancompress.objectives.distillation_options import DistillationOptions
 from gancompress.objectives.students import FixedStudent, tapped
+from gancompress.objectives.supervision import Supervision
 from gancompress.perception.load import TRUNKS
 from gancompress.perception.trunk import FeatureTrunk
 from gancompress.tasks import find_task
@@ -56,7 +58,8 @@ def batch():
 def objective(networks, options: DistillationOptions, task: str = "paired") -> Distillation:
     teacher, student, discriminator = networks
     example = torch.zeros(1, 3, 16, 16)
-    return Distillation(find_task(task), teacher, FixedStudent(student), discriminator, options, TAPS, example)
+    supervision = Supervision(teacher, discriminator, options, TAPS)
+    return Distillation(find_task(task), FixedStudent(student), supervision, example)
 
 
 def test_terms(networks, batch):
@@ -274,7 +277,8 @@ def test_terms_on_maps_are_never_left_out_silently(networks):
     def untapped(options: DistillationOptions) -> Distillation:
         teacher, student, discriminator = networks
         example = torch.zeros(1, 3, 16, 16)
-        return Distillation(find_task("paired"), teacher, FixedStudent(student), discriminator, options, (), example)
+        supervision = Supervision(teacher, discriminator, options)
+        return Distillation(find_task("paired"), FixedStudent(student), supervision, example)
 
     for name in ("features", "fsp"):
         with pytest.raises(ConfigError, match=f"distillation: {name} got no feature maps, expected some; name modules"):
@@ -407,7 +411,8 @@ def test_looking_at_the_widths_of_maps_changes_no_running_statistics():
     before = {name: tensor.clone() for name, tensor in student.state_dict().items()}
     taps, example = find_family("unet").parse(config).distillation_taps, torch.rand(1, 3, 32, 32)
     options = distillation(l1=100, features=1)
-    Distillation(find_task("paired"), teacher, FixedStudent(student), nn.Identity(), options, taps, example)
+    supervision = Supervision(teacher, nn.Identity(), options, taps)
+    Distillation(find_task("paired"), FixedStudent(student), supervision, example)
     assert all(torch.equal(tensor, before[name]) for name, tensor in student.state_dict().items())
     assert student.training
 

@@ -17,8 +17,10 @@ from gancompress.jobs.pipeline import Pipeline
 from gancompress.jobs.recipe import load_job
 from gancompress.jobs.steps import Supernet
 from gancompress.networks.registry import build
-from gancompress.objectives.distillation import Distillation, DistillationOptions
+from gancompress.objectives.distillation import Distillation
+from gancompress.objectives.distillation_options import DistillationOptions
 from gancompress.objectives.students import SupernetStudent, tapped
+from gancompress.objectives.supervision import Supervision
 from gancompress.tasks import find_task
 from gancompress.training import Checkpoints, TrainingOptions, fit
 from tests.jobs.steps.small_work import distillation
@@ -53,7 +55,8 @@ def supernet(module: nn.Module, graph, **options) -> SupernetStudent:
 def game(graph, options: DistillationOptions = OPTIONS, **sampling) -> Distillation:
     teacher, wide, judge = networks()
     example = torch.zeros(1, 3, 16, 16)
-    return Distillation(find_task("paired"), teacher, supernet(wide, graph, **sampling), judge, options, TAPS, example)
+    supervision = Supervision(teacher, judge, options, TAPS)
+    return Distillation(find_task("paired"), supernet(wide, graph, **sampling), supervision, example)
 
 
 def test_the_position_alone_decides_the_plans(graph):

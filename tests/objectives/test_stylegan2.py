@@ -16,6 +16,7 @@ from gancompress.networks.families.stylegan2 import StyleGan2Generator
 from gancompress.networks.registry import build
 from gancompress.objectives.students import FixedStudent
 from gancompress.objectives.stylegan2 import StyleGan2Distillation
+from gancompress.objectives.supervision import Supervision
 from gancompress.tasks import StyleGan2Options
 from gancompress.training import OptimizerOptions, TrainingOptions
 from tests.jobs.steps.small_work import distillation, make_surroundings, make_work
@@ -35,8 +36,8 @@ def generator(seed: int) -> StyleGan2Generator:
 def objective(student: nn.Module | None = None, regularisers: dict | None = None, **options) -> StyleGan2Distillation:
     teacher, judge = generator(0).eval(), build("stylegan2_discriminator", SIZE)
     weights, student = distillation(**{**PLAIN, **options}), student or generator(1)
-    parts = (TASK, teacher, FixedStudent(student), judge, weights, (), torch.zeros(1, 6))
-    return StyleGan2Distillation(StyleGan2Options(**regularisers or {}), BATCH, *parts)
+    learned = TASK, FixedStudent(student), Supervision(teacher, judge, weights), torch.zeros(1, 6)
+    return StyleGan2Distillation(*learned, StyleGan2Options(**regularisers or {}), BATCH)
 
 
 def test_terms():

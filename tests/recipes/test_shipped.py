@@ -16,7 +16,8 @@ import yaml
 from gancompress.cli import main
 from gancompress.errors import CheckpointError, ConfigError
 from gancompress.jobs.pipeline import Pipeline
-from gancompress.jobs.recipe import load_job, recipe_names
+from gancompress.jobs.recipe import load_job
+from gancompress.jobs.recipe_text import recipe_names
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build
 from gancompress.networks.weight_files import read_safetensors

@@ -30,6 +30,7 @@ class Exhaustive:
     """Exhaustive search: every plan within the budget, in random order."""
 
     multi_objective: ClassVar[bool] = False
+    measures: ClassVar[bool] = True
 
     def __init__(self, plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> None:
         found = plans.all()
@@ -46,6 +47,7 @@ class Random:
     """Random search: independent plans, rejected until they spend the budget."""
 
     multi_objective: ClassVar[bool] = False
+    measures: ClassVar[bool] = True
 
     def __init__(self, plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> None:
         self._plans, self._options, self._seed = plans, options, seed
@@ -68,6 +70,8 @@ class Random:
 @register_method("random_at_budget")
 class RandomAtBudget(Random):
     """Baseline of a search: one random plan at the budget, whatever its quality."""
+
+    measures: ClassVar[bool] = False
 
     def __init__(self, plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> None:
         super().__init__(plans, objective, options, seed)
@@ -128,6 +132,7 @@ class Nsga2:
     """
 
     multi_objective: ClassVar[bool] = True
+    measures: ClassVar[bool] = True
 
     def __init__(self, plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> None:
         self._plans, self._objective, self._options, self._seed = plans, objective, options, seed

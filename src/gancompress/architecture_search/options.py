@@ -81,6 +81,11 @@ class SearchOptions(Options):
     stale_after_s: Annotated[float, Field(gt=0)] = 300.0
 
     @property
+    def measures(self) -> bool:
+        """True if the method's plans are evaluated; otherwise its first plan is taken."""
+        return METHODS.find(self.method).measures
+
+    @property
     def num_parents(self) -> int:
         """Number of plans that a generation is bred from."""
         return round(self.parent_fraction * self.population)

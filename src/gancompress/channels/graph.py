@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from math import gcd
 
 from gancompress.channels.layout import Axis, Extent
 from gancompress.channels.plan import ChannelPlan
@@ -22,12 +23,15 @@ class ChannelGroup:
         size: Channels at full width.
         minimum: The narrowest legal width.
         multiple: A legal width is a multiple of this, or the full width.
+        positions: Positions that one of its channels takes in a layer, at least: more than 1 if every head of an
+            attention, or every group of a norm, keeps the same ones.
     """
 
     name: str
     size: int
     minimum: int = 1
     multiple: int = 1
+    positions: int = 1
 
     @property
     def choices(self) -> tuple[int, ...]:
@@ -164,7 +168,7 @@ class ChannelGraph:
         """
         self.validate(plan)
         groups = {
-            name: ChannelGroup(name, plan.widths[name], min(group.minimum, plan.widths[name]), group.multiple)
+            name: replace(group, size=plan.widths[name], minimum=min(group.minimum, plan.widths[name]))
             for name, group in self.groups.items()
         }
         tensors = {name: tuple(axis.narrowed(plan.widths) for axis in axes) for name, axes in self.tensors.items()}
@@ -234,8 +238,9 @@ class ChannelGraph:
         """Return the same graph with other legal widths.
 
         Args:
-            multiple: Legal widths are multiples of this, or the full width.
-            minimum: The narrowest legal width; a narrower group keeps its width.
+            multiple: Legal widths of a layer are multiples of this, or the full width. Where a channel takes several
+                positions of a layer, these count.
+            minimum: The narrowest legal width of a layer; a narrower group keeps its width.
             fixed: Names of groups to keep at full width; ``*`` stands for any text (``blocks.*``).
             slots: Groups to tie to one another.
 
@@ -254,6 +259,7 @@ class ChannelGraph:
         groups = {}
         for name, group in self.groups.items():
             stays = any(fnmatchcase(name, pattern) for pattern in fixed)
-            floor = group.size if stays else min(group.size, minimum)
-            groups[name] = ChannelGroup(name, group.size, floor, multiple)
+            floor = group.size if stays else min(group.size, -(-minimum // group.positions))
+            step = multiple // gcd(multiple, group.positions)
+            groups[name] = replace(group, minimum=floor, multiple=step)
         return replace(self, groups=groups, slots=tuple(slots))

@@ -10,19 +10,26 @@ from torch import nn
 
 from gancompress.channels.follow import components, reasons
 from gancompress.channels.graph import ChannelGraph, ChannelGroup, FixedChannels, TensorShape
-from gancompress.channels.labels import FIXED, Fix, Labelling, compress
+from gancompress.channels.labels import FIXED, Factor, Fix, Labelling, SizeOf, compress
 from gancompress.channels.layout import Axis, Extent, Segment, decode
 from gancompress.channels.recording import ModuleCall, Ref
 
 
 class Grouping:
-    """Channel groups read from a labelling. ``irregular`` lists fixes for channels without a regular layout."""
+    """Channel groups read from a labelling.
+
+    Attributes:
+        graph: The channel graph, if every layout is regular.
+        irregular: Fixes for channels without a regular layout.
+        splits: Ties that may make them regular.
+    """
 
     def __init__(self, module: nn.Module, labelling: Labelling) -> None:
         self.labelling = labelling
         self.recording = labelling.recording
         self.roots = components(labelling.num_atoms, [(a, b) for a, b, _ in labelling.ties])
         self.irregular: list[Fix] = []
+        self.splits: list[tuple[np.ndarray, np.ndarray]] = []
         self._roles = _axis_roles(labelling)
         axes = _axes_in_order_of_use(labelling)
         units = self._group_channels(axes)
@@ -77,6 +84,16 @@ class Grouping:
             names.append(name)
         return names
 
+    def _num_positions(self, axes: Sequence[tuple[str, int]]) -> dict[int, int]:
+        """Return the positions that a channel of each group takes on an axis, at least."""
+        least: dict[int, int] = {}
+        for name, axis in axes:
+            counts = Counter(group for group, _ in self._positions(self.roots[self.labelling.atoms_of(name, axis)]))
+            for group, count in counts.items():
+                if group >= 0:
+                    least[group] = min(count // self._sizes[group], least.get(group, count))
+        return least
+
     def _positions(self, roots: np.ndarray) -> list[tuple[int, int]]:
         return [self._unit.get(root, (-1, 0)) for root in roots.tolist()]
 
@@ -110,6 +127,8 @@ class Grouping:
             return Extent(size)
         counts = Counter(group for group, _ in self._positions(lying[0].ravel()) if group >= 0)
         alone = len(lying) == 1 and lying[0].size == lying[0].shape[axis]
+        if not alone:
+            self.splits += [split for f in labels.factors if (split := self._split(f)) is not None]
         if not alone or any(n % self._sizes[g] for g, n in counts.items()):
             reason = "channels are split over two axes or taken in part"
             groups = {g for f in lying for g in self.groups_of(f)}
@@ -117,6 +136,26 @@ class Grouping:
             return Extent(size)
         factors = tuple((self._names[g], n // self._sizes[g]) for g, n in sorted(counts.items()))
         return Extent(size - sum(counts.values()), factors)
+
+    def _split(self, factor: Factor) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return the ties that let channels vary along one axis of a tensor only, the one with most of them.
+
+        A view splits a row of channels into heads and dimensions, or into the rows and columns of a shuffle. Every head
+        must then have as many dimensions, so all keep the same ones.
+        """
+        roots = self.roots[factor]
+        axes = [axis for axis in range(factor.ndim) if (roots != roots.take([0], axis)).any()]
+        if len(axes) < 2 or not self.groups_of(roots):
+            return None
+
+        def num_channels(axis: int) -> tuple[int, int]:
+            line = roots[tuple(slice(None) if a == axis else 0 for a in range(factor.ndim))]
+            return np.unique(line).size, axis
+
+        along = max(axes, key=num_channels)
+        first = factor[tuple(slice(None) if a == along else slice(0, 1) for a in range(factor.ndim))]
+        a, b = np.broadcast_arrays(factor, first)
+        return a.ravel(), b.ravel()
 
     def _shape(self, ref: Ref) -> tuple[Extent, ...]:
         return tuple(self._extent(ref, axis) for axis in range(len(self.recording.tensors[ref.index].shape)))
@@ -136,14 +175,17 @@ class Grouping:
             *module.named_parameters(remove_duplicate=False),
             *module.named_buffers(remove_duplicate=False),
         ]
+        positions = self._num_positions(axes)
         first_name = {id(tensor): name for name, tensor in reversed(every_name)}
         return ChannelGraph(
-            groups={name: ChannelGroup(name, self._sizes[g]) for g, name in enumerate(self._names)},
+            groups={
+                name: ChannelGroup(name, self._sizes[g], positions=positions[g]) for g, name in enumerate(self._names)
+            },
             tensors=in_use_order,
             parameters=frozenset(name for name, _ in module.named_parameters()),
             itemsizes={name: recording.tensors[ref.index].itemsize for name, ref in recording.parameters.items()},
             aliases={name: first_name[id(t)] for name, t in every_name if first_name[id(t)] != name},
-            attributes=_module_attributes(recording.calls, shapes),
+            attributes=self._attributes(shapes),
             ops=tuple(recording.ops),
             shapes=tuple(
                 TensorShape(shape, tensor.itemsize, tensor.storage, labels.weight)
@@ -152,6 +194,19 @@ class Grouping:
             module_types={path: cls.__name__ for path, cls in recording.module_types.items()},
             fixed=self._fixed(axes),
         )
+
+    def _attributes(self, shapes: Sequence[tuple[Extent, ...]]) -> dict[str, dict[str, Extent | tuple[Extent, ...]]]:
+        """Return the sizes that modules hold as attributes and that depend on a plan."""
+        result = _module_attributes(self.recording.calls, shapes)
+
+        def extent(size: SizeOf | int) -> Extent:
+            return Extent(size) if isinstance(size, int) else shapes[size.ref.index][size.axis]
+
+        for (path, attribute), size in self.labelling.sizes.items():
+            value = tuple(map(extent, size)) if isinstance(size, tuple) else extent(size)
+            if any(e.factors for e in (value if isinstance(value, tuple) else (value,))):
+                result.setdefault(path, {})[attribute] = value
+        return result
 
     def _fixed(self, axes: Sequence[tuple[str, int]]) -> tuple[FixedChannels, ...]:
         """Return the channels that no plan removes, by the layer that produces them, each with its first reason."""

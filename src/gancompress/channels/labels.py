@@ -52,9 +52,21 @@ class Fix:
     unfollowed: bool
 
 
+@dataclass(frozen=True)
+class SizeOf:
+    """Size of one axis of a recorded tensor."""
+
+    ref: Ref
+    axis: int
+
+
 @dataclass
 class Labelling:
-    """Labels of every tensor of a recorded forward pass, and the ties between atoms that its operations made."""
+    """Labels of every tensor of a recorded forward pass, and the ties between atoms that its operations made.
+
+    ``sizes`` maps (module path, attribute) to the axis whose size the attribute holds; a tuple has an entry for each of
+    its numbers.
+    """
 
     recording: Recording
     labels: list[Labels]
@@ -63,6 +75,7 @@ class Labelling:
     ties: list[tuple[np.ndarray, np.ndarray, int]] = field(default_factory=list)
     fixes: list[Fix] = field(default_factory=list)
     roles: list[tuple[np.ndarray, str]] = field(default_factory=list)
+    sizes: dict[tuple[str, str], SizeOf | tuple[SizeOf | int, ...]] = field(default_factory=dict)
     op_index: int = 0
 
     def __getitem__(self, ref: Ref) -> Labels:

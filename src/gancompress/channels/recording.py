@@ -6,6 +6,7 @@ second, and no use of a value goes unnoticed (turning a fake tensor into a numbe
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -219,24 +220,48 @@ def record(module: nn.Module, inputs: Sequence[Any], state: Mapping[str, Tensor]
     Returns:
         The recording, with ``failure`` set if the forward pass raised.
     """
-    structure = copy_structure(module).eval()
     recording = Recording()
-    fake_mode = FakeTensorMode(allow_non_fake_inputs=True)
-    with torch.inference_mode(False), torch.no_grad(), fake_mode:
-        own = named_tensors(structure)
-        tensors: dict[str, Tensor] = {name: _fake((state or own)[name], fake_mode) for name in own}
-        fake_inputs = tree_map_only(Tensor, lambda tensor: _fake(tensor, fake_mode), tuple(inputs))
+    structure, tensors, fake_inputs, fake_mode = on_fake_tensors(module, inputs, state)
     recorder = _Recorder(recording)
     recording.parameters = {name: recorder.ref(t, "parameter", name) for name, t in tensors.items()}
     recorder.refs(fake_inputs, "input")
     watched = recorder.watching(structure)
-    with torch.inference_mode(False), torch.no_grad(), fake_mode, watched, recorder:
+    with torch.inference_mode(False), torch.no_grad(), quietly(), fake_mode, watched, recorder:
         try:
             result = torch.func.functional_call(structure, tensors, fake_inputs)
             recording.outputs = tuple(recorder.ref(leaf, "op") for leaf in _tensors_of(result))
         except Exception as error:
             recording.failure = Failure(recorder.stack[-1], recorder.at_hand, error)
     return recording
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Keep torch from logging the exceptions of operations on fake tensors, which are reported otherwise."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
+def on_fake_tensors(
+    module: nn.Module, inputs: Sequence[Any], state: Mapping[str, Tensor] | None
+) -> tuple[nn.Module, dict[str, Tensor], Any, FakeTensorMode]:
+    """Return a copy of the module in eval mode, and fake tensors for its state and its inputs with their mode.
+
+    Args: see `record`.
+    """
+    structure = copy_structure(module).eval()
+    fake_mode = FakeTensorMode(allow_non_fake_inputs=True)
+    with torch.inference_mode(False), torch.no_grad(), fake_mode:
+        own = named_tensors(structure)
+        tensors: dict[str, Tensor] = {name: _fake((state or own)[name], fake_mode) for name in own}
+        for name, tensor in own.items():  # a matrix product takes other steps for weights that need no gradient
+            tensors[name].requires_grad_(tensor.requires_grad)
+        fake_inputs = tree_map_only(Tensor, lambda tensor: _fake(tensor, fake_mode), tuple(inputs))
+    return structure, tensors, fake_inputs, fake_mode
 
 
 def _fake(tensor: Tensor, mode: FakeTensorMode) -> Tensor:

@@ -36,6 +36,7 @@ class SubNetwork:
         graph.validate(plan)
         self.structure = structure_at(module, graph, plan)
         self._graph, self._plan, self._wide = graph, plan, named_tensors(module)
+        self._trained = tuple(name for name, tensor in self._wide.items() if tensor.requires_grad)
 
     def __call__(self, *inputs: Any, **keywords: Any) -> Any:
         """Run the forward pass of the narrow network; arguments as those of the module.
@@ -44,6 +45,9 @@ class SubNetwork:
         """
         # Contiguous, so that every kernel computes exactly what it computes for the narrow module.
         tensors = {name: t.contiguous() for name, t in narrow(self._wide, self._graph, self._plan).items()}
+        if not torch.is_grad_enabled():  # a matrix product takes other steps for weights that need no gradient
+            for name in self._trained:
+                tensors[name] = tensors[name].detach().requires_grad_()
         result = torch.func.functional_call(self.structure, tensors, inputs, keywords)
         if self.structure.training:
             buffers = {name: t for name, t in self._wide.items() if name not in self._graph.parameters}

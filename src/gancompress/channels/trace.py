@@ -2,7 +2,9 @@
 
 The pass is recorded on fake tensors, labels are propagated through it, and the tied positions become groups. Then the
 graph is verified: the module is narrowed, recorded again, and every channel must be paired with the same channels as
-before. Groups that fail (sizes written as constants, channels shuffled or picked by number) are fixed and reported.
+before. Widths that depend on one another through a size (heads that share the width of another layer) are tied, and
+sizes that modules hold as attributes follow the plan. Groups that still fail (sizes written as constants, channels
+picked by number) are fixed and reported.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from gancompress.channels.graph import ChannelGraph
 from gancompress.channels.grouping import Grouping
 from gancompress.channels.labels import FIXED
 from gancompress.channels.recording import Recording, record
+from gancompress.channels.sizes import Sizes
 from gancompress.channels.slots import Slot
 from gancompress.channels.verify import find_conflicts
 from gancompress.errors import TraceError
@@ -59,11 +62,20 @@ def trace(
     if recording.failure is not None:
         raise TraceError(_failure_message(recording))
     labelling = follow(recording)
+    sizes = Sizes(module, inputs, labelling)
     while True:
         grouping = Grouping(module, labelling)
+        if grouping.splits:
+            labelling.ties += [(a, b, len(recording.ops)) for a, b in grouping.splits]
+            continue
         conflicts = grouping.irregular or find_conflicts(module, inputs, labelling, grouping)
         if not conflicts:
             return grouping.graph.constrain(multiple=multiple, minimum=minimum, fixed=fixed, slots=slots)
+        if not grouping.irregular:
+            unexplained = sizes.explain(grouping)
+            if unexplained is None:
+                continue
+            conflicts = unexplained or conflicts
         for conflict in conflicts:
             labelling.fixes.append(conflict)
             labelling.ties.append((conflict.atoms, np.full_like(conflict.atoms, FIXED), len(recording.ops)))

@@ -32,7 +32,7 @@ def find_conflicts(module: nn.Module, inputs: Sequence[Any], labelling: Labellin
     """
     if not grouping.graph.groups:
         return []
-    for plan in _test_plans(grouping.graph):
+    for plan in different_widths(grouping.graph):
         check = _Check(module, inputs, labelling, grouping, plan)
         conflicts = check.other_pairs() or check.other_steps() or check.broken_off()
         if conflicts:
@@ -108,19 +108,28 @@ class _Check:
         return [self.grouping.conflict(groups or self.grouping.all_groups(), reason, where)]
 
 
-def _test_plans(graph: ChannelGraph) -> Iterator[ChannelPlan]:
+def different_widths(graph: ChannelGraph) -> Iterator[ChannelPlan]:
     """Yield plans such that any two groups of one size have different widths in at least one of them.
 
-    Groups of different sizes cannot be confused at full width, so they need no plan that separates them. The first plan
-    narrows all groups, each by another amount; the others encode the number of each group among its equals, bit by bit.
+    Groups of different sizes cannot be confused at full width, so they need no plan that separates them. Every plan
+    narrows all groups, as differently as their size allows; the next one separates those that had the same width.
     """
-    numbers: dict[str, int] = {}
-    seen: Counter[int] = Counter()
-    for name, group in graph.groups.items():
-        numbers[name] = seen[group.size]
-        seen[group.size] += 1
-    yield ChannelPlan(
-        {name: max(2, g.size - 1 - 7 * numbers[name] % (g.size // 2)) for name, g in graph.groups.items()}
-    )
-    for bit in range((max(seen.values()) - 1).bit_length()):
-        yield ChannelPlan({name: g.size - 1 + (numbers[name] >> bit & 1) for name, g in graph.groups.items()})
+    alike: dict[str, tuple[int, ...]] = {name: (group.size,) for name, group in graph.groups.items()}
+    while True:
+        number: Counter[tuple[int, ...]] = Counter()
+        widths: dict[str, int] = {}
+        for name, group in graph.groups.items():
+            widths[name] = _test_width(group.size, number[alike[name]])
+            number[alike[name]] += 1
+        yield ChannelPlan(widths)
+        alike = {name: (*alike[name], width) for name, width in widths.items()}
+        if len(set(alike.values())) == len(alike):
+            return
+
+
+def _test_width(size: int, number: int) -> int:
+    """Return the width of a group in a test plan, another one for each of the first few numbers."""
+    if size < 4:
+        return size - (number + 1) % 2
+    step = 7 if (size // 2) % 7 else 1  # neighbours differ by more than one channel
+    return size - 1 - step * number % (size // 2)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import errno
 import gc
+import os
 import sys
 
 import typer
 
 from gancompress.cli.bench import bench
+from gancompress.cli.compress import compress
 from gancompress.cli.data import data
 from gancompress.cli.demo import demo
 from gancompress.cli.exporting import export
-from gancompress.cli.jobs import compress, evaluate, quickstart, recipes, train
+from gancompress.cli.jobs import evaluate, quickstart, recipes, train
 from gancompress.cli.latency import latency
 from gancompress.cli.networks import inspect, prune
 from gancompress.cli.runtimes import runtimes
@@ -46,7 +48,11 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def main() -> None:
-    """Run the command line; errors that the user can mend are printed in one line, with exit status 2."""
+    """Run the command line; errors that the user can mend are printed in one line, with exit status 2.
+
+    Modules in the current directory can be named by import path; installed ones of the same name come first.
+    """
+    sys.path.append(os.getcwd())
     try:
         app()
     except Interrupted as error:

@@ -1,15 +1,14 @@
-"""Verbs that run whole jobs, or parts of one."""
+"""Verbs around jobs: a teacher alone, the quickstart, a finished run measured again, the list of recipes."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-import yaml
-from rich.table import Table
 
+from gancompress.cli.compress import run_job
 from gancompress.cli.display import watching
 from gancompress.cli.options import (
     JsonOption,
@@ -19,60 +18,7 @@ from gancompress.cli.options import (
     TensorBoardOption,
     TrainTeacherOption,
     console,
-    notices,
 )
-
-if TYPE_CHECKING:
-    from gancompress.jobs.recipe import Job
-    from gancompress.jobs.stages import Stage
-
-
-def compress(
-    recipe: Recipe,
-    options: RecipeOption = [],  # noqa: B006
-    out: RunDirectory = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Check the recipe and its data, say what is left to do, and do nothing."),
-    ] = False,
-    tensorboard: TensorBoardOption = False,
-    train_teacher: TrainTeacherOption = False,
-) -> None:
-    """Run a whole job: teacher, steps, measurements, exports, report. The same command resumes.
-
-    Exit status 1 if a file could not be written; the report and the other files are.
-    """
-    from gancompress.cli.tables import cost_table, metric_table, text_table
-    from gancompress.jobs.interruption import until_asked_to_stop
-    from gancompress.jobs.pipeline import Pipeline
-    from gancompress.jobs.recipe import load_job
-    from gancompress.jobs.summary import summarise
-    from gancompress.report import headline_lines, report_files
-    from gancompress.report.write import write_report
-
-    job = load_job(recipe, options, train_teacher=train_teacher)
-    directory = out or Path("runs", job.name)
-    if dry_run:
-        _show_stages(job, directory)
-        return
-    with watching(console) as watch, until_asked_to_stop(watch.say) as stop:
-        pipeline = Pipeline(job, directory, watch.say, stop, show=watch.show, tensorboard=tensorboard)
-        outcome = pipeline.run()
-        if outcome is None:
-            return
-        report = summarise(outcome, pipeline.inputs.example())
-        write_report(report, directory)
-    console.print(cost_table([("teacher", outcome.teacher.cost), ("compressed", outcome.compressed.cost)]))
-    console.print(metric_table(outcome.teacher.metrics, outcome.compressed.metrics))
-    if (files := report_files(report)) is not None:
-        console.print(text_table(files), soft_wrap=True)
-    for line in headline_lines(report):
-        console.print(line, soft_wrap=True, markup=False)
-    console.print(f"report: {directory / 'report.html'}", soft_wrap=True, markup=False)
-    for name, reason in outcome.files.failed.items():
-        notices.print(f"{directory / 'exports' / name} was not written: {reason}", soft_wrap=True, markup=False)
-    if outcome.files.failed:
-        raise typer.Exit(1)
 
 
 def train(
@@ -98,7 +44,10 @@ def train(
 
 def quickstart(out: RunDirectory = None, train_teacher: TrainTeacherOption = False) -> None:
     """Compress a small generator on data that is drawn on the spot: minutes on two CPU cores, no download."""
-    compress("quickstart", [], out, train_teacher=train_teacher)
+    from gancompress.jobs.recipe import load_job
+
+    job = load_job("quickstart", train_teacher=train_teacher)
+    run_job(job, out or Path("runs", job.name))
 
 
 def evaluate(
@@ -153,7 +102,7 @@ def evaluate(
 
 def recipes(name: Annotated[str | None, typer.Argument(help="A recipe to print.")] = None) -> None:
     """List the recipes that come with gancompress, or print one."""
-    from gancompress.jobs.recipe import recipe_names, recipe_text
+    from gancompress.jobs.recipe_text import recipe_names, recipe_text
 
     if name is not None:
         print(recipe_text(name), end="")
@@ -161,28 +110,3 @@ def recipes(name: Annotated[str | None, typer.Argument(help="A recipe to print."
     for known in recipe_names():
         comment = " ".join(line[2:] for line in recipe_text(known).splitlines() if line.startswith("# "))
         console.print(f"[bold]{known}[/bold]  {comment}", highlight=False)
-
-
-def _show_stages(job: Job, directory: Path) -> None:
-    """Print the effect that `compress` would have; raise if it cannot run."""
-    from gancompress.jobs.pipeline import Pipeline
-
-    console.print(yaml.safe_dump(job.model_dump(mode="json"), sort_keys=False), highlight=False, markup=False)
-    stages = Pipeline(job, directory, notices.print).stages()
-    sizes = "  ".join(f"{split} {len(job.data.open(split)):,}" for split in job.data.split_names())
-    console.print(f"[bold]data[/bold]  {sizes}", highlight=False)
-    table = Table("step", f"in {directory}", box=None)
-    if job.teacher.shipped is not None:
-        table.add_row("teacher", f"'{job.teacher.shipped.name}', which comes with gancompress")
-    for stage in stages:
-        table.add_row(stage.name, _in_words(stage))
-    console.print(table)
-
-
-def _in_words(stage: Stage) -> str:
-    """Describe the state of a step."""
-    words = {"done": "done", "begun": "begun: goes on", "new": "to do"}[stage.state]
-    if stage.state == "done" or not stage.replaced:
-        return words
-    unused = ", ".join(directory.name for directory in stage.replaced)
-    return f"{words}; the recipe or gancompress has changed since {unused}, which stays unused"

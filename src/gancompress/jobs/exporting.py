@@ -10,7 +10,7 @@ from gancompress.deploy.benchmark import FileRequest, Written, write_files
 from gancompress.errors import ExportError
 from gancompress.evaluation import find_perceptual
 from gancompress.evaluation.options import MetricOptions
-from gancompress.jobs.recipe import ExportOptions
+from gancompress.jobs.export_options import ExportOptions
 from gancompress.jobs.steps import Work
 from gancompress.networks.file_form import FileForm
 from gancompress.tasks.inputs import Inputs

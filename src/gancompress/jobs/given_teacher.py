@@ -8,8 +8,8 @@ from functools import partial
 
 from gancompress.errors import CheckpointError, ConfigError
 from gancompress.io.source import split_key
-from gancompress.jobs.recipe import TeacherOptions
 from gancompress.jobs.steps import Work
+from gancompress.jobs.teacher_options import TeacherOptions
 from gancompress.networks.generator import Generator
 from gancompress.networks.image_format import MEASURED, NOT_DECLARED, STANDARD, measured_images
 from gancompress.networks.importers import load_generator

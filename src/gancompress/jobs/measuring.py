@@ -1,10 +1,14 @@
-"""Measurement of a network of a job: cost, bytes of its weights and metrics on a split."""
+"""Measurement of a network of a job: cost, bytes of its weights and metrics on a split, and quality after each step."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import torch
 
 from gancompress.cost import Cost, CostModel
+from gancompress.errors import CheckpointError
+from gancompress.evaluation import PairMetric, find_metric
 from gancompress.evaluation.options import MetricOptions
 from gancompress.evaluation.split_evaluation import Evaluation
 from gancompress.jobs.outcome import Measured
@@ -13,6 +17,15 @@ from gancompress.networks.generator import Generator
 from gancompress.quantization import FLOAT, QuantizedSize
 from gancompress.report import TO_TEACHER
 from gancompress.tasks.inputs import Inputs
+
+
+def check_networks(options: MetricOptions) -> None:
+    """Raise CheckpointError if the file of a network for metrics does not exist."""
+    for name, network in options.networks.items():
+        if not Path(network.path).expanduser().exists():
+            raise CheckpointError(
+                f"metrics.networks.{name}: {network.path}: no such file, expected a network as TorchScript or ONNX"
+            )
 
 
 def cost_of(generator: Generator, inputs: Inputs) -> Cost:
@@ -47,3 +60,37 @@ def measure(
     plan, quantization = graph.full_plan(), work.quantization and work.quantization.options
     size = QuantizedSize(graph, quantization or FLOAT).at(plan)
     return Measured(generator, CostModel(graph).at(plan), size, quantization, metrics)
+
+
+class StepQuality:
+    """Quality of a network against its cost on a few images, to be printed after each step.
+
+    Args:
+        teacher: The teacher.
+        inputs: Images of the data, for the task.
+        options: The metrics; those of pairs against the teacher are taken.
+        num_images: Images of the split ``search``.
+        device: Device of the computation.
+    """
+
+    def __init__(
+        self,
+        teacher: Generator,
+        inputs: Inputs,
+        options: MetricOptions,
+        num_images: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self._inputs, self._macs = inputs, cost_of(teacher, inputs).macs.true
+        few = options.model_copy(update={"max_images": num_images})
+        found = {name: find_metric(name, options.networks)[0] for name in options.against_teacher}
+        names = [name for name, metric in found.items() if isinstance(metric, PairMetric)]
+        self._evaluation = Evaluation(few, names, inputs, "search", teacher.build(), device=device)
+
+    def line(self, work: Work) -> str:
+        """Return the cost of the current network and its metrics against the teacher, in one line."""
+        results = self._evaluation.of(work.build())
+        times = self._macs / max(1, cost_of(work.generator, self._inputs).macs.true)
+        figures = ", ".join(f"{result.name} {result.value:.4g}" for result in results)
+        seen = f" to the teacher on {results[0].num_images} images of search" if results else ""
+        return f"{times:.1f} times fewer MACs, {figures}{seen}"

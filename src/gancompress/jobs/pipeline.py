@@ -12,7 +12,7 @@ from gancompress.evaluation.latent.evaluation import check_styles, latent_metric
 from gancompress.io import write_atomically
 from gancompress.jobs.exporting import check_exports, skipped_exports, write_exports
 from gancompress.jobs.given_teacher import check_given_teacher, load_given_teacher
-from gancompress.jobs.measuring import measure
+from gancompress.jobs.measuring import StepQuality, check_networks, measure
 from gancompress.jobs.outcome import Measured, Outcome
 from gancompress.jobs.pictures import draw_latent_pictures, draw_samples
 from gancompress.jobs.recipe import Job
@@ -70,11 +70,12 @@ class Pipeline:
         """Return the stages that `run` would run: the teacher, if it is to be trained, and the steps. Writes nothing.
 
         Raises:
-            CheckpointError: There is no such checkpoint, or the shipped teacher is damaged.
+            CheckpointError: There is no such checkpoint or network of a metric, or the shipped teacher is damaged.
             ExportError: A package is missing that an export needs.
             DataError: A split cannot be opened, or splits share files.
         """
         check_exports(self._job.exports, self._say)
+        check_networks(self._job.metrics)
         check_given_teacher(self._job.teacher)
         self._job.data.check_splits()
         teacher = self._stages.teacher()
@@ -112,11 +113,15 @@ class Pipeline:
         """
         job, inputs, directory = self._job, self.inputs, self._directory
         check_exports(job.exports, self._say)
+        check_networks(job.metrics)
         work = self.teacher()
         check_styles(latent_metrics(job.metrics.against_real, job.metrics), work.teacher.build())
         budget = None if job.budget is None else job.budget.limit(inputs.graph(work.teacher))
+        quality = self._quality(work) if job.progress_images else None
         for stage in self._stages.steps():
             work = self._runner.run(stage, work, budget)
+            if quality is not None and self._accelerator.is_main_process:
+                self._say(f"{stage.name}: {quality.line(work)}")
         if not self._accelerator.is_main_process:
             return None
         save_network(work, directory)
@@ -134,6 +139,10 @@ class Pipeline:
 
     def _measure(self, work: Work) -> Measured:
         return measure(work, self.inputs, self._job.metrics, device=self._accelerator.device)
+
+    def _quality(self, work: Work) -> StepQuality:
+        given = work.teacher, self.inputs, self._job.metrics, self._job.progress_images
+        return StepQuality(*given, self._accelerator.device)
 
     def _do(self, activity: str) -> None:
         if self._show is not None:

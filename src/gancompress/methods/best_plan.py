@@ -143,7 +143,7 @@ def best_plan(
     progress: Callable[[SearchResult, int], None] | None = None,
     check_stop: Callable[[], None] = never,
 ) -> Choice:
-    """Find the best plan of a supernet within a budget; a random plan at the budget is taken without measurement.
+    """Find the best plan of a supernet within a budget; the plan of a method that measures none is taken unseen.
 
     Args:
         candidates: Candidate networks of the supernet.
@@ -159,14 +159,13 @@ def best_plan(
         ConfigError: The journal holds another search.
     """
     result = _evaluated(candidates, proxy, options, storage, seed, progress, check_stop)
-    is_random = options.method == "random_at_budget"
-    chosen = result.candidates[0] if is_random else result.best
+    chosen = result.best if options.measures else result.candidates[0]
     if chosen is None:
         raise BudgetError(
             f"search: no candidate has a finite {proxy.name}; train the supernet longer, or check the metric"
         )
     near = None
-    if not is_random:
+    if options.measures:
         compared = _next_best(result, NUM_COMPARED)
         near = differences(chosen, compared, lambda each: proxy.per_image(candidates.network(each.plan)))
     plan, limit = candidates.filled(chosen.plan), candidates.limit
@@ -183,10 +182,10 @@ def _evaluated(
     progress: Callable[[SearchResult, int], None] | None,
     check_stop: Callable[[], None],
 ) -> SearchResult:
-    """Return all candidates of a search; a random plan at the budget has no metric. Arguments as for `best_plan`."""
+    """Return all candidates of a search; those of a method that measures none have no metric. See `best_plan`."""
 
     def evaluate(plan: ChannelPlan) -> Mapping[str, float]:
-        if options.method == "random_at_budget":
+        if not options.measures:
             return {proxy.name: math.nan}
         check_stop()
         return proxy.of(candidates.network(plan))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -22,12 +21,12 @@ from gancompress.methods.data import Batches, Data, batch_size_of
 from gancompress.methods.distill import AnyTerm, distill
 from gancompress.methods.evaluate import Metric, evaluate
 from gancompress.methods.export import export
+from gancompress.methods.pace import seconds_per_step
 from gancompress.methods.progress import Report
 from gancompress.methods.prune import Score, prune
 from gancompress.methods.save import save
 
 PLAN_FILE = "compress.json"
-_TRIAL_STEPS = 4
 _SHARE_OF_TIME = 0.85
 
 
@@ -169,14 +168,8 @@ def _images_in(
     if out is not None and (out / PLAN_FILE).is_file():
         return int(json.loads((out / PLAN_FILE).read_bytes())["images"])
     size = options["batch_size"] or batch_size_of(batches)
-
-    def timed(steps: int) -> float:
-        began = time.perf_counter()
-        distill(copy_module(student), network, [batches.first], images=steps * size, progress=False, **options)
-        return time.perf_counter() - began
-
-    timed(1)
-    seconds = max(1e-6, (timed(1 + _TRIAL_STEPS) - timed(1)) / _TRIAL_STEPS)
+    others = {name: value for name, value in options.items() if name != "batch_size"}
+    seconds = seconds_per_step(student, network, batches.first, size, others)
     images = max(1, round(_SHARE_OF_TIME * 60 * minutes / seconds)) * size
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)

@@ -21,9 +21,11 @@ from gancompress.methods.save import save
 from gancompress.methods.supernet import Supernet
 from gancompress.methods.training import TrainingData, digest_of, own_run, restored, shape_of, training_options
 from gancompress.networks.taps import automatic_taps
-from gancompress.objectives.distillation import Distillation, DistillationOptions
+from gancompress.objectives.distillation import Distillation
+from gancompress.objectives.distillation_options import DistillationOptions
 from gancompress.objectives.students import FixedStudent, Sampling, Student, SupernetStudent
 from gancompress.objectives.stylegan2 import StyleGan2Distillation
+from gancompress.objectives.supervision import Supervision
 from gancompress.objectives.teacher_cache import with_digests
 from gancompress.tasks import StyleGan2Options
 from gancompress.training import Run, TrainingOptions
@@ -136,7 +138,8 @@ def distill(
     saving: dict[str, Any] = {"described": described, "out": out, "progress": progress, "stop": stop, "seed": seed}
     with restored(teacher, module, *others):
         with own_run("distill", batches, **saving) as run:
-            finished = train_student(learning, teacher, discriminator, options, how, run.data, run, taps=chosen)
+            supervision = Supervision(teacher, discriminator, options, chosen)
+            finished = train_student(learning, supervision, how, run.data, run)
             losses = run.losses
         recalibrate(module, batches.inputs(RECALIBRATION_IMAGES))
     done = how.total_images if finished else int(losses[-1]["num_images"]) if losses else 0
@@ -145,30 +148,21 @@ def distill(
 
 def train_student(
     student: Student,
-    teacher: nn.Module,
-    discriminator: nn.Module | None,
-    options: DistillationOptions,
+    supervision: Supervision,
     training: TrainingOptions,
     data: TrainingData,
     run: Run,
-    *,
-    taps: tuple[str, ...] = (),
-    image_taps: tuple[str, ...] = (),
     stylegan2: StyleGan2Options | None = None,
 ) -> bool:
     """Train the networks of a student, in place, from the newest checkpoint of the run.
 
     Args:
         student: One network, or those of a supernet.
-        teacher: Network to learn from; its weights do not change.
-        discriminator: Network from outputs to logits, trained in place; None without an adversarial term.
-        options: Loss terms, and the outputs that they compare.
+        supervision: Networks to learn from, and the loss terms.
         training: Options of the training loop.
         data: The training data.
         run: Directory, log and processes.
-        taps: Paths of the modules whose feature maps are compared; the options' own taps take precedence.
-        image_taps: Paths of the modules that return intermediate RGB images.
-        stylegan2: Regularisers and style mixing for a StyleGAN2; without them it is trained like any other network.
+        stylegan2: Regularisers and style mixing for one StyleGAN2; without them it is trained like any other network.
 
     Returns:
         Whether training reached its end.
@@ -179,11 +173,10 @@ def train_student(
     """
     torch.manual_seed(run.seed + 4)  # seed the initial weights of the layers that adapt feature maps
     example = data.example.to(next(student.module.parameters()).device)
-    networks = data.task, teacher, student, discriminator, options, taps, example, image_taps
     if stylegan2 is None:
-        objective = Distillation(*networks)
+        objective = Distillation(data.task, student, supervision, example)
     else:
-        objective = StyleGan2Distillation(stylegan2, training.batch_size, *networks)
+        objective = StyleGan2Distillation(data.task, student, supervision, example, stylegan2, training.batch_size)
     for line in objective.notes:
         run.log.said(line)
     return fit_distillation(objective, training, data, run)

@@ -107,6 +107,10 @@ def psnr_db(got: Iterable[Tensor], expected: Iterable[Tensor]) -> float:
     return 10 * math.log10(max(high - low, 1e-12) ** 2 * count / squares)
 
 
+PAIR_METRICS: dict[str, Callable[[Iterable[Tensor], Iterable[Tensor]], float]] = {"psnr": psnr_db}
+"""Metrics of outputs and expected outputs that have a name."""
+
+
 def _first_images(batches: Iterable[Batch], max_images: int | None) -> Iterable[Batch]:
     left = math.inf if max_images is None else max_images
     for batch in batches:
@@ -119,9 +123,12 @@ def _first_images(batches: Iterable[Batch], max_images: int | None) -> Iterable[
 
 def _value(name: str, metric: Metric, network: nn.Module, held: list[Batch], teacher: nn.Module | None) -> float:
     if isinstance(metric, str):
-        if metric != "psnr":
-            raise ConfigError(f"metric: got '{metric}', expected 'psnr' or a function; {nearest(metric, ['psnr'])}")
-        return psnr_db([run(network, batch["input"]) for batch in held], _expected(held, teacher))
+        if metric not in PAIR_METRICS:
+            known = " or ".join(f"'{name}'" for name in PAIR_METRICS)
+            raise ConfigError(
+                f"metric: got '{metric}', expected {known} or a function; {nearest(metric, PAIR_METRICS)}"
+            )
+        return PAIR_METRICS[metric]([run(network, batch["input"]) for batch in held], _expected(held, teacher))
     if num_arguments(metric) == 2:
         return _number(name, metric(network, held))
     total, count = 0.0, 0

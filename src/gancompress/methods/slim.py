@@ -24,8 +24,8 @@ from gancompress.methods.save import save
 from gancompress.methods.training import TrainingData, digest_of, own_run, restored, training_options
 from gancompress.networks.generator import Generator
 from gancompress.networks.reparametrized import fold_reparametrizations
-from gancompress.objectives.distillation import DistillationOptions
 from gancompress.objectives.slimming import PenaltySchedule, Slimming
+from gancompress.objectives.supervision import Supervision
 from gancompress.quantization import Quantization
 from gancompress.slimming import Cost
 from gancompress.training import Run
@@ -153,8 +153,9 @@ def slim(
     others = [each for each in (discriminator,) if each is not None]
     saving: dict[str, Any] = {"described": described, "out": out, "progress": progress, "stop": stop, "seed": seed}
     with restored(teacher, *others), own_run("slim", batches, **saving) as run:
+        supervision = Supervision(teacher, discriminator, options)
         objective = train_slimming(
-            generator, teacher, discriminator, options, schedule, run.data, run, graph_of, limit.cost, streams=streams
+            generator, supervision, schedule, run.data, run, graph_of, limit.cost, streams=streams
         )
         losses = run.losses
     if objective is None:
@@ -168,9 +169,7 @@ def slim(
 
 def train_slimming(
     generator: Generator,
-    teacher: nn.Module,
-    discriminator: nn.Module | None,
-    options: DistillationOptions,
+    supervision: Supervision,
     schedule: PenaltySchedule,
     data: TrainingData,
     run: Run,
@@ -184,9 +183,7 @@ def train_slimming(
 
     Args:
         generator: The network to slim; it is not changed.
-        teacher: Network to learn from; its weights do not change.
-        discriminator: Network from outputs to logits, trained in place; None without an adversarial term.
-        options: Loss terms, none of them on feature maps.
+        supervision: Networks to learn from, and the loss terms, none of them on feature maps.
         schedule: Penalty schedule, with the options of the training loop.
         data: The training data.
         run: Directory, log and processes.
@@ -205,7 +202,7 @@ def train_slimming(
     """
     torch.manual_seed(run.seed + 4)
     widths = generator, quantization, trace, cost, streams, schedule
-    objective = Slimming(*widths, data.task, teacher, discriminator, options, data.example)
+    objective = Slimming(*widths, data.task, supervision, data.example)
     return objective if fit_distillation(objective, schedule.training, data, run) else None
 
 

@@ -270,7 +270,12 @@ class ClassArchitecture(Architecture):
         try:
             signature.bind(**self.config)
         except TypeError as error:
-            raise ConfigError(f"{self.name}: {error}; expected {', '.join(signature.parameters)}") from None
+            names = list(signature.parameters)
+            raise ConfigError(
+                f"{self.name}: {error}; expected its arguments ({', '.join(names)}), such as --set {names[0]}=..."
+                if names
+                else f"{self.name}: {error}; expected no arguments"
+            ) from None
         try:
             return self.network(**self.config)
         except Exception as error:

@@ -6,148 +6,23 @@ Source: Li et al., GAN Compression, CVPR 2020, equations 1 to 4; the order of up
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any
 
 import torch
-from pydantic import BeforeValidator, model_validator
 from torch import Tensor, nn
 
 from gancompress.errors import ConfigError, nearest
-from gancompress.losses import (
-    L1,
-    Adversarial,
-    AdversarialLoss,
-    AnyTerm,
-    Comparison,
-    Features,
-    Networks,
-    Term,
-    TermOptions,
-    balance_gradients,
-)
-from gancompress.losses.term import Maps, Paths, named
+from gancompress.losses import AdversarialLoss, Comparison, Networks, Term, TermOptions, balance_gradients
 from gancompress.networks.noise import AddsNoise, drawn_noise, kept_noise
 from gancompress.objectives.adversarial_monitor import AdversarialMonitor
 from gancompress.objectives.content import Content
 from gancompress.objectives.directions import LatentDirections
-from gancompress.objectives.old_terms import respelled
 from gancompress.objectives.students import Running, Student, tapped
+from gancompress.objectives.supervision import Outputs, Pass, Supervision, example_outputs
 from gancompress.objectives.teacher_cache import TeacherCache
-from gancompress.options import Options, as_tuple
-from gancompress.perception.content_masks import AnyMask, NoMask
 from gancompress.tasks.gaugan import in_one_batch
 from gancompress.tasks.task import Task
 from gancompress.training import Batch, Losses, Objective, Phase, TrainingOptions
-
-DEFAULT_TERMS = (L1(100), Features(1), Adversarial(1))
-"""Default terms of a student; only with these defaults, a term on feature maps is dropped if there are no maps."""
-
-
-class DistillationOptions(Options):
-    """Loss terms of a student, and the outputs that they compare.
-
-    Attributes:
-        terms: The terms with their weights; a term of weight 0 is not computed.
-        reconstruct: Target of every term that compares images: the truth where there are pairs and else the teacher's
-            image (``auto``), or always the teacher's image (``teacher``), so that no truth is needed.
-        taps: Paths of the modules whose feature maps are compared; those of the architecture by default.
-        content: Mask of the content, found in the teacher's image: pixel distances, ``perceptual`` and ``lpips``
-            compare the two images there.
-        fixed: Paths of modules of the student whose weights do not change, such as ``mapping``.
-    """
-
-    terms: Annotated[tuple[AnyTerm, ...], BeforeValidator(as_tuple)] = DEFAULT_TERMS
-    reconstruct: Literal["auto", "teacher"] = "auto"
-    taps: Paths = ()
-    content: AnyMask = NoMask()
-    fixed: Paths = ()
-
-    @property
-    def weighted(self) -> dict[str, TermOptions]:
-        """The terms with a weight, by name."""
-        return named(self.terms)
-
-    @property
-    def adversarial(self) -> Adversarial | None:
-        """The adversarial term; None without a discriminator."""
-        return next((term for term in self.weighted.values() if isinstance(term, Adversarial)), None)
-
-    @property
-    def compares_images(self) -> bool:
-        """True if some term compares the student's image with another one."""
-        return any(term.compares == "images" for term in self.weighted.values())
-
-    @property
-    def compares_discriminator_maps(self) -> bool:
-        """True if some term compares the discriminator's maps of the student's image with those of the real one."""
-        return any(term.compares == "discriminator_maps" for term in self.weighted.values())
-
-    @model_validator(mode="before")
-    @classmethod
-    def _not_in_the_old_spelling(cls, options: Any) -> Any:
-        line = respelled(options) if isinstance(options, Mapping) else None
-        if line is not None:
-            raise ValueError(line)
-        return options
-
-    @model_validator(mode="after")
-    def _terms_fit(self) -> DistillationOptions:
-        terms = self.weighted
-        if not terms:
-            raise ValueError("terms: got none with a weight above 0, expected one, such as {kind: l1, weight: 100}")
-        adversarial = [name for name, term in terms.items() if isinstance(term, Adversarial)]
-        if len(adversarial) > 1:
-            raise ValueError(f"terms: got {' and '.join(adversarial)}, expected one adversarial term; leave one out")
-        wanting = [name for name, term in terms.items() if term.compares in ("logits", "discriminator_maps")]
-        if wanting and not adversarial:
-            raise ValueError(
-                f"terms: got {wanting[0]} without an adversarial term, expected {{kind: gan, weight: 1}} beside it: "
-                "without it no discriminator learns"
-            )
-        steps = {name: term.latent_step for name, term in terms.items() if term.latent_step is not None}
-        if len(set(steps.values())) > 1:
-            raise ValueError(f"terms: got several lengths of latent steps ({', '.join(steps)}), expected one length")
-        return self
-
-
-class Outputs(NamedTuple):
-    """Outputs of a network for one batch.
-
-    Attributes:
-        image: [b, c, h, w] in [-1, 1].
-        maps: Its feature maps.
-        moved_maps: Feature maps for the shifted latents; None if no term compares them.
-    """
-
-    image: Tensor
-    maps: Maps
-    moved_maps: Maps | None = None
-
-
-class Pass(NamedTuple):
-    """Forward pass of one network on one batch, with the targets of its losses.
-
-    Attributes:
-        student: Outputs of this network.
-        target: The image that its image is compared with.
-        teacher: Outputs of the teacher.
-        logits: The discriminator's output for its image.
-        real_logits: The discriminator's output for the first real image, where both images ran in one batch.
-        content: Mask of the region in which its image is compared with the target, zeros and ones; None for all of it.
-        share: Weight of this network in the losses of the step, which are means over its networks.
-        is_first: Whether it is the first network of the step.
-        num_images: Images trained on before the step.
-    """
-
-    student: Outputs
-    target: Tensor
-    teacher: Outputs
-    logits: Any
-    real_logits: Any
-    content: Tensor | None
-    share: float
-    is_first: bool
-    num_images: int
 
 
 class Distillation(Objective):
@@ -163,39 +38,25 @@ class Distillation(Objective):
     averaged = ("student",)
     update_together = True
 
-    def __init__(
-        self,
-        task: Task,
-        teacher: nn.Module,
-        student: Student,
-        discriminator: nn.Module | None,
-        options: DistillationOptions,
-        taps: tuple[str, ...],
-        example: Tensor,
-        image_taps: tuple[str, ...] = (),
-    ) -> None:
+    def __init__(self, task: Task, student: Student, supervision: Supervision, example: Tensor) -> None:
         """Take the networks and build the loss terms.
 
         Args:
             task: The task that is learned.
-            teacher: Generates the images and maps to learn from; not trained.
             student: The student to train.
-            discriminator: Inherited from the teacher, or fresh; None without an adversarial term.
-            options: The terms.
-            taps: Paths, in both networks, of the modules whose maps are compared; the options' own taps take
-                precedence.
+            supervision: The networks that it learns from, and the loss terms.
             example: An input [1, c, h, w] of any values, from which the widths of the maps are read.
-            image_taps: Paths, in both networks, of the modules that return intermediate RGB images.
 
         Raises:
             ConfigError: A tap or a path of ``fixed`` names no module, a term compares maps and there are no taps, no
                 term is left, or a term's options do not fit the networks or the task.
             CheckpointError: A network that a term needs cannot be loaded or read.
         """
+        teacher, options = supervision.teacher, supervision.options
         self.task, self.options = task, options
         self._student, self._adversarial = student, options.adversarial
         self.modules, self.frozen = {"student": student.module}, {"teacher": teacher}
-        terms, self.notes = _with_taps(options, options.taps or taps, image_taps)
+        terms, self.notes = supervision.terms()
         self._balanced_name = next((name for name, (term, _) in terms.items() if term is self._adversarial), None)
         self._taps = tuple(dict.fromkeys(tap for _, own in terms.values() for tap in own))
         moving = {name: term.latent_step for name, (term, _) in terms.items() if term.latent_step is not None}
@@ -206,34 +67,36 @@ class Distillation(Objective):
         self._check_fixed(student.module)
         compares_images = any(term.compares == "images" for term, _ in terms.values())
         self._uses_teacher = bool(self._taps) or (compares_images and (pseudo_pairs or not self._content.is_everything))
-        student_example = _evaluated(student.module, self._taps, example)
-        teacher_example = _evaluated(teacher, self._taps, example)
+        shown = example_outputs(student.module, self._taps, example), example_outputs(teacher, self._taps, example)
         self._terms: dict[str, tuple[float, tuple[str, ...], Term]] = {}
         for name, (term, own) in terms.items():
-            built = term.build(
-                Networks(
-                    taps=own,
-                    student_channels={tap: student_example.maps[tap].shape[1] for tap in own},
-                    teacher_channels={tap: teacher_example.maps[tap].shape[1] for tap in own},
-                    elastic=student.elastic,
-                    image=teacher_example.image,
-                )
-            )
-            self._terms[name] = (term.weight, own, built)
-            self.modules |= {name: built.learned} if built.learned else {}
-            self.frozen |= {name: built.frozen} if built.frozen else {}
-        self.phases = (Phase("generator", tuple(self.modules), self._generator_loss),)
-        self._monitor = AdversarialMonitor()
+            self._add_term(name, term, own, *shown)
+        self.teacher_bytes = sum(x.nbytes for x in (shown[1].image, *shown[1].maps.values()))
         self._cache: TeacherCache | None = None
-        self.teacher_bytes = sum(x.nbytes for x in (teacher_example.image, *teacher_example.maps.values()))
+        self._monitor = AdversarialMonitor()
+        self.phases = (Phase("generator", tuple(self.modules), self._generator_loss),)
         if self._adversarial is not None:
-            assert discriminator is not None
+            assert supervision.discriminator is not None
             self._gan = AdversarialLoss(self._adversarial.form)
-            self.modules["discriminator"] = discriminator
-            self.phases = (
-                Phase("discriminator", ("discriminator",), self._discriminator_loss, discriminates=True),
-                *self.phases,
-            )
+            self.modules["discriminator"] = supervision.discriminator
+            discriminator = Phase("discriminator", ("discriminator",), self._discriminator_loss, discriminates=True)
+            self.phases = (discriminator, *self.phases)
+
+    def _add_term(
+        self, name: str, term: TermOptions, taps: tuple[str, ...], student: Outputs, teacher: Outputs
+    ) -> None:
+        """Build a term for the widths of example outputs, with its learned and its frozen networks."""
+        networks = Networks(
+            taps=taps,
+            student_channels={tap: student.maps[tap].shape[1] for tap in taps},
+            teacher_channels={tap: teacher.maps[tap].shape[1] for tap in taps},
+            elastic=self._student.elastic,
+            image=teacher.image,
+        )
+        built = term.build(networks)
+        self._terms[name] = (term.weight, taps, built)
+        self.modules |= {name: built.learned} if built.learned else {}
+        self.frozen |= {name: built.frozen} if built.frozen else {}
 
     @property
     def runs_teacher(self) -> bool:
@@ -388,36 +251,3 @@ class Distillation(Objective):
             return term
         self._monitor.observe(ratio=balance.ratio, factor=balance.factor)
         return balance.term
-
-
-def _with_taps(
-    options: DistillationOptions, common: tuple[str, ...], image_taps: tuple[str, ...]
-) -> tuple[dict[str, tuple[TermOptions, tuple[str, ...]]], tuple[str, ...]]:
-    """Return the terms, each with the modules whose outputs it compares, and notes on the terms that are dropped."""
-    terms = {
-        name: (term, term.taps_among(image_taps if term.compares == "rgb" else common))
-        for name, term in options.weighted.items()
-    }
-    without = [name for name, (term, taps) in terms.items() if term.compares in ("maps", "rgb") and not taps]
-    if without and options.terms != DEFAULT_TERMS:
-        raise ConfigError(
-            f"distillation: {without[0]} got no feature maps, expected some; name modules of both networks in taps, "
-            "or leave the term out"
-        )
-    notes = tuple(
-        f"the default term {name} is left out: no modules are known whose feature maps can be compared"
-        for name in without
-    )
-    return {name: each for name, each in terms.items() if name not in without}, notes
-
-
-@torch.no_grad()
-def _evaluated(network: nn.Module, taps: tuple[str, ...], example: Tensor) -> Outputs:
-    """Return the outputs of a network in evaluation mode for an example; its running statistics do not change."""
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
-    with tapped(network, taps) as maps:
-        image = network(example)
-    for module, mode in modes.items():
-        module.training = mode
-    return Outputs(image, maps)

@@ -17,8 +17,9 @@ from gancompress.errors import ConfigError
 from gancompress.networks.cut import cut
 from gancompress.networks.generator import Generator
 from gancompress.networks.reparametrized import reparametrized_layers
-from gancompress.objectives.distillation import Distillation, DistillationOptions
+from gancompress.objectives.distillation import Distillation
 from gancompress.objectives.students import Network, Running, Student
+from gancompress.objectives.supervision import Supervision
 from gancompress.quantization import Quantization
 from gancompress.quantization.separate import separate
 from gancompress.slimming import (
@@ -110,9 +111,7 @@ class Slimming(Distillation):
         streams: bool,
         schedule: PenaltySchedule,
         task: Task,
-        teacher: nn.Module,
-        discriminator: nn.Module | None,
-        options: DistillationOptions,
+        supervision: Supervision,
         example: Tensor,
     ) -> None:
         """Take the networks and the penalty schedule.
@@ -125,9 +124,7 @@ class Slimming(Distillation):
             streams: Whether residual streams lose channels too.
             schedule: The penalty schedule.
             task: See `Distillation`.
-            teacher: See `Distillation`.
-            discriminator: See `Distillation`.
-            options: See `Distillation`; terms that compare feature maps are refused, because maps lose channels.
+            supervision: See `Distillation`; terms that compare feature maps are refused, because maps lose channels.
             example: See `Distillation`.
 
         Raises:
@@ -135,7 +132,7 @@ class Slimming(Distillation):
                 norm; or as `Distillation`.
             BudgetError: The limit of the schedule is below the cost of the narrowest network.
         """
-        maps = [name for name, term in options.weighted.items() if term.compares == "maps"]
+        maps = [name for name, term in supervision.options.weighted.items() if term.compares == "maps"]
         if maps:
             raise ConfigError(f"slim: got the term '{maps[0]}', expected none on feature maps: they lose channels")
         if computed := reparametrized_layers(generator.build()):
@@ -155,7 +152,7 @@ class Slimming(Distillation):
                 f"slim: found no channel group to prune among {len(self.graph.groups)}; lower minimum, or {advice}"
             )
         student = ScaledStudent(self._module, self.scales)
-        super().__init__(task, teacher, student, discriminator, options, (), example)
+        super().__init__(task, student, supervision, example)
         self._scaled = student
         self.modules["scales"] = self.scales
         if self.scales.readers:

@@ -14,9 +14,12 @@ from torch import Tensor, nn
 
 from gancompress.errors import ConfigError
 from gancompress.networks.styles import StyledGenerator
-from gancompress.objectives.distillation import Distillation, Pass
+from gancompress.objectives.distillation import Distillation
+from gancompress.objectives.students import Student
+from gancompress.objectives.supervision import Pass, Supervision
 from gancompress.tasks import StyleGan2Options, StyleGan2Regularisers
 from gancompress.tasks.stylegan2 import path_phase, r1_phase
+from gancompress.tasks.task import Task
 from gancompress.training import Batch, Losses, Phase, TrainingOptions
 
 
@@ -29,27 +32,36 @@ class StyleGan2Distillation(Distillation):
 
     update_together = False
 
-    def __init__(self, regularisers: StyleGan2Options, batch_size: int, *networks: Any) -> None:
+    def __init__(
+        self,
+        task: Task,
+        student: Student,
+        supervision: Supervision,
+        example: Tensor,
+        regularisers: StyleGan2Options,
+        batch_size: int,
+    ) -> None:
         """Take the networks and the options of the regularisers.
 
         Args:
+            task: See `Distillation`.
+            student: See `Distillation`; one network.
+            supervision: See `Distillation`.
+            example: See `Distillation`.
             regularisers: Options of StyleGAN2 training: regularisers and style mixing.
             batch_size: Images of one step, over all processes.
-            networks: The arguments of `Distillation`, in its order; the student is one network.
 
         Raises:
             ConfigError: Teacher or student is no StyleGAN2, or a term compares maps of the discriminator; or as
                 `Distillation`.
         """
-        super().__init__(*networks)
+        super().__init__(task, student, supervision, example)
         if self.options.compares_discriminator_maps:
             raise ConfigError(
                 "stylegan2: got a term on maps of the discriminator, expected none: its discriminator has logits alone"
             )
-        self._regularisers, self._generator = (
-            StyleGan2Regularisers(regularisers, batch_size),
-            _styled(self.modules["student"], "student"),
-        )
+        self._regularisers = StyleGan2Regularisers(regularisers, batch_size)
+        self._generator = _styled(self.modules["student"], "student")
         _styled(self.frozen["teacher"], "teacher")
         phases = [phase for phase in self.phases if phase.discriminates]
         (learner,) = (phase for phase in self.phases if not phase.discriminates)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -190,6 +190,32 @@ def _sorted_out(network: nn.Module, calls: Mapping[str, int]) -> tuple[dict[str,
         else:
             left[name] = reason
     return solvable, left
+
+
+def images_needed(narrow: nn.Module, example: Tensor) -> int | None:
+    """Return the smallest number of images that a refit needs; None if no layer can be solved for.
+
+    Args:
+        narrow: The network at its plan.
+        example: One image like those of the refit, [1, ...].
+    """
+    sums = Sums(narrow, (example,))
+    solvable, _ = _sorted_out(narrow, sums.calls)
+    places: dict[str, int] = {}
+
+    def counting(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
+        def count(layer: nn.Module, _: Any, output: Tensor) -> None:
+            places[name] = output.numel() // output.shape[channel_axis(layer, output.ndim)]
+
+        return count
+
+    with ExitStack() as stack, _evaluating(narrow, seed=0), torch.no_grad():
+        for name, layer in solvable.items():
+            stack.callback(layer.register_forward_hook(counting(name)).remove)
+        narrow(example)
+    return max(
+        (math.ceil(Matrices(solvable[name]).num_equations_needed / each) for name, each in places.items()), default=None
+    )
 
 
 @contextmanager

@@ -115,8 +115,7 @@ def headline(report: Report) -> list[Headline]:
         _file_speed_headline(file, speed) if file and speed else _speed_headline(teacher, student),
         _cost_headline(macs, Change("fewer MACs", "more MACs"), " true MACs"),
         _size_headline(teacher, student, file),
-        _quality_headline(teacher, student),
-        *_to_teacher_headline(student, file),
+        *_quality_headlines(teacher, student, file),
     ]
 
 
@@ -218,16 +217,26 @@ def _size_headline(teacher: NetworkFacts, student: NetworkFacts, file: ExportFac
     return _cost_headline([teacher.weight_bytes, student.weight_bytes], SMALLER, " of weights", "B")
 
 
-def _to_teacher_headline(student: NetworkFacts, file: ExportFacts | None) -> list[Headline]:
-    """Return the first metric against the teacher's images; empty if there is none."""
-    name = next((name for name in student.metrics if name.endswith(TO_TEACHER)), None)
-    if name is None:
-        return []
-    value = student.metrics[name]
-    detail = f"{value.better} is better, {value.n:,} images"
-    if file is not None and file.psnr_db is not None:
-        detail += f"; the file’s images to the network’s: {significant(file.psnr_db)} dB"
-    return [Headline(significant(value.value), f"{name.removesuffix(TO_TEACHER)} to the teacher", detail)]
+def _quality_headlines(teacher: NetworkFacts, student: NetworkFacts, file: ExportFacts | None) -> list[Headline]:
+    """Return the difference in quality, if both networks were measured, and the closeness to the teacher's images."""
+    closeness = _to_teacher_headlines(student, file)
+    is_common = any(name in teacher.metrics for name in student.metrics)
+    return [*([_quality_headline(teacher, student)] if is_common or not closeness else []), *closeness]
+
+
+def _to_teacher_headlines(student: NetworkFacts, file: ExportFacts | None) -> list[Headline]:
+    """Return the first metric against the teacher's images of each direction: a fidelity and a distance."""
+    measured = {name: value for name, value in student.metrics.items() if name.endswith(TO_TEACHER)}
+    first: dict[str, str] = {}
+    for name, value in measured.items():
+        first.setdefault(value.better, name)
+    details = {name: f"{measured[name].better} is better, {measured[name].n:,} images" for name in first.values()}
+    if details and file is not None and file.psnr_db is not None:
+        details[next(iter(details))] += f"; the file’s images to the network’s: {significant(file.psnr_db)} dB"
+    return [
+        Headline(significant(measured[name].value), f"{name.removesuffix(TO_TEACHER)} to the teacher", detail)
+        for name, detail in details.items()
+    ]
 
 
 def _quality_headline(teacher: NetworkFacts, student: NetworkFacts) -> Headline:

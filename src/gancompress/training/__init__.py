@@ -1,7 +1,8 @@
 """Training: the loop of all methods, its options and its checkpoints."""
 
 from gancompress.training.checkpoint import Checkpoints
-from gancompress.training.loop import Loader, TrainingLog, fit
+from gancompress.training.log import TrainingLog
+from gancompress.training.loop import Loader, fit
 from gancompress.training.objective import Batch, Losses, Objective, Phase, Reshaped
 from gancompress.training.options import OptimizerOptions, TrainingOptions
 from gancompress.training.run import Run

@@ -10,7 +10,8 @@ import torch
 from accelerate import Accelerator
 
 from gancompress.training.checkpoint import Checkpoints
-from gancompress.training.loop import Loader, TrainingLog, fit
+from gancompress.training.log import TrainingLog
+from gancompress.training.loop import Loader, fit
 from gancompress.training.objective import Batch, Objective
 from gancompress.training.options import TrainingOptions
 

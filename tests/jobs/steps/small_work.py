@@ -17,7 +17,7 @@ from gancompress.jobs.steps import Goal, StepRun, Work
 from gancompress.methods.budget import CostLimit
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build
-from gancompress.objectives.distillation import DistillationOptions
+from gancompress.objectives.distillation_options import DistillationOptions
 from gancompress.tasks import Task, find_task
 from gancompress.tasks.inputs import Inputs
 

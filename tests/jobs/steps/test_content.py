@@ -16,6 +16,7 @@ from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build
 from gancompress.objectives.distillation import Distillation
 from gancompress.objectives.students import FixedStudent
+from gancompress.objectives.supervision import Supervision
 from gancompress.tasks import LatentTask, find_task
 from gancompress.training import TrainingOptions
 from tests.jobs.steps.small_work import distillation, make_surroundings, make_work
@@ -51,7 +52,7 @@ def game(networks, task: str = "paired", **options) -> Distillation:
     teacher, student = networks
     weights = distillation(**{"reconstruct": "teacher", **options})
     example = torch.zeros(1, 3, 16, 16)
-    return Distillation(find_task(task), teacher, FixedStudent(student), nn.Identity(), weights, (), example)
+    return Distillation(find_task(task), FixedStudent(student), Supervision(teacher, nn.Identity(), weights), example)
 
 
 def losses(objective: Distillation, batch) -> dict[str, Tensor]:

@@ -20,6 +20,7 @@ from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build, find_family
 from gancompress.objectives.distillation import Distillation
 from gancompress.objectives.students import FixedStudent, Student, SupernetStudent, tapped
+from gancompress.objectives.supervision import Supervision
 from gancompress.tasks import LatentTask, find_task
 from gancompress.training import TrainingOptions
 from tests.jobs.steps.small_work import distillation, make_surroundings
@@ -44,7 +45,8 @@ def game(student: Student | nn.Module, teacher: nn.Module, task=TASK, taps=FAMIL
     chosen = student if isinstance(student, Student) else FixedStudent(student)
     weights = distillation(**options)
     example = torch.zeros(1, 6 + len(task.classes))
-    return Distillation(task, teacher.eval(), chosen, nn.Identity(), weights, taps, example, FAMILY.image_taps)
+    supervision = Supervision(teacher.eval(), nn.Identity(), weights, taps, FAMILY.image_taps)
+    return Distillation(task, chosen, supervision, example)
 
 
 def loss_of(objective: Distillation, name: str) -> Tensor:
@@ -79,11 +81,9 @@ def test_images_on_the_way_are_compared_at_every_resolution():
 
 def test_networks_without_images_on_the_way_are_told_so():
     network = build("sngan_32", {"ngf": 4, "latent_size": 6})
+    supervision = Supervision(network, nn.Identity(), distillation(multi_scale_rgb={"weight": 1}))
     with pytest.raises(ConfigError, match="multi_scale_rgb got no feature maps, expected some; name modules"):
-        Distillation(
-            *(TASK, network, FixedStudent(network), nn.Identity()),
-            *(distillation(multi_scale_rgb={"weight": 1}), (), torch.zeros(1, 6)),
-        )
+        Distillation(TASK, FixedStudent(network), supervision, torch.zeros(1, 6))
 
 
 def relations(maps: Tensor, moved: Tensor) -> Tensor:
@@ -156,11 +156,9 @@ def test_networks_without_styles_move_their_noise():
 def test_other_tasks_have_no_latents():
     network = build("resnet", {"ngf": 4, "num_blocks": 1})
     options = distillation(latent_directions={"weight": 1})
+    supervision = Supervision(network, nn.Identity(), options, ("blocks.0",))
     with pytest.raises(ConfigError, match="latent_directions: got the task 'paired', expected 'latent'"):
-        Distillation(
-            *(find_task("paired"), network, FixedStudent(network), nn.Identity(), options),
-            *(("blocks.0",), torch.zeros(1, 3, 16, 16)),
-        )
+        Distillation(find_task("paired"), FixedStudent(network), supervision, torch.zeros(1, 3, 16, 16))
 
 
 def work() -> Work:

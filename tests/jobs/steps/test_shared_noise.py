@@ -20,6 +20,7 @@ from gancompress.networks.noise import drawn_noise, kept_noise
 from gancompress.networks.registry import build, find_family
 from gancompress.objectives.distillation import Distillation
 from gancompress.objectives.students import FixedStudent, Student, SupernetStudent
+from gancompress.objectives.supervision import Supervision
 from gancompress.tasks import LatentTask
 from gancompress.tasks.inputs import Inputs
 from gancompress.training import Checkpoints, TrainingOptions, fit
@@ -55,7 +56,7 @@ def batch(start: int = 0, size: int = 2) -> dict:
 def game(student: Student, teacher: nn.Module, **options) -> Distillation:
     judge = build("stylegan2_discriminator", {"resolution": 16, "channel_max": 4})
     weights = distillation(**options)
-    return Distillation(TASK, teacher.eval(), student, judge, weights, TAPS, torch.zeros(1, 6))
+    return Distillation(TASK, student, Supervision(teacher.eval(), judge, weights, TAPS), torch.zeros(1, 6))
 
 
 def losses(objective: Distillation, position: int = 0) -> dict[str, Tensor]:

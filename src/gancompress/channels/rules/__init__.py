@@ -11,7 +11,15 @@ import torch
 
 from gancompress.channels.labels import Labelling, Labels
 from gancompress.channels.recording import RecordedOp
-from gancompress.channels.rules import image, layers, movement  # noqa: F401 (they register their rules)
+from gancompress.channels.rules import (  # noqa: F401 (they register their rules)
+    attention,
+    image,
+    indexing,
+    layers,
+    movement,
+    spectrum,
+    windows,
+)
 from gancompress.channels.rules.elementwise import elementwise, source
 from gancompress.channels.rules.registry import RULES
 

@@ -10,12 +10,12 @@ from gancompress.channels.recording import RecordedOp, Ref
 from gancompress.channels.rules.registry import rule
 
 
-def keep_off(g: Labelling, x: Ref, axes: Sequence[int], reason: str) -> Labels:
+def keep_off(g: Labelling, x: Ref, axes: Sequence[int], reason: str, *, unfollowed: bool = True) -> Labels:
     """Return the labels after an operation that reorders positions along these axes; channels along them are fixed."""
     kept = []
     for factor in g[x].factors:
         if any(factor.shape[axis] > 1 for axis in axes):
-            g.fix(factor, reason, unfollowed=True)
+            g.fix(factor, reason, unfollowed=unfollowed)
         else:
             kept.append(factor)
     return _off(g, x, axes, kept)

@@ -23,7 +23,7 @@ def _convolution(g: Labelling, op: RecordedOp) -> list[Labels]:
     incoming, first, second = g.along(x, 1), g.along(w, 0), g.along(w, 1)
     if groups == 1:
         reading, outgoing = (first, second) if transposed else (second, first)
-        _contract(g, incoming, reading)
+        contract(g, incoming, reading)
         g.role(w, reading, "in")
         g.role(w, outgoing, "out")
     elif groups == g.shape(x)[1]:
@@ -34,12 +34,12 @@ def _convolution(g: Labelling, op: RecordedOp) -> list[Labels]:
         g.role(w, first, "in" if transposed else "out")
         g.role(w, second, "out" if transposed else "in")
     if bias is not None:
-        _contract(g, outgoing, g.along(bias, 0))
+        contract(g, outgoing, g.along(bias, 0))
         g.role(bias, g.along(bias, 0), "bias")
     return [Labels(on_axis(outgoing, 1, ndim))]
 
 
-def _contract(g: Labelling, a: np.ndarray | None, b: np.ndarray | None) -> None:
+def contract(g: Labelling, a: np.ndarray | None, b: np.ndarray | None) -> None:
     """Tie two axes that are paired position by position, or fix the one whose partner has no channels."""
     if a is not None and b is not None:
         g.tie(a, b)
@@ -79,9 +79,9 @@ def _grouped(
     """Return the output channels of a grouped convolution; the number of groups is fixed, their channels are tied."""
     incoming = _fold(g, incoming, groups)
     if transposed:  # weight (in, out / groups, ...)
-        _contract(g, incoming, _fold(g, first, groups))
+        contract(g, incoming, _fold(g, first, groups))
         return None if second is None else np.tile(second, groups)
-    _contract(g, incoming, second)  # weight (out, in / groups, ...)
+    contract(g, incoming, second)  # weight (out, in / groups, ...)
     _fold(g, first, groups)
     return first
 
@@ -93,32 +93,6 @@ def _fold(g: Labelling, atoms: np.ndarray | None, groups: int) -> np.ndarray | N
     parts = atoms.reshape(groups, -1)
     g.tie(parts, parts[:1])
     return parts[0]
-
-
-@rule("mm", "bmm", "mv", "dot", "vdot", "addmm", "baddbmm", "addbmm", "addmv")
-def _matmul(g: Labelling, op: RecordedOp) -> list[Labels]:
-    left, right = op.inputs[-2:]
-    out = op.outputs[0]
-    ndim = len(g.shape(out))
-    left_rank, right_rank = len(g.shape(left)), len(g.shape(right))
-    rows = g.along(left, -2) if left_rank > 1 else None
-    columns = g.along(right, -1) if right_rank > 1 else None
-    inner_left, inner_right = g.along(left, -1), g.along(right, -2 if right_rank > 1 else 0)
-    _contract(g, inner_left, inner_right)
-    for ref, inner, outer in ((left, inner_left, rows), (right, inner_right, columns)):
-        g.role(ref, inner, "in")
-        g.role(ref, outer, "out")
-    for ref in (left, right):
-        for factor in g[ref].factors:
-            if len(factor.shape) == 3 and factor.shape[0] > 1:
-                g.fix(factor, "channels lie along the batch of a matrix product", unfollowed=True)
-    product = Labels((*on_axis(rows, -2 if right_rank > 1 else -1, ndim), *on_axis(columns, -1, ndim)))
-    if len(op.inputs) == 3:
-        bias = op.inputs[0]
-        g.role(bias, g.along(bias, -1), "bias")
-        product = combine(g, [(product, g.shape(out)), operand(g, bias)], ndim)
-    weight = all(g[ref].weight for ref in op.inputs)
-    return [Labels(product.factors, weight=weight)]
 
 
 @rule("embedding")
@@ -152,7 +126,7 @@ def _channel_norm(g: Labelling, op: RecordedOp) -> list[Labels]:
     ):
         ref = op.arguments.get(argument)
         if ref is not None:
-            _contract(g, channels, g.along(ref, 0))
+            contract(g, channels, g.along(ref, 0))
             g.role(ref, g.along(ref, 0), role)
     statistics = Labels(on_axis(channels, 0, 1))
     return [

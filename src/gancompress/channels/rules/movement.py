@@ -100,6 +100,16 @@ def _expand(g: Labelling, op: RecordedOp) -> list[Labels]:
     return [move_factors(g, x, move, flexible)]
 
 
+@rule("as_strided", "as_strided_")
+def _as_strided(g: Labelling, op: RecordedOp) -> list[Labels]:
+    """Follow a change of strides that leaves the shape, as average pooling makes for channels-last images."""
+    x = op["self"]
+    if g.shape(x) == g.shape(op.outputs[0]) and not op.arguments.get("storage_offset"):
+        return [g[x]]
+    g.fix_tensor(x, f"is read in another order by {op.name}", unfollowed=True)
+    return [Labels()]
+
+
 @rule("flip", "roll")
 def _reorder(g: Labelling, op: RecordedOp) -> list[Labels]:
     x = op["self"]
@@ -130,7 +140,10 @@ def _unbind(g: Labelling, op: RecordedOp) -> list[Labels]:
 
 @rule("split", "unsafe_split", "split_with_sizes", "slice", "chunk", "narrow")
 def _slice(g: Labelling, op: RecordedOp) -> list[Labels]:
-    """Tie the channels of equal parts that tile the axis, as ``chunk`` and ``x[:, :c // 2]`` expect."""
+    """Tie the channels of equal parts that tile the axis, as ``chunk`` and ``x[:, :c // 2]`` expect.
+
+    Parts of listed sizes may be narrowed apart, if the list can follow.
+    """
     x, axis = op["self"], op["dim"] % len(g.shape(op["self"]))
     size, step = g.shape(x)[axis], op.arguments.get("step", 1)
     start = (op.arguments.get("start") or 0) if op.name in ("aten.slice", "aten.narrow") else 0
@@ -138,9 +151,9 @@ def _slice(g: Labelling, op: RecordedOp) -> list[Labels]:
     results = []
     for out in op.outputs:
         length = g.shape(out)[axis]
-        whole = length == size
+        apart = length == size or op.name == "aten.split_with_sizes"
         for factor in g[x].factors:
-            if factor.shape[axis] > 1 and not whole and step == 1 and size % length == 0 and start % length == 0:
+            if factor.shape[axis] > 1 and not apart and step == 1 and size % length == 0 and start % length == 0:
                 parts = np.moveaxis(factor, axis, 0).reshape(size // length, length, -1)
                 g.tie(parts, parts[:1])
         window = slice(start, start + length * step, step)
@@ -190,12 +203,22 @@ def _glu(g: Labelling, op: RecordedOp) -> list[Labels]:
     return [move_factors(g, x, lambda f: f.take(range(half), axis) if f.shape[axis] > 1 else f)]
 
 
-@rule("pixel_shuffle", "pixel_unshuffle", "channel_shuffle")
+@rule("channel_shuffle")
+def _channel_shuffle(g: Labelling, op: RecordedOp) -> list[Labels]:
+    """Tie equal channels of the shuffled groups: each keeps the same ones, in either order."""
+    x, ndim = op["self"], len(g.shape(op["self"]))
+    atoms = g.along(x, 1)
+    if atoms is None:
+        return [g[x]]
+    parts = atoms.reshape(op["groups"], -1)
+    g.tie(parts, parts[:1])
+    return [Labels(on_axis(np.repeat(parts[0], op["groups"]), 1, ndim))]
+
+
+@rule("pixel_shuffle", "pixel_unshuffle")
 def _shuffle(g: Labelling, op: RecordedOp) -> list[Labels]:
     """Tie a channel of the finer image to its ``r * r`` channels of the coarser one."""
     x, ndim = op["self"], len(g.shape(op["self"]))
-    if op.name == "aten.channel_shuffle":
-        return [keep_off(g, x, [1], "is reordered by a channel shuffle")]
     axis = ndim - 3
     atoms = g.along(x, axis)
     keep_off(g, x, [ndim - 2, ndim - 1], f"lies along the image of {op.name}")

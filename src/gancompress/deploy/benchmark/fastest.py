@@ -32,6 +32,9 @@ from gancompress.networks.generator import Generator
 from gancompress.quantization import quantized_layers
 from gancompress.report import FileRow, Latency
 
+FASTEST = "fastest"
+"""Name of the choice of a precision by timing, in the place of a precision."""
+
 _AT_ONCE = 8
 """Number of files timed side by side: each has a process of its own, of some 300 MB."""
 
@@ -91,7 +94,7 @@ def export_fastest(
         ExportError: See `export_generator`.
         DataError: There are too few images.
     """
-    runtime, kind = find_format(format, "fastest")
+    runtime, kind = find_format(format, FASTEST)
     if _mode(runtime, kind) is None:
         raise ConfigError(
             f"fastest: got the format '{kind.name}', expected {' or '.join(timed_formats())}, whose files are timed"

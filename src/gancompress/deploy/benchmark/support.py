@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gancompress.deploy import RUNTIMES, Format, Mode, Runtime
-from gancompress.deploy.benchmark.fastest import timed_formats
+from gancompress.deploy.benchmark.fastest import FASTEST, timed_formats
 
 FORMAT_HEAD = ("format", "file", "runs on", "precisions", "sizes", "extra")
 RUNTIME_HEAD = ("runtime", "runs of a network", "runs of exported files", "timed", "latency budgets")
@@ -39,7 +39,7 @@ def _format(runtime: Runtime, each: Format) -> tuple[str, ...]:
         name += f" with {name.removesuffix(each.ending)}{each.beside}"
     if each.folder or each.page:
         name += ", a folder" if each.folder else ", a folder with a page"
-    fastest = ["fastest"] if each.name in timed_formats() else []
+    fastest = [FASTEST] if each.name in timed_formats() else []
     sizes = "any" if each.free_sizes else "the example's"
     return (
         each.name,

@@ -18,7 +18,7 @@ from gancompress.deploy import (
     missing_package,
 )
 from gancompress.deploy.axes import Inputs
-from gancompress.deploy.benchmark.fastest import export_fastest
+from gancompress.deploy.benchmark.fastest import FASTEST, export_fastest
 from gancompress.errors import GanCompressError, Interrupted
 from gancompress.networks.file_form import FileForm
 from gancompress.networks.generator import Generator
@@ -27,9 +27,6 @@ from gancompress.report import FileRow, FileSpeed
 
 ALL = "all"
 """Every format, or every precision of a format."""
-
-FASTEST = "fastest"
-"""The precision that its runtime computes fastest on this machine."""
 
 
 @dataclass(frozen=True, kw_only=True)

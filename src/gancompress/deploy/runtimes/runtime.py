@@ -14,7 +14,6 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from textwrap import shorten
 from typing import ClassVar, Protocol
 
 import torch
@@ -337,10 +336,7 @@ class Runtime:
                 fixed = self._fixed_size(module, how, options) if any(axes) else None
                 if fixed is None:
                     raise
-                raise ExportError(
-                    f"{what}: it takes one size only ({shorten(str(error).partition(': ')[2], 160)}); export it with "
-                    f"the format '{fixed.name}', for the size of the example"
-                ) from error
+                raise ExportError(f"{error}; one size works: take the format '{fixed.name}'") from error
         return ExportReport(
             path=path,
             format=format.name,

@@ -1,22 +1,22 @@
-"""Options and networks that the steps which train a student share."""
+"""Options that the steps which train a student share, and its training."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from torch import Tensor, nn
-
+from gancompress.jobs.steps.discriminators import initial_discriminator, trained_discriminator
 from gancompress.jobs.steps.networks import PATCHGAN, NetworkOptions
 from gancompress.jobs.steps.recalibration import calibration_inputs
 from gancompress.jobs.steps.step import Step, StepRun, Work, training_data
-from gancompress.methods.discriminators import check_discriminator, discriminator_input
+from gancompress.jobs.steps.taps import taps_of
 from gancompress.methods.distill import train_student
 from gancompress.methods.recalibrate import recalibrate
 from gancompress.methods.training import TrainingData
 from gancompress.networks.generator import Generator
 from gancompress.objectives.content import check_content
-from gancompress.objectives.distillation import DistillationOptions
+from gancompress.objectives.distillation_options import DistillationOptions
 from gancompress.objectives.students import Student
+from gancompress.objectives.supervision import Supervision
 from gancompress.objectives.teacher_cache import TeacherCache, TeacherCacheOptions, open_teacher_cache
 from gancompress.tasks import StyleGan2Options
 from gancompress.tasks.inputs import Inputs
@@ -45,10 +45,8 @@ class Learning(Step):
     training: TrainingOptions = TrainingOptions()
     teacher_cache: TeacherCacheOptions = TeacherCacheOptions()
 
-    def networks(
-        self, work: Work, inputs: Inputs, run: StepRun
-    ) -> tuple[nn.Module, Generator | None, nn.Module | None]:
-        """Return the teacher, and the initial discriminator and its network if the adversarial term is used.
+    def supervision(self, work: Work, inputs: Inputs, run: StepRun) -> tuple[Supervision, Generator | None]:
+        """Return the teacher with the loss terms, and the generator of the initial discriminator if there is one.
 
         Raises:
             ConfigError: The content does not fit the teacher or the data, or the discriminator does not fit the images.
@@ -56,15 +54,11 @@ class Learning(Step):
         teacher = work.teacher.build()
         tried = inputs.images("train", _BATCH_SIZE, NUM_TRIED)
         check_content(self.distillation.content, inputs.task, teacher, tried, run.device)
-        if self.distillation.adversarial is None:
-            return teacher, None, None
-        given = discriminator_input(work.teacher, inputs.example(), inputs.task)
-        discriminator = work.discriminator if self.inherit_discriminator else None
-        if discriminator is None:
-            discriminator = self.discriminator.fresh_discriminator(run.seed + 2, given)
-        else:
-            check_discriminator(discriminator, given, inputs.task)
-        return teacher, discriminator, discriminator.build()
+        given = None
+        if self.distillation.adversarial is not None:
+            inherited = work.discriminator if self.inherit_discriminator else None
+            given = initial_discriminator(inherited, self.discriminator, work.teacher, inputs, run.seed + 2)
+        return Supervision(teacher, given and given.build(), self.distillation), given
 
     def training_data(self, inputs: Inputs, run: StepRun) -> TrainingData:
         """Return the training data, with the cache of the teacher's outputs that ``teacher_cache`` allows."""
@@ -81,44 +75,11 @@ class Learning(Step):
         self, student: Student, work: Work, inputs: Inputs, run: StepRun, stylegan2: StyleGan2Options | None = None
     ) -> Generator | None:
         """Train a student with the work's teacher; return the newest discriminator."""
-        teacher, given, discriminator = self.networks(work, inputs, run)
-        finished = train_student(
-            student,
-            teacher,
-            discriminator,
-            self.distillation,
-            self.training,
-            self.training_data(inputs, run),
-            run,
-            taps=self.taps(work.teacher, teacher, student.module, inputs.example(), run),
-            image_taps=work.teacher.architecture.image_taps,
-            stylegan2=stylegan2,
-        )
-        if not finished:
+        supervision, given = self.supervision(work, inputs, run)
+        architecture = work.teacher.architecture
+        taps = taps_of(architecture, supervision, student.module, inputs.example(), self.kind, run.log.said)
+        tapped = replace(supervision, taps=taps, image_taps=architecture.image_taps)
+        if not train_student(student, tapped, self.training, self.training_data(inputs, run), run, stylegan2):
             run.interrupt()
         recalibrate(student.module, calibration_inputs(inputs))
-        return trained_discriminator(given, discriminator) or work.discriminator
-
-    def taps(
-        self, teacher: Generator, network: nn.Module, student: nn.Module, example: Tensor, run: StepRun
-    ) -> tuple[str, ...]:
-        """Return the default taps whose feature maps are compared, those of the teacher's architecture.
-
-        Taps that are chosen automatically, or the lack of them, are logged.
-        """
-        architecture = teacher.architecture
-        compares_maps = any(term.compares == "maps" for term in self.distillation.weighted.values())
-        if self.distillation.taps or architecture.distillation_taps or not compares_maps:
-            return architecture.distillation_taps
-        known = dict(student.named_modules())
-        shared = tuple(path for path in architecture.taps(network, (example,)) if path in known)
-        chosen = f"{', '.join(shared)}, chosen automatically" if shared else "none, as the networks share no stages"
-        run.log.said(f"{self.kind}: feature maps compared: {chosen}; name others in distillation.taps")
-        return shared
-
-
-def trained_discriminator(given: Generator | None, network: nn.Module | None) -> Generator | None:
-    """Return a discriminator with its network's current weights; None if there is none."""
-    if given is None or network is None:
-        return None
-    return given.with_weights_of(network.cpu())
+        return trained_discriminator(given, supervision.discriminator) or work.discriminator

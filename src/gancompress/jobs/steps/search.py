@@ -2,48 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
-from torch import nn
 
 from gancompress.architecture_search import SearchOptions, SearchResult
-from gancompress.channels import ChannelPlan
 from gancompress.errors import ConfigError
 from gancompress.evaluation import Metric, PairMetric, SetMetric, find_metric
 from gancompress.jobs.steps.candidates import SplitProxy, candidates_of
 from gancompress.jobs.steps.costs import check_stop, latency_facts
-from gancompress.jobs.steps.distill import Finetune
 from gancompress.jobs.steps.facts import joined
 from gancompress.jobs.steps.recalibration import NUM_BATCHES
 from gancompress.jobs.steps.spaces import SpaceOptions
 from gancompress.jobs.steps.step import Goal, Step, StepRun, Work, register_step
+from gancompress.jobs.steps.verification import VerifyOptions, finetuning, generator_at, verified_by
 from gancompress.methods.best_plan import STORAGE_FILE, best_plan
-from gancompress.methods.candidates import Candidates, Proxy
-from gancompress.methods.verify import MIN_PLANS, FineTune, Verification, verified
-from gancompress.networks.cut import cut
-from gancompress.networks.generator import Generator
-from gancompress.objectives.distillation import DistillationOptions
-from gancompress.options import Options
 from gancompress.tasks.inputs import Inputs
-from gancompress.training import TrainingOptions
-
-
-class VerifyOptions(Options):
-    """Random plans at the budget that are fine-tuned separately, to check the ranking of the search.
-
-    Attributes:
-        num_plans: Number of plans; the interval of a rank correlation over 12 plans is about 0.5 wide at best.
-        distillation: Weights of the terms of fine-tuning; those of the ``finetune`` step make the check fair.
-        training: Options of the fine-tuning of each plan.
-    """
-
-    num_plans: Annotated[int, Field(ge=MIN_PLANS)] = 12
-    distillation: DistillationOptions = DistillationOptions()
-    training: TrainingOptions = TrainingOptions()
 
 
 @register_step
@@ -78,10 +53,10 @@ class Search(Step):
 
     @model_validator(mode="after")
     def _has_a_proxy(self) -> Self:
-        if self.verify is not None and self.options.method == "random_at_budget":
+        if self.verify is not None and not self.options.measures:
             raise ValueError(
-                "verify: got options.method random_at_budget, which measures no plan, expected another one; leave "
-                "verify out"
+                f"verify: got options.method {self.options.method}, which measures no plan, expected another one; "
+                "leave verify out"
             )
         return self
 
@@ -120,7 +95,7 @@ class Search(Step):
         checked = None
         if self.verify is not None:
             tune = finetuning(self.verify, candidates, work, inputs, run, goal)
-            checked = self._verified(self.verify, candidates, proxy, tune, run)
+            checked = verified_by(self.verify, candidates, proxy, tune, self.options.budget_tolerance, run)
         best = generator_at(choice.plan, candidates.network(choice.plan), candidates, work)
         facts = joined(
             choice.search_facts(checked and checked.agreement),
@@ -129,39 +104,6 @@ class Search(Step):
             latency_facts(goal.budget, best, choice.cost, inputs, run),
         )
         return Work(work.teacher, best, work.discriminator, facts, uncut=work.generator)
-
-    def _verified(
-        self, options: VerifyOptions, candidates: Candidates, proxy: Proxy, tune: FineTune, run: StepRun
-    ) -> Verification:
-        return verified(
-            candidates,
-            self.metric,
-            proxy.of,
-            tune,
-            options.num_plans,
-            self.options.budget_tolerance,
-            run.directory / "verify",
-            seed=run.seed,
-            say=run.log.said,
-        )
-
-
-def finetuning(
-    options: VerifyOptions, candidates: Candidates, work: Work, inputs: Inputs, run: StepRun, goal: Goal
-) -> FineTune:
-    """Return a function that fine-tunes the network of a plan like the step ``finetune``, in a separate directory."""
-    step = Finetune(distillation=options.distillation, training=options.training)
-
-    def tuned(plan: ChannelPlan, network: nn.Module, directory: Path) -> nn.Module:
-        narrow = replace(work, generator=generator_at(plan, network, candidates, work))
-        return step.run(narrow, inputs, replace(run, directory=directory), goal).build()
-
-    return tuned
-
-
-def generator_at(plan: ChannelPlan, network: nn.Module, candidates: Candidates, work: Work) -> Generator:
-    """Return the work's generator at a plan, with the weights and statistics of a network."""
-    return cut(work.generator, candidates.graph, plan).with_weights_of(network.cpu())
 
 
 def _report(run: StepRun, found: SearchResult, total: int) -> None:

@@ -10,14 +10,15 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from gancompress.jobs.steps.learning import Learning, trained_discriminator
+from gancompress.jobs.steps.discriminators import trained_discriminator
+from gancompress.jobs.steps.learning import Learning
 from gancompress.jobs.steps.quantize import Quantizing
 from gancompress.jobs.steps.recalibration import recalibrated
 from gancompress.jobs.steps.step import Goal, StepRun, Work, register_step
 from gancompress.losses import Adversarial, Perceptual, Weight
 from gancompress.methods.budget import CostLimit
 from gancompress.methods.slim import train_slimming, with_affine_norms
-from gancompress.objectives.distillation import DistillationOptions
+from gancompress.objectives.distillation_options import DistillationOptions
 from gancompress.objectives.slimming import PenaltySchedule
 from gancompress.quantization import FLOAT
 from gancompress.tasks.inputs import Inputs
@@ -95,12 +96,10 @@ class Slim(Learning, Quantizing):
             remove_every=self.remove_every,
             training=self.training,
         )
-        teacher, given, discriminator = self.networks(work, inputs, run)
+        supervision, given = self.supervision(work, inputs, run)
         slimming = train_slimming(
             generator,
-            teacher,
-            discriminator,
-            self.distillation,
+            supervision,
             schedule,
             self.training_data(inputs, run),
             run,
@@ -114,5 +113,5 @@ class Slim(Learning, Quantizing):
         example = inputs.task.encode(inputs.first_images("train", 8)["input"])
         slim, quantization = slimming.result(budget.limit, example)
         facts = {"penalty": slimming.penalty, "removals": slimming.removals, "cut": slimming.cut}
-        newest = trained_discriminator(given, discriminator) or work.discriminator
+        newest = trained_discriminator(given, supervision.discriminator) or work.discriminator
         return recalibrated(Work(work.teacher, slim, newest, facts, quantization, slimming.uncut), inputs, run.device)

@@ -1,0 +1,271 @@
+"""Sizes that a forward pass takes from elsewhere than the tensor at hand.
+
+A view to ``(b, n, heads, c // heads)`` takes ``c`` from the width of another layer, or from an attribute of its module.
+At full width that is not seen. So the module is run once more at narrower widths, and every operation returns what the
+graph predicts: each size that a view, a slice or a new tensor asks for can then be compared with the predicted one.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from gancompress.channels.graph import ChannelGraph
+from gancompress.channels.grouping import Grouping
+from gancompress.channels.labels import Fix, Labelling, SizeOf
+from gancompress.channels.narrow import narrow
+from gancompress.channels.plan import ChannelPlan
+from gancompress.channels.recording import RecordedOp, Ref, on_fake_tensors, quietly
+from gancompress.channels.skeleton import named_tensors
+from gancompress.channels.subnetwork import structure_at
+from gancompress.channels.verify import different_widths
+
+_VIEWS = ("aten.view", "aten._unsafe_view", "aten.reshape", "aten._reshape_alias")
+
+
+@dataclass(frozen=True)
+class _Request:
+    """Size that an operation asked for along one axis of a result, other than predicted."""
+
+    op_index: int
+    output: int
+    axis: int
+    size: int
+
+
+class Sizes:
+    """Explains sizes by the widths of other layers, or by attributes. Remembers its attempts, each is made once."""
+
+    def __init__(self, module: nn.Module, inputs: Sequence[Any], labelling: Labelling) -> None:
+        self.module, self.inputs, self.labelling = module, inputs, labelling
+        self._tied: set[tuple[int, int, int]] = set()
+
+    def explain(self, grouping: Grouping) -> list[Fix] | None:
+        """Tie widths that depend on one another, and note attributes that hold sizes.
+
+        Returns:
+            None if any was new; else fixes for the groups whose sizes stay unexplained.
+        """
+        plan = next(different_widths(grouping.graph))
+        requests = _requests(self.module, self.inputs, self.labelling, grouping.graph, plan)
+        search = _Search(self.labelling, grouping, plan)
+        unexplained = [r for r in requests if not (self._attribute(r) or self._tie(r, search))]
+        if len(unexplained) < len(requests):
+            return None
+        return [fix for r in unexplained if (fix := self._fix(r, grouping)) is not None]
+
+    def _fix(self, request: _Request, grouping: Grouping) -> Fix | None:
+        """Return the fix of the groups that the operation meets along the axis or reads; None if there are none."""
+        op = self.labelling.recording.ops[request.op_index]
+        ref = op.outputs[request.output]
+        met = [f for f in self.labelling[ref].factors if f.shape[request.axis] > 1]
+        met += [f for read in op.inputs for f in self.labelling[read].factors]
+        groups = {group for factor in met for group in grouping.groups_of(grouping.roots[factor])}
+        if not groups:
+            return None
+        size = self.labelling.shape(ref)[request.axis]
+        if request.size == size:
+            reason = f"a size is written as a constant ({size} in {op.name})"
+        else:
+            reason = f"a narrower network would ask {op.name} for another size than its channels have"
+        return grouping.conflict(groups, reason, op.module)
+
+    def _tie(self, request: _Request, search: _Search) -> bool:
+        key = (request.op_index, request.output, request.axis)
+        pairs = None if key in self._tied else search.origin(request)
+        if pairs is None:
+            return False
+        self._tied.add(key)
+        self.labelling.ties.append((*pairs, request.op_index))
+        return True
+
+    def _attribute(self, request: _Request) -> bool:
+        """Note the attributes of the running module that hold the size; they then follow the plan."""
+        op = self.labelling.recording.ops[request.op_index]
+        ref = op.outputs[request.output]
+        size = self.labelling.shape(ref)[request.axis]
+        if request.size != size:
+            return False
+        found = False
+        for name, value in list(vars(self.module.get_submodule(op.module)).items()):
+            key = (op.module, name)
+            if type(value) is int and value == size and key not in self.labelling.sizes:
+                self.labelling.sizes[key] = SizeOf(ref, request.axis)
+                found = True
+            elif isinstance(value, tuple | list) and size in value and all(type(each) is int for each in value):
+                known = self.labelling.sizes.get(key, tuple(value))
+                assert isinstance(known, tuple)
+                if size in known:
+                    at = known.index(size)
+                    self.labelling.sizes[key] = (*known[:at], SizeOf(ref, request.axis), *known[at + 1 :])
+                    found = True
+        return found
+
+
+class _Search:
+    """Search for the axis whose width a size follows."""
+
+    def __init__(self, labelling: Labelling, grouping: Grouping, plan: ChannelPlan) -> None:
+        self._labelling, self._roots, self._plan = labelling, grouping.roots, plan
+        self._rows: dict[bytes, tuple[np.ndarray, int, list[int]]] = {}
+        """By their channels: atoms of a row of channels, predicted size, and the operations that meet it."""
+        shapes = grouping.graph.shapes
+        for index, op in enumerate(labelling.recording.ops):
+            for ref in (*op.inputs, *op.outputs):
+                for axis, extent in enumerate(shapes[ref.index].extents):
+                    if extent.factors and (atoms := self._atoms(ref, axis)) is not None:
+                        row = self._rows.setdefault(self._roots[atoms].tobytes(), (atoms, extent.at(plan.widths), []))
+                        row[2].append(index)
+
+    def origin(self, request: _Request) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return atoms to tie, those of the size and those that it follows; None if no axis explains it.
+
+        The nearest earlier operation comes first: code reads its sizes from the tensors at hand.
+        """
+        op = self._labelling.recording.ops[request.op_index]
+        own = self._atoms(op.outputs[request.output], request.axis)
+        if own is None:
+            return None
+        found = [
+            (uses[nearest - 1], other)
+            for other, width, uses in self._rows.values()
+            if _follows(request.size, own.size, width, other.size)
+            and (nearest := bisect_right(uses, request.op_index)) > 0
+        ]
+        for _, other in sorted(found, key=lambda entry: -entry[0]):
+            length = min(own.size, other.size)
+            a, b = np.broadcast_arrays(own.reshape(-1, 1, length), other.reshape(1, -1, length))
+            if (self._roots[a] != self._roots[b]).any():
+                return a.ravel(), b.ravel()
+        return None
+
+    def _atoms(self, ref: Ref, axis: int) -> np.ndarray | None:
+        """Return the atoms along one axis; None if no channels lie there."""
+        for factor in self._labelling[ref].factors:
+            if factor.shape[axis] > 1:
+                return factor[tuple(slice(None) if a == axis else 0 for a in range(factor.ndim))]
+        return None
+
+
+def _follows(size: int, own: int, width: int, full: int) -> bool:
+    """Return whether a size that is ``own`` at full width can be computed from a width that is ``full`` there."""
+    if full % own == 0:
+        return size == width // (full // own)
+    return own % full == 0 and size == width * (own // full)
+
+
+def _requests(
+    module: nn.Module, inputs: Sequence[Any], labelling: Labelling, graph: ChannelGraph, plan: ChannelPlan
+) -> list[_Request]:
+    """Run the module at a plan, every operation returning the predicted shapes, and return the sizes that differ."""
+    with torch.no_grad():
+        state = {name: t.contiguous() for name, t in narrow(named_tensors(module), graph, plan).items()}
+        structure, tensors, fake_inputs, fake_mode = on_fake_tensors(structure_at(module, graph, plan), inputs, state)
+    predicted = _Predicted(labelling, graph, plan)
+    fake = torch.inference_mode(False), torch.no_grad(), fake_mode, predicted, _Reshapes(predicted)
+    with suppress(Exception), quietly(), ExitStack() as stack:  # it runs as far as it can be predicted
+        for mode in fake:
+            stack.enter_context(mode)
+        torch.func.functional_call(structure, tensors, fake_inputs)
+    return predicted.requests
+
+
+class _Diverged(Exception):
+    """The pass took another step than the recorded one."""
+
+
+class _Predicted(TorchDispatchMode):
+    """Dispatch mode whose operations return tensors of the predicted shapes."""
+
+    def __init__(self, labelling: Labelling, graph: ChannelGraph, plan: ChannelPlan) -> None:
+        super().__init__()
+        self.requests: list[_Request] = []
+        self.ops = labelling.recording.ops
+        self.op_index = 0
+        self._graph, self._plan, self._labelling = graph, plan, labelling
+
+    def shape(self, ref: Ref, got: Sequence[int]) -> tuple[int, ...]:
+        """Return the predicted shape of a tensor; an axis of unknown size is taken as it is."""
+        unknown = {axis for axis, atoms in self._labelling[ref].flexible.items() if atoms is None}
+        extents = self._graph.shapes[ref.index].extents
+        return tuple(
+            got[axis] if axis in unknown and axis < len(got) else extent.at(self._plan.widths)
+            for axis, extent in enumerate(extents)
+        )
+
+    def ask(self, op_index: int, output: int, sizes: Sequence[int]) -> tuple[int, ...]:
+        """Note the sizes that differ from the predicted ones, which are returned."""
+        predicted = self.shape(self.ops[op_index].outputs[output], sizes)
+        if len(sizes) == len(predicted):
+            for axis, (size, expected) in enumerate(zip(sizes, predicted, strict=True)):
+                if size not in (expected, -1):
+                    self.requests.append(_Request(op_index, output, axis, int(size)))
+        return predicted
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func.namespace == "prim":
+            return func(*args, **kwargs)
+        index = self.op_index
+        self.op_index += 1
+        if index >= len(self.ops) or str(func.overloadpacket) != self.ops[index].name:
+            raise _Diverged
+        op = self.ops[index]
+        try:
+            result = func(*args, **kwargs)
+        except RuntimeError:
+            result = None
+        if op.name in _VIEWS:
+            self.ask(index, 0, args[1])
+        elif op.name == "aten.split_with_sizes":
+            axis = (args[2] if len(args) > 2 else 0) % args[0].ndim
+            for i, size in enumerate(args[1]):
+                self.ask(index, i, [size if a == axis else -1 for a in range(args[0].ndim)])
+        return self._as_predicted(op, index, args, result)
+
+    def _as_predicted(self, op: RecordedOp, index: int, args: Sequence[Any], result: Any) -> Any:
+        given = [leaf for leaf in tree_leaves(args) if isinstance(leaf, Tensor)]
+        got = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        shapes = [self.shape(ref, got[i].shape if got else ()) for i, ref in enumerate(op.outputs)]
+        if got and [tuple(t.shape) for t in got] == shapes:
+            return result
+        if op.writes:
+            return given[0]
+        if got and op.name not in (*_VIEWS, "aten.split_with_sizes"):
+            for i, tensor in enumerate(got):
+                self.ask(index, i, tensor.shape)
+        like = got or given[:1]
+        new = [
+            torch.empty(shape, dtype=like[min(i, len(like) - 1)].dtype, device=like[min(i, len(like) - 1)].device)
+            for i, shape in enumerate(shapes)
+        ]
+        return new[0] if isinstance(result, Tensor) or (result is None and len(new) == 1) else type(result or ())(new)
+
+
+class _Reshapes(TorchFunctionMode):
+    """Function mode that reshapes as predicted: sizes that do not fit would fail above the dispatcher."""
+
+    def __init__(self, predicted: _Predicted) -> None:
+        super().__init__()
+        self._predicted = predicted
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func not in (torch.Tensor.reshape, torch.reshape):
+            return func(*args, **kwargs)
+        asked = kwargs.get("shape", args[1] if len(args) == 2 and not isinstance(args[1], int) else args[1:])
+        ops, index = self._predicted.ops, self._predicted.op_index
+        view = next((i for i in range(index, min(index + 2, len(ops))) if ops[i].name in _VIEWS), None)
+        if view is None:
+            return func(*args, **kwargs)
+        return args[0].reshape(self._predicted.ask(view, 0, tuple(asked)))

@@ -1,0 +1,120 @@
+"""Drafting of a recipe: recognise the network, read the folder, try both on this machine, and choose a method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gancompress.deploy import find_format, find_mode, missing_package
+from gancompress.deploy.benchmark import timed_formats
+from gancompress.errors import CheckpointError
+from gancompress.io.source import split_key
+from gancompress.jobs.drafting.image_folder import ImageFolder
+from gancompress.jobs.drafting.method import Draft, Pace, batch_size_for, choose_size, draft, terms_of
+from gancompress.jobs.drafting.recipe_file import recipe_text, write_recipe
+from gancompress.jobs.drafting.recognition import recognise, with_range
+from gancompress.jobs.drafting.request import Request
+from gancompress.jobs.drafting.trial import check_metrics, narrowed, seconds_of_pass, training_pace
+from gancompress.jobs.exporting import check_exports
+from gancompress.jobs.recipe import ExportOptions, Job
+from gancompress.networks.generator import Generator
+from gancompress.networks.image_format import Images
+from gancompress.networks.importers import load_generator
+
+Say = Callable[[str], None]
+_FIRST_LOOK_PX = 48
+_SLOW_S = 0.5
+_MANY_CROPS, _FEW_CROPS = 8, 2
+
+
+@dataclass(frozen=True)
+class Drafted:
+    """A drafted recipe.
+
+    Attributes:
+        request: The request.
+        draft: The recipe and its reasons.
+    """
+
+    request: Request
+    draft: Draft
+
+    @property
+    def text(self) -> str:
+        """The recipe as YAML, with what was found above it."""
+        again = f"Run it again, edited or not: gancompress compress {self.request.directory / 'recipe.yaml'}"
+        out = "" if self.request.out is None else f" --out {self.request.out}"
+        lines = [f"Written by: {self.request.command}", f"{again}{out}", *self.draft.reasons]
+        return recipe_text(self.draft.recipe, lines)
+
+    def job(self) -> Job:
+        """Return the job. Raises ConfigError if an option, such as a metric, does not fit."""
+        return Job(**self.draft.recipe)
+
+    def write(self) -> Path:
+        """Write the recipe into the run directory; return its path."""
+        return write_recipe(self.request, self.text)
+
+
+def draft_recipe(request: Request, say: Say) -> Drafted:
+    """Draft a recipe for a checkpoint and a folder of images.
+
+    Every mistake that a run would find is found here: the files are read, every image is decoded, the network runs on
+    some of them, is cut to the budget, and is trained for a few steps.
+
+    Args:
+        request: The request.
+        say: Prints a line on what is found.
+
+    Raises:
+        GanCompressError: An error that the user can fix; the subclass tells which.
+    """
+    check_exports((ExportOptions(),), say)
+    generator = _load(request, say)
+    network = recognise(generator)
+    folder = ImageFolder.read(request.images, network.channels)
+    step = network.fixed_side or network.multiple
+    side = max(step, min(_FIRST_LOOK_PX, *folder.smallest) // step * step)
+    crops = folder.crops(_MANY_CROPS, (side, side), network.channels)
+    seconds = seconds_of_pass(generator.build(), crops[:1])
+    seconds_per_pixel = seconds / side**2
+    few = crops[: _FEW_CROPS if seconds > _SLOW_S else _MANY_CROPS]
+    network, made = with_range(network, generator, request.image_range, few)
+    for line in (*network.lines(), *folder.lines()):
+        say(line)
+    generator = replace(generator, architecture=generator.architecture.with_images(network.images))
+    size = choose_size(network, folder, request, seconds_per_pixel)
+    crops = folder.crops(_MANY_CROPS, size, network.channels)
+    generator.architecture.check_input(crops[:1])
+    student, first_cut = narrowed(generator, crops[:1], request)
+    pass_s = seconds_per_pixel * size[0] * size[1]
+    terms = terms_of(network, first_cut, size)
+    step_s = training_pace(student, generator, crops, batch_size_for(request, pass_s), terms, pass_s)
+    pace, formats = Pace(pass_s, step_s), fastest_formats(request.runtime)
+    drafted = Drafted(request, draft(network, folder, request, size, first_cut, pace, formats))
+    check_metrics(drafted.job().metrics, made)
+    for line in drafted.draft.reasons:
+        say(line)
+    return drafted
+
+
+def fastest_formats(runtime: str | None) -> list[str]:
+    """Return the formats of which the fastest file can be found here, those of a runtime or the usual two.
+
+    Args:
+        runtime: Runtime of the user's choice.
+    """
+    timed = timed_formats()
+    if runtime is not None:
+        wanted = find_mode(runtime, "--runtime")[0]
+        return [name for name in timed if find_format(name)[0] is wanted]
+    return [name for name in ("openvino", "onnx") if name in timed and missing_package(name) is None]
+
+
+def _load(request: Request, say: Say) -> Generator:
+    path, _ = split_key(request.checkpoint)
+    if not path.exists():
+        raise CheckpointError(f"{path}: no such file or directory, expected the weights of a network")
+    images = None if request.image_range is None else Images.parse(request.image_range)
+    return load_generator(request.checkpoint, request.network, request.config or None, images=images, say=say)

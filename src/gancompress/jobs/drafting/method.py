@@ -1,0 +1,282 @@
+"""Method of a recipe, from facts about the network, the folder and the pace of this machine. Nothing is run."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gancompress.deploy import DEFAULT_MIN_PSNR_DB, MIN_IMAGES
+from gancompress.errors import ConfigError
+from gancompress.jobs.drafting.image_folder import ImageFolder, check_no_smaller
+from gancompress.jobs.drafting.recognition import Recognised
+from gancompress.jobs.drafting.request import Request
+
+Size = tuple[int, int]
+
+TASK = "imitate"
+LARGEST_PX, SMALLEST_PX, PREFERRED_STEP_PX = 256, 32, 8
+WANTED_IMAGES, FEWEST_IMAGES = 2_000, 100
+STEP_BY_PASS = 1.5
+"""Seconds of a training step by those of the teacher's pass over its images, before a step was timed."""
+SHARE_OF_TIME, SHARE_OF_REFIT, SHARE_OF_TEST = 0.85, 0.15, 0.1
+MULTIPLES = (4, 2, 1)
+_REFIT_IMAGES, _FEWEST_REFIT_IMAGES = 64, 4
+_TEST_IMAGES, _WATCHED_IMAGES = 4, 8
+_LEARNING_RATE = 5e-4
+_SMALLEST_SSIM_PX = 16
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Speed of this machine with the networks of a recipe.
+
+    Attributes:
+        teacher_s: Seconds of the teacher's pass over one image of the size.
+        step_s: Seconds of one training step.
+    """
+
+    teacher_s: float
+    step_s: float
+
+
+@dataclass(frozen=True)
+class Narrowed:
+    """A first cut of the network to the budget.
+
+    Attributes:
+        multiple: Divisor of its widths.
+        refit_images: Number of images that a refit needs at the least; None if it cannot be refitted.
+        has_taps: True if there are feature maps to compare.
+    """
+
+    multiple: int
+    refit_images: int | None
+    has_taps: bool
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A recipe with the reasons for its choices, one line each."""
+
+    recipe: Mapping[str, Any]
+    reasons: Sequence[str] = field(default_factory=tuple)
+
+
+def choose_size(network: Recognised, folder: ImageFolder, request: Request, seconds_per_pixel: float) -> Size:
+    """Choose the size of the images that the student is trained, measured and timed on.
+
+    It is what the user says; the usual size of the images for a budget in milliseconds; else the largest square crop,
+    up to 256 pixels, of which the time is enough for 2,000.
+
+    Args:
+        network: The network.
+        folder: The images.
+        request: The request.
+        seconds_per_pixel: Time of the teacher for one pixel of its input.
+
+    Raises:
+        ConfigError: The size does not fit the network, or the time is not enough for 100 images.
+        DataError: Images are smaller than the crop.
+    """
+    if network.fixed_side is not None:
+        size = network.fixed_side, network.fixed_side
+        if request.size not in (None, size):
+            raise ConfigError(f"--size: got {_text(request.size)}, expected {_text(size)}, all that the network takes")
+        check_no_smaller(folder, size, "the only size that the network takes")
+    elif request.size is not None:
+        size = request.size
+        if any(side % network.multiple for side in size):
+            raise ConfigError(f"--size: got {_text(size)}, expected sides divisible by {network.multiple}")
+        check_no_smaller(folder, size, "--size")
+    else:
+        least = math.lcm(network.multiple, SMALLEST_PX)
+        check_no_smaller(folder, (least, least), "the smallest crop")
+        size = _chosen(network, folder, request, seconds_per_pixel)
+    seconds = seconds_per_pixel * size[0] * size[1]
+    affordable = int(_seconds(request) / (STEP_BY_PASS * seconds))
+    if affordable < FEWEST_IMAGES:
+        minutes = math.ceil(FEWEST_IMAGES * STEP_BY_PASS * seconds / (60 * SHARE_OF_TIME))
+        smaller = "" if size == (SMALLEST_PX, SMALLEST_PX) or network.fixed_side else ", or a smaller --size"
+        raise ConfigError(
+            f"--minutes: got {request.minutes:g}, but {network.name} takes {seconds:.2g} s for an image of "
+            f"{_text(size)}, so that a student sees {affordable} images, expected at least {FEWEST_IMAGES}; give "
+            f"--minutes {minutes}{smaller}"
+        )
+    return size
+
+
+def batch_size_for(request: Request, teacher_s: float) -> int:
+    """Return the images of a step: fewer where the time is enough for few images only."""
+    affordable = _seconds(request) / (STEP_BY_PASS * teacher_s)
+    return 4 if affordable >= 1_000 else 2 if affordable >= 400 else 1
+
+
+def terms_of(network: Recognised, narrowed: Narrowed, size: Size) -> list[dict[str, Any]]:
+    """Return the loss terms: the teacher's image and its feature maps, without a discriminator."""
+    terms: list[dict[str, Any]] = [{"kind": "l1", "weight": 100}]
+    if narrowed.has_taps:
+        terms.append({"kind": "features", "weight": 1})
+    if min(size) * network.scale >= _SMALLEST_SSIM_PX:
+        terms.append({"kind": "ssim", "weight": 5})
+    return terms
+
+
+def data_of(folder: ImageFolder, network: Recognised, size: Size) -> dict[str, Any]:
+    """Return the data of a recipe: crops at the resolution of the files."""
+    channels = {} if network.channels == 3 else {"decoding": {"channels": network.channels}}
+    return {
+        "kind": "images",
+        "root": folder.path,
+        "images": ".",
+        "splits": folder.splits,
+        "transform": {"resize": "none", "crop_size": list(size), "flip": True},
+        **channels,
+    }
+
+
+def teacher_of(network: Recognised, request: Request) -> dict[str, Any]:
+    """Return the teacher of a recipe; a range that is given or was measured is written down."""
+    named = {} if request.network is None else {"family": request.network}
+    named |= {"config": dict(request.config)} if request.config else {}
+    if network.images is not None and network.range_from != "declared":
+        named["range"] = str(network.images)
+    return {"checkpoint": request.checkpoint, **named}
+
+
+def exports_of(request: Request, num_train: int, formats: Sequence[str]) -> list[Any]:
+    """Return the files: one in float32, and the fastest that stays within the quality.
+
+    Args:
+        request: The request.
+        num_train: Number of training images, on which files are calibrated and compared.
+        formats: Formats that this machine can time, the fastest runtime first.
+    """
+    if num_train < MIN_IMAGES or not formats:
+        return ["onnx"]
+    floor = DEFAULT_MIN_PSNR_DB if request.min_psnr_db is None else request.min_psnr_db
+    fastest = {"format": formats[0], "precision": "fastest", "min_psnr_db": floor}
+    return ["onnx", fastest | {"num_images": min(64, num_train)}]
+
+
+def draft(
+    network: Recognised,
+    folder: ImageFolder,
+    request: Request,
+    size: Size,
+    narrowed: Narrowed,
+    pace: Pace,
+    formats: Sequence[str],
+) -> Draft:
+    """Write a recipe: cut to the budget, refit, and distil from the teacher's images.
+
+    Args:
+        network: The network.
+        folder: The images.
+        request: The request.
+        size: Size of the images, see `choose_size`.
+        narrowed: A first cut of the network.
+        pace: Speed of this machine.
+        formats: Formats whose files this machine can time, the fastest runtime first.
+    """
+    batch = batch_size_for(request, pace.teacher_s)
+    images = max(batch, int(_seconds(request) / pace.step_s) * batch)
+    refit, refit_reason = _refit(request, narrowed, pace, folder.counts()["train"])
+    tested = max(_TEST_IMAGES, int(SHARE_OF_TEST * 60 * request.minutes / pace.teacher_s))
+    limit = {} if tested >= folder.counts()["test"] else {"max_images": tested}
+    trunk = {} if request.perceptual is None else {_trunk_name(request.perceptual): {"path": request.perceptual}}
+    recipe = {
+        "name": request.name,
+        "seed": request.seed,
+        "task": TASK,
+        "data": data_of(folder, network, size),
+        "teacher": teacher_of(network, request),
+        "budget": request.budget,
+        "steps": [
+            {"kind": "prune", "multiple": narrowed.multiple, **refit},
+            {
+                "kind": "finetune",
+                "distillation": {"reconstruct": "teacher", "terms": terms_of(network, narrowed, size)},
+                "training": training_of(images, batch),
+            },
+        ],
+        "metrics": {
+            "against_real": [],
+            "against_teacher": [*(request.metrics or ("psnr", "ssim")), *(f"perceptual_{name}" for name in trunk)],
+            **({"networks": trunk} if trunk else {}),
+            **limit,
+        },
+        "exports": exports_of(request, folder.counts()["train"], formats),
+        "progress_images": min(_WATCHED_IMAGES, folder.counts()["search"]),
+    }
+    reasons = [
+        f"method: cut to {_budget_text(request)}, {refit_reason}, then distil from the teacher's images; no "
+        "discriminator and no search, which do not pay for one network and a short time",
+        f"training: {images:,} crops of {_text(size)} in about {request.minutes:g} min, "
+        f"{pace.step_s:.2g} s for each {batch}",
+    ]
+    if not narrowed.has_taps:
+        reasons.append("no feature maps are compared: the network has no stages to take them from")
+    return Draft(recipe, tuple(reasons))
+
+
+def training_of(images: int, batch_size: int) -> dict[str, Any]:
+    """Return options of the training loop for a number of images, the last three fifths with a falling rate."""
+    full = max(batch_size, images * 2 // 5 // batch_size * batch_size)
+    return {
+        "num_images": full,
+        "num_decay_images": max(0, images - full),
+        "decay": "cosine",
+        "batch_size": batch_size,
+        "ema_half_life": min(500, images // 40),
+        "optimizer": {"learning_rate": _LEARNING_RATE},
+        "checkpoint_every": max(batch_size, min(2_000, images // 10)),
+        "log_every": max(batch_size, images // 20),
+        "preview_every": 0,
+    }
+
+
+def _seconds(request: Request) -> float:
+    return SHARE_OF_TIME * 60 * request.minutes
+
+
+def _chosen(network: Recognised, folder: ImageFolder, request: Request, seconds_per_pixel: float) -> Size:
+    if request.latency_ms is not None:
+        sides = [min(usual, least) for usual, least in zip(folder.usual, folder.smallest, strict=True)]
+        return sides[0] // network.multiple * network.multiple, sides[1] // network.multiple * network.multiple
+    step = math.lcm(network.multiple, PREFERRED_STEP_PX)
+    affordable = math.isqrt(int(_seconds(request) / (WANTED_IMAGES * STEP_BY_PASS * seconds_per_pixel)))
+    side = max(SMALLEST_PX, min(LARGEST_PX, affordable, *folder.smallest)) // step * step
+    side = max(side, math.lcm(network.multiple, SMALLEST_PX))
+    return side, side
+
+
+def _refit(request: Request, narrowed: Narrowed, pace: Pace, num_train: int) -> tuple[dict[str, Any], str]:
+    """Return the refit's options, if it can be done in its share of the time, and words for it."""
+    affordable = int(SHARE_OF_REFIT * 60 * request.minutes / pace.teacher_s)
+    images = min(_REFIT_IMAGES, affordable, num_train)
+    if narrowed.refit_images is None:
+        return {}, "not refitted, because its layers are no plain ones"
+    if images < max(_FEWEST_REFIT_IMAGES, narrowed.refit_images):
+        needed = max(_FEWEST_REFIT_IMAGES, narrowed.refit_images)
+        return {}, f"not refitted, because that needs {needed} images and the time or the folder has {images}"
+    return {"refit": {"num_images": images, "crop_px": None}}, "refit by least squares"
+
+
+def _budget_text(request: Request) -> str:
+    if request.smaller is not None:
+        return f"{request.smaller:g} times fewer MACs"
+    if request.latency_ms is not None:
+        return f"{request.latency_ms:g} ms on {request.runtime}"
+    return f"{request.num_bytes:,.0f} bytes"
+
+
+def _trunk_name(path: str) -> str:
+    return re.sub(r"\W+", "_", Path(path).name.split(".")[0]).lower()
+
+
+def _text(size: Size | None) -> str:
+    return "none" if size is None else f"{size[0]}x{size[1]}"

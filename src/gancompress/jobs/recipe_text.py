@@ -1,0 +1,137 @@
+"""Text of recipes: those of this package and the user's files, with what they extend and change."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gancompress.errors import ConfigError, nearest
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML loader that reads ``2e-4`` as a number."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
+)
+
+
+def from_yaml(text: str) -> Any:
+    """Return the value of a YAML text. Raises yaml.YAMLError if it is none."""
+    return yaml.load(text, _Loader)
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes of this package."""
+    return sorted(
+        entry.name.removesuffix(".yaml")
+        for entry in files("gancompress.recipes").iterdir()
+        if entry.name.endswith(".yaml")
+    )
+
+
+def recipe_text(name: str) -> str:
+    """Return a complete recipe: one of this package by name, or a file by path, with its ``extends`` resolved.
+
+    Raises:
+        ConfigError: There is no such recipe or file, or it is not a recipe.
+    """
+    text = _written(name)
+    recipe = read_recipe(name)
+    if recipe == from_yaml(text):
+        return text
+    comments = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
+    return comments + yaml.safe_dump(recipe, sort_keys=False, width=120)
+
+
+def _written(name: str) -> str:
+    if name in recipe_names():
+        return (files("gancompress.recipes") / f"{name}.yaml").read_text("utf-8")
+    path = Path(name)
+    if not path.is_file():
+        raise ConfigError(f"recipe: got '{name}', expected a file or a recipe's name; {nearest(name, recipe_names())}")
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{name}: got a file that is no text, expected a recipe (YAML)") from None
+
+
+def read_recipe(name: str, extended_by: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return the options of a recipe; if it extends another one, the other one's with its own changes.
+
+    Args:
+        name: A recipe's name, or the path of a YAML file.
+        extended_by: The recipes that led to this one.
+
+    Raises:
+        ConfigError: There is no such recipe, it is none, it extends itself, or it sets a place that there is not.
+    """
+    if name in extended_by:
+        raise ConfigError(f"{name}: extends itself, by way of {', '.join(extended_by)}")
+    try:
+        recipe = _unshared(from_yaml(_written(name)))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{name}: not YAML ({' '.join(str(error).split())}), expected a recipe") from None
+    if not isinstance(recipe, dict) or not all(isinstance(key, str) for key in recipe):
+        raise ConfigError(f"{name}: got a {type(recipe).__name__}, expected a recipe: a mapping of named options")
+    if "extends" not in recipe:
+        return recipe
+    changes = recipe.pop("set", None) or {}
+    if not isinstance(changes, dict):
+        raise ConfigError(f"{name}: set: got a {type(changes).__name__}, expected a mapping, such as seed: 1")
+    base = str(recipe.pop("extends"))
+    beside = Path(name).parent / base
+    base = read_recipe(str(beside) if beside.is_file() else base, (*extended_by, name))
+    recipe = {**base, **recipe}
+    for path, value in changes.items():
+        set_option(recipe, str(path), value, f"{name}: set")
+    return recipe
+
+
+def _unshared(value: Any) -> Any:
+    """Return the value without shared references, so that a change in one place does not affect others."""
+    if isinstance(value, dict):
+        return {key: _unshared(each) for key, each in value.items()}
+    return [_unshared(each) for each in value] if isinstance(value, list) else value
+
+
+def set_option(recipe: dict[str, Any], path: str, value: Any, where: str) -> None:
+    """Set one option of a recipe.
+
+    Args:
+        recipe: Options of the recipe, changed in place.
+        path: Place of the option, as ``a.b``; lists are indexed by numbers or kinds.
+        value: The new value.
+        where: Beginning of messages.
+
+    Raises:
+        ConfigError: The recipe has no such place.
+    """
+    *parents, last = path.split(".")
+    place: Any = recipe
+    try:
+        for key in parents:
+            place = place[_index(place, key)] if isinstance(place, list) else place.setdefault(key, {})
+        if isinstance(place, list):
+            if not last.isdigit():
+                value = {"kind": last, **value}
+            number = _index(place, last)
+            place[number : number + 1] = [value]  # one place behind the last one appends
+        else:
+            place[last] = value
+    except (IndexError, ValueError, TypeError, AttributeError):
+        raise ConfigError(f"{where}: got '{path}', but the recipe has no such place") from None
+
+
+def _index(place: Sequence[Any], key: str) -> int:
+    """Return the index of a list's item, given by a number or the item's kind; the end of the list if there is none."""
+    if key.isdigit():
+        return int(key)
+    kinds = [each.get("kind") if isinstance(each, Mapping) else each for each in place]
+    return kinds.index(key) if key in kinds else len(place)

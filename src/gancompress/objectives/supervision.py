@@ -1,0 +1,109 @@
+"""Supervision of a student, and the outputs that its losses compare."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from gancompress.errors import ConfigError
+from gancompress.losses import TermOptions
+from gancompress.losses.term import Maps
+from gancompress.objectives.distillation_options import DEFAULT_TERMS, DistillationOptions
+from gancompress.objectives.students import tapped
+
+
+@dataclass(frozen=True)
+class Supervision:
+    """Networks that a student learns from, and the loss terms.
+
+    Attributes:
+        teacher: Generates the images and maps to learn from; not trained.
+        discriminator: Network from outputs to logits, trained in place; None without an adversarial term.
+        options: The terms.
+        taps: Paths, in both networks, of the modules whose maps are compared; the options' own taps take precedence.
+        image_taps: Paths, in both networks, of the modules that return intermediate RGB images.
+    """
+
+    teacher: nn.Module
+    discriminator: nn.Module | None
+    options: DistillationOptions
+    taps: tuple[str, ...] = ()
+    image_taps: tuple[str, ...] = ()
+
+    def terms(self) -> tuple[dict[str, tuple[TermOptions, tuple[str, ...]]], tuple[str, ...]]:
+        """Return the terms, each with the modules whose outputs it compares, and notes on the terms that are dropped.
+
+        Raises:
+            ConfigError: A term compares feature maps, and there are no taps.
+        """
+        common = self.options.taps or self.taps
+        terms = {
+            name: (term, term.taps_among(self.image_taps if term.compares == "rgb" else common))
+            for name, term in self.options.weighted.items()
+        }
+        without = [name for name, (term, taps) in terms.items() if term.compares in ("maps", "rgb") and not taps]
+        if without and self.options.terms != DEFAULT_TERMS:
+            raise ConfigError(
+                f"distillation: {without[0]} got no feature maps, expected some; name modules of both networks in "
+                "taps, or leave the term out"
+            )
+        notes = tuple(
+            f"the default term {name} is left out: no modules are known whose feature maps can be compared"
+            for name in without
+        )
+        return {name: each for name, each in terms.items() if name not in without}, notes
+
+
+class Outputs(NamedTuple):
+    """Outputs of a network for one batch.
+
+    Attributes:
+        image: [b, c, h, w] in [-1, 1].
+        maps: Its feature maps.
+        moved_maps: Feature maps for the shifted latents; None if no term compares them.
+    """
+
+    image: Tensor
+    maps: Maps
+    moved_maps: Maps | None = None
+
+
+class Pass(NamedTuple):
+    """Forward pass of one network on one batch, with the targets of its losses.
+
+    Attributes:
+        student: Outputs of this network.
+        target: The image that its image is compared with.
+        teacher: Outputs of the teacher.
+        logits: The discriminator's output for its image.
+        real_logits: The discriminator's output for the first real image, where both images ran in one batch.
+        content: Mask of the region in which its image is compared with the target, zeros and ones; None for all of it.
+        share: Weight of this network in the losses of the step, which are means over its networks.
+        is_first: Whether it is the first network of the step.
+        num_images: Images trained on before the step.
+    """
+
+    student: Outputs
+    target: Tensor
+    teacher: Outputs
+    logits: Any
+    real_logits: Any
+    content: Tensor | None
+    share: float
+    is_first: bool
+    num_images: int
+
+
+@torch.no_grad()
+def example_outputs(network: nn.Module, taps: tuple[str, ...], example: Tensor) -> Outputs:
+    """Return the outputs of a network in evaluation mode for an example; its running statistics do not change."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    with tapped(network, taps) as maps:
+        image = network(example)
+    for module, mode in modes.items():
+        module.training = mode
+    return Outputs(image, maps)

@@ -1,0 +1,203 @@
+"""Drafts: network x folder x options -> recipe, without running anything."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+
+from gancompress.errors import ConfigError, DataError
+from gancompress.jobs.drafting import Request
+from gancompress.jobs.drafting.image_folder import ImageFolder
+from gancompress.jobs.drafting.method import Narrowed, Pace, batch_size_for, choose_size, draft
+from gancompress.jobs.drafting.recognition import Recognised
+from gancompress.jobs.recipe import Job
+from gancompress.networks.image_format import Images
+
+PHOTOS = ImageFolder("photos", {f"{number:04d}": (192, 256) for number in range(300)}, {"RGB": 300})
+FEW = ImageFolder("few", {f"{number}": (100, 90) for number in range(10)}, {"RGB": 10})
+STYLE = Recognised("cartoongan", 11_000_000, 3, 3, multiple=4, images=Images())
+UPSCALER = Recognised("rrdbnet", 16_000_000, 3, 3, Fraction(4), images=Images())
+OWN = Recognised("nets:Net", 1_000, 1, 1, images=Images.parse("0..1"), range_from="measured")
+FIXED = replace(STYLE, multiple=128, fixed_side=128)
+ASKED = Request("x.pth", "photos", smaller=10)
+CUT = Narrowed(multiple=4, refit_images=8, has_taps=True)
+FAST = Pace(teacher_s=0.01, step_s=0.05)
+
+
+def recipe_for(network=STYLE, folder=PHOTOS, request=ASKED, size=(64, 64), cut=CUT, pace=FAST, formats=("openvino",)):
+    """A draft's recipe, which must be a valid job."""
+    made = draft(network, folder, request, size, cut, pace, formats)
+    Job(**made.recipe)
+    return made.recipe
+
+
+SIZES = {
+    "fast: as large as the images": (STYLE, PHOTOS, ASKED, 1e-7, (192, 192)),
+    "slow: what 2,000 images take": (STYLE, PHOTOS, ASKED, 1e-4, (64, 64)),
+    "very slow: the smallest": (UPSCALER, PHOTOS, ASKED, 1e-3, (32, 32)),
+    "more time, larger crops": (UPSCALER, PHOTOS, replace(ASKED, minutes=300), 1e-3, (64, 64)),
+    "small images": (STYLE, FEW, ASKED, 1e-7, (88, 88)),
+    "one size": (FIXED, PHOTOS, ASKED, 1e-7, (128, 128)),
+    "said": (STYLE, PHOTOS, replace(ASKED, size=(64, 128)), 1e-4, (64, 128)),
+    "milliseconds: that of the images": (
+        STYLE,
+        PHOTOS,
+        Request("x.pth", "photos", latency_ms=5, runtime="eager"),
+        1e-6,
+        (192, 256),
+    ),
+}
+
+
+@pytest.mark.parametrize(("network", "folder", "request_", "pace", "size"), SIZES.values(), ids=SIZES)
+def test_the_size_follows_from_images_network_and_time(network, folder, request_, pace, size):
+    assert choose_size(network, folder, request_, pace) == size
+
+
+WRONG_SIZES = {
+    "a teacher that is too slow": (
+        UPSCALER,
+        PHOTOS,
+        replace(ASKED, minutes=2),
+        2e-3,
+        ConfigError,
+        r"--minutes: got 2, but rrdbnet takes 2 s for an image of 32x32, so that a student sees 33 images, expected at "
+        r"least 100; give --minutes 7$",
+    ),
+    "a size that makes it slow": (
+        UPSCALER,
+        PHOTOS,
+        replace(ASKED, size=(128, 128)),
+        2e-3,
+        ConfigError,
+        r"so that a student sees 31 images.*give --minutes \d+, or a smaller --size",
+    ),
+    "a size that does not fit": (
+        STYLE,
+        PHOTOS,
+        replace(ASKED, size=(30, 32)),
+        1e-6,
+        ConfigError,
+        r"--size: got 30x32, expected sides divisible by 4",
+    ),
+    "a size beyond the images": (STYLE, PHOTOS, replace(ASKED, size=(256, 256)), 1e-6, DataError, r"smaller than 256x"),
+    "another size than the only one": (
+        FIXED,
+        PHOTOS,
+        replace(ASKED, size=(64, 64)),
+        1e-6,
+        ConfigError,
+        r"--size: got 64x64, expected 128x128, all that the network takes",
+    ),
+    "images below the only size": (FIXED, FEW, ASKED, 1e-6, DataError, r"expected at least that, the only size that"),
+}
+
+
+@pytest.mark.parametrize(
+    ("network", "folder", "request_", "pace", "error", "message"), WRONG_SIZES.values(), ids=WRONG_SIZES
+)
+def test_a_size_that_cannot_be_is_one_line(network, folder, request_, pace, error, message):
+    with pytest.raises(error, match=message):
+        choose_size(network, folder, request_, pace)
+
+
+def test_a_draft_cuts_refits_and_distils_without_a_discriminator():
+    recipe = recipe_for()
+    prune, finetune = recipe["steps"]
+    assert prune == {"kind": "prune", "multiple": 4, "refit": {"num_images": 64, "crop_px": None}}
+    assert finetune["distillation"] == {
+        "reconstruct": "teacher",
+        "terms": [{"kind": "l1", "weight": 100}, {"kind": "features", "weight": 1}, {"kind": "ssim", "weight": 5}],
+    }
+    training = finetune["training"]
+    assert training["num_images"] + training["num_decay_images"] == int(0.85 * 1800 / 0.05) * 4
+    assert recipe["budget"] == {"reduction": 10}
+    assert recipe["teacher"] == {"checkpoint": "x.pth"}
+    assert recipe["exports"] == [
+        "onnx",
+        {"format": "openvino", "precision": "fastest", "min_psnr_db": 30.0, "num_images": 64},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "expected"),
+    [
+        ({"network": OWN, "request": replace(ASKED, network="nets:Net", config={"width": 8})}, "teacher", None),
+        ({"network": OWN}, "data.decoding", {"channels": 1}),
+        ({"cut": replace(CUT, has_taps=False)}, "steps.1.distillation.terms.1.kind", "ssim"),
+        (
+            {"size": (8, 8)},
+            "steps.1.distillation.terms",
+            [{"kind": "l1", "weight": 100}, {"kind": "features", "weight": 1}],
+        ),
+        (
+            {"cut": replace(CUT, multiple=1)},
+            "steps.0",
+            {"kind": "prune", "multiple": 1, "refit": {"num_images": 64, "crop_px": None}},
+        ),
+        ({"cut": replace(CUT, refit_images=None)}, "steps.0", {"kind": "prune", "multiple": 4}),
+        ({"cut": replace(CUT, refit_images=100)}, "steps.0", {"kind": "prune", "multiple": 4}),
+        ({"folder": FEW}, "steps.0.refit.num_images", 8),
+        ({"folder": FEW}, "exports", ["onnx"]),
+        ({"formats": ()}, "exports", ["onnx"]),
+        ({"request": replace(ASKED, min_psnr_db=40.0)}, "exports.1.min_psnr_db", 40.0),
+        ({"pace": Pace(20.0, 60.0)}, "metrics.max_images", 9),
+        ({"pace": Pace(20.0, 60.0)}, "steps.1.training.batch_size", 1),
+        (
+            {"request": replace(ASKED, perceptual="nets/squeeze-1.ts.pt")},
+            "metrics.against_teacher",
+            ["psnr", "ssim", "perceptual_squeeze_1"],
+        ),
+        ({"request": replace(ASKED, metrics=("ssim",))}, "metrics.against_teacher", ["ssim"]),
+        ({"request": Request("x.pth", "photos", num_bytes=5e5)}, "budget", {"bytes": 500_000}),
+        (
+            {"request": Request("x.pth", "photos", latency_ms=2.5, runtime="eager")},
+            "budget",
+            {"latency_ms": 2.5, "runtime": "eager"},
+        ),
+    ],
+)
+def test_a_draft_follows_the_facts(changes, path, expected):
+    found = recipe_for(**changes)
+    for key in path.split("."):
+        found = found[int(key)] if isinstance(found, list) else found[key]
+    if expected is None:
+        expected = {"checkpoint": "x.pth", "family": "nets:Net", "config": {"width": 8}, "range": "0..1"}
+    assert found == expected
+
+
+def test_slow_teachers_get_small_batches():
+    assert [batch_size_for(ASKED, seconds) for seconds in (0.1, 2.0, 8.0)] == [4, 2, 1]
+
+
+REQUESTS = {
+    "no budget": ({}, r"got a checkpoint with no budget or several, expected one of --smaller N .* and --bytes N"),
+    "two budgets": ({"smaller": 2, "num_bytes": 5}, "no budget or several"),
+    "milliseconds of nothing": ({"latency_ms": 5}, r"--ms: got it alone, expected --runtime NAME with it"),
+    "a runtime alone": ({"smaller": 2, "runtime": "eager"}, r"--runtime: got it alone, expected --ms X with it"),
+    "larger": ({"smaller": 0.5}, r"--smaller: got 0\.5, expected more than 1"),
+    "no time": ({"smaller": 2, "minutes": 0}, r"--minutes: got 0, expected more than 0"),
+    "arguments of nothing": ({"smaller": 2, "config": {"a": 1}}, r"--set: got options without --net"),
+    "no range": ({"smaller": 2, "image_range": "1"}, r"range: got '1', expected two rising numbers"),
+}
+
+
+@pytest.mark.parametrize(("options", "message"), REQUESTS.values(), ids=REQUESTS)
+def test_options_that_do_not_fit_one_another_are_one_line(options, message):
+    with pytest.raises(ConfigError, match=message):
+        Request("x.pth", "photos", **options)
+
+
+@pytest.mark.parametrize(
+    ("request_", "name"),
+    [
+        (ASKED, "x-10x"),
+        (Request("nets/last.ckpt#net g", "photos", smaller=2.5), "last-net-g-2.5x"),
+        (Request("x.pth", "photos", latency_ms=5, runtime="openvino"), "x-5ms-openvino"),
+        (Request("x.pth", "photos", num_bytes=5e5), "x-500000B"),
+    ],
+)
+def test_a_run_is_named_after_checkpoint_and_budget(request_, name):
+    assert (request_.name, request_.directory.as_posix()) == (name, f"runs/{name}")

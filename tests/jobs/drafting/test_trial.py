@@ -1,0 +1,50 @@
+"""Trials of small networks on this machine."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from gancompress.errors import BudgetError
+from gancompress.jobs.drafting import Request
+from gancompress.jobs.drafting.method import terms_of
+from gancompress.jobs.drafting.recognition import Recognised
+from gancompress.jobs.drafting.trial import narrowed, seconds_of_pass, training_pace
+from gancompress.networks.generator import Generator
+
+EXAMPLE = torch.zeros(1, 3, 32, 32)
+
+
+def network(width: int = 16, norm: type[nn.Module] = nn.Identity) -> Generator:
+    return Generator.from_module(
+        nn.Sequential(nn.Conv2d(3, width, 3, padding=1), norm(), nn.ReLU(), nn.Conv2d(width, 3, 3, padding=1))
+    )
+
+
+@pytest.mark.parametrize(("smaller", "multiple"), [(4, 4), (8, 2), (16, 1)])
+def test_widths_are_as_even_as_the_budget_allows(smaller, multiple):
+    narrow, facts = narrowed(network(), EXAMPLE, Request("x", "y", smaller=smaller))
+    assert facts.multiple == multiple
+    assert facts.refit_images == 1  # 28 and at most 37 unknowns, 1,024 positions of each image
+    assert facts.has_taps
+    assert narrow.state["0.weight"].shape[0] == 16 // smaller
+
+
+def test_a_refit_needs_more_small_images():
+    _, facts = narrowed(network(64), torch.zeros(1, 3, 8, 8), Request("x", "y", smaller=2))
+    assert facts.refit_images == 5  # 9 * 32 + 1 unknowns, 64 positions of each image
+
+
+def test_a_budget_below_the_narrowest_network_is_refused():
+    with pytest.raises(BudgetError, match="the smallest reachable cost is"):
+        narrowed(network(), EXAMPLE, Request("x", "y", smaller=17))
+
+
+def test_a_step_is_timed():
+    teacher = network()
+    narrow, facts = narrowed(teacher, EXAMPLE, Request("x", "y", smaller=4))
+    terms = terms_of(Recognised("x", 1, 3, 3), facts, (32, 32))
+    crops = torch.rand(2, 3, 32, 32)
+    assert 0 < seconds_of_pass(teacher.build(), crops) < 5
+    assert 0 < training_pace(narrow, teacher, crops, 3, terms, 10.0) < 20
