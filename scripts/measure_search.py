@@ -33,7 +33,7 @@ from gancompress.jobs.steps import Goal, Prune, Search, Step, StepRun, Supernet,
 from gancompress.jobs.steps.candidates import candidates_of
 from gancompress.jobs.steps.distill import Distill, Finetune
 from gancompress.jobs.steps.learning import Learning
-from gancompress.jobs.steps.search import VerifyOptions, finetuning
+from gancompress.jobs.steps.verification import VerifyOptions, finetuning
 from gancompress.methods.verify import fine_tuned
 from gancompress.networks.generator import Generator
 from gancompress.networks.importers import load_generator

@@ -1,8 +1,8 @@
 """Measure the channel graph on every architecture of spandrel, built by its own defaults.
 
-Prints a Markdown table: processor seconds to trace, parameters left with half of the channels, what stays whole, and whether the
-sub-network equals the narrow module. Each architecture runs in a process of its own with a time limit. Needs
-``pip install --no-deps spandrel==0.4.2 einops``.
+Prints a Markdown table: processor seconds to trace, parameters left with half of the channels, difference between
+sub-network and narrow module, and what stays whole. Each architecture runs in a process of its own with a time limit.
+Needs ``pip install --no-deps spandrel==0.4.2 einops``.
 
     python scripts/measure_zoo.py
     python scripts/measure_zoo.py --only SwinIR,LaMa --reasons 5

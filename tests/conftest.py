@@ -38,7 +38,7 @@ def _operators_of_onnx_once() -> Iterator[None]:
             registry.functions = {target: list(found) for target, found in registry.functions.items()}
             return registry
 
-        patch.setattr(ONNXRegistry, "from_torchlib", copied)
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(copied))
 
     def export(*arguments: Any, **options: Any) -> Any:
         prepare()

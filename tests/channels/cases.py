@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gancompress.channels import ChannelGraph, ChannelPlan, trace
 from gancompress.networks.registry import FAMILIES, find_family
 
+from .modern import MODERN
 from .strangers import STRANGERS
 
 WITHOUT_GROUPS = {"multiscale_patchgan"}
@@ -45,7 +46,7 @@ FAMILY_CASES: dict[str, tuple[str, dict]] = {
     "unet_instance": ("unet_128", {"ngf": 8, "norm": "instance"}),
 }
 
-CASES = (*FAMILY_CASES, *STRANGERS)
+CASES = (*FAMILY_CASES, *STRANGERS, *MODERN)
 
 
 def make(name: str) -> tuple[nn.Module, tuple[Tensor, ...]]:
@@ -57,7 +58,7 @@ def make(name: str) -> tuple[nn.Module, tuple[Tensor, ...]]:
         side = max(32, family.parse(config).min_size)
         inputs = family.architecture(config).example_inputs((side, side))
     else:
-        module, inputs = STRANGERS[name]()
+        module, inputs = {**STRANGERS, **MODERN}[name]()
     with torch.no_grad():
         for tensor in (*module.parameters(), *module.buffers()):
             if tensor.dim() == 1 and tensor.is_floating_point():

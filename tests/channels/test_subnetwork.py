@@ -11,7 +11,7 @@ from gancompress.cost import CostModel, measure
 
 from .cases import CASES, graph_of, make, random_plans
 
-UNCOUNTED_BY_HOOKS = {"modulated", "attentive"}
+UNCOUNTED_BY_HOOKS = {"modulated", "attentive", "shifted", "decoder", "channel_attention"}
 """Networks with convolutions and matrix products written as functions: the hooks name them, and cannot count them."""
 
 

@@ -149,7 +149,7 @@ MISTAKES = {
     "no images": (
         ("net.pt", *OWN),
         ConfigError,
-        r"got the checkpoint 'net\.pt' without --images, expected --images FO",
+        r"got the checkpoint 'net\.pt' with neither --images nor --data, or both, ex",
     ),
     "an unknown network": (("net.pt", *PHOTOS), CheckpointError, r"net\.pt: got tensors of no known family"),
     "no such class": (("net.pt", *PHOTOS, "--net", "usernet:Ne"), ConfigError, r"no 'Ne', did you mean 'Net'\?"),

@@ -12,7 +12,7 @@ import torch
 
 from gancompress.errors import CheckpointError, ConfigError, GanCompressError
 from gancompress.jobs.given_teacher import load_given_teacher
-from gancompress.jobs.recipe import TeacherOptions
+from gancompress.jobs.teacher_options import TeacherOptions
 from gancompress.networks.importers import load_generator
 
 from ..networks.strangers import Stranger
@@ -62,5 +62,5 @@ def test_options_that_a_saved_network_has_are_no_contradiction(checkpoint: Path)
 
 def test_the_teacher_of_a_recipe(checkpoint: Path) -> None:
     options = TeacherOptions(checkpoint=str(checkpoint), family=FAMILY, config={"width": 5})
-    task = cast(Any, SimpleNamespace(task=SimpleNamespace(takes_labels=False)))
-    assert load_given_teacher(options, task, lambda _: None).generator.config == {"width": 5}
+    inputs = SimpleNamespace(task=SimpleNamespace(takes_labels=False), data=SimpleNamespace(holds_images=True))
+    assert load_given_teacher(options, cast(Any, inputs), lambda _: None).generator.config == {"width": 5}

@@ -54,6 +54,7 @@ def test_an_option_that_is_new_changes_nothing_at_its_default(kind):
     [
         ("name=other", True),
         ("exports=[]", True),
+        ("threads=2", True),
         ("steps.0.training.log_every=3", True),
         ("steps.0.distillation.reconstruct=auto", True),
         ("seed=1", False),

@@ -15,6 +15,7 @@ from gancompress.jobs.recipe import Job
 from gancompress.jobs.summary import summarise
 from gancompress.report.write import write_report
 from tests.deploy.benchmark.in_process import workers_as_threads
+from tests.outside.several import Speaking
 from tests.outside.vocoder import Vocoder
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="exports to ONNX, which is not installed")
@@ -86,3 +87,55 @@ def test_the_report_shows_it(finished):
     assert "mel_distance_22k" in page
     assert (finished.directory / "samples/test.png").stat().st_size > 5000
     assert json.loads((finished.directory / "report.json").read_text())["input_size"] == "1x8x16"
+
+
+TRAINING = {"num_images": 16, "batch_size": 8, "optimizer": {"learning_rate": 1e-3}}
+DISTILLATION = {"terms": [{"kind": "l1", "weight": 10, "outputs": {"voiced": 0.1}}]}
+LEARN = {"training": TRAINING, "distillation": DISTILLATION}
+
+
+@pytest.mark.parametrize(
+    ("step", "metric"), [("search", "mel_distance_22k"), ({"kind": "search", "metric": "snr"}, "snr")]
+)
+def test_a_search_goes_by_the_first_metric(tmp_path, step, metric):
+    metrics = {"against_teacher": ["mel_distance_22k", "snr"]}
+    job = Job(**{**options(tmp_path), "steps": [step], "metrics": metrics})
+    assert job.steps[0].metric == metric
+    assert job.metrics.against_real == ()
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [{"kind": "supernet", "space": {"multiple": 4}, **LEARN}, {"kind": "search"}],
+        [
+            {"kind": "prune", "keep": 0.5, "multiple": 4},
+            {"kind": "refit", "num_images": 16},
+            {"kind": "quantize", "num_images": 16},
+        ],
+        [{"kind": "slim", **LEARN}],
+    ],
+    ids=["search", "refit", "slim"],
+)
+def test_networks_of_several_inputs_and_outputs(tmp_path, steps):
+    torch.manual_seed(0)
+    torch.save(Speaking().state_dict(), tmp_path / "network.pt")
+    quantized = steps[-1]["kind"] == "quantize"
+    job = {
+        **options(tmp_path),
+        "data": {"kind": "tests.outside.several:items"},
+        "teacher": {"checkpoint": str(tmp_path / "network.pt"), "family": "tests.outside.several:Speaking"},
+        "budget": {"reduction": 1.5},
+        "steps": steps,
+        "metrics": {},
+        "exports": [] if not quantized else ["onnx"],
+    }
+    outcome = Pipeline(Job(**job), tmp_path / "run", lambda line: None).run()
+    assert outcome is not None
+    assert outcome.compressed.cost.macs.true < outcome.teacher.cost.macs.true / 1.4
+    assert outcome.compressed.metrics.keys() == {"snr_to_teacher", "relative_error_to_teacher"}
+    assert (tmp_path / "run/samples/test.png").is_file()
+    for report in outcome.files.reports:
+        session = onnxruntime.InferenceSession(str(report.path))
+        assert [each.name for each in session.get_inputs()] == ["mel", "speaker"]
+        assert [each.name for each in session.get_outputs()] == ["wave", "voiced"]

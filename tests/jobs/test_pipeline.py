@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from argparse import Namespace
+from contextlib import suppress
 from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
@@ -22,8 +23,10 @@ import torch
 
 from gancompress.cli import main
 from gancompress.deploy.runtimes import runtime
-from gancompress.errors import BudgetError, ExportError, Interrupted
+from gancompress.errors import BudgetError, ConfigError, ExportError, Interrupted
+from gancompress.jobs import pipeline
 from gancompress.jobs.finished import FinishedRun
+from gancompress.jobs.measuring import measure
 from gancompress.jobs.outcome import Outcome
 from gancompress.jobs.pipeline import Pipeline
 from gancompress.jobs.recipe import Job, load_job
@@ -32,6 +35,7 @@ from gancompress.jobs.summary import summarise
 from gancompress.methods.progress import Progress
 from gancompress.networks.generator import Generator
 from gancompress.report.write import write_report
+from tests.deploy.benchmark.in_process import workers_as_threads
 
 TRAINING = {"num_images": 8, "num_decay_images": 0, "batch_size": 4, "checkpoint_every": 4, "log_every": 4}
 TINY = [
@@ -79,8 +83,8 @@ def test_a_job_leaves_a_smaller_network_its_file_and_its_report(straight):
     assert (directory / "exports" / "model.onnx").stat().st_size == straight.files.reports[0].file_bytes
     assert set(straight.compressed.metrics) == {"ssim", "psnr", "sharpness_gap", "ssim_to_teacher", "psnr_to_teacher"}
 
-    example = torch.zeros(1, 3, 16, 16)
-    report = summarise(straight, example, rounds=2)
+    with workers_as_threads():
+        report = summarise(straight, torch.zeros(1, 3, 16, 16), rounds=2)
     (speed,) = [export.speed for export in report.exports]
     assert speed.runtime == "onnxruntime"
     assert {speed.threads, speed.original_threads} <= {1, torch.get_num_threads()}
@@ -127,12 +131,16 @@ def test_a_finished_job_is_not_done_again(straight):
     assert len(said) == 5
 
 
-@pytest.mark.parametrize("after", [1, 3, 6, 8])
-def test_stopping_anywhere_and_going_on_changes_no_bit(straight, tmp_path, after):
-    asked = iter(range(1000))
-    with pytest.raises(Interrupted, match="everything is saved"):
-        run(tiny(NO_EXPORT), tmp_path, stop=lambda: next(asked) + 1 >= after)
-    outcome, _ = run(tiny(NO_EXPORT), tmp_path)
+def test_stopping_again_and_again_and_going_on_changes_no_bit(straight, tmp_path):
+    """The command is stopped when it asks for the first time, and then each time when it asks for the second time."""
+    outcome, stops = None, -1
+    while outcome is None:
+        asked = iter([False, True] if stops >= 0 else [True])
+        with suppress(Interrupted):
+            outcome, _ = run(tiny(NO_EXPORT), tmp_path, stop=lambda asked=asked: next(asked, True))
+        stops += 1
+        assert stops < 20
+    assert stops >= 4
     assert same_weights(outcome.compressed.generator, straight.compressed.generator)
 
 
@@ -170,6 +178,23 @@ def test_a_changed_checkpoint_or_network_of_a_metric_is_noticed(straight, tmp_pa
     assert [a == b for a, b in zip(before, named, strict=True)] == [True, True, False, False]
     straight.compressed.generator.save(tmp_path / "given")
     assert not set(before) & set(places(job))
+
+
+def test_a_job_trains_with_its_threads_and_measures_with_those_of_before(tmp_path, monkeypatch):
+    counts: list[int] = []
+    before = torch.get_num_threads()
+
+    def seen(*arguments, **options):
+        counts.append(torch.get_num_threads())
+        return measure(*arguments, **options) if arguments else False
+
+    monkeypatch.setattr(pipeline, "measure", seen)
+    run(tiny(NO_EXPORT, f"threads={before + 1}"), tmp_path, seen)
+    assert set(counts[:-2]) == {before + 1}
+    assert len(counts) > 10
+    assert counts[-2:] == [before, before]
+    with pytest.raises(ConfigError, match=r"threads: got 0, expected .*greater than or equal to 1"):
+        tiny("threads=0")
 
 
 def test_an_infeasible_budget_is_refused_before_the_search_evaluates(tmp_path):
@@ -252,6 +277,8 @@ LONGER = f"teacher.train.training={ {**TRAINING, 'num_images': 24, 'checkpoint_e
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from gancompress.jobs import pipeline
+from gancompress.jobs.measuring import measure
 from gancompress.jobs.pipeline import Pipeline
 from tests.jobs.test_pipeline import LONGER, NO_EXPORT, tiny
 

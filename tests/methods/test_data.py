@@ -74,7 +74,7 @@ def test_the_stream_from_any_position_is_the_same(make, start):
     [
         ([], r"loader: got no batch, expected at least one"),
         (3, r"loader: got int, expected batches: a DataLoader, a list, or a function"),
-        ([{"image": torch.zeros(1)}], r"loader: batch 1 is a dict with 'image', expected a tensor, a tuple"),
+        ([{"image": "a.png"}], r"loader: batch 1 is a dict with 'image', expected a tensor, a tuple"),
         (["a.png"], r"loader: batch 1 is str, expected a tensor, a tuple"),
         ([(torch.zeros(1),) * 3], r"loader: batch 1 is tuple of 3 elements, expected a tensor, a tuple"),
         ([torch.tensor(1.0)], r"loader: 'input' of batch 1 is Tensor, expected a tensor \[b, ...\]"),

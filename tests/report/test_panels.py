@@ -27,3 +27,9 @@ def test_images_stay_a_grid(tmp_path):
     draw_samples({"input": torch.rand(2, 3, 160, 160), "large": torch.rand(2, 1, 320, 320)}, tmp_path / "a.png")
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.width == 2 * 320 + 6
+
+
+def test_images_of_another_aspect_ratio_are_plotted(tmp_path):
+    draw_samples({"input": torch.rand(2, 1, 20, 40), "made": torch.rand(2, 1, 40, 40)}, tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.width == 640

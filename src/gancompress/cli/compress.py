@@ -10,7 +10,15 @@ import typer
 from rich.table import Table
 
 from gancompress.cli.display import watching
-from gancompress.cli.options import RunDirectory, TensorBoardOption, TrainTeacherOption, console, notices
+from gancompress.cli.options import (
+    RunDirectory,
+    TensorBoardOption,
+    ThreadsOption,
+    TrainTeacherOption,
+    console,
+    notices,
+    threads_option,
+)
 
 if TYPE_CHECKING:
     from gancompress.jobs.drafting import Drafted, Request
@@ -34,6 +42,16 @@ def compress(
         str | None,
         typer.Option(
             "--images", metavar="FOLDER", help="Inputs like those of the network's use.", rich_help_panel=_CHECKPOINT
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="MODULE:DATASET",
+            help="Other inputs, instead of --images: a data set or a function that makes one, a folder of arrays, or "
+            "data of a recipe in YAML.",
+            rich_help_panel=_CHECKPOINT,
         ),
     ] = None,
     smaller: Annotated[
@@ -143,6 +161,7 @@ def compress(
     ] = False,
     tensorboard: TensorBoardOption = False,
     train_teacher: TrainTeacherOption = False,
+    threads: ThreadsOption = None,
 ) -> None:
     """Compress a network: recognise it, cut it, teach it, measure it, write its files and a report.
 
@@ -153,6 +172,7 @@ def compress(
 
     given = {
         "--images": images,
+        "--data": data,
         "--smaller": smaller,
         "--ms": ms,
         "--runtime": runtime,
@@ -167,7 +187,7 @@ def compress(
         "--seed": seed,
     }
     if not is_checkpoint(source, given):
-        job = load_job(source, options, train_teacher=train_teacher)
+        job = load_job(source, [*options, *threads_option(threads)], train_teacher=train_teacher)
         directory = out or Path("runs", job.name)
         if dry_run:
             import yaml
@@ -183,7 +203,7 @@ def compress(
         console.print(f"\n{drafted.text}", highlight=False, markup=False, soft_wrap=True)
         show_stages(drafted.job(), request.directory)
         return
-    run_job(load_job(str(_recipe_of(request))), request.directory, tensorboard=tensorboard)
+    run_job(load_job(str(_recipe_of(request)), threads_option(threads)), request.directory, tensorboard=tensorboard)
 
 
 def run_job(job: Job, directory: Path, *, tensorboard: bool = False) -> None:
@@ -227,7 +247,7 @@ def is_checkpoint(source: str, given: Mapping[str, Any]) -> bool:
     """
     from gancompress.errors import ConfigError, nearest
     from gancompress.io.source import split_key
-    from gancompress.jobs.recipe import recipe_names
+    from gancompress.jobs.recipe_text import recipe_names
 
     path = split_key(source)[0]
     option = next((name for name, value in given.items() if value is not None), None)
@@ -283,16 +303,12 @@ def _request(
 
     if train_teacher:
         raise ConfigError("--train-teacher: got it with a checkpoint, expected a recipe: there is nothing to train")
-    if given["--images"] is None:
-        raise ConfigError(
-            f"compress: got the checkpoint '{source}' without --images, expected --images FOLDER with inputs of the "
-            "network"
-        )
     size = None if given["--size"] is None else parse_sizes("--size", given["--size"], 2)
     optional = {"minutes": given["--minutes"], "seed": given["--seed"]}
     return Request(
         checkpoint=source,
         images=given["--images"],
+        data=given["--data"],
         smaller=given["--smaller"],
         latency_ms=given["--ms"],
         runtime=given["--runtime"],

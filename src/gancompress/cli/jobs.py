@@ -16,8 +16,10 @@ from gancompress.cli.options import (
     RecipeOption,
     RunDirectory,
     TensorBoardOption,
+    ThreadsOption,
     TrainTeacherOption,
     console,
+    threads_option,
 )
 
 
@@ -26,6 +28,7 @@ def train(
     options: RecipeOption = [],  # noqa: B006
     out: RunDirectory = None,
     tensorboard: TensorBoardOption = False,
+    threads: ThreadsOption = None,
 ) -> None:
     """Train a recipe's teacher alone. The same command resumes, and `compress` goes on from it.
 
@@ -35,7 +38,7 @@ def train(
     from gancompress.jobs.pipeline import Pipeline
     from gancompress.jobs.recipe import load_job
 
-    job = load_job(recipe, options, train_teacher=True)
+    job = load_job(recipe, [*options, *threads_option(threads)], train_teacher=True)
     directory = out or Path("runs", job.name)
     with watching(console) as watch, until_asked_to_stop(watch.say) as stop:
         Pipeline(job, directory, watch.say, stop, show=watch.show, tensorboard=tensorboard).teacher()
@@ -68,6 +71,7 @@ def evaluate(
     from gancompress.jobs.measuring import cost_of
     from gancompress.jobs.recipe import load_job
     from gancompress.jobs.summary import RUNTIME, add_to_report, latencies
+    from gancompress.networks.given import sizes
     from gancompress.report.write import write_report
 
     if not (run / "job.yaml").is_file():
@@ -82,7 +86,7 @@ def evaluate(
     example = finished.inputs.example()
     costs = {"teacher": cost_of(teacher, finished.inputs), "compressed": measured.cost}
     times = dict(zip(costs, latencies((teacher, measured.generator), example), strict=True))
-    shape = "x".join(map(str, example.shape))
+    shape = sizes(example)
     if as_json:
         metrics = {name: result.to_json() for name, result in measured.metrics.items()}
         networks = {

@@ -72,6 +72,12 @@ RecipeOption = Annotated[
     list[str],
     typer.Option("--set", metavar="A.B=VALUE", help="An option of the recipe, such as seed=1; repeatable."),
 ]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Threads of PyTorch, as the recipe's option: fewer than cores where other programs are at work."
+    ),
+]
 TensorBoardOption = Annotated[
     bool, typer.Option("--tensorboard", help="Write losses and samples to tensorboard/ in the run directory, too.")
 ]
@@ -100,3 +106,8 @@ RuntimeOption = Annotated[
     Path | None,
     typer.Option("--runtime", metavar="FOLDER", help="Web: files of onnxruntime-web; by default npm gets them once."),
 ]
+
+
+def threads_option(threads: int | None) -> list[str]:
+    """Return the option of a recipe that a number of threads sets."""
+    return [] if threads is None else [f"threads={threads}"]

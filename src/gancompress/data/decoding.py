@@ -16,7 +16,7 @@ from gancompress.errors import DataError
 from gancompress.io.pictures import MODES, WHITE, to_channels
 from gancompress.options import Options
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 LOSSLESS_SUFFIXES = (".png", ".bmp")
 """A label map must be in one of these: a lossy format invents classes along every border."""
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from torch import Tensor
 
+from gancompress.networks.given import NamedInputs
 from gancompress.training import Batch
 
 GIB = 2**30
@@ -34,7 +35,7 @@ class HeldBatches:
         num_bytes = 0
         for batch in self._make():
             if self._fits:
-                num_bytes += sum(value.nbytes for value in batch.values() if isinstance(value, Tensor))
+                num_bytes += sum(value.nbytes for value in batch.values() if isinstance(value, Tensor | NamedInputs))
                 self._fits = num_bytes <= self._max_bytes
                 if self._fits:
                     held.append(batch)

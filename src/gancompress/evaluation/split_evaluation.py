@@ -15,7 +15,9 @@ from gancompress.evaluation.latent.evaluation import LatentEvaluation, latent_me
 from gancompress.evaluation.options import MetricOptions
 from gancompress.evaluation.split_digest import split_digest
 from gancompress.evaluation.stopwatch import Stopwatch
+from gancompress.networks.given import call
 from gancompress.networks.noise import kept_noise
+from gancompress.networks.outputs import image_of
 from gancompress.tasks.inputs import Inputs
 from gancompress.training import Batch
 
@@ -150,7 +152,7 @@ class Evaluation:
     def _drawn(self, generator: nn.Module, batch: Batch) -> Tensor:
         given = self._inputs.task.encode(batch["input"].to(self._device))
         shared = {} if self._teacher is None else kept_noise(self._teacher, generator)
-        return generator(given, **shared)
+        return image_of(call(generator, given, **shared))
 
     def _find_references(self) -> None:
         """Load the features of the reference images: real ones from the cache, or computed."""

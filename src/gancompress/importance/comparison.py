@@ -14,6 +14,7 @@ from gancompress.channels import ChannelGraph
 from gancompress.errors import ConfigError
 from gancompress.importance.probe import OutgoingGradients, Probe, inputs_of, readers
 from gancompress.importance.scores import Scores, sum_by_channel
+from gancompress.networks.given import call
 from gancompress.networks.styles import StyledGenerator, StyledLayer
 
 
@@ -79,7 +80,7 @@ def activation_map(probe: Probe, graph: ChannelGraph, *, num_images: int = 400, 
         raise ConfigError(f"score: no layer receives channel group '{missing[0]}' as its input; choose another score")
     try:
         for given, _ in inputs_of(probe, num_images, batch_size):
-            probe.network(given)
+            call(probe.network, given)
     finally:
         for handle in handles:
             handle.remove()

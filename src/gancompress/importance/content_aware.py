@@ -12,6 +12,8 @@ from gancompress.channels import ChannelGraph
 from gancompress.errors import ConfigError
 from gancompress.importance.probe import OutgoingGradients, Probe, inputs_of
 from gancompress.importance.scores import Scores
+from gancompress.networks.given import call
+from gancompress.networks.outputs import image_of
 from gancompress.perception.content_masks import Mask
 
 
@@ -43,7 +45,7 @@ def content_aware(
     draw = torch.Generator().manual_seed(probe.seed)
     seen, content_pixels = 0, 0
     for given, names in inputs_of(probe, num_images, batch_size):
-        image = probe.network(given)
+        image = image_of(call(probe.network, given))
         content = mask(image.detach(), names)
         seen, content_pixels = seen + len(image), content_pixels + int(content.sum())
         replaced, values = salt_and_pepper(content, noise, draw)

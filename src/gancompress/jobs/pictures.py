@@ -8,7 +8,9 @@ import torch
 
 from gancompress.evaluation.latent.pictures import latent_pictures
 from gancompress.jobs.steps import Work
+from gancompress.networks.given import call
 from gancompress.networks.noise import kept_noise
+from gancompress.networks.outputs import image_of
 from gancompress.report import panels
 from gancompress.report.grid import sample_grid
 from gancompress.tasks import LatentTask
@@ -27,7 +29,8 @@ def draw_samples(work: Work, inputs: Inputs, directory: Path) -> None:
     teacher, compressed = work.teacher.build(), work.build()
     with torch.no_grad():
         shared = kept_noise(teacher, compressed)
-        images = {"original (teacher)": teacher(given, **shared), "compressed": compressed(given, **shared)}
+        images = {"original (teacher)": teacher, "compressed": compressed}
+        images = {name: image_of(call(network, given, **shared)) for name, network in images.items()}
     (directory / SAMPLES).mkdir(exist_ok=True)
     panels.draw_samples(inputs.task.columns(batch, images), directory / SAMPLES / "test.png")
 

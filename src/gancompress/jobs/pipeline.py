@@ -21,6 +21,7 @@ from gancompress.jobs.saved_work import save_network
 from gancompress.jobs.stage_runner import StageRunner
 from gancompress.jobs.stages import Stage, Stages
 from gancompress.jobs.steps import Work
+from gancompress.jobs.threads import computing_with
 from gancompress.report.tensorboard import TensorBoard
 
 
@@ -95,7 +96,8 @@ class Pipeline:
         if stage is None:
             work = load_given_teacher(self._job.teacher, self.inputs, self._say)
         else:
-            work = self._runner.run(stage, None)
+            with computing_with(self._job.threads):
+                work = self._runner.run(stage, None)
         if self._accelerator.is_main_process:
             work.teacher.save(self._directory / "teacher")
             if work.discriminator is not None:
@@ -119,7 +121,8 @@ class Pipeline:
         budget = None if job.budget is None else job.budget.limit(inputs.graph(work.teacher))
         quality = self._quality(work) if job.progress_images else None
         for stage in self._stages.steps():
-            work = self._runner.run(stage, work, budget)
+            with computing_with(job.threads):
+                work = self._runner.run(stage, work, budget)
             if quality is not None and self._accelerator.is_main_process:
                 self._say(f"{stage.name}: {quality.line(work)}")
         if not self._accelerator.is_main_process:

@@ -19,7 +19,7 @@ from gancompress.jobs.steps import STEPS, AnyStep, Search
 from gancompress.jobs.teacher_options import TeacherOptions
 from gancompress.methods.budget import Budget
 from gancompress.options import Options, as_tuple
-from gancompress.tasks import TASKS, AnyTask, LatentOptions, TaskOptions, find_task
+from gancompress.tasks import TASKS, AnyTask, LatentOptions, find_task
 from gancompress.tasks.inputs import Inputs
 
 TENSOR_METRICS = ("snr", "relative_error")
@@ -41,6 +41,8 @@ class Job(Options):
         exports: The files to write: formats, or formats with options; ``all`` for every format and precision whose
             packages are installed.
         num_workers: Processes that decode images.
+        threads: Threads of PyTorch in training and search; its own choice by default. No step is repeated when the
+            number changes, although weights are exactly the same only for the same number.
         progress_images: Images of ``search`` on which the quality is measured and printed after each step; 0 for none.
     """
 
@@ -54,6 +56,7 @@ class Job(Options):
     metrics: MetricOptions = MetricOptions()
     exports: tuple[ExportOptions, ...] = (ExportOptions(),)
     num_workers: Annotated[int, Field(ge=0)] = 0
+    threads: Annotated[int, Field(ge=1)] | None = None
     progress_images: Annotated[int, Field(ge=0)] = 0
 
     @field_validator("exports", mode="before")
@@ -68,14 +71,22 @@ class Job(Options):
     @model_validator(mode="before")
     @classmethod
     def _default_metrics_fit(cls, options: Any) -> Any:
-        """Drop the default metrics against real images if the task has no pairs, and those of images for tensors."""
-        if not isinstance(options, dict) or options.get("task") is None:
+        """Drop the default metrics against real images if the task has no pairs, and those of images for tensors.
+
+        A search on tensors goes by the first metric against the teacher.
+        """
+        metrics = options.get("metrics") or {} if isinstance(options, dict) else None
+        if not isinstance(metrics, dict) or options.get("task") is None:
             return options
-        defaults = {} if _has_pairs(options["task"]) else {"against_real": []}
-        if not _holds_images(options.get("data")):
-            defaults["against_teacher"] = list(TENSOR_METRICS)
-        metrics = options.get("metrics") or {}
-        return {**options, "metrics": {**defaults, **metrics}} if defaults and isinstance(metrics, dict) else options
+        defaults: dict[str, Any] = {} if _has_pairs(options["task"]) else {"against_real": []}
+        if _holds_images(options.get("data")):
+            return {**options, "metrics": {**defaults, **metrics}} if defaults else options
+        of_tensors = {"against_real": TENSOR_METRICS, "against_teacher": TENSOR_METRICS}
+        chosen = {**of_tensors, **defaults, **metrics}
+        first, steps = next(iter(as_tuple(chosen["against_teacher"])), TENSOR_METRICS[0]), options.get("steps")
+        if isinstance(steps, list | tuple):
+            options = {**options, "steps": [_with_metric(step, first) for step in steps]}
+        return {**options, "metrics": chosen}
 
     @model_validator(mode="after")
     def _task_fits_data(self) -> Job:
@@ -186,9 +197,8 @@ class Job(Options):
 
 def _has_pairs(task: Any) -> bool:
     """Return True if a task, given as in a recipe or as options, has a ground truth for each input."""
-    kind = type(task) if isinstance(task, TaskOptions) else task.get("kind") if isinstance(task, Mapping) else task
     try:
-        return (kind if isinstance(kind, type) else TASKS.find(kind)).paired
+        return TASKS.parse(task).paired
     except ConfigError:
         return False  # which is reported elsewhere
 
@@ -199,6 +209,13 @@ def _holds_images(data: Any) -> bool:
         return DATASETS.parse(data).holds_images
     except ConfigError:
         return True  # which is reported elsewhere
+
+
+def _with_metric(step: Any, metric: str) -> Any:
+    """Return a step as written in a recipe; if it is a search that names no metric, with this one."""
+    given = {"kind": step} if isinstance(step, str) else step
+    is_search = isinstance(given, Mapping) and given.get("kind") == Search.kind
+    return {"metric": metric, **given} if is_search else step
 
 
 def load_job(name: str, changes: Sequence[str] = (), *, train_teacher: bool = False) -> Job:

@@ -22,6 +22,7 @@ from gancompress.evaluation import MetricResult
 from gancompress.jobs.outcome import Measured, Outcome
 from gancompress.jobs.run_log import read_losses
 from gancompress.networks.generator import Generator
+from gancompress.networks.given import Given, arguments, call, sizes
 from gancompress.quantization import QuantizationOptions
 from gancompress.report import (
     COMPRESSED,
@@ -46,19 +47,19 @@ RUNTIME = "PyTorch eager, CPU"
 """Runtime of the latencies."""
 
 
-def summarise(outcome: Outcome, example: torch.Tensor, rounds: int = 20) -> Report:
+def summarise(outcome: Outcome, example: Given, rounds: int = 20) -> Report:
     """Return the report of a finished job. Networks are timed alternately, and files alternately with the teacher.
 
     Args:
         outcome: Result of the job.
-        example: An input of the networks [1, c, h, w], for timing.
+        example: An input of the networks [1, ...], for timing.
         rounds: Timed forward passes of each network.
     """
     directory = outcome.directory
     records = outcome.records
     latency = latencies((outcome.teacher.generator, outcome.compressed.generator), example, rounds)
-    notes: list[str] = []
-    speeds = time_files(directory / "teacher", (example,), outcome.files.reports, outcome.file_inputs, say=notes.append)
+    given, notes = arguments(outcome.teacher.generator.build(), example), list[str]()
+    speeds = time_files(directory / "teacher", given, outcome.files.reports, outcome.file_inputs, say=notes.append)
     return Report(
         title=outcome.job.name,
         recipe=(directory / "job.yaml").read_text(),
@@ -80,7 +81,7 @@ def summarise(outcome: Outcome, example: torch.Tensor, rounds: int = 20) -> Repo
         ],
         not_exported={**outcome.files.failed, **outcome.skipped},
         notes=notes,
-        input_size="x".join(map(str, example.shape)),
+        input_size=sizes(example),
     )
 
 
@@ -123,16 +124,16 @@ def environment() -> dict[str, str | int | float | None]:
 
 
 @torch.no_grad()
-def latencies(generators: Sequence[Generator], example: torch.Tensor, rounds: int = 20) -> list[Latency]:
+def latencies(generators: Sequence[Generator], example: Given, rounds: int = 20) -> list[Latency]:
     """Time generators in `RUNTIME`, alternately, so that their ratio holds on a noisy machine.
 
     Args:
         generators: The generators to time.
-        example: An input of the generators [1, c, h, w].
+        example: An input of the generators [1, ...].
         rounds: Timed forward passes of each.
     """
     networks = [generator.build() for generator in generators]
-    functions = [lambda network=network: network(example) for network in networks]
+    functions = [lambda network=network: call(network, example) for network in networks]
     times = in_turns(functions, rounds, warm_up=3)
     return [Latency.of(t) for t in times]
 

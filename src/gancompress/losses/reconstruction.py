@@ -6,12 +6,13 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from gancompress.errors import ConfigError
 from gancompress.losses.shapes import check_same_shape
-from gancompress.losses.term import Networks, Term, TermOptions, register_term
+from gancompress.losses.term import Comparison, Networks, Term, TermOptions, Weight, register_term
 from gancompress.perception.precision import full_precision
 from gancompress.registry import Registry
 
@@ -50,14 +51,33 @@ def smooth_l1(images: Tensor, targets: Tensor) -> Tensor:
 
 
 class _PixelDistance(TermOptions):
-    """Pixel distance of the student's image from the target; pixels outside of the content count as equal."""
+    """Distance of the student's outputs from the target; pixels outside of the content count as equal.
+
+    Attributes:
+        outputs: Weights of the other outputs of networks with several, by name; 1 for those not named. The main output,
+            which has the weight 1, is compared with the target, and others with the teacher's.
+    """
 
     distance: ClassVar[str]
 
+    outputs: dict[str, Weight] = Field(default_factory=dict)
+
     def build(self, networks: Networks) -> Term:
-        """Return the term of the distance."""
+        """Return the term of the distance. Raises ConfigError if ``outputs`` names none of the networks."""
+        for name in self.outputs:
+            if name not in networks.others:
+                known = f"known: {', '.join(networks.others)}" if networks.others else "there is only one"
+                raise ConfigError(
+                    f"{self.kind}: outputs: got '{name}', expected an output beside the main one; {known}"
+                )
         distance = RECONSTRUCTIONS[self.distance]
-        return Term(lambda c: distance(*c.of_content))
+        weights = {name: self.outputs.get(name, 1.0) for name in networks.others}
+
+        def loss(c: Comparison) -> Tensor:
+            others = [weights[name] * distance(*pair) for name, pair in c.others.items() if weights[name]]
+            return sum(others, distance(*c.of_content))
+
+        return Term(loss)
 
 
 @register_term

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny
@@ -41,6 +41,7 @@ class Comparison:
         real_logits: Its output for the real image; None unless a term compares the two.
         moved_maps: The student's feature maps after a step of the latents; None unless a term needs them.
         moved_teacher_maps: The teacher's feature maps after the step.
+        others: Other outputs of student and teacher by name, of networks with several.
     """
 
     image: Tensor
@@ -52,6 +53,7 @@ class Comparison:
     content: Tensor | None = None
     moved_maps: Maps | None = None
     moved_teacher_maps: Maps | None = None
+    others: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     @property
     def of_content(self) -> tuple[Tensor, Tensor]:
@@ -71,6 +73,7 @@ class Networks:
         teacher_channels: Widths of the teacher's maps.
         elastic: Whether the student's maps may be narrower than ``student_channels``.
         image: Any image of the teacher, [1, c, h, w].
+        others: Names of the other outputs of networks with several.
     """
 
     taps: tuple[str, ...]
@@ -78,6 +81,7 @@ class Networks:
     teacher_channels: Mapping[str, int]
     elastic: bool
     image: Tensor
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

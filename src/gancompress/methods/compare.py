@@ -123,7 +123,7 @@ def compare(
     """
     students = student if isinstance(student, Mapping) else {"student": student}
     networks = {"teacher": teacher, **students}
-    arguments = {name: _on_device_of(network, as_arguments(x)) for name, network in networks.items()}
+    arguments = {name: _on_device_of(network, as_arguments(x, network)) for name, network in networks.items()}
     costs = {name: measure(network, arguments[name]) for name, network in networks.items()}
     outputs = {name: _outputs(network, arguments[name], batches) for name, network in networks.items()}
     for name, got in outputs.items():

@@ -15,7 +15,6 @@ from gancompress.channels import ChannelGraph, ChannelPlan
 from gancompress.deploy.latency import Variants, learn_latency, measure_network
 from gancompress.errors import ConfigError, ExportError
 from gancompress.methods.budget import CostLimit
-from gancompress.methods.data import as_arguments
 from gancompress.networks.generator import Generator
 from gancompress.quantization import FLOAT, QuantizationOptions
 
@@ -147,7 +146,7 @@ def single_image(x: Any) -> Callable[[], Tensor]:
     """
 
     def example() -> Tensor:
-        inputs = as_arguments(x)
+        inputs = tuple(x) if isinstance(x, tuple | list) else (x,)
         if len(inputs) != 1 or not isinstance(inputs[0], Tensor):
             raise ConfigError(
                 f"budget: got latency_ms for a network of {len(inputs)} inputs, expected one tensor as its input; "

@@ -14,18 +14,21 @@ from torch import Tensor
 from gancompress.data.randomness import seeded
 from gancompress.data.tensor_set import by_name
 from gancompress.errors import DataError
+from gancompress.networks.given import Given, NamedInputs, arguments
+from gancompress.networks.given import joined as joined_inputs
 from gancompress.training import Batch
 
 Data = Iterable[Any] | Callable[[], Iterable[Any]]
 """Batches: a `torch.utils.data.DataLoader`, a list, any other iterable, or a function that returns one.
 
 A batch is a tensor of inputs [b, ...], a tuple (input, target), or a dict with ``input`` and optionally ``target``.
-NumPy arrays count as tensors.
+A dict without ``input`` holds inputs by the names of the arguments of the network's ``forward``. NumPy arrays count as
+tensors.
 """
 
 
 class Batches:
-    """Batches as dicts with ``input`` [b, ...] and, if the data has it, ``target``."""
+    """Batches as dicts with ``input``, [b, ...] or `NamedInputs`, and, if the data has it, ``target``."""
 
     def __init__(self, data: Data, name: str = "loader") -> None:
         """Read the first batch.
@@ -58,7 +61,7 @@ class Batches:
             return given
         return self._pass()
 
-    def inputs(self, max_images: int | None = None) -> Iterator[Tensor]:
+    def inputs(self, max_images: int | None = None) -> Iterator[Given]:
         """Yield the inputs of the first images, batch by batch; of all images by default."""
         yield from _first(self, max_images)
 
@@ -131,7 +134,7 @@ class Batches:
 _END = object()
 
 
-def inputs_of(data: Data, max_images: int | None = None, name: str = "batches") -> Iterator[Tensor]:
+def inputs_of(data: Data, max_images: int | None = None, name: str = "batches") -> Iterator[Given]:
     """Yield the inputs of the first images, batch by batch; unlike `Batches`, reads nothing before the first is asked.
 
     Args:
@@ -159,7 +162,7 @@ def _several(data: Data, name: str) -> Data:
     return data
 
 
-def _first(batches: Iterable[Batch], max_images: int | None) -> Iterator[Tensor]:
+def _first(batches: Iterable[Batch], max_images: int | None) -> Iterator[Given]:
     left = max_images
     for batch in batches:
         if left is not None and left <= 0:
@@ -168,8 +171,18 @@ def _first(batches: Iterable[Batch], max_images: int | None) -> Iterator[Tensor]
         left = None if left is None else left - len(batch["input"])
 
 
-def as_arguments(x: Any) -> tuple[Any, ...]:
-    """Return the arguments of a forward pass: a tuple or list unchanged, anything else as a single argument."""
+def as_arguments(x: Any, network: Callable[..., Any]) -> tuple[Any, ...]:
+    """Return the arguments of a network's forward pass.
+
+    Args:
+        x: All of them in a tuple or list, tensors by their names in a dict, or a single argument.
+        network: The network.
+
+    Raises:
+        ConfigError: Names in a dict do not fit the network's ``forward``.
+    """
+    if isinstance(x, Mapping | NamedInputs):
+        return arguments(network, x if isinstance(x, NamedInputs) else NamedInputs(x))
     return tuple(x) if isinstance(x, tuple | list) else (x,)
 
 
@@ -179,7 +192,9 @@ def batch_size_of(batches: Batches) -> int:
 
 
 def _as_batch(given: Any, index: int, name: str) -> Batch:
-    given = by_name(given)
+    given = {"input": given} if isinstance(given, NamedInputs) else by_name(given)
+    if isinstance(given, Mapping) and "input" not in given:
+        given = _several_inputs(given)
     if not isinstance(given, Mapping) or "input" not in given:
         got = f"a dict with {', '.join(map(repr, given))}" if isinstance(given, Mapping) else _described(given)
         raise DataError(
@@ -188,12 +203,24 @@ def _as_batch(given: Any, index: int, name: str) -> Batch:
         )
     batch = {key: torch.as_tensor(value) if isinstance(value, np.ndarray) else value for key, value in given.items()}
     for key in ("input", "target"):
-        if key in batch and not (isinstance(batch[key], Tensor) and batch[key].ndim):
+        if key in batch and not (
+            isinstance(batch[key], NamedInputs) or (isinstance(batch[key], Tensor) and batch[key].ndim)
+        ):
             raise DataError(f"{name}: '{key}' of batch {index} is {_described(batch[key])}, expected a tensor [b, ...]")
-    sizes = {key: len(value) for key, value in batch.items() if isinstance(value, Tensor | list | tuple)}
+    parts = {**batch, **(batch["input"].tensors if isinstance(batch["input"], NamedInputs) else {})}
+    sizes = {key: len(value) for key, value in parts.items() if isinstance(value, Tensor | list | tuple)}
     if len(set(sizes.values())) > 1:
         raise DataError(f"{name}: batch {index} has parts of different lengths {sizes}, expected the same for all")
     return batch
+
+
+def _several_inputs(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a batch of inputs by name, tensors [b, ...] other than ``target``, with them as ``input``."""
+    tensors = {key: torch.as_tensor(value) for key, value in given.items() if isinstance(value, Tensor | np.ndarray)}
+    named = {key: tensor for key, tensor in tensors.items() if key not in ("target", "index") and tensor.ndim}
+    if not named:
+        return given
+    return {**{key: value for key, value in given.items() if key not in named}, "input": NamedInputs(named)}
 
 
 def _described(value: Any) -> str:
@@ -207,7 +234,8 @@ def _size(batch: Batch) -> int:
 
 def _part(batch: Batch, start: int, end: int | None) -> Batch:
     return {
-        key: value[start:end] if isinstance(value, Tensor | list | tuple) else value for key, value in batch.items()
+        key: value[start:end] if isinstance(value, Tensor | NamedInputs | list | tuple) else value
+        for key, value in batch.items()
     }
 
 
@@ -217,7 +245,9 @@ def _joined(batches: Sequence[Batch], name: str) -> Batch:
     joined: dict[str, Any] = {}
     for key, value in batches[0].items():
         parts = [batch[key] for batch in batches]
-        if isinstance(value, Tensor):
+        if isinstance(value, NamedInputs):
+            joined[key] = joined_inputs(parts)
+        elif isinstance(value, Tensor):
             if len({part.shape[1:] for part in parts}) > 1:
                 raise DataError(
                     f"{name}: got images of shapes {tuple(parts[0].shape[1:])} and {tuple(parts[-1].shape[1:])}, "

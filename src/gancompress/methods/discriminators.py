@@ -9,6 +9,8 @@ from torch import Tensor
 
 from gancompress.errors import ConfigError
 from gancompress.networks.generator import Generator
+from gancompress.networks.given import Given, call, tensors_in
+from gancompress.networks.outputs import image_of
 from gancompress.tasks.task import Task
 
 
@@ -25,20 +27,27 @@ class DiscriminatorInput(NamedTuple):
 
 
 @torch.no_grad()
-def discriminator_input(generator: Generator, example: Tensor, task: Task) -> DiscriminatorInput:
+def discriminator_input(generator: Generator, example: Given, task: Task) -> DiscriminatorInput:
     """Return the input of a discriminator of a generator's images.
 
     Args:
         generator: The generator.
-        example: An input of it, [1, c, h, w].
+        example: An input of it, [1, ...].
         task: The task.
 
     Raises:
         InputSizeError: The generator does not accept the example.
+        ConfigError: It returns no images.
     """
-    generator.architecture.check_input(example)
-    image = generator.build()(example)
-    channels = task.discriminator_channels(example.shape[1], image.shape[1])
+    if isinstance(example, Tensor):
+        generator.architecture.check_input(example)
+    image = image_of(call(generator.build(), example))
+    if image.dim() != 4:
+        raise ConfigError(
+            f"discriminator: got outputs of shape {list(image.shape)}, expected images [b, c, h, w]; leave the "
+            "adversarial term out, or train with a discriminator of your own (gancompress.distill)"
+        )
+    channels = task.discriminator_channels(tensors_in(example)[0].shape[1], image.shape[1])
     return DiscriminatorInput(channels, (image.shape[-2], image.shape[-1]))
 
 

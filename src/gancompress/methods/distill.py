@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -14,12 +14,13 @@ from gancompress.cost.measured import evaluation_mode
 from gancompress.errors import ConfigError
 from gancompress.losses import L1, Features, TermOptions
 from gancompress.methods.data import Batches, Data, batch_size_of
-from gancompress.methods.evaluate import run
+from gancompress.methods.evaluate import outputs_of
 from gancompress.methods.progress import Report
 from gancompress.methods.recalibrate import recalibrate
 from gancompress.methods.save import save
 from gancompress.methods.supernet import Supernet
 from gancompress.methods.training import TrainingData, digest_of, own_run, restored, shape_of, training_options
+from gancompress.networks.given import Given, arguments, tensors_in
 from gancompress.networks.taps import automatic_taps
 from gancompress.objectives.distillation import Distillation
 from gancompress.objectives.distillation_options import DistillationOptions
@@ -192,25 +193,35 @@ def fit_distillation(objective: Distillation, training: TrainingOptions, data: T
     return run.fit(objective, training, loader, data.preview)
 
 
-def check_outputs(student: nn.Module, teacher: nn.Module, example: torch.Tensor) -> None:
+def check_outputs(student: nn.Module, teacher: nn.Module, example: Given) -> None:
     """Raise an error if the outputs of student and teacher differ in shape.
 
     Raises:
-        ConfigError: The shapes differ, or a network returns something other than a tensor.
+        ConfigError: The shapes differ, or a network returns no tensor.
     """
     with torch.no_grad(), evaluation_mode(student), evaluation_mode(teacher):
-        got, wanted = run(student, example), run(teacher, example)
-    if got.shape != wanted.shape:
+        got, wanted = (_shapes_of(network, example) for network in (student, teacher))
+    if got != wanted:
+        given = ", ".join(str(tuple(each.shape)) for each in tensors_in(example))
         raise ConfigError(
-            f"distill: the student returns {tuple(got.shape)} and the teacher {tuple(wanted.shape)} for an input "
-            f"{tuple(example.shape)}, expected the same shape; check the student"
+            f"distill: the student returns {_listed(got)} and the teacher {_listed(wanted)} for an input {given}, "
+            "expected the same shape; check the student"
         )
+
+
+def _shapes_of(network: nn.Module, example: Given) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(each.shape) for name, each in outputs_of(network, example).items()}
+
+
+def _listed(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    one = len(shapes) == 1
+    return ", ".join(str(shape) if one else f"{name} {shape}" for name, shape in shapes.items())
 
 
 def shared_taps(teacher: nn.Module, student: nn.Module, example: torch.Tensor) -> tuple[str, ...]:
     """Return the automatic taps of the teacher that the student has too."""
     known = dict(student.named_modules())
-    return tuple(path for path in automatic_taps(teacher, (example,)) if path in known)
+    return tuple(path for path in automatic_taps(teacher, arguments(teacher, example)) if path in known)
 
 
 def distillation_options(

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from gancompress.cost.measured import evaluation_mode
 from gancompress.errors import ConfigError, nearest
 from gancompress.methods.data import Batches, Data
+from gancompress.networks.given import Given, call, tensors_in
+from gancompress.networks.outputs import image_place, named_outputs
 from gancompress.training import Batch
 
 Metric = str | Callable[..., Any]
@@ -79,20 +81,27 @@ def values_per_image(
     return torch.cat(found)
 
 
-def run(network: nn.Module, inputs: Tensor) -> Tensor:
-    """Return the outputs of a network for a batch, on the CPU.
+def run(network: nn.Module, inputs: Given) -> Tensor:
+    """Return the main output of a network for a batch, on the CPU. Raises ConfigError as `outputs_of`."""
+    outputs = list(outputs_of(network, inputs).values())
+    return outputs[image_place(outputs)]
+
+
+def outputs_of(network: nn.Module, inputs: Given) -> dict[str, Tensor]:
+    """Return the outputs of a network for a batch by name, on the CPU.
 
     Raises:
-        ConfigError: It returns something other than a tensor.
+        ConfigError: It returns no tensor.
     """
-    device = next(network.parameters(), inputs).device
-    outputs = network(inputs.to(device))
-    if not isinstance(outputs, Tensor):
+    device = next(network.parameters(), tensors_in(inputs)[0]).device
+    made = call(network, inputs.to(device))
+    outputs = {name: each.cpu() for name, each in named_outputs(made).items()}
+    if not outputs:
         raise ConfigError(
-            f"got a network that returns {type(outputs).__name__}, expected one that returns a tensor; wrap it in a "
+            f"got a network that returns {type(made).__name__}, expected one that returns tensors; wrap it in a "
             "module that picks the output"
         )
-    return outputs.cpu()
+    return outputs
 
 
 def psnr_db(got: Iterable[Tensor], expected: Iterable[Tensor]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from gancompress.errors import DataError
 from gancompress.methods.data import Batches, Data, as_arguments
 from gancompress.networks.file_form import FileForm
 from gancompress.networks.generator import Generator
+from gancompress.networks.given import NamedInputs, order
+from gancompress.networks.given import arguments as in_order
 
 _CALIBRATION_BATCHES = 64
 
@@ -63,26 +66,29 @@ def export(
     """
     path = Path(path)
     kind = format_of(path) if format is None else format
-    arguments = tuple(each.cpu() if isinstance(each, Tensor) else each for each in as_arguments(x))
+    arguments = tuple(each.cpu() if isinstance(each, Tensor) else each for each in as_arguments(x, network))
     if find_format(kind)[1].calibrates(precision) and calibration is None:
         raise DataError(
             f"export: got precision '{precision}' without calibration, expected inputs like those that the network "
             "will see; give calibration=batches"
         )
-    images = [] if calibration is None else _in_parts(calibration, len(arguments))
+    images = [] if calibration is None else _in_parts(calibration, network, len(arguments))
     names = None if input_names is None else tuple(input_names)
+    if names is None and isinstance(x, Mapping):
+        names = order(network, NamedInputs(x))
     module = copy_module(network).cpu().eval()
     generator = Generator.from_module(module)
     form = FileForm(module, arguments, names, facts=metadata or {})
     return export_generator(generator, form, path, kind, precision=Precision(precision, images, min_psnr_db))
 
 
-def _in_parts(data: Data, num_arguments: int) -> list[tuple[Tensor, ...]]:
+def _in_parts(data: Data, network: nn.Module, num_arguments: int) -> list[tuple[Tensor, ...]]:
     """Return calibration inputs in small batches, to be split for ranges, layer selection and validation."""
-    if num_arguments > 1:
+    batches = Batches(data, "calibration")
+    if num_arguments > 1 and isinstance(batches.first["input"], Tensor):
         raise DataError(
-            f"export: got a network of {num_arguments} inputs and batches of one, expected a network of one input; "
-            "wrap it in a module that makes the others"
+            f"export: got a network of {num_arguments} inputs and batches of one, expected batches of dicts with the "
+            "inputs by the names of the forward pass's arguments"
         )
-    whole = [part for batch in Batches(data, "calibration").inputs() for part in batch.cpu().split(4)]
-    return [(part,) for part in whole[:_CALIBRATION_BATCHES]]
+    parts = (batch[first : first + 4] for batch in batches.inputs() for first in range(0, len(batch), 4))
+    return [in_order(network, part.to("cpu")) for part in islice(parts, _CALIBRATION_BATCHES)]

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from gancompress.cost.measured import evaluation_mode
 from gancompress.errors import ConfigError
 from gancompress.methods.data import Batches, Data
+from gancompress.networks.given import Given, call
 from gancompress.networks.layers import FrozenNorm
 
 NUM_IMAGES = 64
@@ -55,7 +56,7 @@ def instance_norms(network: nn.Module) -> dict[str, InstanceNorm]:
     return {path: layer for path, layer in modules if isinstance(layer, InstanceNorm)}
 
 
-def norm_statistics(network: nn.Module, batches: Iterable[Tensor]) -> dict[str, Statistics]:
+def norm_statistics(network: nn.Module, batches: Iterable[Given]) -> dict[str, Statistics]:
     """Return mean and biased variance of every channel of an instance norm's input, each averaged over images.
 
     Args:
@@ -79,7 +80,7 @@ def norm_statistics(network: nn.Module, batches: Iterable[Tensor]) -> dict[str, 
     try:
         with evaluation_mode(network), torch.no_grad():
             for batch in batches:
-                network(batch.to(device))
+                call(network, batch.to(device))
     finally:
         for handle in handles:
             handle.remove()

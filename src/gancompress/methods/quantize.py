@@ -6,6 +6,7 @@ from torch import nn
 
 from gancompress.channels.skeleton import copy_module
 from gancompress.methods.data import Batches, Data
+from gancompress.networks.given import arguments
 from gancompress.networks.reparametrized import fold_reparametrizations
 from gancompress.quantization import QuantizationOptions, calibrate
 from gancompress.quantization import quantize as attach
@@ -44,5 +45,5 @@ def quantize(
     fold_reparametrizations(plain)
     quantized = attach(plain, options or QuantizationOptions())
     device = next(network.parameters()).device
-    inputs = (each.to(device) for each in given.inputs(num_images))
+    inputs = (arguments(quantized, each.to(device)) for each in given.inputs(num_images))
     return calibrate(quantized, inputs, min_images=min_images).eval()

@@ -9,6 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from gancompress.cost.measured import evaluation_mode
 from gancompress.errors import DataError
 from gancompress.methods.data import Data, inputs_of
+from gancompress.networks.given import call
 
 
 class _Pooled:
@@ -71,7 +72,7 @@ def recalibrate(network: nn.Module, batches: Data, *, num_images: int | None = N
     try:
         with evaluation_mode(network), torch.no_grad():
             for batch in inputs_of(batches, num_images):
-                network(batch.to(device))
+                call(network, batch.to(device))
                 number += len(batch)
     finally:
         for handle in handles:

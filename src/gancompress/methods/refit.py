@@ -13,6 +13,7 @@ from gancompress.channels.skeleton import named_tensors
 from gancompress.errors import RefitError
 from gancompress.methods.data import Batches, Data
 from gancompress.methods.trace import trace
+from gancompress.networks.given import arguments, joined
 from gancompress.reconstruction import RefitReport
 from gancompress.reconstruction import refit as solve
 
@@ -49,8 +50,8 @@ def refit(
     Source: He et al., Channel Pruning for Accelerating Very Deep Neural Networks, ICCV 2017, equation 1.
     """
     given = Batches(batches, "batches")
-    graph = trace(network, given.first["input"][:1], multiple=1, minimum=1)
-    narrow = trace(student, given.first["input"][:1], multiple=1, minimum=1)
+    example = given.first["input"][:1]
+    graph, narrow = (trace(each, example, multiple=1, minimum=1) for each in (network, student))
     plan = graph.plan({name: group.size for name, group in narrow.groups.items()})
     wide = _sorted_as(student, network, graph)
     return refit_pair(student, wide, graph, plan, given, num_images=num_images, crop_px=crop_px, seed=seed)
@@ -69,10 +70,10 @@ def refit_pair(
 ) -> RefitReport:
     """Refit a narrow network, in place, to the wide one whose leading channels it has. Raises the errors of `refit`."""
     device = next(narrow.parameters()).device
-    inputs = torch.cat([each.to(device) for each in batches.inputs(num_images)])
-    if crop_px is not None:
+    inputs = joined([each.to(device) for each in batches.inputs(num_images)])
+    if crop_px is not None and isinstance(inputs, Tensor):
         inputs = random_crops(inputs, crop_px, seed)
-    return solve(wide, narrow, graph, plan, (inputs,), seed=seed)
+    return solve(wide, narrow, graph, plan, arguments(wide, inputs), seed=seed)
 
 
 def random_crops(images: Tensor, side: int, seed: int = 0) -> Tensor:

@@ -32,4 +32,4 @@ def trace(
         TraceError: The forward pass fails on inputs of these shapes, or depends on tensor values.
         PlanError: ``fixed`` names a group that the network does not have.
     """
-    return channels.trace(network, as_arguments(x), multiple=multiple, minimum=minimum, fixed=fixed)
+    return channels.trace(network, as_arguments(x, network), multiple=multiple, minimum=minimum, fixed=fixed)

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import nn
 
 from gancompress.channels.skeleton import named_tensors
 from gancompress.errors import ConfigError
@@ -21,6 +21,7 @@ from gancompress.io import write_atomically
 from gancompress.methods.data import Batches
 from gancompress.methods.own_data import OwnData
 from gancompress.methods.progress import LOSSES_FILE, MethodLog, Report, reporting
+from gancompress.networks.given import Given
 from gancompress.objectives.teacher_cache import TeacherCache
 from gancompress.tasks.task import Task
 from gancompress.training import Batch, Loader, Objective, Run, TrainingOptions
@@ -43,7 +44,7 @@ class TrainingData:
 
     task: Task
     loader: Loader
-    example: Tensor
+    example: Given
     preview: Batch | None = None
     open_cache: Callable[[int], TeacherCache | None] = lambda _: None
 

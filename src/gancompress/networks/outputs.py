@@ -45,6 +45,13 @@ def image_place(tensors: Sequence[Tensor]) -> int:
     return next((i for i, each in enumerate(tensors) if each.is_floating_point() and each.dim() > 2), 0)
 
 
+def other_outputs(result: Any) -> dict[str, Tensor]:
+    """Return the outputs of floats other than the image, by name."""
+    named = named_outputs(result)
+    place = image_place(list(named.values()))
+    return {name: each for i, (name, each) in enumerate(named.items()) if i != place and each.is_floating_point()}
+
+
 def image_of(result: Any) -> Tensor:
     """Return the image of a network's result; see `image_place`."""
     tensors = tensors_of(result)

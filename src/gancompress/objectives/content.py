@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.errors import ConfigError
+from gancompress.networks.given import call
+from gancompress.networks.outputs import image_of
 from gancompress.perception.content_masks import MaskOptions, NoMask
 from gancompress.tasks.task import Task
 from gancompress.training import Batch
@@ -66,7 +68,7 @@ def check_content(
     tried, num_pixels = 0, 0
     teacher = teacher.to(device).eval()
     for batch in batches:
-        mask = content.of(batch, teacher(task.encode(batch["input"].to(device))))
+        mask = content.of(batch, image_of(call(teacher, task.encode(batch["input"].to(device)))))
         tried, num_pixels = tried + len(batch["input"]), num_pixels + (0 if mask is None else int(mask.sum()))
     if not num_pixels:
         raise ConfigError(

@@ -13,12 +13,14 @@ from torch import Tensor, nn
 
 from gancompress.errors import ConfigError, nearest
 from gancompress.losses import AdversarialLoss, Comparison, Networks, Term, TermOptions, balance_gradients
+from gancompress.networks.given import Given, arguments, call, one_tensor, tensors_in
 from gancompress.networks.noise import AddsNoise, drawn_noise, kept_noise
+from gancompress.networks.outputs import image_of, other_outputs
 from gancompress.objectives.adversarial_monitor import AdversarialMonitor
 from gancompress.objectives.content import Content
 from gancompress.objectives.directions import LatentDirections
 from gancompress.objectives.students import Running, Student, tapped
-from gancompress.objectives.supervision import Outputs, Pass, Supervision, example_outputs
+from gancompress.objectives.supervision import Outputs, Pass, Supervision, check_same_outputs, example_outputs
 from gancompress.objectives.teacher_cache import TeacherCache
 from gancompress.tasks.gaugan import in_one_batch
 from gancompress.tasks.task import Task
@@ -38,14 +40,14 @@ class Distillation(Objective):
     averaged = ("student",)
     update_together = True
 
-    def __init__(self, task: Task, student: Student, supervision: Supervision, example: Tensor) -> None:
+    def __init__(self, task: Task, student: Student, supervision: Supervision, example: Given) -> None:
         """Take the networks and build the loss terms.
 
         Args:
             task: The task that is learned.
             student: The student to train.
             supervision: The networks that it learns from, and the loss terms.
-            example: An input [1, c, h, w] of any values, from which the widths of the maps are read.
+            example: An input [1, ...] of any values, from which the widths of the maps are read.
 
         Raises:
             ConfigError: A tap or a path of ``fixed`` names no module, a term compares maps and there are no taps, no
@@ -68,10 +70,13 @@ class Distillation(Objective):
         compares_images = any(term.compares == "images" for term, _ in terms.values())
         self._uses_teacher = bool(self._taps) or (compares_images and (pseudo_pairs or not self._content.is_everything))
         shown = example_outputs(student.module, self._taps, example), example_outputs(teacher, self._taps, example)
+        check_same_outputs(*shown)
         self._terms: dict[str, tuple[float, tuple[str, ...], Term]] = {}
         for name, (term, own) in terms.items():
             self._add_term(name, term, own, *shown)
-        self.teacher_bytes = sum(x.nbytes for x in (shown[1].image, *shown[1].maps.values()))
+        self._other_names = tuple(shown[1].others)
+        kept = shown[1].image, *shown[1].maps.values(), *shown[1].others.values()
+        self.teacher_bytes = sum(x.nbytes for x in kept)
         self._cache: TeacherCache | None = None
         self._monitor = AdversarialMonitor()
         self.phases = (Phase("generator", tuple(self.modules), self._generator_loss),)
@@ -92,6 +97,7 @@ class Distillation(Objective):
             teacher_channels={tap: teacher.maps[tap].shape[1] for tap in taps},
             elastic=self._student.elastic,
             image=teacher.image,
+            others=tuple(teacher.others),
         )
         built = term.build(networks)
         self._terms[name] = (term.weight, taps, built)
@@ -123,7 +129,7 @@ class Distillation(Objective):
         """Run every network of a step; they share the teacher's outputs."""
         given = self.task.encode(batch["input"])
         shared = self._drawn(given)
-        steps = None if self._directions is None else self._directions.draw(given)
+        steps = None if self._directions is None else self._directions.draw(one_tensor(given, "latent_directions"))
         taught = self._teach(batch, given, shared, steps)
         content = self._content.of(batch, taught.image) if self._uses_teacher else None
         target = taught.image if self.options.reconstruct == "teacher" else self.task.answer(batch, taught.image)
@@ -141,8 +147,9 @@ class Distillation(Objective):
         given = self.task.encode(batch["input"])
         teacher, student = self.frozen["teacher"], modules["student"]
         shared = kept_noise(teacher, student)
-        images = {"teacher": teacher(given, **shared)}
-        images |= {name: run(given, **shared) for name, run in self._student.shown(student).items()}
+        images = {"teacher": image_of(call(teacher, given, **shared))}
+        inside = arguments(student, given)
+        images |= {name: image_of(run(*inside, **shared)) for name, run in self._student.shown(student).items()}
         return self.task.columns(batch, images)
 
     def optimizers(self, phase: Phase, options: TrainingOptions) -> dict[str, torch.optim.Optimizer]:
@@ -161,37 +168,41 @@ class Distillation(Objective):
             if path not in known:
                 raise ConfigError(f"fixed: got '{path}', expected a module of the student; {nearest(path, known)}")
 
-    def _drawn(self, given: Tensor) -> dict[str, Any]:
+    def _drawn(self, given: Given) -> dict[str, Any]:
         """Return the noise maps drawn for a batch, as keyword arguments that teacher and student share."""
         return drawn_noise(self.frozen["teacher"], self.modules["student"], len(given))
 
     @torch.no_grad()
-    def _teach(self, batch: Batch, given: Tensor, shared: Mapping[str, Any], steps: Tensor | None) -> Outputs:
+    def _teach(self, batch: Batch, given: Given, shared: Mapping[str, Any], steps: Tensor | None) -> Outputs:
         """Return the teacher's outputs; if no term needs them, the input instead of its image."""
         teacher = self.frozen["teacher"]
         shown = {"teacher", "both"} if "target" in batch else {"teacher", "both", "auto"}
         is_taken_for_real = self._adversarial is not None and self._adversarial.real in shown
         if not self._uses_teacher and not is_taken_for_real:
-            return Outputs(given, {})
+            return Outputs(tensors_in(given)[0], {})
         if self._cache is None or "digest" not in batch:
             return self._run(Running(teacher, teacher), given, shared, steps)
 
         def run() -> tuple[Tensor, ...]:
             made = self._run(Running(teacher, teacher), given, shared, steps)
-            return (made.image, *(made.maps[tap] for tap in self._taps))
+            return (made.image, *(made.maps[tap] for tap in self._taps), *made.others.values())
 
-        image, *maps = (x.to(given.device) for x in self._cache.get(batch["digest"], run))
-        return Outputs(image, dict(zip(self._taps, maps, strict=True)))
+        device = tensors_in(given)[0].device
+        image, *kept = (x.to(device) for x in self._cache.get(batch["digest"], run))
+        maps = dict(zip(self._taps, kept[: len(self._taps)], strict=True))
+        return Outputs(image, maps, dict(zip(self._other_names, kept[len(self._taps) :], strict=True)))
 
-    def _run(self, running: Running, given: Tensor, shared: Mapping[str, Any], steps: Tensor | None) -> Outputs:
+    def _run(self, running: Running, given: Given, shared: Mapping[str, Any], steps: Tensor | None) -> Outputs:
         with tapped(running.structure, self._taps) as maps:
-            image = running.network(given, **shared)
+            made = running.network(*arguments(running.structure, given), **shared)
+        image, others = image_of(made), other_outputs(made)
         if steps is None or self._directions is None:
-            return Outputs(image, maps)
-        given, keywords = self._directions.moved(running.structure, given, steps)
+            return Outputs(image, maps, others)
+        latents = one_tensor(given, "latent_directions")
+        latents, keywords = self._directions.moved(running.structure, latents, steps)
         with tapped(running.structure, self._moved_taps) as moved:
-            running.network(given, **shared, **keywords)
-        return Outputs(image, maps, moved)
+            running.network(latents, **shared, **keywords)
+        return Outputs(image, maps, others, moved)
 
     def _discriminate(self, batch: Batch, image: Tensor, teacher_image: Tensor) -> tuple[Any, Any]:
         """Return the discriminator's output for a student's image and, if a term compares them, for the real one."""
@@ -235,7 +246,9 @@ class Distillation(Objective):
             maps = ({tap: each[tap] for tap in taps} for each in (made.student.maps, made.teacher.maps))
             output = {"logits": made.logits, "real_logits": made.real_logits}
             moved = {"moved_maps": made.student.moved_maps, "moved_teacher_maps": made.teacher.moved_maps}
-            compared = Comparison(made.student.image, made.target, *maps, **output, **moved, content=made.content)
+            others = {name: (each, made.teacher.others[name]) for name, each in made.student.others.items()}
+            shown = {"content": made.content, "others": others}
+            compared = Comparison(made.student.image, made.target, *maps, **output, **moved, **shown)
             kept = adversarial if name == self._balanced_name else losses
             kept[name] = made.share * weight * term.loss(compared)
         return losses | {name: self._balanced(made, term, losses) for name, term in adversarial.items()}

@@ -16,6 +16,8 @@ from gancompress.channels import ChannelGraph, reorder
 from gancompress.errors import ConfigError
 from gancompress.networks.cut import cut
 from gancompress.networks.generator import Generator
+from gancompress.networks.given import Given, arguments
+from gancompress.networks.outputs import image_of
 from gancompress.networks.reparametrized import reparametrized_layers
 from gancompress.objectives.distillation import Distillation
 from gancompress.objectives.students import Network, Running, Student
@@ -56,8 +58,8 @@ class ScaledStudent(Student):
     def _scaled(self, module: nn.Module) -> Network:
         if not self.scales.readers:
             return module
-        return lambda given, **shared: torch.func.functional_call(
-            module, self.scales.applied(dict(module.named_parameters())), (given,), shared
+        return lambda *given, **shared: torch.func.functional_call(
+            module, self.scales.applied(dict(module.named_parameters())), given, shared
         )
 
 
@@ -112,7 +114,7 @@ class Slimming(Distillation):
         schedule: PenaltySchedule,
         task: Task,
         supervision: Supervision,
-        example: Tensor,
+        example: Given,
     ) -> None:
         """Take the networks and the penalty schedule.
 
@@ -141,7 +143,7 @@ class Slimming(Distillation):
                 "expected plain ones for the scales; save the network without weight norm and spectral norm"
             )
         self._cost_of, self._schedule = cost, schedule
-        self._example = (example,)
+        self._example = arguments(supervision.teacher, example)
         self._wide, self._quantization = generator, quantization
         self._wide_graph = trace(generator)
         self._scaled_groups = scaled_groups(generator.build(), self._wide_graph, self._example, streams)
@@ -216,7 +218,7 @@ class Slimming(Distillation):
         self._removals.append((num_images, self.cost(self.graph.full_plan()), change))
         return changes
 
-    def result(self, limit: float, example: Tensor) -> tuple[Generator, Quantization | None]:
+    def result(self, limit: float, example: Given) -> tuple[Generator, Quantization | None]:
         """Return the slimmed network, every scale merged into its weights, and its quantization.
 
         Args:
@@ -236,7 +238,7 @@ class Slimming(Distillation):
         self._merge(self.graph.groups)
         removal = Removal.of(self.graph, gone)
         self.uncut, _ = self._sorted(removal)
-        self._install(*self._narrowed(removal, set(self.graph.groups), (example,)))
+        self._install(*self._narrowed(removal, set(self.graph.groups), arguments(self._module, example)))
         self._show()
         change = (self._output() - before.cpu()).abs().max().item()
         self.cut = {"cost": self.cost(self.graph.full_plan()), "change": change}
@@ -270,9 +272,10 @@ class Slimming(Distillation):
     @torch.no_grad()
     def _output(self) -> Tensor:
         module = self._module.eval()
-        image = self._scaled.shown(module)["student"](self._example[0].to(next(module.parameters()).device))
+        device = next(module.parameters()).device
+        made = self._scaled.shown(module)["student"](*(each.to(device) for each in self._example))
         module.train()
-        return image
+        return image_of(made)
 
     def _install(self, generator: Generator, graph: ChannelGraph) -> None:
         self.generator, self.graph, self._module = generator, graph, generator.build()

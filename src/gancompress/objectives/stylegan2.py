@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.errors import ConfigError
+from gancompress.networks.given import Given, one_tensor
 from gancompress.networks.styles import StyledGenerator
 from gancompress.objectives.distillation import Distillation
 from gancompress.objectives.students import Student
@@ -86,9 +87,9 @@ class StyleGan2Distillation(Distillation):
         """Restore what `memory` returned."""
         self._regularisers.remember(memory)
 
-    def _drawn(self, given: Tensor) -> dict[str, Any]:
+    def _drawn(self, given: Given) -> dict[str, Any]:
         """Draw noise maps and, for most batches, a second noise for the finer layers."""
-        mixing = self._regularisers.mixing(given, self._generator.num_styles)
+        mixing = self._regularisers.mixing(one_tensor(given, "stylegan2"), self._generator.num_styles)
         return {**super()._drawn(given), "mixed_with": mixing}
 
     def _discriminate(self, batch: Batch, image: Tensor, teacher_image: Tensor) -> tuple[None, None]:
@@ -112,7 +113,7 @@ class StyleGan2Distillation(Distillation):
         return super()._generator_loss(batch, made._replace(logits=logits))
 
     def _path_loss(self, batch: Batch, made: Pass) -> Losses:
-        given = self.task.encode(batch["input"])
+        given = one_tensor(self.task.encode(batch["input"]), "stylegan2")
         return self._regularisers.path_loss(self._generator, given, made.num_images)
 
     def _reals(self, batch: Batch, made: Pass) -> Tensor:

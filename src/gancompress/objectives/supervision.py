@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -11,6 +13,8 @@ from torch import Tensor, nn
 from gancompress.errors import ConfigError
 from gancompress.losses import TermOptions
 from gancompress.losses.term import Maps
+from gancompress.networks.given import Given, call
+from gancompress.networks.outputs import image_of, other_outputs
 from gancompress.objectives.distillation_options import DEFAULT_TERMS, DistillationOptions
 from gancompress.objectives.students import tapped
 
@@ -61,13 +65,15 @@ class Outputs(NamedTuple):
     """Outputs of a network for one batch.
 
     Attributes:
-        image: [b, c, h, w] in [-1, 1].
+        image: [b, c, h, w] in [-1, 1]; of other networks the main output, `gancompress.networks.outputs.image_of`.
         maps: Its feature maps.
+        others: Other outputs of floats, by name.
         moved_maps: Feature maps for the shifted latents; None if no term compares them.
     """
 
     image: Tensor
     maps: Maps
+    others: Mapping[str, Tensor] = MappingProxyType({})
     moved_maps: Maps | None = None
 
 
@@ -98,12 +104,21 @@ class Pass(NamedTuple):
 
 
 @torch.no_grad()
-def example_outputs(network: nn.Module, taps: tuple[str, ...], example: Tensor) -> Outputs:
+def example_outputs(network: nn.Module, taps: tuple[str, ...], example: Given) -> Outputs:
     """Return the outputs of a network in evaluation mode for an example; its running statistics do not change."""
     modes = {module: module.training for module in network.modules()}
     network.eval()
     with tapped(network, taps) as maps:
-        image = network(example)
+        made = call(network, example)
     for module, mode in modes.items():
         module.training = mode
-    return Outputs(image, maps)
+    return Outputs(image_of(made), maps, other_outputs(made))
+
+
+def check_same_outputs(student: Outputs, teacher: Outputs) -> None:
+    """Raise ConfigError if further outputs of student and teacher differ in name or shape."""
+    got, wanted = ({name: tuple(each.shape) for name, each in made.others.items()} for made in (student, teacher))
+    if got != wanted:
+        raise ConfigError(
+            f"student: got the outputs {got} beside the main one, expected those of the teacher: {wanted}"
+        )

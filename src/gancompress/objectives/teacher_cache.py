@@ -21,6 +21,7 @@ from torch import Tensor
 from gancompress.data import DataConfig
 from gancompress.errors import ConfigError
 from gancompress.io import write_atomically
+from gancompress.networks.given import Given, tensors_in
 from gancompress.options import Options
 from gancompress.tasks import LatentTask, Task
 from gancompress.training import Batch, Loader
@@ -106,10 +107,13 @@ class TeacherCache:
         self._written.add(digest)
 
 
-def digests(inputs: Tensor) -> list[str]:
+def digests(inputs: Given) -> list[str]:
     """Return a digest of each input of a batch [b, ...] on the CPU; equal inputs have equal digests."""
-    rows = inputs.contiguous().flatten(1).view(torch.uint8).numpy()
-    return [hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in rows]
+    found = [hashlib.blake2b(digest_size=16) for _ in range(len(inputs))]
+    for tensor in tensors_in(inputs):
+        for digest, row in zip(found, tensor.contiguous().view(len(tensor), -1).view(torch.uint8).numpy(), strict=True):
+            digest.update(row.tobytes())
+    return [digest.hexdigest() for digest in found]
 
 
 def with_digests(loader: Loader) -> Loader:

@@ -27,11 +27,12 @@ def draw_samples(columns: Mapping[str, Tensor], path: Path) -> None:
     """Write samples side by side as a PNG: as a `sample_grid` if all columns are images, else as plots.
 
     Args:
-        columns: Columns by label, n samples each. Images as in `sample_grid`; other floats are waves [n, c, length] of
-            one or two channels, or arrays of any other shape, of which the mean over leading axes is drawn.
+        columns: Columns by label, n samples each. Images are as in `sample_grid`, of one aspect ratio; others are waves
+            [n, c, length] of one or two channels, or arrays of any shape, of which the mean over leading axes is drawn.
         path: The file, written atomically.
     """
-    if all(_is_image(samples) for samples in columns.values()):
+    ratios = {samples.shape[-1] / samples.shape[-2] for samples in columns.values() if _is_image(samples)}
+    if all(_is_image(samples) for samples in columns.values()) and len(ratios) == 1:
         sample_grid(columns, path)
         return
     rows = min(_MOST_ROWS, *map(len, columns.values()))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from gancompress.losses import AdversarialLoss, GanForm, PerceptualLoss, PerceptualOptions, Weight, feature_matching
+from gancompress.networks.given import one_tensor
 from gancompress.options import Options
 from gancompress.tasks.task import Task
 from gancompress.training import Batch, Losses, Objective, Phase
@@ -66,7 +67,7 @@ class GauganObjective(Objective):
 
     def forward(self, batch: Batch, num_images: int) -> Tensor:
         """Return the encoded input of the generator."""
-        return self.task.encode(batch["input"])
+        return one_tensor(self.task.encode(batch["input"]), "gaugan")
 
     def preview(self, batch: Batch, modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
         """Return the label map, the generated image and the photograph."""

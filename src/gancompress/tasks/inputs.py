@@ -16,6 +16,7 @@ from gancompress.data.kinds.labels import LabelledConfig
 from gancompress.data.kinds.unaligned import UnalignedConfig
 from gancompress.networks.file_form import FileForm
 from gancompress.networks.generator import Generator
+from gancompress.networks.given import Given, arguments, tensors_in
 from gancompress.tasks.task import Task, pair_of_labels
 from gancompress.training import Batch, Loader
 
@@ -35,8 +36,8 @@ class Inputs:
     num_workers: int = 0
     _graphs: dict[Hashable, ChannelGraph] = field(default_factory=dict, repr=False, compare=False)
 
-    def example(self) -> Tensor:
-        """Return one input of the generator, [1, c, h, w]."""
+    def example(self) -> Given:
+        """Return one input of the generator, [1, ...]."""
         return self.task.encode(self.first_images("test", 1)["input"])
 
     def first_images(self, split: str, count: int) -> Batch:
@@ -53,8 +54,8 @@ class Inputs:
         for batch in loader:
             yield self.task.prepare(self._paired(batch), split, batch["index"].tolist())
 
-    def encoded(self, split: str, batch_size: int, max_images: int | None = None) -> Iterator[Tensor]:
-        """Yield the inputs of the generator [b, c, h, w] for the images of a split, in order."""
+    def encoded(self, split: str, batch_size: int, max_images: int | None = None) -> Iterator[Given]:
+        """Yield the inputs of the generator [b, ...] for the items of a split, in order."""
         return (self.task.encode(batch["input"]) for batch in self.images(split, batch_size, max_images))
 
     def side(
@@ -128,11 +129,12 @@ class Inputs:
             InputSizeError: The generator does not accept that size.
         """
         example = self.example()
-        generator.architecture.check_input(example)
+        if isinstance(example, Tensor):
+            generator.architecture.check_input(example)
         structure = _structure_of(generator, example)
         if structure not in self._graphs:
             with torch.random.fork_rng(devices=[]):  # tracing must not change later random draws
-                self._graphs[structure] = trace(generator.build(), (example,))
+                self._graphs[structure] = _traced(generator, example)
         return self._graphs[structure].constrain(multiple=multiple, minimum=minimum)
 
     def _paired(self, batch: Batch) -> Batch:
@@ -142,7 +144,12 @@ class Inputs:
         return batch
 
 
-def _structure_of(generator: Generator, example: Tensor) -> Hashable:
+def _traced(generator: Generator, example: Given) -> ChannelGraph:
+    network = generator.build()
+    return trace(network, arguments(network, example))
+
+
+def _structure_of(generator: Generator, example: Given) -> Hashable:
     described = json.dumps(generator.architecture.describe(), sort_keys=True, default=str)
     widths = tuple((name, tuple(tensor.shape), tensor.dtype) for name, tensor in generator.state.items())
-    return described, widths, tuple(example.shape), example.dtype
+    return described, widths, tuple((tuple(each.shape), each.dtype) for each in tensors_in(example))

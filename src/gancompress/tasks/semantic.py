@@ -19,6 +19,7 @@ from gancompress.data.kinds.webdataset import WebDatasetConfig
 from gancompress.data.palette import label_picture
 from gancompress.errors import ConfigError
 from gancompress.networks.file_form import FileForm, label_map_form
+from gancompress.networks.given import Given, one_tensor
 from gancompress.networks.label_input import one_hot
 from gancompress.tasks.gaugan import GauganObjective, GauganOptions
 from gancompress.tasks.task import Task, TaskOptions, TeacherTraining, register_task
@@ -105,8 +106,9 @@ class SemanticTask(Task):
         kept = {key: value for key, value in batch.items() if key not in ("image", "instance")}
         return {**kept, "input": stacked, "target": batch["image"]}
 
-    def encode(self, held: Tensor) -> Tensor:
+    def encode(self, held: Given) -> Tensor:
         """Return a batch's ``input`` as channels [b, labels (+ 1), h, w] of 0 and 1; channels are not changed."""
+        held = one_tensor(held, f"task {self.name}")
         if held.is_floating_point():
             return held
         return torch.cat([one_hot(held[:, 0], self.num_labels), held[:, 1:].float()], 1)
@@ -120,7 +122,7 @@ class SemanticTask(Task):
         picture = label_picture(batch["input"][:, 0], self.classes.shown_colours)
         return {"label map": picture, **images, "photograph": batch["target"]}
 
-    def file_form(self, generator: nn.Module, held: Tensor) -> FileForm:
+    def file_form(self, generator: nn.Module, held: Given) -> FileForm:
         """Return a file form that takes integer label maps and boolean borders; the file builds the channels."""
         form = label_map_form(generator, self.num_labels, self.encode(held))
         facts = {**form.facts, "classes": ", ".join(self.classes.shown_names)}

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from gancompress.data import DataConfig
 from gancompress.errors import ConfigError
 from gancompress.networks.file_form import FileForm
+from gancompress.networks.given import Given, NamedInputs, arguments, one_tensor, order
 from gancompress.options import Options, OptionsError
 from gancompress.registry import Kind, KindRegistry
 from gancompress.training import Batch, Objective, TrainingOptions
@@ -91,7 +92,7 @@ class Task:
         """
         return batch
 
-    def encode(self, held: Tensor) -> Tensor:
+    def encode(self, held: Given) -> Given:
         """Convert ``batch["input"]`` to generator input. Identity by default; idempotent."""
         return held
 
@@ -117,7 +118,9 @@ class Task:
 
         Source: Isola et al., pix2pix, CVPR 2017, equation 1.
         """
-        return torch.cat([self.encode(batch["input"]), image], 1) if self.paired else image
+        if not self.paired:
+            return image
+        return torch.cat([one_tensor(self.encode(batch["input"]), f"task {self.name}"), image], 1)
 
     def discriminator_channels(self, in_channels: int, out_channels: int) -> int:
         """Return the number of channels of the discriminator's input."""
@@ -135,14 +138,15 @@ class Task:
         truth = {"ground truth": batch["target"]} if self.paired else {}
         return {"input": batch["input"], **images, **truth}
 
-    def file_form(self, generator: nn.Module, held: Tensor) -> FileForm:
+    def file_form(self, generator: nn.Module, held: Given) -> FileForm:
         """Return the generator in the form that exported files have; unchanged by default.
 
         Args:
             generator: The generator.
             held: An example of a batch's ``input``.
         """
-        return FileForm(generator, (held,))
+        names = order(generator, held) if isinstance(held, NamedInputs) else None
+        return FileForm(generator, arguments(generator, held), names)
 
 
 class TaskOptions(Kind, ABC):

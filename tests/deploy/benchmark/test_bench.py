@@ -29,7 +29,7 @@ from gancompress.quantization import Quantization, QuantizationOptions
 from gancompress.report import Latency
 from tests.cli.verbs import run
 from tests.deploy.benchmark.in_process import workers_as_threads
-from tests.deploy.benchmark.networks import NUM_NOISE, SIZE_PX, SPADE, network, quantized, saved, spade, stylegan2
+from tests.deploy.benchmark.networks import NUM_NOISE, SIZE_PX, SPADE, label_maps, network, quantized, saved, stylegan2
 
 
 @pytest.fixture
@@ -120,9 +120,9 @@ def test_two_networks_on_two_runtimes_and_batches(tmp_path):
             ((1, 4, 6), (1, NUM_NOISE)),
             ("eager", "onnxruntime", "openvino"),
         ),
-        (spade, ((1, SIZE_PX, SIZE_PX), (1, SIZE_PX, SIZE_PX)), ("eager", "onnxruntime")),
+        (label_maps, ((1, SIZE_PX, SIZE_PX), (1, SIZE_PX, SIZE_PX)), ("eager", "onnxruntime")),
     ],
-    ids=["StyleGAN2, styles and noise maps", "SPADE, labels and edges"],
+    ids=["StyleGAN2, styles and noise maps", "labels and edges"],
 )
 @pytest.mark.usefixtures("threads")
 def test_networks_of_any_inputs(candidate, shapes, runtimes):
@@ -137,7 +137,7 @@ def test_networks_of_any_inputs(candidate, shapes, runtimes):
 
 
 def test_files_take_label_maps_and_eager_takes_their_channels():
-    net = spade()
+    net = label_maps()
     labels, edges = inputs_of(net, "onnxruntime", 3)
     assert labels.dtype == torch.int32
     assert set(labels.unique().tolist()) <= {0, 1, 2}

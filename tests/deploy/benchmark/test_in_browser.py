@@ -13,7 +13,7 @@ from gancompress.deploy.runtimes import runtime as runtime_module
 from gancompress.deploy.runtimes.browser_runtime import chromium
 from gancompress.errors import ConfigError, ExportError
 from tests.cli.verbs import run
-from tests.deploy.benchmark.networks import network, spade, stylegan2
+from tests.deploy.benchmark.networks import label_maps, network, stylegan2
 
 
 def test_two_networks_in_turns(tmp_path, runtime, chromium_path):
@@ -34,7 +34,7 @@ def test_two_networks_in_turns(tmp_path, runtime, chromium_path):
 def test_a_network_of_label_maps(runtime, chromium_path):
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
-    (timing,) = bench([spade()], ["browser"], rounds=1, runs=2).timings
+    (timing,) = bench([label_maps()], ["browser"], rounds=1, runs=2).timings
     assert timing.latency_ms.median > 0
 
 

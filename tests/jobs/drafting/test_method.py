@@ -10,7 +10,8 @@ import pytest
 from gancompress.errors import ConfigError, DataError
 from gancompress.jobs.drafting import Request
 from gancompress.jobs.drafting.image_folder import ImageFolder
-from gancompress.jobs.drafting.method import Narrowed, Pace, batch_size_for, choose_size, draft
+from gancompress.jobs.drafting.material import Material
+from gancompress.jobs.drafting.method import Narrowed, Pace, batch_size_for, choose_size, draft, material_of
 from gancompress.jobs.drafting.recognition import Recognised
 from gancompress.jobs.recipe import Job
 from gancompress.networks.image_format import Images
@@ -22,13 +23,16 @@ UPSCALER = Recognised("rrdbnet", 16_000_000, 3, 3, Fraction(4), images=Images())
 OWN = Recognised("nets:Net", 1_000, 1, 1, images=Images.parse("0..1"), range_from="measured")
 FIXED = replace(STYLE, multiple=128, fixed_side=128)
 ASKED = Request("x.pth", "photos", smaller=10)
+MELS = Material({"kind": "arrays", "root": "mels"}, {"train": 80, "search": 10, "test": 10}, (80, 32), (1, 8192), False)
 CUT = Narrowed(multiple=4, refit_images=8, has_taps=True)
 FAST = Pace(teacher_s=0.01, step_s=0.05)
 
 
-def recipe_for(network=STYLE, folder=PHOTOS, request=ASKED, size=(64, 64), cut=CUT, pace=FAST, formats=("openvino",)):
+def recipe_for(
+    network=STYLE, folder=PHOTOS, request=ASKED, size=(64, 64), cut=CUT, pace=FAST, formats=("openvino",), material=None
+):
     """A draft's recipe, which must be a valid job."""
-    made = draft(network, folder, request, size, cut, pace, formats)
+    made = draft(material or material_of(network, folder, size), request, cut, pace, formats)
     Job(**made.recipe)
     return made.recipe
 
@@ -63,8 +67,8 @@ WRONG_SIZES = {
         replace(ASKED, minutes=2),
         2e-3,
         ConfigError,
-        r"--minutes: got 2, but rrdbnet takes 2 s for an image of 32x32, so that a student sees 33 images, expected at "
-        r"least 100; give --minutes 7$",
+        r"--minutes: got 2, but rrdbnet takes 2 s for one of its crops of 32x32, so that a student sees 33, expected "
+        r"at least 100; give --minutes 7$",
     ),
     "a size that makes it slow": (
         UPSCALER,
@@ -72,7 +76,7 @@ WRONG_SIZES = {
         replace(ASKED, size=(128, 128)),
         2e-3,
         ConfigError,
-        r"so that a student sees 31 images.*give --minutes \d+, or a smaller --size",
+        r"so that a student sees 31, .*give --minutes \d+, or a smaller --size",
     ),
     "a size that does not fit": (
         STYLE,
@@ -168,11 +172,31 @@ def test_a_draft_follows_the_facts(changes, path, expected):
     assert found == expected
 
 
+def test_tensors_have_terms_and_metrics_of_their_own():
+    request = Request("x.pth", data="mels", smaller=2)
+    recipe = recipe_for(material=MELS, request=request)
+    assert recipe["data"] == {"kind": "arrays", "root": "mels"}
+    assert recipe["metrics"]["against_teacher"] == ["snr", "relative_error"]
+    assert [term["kind"] for term in recipe["steps"][1]["distillation"]["terms"]] == ["l1", "features", "stft"]
+    features = recipe_for(material=replace(MELS, output=(64, 32)), request=request)
+    assert [term["kind"] for term in features["steps"][1]["distillation"]["terms"]] == ["l1", "features"]
+
+
+def test_grey_images_have_metrics_of_any_channels():
+    assert recipe_for(network=OWN)["metrics"]["against_teacher"] == ["psnr_range", "relative_error"]
+
+
 def test_slow_teachers_get_small_batches():
     assert [batch_size_for(ASKED, seconds) for seconds in (0.1, 2.0, 8.0)] == [4, 2, 1]
 
 
 REQUESTS = {
+    "no inputs": (
+        {"images": None, "smaller": 2},
+        r"'x\.pth' with neither --images nor --data, or both, expected one of",
+    ),
+    "two kinds of inputs": ({"data": "a:b", "smaller": 2}, r"with neither --images nor --data, or both"),
+    "a size of items": ({"images": None, "data": "a:b", "smaller": 2, "size": (8, 8)}, r"--size: got it with --data"),
     "no budget": ({}, r"got a checkpoint with no budget or several, expected one of --smaller N .* and --bytes N"),
     "two budgets": ({"smaller": 2, "num_bytes": 5}, "no budget or several"),
     "milliseconds of nothing": ({"latency_ms": 5}, r"--ms: got it alone, expected --runtime NAME with it"),
@@ -187,7 +211,7 @@ REQUESTS = {
 @pytest.mark.parametrize(("options", "message"), REQUESTS.values(), ids=REQUESTS)
 def test_options_that_do_not_fit_one_another_are_one_line(options, message):
     with pytest.raises(ConfigError, match=message):
-        Request("x.pth", "photos", **options)
+        Request("x.pth", **{"images": "photos", **options})
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from torch import nn
 
 from gancompress.errors import BudgetError
 from gancompress.jobs.drafting import Request
+from gancompress.jobs.drafting.material import Material
 from gancompress.jobs.drafting.method import terms_of
-from gancompress.jobs.drafting.recognition import Recognised
 from gancompress.jobs.drafting.trial import narrowed, seconds_of_pass, training_pace
 from gancompress.networks.generator import Generator
 
@@ -44,7 +44,7 @@ def test_a_budget_below_the_narrowest_network_is_refused():
 def test_a_step_is_timed():
     teacher = network()
     narrow, facts = narrowed(teacher, EXAMPLE, Request("x", "y", smaller=4))
-    terms = terms_of(Recognised("x", 1, 3, 3), facts, (32, 32))
+    terms = terms_of(Material({}, {}, (3, 32, 32), (3, 32, 32)), facts)
     crops = torch.rand(2, 3, 32, 32)
     assert 0 < seconds_of_pass(teacher.build(), crops) < 5
     assert 0 < training_pace(narrow, teacher, crops, 3, terms, 10.0) < 20

@@ -43,8 +43,7 @@ def parts(outcome: Outcome) -> tuple[Generator, Quantization]:
     return outcome.compressed.generator, quantization
 
 
-@pytest.mark.parametrize("network", FAMILIES)
-@pytest.mark.parametrize("options", [LEARNED, OBSERVED], ids=["learned", "observed"])
+@pytest.mark.parametrize(("network", "options"), zip(FAMILIES, (LEARNED, OBSERVED), strict=True))
 def test_slimming_in_few_bits_reaches_a_budget_in_bytes(tmp_path, network, options):
     given = job(
         tmp_path,
@@ -97,7 +96,7 @@ def test_what_is_measured_and_exported_is_the_quantized_network(tmp_path):
     again = FinishedRun(given, tmp_path / "run").evaluate("test")
     assert again.metrics["psnr_to_teacher"].value == outcome.compressed.metrics["psnr_to_teacher"].value
     with workers_as_threads():
-        report = summarise(outcome, example, rounds=10)
+        report = summarise(outcome, example, rounds=2)
     assert report.networks[1].precision == "weights 8 bits, activations 8 bits"
     assert report.networks[1].file_bytes == outcome.files.reports[0].path.stat().st_size
     assert report.networks[1].weight_bytes == outcome.compressed.weight_bytes < 0.4 * outcome.teacher.weight_bytes

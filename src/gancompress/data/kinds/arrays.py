@@ -59,6 +59,10 @@ class ArraysConfig(FolderDataConfig):
                 raise ValueError(f"crop: got the axis '{name}', expected one of 'axes'; {hint}")
         return self
 
+    def num_views(self) -> int | None:
+        """Return 1 without crops. See `DataConfig.num_views`."""
+        return None if self.crop else 1
+
     def open(self, split: str, augment: bool = False) -> TensorFiles:
         """Open the data set of a split; raises as `DataConfig.open`."""
         files = self._file_set(self.files, split)._replace(suffixes=SUFFIXES, contents="array")

@@ -39,6 +39,10 @@ class AudioConfig(FolderDataConfig):
     seconds: float | None = Field(default=None, gt=0)
     max_broken: int = Field(default=0, ge=0)
 
+    def num_views(self) -> int | None:
+        """Return 1 without crops. See `DataConfig.num_views`."""
+        return 1 if self.seconds is None else None
+
     def open(self, split: str, augment: bool = False) -> TensorFiles:
         """Open the data set of a split; raises as `DataConfig.open`."""
         files = self._file_set(self.files, split)._replace(suffixes=(".wav",), contents="sound")

@@ -6,18 +6,32 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from torch import Tensor
+
 from gancompress.deploy import find_format, find_mode, missing_package
 from gancompress.deploy.benchmark import timed_formats
 from gancompress.errors import CheckpointError
 from gancompress.io.source import split_key
 from gancompress.jobs.drafting.image_folder import ImageFolder
-from gancompress.jobs.drafting.method import Draft, Pace, batch_size_for, choose_size, draft, terms_of
+from gancompress.jobs.drafting.material import Material
+from gancompress.jobs.drafting.method import (
+    Draft,
+    Pace,
+    batch_size_for,
+    check_time,
+    choose_size,
+    draft,
+    material_of,
+    terms_of,
+)
+from gancompress.jobs.drafting.own_items import data_of_text, read_items
 from gancompress.jobs.drafting.recipe_file import recipe_text, write_recipe
 from gancompress.jobs.drafting.recognition import recognise, with_range
 from gancompress.jobs.drafting.request import Request
 from gancompress.jobs.drafting.trial import check_metrics, narrowed, seconds_of_pass, training_pace
+from gancompress.jobs.export_options import ExportOptions
 from gancompress.jobs.exporting import check_exports
-from gancompress.jobs.recipe import ExportOptions, Job
+from gancompress.jobs.recipe import Job
 from gancompress.networks.generator import Generator
 from gancompress.networks.image_format import Images
 from gancompress.networks.importers import load_generator
@@ -72,31 +86,66 @@ def draft_recipe(request: Request, say: Say) -> Drafted:
     """
     check_exports((ExportOptions(),), say)
     generator = _load(request, say)
+    if request.images is None:
+        known = _of_items(request, generator, say)
+    else:
+        known = _of_images(request, request.images, generator, say)
+    example = known.inputs[:1]
+    student, first_cut = narrowed(known.generator, example, request)
+    batch_size, terms = batch_size_for(request, known.pass_s), terms_of(known.material, first_cut)
+    step_s = training_pace(student, known.generator, known.inputs, batch_size, terms, known.pass_s)
+    pace, formats = Pace(known.pass_s, step_s), fastest_formats(request.runtime)
+    drafted = Drafted(request, draft(known.material, request, first_cut, pace, formats))
+    check_metrics(drafted.job(), known.made)
+    for line in drafted.draft.reasons:
+        say(line)
+    return drafted
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A network and its inputs, before a method is chosen.
+
+    Attributes:
+        generator: The network, with the range of its images.
+        material: The data.
+        inputs: Some inputs, [b, ...].
+        made: Outputs for some inputs.
+        pass_s: Seconds of the network for one input.
+    """
+
+    generator: Generator
+    material: Material
+    inputs: Tensor
+    made: Tensor
+    pass_s: float
+
+
+def _of_items(request: Request, generator: Generator, say: Say) -> _Known:
+    assert request.data is not None
+    items = read_items(data_of_text(request.data), generator, say)
+    pass_s = seconds_of_pass(generator.build(), items.inputs[:1])
+    check_time(request, generator.family, items.material.item, pass_s)
+    return _Known(generator, items.material, items.inputs, items.made, pass_s)
+
+
+def _of_images(request: Request, path: str, generator: Generator, say: Say) -> _Known:
     network = recognise(generator)
-    folder = ImageFolder.read(request.images, network.channels)
+    folder = ImageFolder.read(path, network.channels)
     step = network.fixed_side or network.multiple
     side = max(step, min(_FIRST_LOOK_PX, *folder.smallest) // step * step)
     crops = folder.crops(_MANY_CROPS, (side, side), network.channels)
     seconds = seconds_of_pass(generator.build(), crops[:1])
-    seconds_per_pixel = seconds / side**2
     few = crops[: _FEW_CROPS if seconds > _SLOW_S else _MANY_CROPS]
     network, made = with_range(network, generator, request.image_range, few)
     for line in (*network.lines(), *folder.lines()):
         say(line)
-    generator = replace(generator, architecture=generator.architecture.with_images(network.images))
-    size = choose_size(network, folder, request, seconds_per_pixel)
+    size = choose_size(network, folder, request, seconds / side**2)
     crops = folder.crops(_MANY_CROPS, size, network.channels)
+    generator = replace(generator, architecture=generator.architecture.with_images(network.images))
     generator.architecture.check_input(crops[:1])
-    student, first_cut = narrowed(generator, crops[:1], request)
-    pass_s = seconds_per_pixel * size[0] * size[1]
-    terms = terms_of(network, first_cut, size)
-    step_s = training_pace(student, generator, crops, batch_size_for(request, pass_s), terms, pass_s)
-    pace, formats = Pace(pass_s, step_s), fastest_formats(request.runtime)
-    drafted = Drafted(request, draft(network, folder, request, size, first_cut, pace, formats))
-    check_metrics(drafted.job().metrics, made)
-    for line in drafted.draft.reasons:
-        say(line)
-    return drafted
+    pass_s = seconds / side**2 * size[0] * size[1]
+    return _Known(generator, material_of(network, folder, size), crops, made, pass_s)
 
 
 def fastest_formats(runtime: str | None) -> list[str]:

@@ -12,8 +12,10 @@ from typing import Any
 from gancompress.deploy import DEFAULT_MIN_PSNR_DB, MIN_IMAGES
 from gancompress.errors import ConfigError
 from gancompress.jobs.drafting.image_folder import ImageFolder, check_no_smaller
+from gancompress.jobs.drafting.material import Material
 from gancompress.jobs.drafting.recognition import Recognised
 from gancompress.jobs.drafting.request import Request
+from gancompress.jobs.recipe import TENSOR_METRICS
 
 Size = tuple[int, int]
 
@@ -96,17 +98,29 @@ def choose_size(network: Recognised, folder: ImageFolder, request: Request, seco
         least = math.lcm(network.multiple, SMALLEST_PX)
         check_no_smaller(folder, (least, least), "the smallest crop")
         size = _chosen(network, folder, request, seconds_per_pixel)
-    seconds = seconds_per_pixel * size[0] * size[1]
-    affordable = int(_seconds(request) / (STEP_BY_PASS * seconds))
-    if affordable < FEWEST_IMAGES:
-        minutes = math.ceil(FEWEST_IMAGES * STEP_BY_PASS * seconds / (60 * SHARE_OF_TIME))
-        smaller = "" if size == (SMALLEST_PX, SMALLEST_PX) or network.fixed_side else ", or a smaller --size"
-        raise ConfigError(
-            f"--minutes: got {request.minutes:g}, but {network.name} takes {seconds:.2g} s for an image of "
-            f"{_text(size)}, so that a student sees {affordable} images, expected at least {FEWEST_IMAGES}; give "
-            f"--minutes {minutes}{smaller}"
-        )
+    pass_s = seconds_per_pixel * size[0] * size[1]
+    is_smallest = size == (SMALLEST_PX, SMALLEST_PX) or network.fixed_side is not None
+    check_time(request, network.name, f"crops of {_text(size)}", pass_s, "" if is_smallest else ", or a smaller --size")
     return size
+
+
+def check_time(request: Request, name: str, item: str, pass_s: float, instead: str = "") -> None:
+    """Raise ConfigError if the time is not enough for 100 inputs.
+
+    Args:
+        request: The request.
+        name: Name of the network.
+        item: An input in words, in the plural.
+        pass_s: Seconds of the network for one input.
+        instead: End of the message.
+    """
+    affordable = int(_seconds(request) / (STEP_BY_PASS * pass_s))
+    if affordable < FEWEST_IMAGES:
+        minutes = math.ceil(FEWEST_IMAGES * STEP_BY_PASS * pass_s / (60 * SHARE_OF_TIME))
+        raise ConfigError(
+            f"--minutes: got {request.minutes:g}, but {name} takes {pass_s:.2g} s for one of its {item}, so that a "
+            f"student sees {affordable}, expected at least {FEWEST_IMAGES}; give --minutes {minutes}{instead}"
+        )
 
 
 def batch_size_for(request: Request, teacher_s: float) -> int:
@@ -115,14 +129,23 @@ def batch_size_for(request: Request, teacher_s: float) -> int:
     return 4 if affordable >= 1_000 else 2 if affordable >= 400 else 1
 
 
-def terms_of(network: Recognised, narrowed: Narrowed, size: Size) -> list[dict[str, Any]]:
-    """Return the loss terms: the teacher's image and its feature maps, without a discriminator."""
+def terms_of(material: Material, narrowed: Narrowed) -> list[dict[str, Any]]:
+    """Return the loss terms: the teacher's output, its feature maps, and structure; without a discriminator."""
     terms: list[dict[str, Any]] = [{"kind": "l1", "weight": 100}]
     if narrowed.has_taps:
         terms.append({"kind": "features", "weight": 1})
-    if min(size) * network.scale >= _SMALLEST_SSIM_PX:
+    if material.holds_images and min(material.output[1:]) >= _SMALLEST_SSIM_PX:
         terms.append({"kind": "ssim", "weight": 5})
+    if not material.holds_images and material.is_sound:
+        terms.append({"kind": "stft", "weight": 5})
     return terms
+
+
+def metrics_of(material: Material) -> tuple[str, ...]:
+    """Return the metrics against the teacher: those of RGB images, or of tensors of any range."""
+    if not material.holds_images:
+        return TENSOR_METRICS
+    return ("psnr", "ssim") if material.output[0] == 3 else ("psnr_range", "relative_error")
 
 
 def data_of(folder: ImageFolder, network: Recognised, size: Size) -> dict[str, Any]:
@@ -138,12 +161,19 @@ def data_of(folder: ImageFolder, network: Recognised, size: Size) -> dict[str, A
     }
 
 
-def teacher_of(network: Recognised, request: Request) -> dict[str, Any]:
-    """Return the teacher of a recipe; a range that is given or was measured is written down."""
+def material_of(network: Recognised, folder: ImageFolder, size: Size) -> Material:
+    """Return the material that images of a folder are; a range that is given or was measured is written down."""
+    stated = str(network.images) if network.images is not None and network.range_from != "declared" else None
+    output = network.out_channels, *(int(side * network.scale) for side in size)
+    data = data_of(folder, network, size)
+    return Material(data, folder.counts(), (network.channels, *size), output, image_range=stated)
+
+
+def teacher_of(material: Material, request: Request) -> dict[str, Any]:
+    """Return the teacher of a recipe."""
     named = {} if request.network is None else {"family": request.network}
     named |= {"config": dict(request.config)} if request.config else {}
-    if network.images is not None and network.range_from != "declared":
-        named["range"] = str(network.images)
+    named |= {} if material.image_range is None else {"range": material.image_range}
     return {"checkpoint": request.checkpoint, **named}
 
 
@@ -162,61 +192,50 @@ def exports_of(request: Request, num_train: int, formats: Sequence[str]) -> list
     return ["onnx", fastest | {"num_images": min(64, num_train)}]
 
 
-def draft(
-    network: Recognised,
-    folder: ImageFolder,
-    request: Request,
-    size: Size,
-    narrowed: Narrowed,
-    pace: Pace,
-    formats: Sequence[str],
-) -> Draft:
-    """Write a recipe: cut to the budget, refit, and distil from the teacher's images.
+def draft(material: Material, request: Request, narrowed: Narrowed, pace: Pace, formats: Sequence[str]) -> Draft:
+    """Write a recipe: cut to the budget, refit, and distil from the teacher's outputs.
 
     Args:
-        network: The network.
-        folder: The images.
+        material: The data.
         request: The request.
-        size: Size of the images, see `choose_size`.
         narrowed: A first cut of the network.
         pace: Speed of this machine.
         formats: Formats whose files this machine can time, the fastest runtime first.
     """
     batch = batch_size_for(request, pace.teacher_s)
     images = max(batch, int(_seconds(request) / pace.step_s) * batch)
-    refit, refit_reason = _refit(request, narrowed, pace, folder.counts()["train"])
+    refit, refit_reason = _refit(request, narrowed, pace, material.counts["train"])
     tested = max(_TEST_IMAGES, int(SHARE_OF_TEST * 60 * request.minutes / pace.teacher_s))
-    limit = {} if tested >= folder.counts()["test"] else {"max_images": tested}
+    limit = {} if tested >= material.counts["test"] else {"max_images": tested}
     trunk = {} if request.perceptual is None else {_trunk_name(request.perceptual): {"path": request.perceptual}}
     recipe = {
         "name": request.name,
         "seed": request.seed,
         "task": TASK,
-        "data": data_of(folder, network, size),
-        "teacher": teacher_of(network, request),
+        "data": dict(material.data),
+        "teacher": teacher_of(material, request),
         "budget": request.budget,
         "steps": [
             {"kind": "prune", "multiple": narrowed.multiple, **refit},
             {
                 "kind": "finetune",
-                "distillation": {"reconstruct": "teacher", "terms": terms_of(network, narrowed, size)},
+                "distillation": {"reconstruct": "teacher", "terms": terms_of(material, narrowed)},
                 "training": training_of(images, batch),
             },
         ],
         "metrics": {
             "against_real": [],
-            "against_teacher": [*(request.metrics or ("psnr", "ssim")), *(f"perceptual_{name}" for name in trunk)],
+            "against_teacher": [*(request.metrics or metrics_of(material)), *(f"perceptual_{name}" for name in trunk)],
             **({"networks": trunk} if trunk else {}),
             **limit,
         },
-        "exports": exports_of(request, folder.counts()["train"], formats),
-        "progress_images": min(_WATCHED_IMAGES, folder.counts()["search"]),
+        "exports": exports_of(request, material.counts["train"], formats),
+        "progress_images": min(_WATCHED_IMAGES, material.counts["search"]),
     }
     reasons = [
-        f"method: cut to {_budget_text(request)}, {refit_reason}, then distil from the teacher's images; no "
+        f"method: cut to {_budget_text(request)}, {refit_reason}, then distil from the original's outputs; no "
         "discriminator and no search, which do not pay for one network and a short time",
-        f"training: {images:,} crops of {_text(size)} in about {request.minutes:g} min, "
-        f"{pace.step_s:.2g} s for each {batch}",
+        f"training: {images:,} {material.item} in about {request.minutes:g} min, {pace.step_s:.2g} s for each {batch}",
     ]
     if not narrowed.has_taps:
         reasons.append("no feature maps are compared: the network has no stages to take them from")

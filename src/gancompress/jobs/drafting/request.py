@@ -22,7 +22,8 @@ class Request:
 
     Attributes:
         checkpoint: File or directory of weights; ``FILE#KEY`` for one of several networks.
-        images: Folder of inputs.
+        images: Folder of input images.
+        data: Other data, instead: ``module:dataset``, a folder of arrays, or data of a recipe in YAML.
         smaller: Times fewer MACs.
         latency_ms: The most milliseconds for one image, instead.
         runtime: Runtime of ``latency_ms``.
@@ -40,7 +41,8 @@ class Request:
     """
 
     checkpoint: str
-    images: str
+    images: str | None = None
+    data: str | None = None
     smaller: float | None = None
     latency_ms: float | None = None
     runtime: str | None = None
@@ -58,6 +60,14 @@ class Request:
 
     def __post_init__(self) -> None:
         """Check that the options fit one another. Raises ConfigError."""
+        if (self.images is None) == (self.data is None):
+            raise ConfigError(
+                f"compress: got the checkpoint '{self.checkpoint}' with neither --images nor --data, or both, expected "
+                "one of --images FOLDER and --data module:dataset, the inputs of the network"
+            )
+        if self.data is not None and (self.size or self.image_range):
+            given = "--size" if self.size else "--range"
+            raise ConfigError(f"{given}: got it with --data, whose items are taken as they are, expected --images")
         if sum(each is not None for each in (self.smaller, self.latency_ms, self.num_bytes)) != 1:
             raise ConfigError(
                 "compress: got a checkpoint with no budget or several, expected one of --smaller N (times fewer MACs), "
@@ -122,6 +132,7 @@ class Request:
         """Command line that makes this request."""
         options = {
             "--images": self.images,
+            "--data": self.data,
             "--smaller": _number(self.smaller),
             "--ms": _number(self.latency_ms),
             "--runtime": self.runtime,

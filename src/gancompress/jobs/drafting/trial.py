@@ -13,9 +13,9 @@ from gancompress.cost import widest_plan
 from gancompress.deploy.latency import measure_network
 from gancompress.errors import BudgetError, GanCompressError, MetricError, TraceError
 from gancompress.evaluation import Evaluator, PairMetric, find_metric
-from gancompress.evaluation.options import MetricOptions
 from gancompress.jobs.drafting.method import MULTIPLES, Narrowed
 from gancompress.jobs.drafting.request import Request
+from gancompress.jobs.recipe import Job
 from gancompress.losses import TERMS
 from gancompress.methods.budget import Budget, CostLimit
 from gancompress.methods.pace import TRIAL_STEPS, seconds_per_step
@@ -58,19 +58,20 @@ def narrowed(generator: Generator, example: Tensor, request: Request) -> tuple[G
     return narrow, Narrowed(multiple, images_needed(narrow.build(), example), _has_taps(generator, network, example))
 
 
-def check_metrics(options: MetricOptions, made: Tensor) -> None:
-    """Compare images of the teacher with themselves by each metric of pairs, so that one that fails is found early.
+def check_metrics(job: Job, made: Tensor) -> None:
+    """Compare outputs of the teacher with themselves by each metric of pairs, so that one that fails is found early.
 
     Raises:
-        MetricError: A metric does not take such images, or a function of the user fails.
+        MetricError: A metric does not take such outputs, or a function of the user fails.
         CheckpointError: A network of a metric cannot be found or read.
     """
+    options = job.metrics
     for name in options.against_teacher:
         metric, _ = find_metric(name, options.networks)
         if not isinstance(metric, PairMetric):
             continue
         try:
-            evaluator = Evaluator([name], options.specs())
+            evaluator = Evaluator([name], options.specs(), holds_images=job.data.holds_images)
             evaluator.add(made, made)
             evaluator.results()
         except GanCompressError:

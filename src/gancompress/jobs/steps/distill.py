@@ -9,8 +9,8 @@ from pydantic import BeforeValidator
 
 from gancompress.importance import AnyScore
 from gancompress.jobs.steps.learning import Learning
+from gancompress.jobs.steps.narrowing import Narrowing
 from gancompress.jobs.steps.networks import NetworkOptions
-from gancompress.jobs.steps.prune import Narrowing
 from gancompress.jobs.steps.quantize import Quantizing
 from gancompress.jobs.steps.step import Goal, StepRun, Work, register_step
 from gancompress.jobs.steps.students import student_of

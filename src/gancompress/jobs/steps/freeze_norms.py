@@ -12,6 +12,8 @@ from gancompress.errors import DataError
 from gancompress.jobs.steps.step import Goal, Step, StepRun, Work, register_step
 from gancompress.methods.freeze_norms import NUM_IMAGES, instance_norms, norm_statistics
 from gancompress.methods.generators import frozen
+from gancompress.networks.given import call
+from gancompress.networks.outputs import image_of
 from gancompress.quantization import distance_between
 from gancompress.tasks.inputs import Inputs
 
@@ -47,7 +49,7 @@ class FreezeNorms(Step):
         )
         seen, after = list(inputs.encoded("search", _BATCH_SIZE, 4 * _BATCH_SIZE)), changed.build()
         with torch.no_grad():
-            distance = distance_between([after(each) for each in seen], [network(each) for each in seen])
+            distance = distance_between(*([image_of(call(net, each)) for each in seen] for net in (after, network)))
         number = len(instance_norms(network))
         note = f"{number} instance norms frozen: PSNR to the network before {distance.psnr_db:.1f} dB"
         facts = {"note": note, "psnr_db": distance.psnr_db, "mean_difference": distance.l1}

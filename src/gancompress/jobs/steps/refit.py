@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import Annotated, Any
 
-import torch
 from pydantic import Field
+from torch import Tensor
 
 from gancompress.channels import ChannelGraph, ChannelPlan
 from gancompress.errors import ConfigError
@@ -15,6 +15,7 @@ from gancompress.jobs.steps.step import Goal, Step, StepRun, Work, register_step
 from gancompress.methods.generators import cropped, refitted
 from gancompress.methods.refit import NUM_IMAGES
 from gancompress.networks.generator import Generator
+from gancompress.networks.given import arguments, joined
 from gancompress.options import Options
 from gancompress.tasks.inputs import Inputs
 
@@ -43,10 +44,11 @@ class RefitOptions(Options):
         run: StepRun,
     ) -> tuple[Generator, dict[str, Any]]:
         """Refit a generator on training images; return it with facts for the record. Raises what `refitted` does."""
-        images = torch.cat(list(inputs.encoded("train", _BATCH_SIZE, self.num_images)))
-        if self.crop_px is not None:
+        images = joined(list(inputs.encoded("train", _BATCH_SIZE, self.num_images)))
+        if self.crop_px is not None and isinstance(images, Tensor):
             images = cropped(images, wide, self.crop_px, run.seed)
-        fitted, report = refitted(narrow, wide, graph, plan, (images,), run.seed, run.device)
+        given = arguments(wide.build(), images)
+        fitted, report = refitted(narrow, wide, graph, plan, given, run.seed, run.device)
         return fitted, {"note": str(report), "refit": asdict(report)}
 
 

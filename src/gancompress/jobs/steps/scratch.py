@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from gancompress.jobs.steps.narrowing import Narrowing
 from gancompress.jobs.steps.networks import NetworkOptions
-from gancompress.jobs.steps.prune import Narrowing
 from gancompress.jobs.steps.step import Goal, StepRun, Work, register_step
 from gancompress.jobs.steps.teacher import PaperTraining
 from gancompress.networks.cut import cut

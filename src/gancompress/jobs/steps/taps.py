@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from torch import Tensor, nn
+from torch import nn
 
 from gancompress.networks.architecture import Architecture
+from gancompress.networks.given import Given, arguments
 from gancompress.objectives.supervision import Supervision
 
 
@@ -14,7 +15,7 @@ def taps_of(
     architecture: Architecture,
     supervision: Supervision,
     student: nn.Module,
-    example: Tensor,
+    example: Given,
     step: str,
     say: Callable[[str], None],
 ) -> tuple[str, ...]:
@@ -33,7 +34,11 @@ def taps_of(
     if options.taps or architecture.distillation_taps or not compares_maps:
         return architecture.distillation_taps
     known = dict(student.named_modules())
-    shared = tuple(path for path in architecture.taps(supervision.teacher, (example,)) if path in known)
+    shared = tuple(
+        path
+        for path in architecture.taps(supervision.teacher, arguments(supervision.teacher, example))
+        if path in known
+    )
     chosen = f"{', '.join(shared)}, chosen automatically" if shared else "none, as the networks share no stages"
     say(f"{step}: feature maps compared: {chosen}; name others in distillation.taps")
     return shared

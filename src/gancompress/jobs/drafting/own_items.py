@@ -1,0 +1,114 @@
+"""A user's own data, or arrays of a folder: items that go into the network as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor, nn
+
+from gancompress.data import parse_data
+from gancompress.errors import ConfigError, DataError
+from gancompress.jobs.drafting.material import Material
+from gancompress.jobs.drafting.method import TASK
+from gancompress.networks.generator import Generator
+from gancompress.networks.outputs import image_of
+from gancompress.tasks import find_task
+from gancompress.tasks.inputs import Inputs
+
+_MOST_READ = 5_000
+"""Number of items of a split that are read before training."""
+_BATCH = 4
+
+
+@dataclass(frozen=True)
+class OwnItems:
+    """Items of a user's data.
+
+    Attributes:
+        material: Facts for the recipe.
+        inputs: Some training inputs, [b, ...].
+        made: Outputs of the network for them.
+    """
+
+    material: Material
+    inputs: Tensor
+    made: Tensor
+
+
+def data_of_text(text: str) -> dict[str, Any]:
+    """Return data of a recipe from ``--data``: an import path, a mapping in YAML, or a folder of arrays.
+
+    Raises:
+        ConfigError: It is none of them.
+    """
+    if text.lstrip().startswith("{"):
+        try:
+            parsed = yaml.safe_load(text)
+        except yaml.YAMLError:
+            parsed = None
+        if not isinstance(parsed, dict):
+            raise ConfigError(
+                f"--data: got '{text}', which is no YAML, expected such as '{{kind: audio, root: sounds}}'"
+            )
+        return parsed
+    if Path(text).is_dir():
+        return {"kind": "arrays", "root": text}
+    if ":" in text:
+        return {"kind": text}
+    raise ConfigError(
+        f"--data: got '{text}', expected module:dataset, a folder of arrays, or data of a recipe such as "
+        "'{kind: audio, root: sounds, sample_rate: 22050, seconds: 1}'"
+    )
+
+
+@torch.no_grad()
+def read_items(data: Mapping[str, Any], generator: Generator, say: Callable[[str], None]) -> OwnItems:
+    """Read the data and run the network on some of it.
+
+    Raises:
+        ConfigError: The data does not exist, or the network does not take its items.
+        DataError: It cannot be read, or items differ in shape.
+    """
+    config = parse_data(data)
+    inputs = Inputs(find_task(TASK, config), config)
+    config.check_splits()
+    counts, shapes = {}, {}
+    for split in config.split_names():
+        counts[split] = len(config.open(split))
+        for batch in inputs.images(split, 1, _MOST_READ):
+            shapes.setdefault(tuple(batch["input"].shape[1:]), str(next(iter(batch.get("name", ["an item"])))))
+    if len(shapes) > 1:
+        listed = " and ".join(f"{name} of {list(shape)}" for shape, name in list(shapes.items())[:2])
+        raise DataError(f"--data: got {listed}, expected items of one shape; crop them, see 'crop' in docs/jobs.md")
+    (shape,) = shapes
+    given = inputs.first_images("train", _BATCH)["input"]
+    made = _run(generator.build(), given, generator.family)
+    say(f"network: {generator.family}, {generator.num_parameters:,} parameters")
+    say(f"  {_text(shape)} to {_text(made.shape[1:])}")
+    say(f"data: {', '.join(f'{split} {count:,}' for split, count in counts.items())}")
+    return OwnItems(Material(data, counts, shape, tuple(made.shape[1:]), config.holds_images), given, made)
+
+
+def _run(network: nn.Module, given: Tensor, name: str) -> Tensor:
+    try:
+        made = image_of(network(given))
+    except Exception as error:  # a forward pass may raise anything
+        first = (str(error).splitlines() or [""])[0]
+        raise ConfigError(
+            f"{name}: raised {type(error).__name__}: {first} for inputs {list(given.shape)}, expected data that it "
+            "takes; correct the data, or the class and its arguments"
+        ) from None
+    if not made.isfinite().all():
+        raise ConfigError(f"{name}: got outputs that are not finite for the data, expected finite ones")
+    if made.numel() and float((made - made.flatten()[0]).abs().max()) == 0:
+        raise ConfigError(f"{name}: got outputs of one value for the data, expected some that depend on it")
+    return made
+
+
+def _text(shape: tuple[int, ...] | torch.Size) -> str:
+    return "x".join(map(str, shape))

@@ -1,0 +1,123 @@
+"""Options of the steps that narrow every channel group by the same factor."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from gancompress.channels import ChannelGraph, ChannelPlan
+from gancompress.cost import widest_plan
+from gancompress.deploy.latency import variants_of_graph
+from gancompress.errors import ConfigError
+from gancompress.jobs.steps.costs import cost_of_plans, latency_facts
+from gancompress.jobs.steps.step import Step, StepRun
+from gancompress.methods.budget import CostLimit
+from gancompress.networks.generator import Generator
+from gancompress.quantization import FLOAT, QuantizationOptions
+from gancompress.tasks.inputs import Inputs
+
+Fraction = Annotated[float, Field(gt=0, le=1)]
+"""Fraction of every group's channels."""
+
+
+def _as_text(widths: Any) -> Any:
+    if isinstance(widths, int):
+        raise ValueError("got one number, expected quotes around it: YAML reads 8_8_4 as 884")
+    return widths
+
+
+class Narrowing(Step, ABC):
+    """Base class of the steps that narrow every channel group by the same factor.
+
+    Attributes:
+        keep: Fraction of every group's channels that is kept; follows from the budget by default.
+        widths: Widths of all groups instead: in the papers' notation (``154_154_...``), or by group name.
+        multiple: Widths are multiples of this, or full; given ``widths`` are not rounded.
+    """
+
+    takes_latency = True
+
+    keep: Fraction | None = None
+    widths: Annotated[str | dict[str, int] | None, BeforeValidator(_as_text)] = None
+    multiple: Annotated[int, Field(ge=1)] = 8
+
+    @property
+    def uses_budget(self) -> bool:
+        """True if the budget decides the widths, which it does unless ``keep`` or ``widths`` is given."""
+        return self.keep is None and self.widths is None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.keep is not None and self.widths is not None:
+            raise ValueError("got keep and widths, expected one of them")
+        return self
+
+    def plan(
+        self,
+        wide: Generator,
+        inputs: Inputs,
+        run: StepRun,
+        budget: CostLimit | None,
+        quantization: QuantizationOptions = FLOAT,
+    ) -> tuple[ChannelGraph, ChannelPlan]:
+        """Return the graph of a generator and its narrow plan.
+
+        Args:
+            wide: The generator.
+            inputs: Images of the data, for the task.
+            run: Run of the step.
+            budget: Budget of the job.
+            quantization: Quantization of its weights, for a budget in bytes.
+
+        Raises:
+            ConfigError: There is neither ``keep`` nor a budget.
+            PlanError: The widths do not fit the network, or leave a group without channels.
+            BudgetError: The narrowest plan costs more than the budget.
+        """
+        if self.widths is not None:
+            graph = inputs.graph(wide, multiple=1, minimum=1)
+            return graph, graph.plan(_by_group(self.widths, wide))
+        graph = inputs.graph(wide, multiple=self.multiple, minimum=self.multiple)
+        if self.keep is not None:
+            return graph, graph.uniform_plan(self.keep)
+        if budget is None:
+            raise ConfigError(f"{self.kind}: got neither keep nor a budget, expected one of them")
+        cost = self._cost(budget, wide, graph, inputs, run, quantization)
+        return graph, widest_plan(graph, cost, budget.limit, budget.unit)
+
+    def latency(
+        self,
+        wide: Generator,
+        graph: ChannelGraph,
+        plan: ChannelPlan,
+        narrow: Generator,
+        inputs: Inputs,
+        run: StepRun,
+        budget: CostLimit | None,
+    ) -> dict[str, Any]:
+        """Return the measured latency of the narrow network as facts if a latency budget set its widths, else empty."""
+        if not self.uses_budget or budget is None or budget.target is None:
+            return {}
+        predicted = self._cost(budget, wide, graph, inputs, run)(plan)
+        return latency_facts(budget, narrow, predicted, inputs, run)
+
+    def _cost(
+        self,
+        budget: CostLimit,
+        wide: Generator,
+        graph: ChannelGraph,
+        inputs: Inputs,
+        run: StepRun,
+        quantization: QuantizationOptions = FLOAT,
+    ) -> Callable[[ChannelPlan], float]:
+        return cost_of_plans(budget, wide, graph, inputs, run, lambda: variants_of_graph(graph), quantization)
+
+
+def _by_group(widths: str | Mapping[str, int], generator: Generator) -> Mapping[str, int]:
+    """Return the width of every group. Raises PlanError if the family has no such notation."""
+    if not isinstance(widths, str):
+        return widths
+    return generator.architecture.widths_from_string(widths)
