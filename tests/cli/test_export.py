@@ -111,7 +111,7 @@ def test_a_job_writes_the_fastest_file_and_reports_what_was_tried(finished):
 
 @pytest.mark.parametrize("kind", [ExportError, RuntimeError])
 def test_a_file_that_fails_costs_neither_the_report_nor_the_others(given, tmp_path, kind, monkeypatch):
-    def refuse(*_):
+    def refuse(*_, **__):
         raise kind("one-sided padding")
 
     monkeypatch.setattr("gancompress.jobs.summary.time_files", lambda *_, **__: {})
