@@ -121,7 +121,7 @@ def test_feature_matching_wants_a_discriminator_with_maps(networks, batch):
 
 
 def test_taps_that_do_not_exist_name_the_nearest(networks):
-    with pytest.raises(ConfigError, match=r"taps: got 'down.7', expected a module of the network; did you mean 'down"):
+    with pytest.raises(ConfigError, match=r"taps: got 'down.7', expected a module of the student; did you mean 'down"):
         objective(networks, DistillationOptions(taps=("down.7",)))
 
 
@@ -202,7 +202,7 @@ def test_pairs_of_the_flow_bring_their_own_taps(networks, batch):
     assert game.modules["fsp"].taps == ("stem", "down.0", "down.1", "blocks.0")
     (phase,) = game.phases
     assert phase.loss(batch, game.forward(batch, 0))["fsp"].item() > 0
-    with pytest.raises(ConfigError, match=r"taps: got 'stm', expected a module of the network; did you mean 'stem'"):
+    with pytest.raises(ConfigError, match=r"taps: got 'stm', expected a module of the student; did you mean 'stem'"):
         objective(networks, distillation(fsp={"weight": 1, "pairs": [["stm", "down.0"]]}))
 
 

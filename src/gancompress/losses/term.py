@@ -68,8 +68,8 @@ class Networks:
     """Properties of the two networks that a term is built for.
 
     Attributes:
-        taps: Paths of the modules whose maps are compared.
-        student_channels: Widths of the student's maps by path; in a supernet those at full width.
+        taps: Modules whose maps are compared: the path in both networks, or ``TEACHER=STUDENT``.
+        student_channels: Widths of the student's maps by tap; in a supernet those at full width.
         teacher_channels: Widths of the teacher's maps.
         elastic: Whether the student's maps may be narrower than ``student_channels``.
         image: Any image of the teacher, [1, c, h, w].
@@ -158,7 +158,7 @@ class TappedOptions(TermOptions):
     """Base of options of a term on the outputs of modules.
 
     Attributes:
-        taps: Paths of the modules; those of the architecture by default.
+        taps: Paths of the modules, or ``TEACHER=STUDENT``; those of the architecture by default.
     """
 
     compares = "maps"

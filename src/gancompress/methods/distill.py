@@ -26,7 +26,7 @@ from gancompress.objectives.distillation import Distillation
 from gancompress.objectives.distillation_options import DistillationOptions
 from gancompress.objectives.students import FixedStudent, Sampling, Student, SupernetStudent
 from gancompress.objectives.stylegan2 import StyleGan2Distillation
-from gancompress.objectives.supervision import Supervision
+from gancompress.objectives.supervision import Supervision, common_taps
 from gancompress.objectives.teacher_cache import with_digests
 from gancompress.tasks import StyleGan2Options
 from gancompress.training import Run, TrainingOptions
@@ -97,8 +97,8 @@ def distill(
         target: Target of the terms that compare outputs: the data's ``target`` if batches have one and else the
             teacher's output (``auto``), or always the teacher's output.
         discriminator: Network from outputs to logits, trained in place; only with `gancompress.losses.Adversarial`.
-        taps: Paths of modules whose feature maps are compared, the same in both networks; by default the modules at
-            which the width or the size of the maps changes.
+        taps: Modules whose feature maps are compared, by their path in both networks or ``TEACHER=STUDENT``; by default
+            those at which the width or the size of the maps changes, matched by size if the architectures differ.
         fixed: Paths of modules of the student that are not trained.
         sampling: Plans of a supernet's step: one at random, or a ``sandwich`` of widest, narrowest and random ones.
         num_random: Random plans of a sandwich.
@@ -219,9 +219,8 @@ def _listed(shapes: Mapping[str, tuple[int, ...]]) -> str:
 
 
 def shared_taps(teacher: nn.Module, student: nn.Module, example: torch.Tensor) -> tuple[str, ...]:
-    """Return the automatic taps of the teacher that the student has too."""
-    known = dict(student.named_modules())
-    return tuple(path for path in automatic_taps(teacher, arguments(teacher, example)) if path in known)
+    """Return the automatic taps of the teacher, matched by size if the student lacks some of its modules."""
+    return common_taps(teacher, student, example, automatic_taps(teacher, arguments(teacher, example)))
 
 
 def distillation_options(

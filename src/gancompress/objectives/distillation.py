@@ -69,7 +69,10 @@ class Distillation(Objective):
         self._check_fixed(student.module)
         compares_images = any(term.compares == "images" for term, _ in terms.values())
         self._uses_teacher = bool(self._taps) or (compares_images and (pseudo_pairs or not self._content.is_everything))
-        shown = example_outputs(student.module, self._taps, example), example_outputs(teacher, self._taps, example)
+        shown = (
+            example_outputs(student.module, self._taps, example, "student"),
+            example_outputs(teacher, self._taps, example, "teacher"),
+        )
         check_same_outputs(*shown)
         self._terms: dict[str, tuple[float, tuple[str, ...], Term]] = {}
         for name, (term, own) in terms.items():
@@ -181,10 +184,10 @@ class Distillation(Objective):
         if not self._uses_teacher and not is_taken_for_real:
             return Outputs(tensors_in(given)[0], {})
         if self._cache is None or "digest" not in batch:
-            return self._run(Running(teacher, teacher), given, shared, steps)
+            return self._run(Running(teacher, teacher, "teacher"), given, shared, steps)
 
         def run() -> tuple[Tensor, ...]:
-            made = self._run(Running(teacher, teacher), given, shared, steps)
+            made = self._run(Running(teacher, teacher, "teacher"), given, shared, steps)
             return (made.image, *(made.maps[tap] for tap in self._taps), *made.others.values())
 
         device = tensors_in(given)[0].device
@@ -193,14 +196,14 @@ class Distillation(Objective):
         return Outputs(image, maps, dict(zip(self._other_names, kept[len(self._taps) :], strict=True)))
 
     def _run(self, running: Running, given: Given, shared: Mapping[str, Any], steps: Tensor | None) -> Outputs:
-        with tapped(running.structure, self._taps) as maps:
+        with tapped(running.structure, self._taps, running.side) as maps:
             made = running.network(*arguments(running.structure, given), **shared)
         image, others = image_of(made), other_outputs(made)
         if steps is None or self._directions is None:
             return Outputs(image, maps, others)
         latents = one_tensor(given, "latent_directions")
         latents, keywords = self._directions.moved(running.structure, latents, steps)
-        with tapped(running.structure, self._moved_taps) as moved:
+        with tapped(running.structure, self._moved_taps, running.side) as moved:
             running.network(latents, **shared, **keywords)
         return Outputs(image, maps, others, moved)
 

@@ -24,7 +24,8 @@ class DistillationOptions(Options):
         terms: The terms with their weights; a term of weight 0 is not computed.
         reconstruct: Target of every term that compares images: the truth where there are pairs and else the teacher's
             image (``auto``), or always the teacher's image (``teacher``), so that no truth is needed.
-        taps: Paths of the modules whose feature maps are compared; those of the architecture by default.
+        taps: Modules whose feature maps are compared, by their path in both networks or ``TEACHER=STUDENT``; those of
+            the architecture by default.
         content: Mask of the content, found in the teacher's image: pixel distances, ``perceptual`` and ``lpips``
             compare the two images there.
         fixed: Paths of modules of the student whose weights do not change, such as ``mapping``.

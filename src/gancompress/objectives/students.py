@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from gancompress.architecture_search import SearchSpace
 from gancompress.channels import ChannelGraph, ChannelPlan, SubNetwork
 from gancompress.errors import ConfigError, nearest
+from gancompress.objectives.taps import Side, path_in
 
 Network = Callable[..., Tensor]
 """Maps inputs of a generator to images; tensors shared with its teacher, such as noise maps, are keyword arguments."""
@@ -26,10 +27,12 @@ class Running:
     Attributes:
         network: The network.
         structure: The module tree whose submodules run, for hooks.
+        side: The network's part in distillation, which says how taps name its modules.
     """
 
     network: Network
     structure: nn.Module
+    side: Side = "student"
 
 
 class Student(ABC):
@@ -130,8 +133,8 @@ class SupernetStudent(Student):
 
 
 @contextmanager
-def tapped(structure: nn.Module, paths: Sequence[str]) -> Iterator[Mapping[str, Tensor]]:
-    """Collect the outputs of submodules by path while the network runs.
+def tapped(structure: nn.Module, taps: Sequence[str], side: Side = "student") -> Iterator[Mapping[str, Tensor]]:
+    """Collect the outputs of submodules by tap while the teacher or the student runs.
 
     Raises:
         ConfigError: A path names no submodule; the message ends with the nearest one.
@@ -139,12 +142,13 @@ def tapped(structure: nn.Module, paths: Sequence[str]) -> Iterator[Mapping[str, 
     known = dict(structure.named_modules())
     collected: dict[str, Tensor] = {}
     handles = []
-    for path in paths:
+    for tap in taps:
+        path = path_in(side, tap)
         if path not in known:
-            raise ConfigError(f"taps: got '{path}', expected a module of the network; {nearest(path, known)}")
+            raise ConfigError(f"taps: got '{path}', expected a module of the {side}; {nearest(path, known)}")
 
-        def keep(_: nn.Module, __: tuple, output: Tensor, path: str = path) -> None:
-            collected[path] = output
+        def keep(_: nn.Module, __: tuple, output: Tensor, tap: str = tap) -> None:
+            collected[tap] = output
 
         handles.append(known[path].register_forward_hook(keep))
     try:

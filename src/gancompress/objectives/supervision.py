@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from gancompress.errors import ConfigError
 from gancompress.losses import TermOptions
 from gancompress.losses.term import Maps
-from gancompress.networks.given import Given, call
+from gancompress.networks.given import Given, arguments, call
 from gancompress.networks.outputs import image_of, other_outputs
+from gancompress.networks.taps import automatic_taps
 from gancompress.objectives.distillation_options import DEFAULT_TERMS, DistillationOptions
 from gancompress.objectives.students import tapped
+from gancompress.objectives.taps import Side, matched_taps
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,9 @@ class Supervision:
         teacher: Generates the images and maps to learn from; not trained.
         discriminator: Network from outputs to logits, trained in place; None without an adversarial term.
         options: The terms.
-        taps: Paths, in both networks, of the modules whose maps are compared; the options' own taps take precedence.
-        image_taps: Paths, in both networks, of the modules that return intermediate RGB images.
+        taps: Modules whose maps are compared: the path in both networks, or ``TEACHER=STUDENT``; the options' own taps
+            take precedence.
+        image_taps: Modules that return intermediate RGB images, in the same form.
     """
 
     teacher: nn.Module
@@ -104,11 +107,11 @@ class Pass(NamedTuple):
 
 
 @torch.no_grad()
-def example_outputs(network: nn.Module, taps: tuple[str, ...], example: Given) -> Outputs:
+def example_outputs(network: nn.Module, taps: tuple[str, ...], example: Given, side: Side) -> Outputs:
     """Return the outputs of a network in evaluation mode for an example; its running statistics do not change."""
     modes = {module: module.training for module in network.modules()}
     network.eval()
-    with tapped(network, taps) as maps:
+    with tapped(network, taps, side) as maps:
         made = call(network, example)
     for module, mode in modes.items():
         module.training = mode
@@ -122,3 +125,27 @@ def check_same_outputs(student: Outputs, teacher: Outputs) -> None:
         raise ConfigError(
             f"student: got the outputs {got} beside the main one, expected those of the teacher: {wanted}"
         )
+
+
+def common_taps(
+    teacher: nn.Module,
+    student: nn.Module,
+    example: Given,
+    of_teacher: Sequence[str],
+    of_student: Sequence[str] = (),
+) -> tuple[str, ...]:
+    """Return the taps of two networks: the same modules, or those whose maps match by size.
+
+    Args:
+        teacher: The teacher.
+        student: The student, of the same or of another architecture.
+        example: An input of both.
+        of_teacher: Paths of the teacher's modules.
+        of_student: Paths of the student's modules; by default the same where it has them, and else chosen
+            automatically.
+    """
+    if not of_student and set(of_teacher) <= dict(student.named_modules()).keys():
+        return tuple(of_teacher)
+    own = tuple(of_student) or automatic_taps(student, arguments(student, example))
+    theirs = example_outputs(teacher, tuple(of_teacher), example, "teacher").maps
+    return matched_taps(theirs, example_outputs(student, own, example, "student").maps)

@@ -69,3 +69,17 @@ def test_a_discriminator_that_does_not_fit_is_refused_before_training(tmp_path):
         Distill(keep=0.5, training=TRAINING).run(
             replace(make_work(), discriminator=wrong), *make_surroundings(tmp_path, None)
         )
+
+
+def test_a_student_of_another_depth_imitates_the_maps_of_the_same_size(tmp_path, monkeypatch):
+    work = make_work()
+    inputs, run, goal = make_surroundings(tmp_path, None)
+    said: list[str] = []
+    monkeypatch.setattr(run.log, "said", said.append)
+    student = NetworkOptions(family="resnet", config={**FAST, "num_blocks": 2})
+    step = Distill(student=student, keep=1.0, training=TRAINING, distillation=distillation(l1=100, features=1))
+    assert step.run(work, inputs, run, goal).generator.config["num_blocks"] == 2
+    assert said == [
+        "feature maps compared: down.1=blocks.0, blocks.0=blocks.1, chosen automatically; name others in "
+        "distillation.taps"
+    ]

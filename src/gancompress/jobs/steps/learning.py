@@ -74,10 +74,11 @@ class Learning(Step):
     def teach(
         self, student: Student, work: Work, inputs: Inputs, run: StepRun, stylegan2: StyleGan2Options | None = None
     ) -> Generator | None:
-        """Train a student with the work's teacher; return the newest discriminator."""
+        """Train a student, of the architecture of the work's generator; return the newest discriminator."""
         supervision, given = self.supervision(work, inputs, run)
         architecture = work.teacher.architecture
-        taps = taps_of(architecture, supervision, student.module, inputs.example(), self.kind, run.log.said)
+        networks = architecture, work.generator.architecture, supervision, student.module
+        taps = taps_of(*networks, inputs.example(), run.log.said)
         tapped = replace(supervision, taps=taps, image_taps=architecture.image_taps)
         if not train_student(student, tapped, self.training, self.training_data(inputs, run), run, stylegan2):
             run.interrupt()

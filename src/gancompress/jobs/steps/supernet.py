@@ -6,6 +6,7 @@ Universally Slimmable Networks, ICCV 2019.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -69,5 +70,5 @@ class Supernet(Learning):
         student = SupernetStudent(
             module, graph, space, run.seed, self.sampling, self.num_random, self.in_place_distillation
         )
-        discriminator = self.teach(student, work, inputs, run)
+        discriminator = self.teach(student, replace(work, generator=wide), inputs, run)
         return Work(work.teacher, wide.with_weights_of(module.cpu()), discriminator)

@@ -1,0 +1,43 @@
+"""Taps: modules of teacher and student whose feature maps are compared.
+
+A tap is the path of a module in both networks, or ``TEACHER=STUDENT``, its path in each of them.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Literal
+
+from gancompress.losses.term import Maps
+
+Side = Literal["teacher", "student"]
+
+
+def path_in(side: Side, tap: str) -> str:
+    """Return the path of a tap's module in the teacher or in the student."""
+    teacher, _, student = tap.partition("=")
+    return student if student and side == "student" else teacher
+
+
+def matched_taps(teacher: Maps, student: Maps) -> tuple[str, ...]:
+    """Match maps of two architectures by spatial size, in the order of both: as many as possible, late ones first.
+
+    Args:
+        teacher: Maps [b, c, ...] of the teacher by path, in the order of the forward pass.
+        student: The same of the student, for the same input.
+
+    Returns:
+        Taps in the order of the forward pass; none if no sizes are equal.
+    """
+    theirs, own = list(teacher), list(student)
+
+    @cache
+    def of_first(m: int, n: int) -> tuple[str, ...]:  # the longest common subsequence of sizes
+        if not m or not n:
+            return ()
+        path, partner = theirs[m - 1], own[n - 1]
+        if teacher[path].shape[2:] == student[partner].shape[2:]:
+            return (*of_first(m - 1, n - 1), path if path == partner else f"{path}={partner}")
+        return max(of_first(m - 1, n), of_first(m, n - 1), key=len)
+
+    return of_first(len(theirs), len(own))
