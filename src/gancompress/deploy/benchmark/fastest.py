@@ -202,7 +202,9 @@ class _Trial:
         found = {"fp32": self._candidate(self._export("fp32", Precision("fp32", held_out)), True)}
         for each in self.kind.compute_types:
             if not each.integers and each != FP32 and self.mode(each.name) is not None:
-                found[each.name] = self._candidate(self._export(each.name, Precision(each.name, held_out)))
+                found[each.name] = self._candidate(
+                    self._export(each.name, Precision(each.name, held_out, min_psnr_db=0))
+                )
         whole = self._export("int8", everything)
         found["int8, all layers"] = rounded = self._candidate(whole)
         stay: tuple[str, ...] = ()

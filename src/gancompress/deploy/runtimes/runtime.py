@@ -332,6 +332,8 @@ class Runtime:
                     run = self.open(draft, precision=options.precision).run
                     first = compare(reference, run, example_inputs, tolerance, what, options.mean_tolerance)
                     cases = (first, *(compare(reference, run, case, tolerance, what) for case in others))
+                    if options.accept is not None:
+                        options.accept(run)
             except ExportError as error:
                 fixed = self._fixed_size(module, how, options) if any(axes) else None
                 if fixed is None:
