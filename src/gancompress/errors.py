@@ -7,9 +7,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+MAX_MESSAGE = 600
+"""Longest message, in characters."""
+
 
 class GanCompressError(Exception):
     """Base of every error a user can cause; the command line prints its one line and exits with 2."""
+
+    def __str__(self) -> str:
+        """Return the message in one line, its middle cut out if it is too long."""
+        return in_the_middle(printable(super().__str__()), MAX_MESSAGE)
 
 
 class ConfigError(GanCompressError):
@@ -18,6 +25,10 @@ class ConfigError(GanCompressError):
 
 class CheckpointError(GanCompressError):
     """A file that cannot be read, is unsafe to read, or fits no known layout."""
+
+
+class TrustError(GanCompressError):
+    """A file that names or holds a program, read without consent to run it."""
 
 
 class TraceError(GanCompressError):
@@ -44,6 +55,10 @@ class TrainingError(GanCompressError):
     """A training run that cannot start or go on."""
 
 
+STOPPED = "stopped; everything is saved: the same command goes on from here"
+"""Message of a run that its user stopped."""
+
+
 class Interrupted(GanCompressError):
     """A run that stopped on request; its state is saved."""
 
@@ -64,6 +79,19 @@ class NotFiniteError(MetricError):
     """Images with values that are NaN or infinite."""
 
 
+def printable(text: str) -> str:
+    """Return a text in one line without control characters, which a file's names could hold to mislead a terminal."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def in_the_middle(text: str, limit: int) -> str:
+    """Return a text of at most so many characters; the middle is cut out, as beginning and end of a message matter."""
+    if len(text) <= limit:
+        return text
+    end = limit // 3
+    return f"{text[: limit - end - 5]} ... {text[-end:]}"
+
+
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
     """Add the name of the file being written to an OSError, because a full disk does not report it."""
@@ -74,9 +102,13 @@ def naming(path: Path) -> Iterator[None]:
         raise
 
 
+_LONGEST_NAME = 200
+"""Characters of an unknown name that are compared with known ones."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the hint that ends a message about an unknown name: one that ends with it, the closest, or all."""
-    known = sorted(known)
+    known, name = sorted(known), name[:_LONGEST_NAME]
     parts = [each for each in known if each.endswith(f"_{name}")]
     close = parts[:1] or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"

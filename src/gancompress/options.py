@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from gancompress.errors import ConfigError, nearest
+from gancompress.errors import MAX_MESSAGE, ConfigError, in_the_middle, nearest
+
+_LONGEST_VALUE = 120
+"""Characters of a wrong value in a message."""
 
 
 class OptionsError(ConfigError, ValueError):
@@ -20,7 +23,7 @@ class OptionsError(ConfigError, ValueError):
 
     def __init__(self, reasons: Iterable[tuple[str, str]]) -> None:
         self.reasons = list(reasons)
-        super().__init__("; ".join(f"{where}: {reason}" if where else reason for where, reason in self.reasons))
+        super().__init__(_joined([f"{where}: {reason}" if where else reason for where, reason in self.reasons]))
 
 
 class Options(BaseModel):
@@ -32,13 +35,23 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, /, **options: Any) -> None:
         """Validate the options."""
         try:
             super().__init__(**options)
         except ValidationError as error:
             fields = type(self).model_fields
             raise OptionsError(reason for details in error.errors() for reason in _reasons(details, fields)) from None
+
+
+def _joined(lines: Sequence[str]) -> str:
+    """Join as many lines as fit into a message; say how many are left out."""
+    fitting, room = 0, MAX_MESSAGE - 100
+    while fitting < len(lines) and (fitting == 0 or room >= len(lines[fitting])):
+        room -= len(lines[fitting]) + 2
+        fitting += 1
+    more = len(lines) - fitting
+    return "; ".join([*lines[:fitting], *([f"and {more} more; correct these first"] if more else [])])
 
 
 def _reasons(details: ErrorDetails, known: Mapping[str, object]) -> list[tuple[str, str]]:
@@ -52,7 +65,7 @@ def _reasons(details: ErrorDetails, known: Mapping[str, object]) -> list[tuple[s
     if details["type"] == "value_error":
         return [(where, str(cause))]
     expected = details["msg"].removeprefix("Input should be ")
-    got = "nothing" if details["type"] == "missing" else repr(details["input"])
+    got = "nothing" if details["type"] == "missing" else in_the_middle(repr(details["input"]), _LONGEST_VALUE)
     return [(where, f"got {got}, expected {'a value' if details['type'] == 'missing' else expected}")]
 
 

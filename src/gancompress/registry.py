@@ -11,7 +11,8 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar, cast
 
 from pydantic import BeforeValidator, PlainSerializer, SerializerFunctionWrapHandler, model_serializer
 
-from gancompress.errors import ConfigError, nearest
+from gancompress.errors import ConfigError, in_the_middle, nearest
+from gancompress.io.trust import check_import
 from gancompress.options import Options, OptionsError
 
 T = TypeVar("T")
@@ -121,7 +122,7 @@ class Registry(Mapping[str, T]):
             return self[name]
         if isinstance(name, str) and ":" in name:
             return self.check(name, import_object(name))
-        got = "nothing" if name is None else repr(name)
+        got = "nothing" if name is None else in_the_middle(repr(name), 120)
         raise ConfigError(f"got {got}, expected {self.expected}; {nearest('' if name is None else str(name), self)}")
 
     def _add(self, name: str, value: T) -> None:
@@ -138,7 +139,7 @@ class Registry(Mapping[str, T]):
 
     def _installed(self, entry: EntryPoint) -> T:
         try:
-            return self.check(entry.value, import_object(entry.value))
+            return self.check(entry.value, _imported(entry.value))  # who installs a package agrees to run it
         except ConfigError as error:
             raise ConfigError(
                 f"entry point '{entry.name}' of {self.group}: {error}; repair or uninstall the package that declares it"
@@ -220,14 +221,14 @@ class KindRegistry(Registry[type[K]], Generic[K]):
         given = dict(value) if isinstance(value, Mapping) else {"kind": value}
         kind = given.pop("kind", None)
         if self._is_function(kind):
-            return self._function_kind(function=kind, **given)  # type: ignore[misc]
+            return self._function_kind(**{**given, "function": kind})  # type: ignore[misc]
         if isinstance(kind, type) and issubclass(kind, self.base):
             raise OptionsError([("", f"got the class {kind.__name__}, expected options; write {kind.__name__}(...)")])
         where = "kind" if isinstance(value, Mapping) else ""
         if isinstance(kind, str) and kind in self._renamed:
             raise OptionsError([(where, f"got '{kind}', which is called '{self._renamed[kind]}' now; write that")])
         found = self.find(kind, where)
-        return found(**given) if isinstance(found, type) else self._function_kind(function=kind, **given)  # type: ignore[misc]
+        return found(**given) if isinstance(found, type) else self._function_kind(**{**given, "function": kind})  # type: ignore[misc]
 
     def _is_function(self, value: Any) -> bool:
         return self._function_kind is not None and callable(value) and not isinstance(value, type)
@@ -251,7 +252,13 @@ def import_object(path: str) -> Any:
 
     Raises:
         ConfigError: The path is incomplete, there is no such module, importing it failed, or it has no such name.
+        TrustError: A file that is being read names it, and the user did not agree to run what the file names.
     """
+    check_import(path)
+    return _imported(path)
+
+
+def _imported(path: str) -> Any:
     module_name, _, attribute = path.partition(":")
     if not module_name or not attribute:
         raise ConfigError(f"{path}: got an incomplete import path, expected 'package.module:name'")

@@ -62,7 +62,7 @@ def test_labels_and_edges_of_every_kind_on_every_runtime(network, paths):
     shown = ((expected[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).numpy()
     assert shown.std() > 2
     for path in paths.values():
-        loaded = gancompress.load(path)
+        loaded = gancompress.load(path, trust=True)
         torch.testing.assert_close(loaded(LABELS, EDGES), expected, rtol=0, atol=1e-4)
         torch.testing.assert_close(loaded(LABELS.int(), EDGES.long()), expected, rtol=0, atol=1e-4)
         labels, edges = LABELS[0].numpy().astype(np.uint8), EDGES[0].numpy()
@@ -106,6 +106,6 @@ def test_styles_and_noise_maps(tmp_path):
     with torch.no_grad():
         expected = network(styles, maps)
     for path in (tmp_path / "run", tmp_path / "net.onnx"):
-        loaded = gancompress.load(path)
+        loaded = gancompress.load(path, trust=True)
         torch.testing.assert_close(loaded(styles, maps), expected, rtol=0, atol=1e-4)
         np.testing.assert_allclose(loaded(styles.numpy(), maps.numpy()), expected.numpy(), rtol=0, atol=1e-4)

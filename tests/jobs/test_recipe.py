@@ -9,7 +9,8 @@ import yaml
 from gancompress.channels import trace
 from gancompress.cost import CostModel
 from gancompress.deploy import known_formats
-from gancompress.errors import ConfigError
+from gancompress.errors import ConfigError, ExportError
+from gancompress.jobs.pipeline import Pipeline
 from gancompress.jobs.recipe import Job, load_job
 from gancompress.jobs.recipe_text import recipe_names, recipe_text
 from gancompress.methods.budget import Budget
@@ -270,7 +271,7 @@ def test_recipes_that_are_none(tmp_path):
     with pytest.raises(ConfigError, match=r"c\.pth: got a file that is no text, expected a recipe"):
         load_job(str(tmp_path / "c.pth"))
     (tmp_path / "d.yaml").write_text("1: 2")
-    with pytest.raises(ConfigError, match=r"d\.yaml: got a dict, expected a recipe: a mapping of named options"):
+    with pytest.raises(ConfigError, match=r"d\.yaml: got the key 1, expected a name"):
         load_job(str(tmp_path / "d.yaml"))
 
 
@@ -344,3 +345,20 @@ def test_setting_the_place_behind_the_last_step_appends_one():
 
 def test_recipes_are_written_with_a_comment():
     assert all(recipe_text(name).startswith("# ") for name in recipe_names())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("exports=[openvino]", r"exports\.0: openvino needs the package \w+: pip install"),
+        ("budget={latency_ms: 3, runtime: openvino}", r"budget\.runtime: openvino needs the package \w+: pip install"),
+        ("metrics.networks={mine: {path: net.onnx}}", r"net\.onnx: found no onnxruntime.* pip install"),
+    ],
+)
+def test_packages_are_checked_before_the_first_image(change, message, monkeypatch, tmp_path):
+    job = load_job("quickstart-search", ["exports=[]", change])
+    monkeypatch.setattr("gancompress.deploy.runtimes.runtime.find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises((ConfigError, ExportError), match=message):
+        Pipeline(job, tmp_path / "run", lambda _: None).run()
+    assert not (tmp_path / "run").exists()

@@ -17,7 +17,7 @@ from gancompress.jobs.recipe import load_job
 from gancompress.jobs.steps import NetworkOptions
 from gancompress.networks.cut import cut
 from gancompress.networks.generator import Generator
-from gancompress.networks.image_format import ImageFormat, Images, give_boundary, measured_images
+from gancompress.networks.image_format import ImageFormat, Images, fitting_ranges, give_boundary, measured_images
 from gancompress.networks.registry import architecture_of
 
 from ..cli import verbs
@@ -120,8 +120,8 @@ def test_built_narrowed_saved_and_exported(generator, tmp_path):
     assert torch.equal(narrow.build()(IMAGE), directly(narrow, IMAGE))
     assert torch.equal(materialise(network, graph, graph.plan({"enter": 5}))(IMAGE), directly(narrow, IMAGE))
     narrow.save(tmp_path / "net")
-    assert torch.equal(Generator.load(tmp_path / "net").build()(IMAGE), directly(narrow, IMAGE))
-    loaded = gancompress.load(tmp_path / "net")
+    assert torch.equal(Generator.load(tmp_path / "net", trust=True).build()(IMAGE), directly(narrow, IMAGE))
+    loaded = gancompress.load(tmp_path / "net", trust=True)
     assert torch.equal(loaded(IMAGE), directly(narrow, IMAGE))
     assert loaded.contract["output"]["range"] == [-1, 1]
     pixels = ((IMAGE[0].permute(1, 2, 0) + 1) * 127.5).round().to(torch.uint8)
@@ -138,6 +138,12 @@ def test_built_narrowed_saved_and_exported(generator, tmp_path):
 @pytest.mark.parametrize("limits", [(-1.0, 1.0), (0.0, 1.0), (0.0, 255.0)])
 def test_measured_on_images(limits):
     assert measured_images(Keeps(*limits), IMAGE).input.range == limits
+
+
+def test_a_network_that_treats_every_scale_alike_is_taken_to_be_in_0_to_1():
+    assert fitting_ranges(nn.Identity(), IMAGE) == [(-1.0, 1.0), (0.0, 1.0), (0.0, 255.0)]
+    assert fitting_ranges(Keeps(0.0, 255.0), IMAGE) == [(0.0, 1.0), (0.0, 255.0)]
+    assert measured_images(nn.Identity(), IMAGE).input.range == (0.0, 1.0)
 
 
 TRAINING = {"num_images": 8, "num_decay_images": 0, "batch_size": 4, "checkpoint_every": 8, "log_every": 4}
@@ -173,7 +179,7 @@ def test_a_job_of_a_network_in_0_to_1(generator, tmp_path):
     assert not any("declares no range" in line for line in said)
     expected = directly(compressed, IMAGE)
     for written in (tmp_path / "run", *(tmp_path / "run").rglob("*.onnx")):
-        torch.testing.assert_close(gancompress.load(written)(IMAGE), expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(gancompress.load(written, trust=True)(IMAGE), expected, atol=1e-5, rtol=0)
     assert any("feature maps compared: enter, chosen automatically" in line for line in said)
 
     undeclared, said = run(given, tmp_path / "other")

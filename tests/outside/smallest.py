@@ -7,7 +7,6 @@ from gancompress.architecture_search import register_method
 class Smallest:
     num_candidates = 1
     multi_objective = False
-    measures = True
 
     def __init__(self, plans, objective, options, seed):
         self._values = plans.space.smallest

@@ -16,7 +16,7 @@ import yaml
 from gancompress.cli import main
 from gancompress.errors import CheckpointError, ConfigError
 from gancompress.jobs.pipeline import Pipeline
-from gancompress.jobs.recipe import load_job
+from gancompress.jobs.recipe import Job, load_job
 from gancompress.jobs.recipe_text import recipe_names
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build
@@ -195,11 +195,11 @@ def test_a_changed_training_is_refused_where_the_shipped_teacher_would_be_used()
 
 
 def test_quickstart_trains_the_teacher_where_asked(monkeypatch):
-    asked: list[dict] = []
-    monkeypatch.setattr("gancompress.cli.jobs.compress", lambda *args, **options: asked.append(options))
+    jobs: list[Job] = []
+    monkeypatch.setattr("gancompress.cli.jobs.run_job", lambda job, directory: jobs.append(job))
     run("quickstart", "--train-teacher")
     run("quickstart")
-    assert asked == [{"train_teacher": True}, {"train_teacher": False}]
+    assert [job.teacher.shipped is None for job in jobs] == [True, False]
 
 
 def test_nothing_is_trained_where_the_recipe_has_a_checkpoint(monkeypatch, capsys):

@@ -30,7 +30,6 @@ class Exhaustive:
     """Exhaustive search: every plan within the budget, in random order."""
 
     multi_objective: ClassVar[bool] = False
-    measures: ClassVar[bool] = True
 
     def __init__(self, plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> None:
         found = plans.all()
@@ -47,7 +46,6 @@ class Random:
     """Random search: independent plans, rejected until they spend the budget."""
 
     multi_objective: ClassVar[bool] = False
-    measures: ClassVar[bool] = True
 
     def __init__(self, plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> None:
         self._plans, self._options, self._seed = plans, options, seed
@@ -132,7 +130,6 @@ class Nsga2:
     """
 
     multi_objective: ClassVar[bool] = True
-    measures: ClassVar[bool] = True
 
     def __init__(self, plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> None:
         self._plans, self._objective, self._options, self._seed = plans, objective, options, seed

@@ -83,7 +83,7 @@ class SearchOptions(Options):
     @property
     def measures(self) -> bool:
         """True if the method's plans are evaluated; otherwise its first plan is taken."""
-        return METHODS.find(self.method).measures
+        return getattr(METHODS.find(self.method), "measures", True)
 
     @property
     def num_parents(self) -> int:

@@ -22,12 +22,12 @@ class Method(Protocol):
     Attributes:
         num_candidates: Largest number of plans that it proposes.
         multi_objective: Whether it minimises the cost beside the objective.
-        measures: Whether its plans are to be evaluated; otherwise the first one is taken as it is.
+        measures: Whether its plans are to be evaluated, True by default; otherwise the first one is taken unseen.
     """
 
     num_candidates: int
     multi_objective: ClassVar[bool]
-    measures: ClassVar[bool]
+    measures: ClassVar[bool] = True
 
     def __init__(self, plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> None: ...
 

@@ -18,6 +18,7 @@ from gancompress.cli.options import (
     RangeOption,
     RunSizeOption,
     SetOption,
+    TrustOption,
     console,
     notices,
 )
@@ -56,6 +57,7 @@ def bench(
     options: SetOption = [],  # noqa: B006
     family: FamilyOption = None,
     image_range: RangeOption = None,
+    trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Time networks on real runtimes, in turns: latency, throughput, memory, size, and where the time goes."""
@@ -71,11 +73,9 @@ def bench(
     from gancompress.deploy.benchmark import bench as measured
     from gancompress.deploy.benchmark.plot import draw
 
-    sources, choices = (
-        sources_of(original, compressed),
-        InputChoices(size, inputs, labels, family, image_range, options),
-    )
-    job = job_of(sources.values())
+    choices = InputChoices(size, inputs, labels, family, image_range, options, trust)
+    sources = sources_of(original, compressed)
+    job = job_of(sources.values(), trust)
     candidates = [
         (open_exported if is_file_to_run(source) else open_network)(name, source, job, choices)
         for name, source in sources.items()

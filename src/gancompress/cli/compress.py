@@ -15,6 +15,7 @@ from gancompress.cli.options import (
     TensorBoardOption,
     ThreadsOption,
     TrainTeacherOption,
+    TrustOption,
     console,
     notices,
     threads_option,
@@ -98,6 +99,15 @@ def compress(
             rich_help_panel=_CHECKPOINT,
         ),
     ] = None,
+    like: Annotated[
+        str | None,
+        typer.Option(
+            "--like",
+            metavar="FAMILY",
+            help="Another architecture for the student, such as srvggnet_compact for an upscaler; it starts fresh.",
+            rich_help_panel=_CHECKPOINT,
+        ),
+    ] = None,
     image_range: Annotated[
         str | None,
         typer.Option(
@@ -162,6 +172,7 @@ def compress(
     tensorboard: TensorBoardOption = False,
     train_teacher: TrainTeacherOption = False,
     threads: ThreadsOption = None,
+    trust: TrustOption = False,
 ) -> None:
     """Compress a network: recognise it, cut it, teach it, measure it, write its files and a report.
 
@@ -179,6 +190,7 @@ def compress(
         "--bytes": num_bytes,
         "--minutes": minutes,
         "--net": network,
+        "--like": like,
         "--range": image_range,
         "--size": size,
         "--metric": tuple(metric) or None,
@@ -195,33 +207,35 @@ def compress(
             console.print(yaml.safe_dump(job.model_dump(mode="json"), sort_keys=False), highlight=False, markup=False)
             show_stages(job, directory)
             return
-        run_job(job, directory, tensorboard=tensorboard)
+        run_job(job, directory, tensorboard=tensorboard, trust=trust)
         return
     request = _request(source, given, options, out, train_teacher)
     if dry_run:
-        drafted = _draft(request)
+        drafted = _draft(request, trust)
         console.print(f"\n{drafted.text}", highlight=False, markup=False, soft_wrap=True)
         show_stages(drafted.job(), request.directory)
         return
-    run_job(load_job(str(_recipe_of(request)), threads_option(threads)), request.directory, tensorboard=tensorboard)
+    job = load_job(str(_recipe_of(request, trust)), threads_option(threads))
+    run_job(job, request.directory, tensorboard=tensorboard, trust=trust)
 
 
-def run_job(job: Job, directory: Path, *, tensorboard: bool = False) -> None:
+def run_job(job: Job, directory: Path, *, tensorboard: bool = False, trust: bool = False) -> None:
     """Run a job, or what is left of it, and print its result; exit with status 1 if a file could not be written."""
     from gancompress.cli.tables import cost_table, metric_table, text_table
-    from gancompress.jobs.interruption import until_asked_to_stop
+    from gancompress.jobs.interruption import ending_at_once, until_asked_to_stop
     from gancompress.jobs.pipeline import Pipeline
     from gancompress.jobs.summary import summarise
     from gancompress.report import headline_lines, report_files
     from gancompress.report.write import write_report
 
     with watching(console) as watch, until_asked_to_stop(watch.say) as stop:
-        pipeline = Pipeline(job, directory, watch.say, stop, show=watch.show, tensorboard=tensorboard)
+        pipeline = Pipeline(job, directory, watch.say, stop, show=watch.show, tensorboard=tensorboard, trust=trust)
         outcome = pipeline.run()
         if outcome is None:
             return
-        report = summarise(outcome, pipeline.inputs.example())
-        write_report(report, directory)
+        with ending_at_once(stop):
+            report = summarise(outcome, pipeline.inputs.example())
+            write_report(report, directory)
     console.print(cost_table([("teacher", outcome.teacher.cost), ("compressed", outcome.compressed.cost)]))
     console.print(metric_table(outcome.teacher.metrics, outcome.compressed.metrics))
     if (files := report_files(report)) is not None:
@@ -229,6 +243,8 @@ def run_job(job: Job, directory: Path, *, tensorboard: bool = False) -> None:
     for line in headline_lines(report):
         console.print(line, soft_wrap=True, markup=False)
     console.print(f"report: {directory / 'report.html'}", soft_wrap=True, markup=False)
+    for doubt in outcome.doubts:
+        notices.print(f"warning: {doubt}", soft_wrap=True, markup=False, highlight=False)
     for name, reason in outcome.files.failed.items():
         notices.print(f"{directory / 'exports' / name} was not written: {reason}", soft_wrap=True, markup=False)
     if outcome.files.failed:
@@ -315,6 +331,7 @@ def _request(
         num_bytes=given["--bytes"],
         network=given["--net"],
         config=parse_options(options),
+        like=given["--like"],
         image_range=given["--range"],
         size=None if size is None else (size[0], size[1]),
         metrics=given["--metric"] or (),
@@ -325,7 +342,7 @@ def _request(
     )
 
 
-def _recipe_of(request: Request) -> Path:
+def _recipe_of(request: Request, trust: bool) -> Path:
     """Return the recipe of a request: the one that it left before, or a new one."""
     from gancompress.jobs.drafting.recipe_file import written_recipe
 
@@ -333,15 +350,18 @@ def _recipe_of(request: Request) -> Path:
     if path is not None:
         console.print(f"recipe: {path}, as the same command left it", soft_wrap=True, markup=False, highlight=False)
         return path
-    path = _draft(request).write()
+    path = _draft(request, trust).write()
     console.print(f"recipe: {path}", soft_wrap=True, markup=False, highlight=False)
     return path
 
 
-def _draft(request: Request) -> Drafted:
+def _draft(request: Request, trust: bool) -> Drafted:
     from gancompress.jobs.drafting import draft_recipe
 
-    return draft_recipe(request, lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True))
+    def say(line: str) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    return draft_recipe(request, say, trust=trust)
 
 
 def _in_words(stage: Stage) -> str:

@@ -17,6 +17,7 @@ from gancompress.cli.options import (
     SamplesOption,
     SetOption,
     StartOption,
+    TrustOption,
     console,
 )
 
@@ -39,6 +40,7 @@ def demo(
     options: SetOption = [],  # noqa: B006
     family: FamilyOption = None,
     image_range: RangeOption = None,
+    trust: TrustOption = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; a free one by default.")] = 0,
     show: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser of this machine.")] = False,
 ) -> None:
@@ -49,7 +51,7 @@ def demo(
     folder = Path(original)
     if not is_page(folder):
         folder = out or (folder if folder.is_dir() else Path("runs")) / "web"
-        choices = PageChoices(samples, start, labels, size, runtime, family, image_range, options)
+        choices = PageChoices(samples, start, labels, size, runtime, family, image_range, options, trust)
         write_page_of(original, compressed, folder, choices)
     server = PageServer(folder, port)
     console.print(f"{server.address}  shows {folder}; Ctrl-C ends it", highlight=False, soft_wrap=True)

@@ -24,6 +24,7 @@ from gancompress.cli.options import (
     SamplesOption,
     SetOption,
     StartOption,
+    TrustOption,
     console,
     notices,
 )
@@ -109,6 +110,7 @@ def export(
         typer.Option(metavar="N", help="Opset of ONNX files, 11 or newer, for runtimes that take no newer one."),
     ] = None,
     options: SetOption = [],  # noqa: B006
+    trust: TrustOption = False,
     family: FamilyOption = None,
     image_range: RangeOption = None,
     size: RunSizeOption = None,
@@ -135,7 +137,7 @@ def export(
         raise CheckpointError(f"{directory}: no such file or directory; expected one that prune or training wrote")
     rewrites = None if rewrites is None else [name for name in rewrites if name != "none"]
     choices = ExportChoices(formats, precisions, out, rewrites, calibration, min_psnr, threads, size, opset)
-    job = job_of([str(directory)])
+    job = job_of([str(directory)], trust)
     choices.check(has_run=job is not None)
     if choices.is_page:
         if rewrites or inputs:
@@ -143,10 +145,10 @@ def export(
                 f"export: got {'--rewrite' if rewrites else '--input'} for the format '{formats[0]}', expected neither "
                 "--rewrite nor --input there"
             )
-        page = PageChoices(samples, start, labels, size, runtime, family, image_range, options)
+        page = PageChoices(samples, start, labels, size, runtime, family, image_range, options, trust)
         _write_page(directory, choices, page, as_json)
         return
-    chosen = InputChoices(size, inputs, labels, family, image_range, options)
+    chosen = InputChoices(size, inputs, labels, family, image_range, options, trust)
     network = open_network(directory.name, str(directory), job, chosen)
     drawn = network.generator.architecture.is_latent and len(network.form.inputs) == 1
     known = calibration is not None or job is not None or drawn

@@ -18,6 +18,7 @@ from gancompress.cli.options import (
     TensorBoardOption,
     ThreadsOption,
     TrainTeacherOption,
+    TrustOption,
     console,
     threads_option,
 )
@@ -29,6 +30,7 @@ def train(
     out: RunDirectory = None,
     tensorboard: TensorBoardOption = False,
     threads: ThreadsOption = None,
+    trust: TrustOption = False,
 ) -> None:
     """Train a recipe's teacher alone. The same command resumes, and `compress` goes on from it.
 
@@ -41,7 +43,7 @@ def train(
     job = load_job(recipe, [*options, *threads_option(threads)], train_teacher=True)
     directory = out or Path("runs", job.name)
     with watching(console) as watch, until_asked_to_stop(watch.say) as stop:
-        Pipeline(job, directory, watch.say, stop, show=watch.show, tensorboard=tensorboard).teacher()
+        Pipeline(job, directory, watch.say, stop, show=watch.show, tensorboard=tensorboard, trust=trust).teacher()
     console.print(f"written to {directory / 'teacher'}", soft_wrap=True, markup=False)
 
 
@@ -62,6 +64,7 @@ def evaluate(
         bool,
         typer.Option("--report", help="Add the metrics on test to the run's report, and draw its pictures again."),
     ] = False,
+    trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Measure the network of a finished run again, or on another split or with other metrics (--set metrics...)."""
@@ -78,7 +81,7 @@ def evaluate(
         raise ConfigError(f"{run}: found no job.yaml, expected a run directory that compress has finished")
     if into_report and split != "test":
         raise ConfigError(f"--report: got split '{split}', expected test, which the report is about; leave one out")
-    finished = FinishedRun(load_job(str(run / "job.yaml"), options), run)
+    finished = FinishedRun(load_job(str(run / "job.yaml"), options, trust=trust), run, trust)
     measured, teacher = finished.evaluate(split), finished.work.teacher
     both = {"compressed": measured} | ({"teacher": finished.evaluate(split, "teacher")} if of_teacher else {})
     if into_report:

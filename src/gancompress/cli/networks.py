@@ -19,6 +19,7 @@ from gancompress.cli.options import (
     SetOption,
     SizeOption,
     Source,
+    TrustOption,
     console,
 )
 
@@ -30,6 +31,7 @@ def inspect(
     image_range: RangeOption = None,
     size: SizeOption = "256x256",
     inputs: InputOption = [],  # noqa: B006
+    trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show a network's channel groups, parameters, MACs in every convention, and memory."""
@@ -38,9 +40,10 @@ def inspect(
     from gancompress.cli.tables import cost_table, description
     from gancompress.cost import CostModel
 
-    generator = open_generator(source, family, options, image_range)
-    shapes = example_inputs(generator, size, inputs)
-    graph = trace(generator.build(), shapes)
+    generator = open_generator(source, family, options, image_range, trust=trust)
+    shapes, network = example_inputs(generator, size, inputs), generator.skeleton()
+    on_meta = any(parameter.is_meta for parameter in network.parameters())
+    graph = trace(network, [each.to("meta") for each in shapes] if on_meta else shapes)
     cost = CostModel(graph).at(graph.full_plan())
     if as_json:
         print(json.dumps(description(generator, graph, cost, shapes), indent=2))
@@ -91,6 +94,7 @@ def prune(
     image_range: RangeOption = None,
     size: SizeOption = "256x256",
     inputs: InputOption = [],  # noqa: B006
+    trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Narrow a network to its most important channels."""
@@ -114,7 +118,7 @@ def prune(
     if sum(choice is not None for choice in (keep, macs, plan)) != 1:
         raise PlanError("prune: expected one of --keep, --macs and --plan, to say how narrow")
     counted = parse_convention(convention)
-    generator = open_generator(source, family, options, image_range)
+    generator = open_generator(source, family, options, image_range, trust=trust)
     shapes = example_inputs(generator, size, inputs)
     # An explicit plan is used unchanged, whatever its multiples.
     multiple, minimum = (multiple, minimum) if plan is None else (1, 1)

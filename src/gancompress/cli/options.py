@@ -62,6 +62,13 @@ InputOption = Annotated[
         help="Shape of an input, where --size does not tell it: of package.module:Class, noise, a file; repeatable.",
     ),
 ]
+TrustOption = Annotated[
+    bool,
+    typer.Option(
+        "--trust-code",
+        help="Run code that files name: classes and functions outside of gancompress, TorchScript, torch.export.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 Recipe = Annotated[str, typer.Argument(help="A recipe's name, or the path of a YAML file.")]

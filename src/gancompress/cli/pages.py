@@ -40,6 +40,7 @@ class PageChoices:
         family: Family of checkpoints, if their tensors do not tell it.
         image_range: Range of the networks' images, if neither a family nor a file states it.
         options: Options of the family or arguments of the class of checkpoints, each as "OPTION=VALUE".
+        trust: Consent to run code that files name.
     """
 
     samples: Path | None = None
@@ -50,6 +51,7 @@ class PageChoices:
     family: str | None = None
     image_range: str | None = None
     options: Sequence[str] = ()
+    trust: bool = False
 
 
 def write_page_of(original: str, compressed: str | None, folder: Path, choices: PageChoices) -> list[ExportReport]:
@@ -69,7 +71,7 @@ def write_page_of(original: str, compressed: str | None, folder: Path, choices: 
     """
     runtime = runtime_folder(choices.runtime)
     sources = sources_of(original, compressed)
-    job = job_of(sources.values())
+    job = job_of(sources.values(), choices.trust)
     title = Path(original).resolve().name if job is None else job.name
     inputs = InputChoices(
         choices.size,
@@ -77,6 +79,7 @@ def write_page_of(original: str, compressed: str | None, folder: Path, choices: 
         family=choices.family,
         image_range=choices.image_range,
         options=choices.options,
+        trust=choices.trust,
     )
     networks = [open_network(name, source, job, inputs) for name, source in sources.items()]
     return write_page(folder, _contents(title, networks[0], job, choices), networks, runtime, notices.print)

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import torch
-import yaml
 from torch import Tensor
 
 from gancompress.channels import ChannelGraph, ChannelPlan
@@ -18,6 +17,7 @@ from gancompress.errors import ConfigError, PlanError, nearest
 from gancompress.importance import Probe
 from gancompress.io.pictures import mode_of
 from gancompress.io.source import split_key
+from gancompress.io.yaml_text import read_yaml
 from gancompress.networks.generator import Generator
 from gancompress.networks.image_format import Images
 from gancompress.networks.importers import load_generator
@@ -25,12 +25,12 @@ from gancompress.networks.registry import FAMILIES, architecture_of
 
 
 def open_generator(
-    source: str, family: str | None, options: Sequence[str], image_range: str | None = None
+    source: str, family: str | None, options: Sequence[str], image_range: str | None = None, *, trust: bool = False
 ) -> Generator:
     """Return the generator that a command-line argument names; ``image_range`` replaces the range of its images."""
     config, images = parse_options(options), None if image_range is None else Images.parse(image_range)
     if split_key(source)[0].exists():
-        return load_generator(source, family, config or None, images=images, say=_say)
+        return load_generator(source, family, config or None, images=images, say=_say, trust=trust)
     if source not in FAMILIES and ":" not in source:
         known = ", ".join(FAMILIES)
         raise ConfigError(
@@ -54,9 +54,9 @@ def parse_options(options: Sequence[str]) -> dict[str, Any]:
         if not equals:
             raise ConfigError(f"--set: got '{option}', expected OPTION=VALUE, such as ngf=32")
         try:
-            config[name] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ConfigError(f"--set: got '{option}', expected a YAML value behind '='") from None
+            config[name] = read_yaml(value)
+        except ConfigError as error:
+            raise ConfigError(f"--set: {name}: {error}, expected a YAML value behind '='") from None
     return config
 
 
@@ -70,8 +70,8 @@ def example_inputs(generator: Generator, size: str, inputs: Sequence[str]) -> tu
 def parse_score_text(text: str) -> Any:
     """Parse a score: its name, or its kind and options as YAML."""
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return read_yaml(text)
+    except ConfigError:
         raise ConfigError(
             f"--score: got '{text}', expected a name, or '{{kind: NAME, OPTION: VALUE}}' as YAML"
         ) from None

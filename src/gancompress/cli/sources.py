@@ -13,9 +13,10 @@ from gancompress.deploy.axes import image_size
 from gancompress.deploy.contract import from_text
 from gancompress.deploy.input_contract import InputContract
 from gancompress.deploy.named import NamedFile, NamedNetwork
-from gancompress.deploy.runtimes.registry import open_file, runtime_of
+from gancompress.deploy.runtimes.registry import check_runs_code, open_file, runtime_of
 from gancompress.errors import InputSizeError
 from gancompress.io.source import split_key
+from gancompress.io.trust import Trust
 from gancompress.jobs.recipe import Job, load_job
 from gancompress.networks.file_form import FileForm, label_map_form
 from gancompress.networks.image_format import NOT_DECLARED
@@ -37,6 +38,7 @@ class InputChoices:
         family: Family of checkpoints, if their tensors do not tell it.
         image_range: Range of the networks' images, such as "0..1", if neither a family nor a file states it.
         options: Options of the family or arguments of the class of checkpoints, each as "OPTION=VALUE".
+        trust: Consent to run code that files name.
     """
 
     size: str | None = None
@@ -45,6 +47,7 @@ class InputChoices:
     family: str | None = None
     image_range: str | None = None
     options: Sequence[str] = ()
+    trust: bool = False
 
 
 def sources_of(original: str, compressed: str | None) -> dict[str, str]:
@@ -54,10 +57,10 @@ def sources_of(original: str, compressed: str | None) -> dict[str, str]:
     return {"original": original} | ({} if compressed is None else {"compressed": compressed})
 
 
-def job_of(sources: Iterable[str]) -> Job | None:
-    """Return the job of the first run directory among the sources."""
+def job_of(sources: Iterable[str], trust: Trust = False) -> Job | None:
+    """Return the job of the first run directory among the sources. Raises TrustError if it names code to run."""
     descriptions = (Path(source) / "job.yaml" for source in sources)
-    return next((load_job(str(each)) for each in descriptions if each.is_file()), None)
+    return next((load_job(str(each), trust=trust) for each in descriptions if each.is_file()), None)
 
 
 def is_file_to_run(source: str) -> bool:
@@ -91,7 +94,7 @@ def open_network(name: str, source: str, job: Job | None, choices: InputChoices)
     Raises:
         GanCompressError: An error that the user can mend, in one of its kinds.
     """
-    generator = open_generator(source, choices.family, choices.options, choices.image_range)
+    generator = open_generator(source, choices.family, choices.options, choices.image_range, trust=choices.trust)
     if generator.architecture.images is None and not choices.shapes:
         notices.print(f"{source}: {generator.family} {NOT_DECLARED}; say otherwise with --range", soft_wrap=True)
     module, quantization = generator.build(), Quantization.load(source)
@@ -118,6 +121,7 @@ def open_exported(name: str, source: str, job: Job | None, choices: InputChoices
         ExportError: Its runtime is missing, or refuses it.
     """
     path = Path(source)
+    check_runs_code(path, choices.trust)
     runner = open_file(path)
     takes = InputContract(path, from_text(runner.metadata), runner.inputs)
     height, width = parse_sizes("--size", choices.size or _usual_size(job), 2)

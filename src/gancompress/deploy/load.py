@@ -14,7 +14,7 @@ from torch import Tensor
 from gancompress.deploy.axes import Inputs, output_names
 from gancompress.deploy.contract import contract_of, from_text
 from gancompress.deploy.input_contract import InputContract
-from gancompress.deploy.runtimes.registry import check_precision, open_file, runtime_of
+from gancompress.deploy.runtimes.registry import check_precision, check_runs_code, open_file, runtime_of
 from gancompress.deploy.runtimes.runner import Runner
 from gancompress.deploy.runtimes.torch_runtime import eager
 from gancompress.errors import CheckpointError, ConfigError, DataError
@@ -212,19 +212,21 @@ def _described(contract: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in known.items()) or "what its file does not tell"
 
 
-def load(path: Path | str, *, threads: int | None = None, precision: str | None = None) -> Loaded:
+def load(path: Path | str, *, threads: int | None = None, precision: str | None = None, trust: bool = False) -> Loaded:
     """Load a network that is ready to run: ``gancompress.load("model.onnx")(image)``.
 
     Args:
         path: A run directory, a directory or checkpoint of weights (PyTorch eager), or an exported file, whose ending
             determines its runtime: ``.onnx``, ``.xml`` (OpenVINO), ``.mlpackage`` (Core ML), ``.tflite`` (LiteRT),
             ``.pt2`` (a torch.export program), or one of a runtime of your own (`gancompress.deploy.register_runtime`).
-            Only the weights of checkpoints are read, and no code in them runs; the other files are programs, which
-            their runtimes run. The contract of a Core ML package can be read anywhere; it runs on macOS.
+            Only the weights of checkpoints are read, and no code in them runs; other files are operators, which their
+            runtimes compute. The contract of a Core ML package can be read anywhere; it runs on macOS.
         threads: Number of threads of the file's runtime; PyTorch has `torch.set_num_threads`.
         precision: Precision of float layers, such as ``bf16`` on OpenVINO; by default that of the export.
+        trust: Consent to run code: of the class that a directory names, if it is no registered family, and of ``.pt2``.
 
     Raises:
+        TrustError: The directory names such a class, or the file can hold any code, without consent.
         CheckpointError: There is no such file, or it fits no network.
         ConfigError: The runtime of this file does not compute in this precision.
         ExportError: The runtime is missing, or refuses the file.
@@ -233,10 +235,11 @@ def load(path: Path | str, *, threads: int | None = None, precision: str | None 
     if not path.exists():
         raise CheckpointError(f"{path}: no such file or directory, expected a network to load")
     if runtime_of(path) is not None:
+        check_runs_code(path, trust)
         runner = open_file(path, threads, precision)
         return Loaded(path, runner, from_text(runner.metadata))
     check_precision(path, None, precision)
-    generator, quantization = load_generator(source), Quantization.load(path)
+    generator, quantization = load_generator(source, trust=trust), Quantization.load(path)
     network = generator.build()
     if quantization is not None:
         quantization.attach(network)

@@ -9,6 +9,8 @@ import math
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from mmap import ACCESS_COPY, mmap
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,8 +18,11 @@ import torch
 from torch import Tensor
 
 from gancompress.errors import CheckpointError
+from gancompress.io.files import is_file
 from gancompress.io.inert_pickle import Foreign, Name, Persistent, read_pickle
 
+_ALIGNMENT = 16
+"""Bytes of the largest element."""
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _MOST_REPEATED_ELEMENTS = 2**24
 """Limit of a tensor that has more elements than its storage, because it was expanded."""
@@ -153,14 +158,28 @@ class TorchFile:
         place = self._places.get(key)
         if place is None or place.start + place.num_bytes > self.path.stat().st_size:
             raise _damaged(self.path, f"no storage '{key}', which one of its tensors needs")
-        content = bytearray(place.num_bytes)
-        with self.path.open("rb") as file:
-            file.seek(place.start)
-            if file.readinto(content) != place.num_bytes:
-                raise _damaged(self.path, "a storage that is cut off")
-        if not content:
+        if not place.num_bytes:
             return torch.UntypedStorage(0)
-        return torch.frombuffer(content, dtype=torch.uint8).untyped_storage()
+        found = torch.frombuffer(self._mapped, dtype=torch.uint8, count=place.num_bytes, offset=place.start)
+        # Files of before PyTorch 1.6 align nothing, and kernels expect aligned elements.
+        return (found if place.start % _ALIGNMENT == 0 else found.clone()).untyped_storage()
+
+    @cached_property
+    def _mapped(self) -> mmap:
+        """The file in memory, read when touched; writing to it changes a copy of the page, and not the file."""
+        with self.path.open("rb") as file:
+            return mmap(file.fileno(), 0, access=ACCESS_COPY)
+
+
+def is_torchscript(path: Path) -> bool:
+    """Return whether a file is a TorchScript program, or may be one because it is damaged."""
+    if not is_file(path) or not zipfile.is_zipfile(path):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("constants.pkl") for name in archive.namelist())
+    except Exception:  # a damaged zip fails in any way
+        return True
 
 
 def open_torch_file(path: Path) -> TorchFile:

@@ -16,7 +16,7 @@ class Clock:
     def __init__(self, directory: Path) -> None:
         """Start, or go on from the saved time in the directory of the step."""
         self._file, self._began = directory / "seconds.json", time.perf_counter()
-        self._before = json.loads(self._file.read_text()) if self._file.is_file() else 0.0
+        self._before = _read(self._file)
 
     @property
     def seconds(self) -> float:
@@ -30,3 +30,12 @@ class Clock:
         """Save the time for a resumed run; errors of a full disk are ignored."""
         with suppress(OSError):
             write_atomically(self._file, json.dumps(self.seconds).encode())
+
+
+def _read(file: Path) -> float:
+    """Return the saved time; 0 if there is none, or the file is damaged."""
+    try:
+        saved = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return 0.0
+    return float(saved) if isinstance(saved, int | float) and 0 <= saved < float("inf") else 0.0

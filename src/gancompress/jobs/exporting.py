@@ -7,27 +7,12 @@ from pathlib import Path
 
 from gancompress.deploy import file_name, missing_package
 from gancompress.deploy.benchmark import FileRequest, Written, write_files
-from gancompress.errors import ExportError
 from gancompress.evaluation import find_perceptual
 from gancompress.evaluation.options import MetricOptions
 from gancompress.jobs.export_options import ExportOptions
 from gancompress.jobs.steps import Work
 from gancompress.networks.file_form import FileForm
 from gancompress.tasks.inputs import Inputs
-
-
-def check_exports(exports: Sequence[ExportOptions], say: Callable[[str], None]) -> None:
-    """Report the files that are skipped because a package is missing.
-
-    Raises:
-        ExportError: A file that must not be skipped lacks its package.
-    """
-    for number, each in enumerate(exports):
-        if (missing := missing_package(each.format)) is None:
-            continue
-        if not each.if_installed:
-            raise ExportError(f"exports.{number}: {each.format} {missing}")
-        say(f"exports.{number}: skipped, because {each.format} {missing}")
 
 
 def skipped_exports(exports: Sequence[ExportOptions]) -> Mapping[str, str]:

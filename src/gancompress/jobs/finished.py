@@ -7,6 +7,7 @@ from typing import Literal
 
 from accelerate import Accelerator
 
+from gancompress.io.trust import Trust
 from gancompress.jobs.measuring import measure
 from gancompress.jobs.outcome import Measured
 from gancompress.jobs.pictures import draw_latent_pictures
@@ -24,19 +25,21 @@ class FinishedRun:
         work: The teacher and the compressed network.
     """
 
-    def __init__(self, job: Job, directory: Path) -> None:
+    def __init__(self, job: Job, directory: Path, trust: Trust = False) -> None:
         """Load the networks of a run.
 
         Args:
             job: The job; its metrics may differ from those of the run.
             directory: The run directory.
+            trust: Consent to build classes that the run's networks name.
 
         Raises:
+            TrustError: They name a class that is no registered family, without consent.
             CheckpointError: The run has no networks, so it is not finished.
         """
         self._metrics, self._directory, self._device = job.metrics, directory, Accelerator().device
         self.inputs = job.inputs()
-        self.work = load_network(directory, Generator.load(directory / "teacher"))
+        self.work = load_network(directory, Generator.load(directory / "teacher", trust=trust), trust)
 
     def evaluate(self, split: str, of: Literal["compressed", "teacher"] = "compressed") -> Measured:
         """Evaluate the compressed network, or its teacher, on any split.

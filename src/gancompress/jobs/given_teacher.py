@@ -8,6 +8,7 @@ from functools import partial
 
 from gancompress.errors import CheckpointError, ConfigError
 from gancompress.io.source import split_key
+from gancompress.io.trust import Trust
 from gancompress.jobs.steps import Work
 from gancompress.jobs.teacher_options import TeacherOptions
 from gancompress.networks.generator import Generator
@@ -32,10 +33,13 @@ def check_given_teacher(options: TeacherOptions) -> None:
             raise CheckpointError(f"{path}: no such file or directory, expected the teacher's weights")
 
 
-def load_given_teacher(options: TeacherOptions, inputs: Inputs, say: Callable[[str], None]) -> Work:
+def load_given_teacher(
+    options: TeacherOptions, inputs: Inputs, say: Callable[[str], None], trust: Trust = False
+) -> Work:
     """Load the teacher, and its discriminator if one is given.
 
     Raises:
+        TrustError: A directory names a class that the recipe does not, without consent.
         CheckpointError: A file cannot be read.
         ConfigError: The range of its images does not fit the task.
     """
@@ -44,7 +48,7 @@ def load_given_teacher(options: TeacherOptions, inputs: Inputs, say: Callable[[s
         teacher, discriminator = options.shipped.load()
         return Work(teacher, teacher, discriminator)
     assert options.checkpoint is not None
-    read = partial(load_generator, say=say)
+    read = partial(load_generator, say=say, trust=trust)
     teacher = read(options.checkpoint, options.family, options.config or None, images=options.images)
     teacher = _with_images(teacher, options, inputs, say)
     given = options.discriminator

@@ -50,6 +50,7 @@ class Outcome:
         pictures: Captions of pictures by their path in the run directory; the sample grid is not among them.
         file_inputs: An example of each input of the files.
         skipped: Reason that a file was skipped, by its name.
+        doubts: Reasons to distrust the teacher, as sentences.
     """
 
     job: Job
@@ -61,3 +62,4 @@ class Outcome:
     pictures: Mapping[str, str] = field(default_factory=dict)
     file_inputs: tuple[Tensor, ...] = ()
     skipped: Mapping[str, str] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -10,12 +12,17 @@ from accelerate import Accelerator
 
 from gancompress.evaluation.latent.evaluation import check_styles, latent_metrics
 from gancompress.io import write_atomically
-from gancompress.jobs.exporting import check_exports, skipped_exports, write_exports
+from gancompress.io.lock import locked
+from gancompress.io.trust import Trust
+from gancompress.jobs.doubts import doubts_about
+from gancompress.jobs.exporting import skipped_exports, write_exports
 from gancompress.jobs.given_teacher import check_given_teacher, load_given_teacher
+from gancompress.jobs.interruption import ending_at_once
 from gancompress.jobs.measuring import StepQuality, check_networks, measure
 from gancompress.jobs.outcome import Measured, Outcome
+from gancompress.jobs.packages import check_packages
 from gancompress.jobs.pictures import draw_latent_pictures, draw_samples
-from gancompress.jobs.recipe import Job
+from gancompress.jobs.recipe import Job, named_in
 from gancompress.jobs.run_log import Show
 from gancompress.jobs.saved_work import save_network
 from gancompress.jobs.stage_runner import StageRunner
@@ -42,6 +49,7 @@ class Pipeline:
         *,
         show: Show | None = None,
         tensorboard: bool = False,
+        trust: bool = False,
     ) -> None:
         """Prepare a run.
 
@@ -53,6 +61,7 @@ class Pipeline:
             accelerator: Device and processes; detected by default.
             show: Shows the current progress; by default lines are printed instead.
             tensorboard: Whether losses and sample grids are also written to ``tensorboard/`` in the run directory.
+            trust: Consent to build classes that the teacher's directory names and the job does not.
 
         Raises:
             ConfigError: TensorBoard is requested, but not installed.
@@ -64,8 +73,10 @@ class Pipeline:
         self._accelerator = accelerator or Accelerator()
         self._stages = Stages(job, directory)
         boards = directory / "tensorboard" if tensorboard else None
+        self._stop = stop
+        self._trust: Trust = trust or named_in(job)
         shared = self.inputs, job.metrics, self._accelerator, say
-        self._runner = StageRunner(*shared, seed=job.seed, stop=stop, show=show, boards=boards)
+        self._runner = StageRunner(*shared, seed=job.seed, stop=stop, show=show, boards=boards, trust=self._trust)
 
     def stages(self) -> list[Stage]:
         """Return the stages that `run` would run: the teacher, if it is to be trained, and the steps. Writes nothing.
@@ -75,7 +86,7 @@ class Pipeline:
             ExportError: A package is missing that an export needs.
             DataError: A split cannot be opened, or splits share files.
         """
-        check_exports(self._job.exports, self._say)
+        check_packages(self._job, self._say)
         check_networks(self._job.metrics)
         check_given_teacher(self._job.teacher)
         self._job.data.check_splits()
@@ -86,15 +97,19 @@ class Pipeline:
         """Return the teacher, read or trained; save it to ``teacher/``, with its discriminator, beside ``job.yaml``.
 
         Raises:
-            GanCompressError: An error that the user can fix; the subclass tells which.
+            GanCompressError: An error that the user can fix; the subclass tells which. A `TrainingError` if another
+                process works on the directory.
         """
-        self._directory.mkdir(parents=True, exist_ok=True)
+        with self._alone():
+            return self._teacher()
+
+    def _teacher(self) -> Work:
         description = yaml.safe_dump(self._job.model_dump(mode="json"), sort_keys=False)
         write_atomically(self._directory / "job.yaml", description.encode())
         self._job.data.check_splits()
         stage = self._stages.teacher()
         if stage is None:
-            work = load_given_teacher(self._job.teacher, self.inputs, self._say)
+            work = load_given_teacher(self._job.teacher, self.inputs, self._say, self._trust)
         else:
             with computing_with(self._job.threads):
                 work = self._runner.run(stage, None)
@@ -113,13 +128,25 @@ class Pipeline:
         Raises:
             GanCompressError: An error that the user can fix; the subclass tells which.
         """
-        job, inputs, directory = self._job, self.inputs, self._directory
-        check_exports(job.exports, self._say)
-        check_networks(job.metrics)
-        work = self.teacher()
+        check_packages(self._job, self._say)
+        check_networks(self._job.metrics)
+        with self._alone():
+            return self._run()
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """Hold the lock on the run directory; of several processes of one launch the main one does."""
+        return locked(self._directory) if self._accelerator.is_main_process else nullcontext()
+
+    def _run(self) -> Outcome | None:
+        job, inputs = self._job, self.inputs
+        work = self._teacher()
         check_styles(latent_metrics(job.metrics.against_real, job.metrics), work.teacher.build())
         budget = None if job.budget is None else job.budget.limit(inputs.graph(work.teacher))
         quality = self._quality(work) if job.progress_images else None
+        main = self._accelerator.is_main_process
+        doubts = doubts_about(work.teacher, inputs, self._accelerator.device) if main else ()
+        for doubt in doubts:
+            self._say(f"warning: {doubt}")
         for stage in self._stages.steps():
             with computing_with(job.threads):
                 work = self._runner.run(stage, work, budget)
@@ -127,6 +154,12 @@ class Pipeline:
                 self._say(f"{stage.name}: {quality.line(work)}")
         if not self._accelerator.is_main_process:
             return None
+        with ending_at_once(self._stop):
+            return replace(self._outcome(work), doubts=doubts)
+
+    def _outcome(self, work: Work) -> Outcome:
+        """Save, measure, export and draw the compressed network."""
+        job, inputs, directory = self._job, self.inputs, self._directory
         save_network(work, directory)
         self._do("measuring teacher and compressed network on test")
         teacher, compressed = self._measure(Work(work.teacher, work.teacher)), self._measure(work)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from gancompress.data import DATASETS, AnyData, Classes
@@ -13,8 +14,11 @@ from gancompress.deploy import file_name
 from gancompress.errors import ConfigError, MetricError
 from gancompress.evaluation import LatentMetric, PairMetric, SetMetric, find_metric
 from gancompress.evaluation.options import MetricOptions
+from gancompress.io.torch_files import is_torchscript
+from gancompress.io.trust import Trust, check_consent, importing_for
+from gancompress.io.yaml_text import read_yaml
 from gancompress.jobs.export_options import ExportOptions, parse_exports
-from gancompress.jobs.recipe_text import from_yaml, read_recipe, set_option
+from gancompress.jobs.recipe_text import read_recipe, set_option
 from gancompress.jobs.steps import STEPS, AnyStep, Search
 from gancompress.jobs.teacher_options import TeacherOptions
 from gancompress.methods.budget import Budget
@@ -218,7 +222,7 @@ def _with_metric(step: Any, metric: str) -> Any:
     return {"metric": metric, **given} if is_search else step
 
 
-def load_job(name: str, changes: Sequence[str] = (), *, train_teacher: bool = False) -> Job:
+def load_job(name: str, changes: Sequence[str] = (), *, train_teacher: bool = False, trust: Trust = True) -> Job:
     """Return a validated job.
 
     A recipe may build on another one: ``extends`` names it, and ``set`` maps options, as ``a.b``, to new values. Other
@@ -229,8 +233,11 @@ def load_job(name: str, changes: Sequence[str] = (), *, train_teacher: bool = Fa
         changes: Options to set, as ``a.b=value``; numbers index lists (``steps.0.training.num_images=100``), and so do
             kinds (``steps.0.distillation.terms.gan.weight=0``).
         train_teacher: Train the teacher by the recipe, even if one is shipped.
+        trust: Consent to import what the recipe names. The recipe that a user names is the user's own word; the job in
+            a run directory is not. What ``changes`` name is always imported.
 
     Raises:
+        TrustError: The recipe names code, or a TorchScript program, without consent.
         ConfigError: The recipe does not exist or is not YAML, or options do not fit, all of them in one line; or the
             recipe trains no teacher.
     """
@@ -240,15 +247,34 @@ def load_job(name: str, changes: Sequence[str] = (), *, train_teacher: bool = Fa
         if not equals:
             raise ConfigError(f"--set: got '{change}', expected OPTION=VALUE, such as seed=1")
         try:
-            set_option(recipe, path, from_yaml(text), "--set")
-        except yaml.YAMLError:
-            raise ConfigError(f"--set: got '{change}', expected a YAML value behind '='") from None
+            value = read_yaml(text)
+        except ConfigError as error:
+            raise ConfigError(f"--set: {path}: {error}, expected a YAML value behind '='") from None
+        set_option(recipe, path, value, "--set")
     if train_teacher:
         set_option(recipe, "teacher.shipped", None, "--train-teacher")
+    consent = trust if trust is True else {*(trust or ()), *re.findall(r"[\w.]+:[\w.]+", " ".join(changes))}
     try:
-        job = Job(**recipe)
+        with importing_for(Path(name), consent):
+            job = Job(**recipe)
     except ConfigError as error:
         raise ConfigError(f"{name}: {error}") from None
+    for program in filter(is_torchscript, map(Path, named_in(job))):
+        check_consent(Path(name), str(program), consent)
     if train_teacher and job.teacher.train is None:
         raise ConfigError(f"{name}: got teacher.checkpoint, expected teacher.train: there is nothing to train")
     return job
+
+
+def named_in(job: Job) -> set[str]:
+    """Return every text of a job: names, import paths and files among them."""
+    found, waiting = set[str](), [job.model_dump(mode="json", exclude_defaults=True)]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            found.add(value)
+        elif isinstance(value, Mapping):
+            waiting += [*value, *value.values()]
+        elif isinstance(value, list):
+            waiting += value
+    return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -10,21 +9,12 @@ from typing import Any
 
 import yaml
 
-from gancompress.errors import ConfigError, nearest
+from gancompress.errors import ConfigError, in_the_middle, nearest
+from gancompress.io.files import is_file
+from gancompress.io.yaml_text import MAX_CHARACTERS, MAX_DEPTH, read_yaml
 
-
-class _Loader(yaml.SafeLoader):
-    """YAML loader that reads ``2e-4`` as a number."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
-)
-
-
-def from_yaml(text: str) -> Any:
-    """Return the value of a YAML text. Raises yaml.YAMLError if it is none."""
-    return yaml.load(text, _Loader)
+_MOST_EXTENDED = 20
+"""Longest chain of recipes that extend one another."""
 
 
 def recipe_names() -> list[str]:
@@ -44,7 +34,7 @@ def recipe_text(name: str) -> str:
     """
     text = _written(name)
     recipe = read_recipe(name)
-    if recipe == from_yaml(text):
+    if recipe == read_yaml(text):
         return text
     comments = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
     return comments + yaml.safe_dump(recipe, sort_keys=False, width=120)
@@ -54,10 +44,12 @@ def _written(name: str) -> str:
     if name in recipe_names():
         return (files("gancompress.recipes") / f"{name}.yaml").read_text("utf-8")
     path = Path(name)
-    if not path.is_file():
-        raise ConfigError(f"recipe: got '{name}', expected a file or a recipe's name; {nearest(name, recipe_names())}")
+    if not is_file(path):
+        got = in_the_middle(name, 120)
+        raise ConfigError(f"recipe: got '{got}', expected a file or a recipe's name; {nearest(name, recipe_names())}")
     try:
-        return path.read_text("utf-8")
+        with path.open(encoding="utf-8") as file:
+            return file.read(MAX_CHARACTERS + 1)
     except UnicodeDecodeError:
         raise ConfigError(f"{name}: got a file that is no text, expected a recipe (YAML)") from None
 
@@ -74,11 +66,16 @@ def read_recipe(name: str, extended_by: tuple[str, ...] = ()) -> dict[str, Any]:
     """
     if name in extended_by:
         raise ConfigError(f"{name}: extends itself, by way of {', '.join(extended_by)}")
+    if len(extended_by) > _MOST_EXTENDED:
+        raise ConfigError(
+            f"{name}: extended over more than {_MOST_EXTENDED} recipes, expected fewer; merge some of them"
+        )
+    text = _written(name)
     try:
-        recipe = _unshared(from_yaml(_written(name)))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{name}: not YAML ({' '.join(str(error).split())}), expected a recipe") from None
-    if not isinstance(recipe, dict) or not all(isinstance(key, str) for key in recipe):
+        recipe = read_yaml(text)
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}, expected a recipe (YAML)") from None
+    if not isinstance(recipe, dict):
         raise ConfigError(f"{name}: got a {type(recipe).__name__}, expected a recipe: a mapping of named options")
     if "extends" not in recipe:
         return recipe
@@ -87,18 +84,11 @@ def read_recipe(name: str, extended_by: tuple[str, ...] = ()) -> dict[str, Any]:
         raise ConfigError(f"{name}: set: got a {type(changes).__name__}, expected a mapping, such as seed: 1")
     base = str(recipe.pop("extends"))
     beside = Path(name).parent / base
-    base = read_recipe(str(beside) if beside.is_file() else base, (*extended_by, name))
+    base = read_recipe(str(beside) if is_file(beside) else base, (*extended_by, name))
     recipe = {**base, **recipe}
     for path, value in changes.items():
         set_option(recipe, str(path), value, f"{name}: set")
     return recipe
-
-
-def _unshared(value: Any) -> Any:
-    """Return the value without shared references, so that a change in one place does not affect others."""
-    if isinstance(value, dict):
-        return {key: _unshared(each) for key, each in value.items()}
-    return [_unshared(each) for each in value] if isinstance(value, list) else value
 
 
 def set_option(recipe: dict[str, Any], path: str, value: Any, where: str) -> None:
@@ -114,6 +104,8 @@ def set_option(recipe: dict[str, Any], path: str, value: Any, where: str) -> Non
         ConfigError: The recipe has no such place.
     """
     *parents, last = path.split(".")
+    if len(parents) > MAX_DEPTH:
+        raise ConfigError(f"{where}: got a place nested {len(parents)} deep, expected at most {MAX_DEPTH}")
     place: Any = recipe
     try:
         for key in parents:

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 from torch import Tensor
 
 from gancompress.errors import GanCompressError, naming
+from gancompress.io.json_files import read_objects
 from gancompress.methods.progress import Clock, Pace, Progress
 from gancompress.report.panels import draw_samples
 from gancompress.report.plots import losses_png
@@ -143,18 +144,21 @@ class RunLog:
 def read_losses(directory: Path) -> list[dict[str, Any]]:
     """Return the records of a step's losses, in order: ``num_images``, ``images_per_second``, ``losses`` by name.
 
-    For a step that was resumed, it is the last record of each number of images. A line that a kill or a full disk left
-    unfinished is ignored.
+    For a step that was resumed, it is the last record of each number of images. Lines that a kill, a full disk or
+    damage left unreadable are ignored.
 
     Args:
         directory: The step's directory.
     """
-    path = directory / LOSSES_FILE
-    if not path.is_file():
-        return []
-    whole = path.read_text().rpartition("\n")[0]
-    latest = {line["num_images"]: line for line in map(json.loads, whole.splitlines())}
+    latest = {line["num_images"]: line for line in read_objects(directory / LOSSES_FILE) if _is_record(line)}
     return [latest[num_images] for num_images in sorted(latest)]
+
+
+def _is_record(line: Mapping[str, Any]) -> bool:
+    """Return whether a line is as `RunLog.losses` writes it."""
+    number, rate, losses = (line.get(name) for name in ("num_images", "images_per_second", "losses"))
+    numbers = [rate, *losses.values()] if isinstance(losses, dict) else [None]
+    return isinstance(number, int) and all(isinstance(each, int | float) for each in numbers)
 
 
 def _cut_off_unfinished_line(path: Path) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from gancompress.io import file_sha256
+from gancompress.io.trust import Trust
 from gancompress.jobs.steps import Work
 from gancompress.networks.generator import Generator
 from gancompress.quantization import Quantization
+
+_PARTS = ("generator", "discriminator", "uncut")
+"""Directories of the networks of some work."""
 
 
 def save_work(work: Work, directory: Path) -> None:
@@ -19,11 +25,29 @@ def save_work(work: Work, directory: Path) -> None:
         work.uncut.save(directory / "uncut")
 
 
-def load_work(directory: Path, before: Work | None) -> Work:
-    """Load what `save_work` saved; the teacher is that of the work before, or without one the network itself."""
-    work = load_network(directory / "generator", before.teacher if before else None)
-    found = {part: directory / part for part in ("discriminator", "uncut")}
-    return replace(work, **{part: Generator.load(each) for part, each in found.items() if each.is_dir()})
+def load_work(directory: Path, before: Work | None, trust: Trust = False) -> Work:
+    """Load what `save_work` saved; the teacher is that of the work before, or without one the network itself.
+
+    Classes of the work before are expected; ``trust`` is the consent to build others.
+    """
+    if before is not None and trust is not True:
+        networks = before.teacher, before.generator, before.discriminator, before.uncut
+        trust = {*(trust or ()), *(network.family for network in networks if network is not None)}
+    work = load_network(directory / "generator", before.teacher if before else None, trust)
+    found = {part: directory / part for part in _PARTS[1:]}
+    return replace(work, **{part: Generator.load(each, trust=trust) for part, each in found.items() if each.is_dir()})
+
+
+def digests(directory: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file of the networks that `save_work` saved, by its path in the directory."""
+    files = sorted(file for part in _PARTS for file in (directory / part).glob("*") if file.is_file())
+    return {file.relative_to(directory).as_posix(): file_sha256(file) for file in files}
+
+
+def damaged(directory: Path, expected: Mapping[str, str]) -> list[str]:
+    """Return the files of saved networks that are missing, or are not as `digests` found them."""
+    found = digests(directory) if expected else {}
+    return [name for name, digest in expected.items() if found.get(name) != digest]
 
 
 def save_network(work: Work, directory: Path) -> None:
@@ -35,7 +59,7 @@ def save_network(work: Work, directory: Path) -> None:
         work.quantization.save(directory)
 
 
-def load_network(directory: Path, teacher: Generator | None = None) -> Work:
+def load_network(directory: Path, teacher: Generator | None = None, trust: Trust = False) -> Work:
     """Load what `save_network` saved; without a teacher the network is its own."""
-    generator = Generator.load(directory)
+    generator = Generator.load(directory, trust=trust)
     return Work(teacher or generator, generator, quantization=Quantization.load(directory))

@@ -12,9 +12,10 @@ from accelerate import Accelerator
 
 from gancompress.evaluation.options import MetricOptions
 from gancompress.io import write_atomically
+from gancompress.io.trust import Trust
 from gancompress.jobs.clock import Clock
 from gancompress.jobs.run_log import RunLog, Show
-from gancompress.jobs.saved_work import load_work, save_work
+from gancompress.jobs.saved_work import damaged, digests, load_work, save_work
 from gancompress.jobs.stages import DONE_FILE, Stage
 from gancompress.jobs.steps import Work
 from gancompress.jobs.steps.step import Goal, StepRun
@@ -41,6 +42,7 @@ class StageRunner:
         stop: Callable[[], bool],
         show: Show | None = None,
         boards: Path | None = None,
+        trust: Trust = False,
     ) -> None:
         """Take what all stages share.
 
@@ -53,11 +55,12 @@ class StageRunner:
             stop: Returns True once the user asked to stop.
             show: Shows the current progress; by default lines are printed instead.
             boards: Directory of TensorBoard's files; none are written without it.
+            trust: Consent to build classes that saved networks name.
         """
         self.records: list[Mapping[str, Any]] = []
         self._inputs, self._metrics, self._accelerator = inputs, metrics, accelerator
         self._say, self._show, self._boards = say, show, boards
-        self._seed, self._stop = seed, stop
+        self._seed, self._stop, self._trust = seed, stop, trust
 
     def run(self, stage: Stage, work: Work | None, budget: CostLimit | None = None) -> Work:
         """Run a stage, or load its result if it is finished; every process loads what the main one saved.
@@ -67,15 +70,15 @@ class StageRunner:
         """
         directory = stage.directory
         self._accelerator.wait_for_everyone()  # so that all processes find the same files
-        if stage.state == "done":
+        if (record := self._finished(stage)) is not None:
             self._say(f"{stage.name}: done before, taken from {directory}")
-            self.records.append(json.loads((directory / DONE_FILE).read_text()))
-            return load_work(directory, work)
+            self.records.append(record)
+            return load_work(directory, work, self._trust)
         for other in stage.replaced:
             self._say(
                 f"{stage.name}: the recipe or gancompress has changed since {other}; that result stays there unused"
             )
-        self._say(f"{stage.name}: {'goes on' if stage.state == 'begun' else 'starts'}, {stage.place}")
+        self._say(f"{stage.name}: {'goes on' if directory.is_dir() else 'starts'}, {stage.place}")
         directory.mkdir(parents=True, exist_ok=True)
         clock = Clock(directory)
         torch.manual_seed(self._seed)  # draws of a step do not depend on the steps that this process ran before
@@ -83,7 +86,19 @@ class StageRunner:
             run = StepRun(directory, log, self._accelerator, self._seed, self._stop)
             result = stage.step.run(work, self._inputs, run, Goal(budget, self._metrics))  # type: ignore[arg-type]
         self._save(stage, result, clock.seconds)
-        return load_work(directory, work)
+        return load_work(directory, work, self._trust)
+
+    def _finished(self, stage: Stage) -> dict[str, Any] | None:
+        """Return the record of a finished stage; None if it is to be run, as a damaged one is from its checkpoints."""
+        file, record = stage.directory / DONE_FILE, stage.record
+        lost = damaged(stage.directory, (record or {}).pop("sha256", {}))
+        if record is not None and not lost:
+            return record
+        if record is not None:
+            self._say(f"{stage.name}: {stage.directory / lost[0]} is not as it was written; done again")
+        elif file.exists():
+            self._say(f"{stage.name}: {file} is damaged; done again")
+        return None
 
     def _save(self, stage: Stage, result: Work, seconds: float) -> None:
         directory = stage.directory
@@ -93,7 +108,8 @@ class StageRunner:
             save_work(result, directory)
             lines = "".join(f"{json.dumps(record)}\n" for record in self.records)
             write_atomically(directory.parents[1] / "records.jsonl", lines.encode())
-            write_atomically(directory / DONE_FILE, json.dumps(self.records[-1], indent=2).encode())
+            done = {**self.records[-1], "sha256": digests(directory)}
+            write_atomically(directory / DONE_FILE, json.dumps(done, indent=2).encode())
         self._accelerator.wait_for_everyone()
         if note := result.facts.get("note"):
             self._say(f"{stage.name}: {note}")

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from gancompress.io.json_files import read_object
 from gancompress.jobs.fingerprint import Fingerprints
 from gancompress.jobs.recipe import Job
 from gancompress.jobs.steps import Step
 
 DONE_FILE = "done.json"
-"""Record of a finished step; a step whose directory holds it is finished."""
+"""Record of a finished step, with the SHA-256 of its networks; a step whose directory holds it whole is finished."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,17 @@ class Stage:
     directory: Path
 
     @property
+    def record(self) -> dict[str, Any] | None:
+        """Record of the finished step; None if it is not finished, or its record is damaged."""
+        found = read_object(self.directory / DONE_FILE)
+        types = {"step": str, "kind": str, "directory": str, "seconds": int | float}
+        whole = found is not None and all(isinstance(found.get(name), kind) for name, kind in types.items())
+        return found if whole else None
+
+    @property
     def state(self) -> Literal["done", "begun", "new"]:
         """State of its directory."""
-        if (self.directory / DONE_FILE).is_file():
+        if self.record is not None:
             return "done"
         return "begun" if self.directory.is_dir() else "new"
 

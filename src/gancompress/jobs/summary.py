@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import statistics
@@ -19,6 +18,7 @@ from gancompress.deploy import ExportReport, usage
 from gancompress.deploy.benchmark import time_files
 from gancompress.errors import DataError
 from gancompress.evaluation import MetricResult
+from gancompress.io.json_files import read_object
 from gancompress.jobs.outcome import Measured, Outcome
 from gancompress.jobs.run_log import read_losses
 from gancompress.networks.generator import Generator
@@ -80,7 +80,7 @@ def summarise(outcome: Outcome, example: Given, rounds: int = 20) -> Report:
             for report in outcome.files.reports
         ],
         not_exported={**outcome.files.failed, **outcome.skipped},
-        notes=notes,
+        notes=[f"{doubt[0].upper()}{doubt[1:]}." for doubt in outcome.doubts] + notes,
         input_size=sizes(example),
     )
 
@@ -99,7 +99,10 @@ def add_to_report(directory: Path, measured: Mapping[str, Measured], pictures: M
     file = directory / "report.json"
     if not file.is_file():
         raise DataError(f"{file}: found no such file, expected the report of a finished run; run compress to its end")
-    report = Report.from_json(json.loads(file.read_text()))
+    content = read_object(file)
+    if content is None:
+        raise DataError(f"{file}: got a damaged file, expected the report of a finished run; run compress again")
+    report = Report.from_json(content)
     networks, names = [], []
     for network in report.networks:
         results = measured[network.name].metrics if network.name in measured else {}

@@ -22,6 +22,7 @@ from gancompress.methods.supernet import Supernet
 from gancompress.methods.training import TrainingData, digest_of, own_run, restored, shape_of, training_options
 from gancompress.networks.given import Given, arguments, tensors_in
 from gancompress.networks.taps import automatic_taps
+from gancompress.networks.weight_values import check_values
 from gancompress.objectives.distillation import Distillation
 from gancompress.objectives.distillation_options import DistillationOptions
 from gancompress.objectives.students import FixedStudent, Sampling, Student, SupernetStudent
@@ -169,9 +170,11 @@ def train_student(
         Whether training reached its end.
 
     Raises:
+        CheckpointError: A weight of the teacher is infinite or not a number.
         ConfigError: Raised by `Distillation`.
         TrainingError: A loss or gradient is not finite.
     """
+    check_values("teacher", supervision.teacher.state_dict(), supervision.teacher)
     torch.manual_seed(run.seed + 4)  # seed the initial weights of the layers that adapt feature maps
     example = data.example.to(next(student.module.parameters()).device)
     if stylegan2 is None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from gancompress.channels.skeleton import copy_module
 from gancompress.methods.distill import distill
@@ -18,7 +18,7 @@ _LEAST = 1e-6
 def seconds_per_step(
     student: nn.Module,
     teacher: nn.Module,
-    batch: Mapping[str, Tensor],
+    batch: Mapping[str, Any],
     batch_size: int,
     options: Mapping[str, Any],
     steps: int = TRIAL_STEPS,

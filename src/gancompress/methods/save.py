@@ -11,6 +11,7 @@ from gancompress.channels.skeleton import copy_structure, named_tensors, set_att
 from gancompress.errors import CheckpointError
 from gancompress.io import DescribedFile
 from gancompress.networks.weight_files import read_safetensors, write_safetensors
+from gancompress.networks.weight_values import check_values
 from gancompress.quantization import quantized_layers
 
 WEIGHTS_FILE = "model.safetensors"
@@ -69,6 +70,7 @@ def load_into(original: nn.Module, directory: Path | str) -> nn.Module:
     directory = Path(directory)
     sizes = _read_sizes(directory / SIZES_FILE)
     state = read_safetensors(directory / WEIGHTS_FILE)
+    check_values(directory / WEIGHTS_FILE, state, original)
     own = named_tensors(original)
     if own.keys() != state.keys():
         differing = sorted(own.keys() ^ state.keys())[0]

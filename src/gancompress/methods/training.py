@@ -18,6 +18,8 @@ from torch import nn
 from gancompress.channels.skeleton import named_tensors
 from gancompress.errors import ConfigError
 from gancompress.io import write_atomically
+from gancompress.io.json_files import read_object, read_objects
+from gancompress.io.lock import locked
 from gancompress.methods.data import Batches
 from gancompress.methods.own_data import OwnData
 from gancompress.methods.progress import LOSSES_FILE, MethodLog, Report, reporting
@@ -94,17 +96,18 @@ class OwnRun(Run):
         path = self.directory / LOSSES_FILE
         if not path.is_file():
             return self.log.losses_seen
-        whole = path.read_text().rpartition("\n")[0].splitlines()
-        lines = {line["num_images"]: line for line in map(json.loads, whole)}
+        lines = {line["num_images"]: line for line in read_objects(path) if {"num_images", "losses"} <= line.keys()}
         return [{"num_images": number, **lines[number]["losses"]} for number in sorted(lines)]
 
     def fit(
         self, objective: Objective, options: TrainingOptions, loader: Loader, preview_batch: Batch | None = None
     ) -> bool:
         """Train as `Run.fit`. Raises ConfigError if the directory holds another run."""
-        if self.described is not None:
+        if self.described is None:
+            return super().fit(objective, options, loader, preview_batch)
+        with locked(self.directory):
             _claim(self.directory, self.described)
-        return super().fit(objective, options, loader, preview_batch)
+            return super().fit(objective, options, loader, preview_batch)
 
     def _load(self, start: int, batch_size: int) -> Iterable[Batch]:
         first = self.accelerator.process_index * batch_size
@@ -204,10 +207,7 @@ def _claim(directory: Path, described: Mapping[str, Any]) -> None:
     if not path.is_file():
         write_atomically(path, json.dumps(wanted, indent=1).encode())
         return
-    try:
-        held = json.loads(path.read_bytes())
-    except ValueError:
-        held = {}
+    held = read_object(path) or {}
     other = [name for name in {**held, **wanted} if held.get(name) != wanted.get(name)]
     if other:
         name = other[0]

@@ -64,6 +64,10 @@ class Architecture(ABC):
         """Build the network for its structure alone; on the meta device if its constructor allows that."""
         return self.build()
 
+    def structure(self) -> nn.Module | None:
+        """Return the network without memory for its weights; None if its constructor is not known to allow that."""
+        return None
+
     def skeleton_with(self, state: Mapping[str, Tensor]) -> nn.Module:
         """Build the network for its structure alone, at the widths of these weights. Raises as `build_with`."""
         network = self.skeleton()

@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from gancompress.errors import CheckpointError, nearest
+from gancompress.errors import CheckpointError, nearest, printable
 from gancompress.io.inert_pickle import Foreign, Table
 from gancompress.io.torch_files import StoredTensor, TorchFile, open_torch_file
 from gancompress.networks.state import listed
 from gancompress.networks.weight_files import check_file, read_safetensors
+from gancompress.networks.weight_values import unusable
 
 Role = Literal["generator", "discriminator"]
 
@@ -190,7 +191,7 @@ class CheckpointFile:
             return None
         took = f"'{chosen.key}'" if chosen.key else "the tensors at its top"
         choice = "; FILE#KEY takes another network" if others else ""
-        return f"{self.path}: took {took}; not read: {listed([*objects, *others])}{choice}"
+        return printable(f"{self.path}: took {took}; not read: {listed([*objects, *others])}{choice}")
 
     def _within(self, keys: tuple[str, ...]) -> Iterator[Candidate]:
         """Yield the networks of one state dict: under its own names, and without each prefix."""
@@ -214,13 +215,6 @@ def without_wrappers(state: Mapping[str, Any]) -> dict[str, Any]:
         if not rest or not all(name.startswith("module.") for name in rest):
             return state
         state = {name.removeprefix("module."): tensor for name, tensor in rest.items()}
-
-
-def unusable(path: Path, name: str, what: str) -> CheckpointError:
-    """Return the error of a tensor that cannot be a weight."""
-    return CheckpointError(
-        f"{path}: '{name}' is {what}, expected finite floating-point values; save the network's weights in float32"
-    )
 
 
 def _prefixed(

@@ -152,6 +152,10 @@ class FamilyArchitecture(Architecture):
         with torch.device("meta"), Unfilled():
             return self.build()
 
+    def structure(self) -> nn.Module:
+        """Return the network on the meta device."""
+        return self.skeleton()
+
     def with_config(self, config: FamilyConfig) -> Self:
         """Return the same family at another configuration."""
         return replace(self, config=config.model_dump(), parsed=config)

@@ -13,11 +13,13 @@ from torch import Tensor, nn
 
 from gancompress.errors import CheckpointError, ConfigError
 from gancompress.io import DescribedFile, write_atomically
+from gancompress.io.trust import Trust, importing_for
 from gancompress.networks.architecture import Architecture, ModuleArchitecture
 from gancompress.networks.image_format import Images
 from gancompress.networks.input_rule import InputRule
-from gancompress.networks.registry import architecture_of
+from gancompress.networks.registry import architecture_of, is_known
 from gancompress.networks.weight_files import read_safetensors, write_safetensors
+from gancompress.networks.weight_values import check_values
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
@@ -98,6 +100,15 @@ class Generator:
         """
         return self.architecture.build_with(self.state)
 
+    def skeleton(self) -> nn.Module:
+        """Build the network for its structure alone; on the meta device if its constructor allows that.
+
+        Raises:
+            ConfigError: The family does not exist, or the config does not fit it.
+            CheckpointError: The state dict does not fit the network.
+        """
+        return self.architecture.skeleton_with(self.state)
+
     def fresh(self, seed: int) -> Self:
         """Return the same network with fresh weights.
 
@@ -112,7 +123,7 @@ class Generator:
     @property
     def num_parameters(self) -> int:
         """Number of parameters, tied ones counted once; buffers are not parameters."""
-        return sum(parameter.numel() for parameter in self.build().parameters())
+        return sum(parameter.numel() for parameter in self.skeleton().parameters())
 
     def save(self, directory: Path | str) -> None:
         """Write ``model.safetensors`` and ``config.json``; the directory is created if it does not exist.
@@ -137,16 +148,20 @@ class Generator:
         write_atomically(directory / CONFIG_FILE, text.encode())
 
     @classmethod
-    def load(cls, directory: Path | str, module: nn.Module | None = None) -> Self:
+    def load(cls, directory: Path | str, module: nn.Module | None = None, *, trust: Trust = False) -> Self:
         """Load a generator that `save` wrote.
 
         Args:
             directory: The directory.
             module: For a network that was saved without a family: a module of the same class and arguments as the
                 original, at full width.
+            trust: Consent to import and build the class that the directory names, if it is no registered family: True,
+                or the import paths of the classes that are expected.
 
         Raises:
-            CheckpointError: The directory lacks a file, a file was not written by `save`, or it needs a module.
+            TrustError: The directory names such a class, without consent. Nothing was imported.
+            CheckpointError: The directory lacks a file, a file was not written by `save`, it needs a module, or a
+                weight is infinite, not a number, or no floating-point number.
             ConfigError: The family does not exist, or the config does not fit it.
         """
         directory = Path(directory)
@@ -163,7 +178,8 @@ class Generator:
             for path, attributes in description["resized"].items()
         }
         if description["family"] is not None:
-            architecture = architecture_of(description["family"], description["config"], images)
+            with importing_for(directory / CONFIG_FILE, is_known(description["family"]) or trust):
+                architecture = architecture_of(description["family"], description["config"], images)
         elif module is not None:
             architecture = ModuleArchitecture.of(module, images)
         else:
@@ -172,8 +188,9 @@ class Generator:
                 "that module to read them into; call Generator.load(directory, module) with the module at full width"
             )
         rule = InputRule.from_description(description["takes"]) if "takes" in description else None
-        architecture = replace(architecture, resized=resized, declared_inputs=rule)
-        return cls(architecture, read_safetensors(directory / WEIGHTS_FILE))
+        state = read_safetensors(directory / WEIGHTS_FILE)
+        check_values(directory / WEIGHTS_FILE, state, architecture.structure())
+        return cls(replace(architecture, resized=resized, declared_inputs=rule), state)
 
 
 def _copied(module: nn.Module) -> dict[str, Tensor]:

@@ -31,7 +31,7 @@ NOT_DECLARED = "declares no range of its images, which are taken to be in -1..1,
 _ALIKE = 1e-4
 """Mean squared difference of [-1, 1] images below which they count as equal."""
 COMMON_RANGES: tuple[Range, ...] = ((-1.0, 1.0), (0.0, 1.0), (0.0, 255.0))
-"""The ranges that `measured_images` distinguishes."""
+"""The ranges that `fitting_ranges` tries."""
 
 
 @dataclass(frozen=True)
@@ -170,19 +170,31 @@ def give_boundary(network: nn.Module, images: Images | None) -> nn.Module:
     return network
 
 
-@torch.no_grad()
 def measured_images(network: nn.Module, images: Tensor) -> Images:
-    """Measure the image range of a network that returns images like its inputs.
+    """Measure the image range of a network that returns images like its inputs, see `fitting_ranges`.
+
+    This does not work for a network whose outputs differ widely from its inputs; declare its range instead.
+
+    Returns:
+        The widest of the fitting ranges, because a network also keeps a part of its range; 0..1 if all fit, because
+        then the network treats every scale alike.
+    """
+    fitting = fitting_ranges(network, images)
+    undecided = len(fitting) == len(COMMON_RANGES)
+    best = ImageFormat((0.0, 1.0) if undecided else max(fitting, key=lambda limits: limits[1] - limits[0]))
+    return Images(best, best)
+
+
+@torch.no_grad()
+def fitting_ranges(network: nn.Module, images: Tensor) -> list[Range]:
+    """Return the ranges of `COMMON_RANGES` in which a network returns images most like its inputs.
 
     Each range is tried: the images are given in it, and the output, assumed to have the same range, is compared with
-    them. This does not work for a network whose outputs differ widely from its inputs; declare its range instead.
+    them. Ranges whose mean squared difference is hardly larger than the smallest one fit as well.
 
     Args:
         network: An image-to-image network of one input, in evaluation mode.
         images: Real images [b, c, h, w] in [-1, 1].
-
-    Returns:
-        The range of `COMMON_RANGES` with the smallest mean squared difference; of ties the widest.
     """
     differences = {}
     for limits in COMMON_RANGES:
@@ -192,9 +204,7 @@ def measured_images(network: nn.Module, images: Tensor) -> Images:
             output = nn.functional.interpolate(output, images.shape[2:])
         difference = output.mean(1) - images.mean(1)
         differences[limits] = float(difference.square().mean().nan_to_num(torch.inf))
-    alike = [limits for limits, each in differences.items() if each <= min(differences.values()) + _ALIKE]
-    best = ImageFormat(max(alike, key=lambda limits: limits[1] - limits[0]))  # a network also keeps a part of its range
-    return Images(best, best)
+    return [limits for limits, each in differences.items() if each <= min(differences.values()) + _ALIKE]
 
 
 def _is_image(value: Any) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import packages_distributions
 from typing import Any, TypeVar
 
 from torch import nn
@@ -31,7 +32,7 @@ from gancompress.networks.families import (
 from gancompress.networks.family import FAMILIES, Family, Role
 from gancompress.networks.image_format import STANDARD, Images
 from gancompress.networks.layout import LAYOUTS, Layout
-from gancompress.registry import import_object
+from gancompress.registry import import_object, import_path_of
 
 Network = TypeVar("Network", bound=type[nn.Module])
 
@@ -121,6 +122,21 @@ def find_network(name: str) -> Family | UserClass:
     if not isinstance(found, Family) and FAMILIES.of_network(found) is None:
         return UserClass(name, found)
     return FAMILIES.find(name)
+
+
+_OF_DATA = frozenset({"gancompress.networks.graph:GraphNetwork"})
+"""Classes of this package without a family that run nothing but a closed list of operators."""
+
+
+def is_known(path: str) -> bool:
+    """Return whether a directory may name this class without consent.
+
+    It may if the class has a family that is registered in this process, is one whose arguments are data alone, or is an
+    architecture of spandrel, whose networks the importers read.
+    """
+    if path in _OF_DATA or any(import_path_of(family.network) == path for family in FAMILIES.values()):
+        return True
+    return path.startswith("spandrel.architectures.") and "spandrel" in packages_distributions()
 
 
 def families_with(**options: Any) -> list[str]:

@@ -66,13 +66,18 @@ class NetworkFile(nn.Module):
         return outputs
 
 
+def check_runtime(path: Path) -> None:
+    """Check that a file can be run, if it is ONNX. Raises ConfigError if onnxruntime is not installed."""
+    if path.suffix == ONNX_SUFFIX and importlib.util.find_spec("onnxruntime") is None:
+        raise ConfigError(
+            f"{path}: found no onnxruntime, expected it for ONNX networks; pip install 'gancompress[onnx]'"
+        )
+
+
 class _OnnxNetwork(nn.Module):
     def __init__(self, path: Path) -> None:
         super().__init__()
-        if importlib.util.find_spec("onnxruntime") is None:
-            raise ConfigError(
-                f"{path}: found no onnxruntime, expected it for ONNX networks; pip install 'gancompress[onnx]'"
-            )
+        check_runtime(path)
         import onnxruntime
 
         try:

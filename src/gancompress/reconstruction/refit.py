@@ -192,14 +192,14 @@ def _sorted_out(network: nn.Module, calls: Mapping[str, int]) -> tuple[dict[str,
     return solvable, left
 
 
-def images_needed(narrow: nn.Module, example: Tensor) -> int | None:
+def images_needed(narrow: nn.Module, inputs: Sequence[Any]) -> int | None:
     """Return the smallest number of images that a refit needs; None if no layer can be solved for.
 
     Args:
         narrow: The network at its plan.
-        example: One image like those of the refit, [1, ...].
+        inputs: Arguments of the forward pass for one image like those of the refit.
     """
-    sums = Sums(narrow, (example,))
+    sums = Sums(narrow, inputs)
     solvable, _ = _sorted_out(narrow, sums.calls)
     places: dict[str, int] = {}
 
@@ -212,7 +212,7 @@ def images_needed(narrow: nn.Module, example: Tensor) -> int | None:
     with ExitStack() as stack, _evaluating(narrow, seed=0), torch.no_grad():
         for name, layer in solvable.items():
             stack.callback(layer.register_forward_hook(counting(name)).remove)
-        narrow(example)
+        narrow(*inputs)
     return max(
         (math.ceil(Matrices(solvable[name]).num_equations_needed / each) for name, each in places.items()), default=None
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from gancompress.io import write_atomically
 
-_PATTERN = "[0-9]*.safetensors"
+_PATTERN = re.compile(r"\d{12}\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,18 @@ class Checkpoints:
     def save(self, snapshot: Snapshot) -> Path:
         """Write a checkpoint atomically and delete the oldest. Raises OSError if the disk is full."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        path = self.directory / f"{snapshot.num_images:012d}.safetensors"
+        path = self.path(snapshot.num_images)
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in snapshot.tensors.items()}
-        facts = {"facts": json.dumps(dict(snapshot.facts)), "digest": _digest(tensors)}
+        text = json.dumps(dict(snapshot.facts))
+        facts = {"facts": text, "digest": _digest(tensors), "facts_digest": sha256(text.encode()).hexdigest()}
         write_atomically(path, save(tensors, metadata=facts))
         for old in self._newest_first()[self._keep :]:
             old.unlink()
         return path
+
+    def path(self, num_images: int) -> Path:
+        """Return the path of the checkpoint after so many images."""
+        return self.directory / f"{num_images:012d}.safetensors"
 
     def latest(self) -> Snapshot | None:
         """Return the newest intact checkpoint; None if there is none."""
@@ -66,12 +72,19 @@ class Checkpoints:
                     metadata = file.metadata()
             except (SafetensorError, OSError):
                 continue
-            if metadata and metadata.get("digest") == _digest(tensors):
+            if metadata and metadata.get("digest") == _digest(tensors) and _has_whole_facts(metadata):
                 return Snapshot(int(path.stem), tensors, json.loads(metadata["facts"]))
         return None
 
     def _newest_first(self) -> list[Path]:
-        return sorted(self.directory.glob(_PATTERN), reverse=True)
+        named = (path for path in self.directory.glob("*") if _PATTERN.fullmatch(path.name))
+        return sorted(named, reverse=True)
+
+
+def _has_whole_facts(metadata: Mapping[str, str]) -> bool:
+    """Return whether the facts are as written; checkpoints of before version 0.2 have no digest of them."""
+    facts = metadata.get("facts", "").encode()
+    return bool(facts) and metadata.get("facts_digest") in (None, sha256(facts).hexdigest())
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:

@@ -8,7 +8,7 @@ import torch
 from accelerate import Accelerator
 
 from gancompress.errors import TrainingError
-from gancompress.training.checkpoint import Checkpoints
+from gancompress.training.checkpoint import Checkpoints, Snapshot
 from gancompress.training.layout import restore_image_convolutions
 from gancompress.training.log import TrainingLog
 from gancompress.training.objective import Batch, Objective
@@ -53,15 +53,12 @@ def fit(
         Whether training reached its end. The objective's modules then hold the averaged weights, if averages are kept.
 
     Raises:
-        TrainingError: The batch size does not divide among the processes, or a loss or gradient is not finite; nothing
-            of that step is saved.
+        TrainingError: The batch size does not divide among the processes, the newest checkpoint is that of another
+            network, or a loss or gradient is not finite; nothing of that step is saved.
     """
     per_process = _share_of_batch(options, accelerator)
     snapshot = checkpoints.latest()
-    if snapshot is not None:
-        objective.take_shape(snapshot.facts["shape"])
-    run = TrainingState(objective, options, accelerator, log, seed)
-    run.restore(snapshot)
+    run = _begun(objective, options, accelerator, log, seed, snapshot, checkpoints)
     run.tell_progress()
     if run.num_images >= options.total_images:
         run.keep_averages()
@@ -74,6 +71,32 @@ def fit(
     if finished:
         run.keep_averages()
     return finished
+
+
+def _begun(
+    objective: Objective,
+    options: TrainingOptions,
+    accelerator: Accelerator,
+    log: TrainingLog,
+    seed: int,
+    snapshot: Snapshot | None,
+    checkpoints: Checkpoints,
+) -> TrainingState:
+    """Return a run at the state of a snapshot, or at its start without one."""
+    try:
+        if snapshot is not None:
+            objective.take_shape(snapshot.facts["shape"])
+        run = TrainingState(objective, options, accelerator, log, seed)
+        run.restore(snapshot)
+    except (LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+        if snapshot is None:
+            raise
+        reason = (str(error).split("\n\t")[-1].strip() or type(error).__name__)[:160]
+        raise TrainingError(
+            f"{checkpoints.path(snapshot.num_images)}: got the checkpoint of another network ({reason}), expected that "
+            f"of this run; delete {checkpoints.directory} to train from the start, or put the right files there"
+        ) from None
+    return run
 
 
 def _train(

@@ -56,7 +56,7 @@ def files(tmp_path_factory) -> Path:
 
 
 def opened(path: Path, **choices: Any) -> NamedFile:
-    return open_exported(path.name, str(path), None, InputChoices(**choices))
+    return open_exported(path.name, str(path), None, InputChoices(trust=True, **choices))
 
 
 def test_ratios_are_of_the_same_turns():

@@ -14,6 +14,7 @@ from gancompress.jobs.drafting.material import Material
 from gancompress.jobs.drafting.method import Narrowed, Pace, batch_size_for, choose_size, draft, material_of
 from gancompress.jobs.drafting.recognition import Recognised
 from gancompress.jobs.recipe import Job
+from gancompress.jobs.steps.networks import NetworkOptions
 from gancompress.networks.image_format import Images
 
 PHOTOS = ImageFolder("photos", {f"{number:04d}": (192, 256) for number in range(300)}, {"RGB": 300})
@@ -23,7 +24,9 @@ UPSCALER = Recognised("rrdbnet", 16_000_000, 3, 3, Fraction(4), images=Images())
 OWN = Recognised("nets:Net", 1_000, 1, 1, images=Images.parse("0..1"), range_from="measured")
 FIXED = replace(STYLE, multiple=128, fixed_side=128)
 ASKED = Request("x.pth", "photos", smaller=10)
-MELS = Material({"kind": "arrays", "root": "mels"}, {"train": 80, "search": 10, "test": 10}, (80, 32), (1, 8192), False)
+MELS = Material(
+    {"kind": "arrays", "root": "mels"}, {"train": 80, "search": 10, "test": 10}, "items of 80x32", (1, 8192), False
+)
 CUT = Narrowed(multiple=4, refit_images=8, has_taps=True)
 FAST = Pace(teacher_s=0.01, step_s=0.05)
 
@@ -180,6 +183,16 @@ def test_tensors_have_terms_and_metrics_of_their_own():
     assert [term["kind"] for term in recipe["steps"][1]["distillation"]["terms"]] == ["l1", "features", "stft"]
     features = recipe_for(material=replace(MELS, output=(64, 32)), request=request)
     assert [term["kind"] for term in features["steps"][1]["distillation"]["terms"]] == ["l1", "features"]
+
+
+def test_a_student_of_another_architecture_learns_from_fresh_weights():
+    student = NetworkOptions(family="srvggnet_compact", config={"scale": 4})
+    material, request = material_of(UPSCALER, PHOTOS, (32, 32)), replace(ASKED, like="srvggnet_compact")
+    made = draft(material, request, Narrowed(4, None, False), FAST, (), student)
+    (step,) = Job(**made.recipe).steps
+    assert (step.kind, step.initial, step.student.family, step.multiple) == ("distill", "random", "srvggnet_compact", 4)
+    assert made.reasons[0].startswith("method: a fresh srvggnet_compact of 10 times fewer MACs learns from")
+    assert made.recipe["name"] == "x-srvggnet_compact-10x"
 
 
 def test_grey_images_have_metrics_of_any_channels():

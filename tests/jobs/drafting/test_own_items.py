@@ -8,7 +8,10 @@ import torch
 from torch import nn
 
 from gancompress.errors import ConfigError, DataError
+from gancompress.jobs.drafting import Request
+from gancompress.jobs.drafting.method import terms_of
 from gancompress.jobs.drafting.own_items import data_of_text, read_items
+from gancompress.jobs.drafting.trial import narrowed, training_pace
 from gancompress.networks.generator import Generator
 
 MELS = [torch.linspace(-1, 1, 8 * 24).view(8, 24) * (1 + number) for number in range(12)]
@@ -54,10 +57,36 @@ def test_items_are_read_and_run(text, mels):
     found = read_items(data, Generator.from_module(vocoder()), said.append)
     assert found.material.data == data
     assert dict(found.material.counts) == {"train": 9, "search": 1, "test": 2}
-    assert (found.material.shape, found.material.output) == ((8, 24), (1, 96))
+    assert (found.material.items, found.material.output) == ("items of 8x24", (1, 96))
     assert not found.material.holds_images
     assert found.made.shape == (4, 1, 96)
     assert said[1:] == ["  8x24 to 1x96", "data: train 9, search 1, test 2"]
+
+
+PAIRS = [{"photo": torch.rand(3, 8, 8), "style": torch.rand(5)} for _ in range(12)]
+
+
+class Styled(nn.Module):
+    """Takes a picture and a style."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.scale = nn.Conv2d(3, 8, 3, padding=1), nn.Linear(5, 8)
+        self.last = nn.Conv2d(8, 3, 3, padding=1)
+
+    def forward(self, photo, style):
+        return self.last((self.conv(photo) * self.scale(style)[..., None, None]).relu())
+
+
+def test_several_inputs_are_taken_by_their_names():
+    generator = Generator.from_module(Styled())
+    said: list[str] = []
+    found = read_items({"kind": f"{__name__}:PAIRS"}, generator, said.append)
+    assert found.material.items == "items of photo 3x8x8, style 5"
+    assert found.made.shape == (4, 3, 8, 8)
+    student, facts = narrowed(generator, found.inputs[:1], Request("x", data="y", smaller=2))
+    assert student.num_parameters < generator.num_parameters
+    assert training_pace(student, generator, found.inputs, 3, terms_of(found.material, facts), 10.0) > 0
 
 
 MISTAKES = {
@@ -65,13 +94,13 @@ MISTAKES = {
         lambda: nn.Conv1d(80, 1, 3),
         "MELS",
         ConfigError,
-        r"Conv1d: raised RuntimeError: .*for inputs \[4, 8",
+        r"Conv1d: raised RuntimeError: .*for inputs 4x8x24",
     ),
     "lengths that differ": (
         vocoder,
         "RAGGED",
         DataError,
-        r"of \[8, \d+\] and item-\d+ of \[8, \d+\], expected items of one",
+        r"of 8x\d+ and item-\d+ of 8x\d+, expected items of one",
     ),
     "an output of one value": (lambda: Still(), "MELS", ConfigError, "Still: got outputs of one value"),
 }

@@ -118,6 +118,12 @@ def test_a_range_is_measured(offset, measured):
     assert f"range {measured}, measured" in found.lines()[1]
 
 
+def test_a_range_that_cannot_be_told_is_said():
+    generator = Generator.from_module(Scaled(1.0, 0.0))
+    found, _ = with_range(recognise(generator), generator, None, crops())
+    assert "range 0..1, taken because -1..1 and 0..255 fit as well: say which with --range" in found.lines()[1]
+
+
 class Shrunk(nn.Module):
     """Pulls values a little towards a centre, that of the network's range."""
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from gancompress.errors import BudgetError
+from gancompress.errors import BudgetError, ConfigError
 from gancompress.jobs.drafting import Request
 from gancompress.jobs.drafting.material import Material
 from gancompress.jobs.drafting.method import terms_of
-from gancompress.jobs.drafting.trial import narrowed, seconds_of_pass, training_pace
+from gancompress.jobs.drafting.trial import narrowed, seconds_of_pass, student_like, training_pace
 from gancompress.networks.generator import Generator
 
 EXAMPLE = torch.zeros(1, 3, 32, 32)
@@ -44,7 +44,40 @@ def test_a_budget_below_the_narrowest_network_is_refused():
 def test_a_step_is_timed():
     teacher = network()
     narrow, facts = narrowed(teacher, EXAMPLE, Request("x", "y", smaller=4))
-    terms = terms_of(Material({}, {}, (3, 32, 32), (3, 32, 32)), facts)
+    terms = terms_of(Material({}, {}, "", (3, 32, 32)), facts)
     crops = torch.rand(2, 3, 32, 32)
     assert 0 < seconds_of_pass(teacher.build(), crops) < 5
     assert 0 < training_pace(narrow, teacher, crops, 3, terms, 10.0) < 20
+
+
+def upscaler() -> Generator:
+    return Generator.from_module(
+        nn.Sequential(nn.Conv2d(3, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 48, 3, padding=1), nn.PixelShuffle(4))
+    )
+
+
+def test_a_student_of_another_architecture_is_cut_to_the_budget_of_the_original():
+    request = Request("x", "y", smaller=2, like="srvggnet_compact")
+    student = student_like(request, upscaler(), EXAMPLE)
+    assert (student.family, student.config) == ("srvggnet_compact", {"in_channels": 3, "scale": 4})
+    narrow, facts = narrowed(upscaler(), EXAMPLE, request, student)
+    assert (facts.refit_images, facts.has_taps) == (None, False)
+    assert narrow.family == "srvggnet_compact"
+    macs = sum(each.numel() for name, each in narrow.state.items() if each.dim() == 4)
+    assert 0.4 * macs < sum(each.numel() for each in upscaler().state.values()) / 2
+    assert macs <= (64 * 27 + 64 * 48 * 9) / 2
+
+
+@pytest.mark.parametrize(
+    ("like", "message"),
+    [
+        (
+            "resnet_6blocks",
+            r"--like: got 'resnet_6blocks', which makes \[3, 32, 32\] of \[3, 32, 32\], expected \[3, 128",
+        ),
+        ("srvggnet", "--like: got 'srvggnet', .* did you mean 'srvggnet_compact'"),
+    ],
+)
+def test_a_student_that_makes_something_else_is_refused(like, message):
+    with pytest.raises(ConfigError, match=message):
+        student_like(Request("x", "y", smaller=2, like=like), upscaler(), EXAMPLE)

@@ -43,7 +43,7 @@ def parts(outcome: Outcome) -> tuple[Generator, Quantization]:
     return outcome.compressed.generator, quantization
 
 
-@pytest.mark.parametrize(("network", "options"), zip(FAMILIES, (LEARNED, OBSERVED), strict=True))
+@pytest.mark.parametrize(("network", "options"), list(zip(FAMILIES, (LEARNED, OBSERVED), strict=True)))
 def test_slimming_in_few_bits_reaches_a_budget_in_bytes(tmp_path, network, options):
     given = job(
         tmp_path,

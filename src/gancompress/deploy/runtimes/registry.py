@@ -16,6 +16,7 @@ from gancompress.deploy.files import disk_bytes
 from gancompress.deploy.runtimes.runner import Runner
 from gancompress.deploy.runtimes.runtime import Format, Mode, Runtime
 from gancompress.errors import ConfigError, ExportError, nearest
+from gancompress.io.trust import Trust, check_consent
 from gancompress.registry import Registry, import_path_of
 
 _OWN = (
@@ -195,6 +196,13 @@ def open_file(path: Path, threads: int | None = None, precision: str | None = No
         raise ConfigError(f"{path}: got '{path.suffix}', expected the ending of an exported file: {endings}")
     check_precision(path, runtime, precision)
     return runtime.open(path, threads, precision)
+
+
+def check_runs_code(path: Path, trust: Trust) -> None:
+    """Check the consent to open a file whose runtime can run any code. Raises TrustError if it is missing."""
+    runtime = runtime_of(path)
+    if runtime is not None and runtime.runs_code:
+        check_consent(path, str(path), trust)
 
 
 def check_precision(path: Path, runtime: Runtime | None, precision: str | None) -> None:

@@ -187,6 +187,7 @@ class Runtime:
         extra: The extra of gancompress that installs them; "" names the packages themselves.
         lacks: Regular expressions that find ``operator`` in an error of the runtime about an operator it lacks.
         renamed: Operator names of this runtime, and the ONNX names of the same.
+        runs_code: True if opening a file can run any code, as opposed to operators on tensors.
     """
 
     name: ClassVar[str]
@@ -199,6 +200,7 @@ class Runtime:
     extra: ClassVar[str] = ""
     lacks: ClassVar[tuple[str, ...]] = ()
     renamed: ClassVar[Mapping[str, str]] = {}
+    runs_code: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
         """Give a runtime with formats and no modes one mode of the runtime's name."""

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import sys
 from functools import partial
+from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any, Self
+from urllib.parse import unquote
 
 from gancompress.errors import ExportError
 
 HOST = "127.0.0.1"
+TIMEOUT_S = 30.0
+"""Longest wait for the next bytes of a request."""
 
 
 class PageServer:
@@ -67,7 +71,10 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(SimpleHTTPRequestHandler):
-    """Handler that isolates files from other origins, because browsers share memory between threads only then."""
+    """Handler that isolates files from other origins, because browsers share memory between threads only then.
+
+    It answers requests for this machine alone: a page elsewhere whose name was made to lead here cannot read files.
+    """
 
     extensions_map = {  # noqa: RUF012, as the class above it has it
         **SimpleHTTPRequestHandler.extensions_map,
@@ -75,6 +82,20 @@ class _Handler(SimpleHTTPRequestHandler):
         ".wasm": "application/wasm",
     }
     protocol_version = "HTTP/1.1"
+    timeout = TIMEOUT_S
+
+    def parse_request(self) -> bool:
+        """Read a request; refuse one for another host, or with a path that no file has."""
+        if not super().parse_request():
+            return False
+        host = (self.headers.get("Host") or "").rpartition(":")[0] or self.headers.get("Host")
+        if host not in (HOST, "localhost"):
+            self.send_error(HTTPStatus.MISDIRECTED_REQUEST, "expected a request for 127.0.0.1 or localhost")
+            return False
+        if "\0" in unquote(self.path, errors="replace"):
+            self.send_error(HTTPStatus.BAD_REQUEST, "got a path with a NUL, expected that of a file")
+            return False
+        return True
 
     def end_headers(self) -> None:
         """Add the headers of isolation.

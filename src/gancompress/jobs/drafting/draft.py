@@ -28,11 +28,12 @@ from gancompress.jobs.drafting.own_items import data_of_text, read_items
 from gancompress.jobs.drafting.recipe_file import recipe_text, write_recipe
 from gancompress.jobs.drafting.recognition import recognise, with_range
 from gancompress.jobs.drafting.request import Request
-from gancompress.jobs.drafting.trial import check_metrics, narrowed, seconds_of_pass, training_pace
+from gancompress.jobs.drafting.trial import check_metrics, narrowed, seconds_of_pass, student_like, training_pace
 from gancompress.jobs.export_options import ExportOptions
-from gancompress.jobs.exporting import check_exports
+from gancompress.jobs.packages import check_exports
 from gancompress.jobs.recipe import Job
 from gancompress.networks.generator import Generator
+from gancompress.networks.given import Given
 from gancompress.networks.image_format import Images
 from gancompress.networks.importers import load_generator
 
@@ -71,7 +72,7 @@ class Drafted:
         return write_recipe(self.request, self.text)
 
 
-def draft_recipe(request: Request, say: Say) -> Drafted:
+def draft_recipe(request: Request, say: Say, *, trust: bool = False) -> Drafted:
     """Draft a recipe for a checkpoint and a folder of images.
 
     Every mistake that a run would find is found here: the files are read, every image is decoded, the network runs on
@@ -80,22 +81,24 @@ def draft_recipe(request: Request, say: Say) -> Drafted:
     Args:
         request: The request.
         say: Prints a line on what is found.
+        trust: Consent to build a class that the checkpoint's directory names and the request does not.
 
     Raises:
         GanCompressError: An error that the user can fix; the subclass tells which.
     """
     check_exports((ExportOptions(),), say)
-    generator = _load(request, say)
+    generator = _load(request, say, trust)
     if request.images is None:
         known = _of_items(request, generator, say)
     else:
         known = _of_images(request, request.images, generator, say)
     example = known.inputs[:1]
-    student, first_cut = narrowed(known.generator, example, request)
+    other = student_like(request, known.generator, example)
+    student, first_cut = narrowed(known.generator, example, request, other)
     batch_size, terms = batch_size_for(request, known.pass_s), terms_of(known.material, first_cut)
     step_s = training_pace(student, known.generator, known.inputs, batch_size, terms, known.pass_s)
     pace, formats = Pace(known.pass_s, step_s), fastest_formats(request.runtime)
-    drafted = Drafted(request, draft(known.material, request, first_cut, pace, formats))
+    drafted = Drafted(request, draft(known.material, request, first_cut, pace, formats, other))
     check_metrics(drafted.job(), known.made)
     for line in drafted.draft.reasons:
         say(line)
@@ -109,14 +112,14 @@ class _Known:
     Attributes:
         generator: The network, with the range of its images.
         material: The data.
-        inputs: Some inputs, [b, ...].
+        inputs: Some inputs, [b, ...], or several by name.
         made: Outputs for some inputs.
         pass_s: Seconds of the network for one input.
     """
 
     generator: Generator
     material: Material
-    inputs: Tensor
+    inputs: Given
     made: Tensor
     pass_s: float
 
@@ -125,7 +128,7 @@ def _of_items(request: Request, generator: Generator, say: Say) -> _Known:
     assert request.data is not None
     items = read_items(data_of_text(request.data), generator, say)
     pass_s = seconds_of_pass(generator.build(), items.inputs[:1])
-    check_time(request, generator.family, items.material.item, pass_s)
+    check_time(request, generator.family, items.material.items, pass_s)
     return _Known(generator, items.material, items.inputs, items.made, pass_s)
 
 
@@ -161,9 +164,10 @@ def fastest_formats(runtime: str | None) -> list[str]:
     return [name for name in ("openvino", "onnx") if name in timed and missing_package(name) is None]
 
 
-def _load(request: Request, say: Say) -> Generator:
+def _load(request: Request, say: Say, trust: bool) -> Generator:
     path, _ = split_key(request.checkpoint)
     if not path.exists():
         raise CheckpointError(f"{path}: no such file or directory, expected the weights of a network")
     images = None if request.image_range is None else Images.parse(request.image_range)
-    return load_generator(request.checkpoint, request.network, request.config or None, images=images, say=say)
+    config = request.config or None
+    return load_generator(request.checkpoint, request.network, config, images=images, say=say, trust=trust)

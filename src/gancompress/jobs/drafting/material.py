@@ -1,4 +1,4 @@
-"""Material of a draft: the data of the recipe, and the shapes that go into and come out of the network."""
+"""Material of a draft: the data of the recipe, and facts about it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Material:
-    """Data as a recipe names it, and facts about it and about what the network makes of it.
+    """Data as a recipe names it, with facts about it and about the network's outputs for it.
 
     Attributes:
         data: Data of the recipe.
         counts: Number of items by split.
-        shape: Shape of one input, without the batch.
+        items: Items in words, such as "crops of 64x64".
         output: Shape of the output for it, without the batch.
         holds_images: True for images in [-1, 1], False for tensors of any kind.
         image_range: Range of the network's images that the recipe states; None leaves it to the family.
@@ -22,17 +22,10 @@ class Material:
 
     data: Mapping[str, Any]
     counts: Mapping[str, int]
-    shape: tuple[int, ...]
+    items: str
     output: tuple[int, ...]
     holds_images: bool = True
     image_range: str | None = None
-
-    @property
-    def item(self) -> str:
-        """One item in words, in the plural."""
-        if self.holds_images:
-            return f"crops of {self.shape[1]}x{self.shape[2]}"
-        return f"items of {'x'.join(map(str, self.shape))}"
 
     @property
     def is_sound(self) -> bool:

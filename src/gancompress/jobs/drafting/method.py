@@ -16,6 +16,7 @@ from gancompress.jobs.drafting.material import Material
 from gancompress.jobs.drafting.recognition import Recognised
 from gancompress.jobs.drafting.request import Request
 from gancompress.jobs.recipe import TENSOR_METRICS
+from gancompress.jobs.steps.networks import NetworkOptions
 
 Size = tuple[int, int]
 
@@ -28,7 +29,7 @@ SHARE_OF_TIME, SHARE_OF_REFIT, SHARE_OF_TEST = 0.85, 0.15, 0.1
 MULTIPLES = (4, 2, 1)
 _REFIT_IMAGES, _FEWEST_REFIT_IMAGES = 64, 4
 _TEST_IMAGES, _WATCHED_IMAGES = 4, 8
-_LEARNING_RATE = 5e-4
+_LEARNING_RATE, _FRESH_LEARNING_RATE = 5e-4, 1e-3
 _SMALLEST_SSIM_PX = 16
 
 
@@ -166,7 +167,7 @@ def material_of(network: Recognised, folder: ImageFolder, size: Size) -> Materia
     stated = str(network.images) if network.images is not None and network.range_from != "declared" else None
     output = network.out_channels, *(int(side * network.scale) for side in size)
     data = data_of(folder, network, size)
-    return Material(data, folder.counts(), (network.channels, *size), output, image_range=stated)
+    return Material(data, folder.counts(), f"crops of {_text(size)}", output, image_range=stated)
 
 
 def teacher_of(material: Material, request: Request) -> dict[str, Any]:
@@ -192,7 +193,14 @@ def exports_of(request: Request, num_train: int, formats: Sequence[str]) -> list
     return ["onnx", fastest | {"num_images": min(64, num_train)}]
 
 
-def draft(material: Material, request: Request, narrowed: Narrowed, pace: Pace, formats: Sequence[str]) -> Draft:
+def draft(
+    material: Material,
+    request: Request,
+    narrowed: Narrowed,
+    pace: Pace,
+    formats: Sequence[str],
+    student: NetworkOptions | None = None,
+) -> Draft:
     """Write a recipe: cut to the budget, refit, and distil from the teacher's outputs.
 
     Args:
@@ -201,10 +209,11 @@ def draft(material: Material, request: Request, narrowed: Narrowed, pace: Pace, 
         narrowed: A first cut of the network.
         pace: Speed of this machine.
         formats: Formats whose files this machine can time, the fastest runtime first.
+        student: Another architecture for the student.
     """
     batch = batch_size_for(request, pace.teacher_s)
     images = max(batch, int(_seconds(request) / pace.step_s) * batch)
-    refit, refit_reason = _refit(request, narrowed, pace, material.counts["train"])
+    steps, how = _steps(material, request, narrowed, pace, student, training_of(images, batch))
     tested = max(_TEST_IMAGES, int(SHARE_OF_TEST * 60 * request.minutes / pace.teacher_s))
     limit = {} if tested >= material.counts["test"] else {"max_images": tested}
     trunk = {} if request.perceptual is None else {_trunk_name(request.perceptual): {"path": request.perceptual}}
@@ -215,14 +224,7 @@ def draft(material: Material, request: Request, narrowed: Narrowed, pace: Pace, 
         "data": dict(material.data),
         "teacher": teacher_of(material, request),
         "budget": request.budget,
-        "steps": [
-            {"kind": "prune", "multiple": narrowed.multiple, **refit},
-            {
-                "kind": "finetune",
-                "distillation": {"reconstruct": "teacher", "terms": terms_of(material, narrowed)},
-                "training": training_of(images, batch),
-            },
-        ],
+        "steps": steps,
         "metrics": {
             "against_real": [],
             "against_teacher": [*(request.metrics or metrics_of(material)), *(f"perceptual_{name}" for name in trunk)],
@@ -233,13 +235,36 @@ def draft(material: Material, request: Request, narrowed: Narrowed, pace: Pace, 
         "progress_images": min(_WATCHED_IMAGES, material.counts["search"]),
     }
     reasons = [
-        f"method: cut to {_budget_text(request)}, {refit_reason}, then distil from the original's outputs; no "
-        "discriminator and no search, which do not pay for one network and a short time",
-        f"training: {images:,} {material.item} in about {request.minutes:g} min, {pace.step_s:.2g} s for each {batch}",
+        f"method: {how}; no discriminator and no search, which do not pay for one network and a short time",
+        f"training: {images:,} {material.items} in about {request.minutes:g} min, {pace.step_s:.2g} s for each {batch}",
     ]
-    if not narrowed.has_taps:
+    if not narrowed.has_taps and student is None:
         reasons.append("no feature maps are compared: the network has no stages to take them from")
     return Draft(recipe, tuple(reasons))
+
+
+def _steps(
+    material: Material,
+    request: Request,
+    narrowed: Narrowed,
+    pace: Pace,
+    student: NetworkOptions | None,
+    training: dict[str, Any],
+) -> tuple[list[dict[str, Any]], str]:
+    """Return the steps, and words for them."""
+    distillation = {"reconstruct": "teacher", "terms": terms_of(material, narrowed)}
+    if student is not None:
+        options = {"family": student.family, "config": dict(student.config)}
+        only = {"kind": "distill", "student": options, "initial": "random", "multiple": narrowed.multiple}
+        training = training | {"optimizer": {"learning_rate": _FRESH_LEARNING_RATE}}
+        words = f"a fresh {student.family} of {_budget_text(request)} learns from the original's outputs"
+        return [{**only, "distillation": distillation, "training": training}], words
+    refit, reason = _refit(request, narrowed, pace, material.counts["train"])
+    steps = [
+        {"kind": "prune", "multiple": narrowed.multiple, **refit},
+        {"kind": "finetune", "distillation": distillation, "training": training},
+    ]
+    return steps, f"cut to {_budget_text(request)}, {reason}, then distil from the original's outputs"
 
 
 def training_of(images: int, batch_size: int) -> dict[str, Any]:

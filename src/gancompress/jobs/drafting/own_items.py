@@ -12,10 +12,11 @@ import yaml
 from torch import Tensor, nn
 
 from gancompress.data import parse_data
-from gancompress.errors import ConfigError, DataError
+from gancompress.errors import ConfigError, DataError, GanCompressError
 from gancompress.jobs.drafting.material import Material
 from gancompress.jobs.drafting.method import TASK
 from gancompress.networks.generator import Generator
+from gancompress.networks.given import Given, NamedInputs, call, sizes
 from gancompress.networks.outputs import image_of
 from gancompress.tasks import find_task
 from gancompress.tasks.inputs import Inputs
@@ -31,12 +32,12 @@ class OwnItems:
 
     Attributes:
         material: Facts for the recipe.
-        inputs: Some training inputs, [b, ...].
+        inputs: Some training inputs, [b, ...], or several by name.
         made: Outputs of the network for them.
     """
 
     material: Material
-    inputs: Tensor
+    inputs: Given
     made: Tensor
 
 
@@ -81,26 +82,28 @@ def read_items(data: Mapping[str, Any], generator: Generator, say: Callable[[str
     for split in config.split_names():
         counts[split] = len(config.open(split))
         for batch in inputs.images(split, 1, _MOST_READ):
-            shapes.setdefault(tuple(batch["input"].shape[1:]), str(next(iter(batch.get("name", ["an item"])))))
+            shapes.setdefault(_sizes(batch["input"]), str(next(iter(batch.get("name", ["an item"])))))
     if len(shapes) > 1:
-        listed = " and ".join(f"{name} of {list(shape)}" for shape, name in list(shapes.items())[:2])
-        raise DataError(f"--data: got {listed}, expected items of one shape; crop them, see 'crop' in docs/jobs.md")
-    (shape,) = shapes
+        listed = " and ".join(f"{name} of {sizes}" for sizes, name in list(shapes.items())[:2])
+        raise DataError(f"--data: got {listed}, expected items of one shape; crop them, see 'crop' in docs/data.md")
+    (size,) = shapes
     given = inputs.first_images("train", _BATCH)["input"]
     made = _run(generator.build(), given, generator.family)
     say(f"network: {generator.family}, {generator.num_parameters:,} parameters")
-    say(f"  {_text(shape)} to {_text(made.shape[1:])}")
+    say(f"  {size} to {'x'.join(map(str, made.shape[1:]))}")
     say(f"data: {', '.join(f'{split} {count:,}' for split, count in counts.items())}")
-    return OwnItems(Material(data, counts, shape, tuple(made.shape[1:]), config.holds_images), given, made)
+    return OwnItems(Material(data, counts, f"items of {size}", tuple(made.shape[1:]), config.holds_images), given, made)
 
 
-def _run(network: nn.Module, given: Tensor, name: str) -> Tensor:
+def _run(network: nn.Module, given: Given, name: str) -> Tensor:
     try:
-        made = image_of(network(given))
+        made = image_of(call(network, given))
+    except GanCompressError:
+        raise
     except Exception as error:  # a forward pass may raise anything
         first = (str(error).splitlines() or [""])[0]
         raise ConfigError(
-            f"{name}: raised {type(error).__name__}: {first} for inputs {list(given.shape)}, expected data that it "
+            f"{name}: raised {type(error).__name__}: {first} for inputs {sizes(given)}, expected data that it "
             "takes; correct the data, or the class and its arguments"
         ) from None
     if not made.isfinite().all():
@@ -110,5 +113,8 @@ def _run(network: nn.Module, given: Tensor, name: str) -> Tensor:
     return made
 
 
-def _text(shape: tuple[int, ...] | torch.Size) -> str:
-    return "x".join(map(str, shape))
+def _sizes(given: Given) -> str:
+    """Return the shapes of inputs without the batch, as text; with their names if there are several."""
+    if isinstance(given, NamedInputs):
+        return ", ".join(f"{name} {'x'.join(map(str, each.shape[1:]))}" for name, each in given.tensors.items())
+    return "x".join(map(str, given.shape[1:]))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from gancompress.channels.skeleton import copy_module
 from gancompress.errors import ConfigError
 from gancompress.networks.generator import Generator
-from gancompress.networks.image_format import Images, measured_images
+from gancompress.networks.image_format import COMMON_RANGES, ImageFormat, Images, fitting_ranges, measured_images
 from gancompress.networks.outputs import image_of
 
 _CHANNELS = (3, 1, 4, 2)
@@ -41,7 +41,7 @@ class Recognised:
         multiple: Divisor of the sides of the input, in pixels.
         fixed_side: The only side that the network takes, if it takes only one.
         images: Formats of its images.
-        range_from: Origin of the range: "declared", "given" or "measured".
+        range_from: Origin of the range: "declared", "given", or words that say how it was measured.
     """
 
     name: str
@@ -120,7 +120,7 @@ def with_range(
     """
     images, source = generator.architecture.images, "declared" if given is None else "given"
     if images is None and network.channels == network.out_channels:
-        images, source = measured_images(generator.build(), crops), "measured"
+        images, source = _measured(generator.build(), crops)
     built = replace(generator, architecture=generator.architecture.with_images(images)).build()
     made = image_of(built(crops))
     where = f"{network.name}: range {images or '-1..1'} ({source})"
@@ -138,6 +138,15 @@ def with_range(
             "is white, expected values in between; give the range of the network's images with --range, such as 0..255"
         )
     return replace(network, images=images, range_from=source), made
+
+
+def _measured(network: nn.Module, crops: Tensor) -> tuple[Images, str]:
+    """Return the measured range, and words that say how sure it is."""
+    images = measured_images(network, crops)
+    if len(fitting_ranges(network, crops)) < len(COMMON_RANGES):
+        return images, "measured"
+    others = " and ".join(str(ImageFormat(each)) for each in COMMON_RANGES if each != images.input.range)
+    return images, f"taken because {others} fit as well: say which with --range"
 
 
 class _Probe:

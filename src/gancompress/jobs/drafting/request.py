@@ -31,6 +31,7 @@ class Request:
         minutes: Time to train.
         network: Family, or import path of the class of the network, if the tensors do not identify it.
         config: Options of the family, or arguments of the class.
+        like: Family of the student, if it is another architecture than the network's.
         image_range: Range of the network's images; measured by default for a class of the user.
         size: Height and width of the crops, in pixels; chosen by default.
         metrics: Metrics against the teacher's images; PSNR and SSIM by default.
@@ -50,6 +51,7 @@ class Request:
     minutes: float = DEFAULT_MINUTES
     network: str | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
+    like: str | None = None
     image_range: str | None = None
     size: tuple[int, int] | None = None
     metrics: tuple[str, ...] = ()
@@ -96,7 +98,11 @@ class Request:
 
     @property
     def target(self) -> str:
-        """The budget in short: ``10x``, ``20ms-openvino``, ``500000B``."""
+        """The budget in short: ``10x``, ``20ms-openvino``, ``500000B``; behind the family of the student, if given."""
+        return self._limit if self.like is None else f"{self.like}-{self._limit}"
+
+    @property
+    def _limit(self) -> str:
         if self.smaller is not None:
             return f"{self.smaller:g}x"
         if self.latency_ms is not None:
@@ -139,6 +145,7 @@ class Request:
             "--bytes": _number(self.num_bytes),
             "--minutes": _number(self.minutes),
             "--net": self.network,
+            "--like": self.like,
             "--range": self.image_range,
             "--size": None if self.size is None else f"{self.size[0]}x{self.size[1]}",
             "--perceptual": self.perceptual,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,16 +13,20 @@ from torch import Tensor, nn
 from gancompress.channels import ChannelGraph, ChannelPlan, trace
 from gancompress.cost import widest_plan
 from gancompress.deploy.latency import measure_network
-from gancompress.errors import BudgetError, GanCompressError, MetricError, TraceError
+from gancompress.errors import BudgetError, ConfigError, GanCompressError, MetricError, TraceError
 from gancompress.evaluation import Evaluator, PairMetric, find_metric
 from gancompress.jobs.drafting.method import MULTIPLES, Narrowed
 from gancompress.jobs.drafting.request import Request
 from gancompress.jobs.recipe import Job
+from gancompress.jobs.steps.networks import NetworkOptions
 from gancompress.losses import TERMS
 from gancompress.methods.budget import Budget, CostLimit
 from gancompress.methods.pace import TRIAL_STEPS, seconds_per_step
 from gancompress.networks.cut import cut
 from gancompress.networks.generator import Generator
+from gancompress.networks.given import Given, arguments, call, joined, one_tensor, sizes
+from gancompress.networks.outputs import image_of
+from gancompress.networks.registry import FAMILIES
 from gancompress.reconstruction import images_needed
 
 _WARM_S = 1.0
@@ -30,20 +36,55 @@ _KEEP_OF_TRIAL = 0.35
 
 
 @torch.no_grad()
-def seconds_of_pass(network: nn.Module, images: Tensor) -> float:
-    """Return the seconds of a forward pass over images; a fast network is warmed up by a first one."""
+def seconds_of_pass(network: nn.Module, given: Given) -> float:
+    """Return the seconds of a forward pass over inputs; a fast network is warmed up by a first one."""
 
     def timed() -> float:
         began = time.perf_counter()
-        network(images)
+        call(network, given)
         return time.perf_counter() - began
 
     first = timed()
     return first if first > _WARM_S else timed()
 
 
-def narrowed(generator: Generator, example: Tensor, request: Request) -> tuple[Generator, Narrowed]:
+@torch.no_grad()
+def student_like(request: Request, generator: Generator, example: Given) -> NetworkOptions | None:
+    """Return the student of another architecture, with the channels and scale of the network; None without one.
+
+    Raises:
+        ConfigError: There is no such family, or its output has another shape.
+    """
+    if request.like is None:
+        return None
+    family = FAMILIES.find(request.like, "--like")
+    example = one_tensor(example, "--like")
+    made = image_of(generator.build()(example))
+    facts = {"in_channels": example.shape[1], "out_channels": made.shape[1]}
+    facts["scale"] = made.shape[2] // example.shape[2] if made.dim() == 4 else 1
+    known = {name: value for name, value in facts.items() if name in family.config_type.model_fields}
+    student = NetworkOptions(family=request.like, config=known)
+    network = student.fresh(0)
+    network.architecture.check_input(example)
+    got = image_of(network.build()(example)).shape
+    if got != made.shape:
+        raise ConfigError(
+            f"--like: got '{request.like}', which makes {list(got[1:])} of {list(example.shape[1:])}, expected "
+            f"{list(made.shape[1:])} as the original makes; give another family"
+        )
+    return student
+
+
+def narrowed(
+    generator: Generator, example: Given, request: Request, student: NetworkOptions | None = None
+) -> tuple[Generator, Narrowed]:
     """Cut a network to the budget, whatever its most important channels are, to see that and how it can be cut.
+
+    Args:
+        generator: The network.
+        example: An input, batch 1.
+        request: The request.
+        student: Another architecture to cut, instead of the network.
 
     Raises:
         BudgetError: The narrowest network costs more than the budget.
@@ -51,11 +92,17 @@ def narrowed(generator: Generator, example: Tensor, request: Request) -> tuple[G
         ExportError: The runtime of a latency is missing, or rejects the network.
     """
     network = generator.build()
-    graph = trace(network, (example,))
-    budget = Budget(**request.budget)
-    multiple, plan = _plan(generator, graph, example, budget.limit(graph))
+    given = arguments(network, example)
+    graph = trace(network, given)
+    limit = Budget(**request.budget).limit(graph)
+    if student is not None:
+        wide = student.fresh(0)
+        graph = trace(wide.build(), given)
+        multiple, plan = _plan(wide, graph, example, limit)
+        return cut(wide, graph.constrain(multiple=multiple, minimum=multiple), plan), Narrowed(multiple, None, False)
+    multiple, plan = _plan(generator, graph, example, limit)
     narrow = cut(generator, graph.constrain(multiple=multiple, minimum=multiple), plan)
-    return narrow, Narrowed(multiple, images_needed(narrow.build(), example), _has_taps(generator, network, example))
+    return narrow, Narrowed(multiple, images_needed(narrow.build(), given), _has_taps(generator, network, given))
 
 
 def check_metrics(job: Job, made: Tensor) -> None:
@@ -84,16 +131,16 @@ def check_metrics(job: Job, made: Tensor) -> None:
 
 
 def training_pace(
-    student: Generator, teacher: Generator, crops: Tensor, batch_size: int, terms: list[dict[str, Any]], pass_s: float
+    student: Generator, teacher: Generator, inputs: Given, batch_size: int, terms: list[dict[str, Any]], pass_s: float
 ) -> float:
     """Return the seconds of a training step on this machine; a slow teacher gets fewer steps of trial."""
     steps = max(1, min(TRIAL_STEPS, int(_TRIAL_S / (batch_size * pass_s))))
-    batch = crops[torch.arange(batch_size) % len(crops)]
+    batch = joined([inputs] * math.ceil(batch_size / len(inputs)))[:batch_size]
     options = {"terms": tuple(TERMS.parse(term) for term in terms), "target": "teacher"}
     return seconds_per_step(student.build(), teacher.build(), {"input": batch}, batch_size, options, steps)
 
 
-def _plan(generator: Generator, graph: ChannelGraph, example: Tensor, limit: CostLimit) -> tuple[int, ChannelPlan]:
+def _plan(generator: Generator, graph: ChannelGraph, example: Given, limit: CostLimit) -> tuple[int, ChannelPlan]:
     """Return the largest multiple of widths at which the budget can be met, and a plan for it."""
     for multiple in MULTIPLES:
         legal = graph.constrain(multiple=multiple, minimum=multiple)
@@ -101,12 +148,12 @@ def _plan(generator: Generator, graph: ChannelGraph, example: Tensor, limit: Cos
             if limit.target is None:
                 return multiple, widest_plan(legal, limit.cost(legal), limit.limit, limit.unit)
             narrowest = cut(generator, legal, legal.smallest_plan())
-            milliseconds = measure_network(narrowest, example, limit.target)
+            milliseconds = measure_network(narrowest, one_tensor(example, "--ms"), limit.target)
             if milliseconds <= limit.limit:
                 return multiple, legal.uniform_plan(_KEEP_OF_TRIAL)
             raise BudgetError(
                 f"budget: got {limit.limit:g} {limit.unit}, but the narrowest network takes {milliseconds:.2f} for "
-                f"{example.shape[2]}x{example.shape[3]}; raise --ms, or give a smaller --size"
+                f"{sizes(example)}; raise --ms, or give a smaller --size"
             )
         except BudgetError:
             if multiple == MULTIPLES[-1]:
@@ -114,8 +161,8 @@ def _plan(generator: Generator, graph: ChannelGraph, example: Tensor, limit: Cos
     raise AssertionError
 
 
-def _has_taps(generator: Generator, network: nn.Module, example: Tensor) -> bool:
+def _has_taps(generator: Generator, network: nn.Module, given: Sequence[Tensor]) -> bool:
     try:
-        return bool(generator.architecture.taps(network, (example,)))
+        return bool(generator.architecture.taps(network, given))
     except TraceError:
         return False

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, NoReturn, Protocol
 from pydantic import BeforeValidator, SerializeAsAny
 from torch import nn
 
-from gancompress.errors import Interrupted
+from gancompress.errors import STOPPED, Interrupted
 from gancompress.evaluation.options import MetricOptions
 from gancompress.methods.budget import CostLimit
 from gancompress.methods.training import TrainingData
@@ -62,7 +62,7 @@ class StepRun(Run):
 
     def interrupt(self) -> NoReturn:
         """Stop the run at the user's request. Raises Interrupted."""
-        raise Interrupted("stopped; everything is saved: the same command goes on from here")
+        raise Interrupted(STOPPED)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 from gancompress.networks.graph.operators import apply, operator_names
 
+MOST_INPUTS = 4
+"""Number of inputs that a graph may have."""
+
 LAYERS: dict[str, type[nn.Module]] = {
     kind.__name__: kind
     for kind in (
@@ -24,7 +27,7 @@ LAYERS: dict[str, type[nn.Module]] = {
 
 @dataclass(frozen=True)
 class _Program:
-    """What a network runs. Copies of the network share it."""
+    """Nodes that a network runs, with its inputs and outputs. Copies of the network share them."""
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
@@ -61,9 +64,11 @@ class GraphNetwork(nn.Module):
             tensors: Shape, and dtype where it is no parameter, of tensors beside those of layers, by their path.
 
         Raises:
-            ValueError: A node has an operator that does not exist.
+            ValueError: A node has an operator that does not exist, or there are more than `MOST_INPUTS` inputs.
         """
         super().__init__()
+        if len(inputs) > MOST_INPUTS:
+            raise ValueError(f"got {len(inputs)} inputs, expected at most {MOST_INPUTS}")
         unknown = {node["operator"] for node in nodes if "operator" in node} - operator_names()
         if unknown:
             raise ValueError(f"unknown operators {', '.join(sorted(unknown))}")
@@ -78,10 +83,13 @@ class GraphNetwork(nn.Module):
             else:
                 owner.register_parameter(name, nn.Parameter(torch.zeros(tensor["shape"])))
 
-    def forward(self, *inputs: Tensor) -> Any:
-        """Run the graph; returns a tensor, or several by name."""
+    def forward(
+        self, first: Tensor, second: Tensor | None = None, third: Tensor | None = None, fourth: Tensor | None = None
+    ) -> Any:
+        """Run the graph on its inputs; returns a tensor, or several by name."""
         program = self.program
-        values: dict[str, Any] = dict(zip(program.inputs, inputs, strict=True))
+        given = [each for each in (first, second, third, fourth) if each is not None]  # exporters refuse *inputs
+        values: dict[str, Any] = dict(zip(program.inputs, given, strict=True))
         for node, done in zip(program.nodes, program.last_uses, strict=True):
             given = [self._value(values, each) for each in node["inputs"]]
             if "layer" in node:

@@ -14,9 +14,10 @@ from gancompress.networks.importers.choice import first_that_fits
 from gancompress.networks.importers.reading import Reading
 from gancompress.networks.importers.registry import Importer, register_importer
 from gancompress.networks.importers.source import Source, Unrecognized
-from gancompress.networks.importers.values import check_values, in_training_dtype
+from gancompress.networks.importers.values import in_training_dtype
 from gancompress.networks.registry import FAMILIES, Family, UserClass, layouts_of
 from gancompress.networks.state import listed
+from gancompress.networks.weight_values import check_values
 
 _FEWEST_TENSORS = 8
 """Number of tensors below which a part of a state dict, such as one layer, is not taken for a network of a family."""

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from gancompress.errors import CheckpointError, ConfigError
 from gancompress.io.source import split_key
+from gancompress.io.trust import Trust
 from gancompress.networks.generator import Generator
 from gancompress.networks.image_format import Images
 from gancompress.networks.importers.registry import IMPORTERS
@@ -22,8 +23,12 @@ def load_generator(
     role: Literal["generator", "discriminator"] | None = None,
     images: Images | None = None,
     say: Callable[[str], None] | None = None,
+    *,
+    trust: Trust = False,
 ) -> Generator:
-    """Load a network from a directory or file by the first importer that recognises it. No code in a file is run.
+    """Load a network from a directory or file by the first importer that recognises it.
+
+    No code in a file is run without consent.
 
     A class takes every file that its ``load_state_dict(strict=True)`` takes. All floating-point tensors of a foreign
     file become float32, the type of training and measurement; a directory that this package saved is loaded unchanged.
@@ -37,8 +42,10 @@ def load_generator(
         role: Network to take from a file that holds both; None takes the role of ``family``, or else the generator.
         images: Formats of its images, to declare them.
         say: Prints a line about what else the file holds.
+        trust: Consent to build the class that a directory names; a class in ``family`` is named by the caller.
 
     Raises:
+        TrustError: A directory names a class that is no registered family, without consent.
         CheckpointError: The file cannot be read, or fits no known family, or not the given one; it has several networks
             that fit; or a weight is infinite, not a number, or no floating-point number.
         ConfigError: The family does not exist, the config does not fit it, or a config is given without a family.
@@ -48,7 +55,7 @@ def load_generator(
         raise ConfigError("config: got options without a family, expected both; name the family")
     known = None if family is None else find_network(family)
     wanted = role or (known.role if known is not None else None) or "generator"
-    source = Source(path, key, known, config, wanted, images, say)
+    source = Source(path, key, known, config, wanted, images, say, trust)
     refused: list[Unrecognized] = []
     for importer in sorted(IMPORTERS.values(), key=lambda each: each.takes_any_file):
         if importer.accepts(source):

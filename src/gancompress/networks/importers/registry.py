@@ -39,7 +39,10 @@ class Importer(ABC):
 IMPORTERS: Registry[Importer] = Registry(
     "importers",
     "an importer",
-    modules=tuple(f"{_PACKAGE}.{name}" for name in ("saved", "onnx.importer", "user_class", "families", "spandrel")),
+    modules=tuple(
+        f"{_PACKAGE}.{name}"
+        for name in ("saved", "onnx.importer", "ncnn.importer", "user_class", "families", "spandrel")
+    ),
     values=Importer,
 )
 """Importers by name, in the order in which they are asked."""

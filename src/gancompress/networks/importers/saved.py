@@ -24,7 +24,9 @@ class SavedDirectory(Importer):
                 f"{source.path}#{source.key}: got a key for a directory, which holds one network; leave "
                 f"'#{source.key}' out"
             )
-        generator = Generator.load(source.path)
+        named = () if source.known is None else (source.known.name,)
+        trust = source.trust if source.trust is True else (*(source.trust or ()), *named)
+        generator = Generator.load(source.path, trust=trust)
         same_config = {**generator.config, **(source.config or {})} == generator.config
         if not same_config or (source.known is not None and source.known.name != generator.family):
             raise ConfigError(

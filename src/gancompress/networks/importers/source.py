@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gancompress.errors import CheckpointError
+from gancompress.io.trust import Trust
 from gancompress.networks.checkpoint_file import CheckpointFile
 from gancompress.networks.image_format import Images
 from gancompress.networks.registry import Family, UserClass
@@ -42,6 +43,7 @@ class Source:
         role: Network to take from a file that holds both.
         images: Formats of its images, to declare them.
         say: Prints a line about what else the file holds.
+        trust: Consent to build a class that the source names.
     """
 
     path: Path
@@ -51,6 +53,7 @@ class Source:
     role: Literal["generator", "discriminator"] = "generator"
     images: Images | None = None
     say: Callable[[str], None] | None = None
+    trust: Trust = False
 
     @cached_property
     def file(self) -> CheckpointFile:

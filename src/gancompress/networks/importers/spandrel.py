@@ -19,9 +19,10 @@ from gancompress.networks.image_format import STANDARD, Images, give_boundary
 from gancompress.networks.importers.choice import first_that_fits
 from gancompress.networks.importers.registry import Importer, register_importer
 from gancompress.networks.importers.source import Source, Unrecognized
-from gancompress.networks.importers.values import check_values, in_training_dtype
+from gancompress.networks.importers.values import in_training_dtype
 from gancompress.networks.input_rule import InputRule
 from gancompress.networks.outputs import image_of
+from gancompress.networks.weight_values import check_values
 from gancompress.registry import import_path_of
 
 _FORMATS = (Images.parse("0..1"), Images.parse("0..1 to -1..1"), STANDARD)

@@ -14,10 +14,11 @@ from gancompress.networks.generator import Generator
 from gancompress.networks.importers.choice import first_that_fits
 from gancompress.networks.importers.registry import Importer, register_importer
 from gancompress.networks.importers.source import Source, Unrecognized
-from gancompress.networks.importers.values import check_values, in_training_dtype
+from gancompress.networks.importers.values import in_training_dtype
 from gancompress.networks.registry import UserClass
 from gancompress.networks.reparametrized import settled
 from gancompress.networks.state import Mismatch, shapes_of
+from gancompress.networks.weight_values import check_values
 
 
 class ClassWeights(Importer):

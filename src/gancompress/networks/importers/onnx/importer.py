@@ -23,8 +23,8 @@ from gancompress.networks.importers.onnx.node import Node, Translation, Untransl
 from gancompress.networks.importers.onnx.rules import RULES
 from gancompress.networks.importers.registry import Importer, register_importer
 from gancompress.networks.importers.source import Source
-from gancompress.networks.importers.values import check_values
 from gancompress.networks.input_rule import InputRule, Shape
+from gancompress.networks.weight_values import check_values
 
 _ALL_RULES = {**RULES, **LAYER_RULES}
 

@@ -1,0 +1,1 @@
+"""Importer of ncnn's files: text and weights, layers, operators."""
