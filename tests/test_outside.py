@@ -153,7 +153,8 @@ def test_a_recipe_names_everything_by_import_path(tmp_path):
     assert outcome.compressed.generator.family == "tests.outside.tinynet:TinyNet"
     weights = torch.cat([tensor.flatten() for tensor in outcome.compressed.generator.state.values()]) * 2**5
     assert torch.equal(weights, weights.round())
-    assert [(each.path.name, each.rewrites[0].note) for each in outcome.exports] == [("model.npz", "nothing to double")]
+    (file,) = outcome.files.reports
+    assert (file.path.name, file.rewrites[0].note) == ("model.npz", "nothing to double")
     log = "".join(file.read_text() for file in (tmp_path / "run").rglob("*.jsonl"))
     assert "generator/edges" in log
     assert "generator/brightness" in log

@@ -19,6 +19,7 @@ from gancompress.errors import ConfigError, ExportError
 from gancompress.io.pictures import to_channels, to_standard
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build
+from gancompress.report import FileSpeed, Latency
 from tests.cli.verbs import run
 from tests.data.pictures import pixels, save_many
 from tests.deploy.benchmark.in_process import workers_as_threads
@@ -27,6 +28,7 @@ from tests.networks.strangers import Stranger
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of TorchScript
 
 
+EXPORT = "gancompress.deploy.benchmark.writing.export_generator"
 CONVERT = "gancompress.deploy.runtimes.onnx_runtime.OnnxRuntime.convert"
 
 
@@ -96,22 +98,24 @@ def test_a_job_writes_the_fastest_file_and_reports_what_was_tried(finished):
     assert facts["path"] == "exports/model.fastest.xml"
     assert sum(each.stat().st_size for each in (finished / "exports").iterdir()) == facts["file_bytes"]
     assert [each["name"] for each in facts["tried"]] == ["fp32", "bf16", "int8, all layers"]
-    (written,) = [each for each in facts["tried"] if each["written"]]
+    (written,) = [each for each in facts["tried"] if each["best"]]
     assert written["faster"] == max(each["faster"] for each in facts["tried"]) >= 1
     assert all(each["time_ms"]["median"] > 0 for each in facts["tried"])
     assert facts["psnr_db"] == written["psnr_db"]
     page, text = (finished / "report.html").read_text(), (finished / "report.md").read_text()
-    assert "times faster (quartiles)" in page
-    assert f"| {written['name']} | {written['faster']:.2f} (" in text
+    assert "Times faster than the float32 file" in page
+    (row,) = [line for line in text.splitlines() if line.startswith(f"| {written['name']} |")]
+    assert f"| {written['faster']:.2f} (" in row
+    assert row.endswith("| best |")
 
 
 @pytest.mark.parametrize("kind", [ExportError, RuntimeError])
 def test_a_file_that_fails_costs_neither_the_report_nor_the_others(given, tmp_path, kind, monkeypatch):
-    def refuse(*_):
+    def refuse(*_, **__):
         raise kind("one-sided padding")
 
-    monkeypatch.setattr("gancompress.jobs.summary.time_files", lambda *_: {})
-    monkeypatch.setattr("gancompress.jobs.exporting.export_generator" if kind is RuntimeError else CONVERT, refuse)
+    monkeypatch.setattr("gancompress.jobs.summary.time_files", lambda *_, **__: {})
+    monkeypatch.setattr(EXPORT if kind is RuntimeError else CONVERT, refuse)
     (tmp_path / "small.yaml").write_text(job_of(given, ["onnx", "torch"] if kind is ExportError else ["onnx"]))
     result = CliRunner().invoke(app, ["compress", str(tmp_path / "small.yaml"), "--out", str(tmp_path / "run")])
     assert result.exit_code == 1
@@ -119,7 +123,7 @@ def test_a_file_that_fails_costs_neither_the_report_nor_the_others(given, tmp_pa
     assert line == f"{tmp_path / 'run/exports/model.onnx'} was not written: one-sided padding"
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert [each["path"] for each in report["exports"]] == (["exports/model.pt2"] if kind is ExportError else [])
-    assert report["notes"] == ["model.onnx was not written: one-sided padding."]
+    assert report["not_exported"] == {"model.onnx": "one-sided padding"}
     assert "one-sided padding" in (tmp_path / "run" / "report.html").read_text()
 
 
@@ -223,6 +227,57 @@ def test_files_beside_checkpoints_are_named_after_them(source, file, expected, t
     assert export_path(tmp_path / source, file) == tmp_path / expected
 
 
+def speed_of(faster: float) -> FileSpeed:
+    return FileSpeed("a runtime", 1, Latency(2.0, 2.0, 2.0), Latency(2.0 * faster, 2.0, 2.0), faster, faster, faster)
+
+
+def test_every_file_is_in_one_table_and_a_failing_one_costs_no_other(given, tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime", reason="exports to ONNX, which is not installed")
+
+    def timed(original, example, files, inputs, **_):
+        assert original.is_dir()
+        return {each.path: speed_of(2.0) for each in files}
+
+    def refuse(*_):
+        raise RuntimeError("one-sided padding")
+
+    monkeypatch.setattr("gancompress.deploy.benchmark.time_files", timed)
+    monkeypatch.setattr(CONVERT, refuse)
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "model.pt2").write_bytes(b"of another network")
+    how = ("--format", "onnx", "--format", "torch", "--size", "32x32", "--out", str(tmp_path / "files"))
+    result = CliRunner().invoke(app, ["export", str(given), *how])
+    assert result.exit_code == 1
+    lines = [" ".join(line.split()) for line in result.output.splitlines()]
+    for name in ("model.onnx", "model.fp16.onnx"):
+        assert f"{name} was not written: ONNX export of ResnetGenerator failed: one-sided padding" in lines
+    assert f"written to {tmp_path}/files/model.pt2, in place of the file that was there" in lines
+    (best,) = [line for line in lines if line.startswith("model.pt2 ")]
+    assert best.endswith(" 2.00 1 2.00 (2.00 to 2.00) best")
+    (missing,) = [line for line in lines if line.startswith("onnx, int8 ")]
+    assert missing.startswith("onnx, int8 needs")
+    assert [each.name for each in (tmp_path / "files").iterdir()] == ["model.pt2"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("--format", "onnx", "--format", "web"),
+            "--format: got 'web' among several, which is a page; export it alone",
+        ),
+        (
+            ("--format", "all", "--rewrite", "float32_norms"),
+            "--rewrite: got rewrites with several files, which chooses",
+        ),
+        (("--format", "all", "--out", __file__), "--out: got the file .* for several files, expected a folder"),
+    ],
+)
+def test_options_that_do_not_go_with_several_files(given, arguments, message):
+    with pytest.raises((ConfigError, ExportError), match=message):
+        run("export", given, *arguments)
+
+
 def test_a_file_that_is_replaced_is_named(tmp_path):
     both = {"netG_A": Stranger().state_dict(), "netG_B": Stranger().state_dict()}
     torch.save(both, tmp_path / "last.ckpt")
@@ -244,3 +299,14 @@ def test_a_loadable_job_writes_a_file_like_its_teachers(tmp_path):
     assert "loadable.pth: opens as unet with ngf 4" in " ".join(result.output.split())
     assert torch.load(tmp_path / "run" / "loadable.pth").keys() == wide.state.keys()
     assert Generator.load(tmp_path / "run").config["ngf"] == 4
+
+
+def test_a_page_that_is_replaced_is_named(given, tmp_path, monkeypatch):
+    monkeypatch.setattr("gancompress.cli.pages.write_page_of", lambda *_: [])
+    arguments = ("export", given, "--format", "web", "--out", tmp_path)
+    assert "in place of" not in run(*arguments)
+    (tmp_path / "manifest.json").write_text(json.dumps({"format": "gancompress-page"}))
+    assert f"written to {tmp_path}, in place of the page that was there: " in run(*arguments)
+    assert json.loads(run(*arguments, "--json")) == {"page": str(tmp_path), "replaced": True, "networks": []}
+    with pytest.raises(ExportError, match="export: got --rewrite for the format 'web', expected neither --rewrite nor"):
+        run(*arguments, "--rewrite", "float32_norms")

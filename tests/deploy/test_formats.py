@@ -24,7 +24,7 @@ from gancompress.networks.registry import FAMILIES, build
 
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
-PACKAGES = {"openvino": "openvino", "coreml": "coremltools", "litert": "litert_torch"}
+PACKAGES = {"openvino": "openvino", "coreml": "coremltools", "litert": "litert_torch", "ncnn": "pnnx"}
 CONFIGS = {
     "resnet": {"ngf": 5, "num_blocks": 1},
     "unet": {"ngf": 4, "num_downs": 4},

@@ -111,8 +111,8 @@ def test_from_a_recipe(network, tmp_path, monkeypatch):
         ],
     )
     outcome = Pipeline(job, tmp_path / "run", lambda line: None).run()
-    assert [each.path.name for each in outcome.exports] == ["model.npz"]
-    monkeypatch.setattr(summary, "time_files", lambda *how: {})  # as `bench` times them
+    assert [each.path.name for each in outcome.files.reports] == ["model.npz"]
+    monkeypatch.setattr(summary, "time_files", lambda *how, **_: {})  # as `bench` times them
     (file,) = summary.summarise(outcome, torch.zeros(1, 3, 16, 16), rounds=2).exports
     assert (file.format, file.path) == ("npz", "exports/model.npz")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import Counter
 from contextlib import nullcontext
@@ -16,6 +17,7 @@ import gancompress
 from gancompress.deploy import FileOptions, Precision, export_generator, file_name, usage
 from gancompress.deploy.benchmark import export_fastest, fastest
 from gancompress.deploy.benchmark import threads as by_threads
+from gancompress.deploy.half import Halved, first_far_layer
 from gancompress.deploy.quantized import export_quantized
 from gancompress.deploy.rewrites import rewritten
 from gancompress.deploy.rewrites.aligned import slow_in_integers
@@ -315,7 +317,7 @@ def test_the_fastest_file_keeps_layers_float_that_do_not_pay(tmp_path, told, mon
     result = export_fastest(net, form(net), tmp_path / "net.onnx", "onnx", IMAGES, 10, rounds=2)
     fp32, whole, mixed = result.tried
     assert [fp32.name, whole.name, mixed.name] == ["fp32", "int8, all layers", "int8 where it pays"]
-    assert [each.written for each in result.tried] == [False, False, True]
+    assert [each.best for each in result.tried] == [False, False, True]
     assert mixed.faster > whole.faster > fp32.faster == 1
     assert mixed.faster_low <= mixed.faster <= mixed.faster_high
     assert mixed.psnr_db == result.report.quality.psnr_db
@@ -326,7 +328,7 @@ def test_the_fastest_file_keeps_layers_float_that_do_not_pay(tmp_path, told, mon
     assert len(told) > 2  # kinds of layers are timed a few at once, then the files
     assert gancompress.load(tmp_path / "net.onnx")(IMAGES[0][0][:1]).shape == (1, 3, 16, 16)
     strict = export_fastest(net, form(net), tmp_path / "strict.onnx", "onnx", IMAGES, 500, rounds=2)
-    assert [each.name for each in strict.tried if each.written] == ["fp32"]
+    assert [each.name for each in strict.tried if each.best] == ["fp32"]
     assert strict.report.path == tmp_path / "strict.onnx"
 
 
@@ -350,7 +352,7 @@ def test_the_fastest_file_of_several_inputs(tmp_path, told):
     inputs = tuple(each[:1] for each in pairs[0])
     taken = FileForm(module, inputs, axes=({}, {}))
     result = export_fastest(net, taken, tmp_path / "net.onnx", "onnx", pairs, 0, rounds=2)
-    assert [each.name for each in result.tried if each.written] == ["int8, all layers"]
+    assert [each.name for each in result.tried if each.best] == ["int8, all layers"]
     network = gancompress.load(tmp_path / "net.onnx")
     with torch.no_grad():
         torch.testing.assert_close(network(*inputs), module(*inputs), rtol=0, atol=0.03)
@@ -400,3 +402,37 @@ def test_openvino_keeps_the_epsilon_of_a_norm_behind_a_layer_without_bias(kind, 
     assert report.quality is not None
     assert report.quality.mean_abs < 0.01
     assert net[0].bias is None
+
+
+class Overflowing(nn.Module):
+    """A layer whose values leave the range of half precision, and one that brings them back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.large, self.small = nn.Conv2d(3, 3, 1, bias=False), nn.Conv2d(3, 3, 1, bias=False)
+        with torch.no_grad():
+            self.large.weight.copy_(1e6 * torch.eye(3)[..., None, None])
+            self.small.weight.copy_(1e-6 * torch.eye(3)[..., None, None])
+
+    def forward(self, image: Tensor) -> Tensor:
+        return torch.tanh(self.small(self.large(image)))
+
+
+def test_the_first_layer_that_half_precision_breaks_is_found():
+    net, image = Overflowing().eval(), torch.linspace(-0.9, 1, 48).view(1, 3, 4, 4)
+    assert first_far_layer(net, Halved(copy.deepcopy(net)), (image,)) == "large"
+    assert first_far_layer(net, net, (image,)) is None
+    tame = nn.Sequential(nn.Conv2d(3, 3, 3), nn.Tanh())
+    assert first_far_layer(tame, Halved(copy.deepcopy(tame)), (image,)) is None
+
+
+def test_half_precision_that_is_far_on_images_is_refused_before_it_is_published(tmp_path, monkeypatch):
+    net, images = nn.Sequential(nn.Conv2d(3, 3, 1)), [(torch.rand(1, 3, 8, 8),)] * 2
+    (tmp_path / "net.onnx").write_bytes(b"old")
+    generator = Generator.from_module(net)
+    monkeypatch.setattr("gancompress.deploy.generator.first_far_layer", lambda *_: "body.3")
+    how = Precision("fp16", images, min_psnr_db=200)
+    message = r"fp16: got \d+\.\d dB to the float network on 2 images, expected 200, and 'body.3' is the first layer"
+    with pytest.raises(BudgetError, match=message):
+        export_generator(generator, FileForm(net, images[0]), tmp_path / "net.onnx", "onnx_fixed", precision=how)
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"old"]

@@ -148,7 +148,7 @@ def test_networks_of_several_inputs_and_outputs(tmp_path, steps):
     assert outcome.compressed.cost.macs.true < outcome.teacher.cost.macs.true / 1.4
     assert outcome.compressed.metrics.keys() == {"snr_to_teacher", "relative_error_to_teacher"}
     assert (tmp_path / "run/samples/test.png").is_file()
-    for report in outcome.exports:
+    for report in outcome.files.reports:
         session = onnxruntime.InferenceSession(str(report.path))
         assert [each.name for each in session.get_inputs()] == ["mel", "speaker"]
         assert [each.name for each in session.get_outputs()] == ["wave", "voiced"]

@@ -8,6 +8,7 @@ import yaml
 
 from gancompress.channels import trace
 from gancompress.cost import CostModel
+from gancompress.deploy import known_formats
 from gancompress.errors import ConfigError, ExportError
 from gancompress.jobs.pipeline import Pipeline
 from gancompress.jobs.recipe import Job, load_job
@@ -179,6 +180,24 @@ def test_mistakes(name):
     with pytest.raises(ConfigError, match=message) as error:
         load_job("quickstart-search", changes)
     assert "\n" not in str(error.value)
+
+
+def test_all_stands_for_every_format_and_precision():
+    job = load_job("quickstart", ["exports=[{format: all, min_psnr_db: 35}]"])
+    formats = known_formats()
+    expected = {(name, precision) for name, kind in formats.items() for precision in kind.precisions}
+    assert {(each.format, each.precision or "fp32") for each in job.exports} == expected
+    assert all(each.if_installed for each in job.exports)
+    assert {each.min_psnr_db for each in job.exports if each.precision == "int8"} == {35}
+    only = load_job("quickstart", ["exports=[{format: all, precision: int8}]"])
+    assert [each.format for each in only.exports] == [name for name in formats if formats[name].calibrates("int8")]
+    assert Job(**yaml.safe_load(yaml.safe_dump(job.model_dump(mode="json")))) == job
+
+
+def test_all_files_of_a_network_trained_in_integers_hold_its_integers():
+    job = load_job("quickstart", ["steps.99={kind: quantize}", "exports=[all]"])
+    found = [(each.format, each.precision) for each in job.exports]
+    assert found == [("onnx", None), ("onnx", "int8"), ("onnx_fixed", "int8"), ("openvino", "int8")]
 
 
 def test_a_change_of_one_step_leaves_those_written_with_the_same_anchor():

@@ -153,7 +153,7 @@ def test_statistics_are_those_of_the_training_data(outcome: Outcome):
 @torch.no_grad()
 def test_the_file_takes_integer_label_maps_and_equals_the_network(outcome: Outcome):
     held, channels = example(outcome)
-    (report,) = outcome.exports
+    (report,) = outcome.files.reports
     assert report.max_difference < 1e-4
     session = onnxruntime.InferenceSession(report.path)
     assert [(each.name, each.type) for each in session.get_inputs()] == [
@@ -184,7 +184,7 @@ def test_the_report_tells_how_to_use_the_file(outcome: Outcome):
     assert "labels = numpy.zeros((1, 64, 96), numpy.int32)" in export.usage
     assert '{"labels": labels, "edges": edges}' in export.usage
     scope: dict = {}
-    exec(export.usage.replace("model.fixed.onnx", str(outcome.exports[0].path)), scope)
+    exec(export.usage.replace("model.fixed.onnx", str(outcome.files.reports[0].path)), scope)
     assert scope["result"].shape == (1, 3, 64, 96)
 
 

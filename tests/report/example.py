@@ -5,6 +5,7 @@ from __future__ import annotations
 from gancompress.report import (
     Candidate,
     ExportFacts,
+    FileRow,
     FileSpeed,
     Latency,
     MacFacts,
@@ -15,7 +16,6 @@ from gancompress.report import (
     Samples,
     SearchFacts,
     StepFacts,
-    TriedFile,
 )
 
 TEACHER = NetworkFacts(
@@ -94,10 +94,8 @@ FULL = Report(
             7.5e-6,
             'session = ort.InferenceSession("model.onnx")',
             tried=[
-                TriedFile("fp32", Latency(9.25, 9.0, 9.5), 1.0, 1.0, 1.0, 107.4, threads=2),
-                TriedFile(
-                    "int8 where it pays", Latency(4.625, 4.5, 5.0), 2.03, 1.96, 2.11, 31.4, written=True, threads=1
-                ),
+                FileRow("fp32", Latency(9.25, 9.0, 9.5), 1.0, 1.0, 1.0, 107.4, threads=2),
+                FileRow("int8 where it pays", Latency(4.625, 4.5, 5.0), 2.03, 1.96, 2.11, 31.4, best=True, threads=1),
             ],
             speed=FileSpeed("onnxruntime", 2, Latency(4.625, 4.5, 5.0), Latency(120.0, 118.0, 131.0), 25.9, 25.4, 26.3),
         )

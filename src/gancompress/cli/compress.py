@@ -221,11 +221,11 @@ def compress(
 
 def run_job(job: Job, directory: Path, *, tensorboard: bool = False, trust: bool = False) -> None:
     """Run a job, or what is left of it, and print its result; exit with status 1 if a file could not be written."""
-    from gancompress.cli.tables import cost_table, metric_table
+    from gancompress.cli.tables import cost_table, metric_table, text_table
     from gancompress.jobs.interruption import ending_at_once, until_asked_to_stop
     from gancompress.jobs.pipeline import Pipeline
     from gancompress.jobs.summary import summarise
-    from gancompress.report import headline_lines
+    from gancompress.report import headline_lines, report_files
     from gancompress.report.write import write_report
 
     with watching(console) as watch, until_asked_to_stop(watch.say) as stop:
@@ -238,14 +238,16 @@ def run_job(job: Job, directory: Path, *, tensorboard: bool = False, trust: bool
             write_report(report, directory)
     console.print(cost_table([("teacher", outcome.teacher.cost), ("compressed", outcome.compressed.cost)]))
     console.print(metric_table(outcome.teacher.metrics, outcome.compressed.metrics))
+    if (files := report_files(report)) is not None:
+        console.print(text_table(files), soft_wrap=True)
     for line in headline_lines(report):
         console.print(line, soft_wrap=True, markup=False)
     console.print(f"report: {directory / 'report.html'}", soft_wrap=True, markup=False)
     for doubt in outcome.doubts:
         notices.print(f"warning: {doubt}", soft_wrap=True, markup=False, highlight=False)
-    for name, reason in outcome.not_exported.items():
+    for name, reason in outcome.files.failed.items():
         notices.print(f"{directory / 'exports' / name} was not written: {reason}", soft_wrap=True, markup=False)
-    if outcome.not_exported:
+    if outcome.files.failed:
         raise typer.Exit(1)
 
 

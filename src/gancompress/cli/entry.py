@@ -13,9 +13,10 @@ from gancompress.cli.bench import bench
 from gancompress.cli.compress import compress
 from gancompress.cli.data import data
 from gancompress.cli.demo import demo
+from gancompress.cli.exporting import export
 from gancompress.cli.jobs import evaluate, quickstart, recipes, train
 from gancompress.cli.latency import latency
-from gancompress.cli.networks import export, inspect, prune
+from gancompress.cli.networks import inspect, prune
 from gancompress.cli.runtimes import runtimes
 from gancompress.errors import GanCompressError, Interrupted
 

@@ -1,12 +1,11 @@
-"""Verbs that inspect a network, narrow it and export it."""
+"""Verbs that inspect a network, and narrow it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -17,22 +16,16 @@ from gancompress.cli.options import (
     JsonOption,
     LabelsOption,
     RangeOption,
-    RunSizeOption,
-    RuntimeOption,
-    SamplesOption,
     SetOption,
     SizeOption,
     Source,
-    StartOption,
     TrustOption,
     console,
     notices,
 )
 
 if TYPE_CHECKING:
-    from gancompress.deploy import ExportReport
     from gancompress.networks.generator import Generator
-    from gancompress.report import TriedFile
 
 
 def inspect(
@@ -194,184 +187,3 @@ def _save_like(small: Generator, source: str, out: Path) -> Path | None:
     lines = save_like(small, source, path)
     notices.print(f"written to {path}: {'; '.join(lines)}", highlight=False, soft_wrap=True)
     return path
-
-
-def export(
-    directory: Annotated[
-        Path,
-        typer.Argument(
-            help="A directory written by gancompress, or a checkpoint; FILE#KEY for one network of several in it."
-        ),
-    ],
-    format: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            metavar="NAME",
-            help="A format that gancompress runtimes lists, or package.module:RUNTIME; web is a folder with a page.",
-        ),
-    ] = "onnx",
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            metavar="FILE",
-            help="The file; by default DIR/model.onnx, DIR/web or the like, and CHECKPOINT.onnx beside a checkpoint.",
-        ),
-    ] = None,
-    rewrites: Annotated[
-        list[str] | None,
-        typer.Option("--rewrite", help="A rewrite for the runtime, or none; repeatable. By default those that help."),
-    ] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Precision of the file: fp32, bf16, fp16, int8, as the format supports, or fastest, which times every "
-            "precision and writes the fastest within --min-psnr. By default fp32, or integers as trained.",
-        ),
-    ] = None,
-    calibration: Annotated[
-        Path | None,
-        typer.Option(
-            "--calibration",
-            metavar="FOLDER",
-            help="Images, or label maps, like those that the network will see: for int8 and fastest, and to compare "
-            "the file on. By default the training images of a run directory.",
-        ),
-    ] = None,
-    min_psnr: Annotated[
-        float | None,
-        typer.Option(
-            metavar="DB",
-            help="For int8 and fastest: smallest PSNR of the output to the float network's; 30 by default.",
-        ),
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="For fastest: threads of the runtime; its own choice by default.")
-    ] = None,
-    perceptual: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="A network as TorchScript or ONNX: also report the perceptual distance under it."
-        ),
-    ] = None,
-    options: SetOption = [],  # noqa: B006
-    family: FamilyOption = None,
-    image_range: RangeOption = None,
-    size: RunSizeOption = None,
-    inputs: InputOption = [],  # noqa: B006
-    labels: LabelsOption = None,
-    samples: SamplesOption = None,
-    start: StartOption = None,
-    runtime: RuntimeOption = None,
-    trust: TrustOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Write a network to a file in the form that its runtime likes, and check it against PyTorch."""
-    from gancompress.cli.calibration import calibration_inputs
-    from gancompress.cli.pages import PageChoices, write_page_of
-    from gancompress.cli.sources import InputChoices, export_path, job_of, open_network
-    from gancompress.cli.tables import export_lines, tried_table
-    from gancompress.deploy import (
-        DEFAULT_MIN_PSNR_DB,
-        Precision,
-        export_generator,
-        file_name,
-        find_compute_type,
-        find_format,
-    )
-    from gancompress.deploy.benchmark import FASTEST, export_fastest
-    from gancompress.errors import CheckpointError, ConfigError, ExportError
-    from gancompress.evaluation import perceptual_distance
-    from gancompress.io.source import split_key
-
-    if not split_key(directory)[0].exists():
-        raise CheckpointError(f"{directory}: no such file or directory; expected one that prune or training wrote")
-    _, kind = find_format(format, "--format")
-    if kind.page:
-        if rewrites or inputs:
-            given = "--rewrite" if rewrites else "--input"
-            raise ExportError(
-                f"export: got {given} for the format '{kind.name}', expected neither --rewrite nor --input there"
-            )
-        folder = out or export_path(directory, kind.file_name)
-        choices = PageChoices(samples, start, labels, size, runtime, family, image_range, options, trust)
-        _show_page(write_page_of(str(directory), None, folder, choices), folder, as_json)
-        return
-    if precision not in (None, FASTEST):
-        find_compute_type(kind, precision, "--precision")
-    calibrates = precision == FASTEST or kind.calibrates(precision)
-    if rewrites and precision == FASTEST:
-        raise ConfigError("--rewrite: got rewrites with --precision fastest, which chooses them itself; remove it")
-    if min_psnr is not None and not calibrates:
-        raise ConfigError("--min-psnr: got it without --precision int8 or fastest, expected one of the two")
-    if threads is not None and precision != FASTEST:
-        raise ConfigError("--threads: got it without --precision fastest, expected that; no other precision is timed")
-    job = job_of([str(directory)], trust)
-    if calibrates and job is not None and calibration is None and size is not None:
-        raise ConfigError(
-            f"--size: got {size} with the run's own images, expected their size; remove --size, or give --calibration"
-        )
-    choices = InputChoices(size, inputs, labels, family, image_range, options, trust)
-    network = open_network(directory.name, str(directory), job, choices)
-    path = out or export_path(directory, file_name(format, precision))
-    replaced = path.exists()
-    chosen = None if rewrites is None else [name for name in rewrites if name != "none"]
-    images = calibration_inputs(network, calibration, directory, job) if calibrates or calibration else []
-    if perceptual is not None and not images:
-        raise ConfigError("--perceptual: got no --calibration, expected a folder of images to compare the file on")
-    seen = perceptual_distance(perceptual, "cpu") if perceptual else None
-    form = replace(network.form, inputs=tuple(each[:1] for each in images[0])) if images else network.form
-    wanted_psnr = DEFAULT_MIN_PSNR_DB if min_psnr is None else min_psnr
-    tried: tuple[TriedFile, ...] = ()
-    if precision == FASTEST:
-        how = {"perceptual": seen, "threads": threads, "say": notices.print}
-        found = export_fastest(network.generator, form, path, format, images, wanted_psnr, **how)
-        report, tried = found.report, found.tried
-    else:
-        wanted = Precision(precision or "fp32", images, wanted_psnr)
-        report = export_generator(network.generator, form, path, format, chosen, wanted, seen)
-    if as_json:
-        print(
-            json.dumps(
-                _facts(report)
-                | {"replaced": replaced}
-                | ({"tried": [asdict(each) for each in tried]} if tried else {}),
-                indent=2,
-            )
-        )
-        return
-    if tried:
-        console.print(tried_table(tried))
-    _show_cases(report)
-    for line in export_lines(report):
-        console.print(line, highlight=False, soft_wrap=True)
-    sizes = "any batch and size" if kind.free_sizes else "this batch and size"
-    note = f"{report.note}, " if report.note else ""
-    instead = ", in place of the file that was there" if replaced else ""
-    console.print(f"written to {path}{instead}: {report.file_bytes:,} bytes, {note}{sizes}", soft_wrap=True)
-
-
-def _show_page(reports: Sequence[ExportReport], folder: Path, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps({"page": str(folder), "networks": [_facts(report) for report in reports]}, indent=2))
-        return
-    for report in reports:
-        _show_cases(report, report.path.name)
-    console.print(f"written to {folder}: gancompress demo {folder}, or any web server", soft_wrap=True)
-
-
-def _show_cases(report: ExportReport, name: str = "input") -> None:
-    if report.not_compared is not None:
-        console.print(f"not compared: {report.not_compared}", highlight=False)
-        return
-    table = Table(name, "largest difference from PyTorch", "mean", box=None)
-    for case in report.cases:
-        shapes = ", ".join("x".join(map(str, shape)) for shape in case.input_shapes)
-        table.add_row(shapes, f"{case.max_abs:.1e}", f"{case.mean_abs:.1e}")
-    console.print(table)
-
-
-def _facts(report: ExportReport) -> dict[str, Any]:
-    return {**asdict(report), "path": str(report.path), "max_difference": report.max_difference}

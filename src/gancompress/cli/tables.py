@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
@@ -15,7 +16,7 @@ from gancompress.networks.generator import Generator
 if TYPE_CHECKING:
     from gancompress.deploy import ExportReport
     from gancompress.evaluation import MetricResult
-    from gancompress.report import Latency, TriedFile
+    from gancompress.report import FileTable, Latency
 
 
 def cost_json(cost: Cost) -> dict[str, Any]:
@@ -111,11 +112,11 @@ def export_lines(report: ExportReport) -> Iterator[str]:
         yield line + ("" if quality.perceptual is None else f", perceptual distance {quality.perceptual:.2g}")
 
 
-def tried_table(tried: Sequence[TriedFile]) -> Table:
-    """Return a table of the files that were timed to find the fastest one."""
-    from gancompress.report import TRIED_HEAD, tried_rows
-
-    table = Table(*TRIED_HEAD, box=None)
-    for row in tried_rows(tried):
-        table.add_row(*row)
-    return table
+def text_table(table: FileTable) -> Table:
+    """Return a table of files for the terminal."""
+    shown = Table(box=None, caption=table.caption or None, caption_justify="left")
+    for title in table.head:
+        shown.add_column(title, no_wrap=bool(title))  # the last one, without a title, holds reasons
+    for row in table.rows:
+        shown.add_row(*map(escape, row))
+    return shown

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from torch import nn
+from torch import Tensor, nn
 
 from gancompress.deploy.axes import Axes, Inputs
 from gancompress.deploy.parity import DEFAULT_TOLERANCE
+
+Run = Callable[[Inputs], list[Tensor]]
+"""Function from a file's inputs to its outputs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,8 @@ class FileOptions:
         mean_tolerance: The largest mean absolute difference allowed on the example.
         reference: The network that the file is compared with; the module itself by default.
         precision: Precision to compute in, of those that `Runtime.convert` applies itself.
+        accept: Function of the opened file that raises to refuse it, after the comparison and before it is published.
+        opset: Opset of ONNX, 11 or newer; the exporter's own by default.
         integers: Let operators that only move values move integers, where the module rounds them.
     """
 
@@ -42,6 +47,8 @@ class FileOptions:
     mean_tolerance: float = math.inf
     reference: nn.Module | None = None
     precision: str = "fp32"
+    accept: Callable[[Run], None] | None = None
+    opset: int | None = None
     integers: bool = False
 
 

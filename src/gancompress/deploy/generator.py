@@ -11,9 +11,10 @@ from torch import nn
 
 from gancompress.channels.skeleton import copy_module
 from gancompress.deploy.axes import Axes, Inputs, input_names
-from gancompress.deploy.compute_types import INT8, ComputeType
+from gancompress.deploy.compute_types import FP32, INT8, ComputeType
 from gancompress.deploy.contract import metadata_of
-from gancompress.deploy.file_options import FileOptions
+from gancompress.deploy.file_options import FileOptions, Run
+from gancompress.deploy.half import first_far_layer
 from gancompress.deploy.parity import ExportReport, PerceptualDistance, Quality
 from gancompress.deploy.precision import Precision, fits_integers, in_integers
 from gancompress.deploy.quantized import export_quantized
@@ -21,7 +22,7 @@ from gancompress.deploy.rewrites import REWRITES, rewritten
 from gancompress.deploy.runtimes.registry import find_compute_type, find_format, known_formats, open_file
 from gancompress.deploy.runtimes.runtime import Format, Runtime
 from gancompress.deploy.side_effects import repeatable
-from gancompress.errors import ExportError
+from gancompress.errors import BudgetError, ExportError
 from gancompress.networks.file_form import FileForm
 from gancompress.networks.generator import Generator
 from gancompress.networks.outputs import image_of
@@ -36,6 +37,8 @@ def export_generator(
     rewrites: Sequence[str] | None = None,
     precision: Precision | None = None,
     perceptual: PerceptualDistance | None = None,
+    *,
+    opset: int | None = None,
 ) -> ExportReport:
     """Write a generator as a file and compare it with the generator before any rewrite.
 
@@ -49,13 +52,15 @@ def export_generator(
         precision: Precision of the computation; float32 by default, integers if the network is quantized. With images,
             a network whose training rounded it takes the form in which its runtime computes in integers.
         perceptual: Perceptual distance to report with PSNR, if ``precision`` has images to measure it on.
+        opset: Opset of ONNX, 11 or newer; the exporter's own by default.
 
     Raises:
         ExportError: A package of the format is missing, it cannot compute in this precision, it stores no integers but
             the network is quantized; or see `export_module` and `export_quantized`.
         ConfigError: There is no such format or rewrite.
         DataError: There are too few images.
-        BudgetError: No choice of layers is as close to the float network as required.
+        BudgetError: No choice of layers is as close to the float network as required, or with images a file of fewer
+            bits is not.
     """
     runtime, kind = find_format(format, "export")
     precision = precision or Precision()
@@ -68,14 +73,15 @@ def export_generator(
     module, outputs = repeatable(form.module, form.inputs, what, tuple(taken))
     form = replace(form, module=module)
     free = form.axes or _free_axes(generator, form)
-    options = FileOptions(dynamic=free, input_names=form.names, output_names=outputs or None)
+    options = FileOptions(dynamic=free, input_names=form.names, output_names=outputs or None, opset=opset)
     trained = bool(quantized_layers(form.module))
     if compute_type.integers and (not trained or fits_integers(form.module)):
         report = _export_integers(generator, form, path, format, kind, rewrites, precision, options)
     elif trained:
         report = _export_as_trained(generator, form, path, format, kind, rewrites, options)
     else:
-        report = _export_floats(generator, form, path, runtime, kind, rewrites, compute_type, options)
+        what = generator, form, path, runtime, kind, rewrites, compute_type, options
+        return _export_floats(*what, precision, perceptual)
     held_out = precision.parts()[2] if compute_type.integers else precision.images
     if not held_out or report.not_compared:
         return report
@@ -91,21 +97,40 @@ def _export_floats(
     rewrites: Sequence[str] | None,
     compute_type: ComputeType,
     options: FileOptions,
+    precision: Precision,
+    perceptual: PerceptualDistance | None,
 ) -> ExportReport:
+    """Write a file of floats; one of less than 32 bits is refused if its images are far from the network's."""
     names = list(suitable(generator, kind.rewrites) if rewrites is None else rewrites)
     changed, changes = rewritten(form.module, [*names, *compute_type.rewrites])
     if compute_type.convert is None:
         options = replace(options, precision=compute_type.name)
     else:
         changed = compute_type.convert(changed)
+    quality: list[Quality] = []
+
+    def accept(run: Run) -> None:
+        found = _quality(run, form.module, precision.images, perceptual)
+        quality.append(found)
+        if compute_type != FP32 and not found.psnr_db >= precision.min_psnr_db:  # NaN is far, too
+            plain, _ = rewritten(form.module, [*names, *compute_type.rewrites])
+            layer = first_far_layer(plain, changed, precision.images[0])
+            first = f", and '{layer}' is the first layer that is far off" if layer else ""
+            raise BudgetError(
+                f"{compute_type.name}: got {found.psnr_db:.1f} dB to the float network on {found.num_images} images, "
+                f"expected {precision.min_psnr_db:g}{first}; export fp32, or bf16 where there is one"
+            )
+
     options = replace(
         options,
+        accept=accept if precision.images else None,
         tolerance=compute_type.tolerance,
         metadata={**metadata_of(generator, form, changes), "precision": compute_type.name},
         reference=form.module,
     )
     report = runtime.write(changed, form.inputs, path, kind, options)
-    return replace(report, rewrites=changes, precision=compute_type.name)
+    measured = quality[0] if quality else None
+    return replace(report, rewrites=changes, precision=compute_type.name, quality=measured)
 
 
 def _export_integers(
@@ -148,7 +173,10 @@ def quality_of(
         precision: Precision of float layers; by default the one that the file was exported for.
         perceptual: Perceptual distance to report with PSNR.
     """
-    run = open_file(path, precision=precision).run
+    return _quality(open_file(path, precision=precision).run, network, images, perceptual)
+
+
+def _quality(run: Run, network: nn.Module, images: Sequence[Inputs], perceptual: PerceptualDistance | None) -> Quality:
     network = remove_quantization(copy_module(network)).eval()
     singly = [tuple(each[i : i + 1] for each in inputs) for inputs in images for i in range(len(inputs[0]))]
     with torch.no_grad():

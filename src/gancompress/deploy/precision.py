@@ -52,8 +52,8 @@ class Precision:
             ``fp16`` for GPUs; ``bf16``: computation on OpenVINO, while the file stays float.
         images: Inputs like those that the network will see, a few images in each, for the calibration of ``int8`` and
             the comparison of a file of any precision with the float network.
-        min_psnr_db: For ``int8``: layers stay float until the output is so close to that of the float network; 0 sets
-            no limit.
+        min_psnr_db: Closeness to the float network on the images. In ``int8`` layers stay float until it is reached;
+            a file of ``fp16`` or ``bf16`` that does not reach it is refused. 0 sets no limit.
         float_layers: Layers, as the format's rewrites name them, that stay float in any case; by default those that are
             slower in integers.
         milliseconds: Measured time that a layer costs in float; by default all layers cost the same.

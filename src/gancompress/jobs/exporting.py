@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from gancompress.deploy import (
-    ExportReport,
-    PerceptualDistance,
-    Precision,
-    export_generator,
-    file_name,
-    missing_package,
-)
-from gancompress.deploy.axes import Inputs as FileInputs
-from gancompress.deploy.benchmark import export_fastest
-from gancompress.errors import GanCompressError, Interrupted
+from gancompress.deploy import file_name, missing_package
+from gancompress.deploy.benchmark import FileRequest, Written, write_files
 from gancompress.evaluation import find_perceptual
 from gancompress.evaluation.options import MetricOptions
 from gancompress.io.source import split_key
@@ -26,10 +16,14 @@ from gancompress.jobs.steps import Work
 from gancompress.jobs.teacher_options import TeacherOptions
 from gancompress.methods.save_like import save_like
 from gancompress.networks.file_form import FileForm
-from gancompress.networks.generator import Generator
 from gancompress.networks.loadable import loadable
-from gancompress.report import TriedFile
 from gancompress.tasks.inputs import Inputs
+
+
+def skipped_exports(exports: Sequence[ExportOptions]) -> Mapping[str, str]:
+    """Return the reason that a file is skipped, by its name: a package is missing."""
+    found = ((each, missing_package(each.format)) for each in exports)
+    return {file_name(each.format, each.precision): reason for each, reason in found if reason is not None}
 
 
 def write_exports(
@@ -40,7 +34,7 @@ def write_exports(
     metrics: MetricOptions,
     directory: Path,
     say: Callable[[str], None],
-) -> tuple[tuple[ExportReport, ...], Mapping[Path, Sequence[TriedFile]], Mapping[str, str]]:
+) -> Written:
     """Write the files whose packages are installed.
 
     Args:
@@ -50,53 +44,30 @@ def write_exports(
         inputs: Images of the data, for the task; files are calibrated and compared on the training images.
         metrics: Options of the metrics; a perceptual one among them is also measured on the files.
         directory: Directory of the files.
-        say: Called with the name of a file that is being timed.
-
-    Returns:
-        The exported files, the candidates of those that were chosen by timing, and the reason that a file could not be
-        written, by its name: no fault of one file costs the report and the other files.
+        say: Called with the name of a file that is being written or timed.
     """
     wanted = [each for each in exports if missing_package(each.format) is None]
     if not wanted:
-        return (), {}, {}
+        return Written()
     network = work.build()
     names = (*metrics.against_teacher, *metrics.against_real)
     perceptual = find_perceptual(names, metrics.specs(), "cpu")  # files run on the CPU
     numbers = [each.num_images if each.calibrates else each.num_images // 4 for each in wanted]
     images = {number: inputs.file_inputs(network, number) for number in set(numbers)}
-    reports, tried, failed = [], {}, {}
-    for each, number in zip(wanted, numbers, strict=True):
-        path = directory / file_name(each.format, each.precision)
-        try:
-            report, trials = _write(each, path, work.generator, form, images[number], perceptual, say)
-        except Interrupted:
-            raise
-        except Exception as error:
-            failed[path.name] = str(error)
-            if not isinstance(error, GanCompressError):
-                logging.getLogger(__name__).exception("export of %s", path.name)
-            continue
-        reports.append(report)
-        tried |= {path: trials} if trials else {}
-    return tuple(reports), tried, failed
-
-
-def _write(
-    options: ExportOptions,
-    path: Path,
-    generator: Generator,
-    form: FileForm,
-    images: Sequence[FileInputs],
-    perceptual: PerceptualDistance | None,
-    say: Callable[[str], None],
-) -> tuple[ExportReport, Sequence[TriedFile]]:
-    """Write one file; return its report and the candidates of which it was chosen by timing."""
-    if options.is_chosen_by_timing:
-        what = generator, form, path, options.format, images, options.min_psnr_db
-        found = export_fastest(*what, perceptual=perceptual, threads=options.threads, say=say)
-        return found.report, found.tried
-    precision = Precision(options.precision or "fp32", images, options.min_psnr_db)
-    return export_generator(generator, form, path, options.format, options.rewrites, precision, perceptual), ()
+    requests = [
+        FileRequest(
+            path=directory / file_name(each.format, each.precision),
+            format=each.format,
+            precision=each.precision,
+            rewrites=each.rewrites,
+            images=images[number],
+            min_psnr_db=each.min_psnr_db,
+            threads=each.threads,
+            opset=each.opset,
+        )
+        for each, number in zip(wanted, numbers, strict=True)
+    ]
+    return write_files(work.generator, form, requests, perceptual, say)
 
 
 def write_loadable(work: Work, teacher: TeacherOptions, directory: Path, say: Callable[[str], None]) -> Work:

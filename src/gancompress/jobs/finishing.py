@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from gancompress.jobs.exporting import write_exports, write_loadable
+from gancompress.jobs.exporting import skipped_exports, write_exports, write_loadable
 from gancompress.jobs.measuring import measure
 from gancompress.jobs.outcome import Outcome
 from gancompress.jobs.pictures import draw_latent_pictures, draw_samples
@@ -51,11 +51,9 @@ def finish(
     teacher, compressed = (measure(each, inputs, job.metrics, device=device) for each in both)
     do("exporting")
     form = inputs.file_form(work.build())
-    exports, tried, not_exported = write_exports(
-        job.exports, work, form, inputs, job.metrics, directory / "exports", do
-    )
+    files = write_exports(job.exports, work, form, inputs, job.metrics, directory / "exports", do)
     draw_samples(work, inputs, directory)
     pictures = draw_latent_pictures(work, inputs, directory)
     do("timing networks and files")
-    measured = teacher, compressed, exports, records, pictures, tried, form.inputs, not_exported
+    measured = teacher, compressed, files, records, pictures, form.inputs, skipped_exports(job.exports)
     return Outcome(job, directory, *measured)

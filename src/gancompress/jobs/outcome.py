@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,11 @@ from typing import Any
 from torch import Tensor
 
 from gancompress.cost import Cost
-from gancompress.deploy import ExportReport
+from gancompress.deploy.benchmark import Written
 from gancompress.evaluation import MetricResult
 from gancompress.jobs.recipe import Job
 from gancompress.networks.generator import Generator
 from gancompress.quantization import QuantizationOptions
-from gancompress.report import TriedFile
 
 
 @dataclass(frozen=True)
@@ -46,12 +45,11 @@ class Outcome:
         directory: The run directory.
         teacher: The network that was given or trained.
         compressed: The compressed network.
-        exports: The exported files, each with its difference from eager PyTorch.
+        files: The exported files, and those that could not be written.
         records: Records of the steps, in their order.
         pictures: Captions of pictures by their path in the run directory; the sample grid is not among them.
-        tried: Files that were timed to choose an exported file, by its path.
         file_inputs: An example of each input of the files.
-        not_exported: Reason that a file could not be written, by its name.
+        skipped: Reason that a file was skipped, by its name.
         doubts: Reasons to distrust the teacher, as sentences.
     """
 
@@ -59,10 +57,9 @@ class Outcome:
     directory: Path
     teacher: Measured
     compressed: Measured
-    exports: tuple[ExportReport, ...]
+    files: Written
     records: tuple[Mapping[str, Any], ...]
     pictures: Mapping[str, str] = field(default_factory=dict)
-    tried: Mapping[Path, Sequence[TriedFile]] = field(default_factory=dict)
     file_inputs: tuple[Tensor, ...] = ()
-    not_exported: Mapping[str, str] = field(default_factory=dict)
+    skipped: Mapping[str, str] = field(default_factory=dict)
     doubts: tuple[str, ...] = ()

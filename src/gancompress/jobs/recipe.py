@@ -7,7 +7,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from gancompress.data import DATASETS, AnyData, Classes
 from gancompress.deploy import file_name
@@ -45,7 +45,8 @@ class Job(Options):
             ``teacher.checkpoint``.
         steps: Steps of the job, in order.
         metrics: Metrics of teacher and compressed network, on ``test``.
-        exports: The files to write: formats, or formats with options.
+        exports: The files to write: formats, or formats with options; ``all`` for every format and precision whose
+            packages are installed.
         num_workers: Processes that decode images.
         threads: Threads of PyTorch in training and search; its own choice by default. No step is repeated when the
             number changes, although weights are exactly the same only for the same number.
@@ -61,10 +62,15 @@ class Job(Options):
     loadable: bool = False
     steps: Annotated[tuple[AnyStep, ...], BeforeValidator(as_tuple), Field(min_length=1)]
     metrics: MetricOptions = MetricOptions()
-    exports: Annotated[tuple[ExportOptions, ...], BeforeValidator(parse_exports)] = (ExportOptions(),)
+    exports: tuple[ExportOptions, ...] = (ExportOptions(),)
     num_workers: Annotated[int, Field(ge=0)] = 0
     threads: Annotated[int, Field(ge=1)] | None = None
     progress_images: Annotated[int, Field(ge=0)] = 0
+
+    @field_validator("exports", mode="before")
+    @classmethod
+    def _every_export(cls, options: Any, info: ValidationInfo) -> Any:
+        return parse_exports(options, quantized=any(step.quantizes for step in info.data.get("steps", ())))
 
     def inputs(self) -> Inputs:
         """Return the images of the data, prepared for the task."""

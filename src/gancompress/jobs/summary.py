@@ -30,6 +30,7 @@ from gancompress.report import (
     TEACHER,
     Candidate,
     ExportFacts,
+    FileRow,
     FileSpeed,
     Latency,
     MacFacts,
@@ -40,7 +41,6 @@ from gancompress.report import (
     Samples,
     SearchFacts,
     StepFacts,
-    TriedFile,
 )
 
 RUNTIME = "PyTorch eager, CPU"
@@ -58,8 +58,8 @@ def summarise(outcome: Outcome, example: Given, rounds: int = 20) -> Report:
     directory = outcome.directory
     records = outcome.records
     latency = latencies((outcome.teacher.generator, outcome.compressed.generator), example, rounds)
-    given = arguments(outcome.teacher.generator.build(), example)
-    speeds = time_files(directory / "teacher", given, outcome.exports, outcome.file_inputs)
+    given, notes = arguments(outcome.teacher.generator.build(), example), list[str]()
+    speeds = time_files(directory / "teacher", given, outcome.files.reports, outcome.file_inputs, say=notes.append)
     return Report(
         title=outcome.job.name,
         recipe=(directory / "job.yaml").read_text(),
@@ -76,11 +76,11 @@ def summarise(outcome: Outcome, example: Given, rounds: int = 20) -> Report:
         ),
         pictures=[Samples(path, caption) for path, caption in outcome.pictures.items()],
         exports=[
-            _export(report, directory, outcome.tried.get(report.path, ()), speeds.get(report.path))
-            for report in outcome.exports
+            _export(report, directory, outcome.files.tried.get(report.path, ()), speeds.get(report.path))
+            for report in outcome.files.reports
         ],
-        notes=[f"{doubt[0].upper()}{doubt[1:]}." for doubt in outcome.doubts]
-        + [f"{name} was not written: {reason}." for name, reason in outcome.not_exported.items()],
+        not_exported={**outcome.files.failed, **outcome.skipped},
+        notes=[f"{doubt[0].upper()}{doubt[1:]}." for doubt in outcome.doubts] + notes,
         input_size=sizes(example),
     )
 
@@ -160,8 +160,8 @@ def _network(name: str, measured: Measured, latency: Latency, file: Path) -> Net
 
 def _file(outcome: Outcome) -> Path:
     """Return the deployed file: the weights, or for a quantized network the first export, which holds integers."""
-    if outcome.compressed.quantization is not None and outcome.exports:
-        return outcome.exports[0].path
+    if outcome.compressed.quantization is not None and outcome.files.reports:
+        return outcome.files.reports[0].path
     return outcome.directory / "model.safetensors"
 
 
@@ -199,7 +199,7 @@ def _search(facts: Mapping[str, Any]) -> SearchFacts:
     return SearchFacts(**{**facts, "candidates": candidates, "agreement": agreement})
 
 
-def _export(report: ExportReport, directory: Path, tried: Sequence[TriedFile], speed: FileSpeed | None) -> ExportFacts:
+def _export(report: ExportReport, directory: Path, tried: Sequence[FileRow], speed: FileSpeed | None) -> ExportFacts:
     precision = "" if report.precision == "fp32" else f", {report.precision}"
     threads = speed.threads if speed and speed.threads != torch.get_num_threads() else None  # not the runtime's default
     return ExportFacts(

@@ -4,7 +4,7 @@ Records are plain types: importing this package imports neither matplotlib nor J
 `report.grid` and `report.tensorboard` are imported only where a page or a picture is made.
 """
 
-from gancompress.report.comparison import TRIED_HEAD, headline_lines, tried_rows
+from gancompress.report.comparison import headline_lines
 from gancompress.report.data import (
     COMPRESSED,
     FLOAT32,
@@ -13,6 +13,7 @@ from gancompress.report.data import (
     Better,
     Candidate,
     ExportFacts,
+    FileRow,
     FileSpeed,
     Latency,
     MacFacts,
@@ -23,20 +24,23 @@ from gancompress.report.data import (
     Samples,
     SearchFacts,
     StepFacts,
-    TriedFile,
 )
+from gancompress.report.files import THAN_FLOAT32, THAN_ORIGINAL, FileTable, file_table, report_files, with_best
 from gancompress.report.front import pareto_front
 
 __all__ = [
     "COMPRESSED",
     "FLOAT32",
     "TEACHER",
+    "THAN_FLOAT32",
+    "THAN_ORIGINAL",
     "TO_TEACHER",
-    "TRIED_HEAD",
     "Better",
     "Candidate",
     "ExportFacts",
+    "FileRow",
     "FileSpeed",
+    "FileTable",
     "Latency",
     "MacFacts",
     "MetricValue",
@@ -46,8 +50,9 @@ __all__ = [
     "Samples",
     "SearchFacts",
     "StepFacts",
-    "TriedFile",
+    "file_table",
     "headline_lines",
     "pareto_front",
-    "tried_rows",
+    "report_files",
+    "with_best",
 ]

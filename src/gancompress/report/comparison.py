@@ -17,15 +17,12 @@ from gancompress.report.data import (
     MetricValue,
     NetworkFacts,
     Report,
-    TriedFile,
 )
 from gancompress.report.wording import MISSING, Change, changed, compact, ratio, significant, times
 
 SMALLER, FEWER = Change("smaller", "larger"), Change("fewer", "more")
 LESS, FASTER = Change("less", "more"), Change("faster", "slower")
 Tone = Literal["better", "worse", "even"]
-TRIED_HEAD = ("tried on this machine", "times faster (quartiles)", "ms", "threads", "PSNR to float32, dB", "")
-"""Header of `tried_rows`."""
 
 
 class Headline(NamedTuple):
@@ -341,18 +338,3 @@ def _metric_bars(values: list[MetricValue | None]) -> list[Bar | None]:
         return [None] * len(values)
     bars = iter([Bar(*(100 * (end - low) / (high - low) for end in (e[0], e[2], e[1]))) for e in ends])
     return [next(bars) if value else None for value in values]
-
-
-def tried_rows(tried: Iterable[TriedFile]) -> list[tuple[str, ...]]:
-    """Return the files that were timed to find the fastest one, as rows of a table under `TRIED_HEAD`."""
-    return [
-        (
-            each.name,
-            f"{each.faster:.2f} ({each.faster_low:.2f} to {each.faster_high:.2f})",
-            f"{each.time_ms.median:.2f}",
-            "" if each.threads is None else str(each.threads),
-            f"{each.psnr_db:.1f}",
-            "written" if each.written else "",
-        )
-        for each in tried
-    ]

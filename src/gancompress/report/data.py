@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Self
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import AliasChoices, ConfigDict, Field, TypeAdapter, ValidationError
 
 from gancompress.cost.conventions import Macs
 from gancompress.errors import DataError
@@ -202,28 +202,46 @@ class Samples(_Facts):
 
 
 @dataclass(frozen=True)
-class TriedFile(_Facts):
-    """A file that was timed to find the fastest one.
+class FileRow(_Facts):
+    """A file in the table of files: its size, speed and quality, or the reason that there is none.
 
     Attributes:
-        name: Precision and format, in words.
-        time_ms: Time of one run.
-        faster: Speedup over the file in float32: median over rounds.
+        name: Its name, or its precision in words.
+        time_ms: Time of one run; None if it was not timed.
+        faster: Speedup over the network that the table names: median over rounds.
         faster_low: Lower quartile of the speedup.
         faster_high: Upper quartile.
-        psnr_db: Peak signal-to-noise ratio to the float network, on images that played no part in the choice.
-        written: Whether it is the one that was kept.
+        psnr_db: Peak signal-to-noise ratio to the float network, on images that played no part in a choice.
+        best: Whether it is the fastest one that is close enough to the float network.
         threads: Threads that the file was timed with; None if the runtime chose.
+        file_bytes: Its size.
+        perceptual: Perceptual distance to the float network on the same images.
+        reason: Reason that it was not written, compared or timed.
     """
 
     name: str
-    time_ms: Latency
-    faster: float
-    faster_low: float
-    faster_high: float
-    psnr_db: float
-    written: bool = False
+    time_ms: Latency | None = None
+    faster: float | None = None
+    faster_low: float | None = None
+    faster_high: float | None = None
+    psnr_db: float | None = None
+    best: Annotated[bool, Field(validation_alias=AliasChoices("best", "written"))] = False
     threads: int | None = None
+    file_bytes: int | None = None
+    perceptual: float | None = None
+    reason: str = ""
+
+    @classmethod
+    def refused(cls, reasons: Mapping[str, str]) -> list[Self]:
+        """Return a row for each file that was not written, from the reasons by name."""
+        return [cls(name, reason=reason) for name, reason in reasons.items()]
+
+    def timed(self, speed: FileSpeed | None) -> FileRow:
+        """Return the row with a measured speed; unchanged without one."""
+        if speed is None:
+            return self
+        quartiles = {"faster_low": speed.faster_low, "faster_high": speed.faster_high}
+        return replace(self, time_ms=speed.time_ms, threads=speed.threads, faster=speed.faster, **quartiles)
 
 
 @dataclass(frozen=True)
@@ -276,7 +294,7 @@ class ExportFacts(_Facts):
     psnr_db: float | None = None
     perceptual: float | None = None
     not_compared: str | None = None
-    tried: list[TriedFile] = field(default_factory=list)
+    tried: list[FileRow] = field(default_factory=list)
     speed: FileSpeed | None = None
 
 
@@ -295,6 +313,7 @@ class Report(_Facts):
         samples: The sample grid, if there is one.
         pictures: Other pictures, such as morphs.
         exports: The exported files.
+        not_exported: Reason that a file is not among them, by its name.
         notes: Sentences a reader should know before believing a figure.
         input_size: The input that MACs, memory and latency hold for, such as "1x3x256x256".
     """
@@ -309,6 +328,7 @@ class Report(_Facts):
     samples: Samples | None = None
     pictures: list[Samples] = field(default_factory=list)
     exports: list[ExportFacts] = field(default_factory=list)
+    not_exported: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     input_size: str | None = None
 

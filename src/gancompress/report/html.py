@@ -8,7 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from gancompress.report import comparison, wording
+from gancompress.report import comparison, files, wording
 from gancompress.report.data import COMPRESSED, TEACHER, Report, Samples
 from gancompress.report.front import certainty, pareto_front
 from gancompress.report.plots import front_svg, loss_svgs
@@ -32,7 +32,7 @@ _TEMPLATES.filters.update(
     significant=wording.significant,
     duration=wording.duration,
     times_faster=comparison.times_faster,
-    tried_rows=comparison.tried_rows,
+    tried=lambda rows: files.file_table(rows, files.THAN_FLOAT32),
 )
 
 
@@ -57,7 +57,7 @@ def render_html(report: Report, directory: Path) -> str:
         samples_uri=_data_uri(report.samples, directory),
         picture_uris=[_data_uri(picture, directory) for picture in report.pictures],
         missing=wording.MISSING,
-        tried_head=comparison.TRIED_HEAD,
+        files=files.report_files(report),
     )
 
 

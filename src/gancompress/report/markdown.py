@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from gancompress.report.comparison import TRIED_HEAD, Cell, comparison, headline, times_faster, tried_rows
+from gancompress.report.comparison import Cell, comparison, headline, times_faster
 from gancompress.report.data import ExportFacts, Report, Samples, SearchFacts, StepFacts
+from gancompress.report.files import THAN_FLOAT32, FileTable, file_table, report_files
 from gancompress.report.front import certainty, pareto_front
 from gancompress.report.wording import MISSING, compact, duration, environment_rows, significant
 
@@ -31,6 +32,7 @@ def render_markdown(report: Report, directory: Path) -> str:
         *_comparison(report),
         *_notes(report.notes),
         "## Use it",
+        *_files(report_files(report)),
         *([block for export in report.exports for block in _export(export)] or ["Nothing was exported."]),
         "## Search",
         *_search(report.search),
@@ -75,6 +77,10 @@ def _notes(notes: Sequence[str]) -> list[str]:
     return ["## Before you believe a figure", "\n".join(f"* {_text(note)}" for note in notes)] if notes else []
 
 
+def _files(table: FileTable | None) -> list[str]:
+    return [] if table is None else [*filter(None, [table.caption]), _table(table.head, table.rows)]
+
+
 def _export(export: ExportFacts) -> list[str]:
     if export.max_difference is None:
         compared = ": ".join(filter(None, ("not compared with PyTorch", export.not_compared)))
@@ -87,7 +93,7 @@ def _export(export: ExportFacts) -> list[str]:
     if export.speed is not None:
         compared += f"; {_text(times_faster(export.speed))}"
     facts = f"{_text(export.path)}, {compact(export.file_bytes, 'B')}; {compared}"
-    tried = [_table(TRIED_HEAD, tried_rows(export.tried))] if export.tried else []
+    tried = _files(file_table(export.tried, THAN_FLOAT32) if export.tried else None)
     return [f"### {_text(export.format)}", facts, *tried, _fenced(export.usage.strip(), "python")]
 
 

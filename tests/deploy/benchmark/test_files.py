@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from gancompress.deploy import ExportReport, export_generator
-from gancompress.deploy.benchmark import Task, threads, time_files
+from gancompress.deploy.benchmark import Task, files, threads, time_files
+from gancompress.deploy.benchmark.threads import time_in_turns
 from gancompress.deploy.runtimes import coreml_runtime, runtime
+from gancompress.errors import ExportError
 from tests.deploy.benchmark.networks import network
 
 EXAMPLE = torch.zeros(1, 3, 16, 16)
@@ -52,7 +54,7 @@ def tasks(monkeypatch) -> list[Task]:
 
 def test_files_are_compared_with_the_original_turn_by_turn(tasks):
     exports = [report("a.onnx", "int8"), report("b.xml"), report("c.xml", "bf16"), report("d.pt2")]
-    speeds = time_files(Path("teacher"), EXAMPLE, exports, (EXAMPLE,), rounds=3, runs=2, threads=3)
+    speeds = time_files(Path("teacher"), (EXAMPLE,), exports, (EXAMPLE,), rounds=3, runs=2, threads=3)
     assert [task.runtime for task in tasks] == ["eager", "onnxruntime", "openvino", "openvino_bf16", "eager"]
     assert tasks[0].path == Path("teacher")
     assert {task.threads for task in tasks} == {3}
@@ -71,7 +73,9 @@ def test_files_are_compared_with_the_original_turn_by_turn(tasks):
 
 def test_each_network_has_the_threads_that_suit_it_by_default(tasks, monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
-    speeds = time_files(Path("teacher"), EXAMPLE, [report("a.xml")], (EXAMPLE.expand(4, 3, 16, 16),), rounds=3, runs=2)
+    speeds = time_files(
+        Path("teacher"), (EXAMPLE,), [report("a.xml")], (EXAMPLE.expand(4, 3, 16, 16),), rounds=3, runs=2
+    )
     assert [task.threads for task in tasks] == [1, 4] * 2
     assert {tuple(task.inputs[0].shape) for task in tasks} == {(1, 3, 16, 16)}  # one image at once
     speed = speeds[Path("a.xml")]
@@ -82,11 +86,25 @@ def test_each_network_has_the_threads_that_suit_it_by_default(tasks, monkeypatch
 def test_what_nothing_runs_here_is_not_timed(tasks, monkeypatch):
     monkeypatch.setattr(coreml_runtime, "runs_here", lambda: False)
     exports = [report("a.mlpackage"), report("b.of_nobody")]
-    assert time_files(Path("teacher"), EXAMPLE, exports, (EXAMPLE,)) == {}
+    assert time_files(Path("teacher"), (EXAMPLE,), exports, (EXAMPLE,)) == {}
     monkeypatch.setattr(runtime, "find_spec", lambda package: None if package == "openvino" else object())
-    speeds = time_files(Path("teacher"), EXAMPLE, [report("a.xml"), report("b.onnx")], (EXAMPLE,))
+    speeds = time_files(Path("teacher"), (EXAMPLE,), [report("a.xml"), report("b.onnx")], (EXAMPLE,))
     assert [path.name for path in speeds] == ["b.onnx"]
     assert {task.runtime for task in tasks} == {"eager", "onnxruntime"}
+
+
+def test_a_file_that_its_runtime_refuses_costs_no_other(tasks, monkeypatch):
+    def refusing(tasks, *how):
+        if any(task.path.name == "b.onnx" for task in tasks.values()):
+            raise ExportError("bench: onnxruntime on b.onnx ended with status 1")
+        return time_in_turns(tasks, *how)
+
+    monkeypatch.setattr(files, "time_in_turns", refusing)
+    said: list[str] = []
+    exports = [report("a.xml"), report("b.onnx"), report("c.xml", "bf16")]
+    speeds = time_files(Path("teacher"), (EXAMPLE,), exports, (EXAMPLE,), threads=1, say=said.append)
+    assert [path.name for path in speeds] == ["a.xml", "c.xml"]
+    assert said == ["b.onnx was not timed: bench: onnxruntime on b.onnx ended with status 1"]
 
 
 def test_a_narrow_file_is_faster_than_a_wide_original(tmp_path):
@@ -95,7 +113,7 @@ def test_a_narrow_file_is_faster_than_a_wide_original(tmp_path):
     wide, narrow = network("wide", 48), network("narrow", 4)
     wide.generator.save(tmp_path / "wide")
     file = export_generator(narrow.generator, narrow.form, tmp_path / "narrow.onnx")
-    speeds = time_files(tmp_path / "wide", wide.example[0], [file], narrow.form.inputs, rounds=3, runs=2, threads=1)
+    speeds = time_files(tmp_path / "wide", wide.example, [file], narrow.form.inputs, rounds=3, runs=2, threads=1)
     speed = speeds[file.path]
     assert speed.faster > 2  # 144 times fewer MACs
     assert speed.original_ms.median > speed.time_ms.median

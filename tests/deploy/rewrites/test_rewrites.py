@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import parametrizations
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from gancompress.deploy.rewrites import REWRITES, rewritten
 from gancompress.errors import ConfigError
@@ -53,6 +55,7 @@ NORMS = {
     "mobile_spade": 36,
 }
 EXPECTED |= {"float32_norms": NORMS, "decomposed_norms": NORMS}
+EXPECTED |= {"relu_prelus": {"srvggnet_compact": 17}, "rank4_shuffles": {"srvggnet_compact": 1}}
 GENERATORS = sorted(name for name, family in FAMILIES.items() if family.role == "generator")
 
 
@@ -111,6 +114,40 @@ def test_all_together(family):
     assert not kinds & {nn.ConvTranspose2d, nn.InstanceNorm2d, nn.ReflectionPad2d}
     assert all(layer.padding_mode == "zeros" for layer in small.modules() if isinstance(layer, nn.Conv2d))
     torch.testing.assert_close(small(inputs), net(inputs), rtol=0, atol=2e-5)
+
+
+class RankOfOperators(TorchDispatchMode):
+    """The largest number of axes of a tensor that an operator returns."""
+
+    most = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        ranks = [each.dim() for each in tree_leaves(result) if isinstance(each, Tensor)]
+        self.most = max([self.most, *ranks])
+        return result
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 4])
+@torch.no_grad()
+def test_shuffles_of_four_axes_have_the_same_bits(block):
+    net, values = nn.Sequential(nn.PixelShuffle(block)), torch.randn(2, 3 * block**2, 5, 7)
+    changed, (change,) = rewritten(net, ["rank4_shuffles"])
+    assert change.layers == ("0",)
+    with RankOfOperators() as seen:
+        assert changed(values).equal(net(values))
+    assert seen.most == 4
+
+
+@pytest.mark.parametrize(("slopes", "shape"), [(1, (2, 6, 5, 7)), (6, (2, 6, 5, 7)), (6, (2, 6, 9)), (6, (2, 6))])
+@torch.no_grad()
+def test_two_relus_have_the_same_bits(slopes, shape):
+    net, values = nn.Sequential(nn.PReLU(slopes)), torch.randn(shape)
+    net[0].weight.normal_()
+    changed, (change,) = rewritten(net, ["relu_prelus"])
+    assert change.layers == ("0",)
+    assert not any(isinstance(layer, nn.PReLU) for layer in changed.modules())
+    assert changed(values).equal(net(values))
 
 
 @pytest.mark.parametrize(

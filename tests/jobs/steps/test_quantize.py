@@ -87,7 +87,7 @@ def test_what_is_measured_and_exported_is_the_quantized_network(tmp_path):
     example = given.inputs().example()
     network = quantization.attach(generator.build()).eval()
     assert len(quantized_layers(network)) > 10
-    session = onnxruntime.InferenceSession(outcome.exports[0].path, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(outcome.files.reports[0].path, providers=["CPUExecutionProvider"])
     (image,) = session.run(None, {session.get_inputs()[0].name: example.numpy()})
     eager = network(example)
     to_file = (torch.from_numpy(image) - eager).abs().mean()
@@ -98,7 +98,7 @@ def test_what_is_measured_and_exported_is_the_quantized_network(tmp_path):
     with workers_as_threads():
         report = summarise(outcome, example, rounds=2)
     assert report.networks[1].precision == "weights 8 bits, activations 8 bits"
-    assert report.networks[1].file_bytes == outcome.exports[0].path.stat().st_size
+    assert report.networks[1].file_bytes == outcome.files.reports[0].path.stat().st_size
     assert report.networks[1].weight_bytes == outcome.compressed.weight_bytes < 0.4 * outcome.teacher.weight_bytes
 
 

@@ -30,7 +30,7 @@ from gancompress.errors import BudgetError, ConfigError
 from gancompress.networks.file_form import FileForm
 from gancompress.networks.generator import Generator
 from gancompress.quantization import quantized_layers
-from gancompress.report import Latency, TriedFile
+from gancompress.report import FileRow, Latency
 
 FASTEST = "fastest"
 """Name of the choice of a precision by timing, in the place of a precision."""
@@ -49,7 +49,7 @@ class Fastest:
     """
 
     report: ExportReport
-    tried: tuple[TriedFile, ...]
+    tried: tuple[FileRow, ...]
 
 
 def export_fastest(
@@ -64,6 +64,7 @@ def export_fastest(
     rounds: int = 8,
     runs: int = 2,
     threads: int | None = None,
+    opset: int | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Fastest:
     """Write the fastest file of a format whose images are close enough to those of the float network.
@@ -85,6 +86,7 @@ def export_fastest(
         rounds: Turns of each file.
         runs: Timed runs in a turn.
         threads: Threads of the runtime; by default the better number for each file: one, or all that PyTorch has here.
+        opset: Opset of ONNX; the exporter's own by default.
         say: Reports progress.
 
     Raises:
@@ -113,18 +115,19 @@ def export_fastest(
             rounds,
             runs,
             threads,
+            opset,
             say,
         )
         candidates = trial.candidates()
         times = trial.best_times(candidates)
         tried = {name: _tried(name, each, times) for name, each in candidates.items()}
         within = [name for name, each in candidates.items() if each.close_enough]
-        fastest = max(within, key=lambda name: tried[name].faster)
+        fastest = max(within, key=lambda name: tried[name].faster or 0)
         report = candidates[fastest].report
         path.parent.mkdir(parents=True, exist_ok=True)
         for file in report.path.parent.glob(f"{report.path.stem}.*"):
             shutil.move(file, path.with_suffix(file.suffix))
-    tried[fastest] = replace(tried[fastest], written=True)
+    tried[fastest] = replace(tried[fastest], best=True)
     return Fastest(replace(report, path=path), tuple(tried.values()))
 
 
@@ -155,12 +158,20 @@ class _Candidate:
     close_enough: bool
 
 
-def _tried(name: str, candidate: _Candidate, times: Mapping[str, Turns]) -> TriedFile:
+def _tried(name: str, candidate: _Candidate, times: Mapping[str, Turns]) -> FileRow:
     quality = candidate.report.quality
     assert quality is not None  # every trial had images
     own = times[name]
     faster = ratio(times["fp32"].times_ms, own.times_ms)
-    return TriedFile(name, Latency.of(own.flat()), *faster, quality.psnr_db, threads=own.threads)
+    return FileRow(
+        name,
+        Latency.of(own.flat()),
+        *faster,
+        quality.psnr_db,
+        threads=own.threads,
+        file_bytes=candidate.report.file_bytes,
+        perceptual=quality.perceptual,
+    )
 
 
 @dataclass(frozen=True)
@@ -177,6 +188,7 @@ class _Trial:
     rounds: int
     runs: int
     threads: int | None
+    opset: int | None
     say: Callable[[str], None]
 
     def mode(self, precision: str = "fp32") -> str | None:
@@ -190,7 +202,9 @@ class _Trial:
         found = {"fp32": self._candidate(self._export("fp32", Precision("fp32", held_out)), True)}
         for each in self.kind.compute_types:
             if not each.integers and each != FP32 and self.mode(each.name) is not None:
-                found[each.name] = self._candidate(self._export(each.name, Precision(each.name, held_out)))
+                found[each.name] = self._candidate(
+                    self._export(each.name, Precision(each.name, held_out, min_psnr_db=0))
+                )
         whole = self._export("int8", everything)
         found["int8, all layers"] = rounded = self._candidate(whole)
         stay: tuple[str, ...] = ()
@@ -213,9 +227,8 @@ class _Trial:
     def _export(self, name: str, precision: Precision) -> ExportReport:
         self.say(f"exporting {name}")
         path = self.folder / name / self.kind.file_name
-        return export_generator(
-            self.generator, self.form, path, self.format, precision=precision, perceptual=self.perceptual
-        )
+        how = {"precision": precision, "perceptual": self.perceptual, "opset": self.opset}
+        return export_generator(self.generator, self.form, path, self.format, **how)
 
     def _candidate(self, report: ExportReport, close_enough: bool | None = None) -> _Candidate:
         """Return a candidate; its closeness is measured on the images for choices unless it is known."""

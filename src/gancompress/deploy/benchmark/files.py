@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from gancompress.deploy import ExportReport, Mode
 from gancompress.deploy.axes import Inputs, at_batch
 from gancompress.deploy.benchmark.statistics import ratio
-from gancompress.deploy.benchmark.threads import time_in_turns
+from gancompress.deploy.benchmark.threads import Turns, time_in_turns
 from gancompress.deploy.benchmark.workers import Task
 from gancompress.deploy.runtimes.registry import runtime_of
+from gancompress.errors import ExportError
 from gancompress.report import FileSpeed, Latency
 
 _ORIGINAL = "original"
+_AT_ONCE = 4
+"""Number of files timed side by side: each takes a process of some 300 MB for each number of threads."""
 
 
 def time_files(
@@ -25,41 +28,55 @@ def time_files(
     rounds: int = 10,
     runs: int = 3,
     threads: int | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> dict[Path, FileSpeed]:
     """Time files beside the original network in PyTorch eager, float32, one image at once.
 
-    All take turns, each in a process of its own.
+    They take turns, a few at once, each in a process of its own. A file that its runtime refuses is left out.
 
     Args:
         original: A saved generator.
-        example: Example inputs of the generator, [1, ...] each.
+        example: Example inputs of the generator.
         files: Reports of the exported files; files that no installed runtime runs here are skipped.
         inputs: Example inputs of the files.
         rounds: Turns of each.
         runs: Timed runs in a turn; at least two over all rounds.
         threads: Threads of each process; by default the better number for each: one, or all that PyTorch has here.
-
-    Raises:
-        ExportError: A runtime refuses a file.
+        say: Reports the files that are left out.
     """
     modes = {file.path: mode for file in files if (mode := _mode_of(file)) is not None}
-    if not modes:
-        return {}
-    tasks: dict[Path | str, Task] = {_ORIGINAL: Task("eager", original, example, threads)}
-    tasks |= {path: Task(mode.name, path, at_batch(inputs, 1), threads) for path, mode in modes.items()}
-    found = time_in_turns(tasks, threads, rounds, runs)
-    eager = found[_ORIGINAL]
+    eager = Task("eager", original, at_batch(example, 1), threads)
+    tasks = {path: Task(mode.name, path, at_batch(inputs, 1), threads) for path, mode in modes.items()}
+    found: dict[Path, tuple[Turns, Turns]] = {}
+    paths = list(tasks)
+    for some in (paths[start : start + _AT_ONCE] for start in range(0, len(paths), _AT_ONCE)):
+        try:
+            found |= _beside(eager, {path: tasks[path] for path in some}, threads, rounds, runs)
+        except ExportError:
+            for path in some:
+                try:
+                    found |= _beside(eager, {path: tasks[path]}, threads, rounds, runs)
+                except ExportError as error:
+                    say(f"{path.name} was not timed: {error}")
     return {
         path: FileSpeed(
-            mode.title,
-            found[path].threads,
-            Latency.of(found[path].flat()),
-            Latency.of(eager.flat()),
-            *ratio(eager.times_ms, found[path].times_ms),
-            original_threads=eager.threads,
+            modes[path].title,
+            own.threads,
+            Latency.of(own.flat()),
+            Latency.of(whole.flat()),
+            *ratio(whole.times_ms, own.times_ms),
+            original_threads=whole.threads,
         )
-        for path, mode in modes.items()
+        for path, (whole, own) in found.items()
     }
+
+
+def _beside(
+    original: Task, tasks: Mapping[Path, Task], threads: int | None, rounds: int, runs: int
+) -> dict[Path, tuple[Turns, Turns]]:
+    """Time some files in turns with the original; return the original's times and the file's own, by path."""
+    found = time_in_turns({_ORIGINAL: original, **tasks}, threads, rounds, runs)
+    return {path: (found[_ORIGINAL], found[path]) for path in tasks}
 
 
 def _mode_of(file: ExportReport) -> Mode | None:

@@ -9,6 +9,7 @@ from torch import nn
 
 from gancompress.channels.skeleton import copy_module
 from gancompress.deploy.rewrites.aligned import aligned_channels
+from gancompress.deploy.rewrites.delegates import rank4_shuffles, relu_prelus
 from gancompress.deploy.rewrites.folding import folded_batch_norms, folded_spectral_norms
 from gancompress.deploy.rewrites.norms import decomposed_norms, float32_norms
 from gancompress.deploy.rewrites.padding import sliced_reflection
@@ -52,6 +53,8 @@ for _rewrite in (
     Rewrite(sliced_reflection),
     Rewrite(float32_norms),
     Rewrite(decomposed_norms),
+    Rewrite(relu_prelus),
+    Rewrite(rank4_shuffles),
 ):
     REWRITES.register(_rewrite.apply.__name__)(_rewrite)
 

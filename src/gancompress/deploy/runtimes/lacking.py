@@ -12,6 +12,8 @@ _WITHOUT = {
     "Pad": "sliced_reflection",
     "ConvTranspose": "even_transposed_convolutions and odd_transposed_convolutions",
     "BatchNormalization": "folded_batch_norms",
+    "PRelu": "relu_prelus",
+    "DepthToSpace": "rank4_shuffles",
 }
 """Rewrites that remove an operator, by the ONNX name of the operator."""
 

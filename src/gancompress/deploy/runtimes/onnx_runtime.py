@@ -19,6 +19,7 @@ from gancompress.deploy.rewrites import FASTER
 from gancompress.deploy.rewrites.aligned import slow_in_integers
 from gancompress.deploy.runtimes.integers import kinds_of_layers, move_integers, without_rounding
 from gancompress.deploy.runtimes.operators import by_class
+from gancompress.deploy.runtimes.opsets import OLDEST, OLDEST_EXPORTED, lowered
 from gancompress.deploy.runtimes.packages import optional, quiet
 from gancompress.deploy.runtimes.registry import register_runtime
 from gancompress.deploy.runtimes.runner import Input, Runner
@@ -64,6 +65,7 @@ class OnnxRuntime(Runtime):
             compute_types=(FP32, FP16, INT8),
             integers=_INTEGERS,
             stores_trained_integers=True,
+            opsets=True,
         ),
         Format(
             name="onnx_fixed",
@@ -73,12 +75,16 @@ class OnnxRuntime(Runtime):
             compute_types=(FP32, FP16, INT8),
             integers=_INTEGERS,
             free_sizes=False,
+            opsets=True,
         ),
     )
     modes = (Mode("onnxruntime", "onnxruntime", endings=(".onnx",), format="onnx", layer_format="onnx_fixed"),)
 
     def convert(self, network: nn.Module, path: Path, how: Conversion) -> str:
         """Write and check one ONNX file with its weights inside."""
+        onnx, opset = optional("onnx", "onnx", "ONNX export"), how.opset
+        if opset is not None and not OLDEST <= opset <= onnx.defs.onnx_opset_version():
+            raise ExportError(f"opset: got {opset}, expected {OLDEST} to {onnx.defs.onnx_opset_version()}")
         program = torch.onnx.export(
             network,
             to_trace(how.inputs, how.axes),
@@ -87,6 +93,7 @@ class OnnxRuntime(Runtime):
             dynamic_shapes=tuple(dict(axes) for axes in how.axes),
             input_names=list(how.input_names),
             output_names=list(how.output_names) if how.output_names else None,
+            opset_version=None if opset is None else max(opset, OLDEST_EXPORTED),
         )
         assert program is not None  # it is None only if the exporter writes the file
         program.model.metadata_props.update(how.metadata)
@@ -94,9 +101,12 @@ class OnnxRuntime(Runtime):
             move_integers(program.model)
         for node in program.model.graph.all_nodes():
             node.metadata_props.clear()  # these name files of this machine, and may outweigh a small network
-        program.save(path, external_data=False)
-        optional("onnx", "onnx", "ONNX export").checker.check_model(path, full_check=True)
-        return f"opset {program.model.opset_imports['']}"
+        if opset is not None and opset < OLDEST_EXPORTED:
+            onnx.save(lowered(program.model_proto, opset), path)
+        else:
+            program.save(path, external_data=False)
+        onnx.checker.check_model(path, full_check=True)
+        return f"opset {opset or program.model.opset_imports['']}"
 
     def open(self, path: Path, threads: int | None = None, precision: str | None = None) -> Runner:
         """Open an ONNX file."""
@@ -123,7 +133,9 @@ class OnnxRuntime(Runtime):
         try:
             return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:
-            raise ExportError(f"{path}: onnxruntime cannot run the file: {self.refusal(error)}") from error
+            too_new = "ValidateOpsetForDomain" in str(error)
+            reason = "this version takes no opset so new; take an older one" if too_new else self.refusal(error)
+            raise ExportError(f"{path}: onnxruntime cannot run the file: {reason}") from error
 
     def usage(self, file: str, inputs: Mapping[str, str], precision: str, threads: int | None = None) -> Usage:
         """Return Python that runs a file with onnxruntime."""

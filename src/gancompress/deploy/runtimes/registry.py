@@ -19,7 +19,15 @@ from gancompress.errors import ConfigError, ExportError, nearest
 from gancompress.io.trust import Trust, check_consent
 from gancompress.registry import Registry, import_path_of
 
-_OWN = ("torch_runtime", "onnx_runtime", "openvino_runtime", "coreml_runtime", "litert_runtime", "browser_runtime")
+_OWN = (
+    "torch_runtime",
+    "onnx_runtime",
+    "openvino_runtime",
+    "coreml_runtime",
+    "litert_runtime",
+    "ncnn_runtime",
+    "browser_runtime",
+)
 
 AnyRuntime = TypeVar("AnyRuntime", bound=Runtime)
 Member = TypeVar("Member", Format, Mode)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import ClassVar, Protocol
 
 import torch
@@ -52,6 +53,7 @@ class Format:
         folder: Whether the exported "file" is a folder.
         strict_ending: Whether the runtime opens only files with this ending.
         page: Whether it is a web page for networks, not a file of one network.
+        opsets: Whether a file can be written for an opset of ONNX that the user names.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Format:
     folder: bool = False
     strict_ending: bool = False
     page: bool = False
+    opsets: bool = False
 
     @property
     def ending(self) -> str:
@@ -138,6 +141,7 @@ class Conversion:
         integers: Whether operators that only move values should move integers.
         reference: The network that the file is compared with.
         tolerance: The largest absolute difference allowed.
+        opset: Opset of ONNX; the exporter's own by default.
     """
 
     format: Format
@@ -150,6 +154,7 @@ class Conversion:
     integers: bool
     reference: nn.Module
     tolerance: float
+    opset: int | None = None
 
 
 class Timed(Protocol):
@@ -292,6 +297,11 @@ class Runtime:
             raise ExportError(
                 f"{what}: got {path}, expected a name that ends in {format.ending}: {self.title} opens no other"
             )
+        if options.opset is not None and not format.opsets:
+            raise ExportError(
+                f"{what}: got opset {options.opset} for the format '{format.name}', expected none, because only ONNX "
+                "has opsets"
+            )
         names, axes = names_and_axes(example_inputs, options.input_names, options.dynamic)
         if not len(axes) == len(names) == len(example_inputs):
             raise ExportError(
@@ -313,15 +323,24 @@ class Runtime:
             options.integers,
             reference,
             tolerance,
+            options.opset,
         )
         draft_path = draft_folder_of(path, what) if format.folder else draft_of(path, f"{title} export", format.beside)
         with evaluation_mode(module), evaluation_mode(reference), torch.no_grad(), draft_path as draft:
-            note = self._converted(module, draft, how, what)
-            not_compared, cases = self.not_here(), ()
-            if not_compared is None:
-                run = self.open(draft, precision=options.precision).run
-                first = compare(reference, run, example_inputs, tolerance, what, options.mean_tolerance)
-                cases = (first, *(compare(reference, run, case, tolerance, what) for case in others))
+            try:
+                note = self._converted(module, draft, how, what)
+                not_compared, cases = self.not_here(), ()
+                if not_compared is None:
+                    run = self.open(draft, precision=options.precision).run
+                    first = compare(reference, run, example_inputs, tolerance, what, options.mean_tolerance)
+                    cases = (first, *(compare(reference, run, case, tolerance, what) for case in others))
+                    if options.accept is not None:
+                        options.accept(run)
+            except ExportError as error:
+                fixed = self._fixed_size(module, how, options) if any(axes) else None
+                if fixed is None:
+                    raise
+                raise ExportError(f"{error}; one size works: take the format '{fixed.name}'") from error
         return ExportReport(
             path=path,
             format=format.name,
@@ -403,6 +422,18 @@ class Runtime:
         """Return peak memory of this process above ``before``; None if unknown."""
         peak = resident_bytes("VmHWM")
         return None if peak is None or before is None else peak - before
+
+    def _fixed_size(self, module: nn.Module, how: Conversion, options: FileOptions) -> Format | None:
+        """Return a format of this runtime without free sizes that takes a network which one with them refused."""
+        fixed = next((each for each in self.formats if not each.free_sizes and each.ending == how.format.ending), None)
+        if fixed is None:
+            return None
+        with TemporaryDirectory() as folder:
+            try:
+                self.write(module, how.inputs, Path(folder, fixed.file_name), fixed, options)
+            except ExportError:
+                return None
+        return fixed
 
     def _converted(self, network: nn.Module, path: Path, how: Conversion, what: str) -> str | None:
         try:

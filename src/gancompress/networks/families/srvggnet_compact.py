@@ -72,13 +72,13 @@ class SrvggNetCompact(nn.Module):
             layers += [nn.Conv2d(cin, cout, 3, padding=1), _activation(config.activation, cout)]
             cin = cout
         self.body = nn.Sequential(*layers, nn.Conv2d(cin, config.in_channels * config.scale**2, 3, padding=1))
-        self.scale = config.scale
+        self.scale, self.upsampler = config.scale, nn.PixelShuffle(config.scale)
         init_weights(self)
 
     def forward(self, image: Tensor) -> Tensor:
         """Map an image [b, in_channels, h, w] to an image [b, in_channels, scale h, scale w]."""
         image = (image + 1) / 2
-        detail = F.pixel_shuffle(self.body(image), self.scale)
+        detail = self.upsampler(self.body(image))
         return (detail + F.interpolate(image, scale_factor=self.scale, mode="nearest")) * 2 - 1
 
 

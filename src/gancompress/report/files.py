@@ -1,0 +1,93 @@
+"""Table of files: size, speed and quality of each, the best one marked, and the reasons for those that are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from gancompress.report.comparison import fastest_file
+from gancompress.report.data import ExportFacts, FileRow, Report
+from gancompress.report.wording import compact, significant
+
+THAN_ORIGINAL = "the original in PyTorch"
+"""Network that speedups refer to where files are compared across runtimes."""
+
+THAN_FLOAT32 = "the float32 file"
+"""Network that speedups refer to where the precisions of one format are compared."""
+
+
+class FileTable(NamedTuple):
+    """Table of text; columns without a value are left out.
+
+    Attributes:
+        caption: Meaning of the figures; empty if there are none.
+        head: Titles of the columns.
+        rows: Cells of each file.
+    """
+
+    caption: str
+    head: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+
+def file_table(files: Sequence[FileRow], than: str) -> FileTable:
+    """Return the table of some files.
+
+    Args:
+        files: The files.
+        than: Network that the speedups refer to, in words.
+    """
+    columns: dict[str, Callable[[FileRow], str]] = {
+        "file": lambda row: row.name,
+        "size": lambda row: "" if row.file_bytes is None else compact(row.file_bytes, "B"),
+        "ms": lambda row: "" if row.time_ms is None else f"{row.time_ms.median:.2f}",
+        "threads": lambda row: "" if row.threads is None else str(row.threads),
+        "times faster": _faster,
+        "PSNR, dB": lambda row: "" if row.psnr_db is None else f"{row.psnr_db:.1f}",
+        "perceptual": lambda row: "" if row.perceptual is None else significant(row.perceptual, 2),
+        "": lambda row: "best" if row.best else row.reason,
+    }
+    cells = {title: [read(row) for row in files] for title, read in columns.items()}
+    shown = {title: each for title, each in cells.items() if any(each)}
+    caption = f"Times faster than {than}: median and quartiles over turns on this machine." if "ms" in shown else ""
+    return FileTable(caption, tuple(shown), list(zip(*shown.values(), strict=True)))
+
+
+def with_best(files: Sequence[FileRow], min_psnr_db: float) -> list[FileRow]:
+    """Mark the fastest of the files that are close enough to the float network.
+
+    Args:
+        files: The files; none is marked if none was timed.
+        min_psnr_db: The smallest peak signal-to-noise ratio; files that were not compared on images pass.
+    """
+    timed = [row for row in files if row.faster and (row.psnr_db is None or row.psnr_db >= min_psnr_db)]
+    best = max(timed, key=lambda row: row.faster or 0, default=None)
+    return [replace(row, best=row is best) for row in files]
+
+
+def report_files(report: Report) -> FileTable | None:
+    """Return the table of a report's files; None if it would say no more than the file's own section."""
+    best = fastest_file(report)
+    rows = [_row(each, best is not None and each is best[0]) for each in report.exports]
+    rows += FileRow.refused(report.not_exported)
+    return file_table(rows, THAN_ORIGINAL) if len(rows) > 1 or report.not_exported else None
+
+
+def _row(export: ExportFacts, best: bool) -> FileRow:
+    row = FileRow(
+        export.path,
+        psnr_db=export.psnr_db,
+        best=best,
+        file_bytes=export.file_bytes,
+        perceptual=export.perceptual,
+        reason=f"not compared: {export.not_compared}" if export.not_compared else "",
+    )
+    return row.timed(export.speed)
+
+
+def _faster(row: FileRow) -> str:
+    if row.faster is None:
+        return ""
+    quartiles = "" if row.faster_low is None else f" ({row.faster_low:.2f} to {row.faster_high:.2f})"
+    return f"{row.faster:.2f}{quartiles}"
