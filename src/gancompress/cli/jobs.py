@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from gancompress.cli.compress import run_job
 from gancompress.cli.display import watching
 from gancompress.cli.options import (
     JsonOption,
@@ -22,6 +21,7 @@ from gancompress.cli.options import (
     console,
     threads_option,
 )
+from gancompress.cli.running import run_job
 
 
 def train(

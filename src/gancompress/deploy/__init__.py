@@ -7,6 +7,7 @@ from gancompress.deploy.load import Loaded, load
 from gancompress.deploy.module import export_layers, export_module
 from gancompress.deploy.parity import ExportReport, ParityCase, PerceptualDistance, Quality
 from gancompress.deploy.precision import DEFAULT_MIN_PSNR_DB, MIN_IMAGES, IntegerForm, Precision
+from gancompress.deploy.runtimes.formats import Conversion, Format, Mode, Usage
 from gancompress.deploy.runtimes.registry import (
     RUNTIMES,
     file_name,
@@ -20,7 +21,7 @@ from gancompress.deploy.runtimes.registry import (
     register_runtime,
 )
 from gancompress.deploy.runtimes.runner import Input, Runner
-from gancompress.deploy.runtimes.runtime import Conversion, Format, Mode, Runtime, Usage
+from gancompress.deploy.runtimes.runtime import Runtime
 from gancompress.deploy.usage import usage
 
 __all__ = [

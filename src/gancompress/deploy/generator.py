@@ -19,8 +19,9 @@ from gancompress.deploy.parity import ExportReport, PerceptualDistance, Quality
 from gancompress.deploy.precision import Precision, fits_integers, in_integers
 from gancompress.deploy.quantized import export_quantized
 from gancompress.deploy.rewrites import REWRITES, rewritten
+from gancompress.deploy.runtimes.formats import Format
 from gancompress.deploy.runtimes.registry import find_compute_type, find_format, known_formats, open_file
-from gancompress.deploy.runtimes.runtime import Format, Runtime
+from gancompress.deploy.runtimes.runtime import Runtime
 from gancompress.deploy.side_effects import repeatable
 from gancompress.errors import BudgetError, ExportError
 from gancompress.networks.file_form import FileForm

@@ -7,23 +7,13 @@ from gancompress.evaluation.frechet import FrechetReference, frechet_distance
 from gancompress.evaluation.images import RESIZES, quantize, resize
 from gancompress.evaluation.inception_score import Classifier, ClassScores, load_classifier
 from gancompress.evaluation.kernel_distance import kernel_distance
+from gancompress.evaluation.kinds import LatentMetric, Metric, NetworkSpec, PairMetric, SetMetric
 from gancompress.evaluation.pairs import psnr, sharpness_gap, structural_similarity
 from gancompress.evaluation.precision_recall import precision_recall
 from gancompress.evaluation.protocols import SEGMENTATION_PROTOCOLS, SegmentationProtocol
 from gancompress.evaluation.ranks import RankAgreement, kendall_tau, rank_agreement, rank_correlation
 from gancompress.evaluation.reference_cache import ReferenceCache, content_digest, read_statistics, reference_key
-from gancompress.evaluation.registry import (
-    METRICS,
-    LatentMetric,
-    Metric,
-    NetworkSpec,
-    PairMetric,
-    SetMetric,
-    find_metric,
-    find_perceptual,
-    perceptual_distance,
-    register_metric,
-)
+from gancompress.evaluation.registry import METRICS, find_metric, find_perceptual, perceptual_distance, register_metric
 from gancompress.evaluation.result import MetricResult
 from gancompress.evaluation.segmentation import LabelScores, SegmentationNetwork
 from gancompress.evaluation.statistics import Statistics

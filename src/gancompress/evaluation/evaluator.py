@@ -12,8 +12,7 @@ from gancompress.errors import MetricError, nearest
 from gancompress.evaluation.comparisons import LabelComparison, PairComparison, SetComparison
 from gancompress.evaluation.features import ContentMask, FeatureNetwork, FeatureSet, load_feature_network
 from gancompress.evaluation.inception_score import ClassComparison, ClassScores, load_classifier
-from gancompress.evaluation.protocols import SEGMENTATION_PROTOCOLS
-from gancompress.evaluation.registry import (
+from gancompress.evaluation.kinds import (
     ClassMetric,
     LabelMetric,
     LatentMetric,
@@ -21,8 +20,9 @@ from gancompress.evaluation.registry import (
     NetworkSpec,
     PairMetric,
     SetMetric,
-    find_metric,
 )
+from gancompress.evaluation.protocols import SEGMENTATION_PROTOCOLS
+from gancompress.evaluation.registry import find_metric
 from gancompress.evaluation.result import MetricResult
 from gancompress.evaluation.segmentation import LabelScores, SegmentationNetwork
 from gancompress.evaluation.statistics import Gaussian

@@ -21,13 +21,12 @@ from gancompress.methods.data import Batches, Data, batch_size_of
 from gancompress.methods.distill import AnyTerm, distill
 from gancompress.methods.evaluate import Metric, evaluate
 from gancompress.methods.export import export
-from gancompress.methods.pace import seconds_per_step
+from gancompress.methods.pace import SHARE_OF_TIME, seconds_per_step, steps_in
 from gancompress.methods.progress import Report
 from gancompress.methods.prune import Score, prune
 from gancompress.methods.save import save
 
 PLAN_FILE = "compress.json"
-_SHARE_OF_TIME = 0.85
 
 
 @dataclass(frozen=True)
@@ -169,8 +168,14 @@ def _images_in(
         return int(json.loads((out / PLAN_FILE).read_bytes())["images"])
     size = options["batch_size"] or batch_size_of(batches)
     others = {name: value for name, value in options.items() if name != "batch_size"}
-    seconds = seconds_per_step(student, network, batches.first, size, others)
-    images = max(1, round(_SHARE_OF_TIME * 60 * minutes / seconds)) * size
+    step_s = seconds_per_step(student, network, batches.first, size, others)
+    kept_s, num_first, num_inputs = None, 0, batches.num_images
+    if batches.repeats and num_inputs is not None:
+        kept_s, num_first = (
+            seconds_per_step(student, network, batches.first, size, others, num_kept=num_inputs),
+            -(-num_inputs // size),
+        )
+    images = steps_in(SHARE_OF_TIME * 60 * minutes, step_s, kept_s, num_first) * size
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         write_atomically(out / PLAN_FILE, json.dumps({"images": images, "minutes": minutes}).encode())

@@ -10,6 +10,10 @@ from torch import nn
 
 from gancompress.channels.skeleton import copy_module
 from gancompress.methods.distill import distill
+from gancompress.methods.training import cache_options
+
+SHARE_OF_TIME = 0.85
+"""Share of the time to train that its steps take; the rest is left for its start, its log and its checkpoints."""
 
 TRIAL_STEPS = 4
 _LEAST = 1e-6
@@ -22,8 +26,12 @@ def seconds_per_step(
     batch_size: int,
     options: Mapping[str, Any],
     steps: int = TRIAL_STEPS,
+    num_kept: int | None = None,
 ) -> float:
     """Return the seconds of one step of `gancompress.distill`, without what a run takes at its start.
+
+    The teacher runs in every step, or in none if the cache's memory holds its outputs for ``num_kept`` inputs: the
+    trial's one batch gets its share of that memory.
 
     Args:
         student: The student; it is not changed.
@@ -32,13 +40,32 @@ def seconds_per_step(
         batch_size: Images of a step.
         options: Further options of `gancompress.distill`.
         steps: Number of timed steps.
+        num_kept: Number of inputs that come again in every pass; None if they do not.
     """
+    memory = cache_options(options.get("teacher_cache")).memory_gib
+    memory *= 0 if num_kept is None else len(batch["input"]) / max(num_kept, len(batch["input"]))
+    given = {**options, "teacher_cache": {"memory_gib": memory, "disk_gib": 0}}
 
     def timed(number: int) -> float:
         began = time.perf_counter()
         images = number * batch_size
-        distill(copy_module(student), teacher, [batch], images=images, batch_size=batch_size, progress=False, **options)
+        distill(copy_module(student), teacher, [batch], images=images, batch_size=batch_size, progress=False, **given)
         return time.perf_counter() - began
 
     timed(1)
     return max(_LEAST, (timed(1 + steps) - timed(1)) / steps)
+
+
+def steps_in(seconds: float, step_s: float, kept_step_s: float | None = None, num_first: int = 0) -> int:
+    """Return the number of steps that fit into some time, at least 1.
+
+    Args:
+        seconds: The time.
+        step_s: Seconds of a step in which the teacher runs.
+        kept_step_s: Seconds of a step that reads the teacher's outputs; None if the teacher always runs.
+        num_first: Number of steps of the first pass, in which the teacher runs in any case.
+    """
+    steps = seconds / step_s
+    if kept_step_s is not None and steps > num_first:
+        steps = num_first + (seconds - num_first * step_s) / kept_step_s
+    return max(1, int(steps))

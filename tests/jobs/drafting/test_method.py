@@ -185,6 +185,17 @@ def test_tensors_have_terms_and_metrics_of_their_own():
     assert [term["kind"] for term in features["steps"][1]["distillation"]["terms"]] == ["l1", "features"]
 
 
+def test_the_teacher_counts_once_for_inputs_that_repeat():
+    request = Request("x.pth", data="mels", smaller=2, minutes=1)  # 51 s
+    made = draft(replace(MELS, repeats=True), request, CUT, Pace(0.01, 2.0, 0.1), ())
+    training = Job(**made.recipe).steps[1].training
+    assert training.total_images == (20 + 110) * 4  # 20 steps of 2 s for 80 items, and 11 s of others
+    assert made.reasons[1].endswith("2 s for each 4, then 0.1 s with the original's outputs in memory")
+    alone = draft(MELS, replace(request, minutes=0.5), CUT, Pace(0.01, 2.0), ())
+    assert Job(**alone.recipe).steps[1].training.total_images == 12 * 4
+    assert alone.reasons[1].endswith("2 s for each 4")
+
+
 def test_a_student_of_another_architecture_learns_from_fresh_weights():
     student = NetworkOptions(family="srvggnet_compact", config={"scale": 4})
     material, request = material_of(UPSCALER, PHOTOS, (32, 32)), replace(ASKED, like="srvggnet_compact")

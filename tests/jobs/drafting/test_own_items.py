@@ -58,7 +58,7 @@ def test_items_are_read_and_run(text, mels):
     assert found.material.data == data
     assert dict(found.material.counts) == {"train": 9, "search": 1, "test": 2}
     assert (found.material.items, found.material.output) == ("items of 8x24", (1, 96))
-    assert not found.material.holds_images
+    assert (found.material.holds_images, found.material.repeats) == (False, text == "mels")
     assert found.made.shape == (4, 1, 96)
     assert said[1:] == ["  8x24 to 1x96", "data: train 9, search 1, test 2"]
 

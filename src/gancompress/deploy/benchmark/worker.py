@@ -13,8 +13,7 @@ import torch
 from gancompress.deploy import find_mode
 from gancompress.deploy.benchmark.workers import Task
 from gancompress.deploy.runtimes.packages import in_a_line
-from gancompress.deploy.runtimes.runtime import Timed
-from gancompress.deploy.runtimes.timed import resident_bytes
+from gancompress.deploy.runtimes.timed import Timed, resident_bytes
 from gancompress.errors import GanCompressError
 
 

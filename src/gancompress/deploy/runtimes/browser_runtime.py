@@ -12,9 +12,10 @@ from typing import Any, Self
 
 from gancompress.deploy.axes import Inputs
 from gancompress.deploy.named import NamedNetwork
+from gancompress.deploy.runtimes.formats import Format, Mode
 from gancompress.deploy.runtimes.packages import optional
 from gancompress.deploy.runtimes.registry import register_runtime
-from gancompress.deploy.runtimes.runtime import Format, Mode, Runtime
+from gancompress.deploy.runtimes.runtime import Runtime
 from gancompress.errors import ExportError
 
 _LOOK_AGAIN_S = 0.05

@@ -20,10 +20,11 @@ from torch.utils._pytree import tree_leaves
 from gancompress.deploy.axes import Inputs, of_shape, output_names
 from gancompress.deploy.compute_types import FP16, FP32
 from gancompress.deploy.rewrites import FOLDED
+from gancompress.deploy.runtimes.formats import Conversion, Format, Mode, Usage
 from gancompress.deploy.runtimes.packages import optional, quiet
 from gancompress.deploy.runtimes.registry import register_runtime
 from gancompress.deploy.runtimes.runner import Input, Runner
-from gancompress.deploy.runtimes.runtime import Conversion, Format, Mode, Runtime, Usage
+from gancompress.deploy.runtimes.runtime import Runtime
 from gancompress.errors import ExportError
 
 METADATA_FILE = "gancompress.json"

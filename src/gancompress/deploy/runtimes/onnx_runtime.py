@@ -17,13 +17,14 @@ from gancompress.deploy.compute_types import FP16, FP32, INT8
 from gancompress.deploy.precision import IntegerForm
 from gancompress.deploy.rewrites import FASTER
 from gancompress.deploy.rewrites.aligned import slow_in_integers
+from gancompress.deploy.runtimes.formats import Conversion, Format, Mode, Usage
 from gancompress.deploy.runtimes.integers import kinds_of_layers, move_integers, without_rounding
 from gancompress.deploy.runtimes.operators import by_class
 from gancompress.deploy.runtimes.opsets import OLDEST, OLDEST_EXPORTED, lowered
 from gancompress.deploy.runtimes.packages import optional, quiet
 from gancompress.deploy.runtimes.registry import register_runtime
 from gancompress.deploy.runtimes.runner import Input, Runner
-from gancompress.deploy.runtimes.runtime import Conversion, Format, Mode, Runtime, Usage
+from gancompress.deploy.runtimes.runtime import Runtime
 from gancompress.errors import ExportError
 
 _DTYPES = {

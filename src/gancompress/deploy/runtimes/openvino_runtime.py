@@ -17,11 +17,12 @@ from gancompress.deploy.compute_types import BF16, FP32, INT8
 from gancompress.deploy.file_options import FileOptions
 from gancompress.deploy.precision import IntegerForm
 from gancompress.deploy.rewrites import FASTER
+from gancompress.deploy.runtimes.formats import Conversion, Format, Mode, Usage
 from gancompress.deploy.runtimes.onnx_runtime import OnnxRuntime
 from gancompress.deploy.runtimes.packages import optional
 from gancompress.deploy.runtimes.registry import register_runtime
 from gancompress.deploy.runtimes.runner import Input, Runner
-from gancompress.deploy.runtimes.runtime import Conversion, Format, Mode, Runtime, Usage
+from gancompress.deploy.runtimes.runtime import Runtime
 from gancompress.errors import ExportError
 
 METADATA = ["gancompress", "metadata"]

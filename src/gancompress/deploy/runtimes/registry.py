@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 
 from gancompress.deploy.compute_types import FP32, ComputeType
 from gancompress.deploy.files import disk_bytes
+from gancompress.deploy.runtimes.formats import Format, Mode
 from gancompress.deploy.runtimes.runner import Runner
-from gancompress.deploy.runtimes.runtime import Format, Mode, Runtime
+from gancompress.deploy.runtimes.runtime import Runtime
 from gancompress.errors import ConfigError, ExportError, nearest
 from gancompress.io.trust import Trust, check_consent
 from gancompress.registry import Registry, import_path_of

@@ -6,11 +6,27 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from gancompress.deploy.axes import Inputs
 
 _WARM_UP_RUNS = 3
+
+
+class Timed(Protocol):
+    """Network that is ready to be timed."""
+
+    def times(self, num_runs: int, settle_ms: float) -> list[float]:
+        """Return milliseconds of consecutive runs, after at least ``settle_ms`` of runs that do not count."""
+        ...
+
+    def peak_bytes(self, before: int | None) -> int | None:
+        """Return peak memory above ``before``; None if unknown."""
+        ...
+
+    def profile(self, num_runs: int) -> dict[str, float] | None:
+        """Return milliseconds of a run by class of operator; None if the runtime has no profile."""
+        ...
 
 
 class InProcess:

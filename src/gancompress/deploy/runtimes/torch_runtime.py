@@ -14,10 +14,11 @@ from torch.utils._pytree import tree_leaves
 
 from gancompress.deploy.axes import to_trace
 from gancompress.deploy.rewrites import FASTER, rewritten
+from gancompress.deploy.runtimes.formats import Conversion, Format, Mode, Usage
 from gancompress.deploy.runtimes.packages import in_a_line
 from gancompress.deploy.runtimes.registry import register_runtime
 from gancompress.deploy.runtimes.runner import Input, Runner
-from gancompress.deploy.runtimes.runtime import Conversion, Format, Mode, Runtime, Usage
+from gancompress.deploy.runtimes.runtime import Runtime
 from gancompress.errors import ExportError
 from gancompress.networks.generator import Generator
 

@@ -96,8 +96,10 @@ def draft_recipe(request: Request, say: Say, *, trust: bool = False) -> Drafted:
     other = student_like(request, known.generator, example)
     student, first_cut = narrowed(known.generator, example, request, other)
     batch_size, terms = batch_size_for(request, known.pass_s), terms_of(known.material, first_cut)
-    step_s = training_pace(student, known.generator, known.inputs, batch_size, terms, known.pass_s)
-    pace, formats = Pace(known.pass_s, step_s), fastest_formats(request.runtime)
+    trial = student, known.generator, known.inputs, batch_size, terms, known.pass_s
+    kept = known.material.counts["train"] if known.material.repeats else None
+    kept_step_s = None if kept is None else training_pace(*trial, kept)
+    pace, formats = Pace(known.pass_s, training_pace(*trial), kept_step_s), fastest_formats(request.runtime)
     drafted = Drafted(request, draft(known.material, request, first_cut, pace, formats, other))
     check_metrics(drafted.job(), known.made)
     for line in drafted.draft.reasons:

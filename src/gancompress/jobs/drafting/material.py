@@ -17,6 +17,7 @@ class Material:
         items: Items in words, such as "crops of 64x64".
         output: Shape of the output for it, without the batch.
         holds_images: True for images in [-1, 1], False for tensors of any kind.
+        repeats: True if each epoch holds the same inputs: no random crops, flips or noise.
         image_range: Range of the network's images that the recipe states; None leaves it to the family.
     """
 
@@ -25,6 +26,7 @@ class Material:
     items: str
     output: tuple[int, ...]
     holds_images: bool = True
+    repeats: bool = False
     image_range: str | None = None
 
     @property

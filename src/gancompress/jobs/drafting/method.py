@@ -17,6 +17,7 @@ from gancompress.jobs.drafting.recognition import Recognised
 from gancompress.jobs.drafting.request import Request
 from gancompress.jobs.recipe import TENSOR_METRICS
 from gancompress.jobs.steps.networks import NetworkOptions
+from gancompress.methods.pace import SHARE_OF_TIME, steps_in
 
 Size = tuple[int, int]
 
@@ -25,7 +26,7 @@ LARGEST_PX, SMALLEST_PX, PREFERRED_STEP_PX = 256, 32, 8
 WANTED_IMAGES, FEWEST_IMAGES = 2_000, 100
 STEP_BY_PASS = 1.5
 """Seconds of a training step by those of the teacher's pass over its images, before a step was timed."""
-SHARE_OF_TIME, SHARE_OF_REFIT, SHARE_OF_TEST = 0.85, 0.15, 0.1
+SHARE_OF_REFIT, SHARE_OF_TEST = 0.15, 0.1
 MULTIPLES = (4, 2, 1)
 _REFIT_IMAGES, _FEWEST_REFIT_IMAGES = 64, 4
 _TEST_IMAGES, _WATCHED_IMAGES = 4, 8
@@ -39,11 +40,13 @@ class Pace:
 
     Attributes:
         teacher_s: Seconds of the teacher's pass over one image of the size.
-        step_s: Seconds of one training step.
+        step_s: Seconds of one training step, with the teacher's pass.
+        kept_step_s: Seconds of one whose teacher's outputs were kept from an earlier epoch; None if none are.
     """
 
     teacher_s: float
     step_s: float
+    kept_step_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -212,7 +215,10 @@ def draft(
         student: Another architecture for the student.
     """
     batch = batch_size_for(request, pace.teacher_s)
-    images = max(batch, int(_seconds(request) / pace.step_s) * batch)
+    first = math.ceil(material.counts["train"] / batch)
+    images = steps_in(_seconds(request), pace.step_s, pace.kept_step_s, first) * batch
+    repeated = pace.kept_step_s is not None and images > first * batch
+    kept = f", then {pace.kept_step_s:.2g} s with the original's outputs in memory" if repeated else ""
     steps, how = _steps(material, request, narrowed, pace, student, training_of(images, batch))
     tested = max(_TEST_IMAGES, int(SHARE_OF_TEST * 60 * request.minutes / pace.teacher_s))
     limit = {} if tested >= material.counts["test"] else {"max_images": tested}
@@ -236,7 +242,8 @@ def draft(
     }
     reasons = [
         f"method: {how}; no discriminator and no search, which do not pay for one network and a short time",
-        f"training: {images:,} {material.items} in about {request.minutes:g} min, {pace.step_s:.2g} s for each {batch}",
+        f"training: {images:,} {material.items} in about {request.minutes:g} min, {pace.step_s:.2g} s for each {batch}"
+        + kept,
     ]
     if not narrowed.has_taps and student is None:
         reasons.append("no feature maps are compared: the network has no stages to take them from")

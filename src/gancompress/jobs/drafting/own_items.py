@@ -92,7 +92,8 @@ def read_items(data: Mapping[str, Any], generator: Generator, say: Callable[[str
     say(f"network: {generator.family}, {generator.num_parameters:,} parameters")
     say(f"  {size} to {'x'.join(map(str, made.shape[1:]))}")
     say(f"data: {', '.join(f'{split} {count:,}' for split, count in counts.items())}")
-    return OwnItems(Material(data, counts, f"items of {size}", tuple(made.shape[1:]), config.holds_images), given, made)
+    output, repeats = tuple(made.shape[1:]), config.num_views() == 1
+    return OwnItems(Material(data, counts, f"items of {size}", output, config.holds_images, repeats), given, made)
 
 
 def _run(network: nn.Module, given: Given, name: str) -> Tensor:

@@ -131,13 +131,29 @@ def check_metrics(job: Job, made: Tensor) -> None:
 
 
 def training_pace(
-    student: Generator, teacher: Generator, inputs: Given, batch_size: int, terms: list[dict[str, Any]], pass_s: float
+    student: Generator,
+    teacher: Generator,
+    inputs: Given,
+    batch_size: int,
+    terms: list[dict[str, Any]],
+    pass_s: float,
+    num_kept: int | None = None,
 ) -> float:
-    """Return the seconds of a training step on this machine; a slow teacher gets fewer steps of trial."""
+    """Return the seconds of a training step on this machine; a slow teacher gets fewer steps of trial.
+
+    Args:
+        student: The student.
+        teacher: The network.
+        inputs: Some inputs.
+        batch_size: Inputs of a step.
+        terms: Loss terms.
+        pass_s: Seconds of the network for one input.
+        num_kept: Number of inputs whose outputs training keeps if memory holds them; None runs the network each time.
+    """
     steps = max(1, min(TRIAL_STEPS, int(_TRIAL_S / (batch_size * pass_s))))
     batch = joined([inputs] * math.ceil(batch_size / len(inputs)))[:batch_size]
     options = {"terms": tuple(TERMS.parse(term) for term in terms), "target": "teacher"}
-    return seconds_per_step(student.build(), teacher.build(), {"input": batch}, batch_size, options, steps)
+    return seconds_per_step(student.build(), teacher.build(), {"input": batch}, batch_size, options, steps, num_kept)
 
 
 def _plan(generator: Generator, graph: ChannelGraph, example: Given, limit: CostLimit) -> tuple[int, ChannelPlan]:

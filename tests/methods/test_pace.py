@@ -1,0 +1,53 @@
+"""Pace of training: the teacher's time counts where the teacher runs."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from gancompress.methods.pace import seconds_per_step, steps_in
+
+IMAGES = torch.rand(2, 3, 8, 8)
+
+
+class Counted(nn.Module):
+    """A network that counts its passes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.passes = nn.Conv2d(3, 3, 1), [0]
+
+    def forward(self, x):
+        self.passes[0] += not torch.is_grad_enabled()
+        return self.conv(x)
+
+
+@pytest.mark.parametrize(
+    ("num_kept", "options", "runs"),
+    [
+        (None, {}, True),
+        (2, {}, False),
+        (1_000_000, {}, False),  # 768 bytes each
+        (2_000_000, {}, True),
+        (1_000_000, {"teacher_cache": {"memory_gib": 0.5}}, True),
+        (2, {"teacher_cache": {"memory_gib": 0, "disk_gib": 0}}, True),
+    ],
+)
+def test_a_trial_runs_the_teacher_where_training_will(num_kept, options, runs):
+    def passes(steps: int) -> int:
+        teacher = Counted()
+        terms = ({"kind": "l1", "weight": 1},)
+        options_ = {"target": "teacher", "terms": terms, **options}
+        assert seconds_per_step(nn.Conv2d(3, 3, 1), teacher, {"input": IMAGES}, 2, options_, steps, num_kept) > 0
+        return teacher.passes[0]
+
+    assert passes(4) - passes(1) == (3 if runs else 0)
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [((10, 2.0), 5), ((1, 2.0), 1), ((10, 2.0, 0.5, 3), 11), ((10, 2.0, 0.5, 8), 5), ((10, 2.0, 2.0, 3), 5)],
+)
+def test_steps_that_fit_into_a_time(times, expected):
+    assert steps_in(*times) == expected
