@@ -15,7 +15,7 @@ import yaml
 
 from gancompress.channels.rules.registry import RULES
 from gancompress.deploy.rewrites import rewritten
-from gancompress.errors import ConfigError
+from gancompress.errors import CheckpointError, ConfigError
 from gancompress.evaluation import Evaluator
 from gancompress.importance import find_score
 from gancompress.jobs.pipeline import Pipeline
@@ -65,6 +65,7 @@ OUTSIDE = {
     "adversarial": ("gancompress.losses:ADVERSARIAL", "exponential", "tests.outside.exponential:EXPONENTIAL"),
     "data": ("gancompress.data:DATASETS", "colours", "tests.outside.colours:ColoursConfig"),
     "families": ("gancompress.networks.registry:FAMILIES", "tinynet", "tests.outside.tinynet:TinyNet"),
+    "importers": ("gancompress.networks.importers:IMPORTERS", "numbered", "tests.outside.numbered:NUMBERED"),
     "layouts": ("gancompress.networks.layout:LAYOUTS", "old_names", "tests.outside.old_names:OLD_NAMES"),
     "masks": ("gancompress.perception.content_masks:MASKS", "half", "tests.outside.half:Half"),
     "metrics": ("gancompress.evaluation:METRICS", "gap", "tests.outside.gap:gap"),
@@ -187,6 +188,15 @@ def test_python_uses_names_once_the_modules_are_imported(tmp_path):
     assert RULES.get("outside.negation") is negation.negation
     network = build("tinynet", {"width": 8})
     assert [change.note for change in rewritten(network, ["doubled"])[1]] == ["nothing to double"]
+
+
+def test_a_file_is_read_by_the_importer_of_another_package(tmp_path):
+    path = tmp_path / "half.numbers"
+    path.write_text("0.5")
+    with pytest.raises(CheckpointError):
+        load_generator(path)
+    importlib.import_module("tests.outside.numbered")
+    assert all((tensor == 0.5).all() for tensor in load_generator(path).state.values())
 
 
 def test_a_file_is_read_by_the_layout_of_another_package(tmp_path):

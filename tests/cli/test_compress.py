@@ -59,7 +59,7 @@ def here(place, monkeypatch) -> Path:
     """The same directory, as the current one; nothing is timed: it takes processes, and varies."""
     monkeypatch.chdir(place)
     monkeypatch.setattr("gancompress.jobs.drafting.draft.fastest_formats", lambda runtime: [])
-    monkeypatch.setattr("gancompress.jobs.summary.time_files", lambda *_: {})
+    monkeypatch.setattr("gancompress.jobs.summary.time_files", lambda *_, **__: {})
     monkeypatch.setattr("gancompress.jobs.drafting.draft.seconds_of_pass", lambda network, images: 1e-3)
     monkeypatch.setattr("gancompress.jobs.drafting.draft.training_pace", lambda *_: 0.05)
     return place

@@ -92,7 +92,7 @@ def test_pictures_of_the_latent_space_are_in_the_report(finished):
 
 
 def test_metrics_can_be_added_to_a_finished_report(finished, others):
-    text = run("evaluate", finished, "--teacher", "--report", *others)
+    text = run("evaluate", finished, "--trust-code", "--teacher", "--report", *others)
     assert all(f"{network} {name} " in text for network in ("teacher", "compressed") for name in METRICS)
     report = Report.from_json(json.loads((finished / "report.json").read_text()))
     for network in report.networks:
@@ -100,7 +100,7 @@ def test_metrics_can_be_added_to_a_finished_report(finished, others):
         assert f"{network.metrics['ppl_w_maps'].value:.4g}" in text
     assert report.notes == [f"Measured after the run, by gancompress evaluate: {', '.join(METRICS)}."]
     assert "projection_psnr_maps (higher is better" in (finished / "report.md").read_text()
-    again = json.loads(run("evaluate", finished, "--teacher", "--report", "--json", *others))
+    again = json.loads(run("evaluate", finished, "--trust-code", "--teacher", "--report", "--json", *others))
     after = Report.from_json(json.loads((finished / "report.json").read_text()))
     assert after == report
     for name in METRICS:
@@ -110,11 +110,11 @@ def test_metrics_can_be_added_to_a_finished_report(finished, others):
 
 def test_what_does_not_fit_a_report_is_refused(finished, others, tmp_path):
     with pytest.raises(ConfigError, match="--report: got split 'search', expected test, which the report is about"):
-        run("evaluate", finished, "--split", "search", "--report", *others)
+        run("evaluate", finished, "--trust-code", "--split", "search", "--report", *others)
     kept = (finished / "report.json").read_text()
     (finished / "report.json").unlink()
     with pytest.raises(DataError, match=r"report.json: found no such file, expected the report of a finished run"):
-        run("evaluate", finished, "--report", *others)
+        run("evaluate", finished, "--trust-code", "--report", *others)
     (finished / "report.json").write_text(kept)
 
 

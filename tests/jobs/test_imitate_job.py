@@ -72,7 +72,7 @@ def test_it_has_half_the_macs_and_is_compared_with_the_teacher(finished):
 
 
 def test_files_agree_and_integers_are_compared(finished):
-    floats, integers = finished.exports
+    floats, integers = finished.files.reports
     assert floats.max_difference < 1e-5
     assert integers.quality.psnr_db > 20
     session = onnxruntime.InferenceSession(str(floats.path))

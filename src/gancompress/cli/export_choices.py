@@ -72,7 +72,7 @@ class ExportChoices:
         if not self.several:
             for name, precision in ((n, p) for n in kinds for p in self.precisions if p != "fastest"):
                 find_compute_type(kinds[name], precision, "--precision")
-        if self.rewrites and (self.several or "fastest" in self.precisions):
+        if self.rewrites is not None and (self.several or "fastest" in self.precisions):
             got = "several files" if self.several else "--precision fastest"
             raise ConfigError(f"--rewrite: got rewrites with {got}, which chooses them itself; remove it")
         if self.min_psnr_db is not None and not self.calibrates:

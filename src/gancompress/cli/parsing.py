@@ -56,7 +56,7 @@ def parse_options(options: Sequence[str]) -> dict[str, Any]:
         try:
             config[name] = read_yaml(value)
         except ConfigError as error:
-            raise ConfigError(f"--set: {name}: {error}, expected a YAML value behind '='") from None
+            raise ConfigError(f"--set: got '{name}={value}', expected a YAML value behind '=': {error}") from None
     return config
 
 

@@ -248,7 +248,8 @@ def _run_one(ncnn: Any, net: Any, values: Sequence[Tensor]) -> list[np.ndarray]:
     """Run one image, or whatever the inputs are without their batch axis."""
     extractor = net.create_extractor()
     for name, value in zip(net.input_names(), values, strict=True):
-        extractor.input(name, ncnn.Mat(np.ascontiguousarray(value.detach().cpu().numpy())).clone())
+        array = np.ascontiguousarray(value.detach().cpu().numpy())  # a matrix keeps no reference to its numbers
+        extractor.input(name, ncnn.Mat(array).clone())
     results = []
     for name in net.output_names():
         status, result = extractor.extract(name)

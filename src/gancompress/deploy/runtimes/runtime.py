@@ -293,38 +293,11 @@ class Runtime:
         self.require(f"{title} export", to_write=True)
         reference = options.reference or module
         what = f"{title} export of {type(reference).__name__}"
-        if format.strict_ending and path.suffix != format.ending:
-            raise ExportError(
-                f"{what}: got {path}, expected a name that ends in {format.ending}: {self.title} opens no other"
-            )
-        if options.opset is not None and not format.opsets:
-            raise ExportError(
-                f"{what}: got opset {options.opset} for the format '{format.name}', expected none, because only ONNX "
-                "has opsets"
-            )
-        names, axes = names_and_axes(example_inputs, options.input_names, options.dynamic)
-        if not len(axes) == len(names) == len(example_inputs):
-            raise ExportError(
-                f"{title} export: got {len(example_inputs)} inputs, {len(names)} input_names and {len(axes)} entries "
-                "of dynamic; expected one name and one mapping of axes for each input"
-            )
-        if not format.free_sizes:
-            axes = [{} for _ in example_inputs]
-        larger, tolerance = options.other_inputs, options.tolerance
-        others = one_larger_axis_each(example_inputs, axes) if larger is None else larger
-        how = Conversion(
-            format,
-            example_inputs,
-            names,
-            axes,
-            options.output_names,
-            {**options.metadata, **_outputs_text(options.output_names)},
-            options.precision,
-            options.integers,
-            reference,
-            tolerance,
-            options.opset,
-        )
+        self._check(path, format, options, what)
+        how = self._conversion(format, example_inputs, options, reference)
+        tolerance = options.tolerance
+        larger = options.other_inputs
+        others = one_larger_axis_each(example_inputs, how.axes) if larger is None else larger
         draft_path = draft_folder_of(path, what) if format.folder else draft_of(path, f"{title} export", format.beside)
         with evaluation_mode(module), evaluation_mode(reference), torch.no_grad(), draft_path as draft:
             try:
@@ -337,7 +310,7 @@ class Runtime:
                     if options.accept is not None:
                         options.accept(run)
             except ExportError as error:
-                fixed = self._fixed_size(module, how, options) if any(axes) else None
+                fixed = self._fixed_size(module, how, options) if any(how.axes) else None
                 if fixed is None:
                     raise
                 raise ExportError(f"{error}; one size works: take the format '{fixed.name}'") from error
@@ -434,6 +407,41 @@ class Runtime:
             except ExportError:
                 return None
         return fixed
+
+    def _check(self, path: Path, format: Format, options: FileOptions, what: str) -> None:
+        if format.strict_ending and path.suffix != format.ending:
+            raise ExportError(
+                f"{what}: got {path}, expected a name that ends in {format.ending}: {self.title} opens no other"
+            )
+        if options.opset is not None and not format.opsets:
+            raise ExportError(
+                f"{what}: got opset {options.opset} for the format '{format.name}', expected none, because only ONNX "
+                "has opsets"
+            )
+
+    def _conversion(
+        self, format: Format, example_inputs: Sequence[Tensor], options: FileOptions, reference: nn.Module
+    ) -> Conversion:
+        """Return the arguments of `convert`, with a name and free axes for every input."""
+        names, axes = names_and_axes(example_inputs, options.input_names, options.dynamic)
+        if not len(axes) == len(names) == len(example_inputs):
+            raise ExportError(
+                f"{format.title or self.title} export: got {len(example_inputs)} inputs, {len(names)} input_names and "
+                f"{len(axes)} entries of dynamic; expected one name and one mapping of axes for each input"
+            )
+        return Conversion(
+            format,
+            example_inputs,
+            names,
+            axes if format.free_sizes else [{} for _ in example_inputs],
+            options.output_names,
+            {**options.metadata, **_outputs_text(options.output_names)},
+            options.precision,
+            options.integers,
+            reference,
+            options.tolerance,
+            options.opset,
+        )
 
     def _converted(self, network: nn.Module, path: Path, how: Conversion, what: str) -> str | None:
         try:
