@@ -78,7 +78,10 @@ def plain(values: Tensor, where: str) -> Tensor:
 
 
 def _broken(path: Path, error: Exception) -> DataError:
-    return DataError(f"{path}: got a file of which no array can be read ({error or type(error).__name__})")
+    reason = str(error) or type(error).__name__
+    return DataError(
+        f"{path}: got a file of which no array can be read ({reason}), expected a whole one; copy it again"
+    )
 
 
 def _sliced(stored: Any) -> StoredArray:

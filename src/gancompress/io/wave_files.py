@@ -62,7 +62,9 @@ class WaveFile:
             file.seek(self._start + first * width)
             content = file.read(count * width)
         if len(content) < count * width:
-            raise DataError(f"{self.path}: got a sound that is cut off, expected {self.num_samples:,} samples")
+            raise DataError(
+                f"{self.path}: got a sound that is cut off, expected {self.num_samples:,} samples; copy it again"
+            )
         values = torch.from_numpy(self._decoded(content)).view(count, self.num_channels)
         return values.T.contiguous()
 
@@ -89,7 +91,9 @@ def open_wave(path: Path) -> WaveFile:
     try:
         with path.open("rb") as file:
             if (start := file.read(12))[:4] != b"RIFF" or start[8:] != b"WAVE":
-                raise DataError(f"{path}: got a file that is no WAVE file, expected RIFF and WAVE at its start")
+                raise DataError(
+                    f"{path}: got a file that is no WAVE file, expected RIFF and WAVE at its start; convert it"
+                )
             while True:
                 name, size = struct.unpack("<4sI", file.read(8))
                 if name == b"fmt ":
@@ -105,7 +109,9 @@ def open_wave(path: Path) -> WaveFile:
             start_of_data = file.tell()
             size = min(size, path.stat().st_size - start_of_data)  # programs that stream leave a size that is too large
     except (OSError, struct.error) as error:
-        raise DataError(f"{path}: got a WAVE file that cannot be read ({error})") from error
+        raise DataError(
+            f"{path}: got a WAVE file that cannot be read ({error}), expected a whole one; copy it again"
+        ) from error
     if (encoding, bits) not in (*_TYPES, (_INTEGERS, 24)) or not channels or not rate:
         raise DataError(
             f"{path}: got {channels} channels in encoding {encoding} of {bits} bits, expected integers of 8 to 32 bits "

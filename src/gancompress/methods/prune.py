@@ -71,8 +71,8 @@ def prune(
         budget: Cost not to exceed, instead of ``keep``. For a budget in milliseconds the parts of the network are timed
             on this machine.
         widths: Width of each group by name, instead of ``keep``; groups not named stay at full width.
-        score: Importance of channels: a name of `gancompress.importance.SCORES` or `RUNNING_SCORES`, options of one, or
-            a function of (state, graph) that returns a tensor [channels] for each group.
+        score: Importance of channels: a name of `gancompress.importance.SCORES`, options of one, or a function of
+            (state, graph) that returns a tensor [channels] for each group.
         refit: Batches on which the remaining weights are solved for by least squares; weight norm and spectral norm
             are then replaced by the weights that they compute in evaluation.
         batches: Batches for scores that run the network and for the statistics of batch norms; those of ``refit`` by

@@ -30,7 +30,6 @@ GENERATOR_KEYS = (
 # Keys and prefixes of discriminators.
 DISCRIMINATOR_KEYS = ("d", "D", "netD", "netD_A", "discriminator", "dis", "dis_state_dict", "net_d", "params_d")
 
-_WRAPPER_PREFIXES = ("_orig_mod", "module")  # of torch.compile, of DataParallel and AveragedModel
 _LEFTOVERS = ("n_averaged",)  # of AveragedModel, beside the names with its prefix
 _DEEPEST = 8
 _NVIDIA_MODULES = (b"dnnlib", b"torch_utils.persistence", b"torch_utils\npersistence")

@@ -153,7 +153,7 @@ def kinds_of_layers(path: Path) -> list[tuple[str, ...]]:
     """Group the layers of a file of integers by equal operator, weight shape and attributes, which take equal time.
 
     Args:
-        path: A file that `gancompress.deploy.export_quantized` wrote for onnxruntime.
+        path: A file that `gancompress.deploy.quantized.export_quantized` wrote for onnxruntime.
     """
     kinds: dict[str, list[str]] = {}
     for node in _load(path).graph:
@@ -168,7 +168,7 @@ def without_rounding(path: Path, layers: Collection[str], to: Path) -> None:
     """Write a file of integers again with some layers in float: rounded weights, and unrounded activations.
 
     Args:
-        path: A file that `gancompress.deploy.export_quantized` wrote for onnxruntime.
+        path: A file that `gancompress.deploy.quantized.export_quantized` wrote for onnxruntime.
         layers: Paths of these layers.
         to: The file to write, for timing only, because its weights are still rounded ones.
     """

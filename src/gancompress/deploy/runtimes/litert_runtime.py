@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -21,9 +19,9 @@ from gancompress.deploy.runtimes.packages import in_a_line, optional, quiet
 from gancompress.deploy.runtimes.registry import register_runtime
 from gancompress.deploy.runtimes.runner import Input, Runner
 from gancompress.deploy.runtimes.runtime import Runtime
+from gancompress.deploy.runtimes.zipped_metadata import append_metadata, appended_metadata
 from gancompress.errors import ExportError
 
-METADATA_FILE = "gancompress.json"
 """Metadata, one JSON object, in the zip archive at the end of the file, which runtimes ignore.
 
 Source: https://ai.google.dev/edge/litert/models/metadata (associated files)
@@ -75,8 +73,7 @@ class LiteRt(Runtime):
         given = dict(zip(how.input_names, how.inputs, strict=True))
         program = torch.export.export(_Named(network), (), given).run_decompositions(SLICED_NEAREST)
         litert_torch.convert(program.module(), sample_kwargs=given).export(str(path))
-        with zipfile.ZipFile(path, "a") as archive:
-            archive.writestr(METADATA_FILE, json.dumps(dict(how.metadata)))
+        append_metadata(path, how.metadata)
 
     def open(self, path: Path, threads: int | None = None, precision: str | None = None) -> Runner:
         """Open a LiteRT file.
@@ -105,7 +102,7 @@ class LiteRt(Runtime):
             results = call(**given)
             return [torch.from_numpy(results[name]) for name in sorted(results, key=lambda name: (len(name), name))]
 
-        return Runner(run, _metadata(path), inputs)
+        return Runner(run, appended_metadata(path), inputs)
 
     def usage(self, file: str, inputs: Mapping[str, str], precision: str, threads: int | None = None) -> Usage:
         """Return Python that runs a file with LiteRT."""
@@ -129,10 +126,3 @@ class _Named(nn.Module):
         """Map inputs in their order to outputs by name."""
         outputs = [each for each in tree_leaves(self.network(*inputs.values())) if isinstance(each, Tensor)]
         return dict(zip(output_names(len(outputs)), outputs, strict=True))
-
-
-def _metadata(path: Path) -> dict[str, str]:
-    if not zipfile.is_zipfile(path):
-        return {}
-    with zipfile.ZipFile(path) as archive:
-        return json.loads(archive.read(METADATA_FILE)) if METADATA_FILE in archive.namelist() else {}

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,9 +23,9 @@ from gancompress.deploy.runtimes.packages import optional, quiet
 from gancompress.deploy.runtimes.registry import register_runtime
 from gancompress.deploy.runtimes.runner import Input, Runner
 from gancompress.deploy.runtimes.runtime import Runtime
+from gancompress.deploy.runtimes.zipped_metadata import append_metadata, appended_metadata
 from gancompress.errors import ExportError
 
-METADATA_FILE = "gancompress.json"
 """Metadata, one JSON object, in a zip archive behind the weights, where ncnn reads no further."""
 
 _FORMAT_KEY = "ncnn"
@@ -93,8 +91,7 @@ class Ncnn(Runtime):
             ),
             unit_range,
         )
-        with zipfile.ZipFile(path.with_suffix(".bin"), "a") as archive:
-            archive.writestr(METADATA_FILE, json.dumps({**how.metadata, _FORMAT_KEY: own.to_json()}))
+        append_metadata(path.with_suffix(".bin"), {**how.metadata, _FORMAT_KEY: own.to_json()})
 
     def open(self, path: Path, threads: int | None = None, precision: str | None = None) -> Runner:
         """Open a file, with its weights beside it. A file of another program takes one image in the file's own range.
@@ -104,7 +101,7 @@ class Ncnn(Runtime):
         """
         ncnn = optional("ncnn", "ncnn", f"{path}: running it")
         weights = path.with_suffix(".bin")
-        metadata = _metadata(weights)
+        metadata = appended_metadata(weights)
         own = _Own.from_json(metadata.pop(_FORMAT_KEY, None))
         net = ncnn.Net()
         half = (precision or metadata.get("precision")) == FP16.name
@@ -266,10 +263,3 @@ def _free_shape(tensor: Tensor, axes: Mapping[int, str]) -> tuple[int | None, ..
 
 def _tensors(outputs: Any) -> list[Tensor]:
     return [each for each in tree_leaves(outputs) if isinstance(each, Tensor)]
-
-
-def _metadata(weights: Path) -> dict[str, Any]:
-    if not zipfile.is_zipfile(weights):
-        return {}
-    with zipfile.ZipFile(weights) as archive:
-        return json.loads(archive.read(METADATA_FILE)) if METADATA_FILE in archive.namelist() else {}

@@ -279,7 +279,7 @@ class Runtime:
             )
 
     def _conversion(
-        self, format: Format, example_inputs: Sequence[Tensor], options: FileOptions, reference: nn.Module
+        self, format: Format, example_inputs: Inputs, options: FileOptions, reference: nn.Module
     ) -> Conversion:
         """Return the arguments of `convert`, with a name and free axes for every input."""
         names, axes = names_and_axes(example_inputs, options.input_names, options.dynamic)

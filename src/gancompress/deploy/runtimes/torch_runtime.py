@@ -19,10 +19,10 @@ from gancompress.deploy.runtimes.packages import in_a_line
 from gancompress.deploy.runtimes.registry import register_runtime
 from gancompress.deploy.runtimes.runner import Input, Runner
 from gancompress.deploy.runtimes.runtime import Runtime
+from gancompress.deploy.runtimes.zipped_metadata import METADATA_FILE
 from gancompress.errors import ExportError
 from gancompress.networks.generator import Generator
 
-METADATA_FILE = "gancompress.json"
 """Name of the metadata inside a torch.export program: one JSON object."""
 
 

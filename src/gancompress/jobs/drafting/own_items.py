@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor, nn
 
 from gancompress.data import parse_data
 from gancompress.errors import ConfigError, DataError, GanCompressError
+from gancompress.io.yaml_text import read_yaml
 from gancompress.jobs.drafting.material import Material
 from gancompress.jobs.drafting.method import TASK
 from gancompress.networks.generator import Generator
@@ -49,14 +49,11 @@ def data_of_text(text: str) -> dict[str, Any]:
     """
     if text.lstrip().startswith("{"):
         try:
-            parsed = yaml.safe_load(text)
-        except yaml.YAMLError:
-            parsed = None
-        if not isinstance(parsed, dict):
+            return read_yaml(text)
+        except ConfigError as error:
             raise ConfigError(
-                f"--data: got '{text}', which is no YAML, expected such as '{{kind: audio, root: sounds}}'"
-            )
-        return parsed
+                f"--data: got '{text}', which is no YAML: {error}; expected such as '{{kind: audio, root: sounds}}'"
+            ) from None
     if Path(text).is_dir():
         return {"kind": "arrays", "root": text}
     if ":" in text:
@@ -108,9 +105,14 @@ def _run(network: nn.Module, given: Given, name: str) -> Tensor:
             "takes; correct the data, or the class and its arguments"
         ) from None
     if not made.isfinite().all():
-        raise ConfigError(f"{name}: got outputs that are not finite for the data, expected finite ones")
+        raise ConfigError(
+            f"{name}: got outputs that are not finite for the data, expected finite ones; check the weights"
+        )
     if made.numel() and float((made - made.flatten()[0]).abs().max()) == 0:
-        raise ConfigError(f"{name}: got outputs of one value for the data, expected some that depend on it")
+        raise ConfigError(
+            f"{name}: got outputs of one value for the data, expected some that depend on it; check the "
+            "weights and the data"
+        )
     return made
 
 
