@@ -3,9 +3,10 @@ VENV ?= .venv
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
 DEMO_STAMP := $(VENV)/.installed-for-demo
+DOCS_STAMP := $(VENV)/.installed-for-docs
 BIN := $(VENV)/bin
 
-.PHONY: demo install test lint check bench clean
+.PHONY: demo install test lint check bench docs clean
 
 demo: $(DEMO_STAMP)
 	$(BIN)/gancompress quickstart
@@ -28,6 +29,9 @@ bench: $(STAMP)
 	$(BIN)/python scripts/benchmark_supernet.py
 	$(BIN)/python scripts/benchmark_search.py
 
+docs: $(DOCS_STAMP)
+	$(BIN)/mkdocs build --strict
+
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
@@ -38,6 +42,11 @@ $(DEMO_STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[openvino]'
 	touch $(DEMO_STAMP)
+
+$(DOCS_STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $(DOCS_STAMP)
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info

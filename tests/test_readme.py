@@ -1,4 +1,4 @@
-"""The README's commands and code do what it says."""
+"""Commands and code of the README and of the first pages do what they say."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from gancompress.cli import app
 from gancompress.networks.registry import build
 from tests.methods.networks import image_network, images
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
-COMMANDS = re.findall(r"^\$ gancompress (.*)$", README, flags=re.MULTILINE)
+ROOT = Path(__file__).parents[1]
+README, QUICKSTART, PRUNE = (
+    (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/quickstart.md", "docs/prune.md")
+)
+COMMANDS = re.findall(r"^\$ gancompress (.*)$", README + QUICKSTART + PRUNE, flags=re.MULTILINE)
 
 VOCODER = """
 from torch import nn
@@ -27,7 +30,7 @@ class Vocoder(nn.Sequential):
 
 @pytest.fixture
 def as_a_user(tmp_path, monkeypatch):
-    """A folder with the files that the README speaks of."""
+    """A folder with the files that the pages speak of."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "my_package").mkdir()
@@ -52,10 +55,10 @@ def test_commands_run_in_their_order(as_a_user):
         assert result.exit_code == 0, f"{command}: {result.output}{result.exception}"
 
 
-def test_inspect_prints_what_the_readme_shows(as_a_user):
+def test_inspect_prints_what_the_page_shows(as_a_user):
     (command,) = [command for command in COMMANDS if "--set ngf=64" in command]
     output = CliRunner().invoke(app, shlex.split(command)).stdout
-    shown = README.split(f"$ gancompress {command}\n")[1].split(" ...\n")[0]
+    shown = PRUNE.split(f"$ gancompress {command}\n")[1].split(" ...\n")[0]
     printed = {" ".join(line.split()) for line in output.splitlines()}
     assert all(" ".join(line.split()) in printed for line in shown.splitlines())
 
@@ -65,9 +68,13 @@ def test_code_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     batches = images(8)
     names = {"network": image_network(), "x": batches[0][:1], "batches": batches, "loader": batches}
-    first, second = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    first, second = re.findall(r"```python\n(.*?)```", README + PRUNE, flags=re.DOTALL)
     short = first.replace("images=200_000", "images=8").replace("minutes=10", "minutes=0.01")
     exec(
         compile(short.replace("calibration=batches", "calibration=batches, min_psnr_db=0"), "README.md", "exec"), names
     )
-    exec(compile(second, "README.md", "exec"), {})
+    exec(compile(second, "prune.md", "exec"), {})
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 120

@@ -137,7 +137,7 @@ def test_stopping_again_and_again_and_going_on_changes_no_bit(straight, tmp_path
     outcome, stops = None, -1
     while outcome is None:
         asked = iter([False, True] if stops >= 0 else [True])
-        if len(list(tmp_path.glob("steps/*/done.json"))) == 4:  # what is left asks twice, and is done at once
+        if len(list(tmp_path.glob("steps/*/done.json"))) == 5:  # what is left asks twice, and is done at once
             asked = iter([False, False])
         with suppress(Interrupted):
             outcome, _ = run(tiny(NO_EXPORT), tmp_path, stop=lambda asked=asked: next(asked, True))
