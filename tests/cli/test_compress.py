@@ -196,6 +196,14 @@ def test_a_dry_run_finds_a_mistake(arguments, error, message, here):
         run("compress", *arguments, "--dry-run")
 
 
+def test_trials_compute_with_the_threads_of_the_run(here, monkeypatch):
+    before, seen = torch.get_num_threads(), []
+    pace = lambda *_: seen.append(torch.get_num_threads()) or 0.05  # noqa: E731
+    monkeypatch.setattr("gancompress.jobs.drafting.draft.training_pace", pace)
+    run("compress", *ASKED, "--dry-run", "--threads", before + 1)
+    assert (seen, torch.get_num_threads()) == ([before + 1], before)
+
+
 def test_a_missing_runtime_is_found_first(here, monkeypatch):
     monkeypatch.setattr("gancompress.jobs.packages.missing_package", lambda name: "needs onnx: pip install it")
     with pytest.raises(ExportError, match=r"exports\.0: onnx needs onnx: pip install it"):

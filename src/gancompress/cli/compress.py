@@ -207,11 +207,11 @@ def compress(
         return
     request = _request(source, given, options, out, train_teacher)
     if dry_run:
-        drafted = _draft(request, trust)
+        drafted = _draft(request, trust, threads)
         console.print(f"\n{drafted.text}", highlight=False, markup=False, soft_wrap=True)
         show_stages(drafted.job(), request.directory)
         return
-    job = load_job(str(_recipe_of(request, trust)), threads_option(threads))
+    job = load_job(str(_recipe_of(request, trust, threads)), threads_option(threads))
     run_job(job, request.directory, tensorboard=tensorboard, trust=trust)
 
 
@@ -291,7 +291,7 @@ def _request(
     )
 
 
-def _recipe_of(request: Request, trust: bool) -> Path:
+def _recipe_of(request: Request, trust: bool, threads: int | None) -> Path:
     """Return the recipe of a request: the one that it left before, or a new one."""
     from gancompress.jobs.drafting.recipe_file import written_recipe
 
@@ -299,15 +299,18 @@ def _recipe_of(request: Request, trust: bool) -> Path:
     if path is not None:
         console.print(f"recipe: {path}, as the same command left it", soft_wrap=True, markup=False, highlight=False)
         return path
-    path = _draft(request, trust).write()
+    path = _draft(request, trust, threads).write()
     console.print(f"recipe: {path}", soft_wrap=True, markup=False, highlight=False)
     return path
 
 
-def _draft(request: Request, trust: bool) -> Drafted:
+def _draft(request: Request, trust: bool, threads: int | None) -> Drafted:
+    """Draft a recipe; its trials compute with as many threads as the run will."""
     from gancompress.jobs.drafting import draft_recipe
+    from gancompress.jobs.threads import computing_with
 
     def say(line: str) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    return draft_recipe(request, say, trust=trust)
+    with computing_with(threads):
+        return draft_recipe(request, say, trust=trust)

@@ -129,10 +129,16 @@ def _opened_again(draft: Path, candidate: Candidate, generator: Generator, path:
     found = load_generator(source, generator.family, config, images=architecture.images)
     values = ", ".join(f"{name} {value}" for name, value in loadable(found).architecture.width_arguments.items())
     if shapes_of(found.state) != shapes_of(generator.state):
-        raise ConfigError(f"loadable: {path}: got other widths when the file was opened again ({values})")
+        raise ConfigError(
+            f"loadable: {path}: got other widths when the file was opened again ({values}), "
+            "expected those of the network; use gancompress.save instead"
+        )
     for name, tensor in generator.state.items():
         if not name.endswith(_COUNTER) and not torch.allclose(found.state[name], tensor.float(), rtol=1e-3, atol=1e-5):
-            raise ConfigError(f"loadable: {path}: got another '{name}' when the file was opened again")
+            raise ConfigError(
+                f"loadable: {path}: got another '{name}' when the file was opened again, expected the "
+                "values that were written; use gancompress.save instead"
+            )
     return f"opens as {generator.family} with {values}"
 
 

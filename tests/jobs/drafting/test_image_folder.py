@@ -9,8 +9,7 @@ from gancompress.errors import DataError
 from gancompress.jobs.drafting.image_folder import ImageFolder, check_no_smaller
 from gancompress.jobs.drafting.method import data_of
 from gancompress.jobs.drafting.recognition import Recognised
-
-from .folders import pictures
+from tests.jobs.drafting.folders import pictures
 
 
 @pytest.mark.parametrize("count", [3, 4, 11, 60, 199, 200, 1000])

@@ -14,20 +14,12 @@ from gancompress.errors import CheckpointError
 from gancompress.io.source import split_key
 from gancompress.jobs.drafting.image_folder import ImageFolder
 from gancompress.jobs.drafting.material import Material
-from gancompress.jobs.drafting.method import (
-    Draft,
-    Pace,
-    batch_size_for,
-    check_time,
-    choose_size,
-    draft,
-    material_of,
-    terms_of,
-)
+from gancompress.jobs.drafting.method import Draft, Pace, draft, material_of, terms_of
 from gancompress.jobs.drafting.own_items import data_of_text, read_items
 from gancompress.jobs.drafting.recipe_file import recipe_text, write_recipe
 from gancompress.jobs.drafting.recognition import recognise, with_range
 from gancompress.jobs.drafting.request import Request
+from gancompress.jobs.drafting.sizes import batch_size_for, check_time, choose_size
 from gancompress.jobs.drafting.trial import check_metrics, narrowed, seconds_of_pass, student_like, training_pace
 from gancompress.jobs.export_options import ExportOptions
 from gancompress.jobs.packages import check_exports

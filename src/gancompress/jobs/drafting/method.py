@@ -10,22 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from gancompress.deploy import DEFAULT_MIN_PSNR_DB, MIN_IMAGES
-from gancompress.errors import ConfigError
-from gancompress.jobs.drafting.image_folder import ImageFolder, check_no_smaller
+from gancompress.jobs.drafting.image_folder import ImageFolder
 from gancompress.jobs.drafting.material import Material
 from gancompress.jobs.drafting.recognition import Recognised
 from gancompress.jobs.drafting.request import Request
+from gancompress.jobs.drafting.sizes import Size, batch_size_for, size_text, training_seconds
 from gancompress.jobs.recipe import TENSOR_METRICS
 from gancompress.jobs.steps.networks import NetworkOptions
-from gancompress.methods.pace import SHARE_OF_TIME, steps_in
-
-Size = tuple[int, int]
+from gancompress.methods.pace import steps_in
 
 TASK = "imitate"
-LARGEST_PX, SMALLEST_PX, PREFERRED_STEP_PX = 256, 32, 8
-WANTED_IMAGES, FEWEST_IMAGES = 2_000, 100
-STEP_BY_PASS = 1.5
-"""Seconds of a training step by those of the teacher's pass over its images, before a step was timed."""
 SHARE_OF_REFIT, SHARE_OF_TEST = 0.15, 0.1
 MULTIPLES = (4, 2, 1)
 _REFIT_IMAGES, _FEWEST_REFIT_IMAGES = 64, 4
@@ -72,67 +66,6 @@ class Draft:
     reasons: Sequence[str] = field(default_factory=tuple)
 
 
-def choose_size(network: Recognised, folder: ImageFolder, request: Request, seconds_per_pixel: float) -> Size:
-    """Choose the size of the images that the student is trained, measured and timed on.
-
-    It is what the user says; the usual size of the images for a budget in milliseconds; else the largest square crop,
-    up to 256 pixels, of which the time is enough for 2,000.
-
-    Args:
-        network: The network.
-        folder: The images.
-        request: The request.
-        seconds_per_pixel: Time of the teacher for one pixel of its input.
-
-    Raises:
-        ConfigError: The size does not fit the network, or the time is not enough for 100 images.
-        DataError: Images are smaller than the crop.
-    """
-    if network.fixed_side is not None:
-        size = network.fixed_side, network.fixed_side
-        if request.size not in (None, size):
-            raise ConfigError(f"--size: got {_text(request.size)}, expected {_text(size)}, all that the network takes")
-        check_no_smaller(folder, size, "the only size that the network takes")
-    elif request.size is not None:
-        size = request.size
-        if any(side % network.multiple for side in size):
-            raise ConfigError(f"--size: got {_text(size)}, expected sides divisible by {network.multiple}")
-        check_no_smaller(folder, size, "--size")
-    else:
-        least = math.lcm(network.multiple, SMALLEST_PX)
-        check_no_smaller(folder, (least, least), "the smallest crop")
-        size = _chosen(network, folder, request, seconds_per_pixel)
-    pass_s = seconds_per_pixel * size[0] * size[1]
-    is_smallest = size == (SMALLEST_PX, SMALLEST_PX) or network.fixed_side is not None
-    check_time(request, network.name, f"crops of {_text(size)}", pass_s, "" if is_smallest else ", or a smaller --size")
-    return size
-
-
-def check_time(request: Request, name: str, item: str, pass_s: float, instead: str = "") -> None:
-    """Raise ConfigError if the time is not enough for 100 inputs.
-
-    Args:
-        request: The request.
-        name: Name of the network.
-        item: An input in words, in the plural.
-        pass_s: Seconds of the network for one input.
-        instead: End of the message.
-    """
-    affordable = int(_seconds(request) / (STEP_BY_PASS * pass_s))
-    if affordable < FEWEST_IMAGES:
-        minutes = math.ceil(FEWEST_IMAGES * STEP_BY_PASS * pass_s / (60 * SHARE_OF_TIME))
-        raise ConfigError(
-            f"--minutes: got {request.minutes:g}, but {name} takes {pass_s:.2g} s for one of its {item}, so that a "
-            f"student sees {affordable}, expected at least {FEWEST_IMAGES}; give --minutes {minutes}{instead}"
-        )
-
-
-def batch_size_for(request: Request, teacher_s: float) -> int:
-    """Return the images of a step: fewer where the time is enough for few images only."""
-    affordable = _seconds(request) / (STEP_BY_PASS * teacher_s)
-    return 4 if affordable >= 1_000 else 2 if affordable >= 400 else 1
-
-
 def terms_of(material: Material, narrowed: Narrowed) -> list[dict[str, Any]]:
     """Return the loss terms: the teacher's output, its feature maps, and structure; without a discriminator."""
     terms: list[dict[str, Any]] = [{"kind": "l1", "weight": 100}]
@@ -170,7 +103,7 @@ def material_of(network: Recognised, folder: ImageFolder, size: Size) -> Materia
     stated = str(network.images) if network.images is not None and network.range_from != "declared" else None
     output = network.out_channels, *(int(side * network.scale) for side in size)
     data = data_of(folder, network, size)
-    return Material(data, folder.counts(), f"crops of {_text(size)}", output, image_range=stated)
+    return Material(data, folder.counts(), f"crops of {size_text(size)}", output, image_range=stated)
 
 
 def teacher_of(material: Material, request: Request) -> dict[str, Any]:
@@ -216,7 +149,7 @@ def draft(
     """
     batch = batch_size_for(request, pace.teacher_s)
     first = math.ceil(material.counts["train"] / batch)
-    images = steps_in(_seconds(request), pace.step_s, pace.kept_step_s, first) * batch
+    images = steps_in(training_seconds(request), pace.step_s, pace.kept_step_s, first) * batch
     repeated = pace.kept_step_s is not None and images > first * batch
     kept = f", then {pace.kept_step_s:.2g} s with the original's outputs in memory" if repeated else ""
     steps, how = _steps(material, request, narrowed, pace, student, training_of(images, batch))
@@ -290,21 +223,6 @@ def training_of(images: int, batch_size: int) -> dict[str, Any]:
     }
 
 
-def _seconds(request: Request) -> float:
-    return SHARE_OF_TIME * 60 * request.minutes
-
-
-def _chosen(network: Recognised, folder: ImageFolder, request: Request, seconds_per_pixel: float) -> Size:
-    if request.latency_ms is not None:
-        sides = [min(usual, least) for usual, least in zip(folder.usual, folder.smallest, strict=True)]
-        return sides[0] // network.multiple * network.multiple, sides[1] // network.multiple * network.multiple
-    step = math.lcm(network.multiple, PREFERRED_STEP_PX)
-    affordable = math.isqrt(int(_seconds(request) / (WANTED_IMAGES * STEP_BY_PASS * seconds_per_pixel)))
-    side = max(SMALLEST_PX, min(LARGEST_PX, affordable, *folder.smallest)) // step * step
-    side = max(side, math.lcm(network.multiple, SMALLEST_PX))
-    return side, side
-
-
 def _refit(request: Request, narrowed: Narrowed, pace: Pace, num_train: int) -> tuple[dict[str, Any], str]:
     """Return the refit's options, if it can be done in its share of the time, and words for it."""
     affordable = int(SHARE_OF_REFIT * 60 * request.minutes / pace.teacher_s)
@@ -327,7 +245,3 @@ def _budget_text(request: Request) -> str:
 
 def _trunk_name(path: str) -> str:
     return re.sub(r"\W+", "_", Path(path).name.split(".")[0]).lower()
-
-
-def _text(size: Size | None) -> str:
-    return "none" if size is None else f"{size[0]}x{size[1]}"
