@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import warnings
 from pathlib import Path
@@ -101,6 +102,18 @@ def test_who_names_the_class_agrees(stranger, monkeypatch):
     options = ("--size", "16x16", "--json")
     for consent in (("--family", "from_outside:Net"), ("--trust-code",)):
         assert json.loads(run("inspect", stranger / "own", *consent, *options))["parameters"] == 12
+
+
+def test_a_directory_written_here_opens_until_it_is_moved_or_changed(stranger, monkeypatch):
+    monkeypatch.setenv("GANCOMPRESS_CACHE", str(stranger / "cache"))
+    Generator.from_module(build("from_outside:Net", {}), "from_outside:Net", {}).save(stranger / "own")
+    assert Generator.load(stranger / "own").family == "from_outside:Net"
+    shutil.copytree(stranger / "own", stranger / "moved")
+    with pytest.raises(TrustError, match=r"moved/config\.json: names the program 'from_outside:Net'"):
+        Generator.load(stranger / "moved")
+    change(stranger / "own", num_parameters=13)
+    with pytest.raises(TrustError, match=r"own/config\.json: names the program 'from_outside:Net'"):
+        Generator.load(stranger / "own")
 
 
 @pytest.mark.parametrize("family", ["gancompress.perception.network_file:NetworkFile", "torch.nn:Conv2d", "os:system"])

@@ -1,6 +1,7 @@
 """Consent to run code that files name: nothing that a file names is imported or built unless its user agreed.
 
-A user agrees by naming the class, or with ``trust=True`` (``--trust-code`` on the command line).
+A user agrees by naming the class, or with ``trust=True`` (``--trust-code`` on the command line). A directory that
+gancompress wrote at the same place on this machine names a class that its user ran then.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from contextvars import ContextVar
 from pathlib import Path
 
 from gancompress.errors import TrustError
+from gancompress.io.own_files import is_own
 
 Trust = bool | Collection[str]
 """Consent to run code: True for all of it, or the import paths and files that the caller named."""
@@ -51,7 +53,7 @@ def check_consent(source: Path, program: str, trust: Trust) -> None:
     Raises:
         TrustError: It is missing.
     """
-    if trust is True or (trust and program in trust):
+    if trust is True or (trust and program in trust) or is_own(source, program):
         return
     what = "is a program" if str(source) == program else f"names the program '{program}'"
     raise TrustError(

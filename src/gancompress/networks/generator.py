@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from gancompress.errors import CheckpointError, ConfigError
 from gancompress.io import DescribedFile, write_atomically
+from gancompress.io.own_files import record_own
 from gancompress.io.trust import Trust, importing_for
 from gancompress.networks.architecture import Architecture, ModuleArchitecture
 from gancompress.networks.image_format import Images
@@ -146,6 +147,8 @@ class Generator:
         directory.mkdir(parents=True, exist_ok=True)
         write_safetensors(directory / WEIGHTS_FILE, self.state)
         write_atomically(directory / CONFIG_FILE, text.encode())
+        if ":" in self.family:
+            record_own(directory / CONFIG_FILE, self.family)
 
     @classmethod
     def load(cls, directory: Path | str, module: nn.Module | None = None, *, trust: Trust = False) -> Self:
