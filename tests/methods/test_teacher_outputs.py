@@ -116,7 +116,7 @@ def test_outputs_of_another_teacher_are_removed(tmp_path):
 
 
 def noisy():
-    """Batches that are drawn anew in each pass."""
+    """Batches with new random images in every pass."""
     return [torch.rand(2, 3, 8, 8) for _ in range(4)]
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -23,9 +24,6 @@ from gancompress.cli.options import (
     console,
     notices,
 )
-
-if TYPE_CHECKING:
-    from gancompress.networks.generator import Generator
 
 
 def inspect(
@@ -125,6 +123,7 @@ def prune(
     from gancompress.errors import PlanError
     from gancompress.importance import find_score
     from gancompress.methods.generators import refitted, sort
+    from gancompress.methods.save_like import save_beside
     from gancompress.networks.cut import cut
     from gancompress.networks.loadable import loadable as in_loadable_form
     from gancompress.networks.loadable import loadable_slots
@@ -157,7 +156,7 @@ def prune(
     like = None
     if loadable:
         small = in_loadable_form(small)
-        like = _save_like(small, source, out)
+        like = save_beside(small, source, out, partial(notices.print, highlight=False, soft_wrap=True))
     small.save(out)
     before, after = model.at(graph.full_plan()), model.at(chosen)
     if as_json:
@@ -173,17 +172,3 @@ def prune(
     if report is not None:
         console.print(str(report), soft_wrap=True)
     console.print(f"written to {out}")
-
-
-def _save_like(small: Generator, source: str, out: Path) -> Path | None:
-    """Write a loadable network beside its directory's files, in the layout of its source if that is a file."""
-    from gancompress.io.source import split_key
-    from gancompress.methods.save_like import save_like
-
-    original = split_key(source)[0]
-    if not original.is_file():
-        return None
-    path = out / f"loadable{original.suffix}"
-    lines = save_like(small, source, path)
-    notices.print(f"written to {path}: {'; '.join(lines)}", highlight=False, soft_wrap=True)
-    return path

@@ -10,11 +10,10 @@ from gancompress.deploy import file_name, missing_package
 from gancompress.deploy.benchmark import FileRequest, Written, write_files
 from gancompress.evaluation import find_perceptual
 from gancompress.evaluation.options import MetricOptions
-from gancompress.io.source import split_key
 from gancompress.jobs.export_options import ExportOptions
 from gancompress.jobs.steps import Work
 from gancompress.jobs.teacher_options import TeacherOptions
-from gancompress.methods.save_like import save_like
+from gancompress.methods.save_like import save_beside
 from gancompress.networks.file_form import FileForm
 from gancompress.networks.loadable import loadable
 from gancompress.tasks.inputs import Inputs
@@ -79,9 +78,6 @@ def write_loadable(work: Work, teacher: TeacherOptions, directory: Path, say: Ca
         ExportError: The file cannot be written.
     """
     work = replace(work, generator=loadable(work.generator))
-    original = None if teacher.checkpoint is None else split_key(teacher.checkpoint)[0]
-    if original is not None and original.is_file():
-        path = directory / f"loadable{original.suffix}"
-        lines = save_like(work.generator, teacher.checkpoint or original, path)
-        say(f"written to {path}: {'; '.join(lines)}")
+    if teacher.checkpoint is not None:
+        save_beside(work.generator, teacher.checkpoint, directory, say)
     return work

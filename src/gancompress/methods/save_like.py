@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,29 @@ def save_like(
         lines = [_opened_again(draft, candidate, generator, path)]
         lines += _opened_by_spandrel(draft, source, path)
     return lines
+
+
+def save_beside(generator: Generator, original: Path | str, directory: Path, say: Callable[[str], None]) -> Path | None:
+    """Write a loadable network into its directory by `save_like`; nothing if the original is no file.
+
+    Args:
+        generator: The narrow network.
+        original: The source that the network was read from.
+        directory: The directory of the narrow network.
+        say: Receives a message about the file.
+
+    Returns:
+        The file; None without one.
+
+    Raises:
+        GanCompressError: As `save_like`.
+    """
+    source, _ = split_key(original)
+    if not source.is_file():
+        return None
+    path = directory / f"loadable{source.suffix}"
+    say(f"written to {path}: {'; '.join(save_like(generator, original, path))}")
+    return path
 
 
 def as_generator(network: nn.Module, arguments: Mapping[str, Any] | None = None) -> Generator:

@@ -35,7 +35,7 @@ SMALL = {
     "affine norms": {"family": "resnet", "config": {"ngf": 4, "num_blocks": 2}},
     "own scales": {"family": "resnet", "config": {"ngf": 4, "num_blocks": 2, "separable": True}},
 }
-"""Where no budget is to be met to the channel."""
+"""For tests that need no exact budget."""
 
 
 def job(directory: Path, network: dict, *steps: dict, **options) -> Job:
