@@ -418,7 +418,7 @@ def test_looking_at_the_widths_of_maps_changes_no_running_statistics():
 
 
 def test_the_documented_sets_are_options():
-    text = (Path(__file__).parents[2] / "docs" / "jobs.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "how-to" / "recipes.md").read_text()
     section = text.partition("## What a student learns from")[2].partition("\n## ")[0]
     documented = {
         name: DistillationOptions(**yaml.safe_load(block)["distillation"])
