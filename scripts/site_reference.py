@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -121,6 +121,38 @@ def metrics() -> str:
         if ":" not in name
     ]
     return "| metric | better | protocol |\n|---|---|---|\n" + "".join(rows)
+
+
+def recipes() -> str:
+    """Return a table of the shipped recipes for each group, and one of the files that they need."""
+    from gancompress.jobs.recipe_text import recipe_names, recipe_summary
+    from gancompress.recipes.summary import GROUPS
+
+    summaries = [recipe_summary(name) for name in recipe_names()]
+    sections = []
+    for group in GROUPS:
+        rows = [
+            _row(f"`{each.name}`", each.words, each.training, _paths(each.needs), ", ".join(each.downloads))
+            for each in summaries
+            if each.group == group
+        ]
+        head = "| recipe | content | training | needs | downloads |\n|---|---|---|---|---|\n"
+        sections.append(f"## {group}\n\n{head}{''.join(rows)}")
+    needs = {need.path: need for each in summaries for need in each.needs}
+    rows = [
+        _row(
+            f"`{path}`",
+            need.content,
+            f"{need.source}: {need.layout}" if need.is_public else f"not public; {need.instead}",
+        )
+        for path, need in sorted(needs.items())
+    ]
+    sections.append(f"## Files to get\n\n| path | content | where, and layout |\n|---|---|---|\n{''.join(rows)}")
+    return "\n".join(sections)
+
+
+def _paths(needs: Iterable[Any]) -> str:
+    return ", ".join(f"`{need.path}`" for need in needs) or "nothing"
 
 
 def option_classes(first: type[Options]) -> Iterator[type[Options]]:
@@ -272,4 +304,5 @@ GENERATED: dict[str, Callable[[], str]] = {
     "recipe_options": recipe_options,
     "family_options": family_options,
     "metrics": metrics,
+    "recipes": recipes,
 }
