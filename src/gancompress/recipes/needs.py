@@ -87,7 +87,7 @@ def _need(path: str) -> Need | None:
 
 @cache
 def _catalogue() -> dict[str, Need]:
-    text = (files(__package__) / "sources" / "files.yaml").read_text("utf-8")
+    text = (files("gancompress.recipes") / "sources" / "files.yaml").read_text("utf-8")
     return {path: Need(path, **fields) for path, fields in yaml.safe_load(text).items()}
 
 
