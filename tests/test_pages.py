@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 import re
 import runpy
+import shlex
 from pathlib import Path
 
 import pytest
 import yaml
+from typer.main import get_command
 
 import gancompress
 from gancompress.cli import app
@@ -121,6 +123,29 @@ def test_generated_pages_are_whole(reference):
         if value.__module__.startswith("gancompress.")
     ]
     assert all(f"### {kind} " in pages["recipe_options"] for kind in kinds)
+
+
+def commands(page: Path) -> list[str]:
+    """The commands of a page's code blocks, without those that hold variables of a shell or are cut short."""
+    blocks = re.findall(
+        r"^```\n(.*?)^```|((?:^ {4}\S.*\n)+)", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    lines = "".join(map("".join, blocks)).replace("\\\n", " ").splitlines()
+    found = [line.strip().removeprefix("$ ") for line in lines]
+    return [line for line in found if line.startswith("gancompress ") and "$" not in line and "..." not in line]
+
+
+def test_every_command_of_the_pages_has_a_verb_and_options_that_exist():
+    verbs, seen = get_command(app).commands, 0
+    for page in PAGES:
+        for command in commands(page):
+            _, verb, *arguments = shlex.split(command, comments=True)
+            try:
+                verbs[verb].make_context(verb, arguments)
+            except Exception as error:
+                pytest.fail(f"{page.relative_to(ROOT)}: {command}: {error!r}")
+            seen += 1
+    assert seen > 70
 
 
 def test_the_contribution_guide_points_to_files_that_exist():
