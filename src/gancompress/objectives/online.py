@@ -148,7 +148,5 @@ class OnlineDistillation(Objective):
             for term, loss in teacher.distillation.phases[-1].loss(batch, made.learning[name]).items()
         }
 
-    def _teacher_loss(
-        self, name: str, loss: Callable[[Batch, Any], Losses], batch: Batch, made: _Made
-    ) -> Losses:
+    def _teacher_loss(self, name: str, loss: Callable[[Batch, Any], Losses], batch: Batch, made: _Made) -> Losses:
         return loss(batch, made.training[name]) if name in made.training else {}

@@ -20,11 +20,8 @@ from gancompress.tasks.inputs import Inputs
 from gancompress.training import TrainingOptions
 
 
-class PaperTraining(Step):
-    """Training without a teacher, by the method of a paper.
-
-    The task makes the objective: pix2pix on pairs, GauGAN on label maps, CycleGAN without pairs, SNGAN and StyleGAN2
-    from noise. The generator is returned without spectral norm and with recomputed running statistics.
+class TeacherObjectives(Options):
+    """Options of the objectives that train a teacher; each task takes its own.
 
     Attributes:
         discriminator: The discriminator; its input channels follow from the task.
@@ -33,7 +30,6 @@ class PaperTraining(Step):
         cyclegan: Weights of the terms, for an unpaired task.
         sngan: Options of the updates, for a latent task.
         stylegan2: Regularisers and style mixing, for a latent task whose generator is a StyleGAN2.
-        training: Options of the training loop.
     """
 
     discriminator: NetworkOptions = PATCHGAN
@@ -42,6 +38,27 @@ class PaperTraining(Step):
     cyclegan: CycleGanOptions = CycleGanOptions()
     sngan: SnganOptions = SnganOptions()
     stylegan2: StyleGan2Options = StyleGan2Options()
+
+    @property
+    def objectives(self) -> list[Options]:
+        """Options of every objective."""
+        return [value for _, value in self if isinstance(value, Options)]
+
+    def opposite(self, fresh: Callable[[int], Generator], seed: int) -> Callable[[], tuple[nn.Module, nn.Module]]:
+        """Return a function that returns a generator and a discriminator of the opposite direction."""
+        return lambda: (fresh(seed).build(), self.discriminator.fresh(seed).build())
+
+
+class PaperTraining(TeacherObjectives, Step):
+    """Training without a teacher, by the method of a paper.
+
+    The task makes the objective: pix2pix on pairs, GauGAN on label maps, CycleGAN without pairs, SNGAN and StyleGAN2
+    from noise. The generator is returned without spectral norm and with recomputed running statistics.
+
+    Attributes:
+        training: Options of the training loop.
+    """
+
     training: TrainingOptions = TrainingOptions()
 
     def train(self, fresh: Callable[[int], Generator], inputs: Inputs, run: StepRun) -> Work:
@@ -68,15 +85,11 @@ class PaperTraining(Step):
         given = discriminator_input(generator, inputs.example(), inputs.task)
         discriminator = self.discriminator.fresh_discriminator(run.seed + 2, given)
 
-        def opposite() -> tuple[nn.Module, nn.Module]:
-            return fresh(run.seed + 1).build(), self.discriminator.fresh(run.seed + 1).build()
-
-        options = [value for _, value in self if isinstance(value, Options)]
         trained = train_from_scratch(
             generator,
             discriminator,
-            opposite,
-            options,
+            self.opposite(fresh, run.seed + 1),
+            self.objectives,
             self.training,
             training_data(inputs, run),
             run,
