@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
+from pydantic import model_validator
 from torch import nn
 
 from gancompress.errors import ConfigError
 from gancompress.jobs.steps.networks import PATCHGAN, NetworkOptions
 from gancompress.jobs.steps.recalibration import calibration_inputs
 from gancompress.jobs.steps.step import Goal, Step, StepRun, Work, training_data
+from gancompress.losses import AnyTerms, check_terms
 from gancompress.methods.discriminators import discriminator_input
 from gancompress.methods.scratch import train_from_scratch
 from gancompress.networks.generator import Generator
 from gancompress.networks.image_format import NOT_DECLARED
+from gancompress.objectives.old_terms import with_teacher_terms
 from gancompress.options import Options
-from gancompress.tasks import CycleGanOptions, GauganOptions, Pix2PixOptions, SnganOptions, StyleGan2Options
+from gancompress.tasks import CycleGanOptions, SnganOptions, StyleGan2Options
 from gancompress.tasks.inputs import Inputs
 from gancompress.training import TrainingOptions
 
@@ -24,25 +28,35 @@ class PaperTraining(Step):
     """Training without a teacher, by the method of a paper.
 
     The task makes the objective: pix2pix on pairs, GauGAN on label maps, CycleGAN without pairs, SNGAN and StyleGAN2
-    from noise. The generator is returned without spectral norm and with recomputed running statistics.
+    from noise. The generator is returned without spectral norm and with recomputed running statistics, and no
+    discriminator without an adversarial term.
 
     Attributes:
         discriminator: The discriminator; its input channels follow from the task.
-        pix2pix: Weights of the terms, for a paired task.
-        gaugan: Weights of the terms, for a semantic task.
-        cyclegan: Weights of the terms, for an unpaired task.
+        terms: The loss terms of the generator with their weights; those of the task's method by default.
+        cyclegan: Image pools, for an unpaired task.
         sngan: Options of the updates, for a latent task.
         stylegan2: Regularisers and style mixing, for a latent task whose generator is a StyleGAN2.
         training: Options of the training loop.
     """
 
     discriminator: NetworkOptions = PATCHGAN
-    pix2pix: Pix2PixOptions = Pix2PixOptions()
-    gaugan: GauganOptions = GauganOptions()
+    terms: AnyTerms | None = None
     cyclegan: CycleGanOptions = CycleGanOptions()
     sngan: SnganOptions = SnganOptions()
     stylegan2: StyleGan2Options = StyleGan2Options()
     training: TrainingOptions = TrainingOptions()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_the_old_spelling(cls, options: Any) -> Any:
+        return with_teacher_terms(options) if isinstance(options, Mapping) else options
+
+    @model_validator(mode="after")
+    def _terms_fit(self) -> Self:
+        if self.terms is not None:
+            check_terms(self.terms)
+        return self
 
     def train(self, fresh: Callable[[int], Generator], inputs: Inputs, run: StepRun) -> Work:
         """Train a generator and its discriminator from fresh weights.
@@ -76,6 +90,7 @@ class PaperTraining(Step):
             generator,
             discriminator,
             opposite,
+            self.terms,
             options,
             self.training,
             training_data(inputs, run),
