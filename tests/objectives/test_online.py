@@ -47,7 +47,7 @@ def critic(task: str, seed: int) -> nn.Module:
 def training_of(task: str, seed: int = 0, num_blocks: int = 1) -> Objective:
     """The objective that trains a teacher alone."""
     fresh = lambda: (resnet(4, seed + 1), critic(task, seed + 3))  # noqa: E731
-    networks = resnet(4, seed, num_blocks), critic(task, seed + 2), fresh
+    networks = resnet(4, seed, num_blocks), critic(task, seed + 2), torch.zeros(1, 3, 8, 8), fresh
     return find_task(task).objective(TeacherTraining("test", *networks, (), TrainingOptions(num_images=8)))
 
 

@@ -2,57 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from gancompress.errors import ConfigError
-from gancompress.methods.recalibrate import recalibrate
+from gancompress.methods.scratch import Trained, Untrained
 from gancompress.methods.training import TrainingData
-from gancompress.networks.generator import Generator
 from gancompress.networks.given import Given
-from gancompress.networks.spectral_norm import fold_spectral_norm, settle_spectral_norm
 from gancompress.objectives.distillation import Distillation
 from gancompress.objectives.distillation_options import DistillationOptions
 from gancompress.objectives.online import OnlineDistillation, OnlineTeacher
 from gancompress.objectives.students import Student
 from gancompress.objectives.supervision import Supervision
-from gancompress.options import Options
-from gancompress.tasks import TeacherTraining
 from gancompress.training import Run, TrainingOptions
 
 
 @dataclass(frozen=True)
-class Untrained:
+class Lesson:
     """A teacher to train, and the student's terms towards it.
 
     Attributes:
-        generator: The teacher with its first weights.
-        discriminator: Its discriminator with its first weights.
-        opposite: Returns generator and discriminator of the opposite direction, for tasks that train both.
-        options: Options of the objectives that train a teacher; each task takes its own.
+        teacher: The teacher.
         terms: The student's terms. An adversarial term asks the teacher's discriminator, which it does not train.
         taps: Modules whose maps are compared.
         image_taps: Modules that return intermediate RGB images.
     """
 
-    generator: Generator
-    discriminator: Generator
-    opposite: Callable[[], tuple[nn.Module, nn.Module]]
-    options: Sequence[Options]
+    teacher: Untrained
     terms: DistillationOptions
     taps: tuple[str, ...] = ()
     image_taps: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class TrainedBeside:
-    """A teacher after online distillation, with its discriminator; spectral norm is folded into its weights."""
-
-    generator: Generator
-    discriminator: Generator
 
 
 def of_images(terms: DistillationOptions) -> DistillationOptions:
@@ -72,7 +54,7 @@ def of_images(terms: DistillationOptions) -> DistillationOptions:
 
 def train_online(
     student: Student,
-    teachers: Mapping[str, Untrained],
+    lessons: Mapping[str, Lesson],
     training: TrainingOptions,
     data: TrainingData,
     run: Run,
@@ -80,12 +62,12 @@ def train_online(
     *,
     every: int = 1,
     name: str = "online",
-) -> dict[str, TrainedBeside] | None:
+) -> dict[str, Trained] | None:
     """Train a student, in place, and its teachers from their first weights, from the newest checkpoint of the run.
 
     Args:
         student: One network.
-        teachers: The teachers by name, at least one.
+        lessons: The teachers by name, at least one, and the student's terms towards them.
         training: Options of the training loop, for student and teachers.
         data: The training data; its task makes the teachers' objectives.
         run: Directory, log and processes.
@@ -97,7 +79,8 @@ def train_online(
         The trained teachers by name; None if training was stopped.
 
     Raises:
-        ConfigError: The task trains no teacher, or the terms do not fit it.
+        ConfigError: The task trains no teacher, or the terms do not fit.
+        CheckpointError: A network that a term needs cannot be found or read.
         TrainingError: A loss or gradient is not finite.
 
     Source: Ren et al., Online Multi-Granularity Distillation for GAN Compression, ICCV 2021, section 3.
@@ -105,24 +88,35 @@ def train_online(
     torch.manual_seed(run.seed + 4)  # seed the initial weights of the layers that adapt feature maps
     example = data.example.to(next(student.module.parameters()).device)
     taught: dict[str, OnlineTeacher] = {}
-    for label, teacher in teachers.items():
-        parts = teacher.generator.build(), teacher.discriminator.build(), teacher.opposite, teacher.options, training
-        objective = data.task.objective(TeacherTraining(name, *parts, run.accelerator.num_processes))
-        judge = objective.modules["discriminator"] if teacher.terms.adversarial is not None else None
-        taps = {"taps": teacher.taps, "image_taps": teacher.image_taps}
-        supervision = Supervision(objective.modules["generator"], judge, teacher.terms, **taps)
+    for label, lesson in lessons.items():
+        objective = lesson.teacher.objective(training, data, run, name)
+        supervision = Supervision(
+            objective.modules["generator"],
+            _discriminator_asked(objective.modules, lesson.terms),
+            lesson.terms,
+            lesson.taps,
+            lesson.image_taps,
+        )
         taught[label] = OnlineTeacher(objective, Distillation(data.task, student, supervision, example))
     together = OnlineDistillation(taught, training.batch_size, every)
     for line in together.notes:
         run.log.said(line)
     if not run.fit(together, training, data.loader, data.preview):
         return None
-    return {label: _trained(teachers[label], each.training.modules, calibration()) for label, each in taught.items()}
+    return {label: lessons[label].teacher.trained(each.training, calibration()) for label, each in taught.items()}
 
 
-def _trained(teacher: Untrained, modules: Mapping[str, nn.Module], calibration: Iterable[Given]) -> TrainedBeside:
-    generator, discriminator = modules["generator"], modules["discriminator"]
-    settle_spectral_norm(generator)
-    recalibrate(generator, calibration)
-    made = fold_spectral_norm(teacher.generator.with_weights_of(generator.cpu()))
-    return TrainedBeside(made, teacher.discriminator.with_weights_of(discriminator.cpu()))
+def _discriminator_asked(modules: Mapping[str, nn.Module], terms: DistillationOptions) -> nn.Module | None:
+    """Return the discriminator of a teacher's objective if a term of the student asks it.
+
+    Raises:
+        ConfigError: A term asks it, and the objective has none.
+    """
+    if terms.adversarial is None:
+        return None
+    if "discriminator" not in modules:
+        raise ConfigError(
+            "online: got an adversarial term of the student beside a teacher without one, expected both or neither; "
+            "add {kind: gan, weight: 1, balance: null} to online.terms"
+        )
+    return modules["discriminator"]

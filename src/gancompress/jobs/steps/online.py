@@ -15,8 +15,7 @@ from gancompress.jobs.steps.recalibration import calibration_inputs
 from gancompress.jobs.steps.step import StepRun, Work, training_data
 from gancompress.jobs.steps.taps import taps_of
 from gancompress.jobs.steps.teacher import TeacherObjectives
-from gancompress.methods.discriminators import discriminator_input
-from gancompress.methods.online import Untrained, of_images, train_online
+from gancompress.methods.online import Lesson, of_images, train_online
 from gancompress.networks.generator import Generator
 from gancompress.objectives.distillation_options import DistillationOptions
 from gancompress.objectives.students import Student
@@ -58,8 +57,8 @@ class OnlineOptions(TeacherObjectives):
         training: TrainingOptions,
         *,
         name: str,
-    ) -> Generator:
-        """Train the student, in place, beside its teachers; return the first teacher's discriminator.
+    ) -> Generator | None:
+        """Train the student, in place, beside its teachers; return the first teacher's discriminator, if it has one.
 
         Args:
             student: The student, of the architecture of the work's generator.
@@ -83,16 +82,9 @@ class OnlineOptions(TeacherObjectives):
                 f"{name}.online: got a network and initial: teacher, expected one of them; the job's teacher has its "
                 "own architecture"
             )
-        teachers = {"teacher": self._untrained(self._fresh_wide(work, inputs), terms, inputs, run, 5)}
-        if self.initial == "teacher":
-            first, discriminator = teachers["teacher"], work.discriminator or teachers["teacher"].discriminator
-            teachers["teacher"] = replace(first, generator=work.teacher, discriminator=discriminator)
-        teachers["teacher"] = self._tapped(teachers["teacher"], student, work, inputs, run)
-        if self.deep is not None:
-            deep = partial(self._fresh, self.deep, inputs)
-            teachers["deep"] = self._untrained(deep, of_images(terms), inputs, run, 15)
         data, calibration = training_data(inputs, run), partial(calibration_inputs, inputs)
-        trained = train_online(student, teachers, training, data, run, calibration, every=self.every, name=name)
+        lessons = self._lessons(student, work, inputs, run, terms)
+        trained = train_online(student, lessons, training, data, run, calibration, every=self.every, name=name)
         if trained is None:
             run.interrupt()
         if run.is_main:
@@ -100,31 +92,25 @@ class OnlineOptions(TeacherObjectives):
                 each.generator.save(run.directory / DIRECTORY / label)
         return trained["teacher"].discriminator
 
-    def _fresh_wide(self, work: Work, inputs: Inputs) -> Callable[[int], Generator]:
-        return work.teacher.fresh if self.network is None else partial(self._fresh, self.network, inputs)
-
-    @staticmethod
-    def _fresh(options: NetworkOptions, inputs: Inputs, seed: int) -> Generator:
-        return options.fresh(seed, **options.fixed_by(inputs.task))
-
-    def _untrained(
-        self,
-        fresh: Callable[[int], Generator],
-        terms: DistillationOptions,
-        inputs: Inputs,
-        run: StepRun,
-        offset: int,
-    ) -> Untrained:
-        """Return a teacher with fresh weights, whose seeds begin at that of the run plus an offset."""
-        generator, seed = fresh(run.seed + offset), run.seed + offset
-        given = discriminator_input(generator, inputs.example(), inputs.task)
-        discriminator = self.discriminator.fresh_discriminator(seed + 2, given)
-        return Untrained(generator, discriminator, self.opposite(fresh, seed + 1), self.objectives, terms)
-
-    def _tapped(self, teacher: Untrained, student: Student, work: Work, inputs: Inputs, run: StepRun) -> Untrained:
-        """Return the teacher with the modules whose maps are compared."""
-        architecture, network = teacher.generator.architecture, teacher.generator.build()
-        supervision = Supervision(network, None, teacher.terms)
-        networks = architecture, work.generator.architecture, supervision, student.module
+    def _lessons(
+        self, student: Student, work: Work, inputs: Inputs, run: StepRun, terms: DistillationOptions
+    ) -> dict[str, Lesson]:
+        """Return the teachers with the student's terms towards them."""
+        first = self.untrained(_fresh(self.network, work, inputs), inputs, run.seed + 5)
+        if self.initial == "teacher":
+            first = replace(first, generator=work.teacher, discriminator=work.discriminator or first.discriminator)
+        architecture, network = first.generator.architecture, first.generator.build()
+        networks = architecture, work.generator.architecture, Supervision(network, None, terms), student.module
         taps = taps_of(*networks, inputs.example(), run.log.said)
-        return replace(teacher, taps=taps, image_taps=architecture.image_taps)
+        lessons = {"teacher": Lesson(first, terms, taps, architecture.image_taps)}
+        if self.deep is not None:
+            deep = self.untrained(_fresh(self.deep, work, inputs), inputs, run.seed + 15)
+            lessons["deep"] = Lesson(deep, of_images(terms))
+        return lessons
+
+
+def _fresh(options: NetworkOptions | None, work: Work, inputs: Inputs) -> Callable[[int], Generator]:
+    """Return a function from a seed to a network with fresh weights; the job's teacher by default."""
+    if options is None:
+        return work.teacher.fresh
+    return lambda seed: options.fresh(seed, **options.fixed_by(inputs.task))
