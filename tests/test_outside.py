@@ -37,6 +37,7 @@ RECIPE = {
         "train": {
             "network": {"family": "tests.outside.tinynet:TinyNet", "config": {"width": 8}},
             "discriminator": {"family": "patchgan", "config": {"ndf": 2, "n_layers": 1}},
+            "terms": [{"kind": "l2", "weight": 2}, {"kind": "tests.outside.edges:Edges", "weight": 3, "step": 4}],
             "training": TRAINING,
         }
     },
@@ -156,10 +157,10 @@ def test_a_recipe_names_everything_by_import_path(tmp_path):
     assert torch.equal(weights, weights.round())
     (file,) = outcome.files.reports
     assert (file.path.name, file.rewrites[0].note) == ("model.npz", "nothing to double")
-    log = "".join(file.read_text() for file in (tmp_path / "run").rglob("*.jsonl"))
-    assert "generator/edges" in log
-    assert "generator/brightness" in log
-    assert "generator/negative" in log
+    for step, names in {"teacher": ("l2", "edges"), "1-distill": ("edges", "brightness")}.items():
+        (log,) = (tmp_path / "run" / "steps").glob(f"{step}-*/losses.jsonl")
+        assert all(f"generator/{name}" in log.read_text() for name in names)
+    assert not (tmp_path / "run" / "teacher" / "discriminator").exists(), "nothing trained it"
 
 
 def test_python_uses_names_once_the_modules_are_imported(tmp_path):

@@ -7,7 +7,8 @@ from gancompress.evaluation.frechet import FrechetReference, frechet_distance
 from gancompress.evaluation.images import RESIZES, quantize, resize
 from gancompress.evaluation.inception_score import Classifier, ClassScores, load_classifier
 from gancompress.evaluation.kernel_distance import kernel_distance
-from gancompress.evaluation.kinds import LatentMetric, Metric, NetworkSpec, PairMetric, SetMetric
+from gancompress.evaluation.kinds import LatentMetric, Metric, PairMetric, SetMetric
+from gancompress.evaluation.network_spec import NetworkSpec
 from gancompress.evaluation.pairs import psnr, sharpness_gap, structural_similarity
 from gancompress.evaluation.precision_recall import precision_recall
 from gancompress.evaluation.protocols import SEGMENTATION_PROTOCOLS, SegmentationProtocol
