@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Sequence
 
 import numpy as np
 from torch.nn.modules.conv import _ConvNd
 
-from gancompress.channels.labels import Factor, Fix, Labelling, Labels, on_axis
+from gancompress.channels.labels import Factor, Labelling, Labels, aligned_periods, on_axis
 from gancompress.channels.recording import RecordedOp, Recording, Ref
 from gancompress.channels.rules import apply_rule
 
@@ -76,7 +77,8 @@ def _assign(labelling: Labelling, op: RecordedOp, ref: Ref, result: Labels) -> N
         labels = labelling[alias]
         labelling.labels[alias.index] = Labels(labels.factors, weight=labels.weight)
     unchanged = len(before.factors) == len(result.factors) and all(
-        a.shape == b.shape and (a == b).all() for a, b in zip(before.factors, result.factors, strict=True)
+        a.shape == b.shape and (a == b).all()
+        for a, b in itertools.starmap(aligned_periods, zip(before.factors, result.factors, strict=True))
     )
     if not unchanged:
         labelling.fix_tensor(ref, "is written into a part of another tensor", unfollowed=True)
@@ -102,10 +104,9 @@ def components(num_atoms: int, ties: Sequence[tuple[np.ndarray, np.ndarray]]) ->
             return root
 
 
-def reasons(labelling: Labelling) -> Mapping[int, Fix]:
-    """Return the first reason of every atom that was fixed directly rather than through a tie."""
-    first: dict[int, Fix] = {}
-    for fix in labelling.fixes:
-        for atom in fix.atoms.tolist():
-            first.setdefault(atom, fix)
+def reasons(labelling: Labelling) -> np.ndarray:
+    """Return the number of the first fix of every atom that was fixed directly rather than through a tie, else -1."""
+    first = np.full(labelling.num_atoms, -1)
+    for number in reversed(range(len(labelling.fixes))):
+        first[labelling.fixes[number].atoms] = number
     return first

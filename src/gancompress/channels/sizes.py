@@ -23,7 +23,7 @@ from torch.utils._pytree import tree_leaves
 from gancompress.channels.follow import components
 from gancompress.channels.graph import ChannelGraph
 from gancompress.channels.grouping import Grouping
-from gancompress.channels.labels import FIXED, Fix, Labelling, SizeOf
+from gancompress.channels.labels import FIXED, Fix, Labelling, SizeOf, full
 from gancompress.channels.narrow import narrow
 from gancompress.channels.plan import ChannelPlan
 from gancompress.channels.recording import RecordedOp, Ref, on_fake_tensors, quietly
@@ -32,6 +32,7 @@ from gancompress.channels.subnetwork import structure_at
 from gancompress.channels.verify import different_widths
 
 _VIEWS = ("aten.view", "aten._unsafe_view", "aten.reshape", "aten._reshape_alias")
+_COPY = "aten.clone"
 _MOST_ROUNDS = 12
 """Rounds after which sizes that still differ are fixed; most networks need two."""
 
@@ -162,7 +163,8 @@ class _Search:
         """Return the atoms along one axis; None if no channels lie there."""
         for factor in self._labelling[ref].factors:
             if factor.shape[axis] > 1:
-                return factor[tuple(slice(None) if a == axis else 0 for a in range(factor.ndim))]
+                row = factor[tuple(slice(None) if a == axis else 0 for a in range(factor.ndim))]
+                return full(row, 0, self._labelling.shape(ref)[axis])
         return None
 
 
@@ -225,10 +227,9 @@ class _Predicted(TorchDispatchMode):
         kwargs = kwargs or {}
         if func.namespace == "prim":
             return func(*args, **kwargs)
-        index = self.op_index
-        self.op_index += 1
-        if index >= len(self.ops) or str(func.overloadpacket) != self.ops[index].name:
-            raise _Diverged
+        index = self._recorded(str(func.overloadpacket))
+        if index is None:
+            return func(*args, **kwargs)
         op = self.ops[index]
         given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         for ref, tensor in zip(op.inputs, given, strict=False):
@@ -244,6 +245,23 @@ class _Predicted(TorchDispatchMode):
             for ref, size in zip(op.outputs, args[1], strict=True):
                 self.ask(index, ref, [size if a == axis else -1 for a in range(args[0].ndim)])
         return self._as_predicted(op, index, given, result)
+
+    def _recorded(self, name: str) -> int | None:
+        """Return the number of the recorded operation that an operation repeats; None for a copy of its own.
+
+        Predicted tensors are contiguous, so a reshape or a call of ``contiguous`` may copy where it did not, or need
+        no copy where it did.
+        """
+        kind = _VIEWS if name in _VIEWS else (name,)
+        for index in range(self.op_index, len(self.ops)):
+            if self.ops[index].name in kind:
+                self.op_index = index + 1
+                return index
+            if self.ops[index].name != _COPY:
+                break
+        if name == _COPY:
+            return None
+        raise _Diverged
 
     def _as_predicted(self, op: RecordedOp, index: int, given: list[Tensor], result: Any) -> Any:
         got = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
