@@ -7,7 +7,7 @@ value:
 - views: between the narrow network and the same plan on views of the wide weights.
 - reordered: between the wide network and itself with the channels of every group in a random order.
 - zeroed: between the narrow network and the wide one whose removed weights are 0. A norm, or a mean, over channels
-  counts the zeros, so those differ by nature.
+  counts the zeros, so those differ by nature; weight norm cannot divide by a length of 0 (-).
 - ONNX: between the narrow network and its file in onnxruntime.
 
 Every measurement runs in a process of its own with a time limit, and its figures are kept: run the same command to
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -83,7 +84,6 @@ def zeroed(network: nn.Module, graph: ChannelGraph, plan: ChannelPlan) -> nn.Mod
 def measure_channels(name: str, keep: float, count: int) -> dict[str, Any]:
     """Trace one network, narrow it, and compare it with the wide one in three ways."""
     network, inputs = zoo_networks.build(name)
-    given = [each.clone() for each in inputs]
     notes = []
     start = time.process_time()
     try:
@@ -103,13 +103,11 @@ def measure_channels(name: str, keep: float, count: int) -> dict[str, Any]:
         "reasons": reasons(graph, count),
     }
     wide, expected = outputs(network, inputs), outputs(narrow, inputs)
-    with torch.no_grad():
-        network(*inputs)
-    if any(not torch.equal(a, b) for a, b in zip(inputs, given, strict=True)):
-        notes.append("changes its input in place")
-    state = torch.random.get_rng_state()
+    given, state = [each.clone() for each in inputs], torch.random.get_rng_state()
     with torch.no_grad():
         network(*given)
+    if any(not torch.equal(a, b) for a, b in zip(inputs, given, strict=True)):
+        notes.append("changes its input in place")
     if not torch.equal(state, torch.random.get_rng_state()):
         notes.append("draws noise")
     generator = torch.Generator().manual_seed(0)
@@ -145,7 +143,8 @@ def line(name: str, row: dict[str, Any]) -> str:
         f"{found['seconds']:.1f}",
         f"{found['left']:.0%}",
         f"{found['macs_left']:.0%}",
-        *(f"{found[check]:.0e}" if found[check] else "0" for check in ("views", "reordered", "zeroed")),
+        *(f"{found[check]:.0e}" if found[check] else "0" for check in ("views", "reordered")),
+        "-" if math.isnan(found["zeroed"]) else f"{found['zeroed']:.0e}",
         onnx,
         "; ".join((*found["notes"], *found["reasons"])),
     )

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gancompress.channels import Axis, Segment, materialise, trace
+from gancompress.channels import Axis, Segment, SubNetwork, materialise, trace
 from gancompress.channels.follow import components, follow
 from gancompress.channels.recording import record
 from gancompress.channels.rules.movement import reshape_blocks
@@ -180,6 +180,49 @@ def test_sizes_of_all_blocks_are_found_in_one_pass(monkeypatch):
     graph = trace(TwoConvs(nn.Sequential(Tokens(), Tokens(), Tokens())), (image(),))
     assert len(graph.groups) == 4
     assert len(rounds) == 1
+
+
+class Attends(nn.Module):
+    """Self-attention of PyTorch over the pixels, which holds the width as an attribute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(16, 2, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = x.flatten(2).transpose(1, 2)
+        tokens = tokens + self.attention(tokens, tokens, tokens, need_weights=False)[0]
+        return tokens.transpose(1, 2).unflatten(2, x.shape[2:])
+
+
+def test_attention_of_pytorch_keeps_its_heads():
+    wide = TwoConvs(Attends()).eval()
+    graph = trace(wide, (image(),), multiple=1, minimum=1)
+    assert {name: group.size for name, group in graph.groups.items()} == {"a": 8}
+    plan = graph.plan({"a": 5})
+    narrow = materialise(wide, graph, plan)
+    assert narrow.between.attention.embed_dim == 10
+    x = torch.linspace(-1, 1, 384).view(2, 3, 8, 8).sin()
+    with torch.no_grad():
+        assert torch.equal(narrow(x), SubNetwork(wide, graph, plan)(x))
+
+
+class Masked(TwoConvs):
+    """Pixels that a mask picks, and a parameter read as a number."""
+
+    def __init__(self) -> None:
+        super().__init__(F.relu)
+        self.gain = nn.Parameter(torch.ones(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = super().forward(x)[:, 0] * (2.0 if self.gain.item() > 0 else 1.0)
+        dark = y < 0
+        y[dark] = torch.exp(y[dark])
+        return y
+
+
+def test_masks_and_numbers_of_the_module_are_no_obstacle():
+    assert set(trace(Masked(), (image(),)).groups) == {"a"}
 
 
 def test_channels_that_are_tied_to_one_another_are_reported():

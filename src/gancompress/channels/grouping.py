@@ -21,12 +21,23 @@ class Grouping:
         graph: The channel graph, if every layout is regular.
         irregular: Fixes for channels without a regular layout.
         splits: Ties that may make them regular.
+        roots: Channel of every atom: the smallest atom that is tied to it.
+        num_ties: Number of ties that it was read from.
     """
 
-    def __init__(self, module: nn.Module, labelling: Labelling) -> None:
+    def __init__(self, module: nn.Module, labelling: Labelling, before: Grouping | None = None) -> None:
+        """Read the groups.
+
+        Args:
+            module: The module that was recorded.
+            labelling: Its labels.
+            before: Groups of the same labelling before its last ties were added.
+        """
         self.labelling = labelling
         self.recording = labelling.recording
-        self.roots = components(labelling.num_atoms, [(a, b) for a, b, _ in labelling.ties])
+        new = [(a, b) for a, b, _ in labelling.ties[0 if before is None else before.num_ties :]]
+        self.roots = components(labelling.num_atoms, new, None if before is None else before.roots)
+        self.num_ties = len(labelling.ties)
         self.irregular: list[Fix] = []
         self.splits: list[tuple[np.ndarray, np.ndarray]] = []
         self._roles = _axis_roles(labelling)
@@ -312,6 +323,8 @@ def _module_attributes(
             found = {"normalized_shape": x[-len(layer.normalized_shape) :]}
         elif isinstance(layer, nn.PReLU) and layer.num_parameters > 1:
             found = {"num_parameters": x[1]}
+        elif isinstance(layer, nn.MultiheadAttention):
+            found = dict.fromkeys(("embed_dim", "kdim", "vdim") if layer._qkv_same_embed_dim else ("embed_dim",), x[-1])
         elif isinstance(layer, nn.Embedding):
             found = {"embedding_dim": y[-1]}
         found = {

@@ -26,7 +26,7 @@ from gancompress.channels.grouping import Grouping
 from gancompress.channels.labels import FIXED, Fix, Labelling, SizeOf, full
 from gancompress.channels.narrow import narrow
 from gancompress.channels.plan import ChannelPlan
-from gancompress.channels.recording import RecordedOp, Ref, on_fake_tensors, quietly
+from gancompress.channels.recording import RecordedOp, Ref, on_fake_tensors, in_plain_steps, with_masks_as_numbers
 from gancompress.channels.skeleton import named_tensors
 from gancompress.channels.subnetwork import structure_at
 from gancompress.channels.verify import different_widths
@@ -184,7 +184,7 @@ def _requests(
         structure, tensors, fake_inputs, fake_mode = on_fake_tensors(structure_at(module, graph, plan), inputs, state)
     predicted = _Predicted(labelling, graph, plan)
     fake = torch.inference_mode(False), torch.no_grad(), fake_mode, predicted, _Reshapes(predicted)
-    with suppress(Exception), quietly(), ExitStack() as stack:  # it runs as far as it can be predicted
+    with suppress(Exception), in_plain_steps(), ExitStack() as stack:  # it runs as far as it can be predicted
         for mode in fake:
             stack.enter_context(mode)
         torch.func.functional_call(structure, tensors, fake_inputs)
@@ -227,6 +227,7 @@ class _Predicted(TorchDispatchMode):
         kwargs = kwargs or {}
         if func.namespace == "prim":
             return func(*args, **kwargs)
+        args = with_masks_as_numbers(func, args)
         index = self._recorded(str(func.overloadpacket))
         if index is None:
             return func(*args, **kwargs)
@@ -289,9 +290,13 @@ class _Reshapes(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func not in (torch.Tensor.reshape, torch.reshape):
+        if func in (torch.Tensor.unflatten, torch.unflatten):
+            x, dim, sizes = args if len(args) == 3 else (args[0], kwargs["dim"], kwargs["sizes"])
+            asked = (*x.shape[: dim % x.dim()], *sizes, *x.shape[dim % x.dim() + 1 :])
+        elif func in (torch.Tensor.reshape, torch.reshape):
+            asked = kwargs.get("shape", args[1] if len(args) == 2 and not isinstance(args[1], int) else args[1:])
+        else:
             return func(*args, **kwargs)
-        asked = kwargs.get("shape", args[1] if len(args) == 2 and not isinstance(args[1], int) else args[1:])
         ops, index = self._predicted.ops, self._predicted.op_index
         view = next((i for i in range(index, min(index + 2, len(ops))) if ops[i].name in _VIEWS), None)
         if view is None:
