@@ -26,7 +26,7 @@ from gancompress.channels.grouping import Grouping
 from gancompress.channels.labels import FIXED, Fix, Labelling, SizeOf, full
 from gancompress.channels.narrow import narrow
 from gancompress.channels.plan import ChannelPlan
-from gancompress.channels.recording import RecordedOp, Ref, on_fake_tensors, in_plain_steps, with_masks_as_numbers
+from gancompress.channels.recording import RecordedOp, Ref, in_plain_steps, on_fake_tensors, with_masks_as_numbers
 from gancompress.channels.skeleton import named_tensors
 from gancompress.channels.subnetwork import structure_at
 from gancompress.channels.verify import different_widths
