@@ -268,7 +268,8 @@ class ChannelGraph:
 
         Args:
             multiple: Legal widths of a layer are multiples of this, or the full width. Where a channel takes several
-                positions of a layer, these count.
+                positions of a layer, these count; if that leaves only the full width (8 dimensions in each of 3 heads),
+                a smaller multiple of the channels holds.
             minimum: The narrowest legal width of a layer; a narrower group keeps its width.
             fixed: Names of groups to keep at full width; ``*`` stands for any text (``blocks.*``).
             slots: Groups to tie to one another.
@@ -289,6 +290,9 @@ class ChannelGraph:
         for name, group in self.groups.items():
             stays = any(fnmatchcase(name, pattern) for pattern in fixed)
             floor = group.size if stays else min(group.size, -(-minimum // group.positions))
-            step = multiple // gcd(multiple, group.positions)
-            groups[name] = replace(group, minimum=floor, multiple=step)
+            group = replace(group, minimum=floor, multiple=multiple // gcd(multiple, group.positions))
+            while not stays and group.positions > 1 < group.multiple and group.choices == (group.size,):
+                finer = next(step for step in range(group.multiple - 1, 0, -1) if group.multiple % step == 0)
+                group = replace(group, multiple=finer)
+            groups[name] = group
         return replace(self, groups=groups, slots=tuple(slots))
