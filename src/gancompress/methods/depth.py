@@ -18,7 +18,7 @@ from gancompress.methods.budget import CostLimit
 from gancompress.methods.costs import silent
 from gancompress.networks.given import Given, arguments
 from gancompress.networks.outputs import tensors_of
-from gancompress.reconstruction import refit
+from gancompress.reconstruction import images_needed, refit
 
 Depth = float | Literal["auto"]
 """Fraction of the blocks that stay, or a choice within a budget by the error to the original network."""
@@ -96,7 +96,7 @@ def best_depth(
 
     Plans without blocks left out, with as many left out as the budget asks for at full width, and with two thirds of
     these are tried. Each is filled with the widest groups, cut, and refitted on three quarters of the inputs; the other
-    quarter decides.
+    quarter decides. If a refit needs all inputs, these decide too.
 
     Args:
         wide: The network, with the most important channels of every group first.
@@ -114,8 +114,6 @@ def best_depth(
         BudgetError: No plan meets the budget.
         RefitError: The inputs do not determine the weights.
     """
-    fitted = max(1, 3 * len(inputs) // 4)
-    held = inputs[fitted:] if fitted < len(inputs) else inputs
     trials: list[Trial] = []
     failure: BudgetError | None = None
     for number in _numbers(graph, cost, limit, order, left_out):
@@ -125,8 +123,12 @@ def best_depth(
             failure = error
             continue
         narrow = materialise(wide, graph, plan).eval()
+        held = inputs
         if refitted:
+            needed = images_needed(narrow, arguments(wide, inputs[:1])) or 1
+            fitted = min(len(inputs), max(needed, 3 * len(inputs) // 4))
             refit(wide, narrow, graph, plan, arguments(wide, inputs[:fitted]), seed=seed)
+            held = inputs[fitted:] if fitted < len(inputs) else inputs
         trials.append(Trial(plan, relative_error(narrow, wide, held)))
         say(
             f"{number} of {len(order)} blocks left out, {amount(cost(plan), limit.unit)}: relative error "
