@@ -23,7 +23,7 @@ from gancompress.jobs.recipe import Job, load_job
 from gancompress.losses import AdversarialLoss, MultiScaleRgb, PerceptualOptions
 from gancompress.networks.importers import load_generator
 from gancompress.networks.registry import build
-from gancompress.perception.content_masks import parse_mask
+from gancompress.perception.content_masks import MASKS
 from gancompress.registry import Registry, import_object
 from gancompress.tasks import find_task
 
@@ -171,8 +171,8 @@ def test_python_uses_names_once_the_modules_are_imported(tmp_path):
     task = find_task({"kind": "negative", "weight": 3.0})
     assert task == negative.NegativeTask(weight=3.0)
     images = torch.rand(2, 3, 8, 8)
-    assert parse_mask("half") == half.Half()
-    assert parse_mask("half").load()(images, ())[..., :4].all()
+    assert MASKS.parse("half") == half.Half()
+    assert MASKS.parse("half").load()(images, ())[..., :4].all()
     assert find_score("alternating") is alternating.alternating
     assert find_score(alternating.alternating) is alternating.alternating
     evaluator = Evaluator(["gap"])

@@ -14,10 +14,10 @@ from gancompress.evaluation import (
     METRICS,
     Evaluator,
     FeatureNetwork,
+    FrechetReference,
     NetworkSpec,
     Statistics,
     find_metric,
-    frechet_distance,
     kernel_distance,
     load_classifier,
     load_feature_network,
@@ -75,7 +75,7 @@ def test_one_pass_gives_every_metric(networks):
     assert list(results) == OFFLINE
     network = load_feature_network("features", networks["features"])
     x, y = network(IMAGES), network(REAL)
-    frechet = frechet_distance(Statistics.of(x).gaussian(), Statistics.of(y).gaussian())
+    frechet = FrechetReference(Statistics.of(x).gaussian()).distance(Statistics.of(y).gaussian())
     assert results["fd_features"].value == pytest.approx(frechet, rel=1e-6)
     assert results["fd_features"].interval is None
     assert results["kd_features"].value == pytest.approx(kernel_distance(x, y)[0], rel=1e-6)

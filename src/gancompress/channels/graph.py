@@ -11,7 +11,7 @@ from gancompress.channels.blocks import Block
 from gancompress.channels.layout import Axis, Extent
 from gancompress.channels.plan import ChannelPlan
 from gancompress.channels.recording import RecordedOp
-from gancompress.channels.slots import Slot, slots_from_widths, widths_from_slots
+from gancompress.channels.slots import Slot, slots_from_widths
 from gancompress.errors import PlanError, nearest
 
 
@@ -246,18 +246,6 @@ class ChannelGraph:
         if not legal:
             raise PlanError(f"slot {slot.name}: no value gives all of its groups a legal width; tie other groups")
         return tuple(legal)
-
-    def plan_from_slots(self, values: Sequence[int]) -> ChannelPlan:
-        """Return the plan of a list of slot values, the short notation of the papers.
-
-        Raises:
-            PlanError: The numbers do not fit the slots, or the plan does not fit the graph.
-        """
-        return self.plan(widths_from_slots(self.slots, values))
-
-    def slot_values(self, plan: ChannelPlan) -> tuple[int, ...]:
-        """Return the slot values of a plan, the inverse of `plan_from_slots`."""
-        return slots_from_widths(self.slots, plan.widths)
 
     def validate(self, plan: ChannelPlan) -> None:
         """Check a plan against the graph.
