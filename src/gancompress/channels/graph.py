@@ -11,7 +11,7 @@ from gancompress.channels.blocks import Block
 from gancompress.channels.layout import Axis, Extent
 from gancompress.channels.plan import ChannelPlan
 from gancompress.channels.recording import RecordedOp
-from gancompress.channels.slots import Slot, slots_from_widths, widths_from_slots
+from gancompress.channels.slots import Slot, slots_from_widths
 from gancompress.errors import PlanError, nearest
 
 
@@ -247,18 +247,6 @@ class ChannelGraph:
             raise PlanError(f"slot {slot.name}: no value gives all of its groups a legal width; tie other groups")
         return tuple(legal)
 
-    def plan_from_slots(self, values: Sequence[int]) -> ChannelPlan:
-        """Return the plan of a list of slot values, the short notation of the papers.
-
-        Raises:
-            PlanError: The numbers do not fit the slots, or the plan does not fit the graph.
-        """
-        return self.plan(widths_from_slots(self.slots, values))
-
-    def slot_values(self, plan: ChannelPlan) -> tuple[int, ...]:
-        """Return the slot values of a plan, the inverse of `plan_from_slots`."""
-        return slots_from_widths(self.slots, plan.widths)
-
     def validate(self, plan: ChannelPlan) -> None:
         """Check a plan against the graph.
 
@@ -293,7 +281,8 @@ class ChannelGraph:
 
         Args:
             multiple: Legal widths of a layer are multiples of this, or the full width. Where a channel takes several
-                positions of a layer, these count.
+                positions of a layer, these count; if that leaves only the full width (8 dimensions in each of 3 heads),
+                a smaller multiple of the channels holds.
             minimum: The narrowest legal width of a layer; a narrower group keeps its width.
             fixed: Names of groups to keep at full width; ``*`` stands for any text (``blocks.*``).
             slots: Groups to tie to one another.
@@ -314,6 +303,9 @@ class ChannelGraph:
         for name, group in self.groups.items():
             stays = any(fnmatchcase(name, pattern) for pattern in fixed)
             floor = group.size if stays else min(group.size, -(-minimum // group.positions))
-            step = multiple // gcd(multiple, group.positions)
-            groups[name] = replace(group, minimum=floor, multiple=step)
+            group = replace(group, minimum=floor, multiple=multiple // gcd(multiple, group.positions))
+            while not stays and group.positions > 1 < group.multiple and group.choices == (group.size,):
+                finer = next(step for step in range(group.multiple - 1, 0, -1) if group.multiple % step == 0)
+                group = replace(group, multiple=finer)
+            groups[name] = group
         return replace(self, groups=groups, slots=tuple(slots))

@@ -68,8 +68,9 @@ def trace(
         raise TraceError(_failure_message(recording))
     labelling = follow(recording)
     sizes = Sizes(module, inputs, labelling)
+    grouping = None
     while True:
-        grouping = Grouping(module, labelling)
+        grouping = Grouping(module, labelling, grouping)
         if grouping.splits:
             labelling.ties += [(a, b, len(recording.ops)) for a, b in grouping.splits]
             continue

@@ -240,10 +240,6 @@ class FamilyArchitecture(Architecture):
         """Read the width of every channel group from a plan string of the literature. Raises PlanError."""
         return widths_from_string(self.parsed, text)
 
-    def at_string(self, text: str) -> Self:
-        """Return the same family at the widths of a plan string of the literature. Raises PlanError."""
-        return self.with_config(self.parsed.at_widths(self.widths_from_string(text)))
-
     def search_slots(self) -> tuple[Slot, ...]:
         """Return the groups that the literature's search spaces tie to one another."""
         with suppress(PlanError):
