@@ -135,8 +135,8 @@ class Nsga2:
         self._plans, self._objective, self._options, self._seed = plans, objective, options, seed
         self.num_candidates = _num_candidates(plans.space, options)
         self._choices: dict[str, BaseDistribution] = {
-            slot.name: IntDistribution(0, len(choices) - 1)
-            for slot, choices in zip(plans.space.slots, plans.space.choices, strict=True)
+            name: IntDistribution(0, len(choices) - 1)
+            for name, choices in zip(plans.space.names, plans.space.choices, strict=True)
         }
         self._study = optuna.create_study(
             storage=optuna.storages.InMemoryStorage(), directions=[objective.direction, "minimize"]

@@ -110,7 +110,7 @@ def _next(method: Method, trials: Trials, index: int) -> Values | None:
 def _settings(plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> dict[str, Any]:
     """Return the settings that must not change while a search continues; two costs represent the cost function."""
     space = plans.space
-    described = repr((space.slots, space.choices, sorted(space.rest.items())))
+    described = repr((space.slots, space.choices, sorted(space.rest.items()), *space.stages))
     return {
         "space": hashlib.sha256(described.encode()).hexdigest(),
         "cost": [plans.cost(space.smallest), plans.cost(space.largest)],

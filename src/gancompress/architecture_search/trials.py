@@ -131,10 +131,10 @@ class TrialLog:
         attributes = {"index": index, "plan": self._space.text(values), "cost": cost, "alive": time.time()}
         trial = create_trial(
             state=TrialState.RUNNING,
-            params={slot.name: value for slot, value in zip(self._space.slots, values, strict=True)},
+            params=dict(zip(self._space.names, values, strict=True)),
             distributions={
-                slot.name: CategoricalDistribution(choices)
-                for slot, choices in zip(self._space.slots, self._space.choices, strict=True)
+                name: CategoricalDistribution(choices)
+                for name, choices in zip(self._space.names, self._space.choices, strict=True)
             },
             user_attrs={**attributes, "machine": _machine(), "process": os.getpid()},
         )
