@@ -179,7 +179,8 @@ def _follows(size: int, own: int, width: int, full: int) -> int | None:
     """
     if size != width * own // full:
         return None
-    return 0 if full % own == 0 or own % full == 0 else 1
+    common = gcd(own, full)
+    return 0 if common in (own, full) else 1 if common > 2 else None
 
 
 def _requests(
