@@ -1,4 +1,4 @@
-"""Verbs around jobs: a teacher alone, the quickstart, a finished run measured again, the list of recipes."""
+"""Verbs around jobs: a teacher alone, the quickstart, a finished run measured again."""
 
 from __future__ import annotations
 
@@ -105,15 +105,3 @@ def evaluate(
             console.print(f"{figures}  [dim]{result.protocol}[/dim]", highlight=False, soft_wrap=True)
     console.print(cost_table(list(costs.items())))
     console.print(latency_table(list(times.items()), RUNTIME, shape))
-
-
-def recipes(name: Annotated[str | None, typer.Argument(help="A recipe to print.")] = None) -> None:
-    """List the recipes that come with gancompress, or print one."""
-    from gancompress.jobs.recipe_text import recipe_names, recipe_text
-
-    if name is not None:
-        print(recipe_text(name), end="")
-        return
-    for known in recipe_names():
-        comment = " ".join(line[2:] for line in recipe_text(known).splitlines() if line.startswith("# "))
-        console.print(f"[bold]{known}[/bold]  {comment}", highlight=False)
