@@ -58,9 +58,8 @@ def float_operators(
         tried, reason = mixed, refusal(emulated(network, mixed))
         if reason is None:
             return mixed
-    worst = max(errors, key=lambda each: max(each.rounding_in, each.rounding_out), default=None)
-    far = worst is not None and max(worst.rounding_in, worst.rounding_out) > _FAR[-1]
-    raise TooFar(place_of(worst.name) if far else None, reason)
+    size, worst = max(((max(each.rounding_in, each.rounding_out), each.name) for each in errors), default=(0.0, ""))
+    raise TooFar(place_of(worst) if size > _FAR[-1] else None, reason)
 
 
 def mixed_of(errors: Sequence[OperatorError], limit: float) -> Mixed:
