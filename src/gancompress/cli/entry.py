@@ -14,7 +14,7 @@ from gancompress.cli.compress import compress
 from gancompress.cli.data import data
 from gancompress.cli.demo import demo
 from gancompress.cli.exporting import export
-from gancompress.cli.jobs import evaluate, quickstart, recipes, train
+from gancompress.cli.jobs import evaluate, quickstart, recipes, search_worker, train
 from gancompress.cli.latency import latency
 from gancompress.cli.networks import inspect, prune
 from gancompress.cli.runtimes import runtimes
@@ -36,6 +36,7 @@ for verb in (
     latency,
     compress,
     train,
+    search_worker,
     quickstart,
     evaluate,
     data,
