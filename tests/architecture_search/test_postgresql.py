@@ -41,10 +41,11 @@ def test_eight_processes_half_of_them_killed_find_what_one_finds(tmp_path, url):
         processes[-1].start()
     for process in processes:
         process.join(60)
-    assert [process.exitcode for process in processes] == [-9 if i in killed else 0 for i in range(8)]
+    codes = [process.exitcode for process in processes]
+    assert set(codes) == {-9, 0}  # on a busy machine some get no candidate to be killed at
     done = [plan for i in range(8) for plan in evaluated(tmp_path / f"log{i}")]
     assert sorted(done) == sorted(candidate["plan"] for candidate in alone["candidates"])  # none lost, none doubled
-    assert all(json.loads((tmp_path / f"result{i}").read_text()) == alone for i in range(8) if i not in killed)
+    assert all(json.loads((tmp_path / f"result{i}").read_text()) == alone for i in range(8) if codes[i] == 0)
 
 
 def test_a_worker_does_the_candidates_of_a_job_and_no_file_holds_the_password(tmp_path, url, monkeypatch):

@@ -22,6 +22,10 @@ from gancompress.methods.costs import never
 from gancompress.report import Candidate as ReportedCandidate
 
 STORAGE_FILE = "search.journal"
+Report = Callable[[SearchResult, int], None]
+"""Takes all finished candidates and the largest number of candidates."""
+CheckStop = Callable[[], None]
+"""Raises if the user asked to stop."""
 NUM_COMPARED = 10
 """Number of candidates compared with the chosen one: the next best ones."""
 
@@ -141,8 +145,8 @@ def best_plan(
     storage: Path | str | None,
     seed: int = 0,
     name: str = "search",
-    progress: Callable[[SearchResult, int], None] | None = None,
-    check_stop: Callable[[], None] = never,
+    progress: Report | None = None,
+    check_stop: CheckStop = never,
 ) -> Choice:
     """Find the best plan of a supernet within a budget; the plan of a method that measures none is taken unseen.
 
@@ -186,8 +190,8 @@ def evaluated(
     storage: Path | str | None,
     seed: int,
     name: str,
-    progress: Callable[[SearchResult, int], None] | None,
-    check_stop: Callable[[], None],
+    progress: Report | None,
+    check_stop: CheckStop,
 ) -> SearchResult:
     """Return all candidates of a search; those of a method that measures none have no metric. See `best_plan`."""
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gancompress.architecture_search import DatabaseUrl, SearchOptions, SearchResult, opened
+from gancompress.architecture_search import DatabaseUrl, SearchOptions, opened
 from gancompress.errors import ConfigError
 from gancompress.evaluation import Metric, PairMetric, SetMetric, find_metric
 from gancompress.jobs.steps.candidates import SplitProxy, candidates_of
-from gancompress.jobs.steps.costs import check_stop, latency_facts
+from gancompress.jobs.steps.costs import latency_facts
 from gancompress.jobs.steps.facts import joined
 from gancompress.jobs.steps.recalibration import NUM_BATCHES
+from gancompress.jobs.steps.sharing import shared
 from gancompress.jobs.steps.spaces import SpaceOptions
 from gancompress.jobs.steps.step import Goal, Step, StepRun, Work, register_step
 from gancompress.jobs.steps.verification import VerifyOptions, finetuning, generator_at, verified_by
-from gancompress.methods.best_plan import STORAGE_FILE, best_plan, evaluated
+from gancompress.methods.best_plan import best_plan, evaluated
 from gancompress.methods.candidates import Candidates
 from gancompress.tasks.inputs import Inputs
 
@@ -90,7 +90,7 @@ class Search(Step):
             BudgetError: No plan of the space meets the budget, or too few for ``verify``.
         """
         candidates, proxy = self._prepared(work, inputs, run, goal)
-        choice = best_plan(candidates, proxy, self.options, **self._shared(candidates, run))
+        choice = best_plan(candidates, proxy, self.options, **shared(self.storage, candidates, run))
         checked = None
         if self.verify is not None:
             tune = finetuning(self.verify, candidates, work, inputs, run, goal)
@@ -114,7 +114,7 @@ class Search(Step):
             GanCompressError: As `run`.
         """
         candidates, proxy = self._prepared(work, inputs, run, goal)
-        return len(evaluated(candidates, proxy, self.options, **self._shared(candidates, run)).candidates)
+        return len(evaluated(candidates, proxy, self.options, **shared(self.storage, candidates, run)).candidates)
 
     def _prepared(self, work: Work, inputs: Inputs, run: StepRun, goal: Goal) -> tuple[Candidates, SplitProxy]:
         if goal.budget is None:
@@ -123,24 +123,3 @@ class Search(Step):
         against = self.compares_with(find_metric(self.metric, goal.metrics.specs())[0])
         images = self.max_images, inputs, run, goal.metrics, candidates.watch
         return candidates, SplitProxy(work, self.metric, against, *images)
-
-    def _shared(self, candidates: Candidates, run: StepRun) -> dict[str, Any]:
-        """Return what all processes of one search agree on, and how this one reports and stops.
-
-        In a database the search bears the name of its step and a digest of its weights.
-        """
-        own = self.storage is None
-        return {
-            "storage": run.directory / STORAGE_FILE if own else self.storage,
-            "name": "search" if own else f"{run.directory.name} {candidates.digest}",
-            "seed": run.seed,
-            "progress": partial(_report, run),
-            "check_stop": partial(check_stop, run),
-        }
-
-
-def _report(run: StepRun, found: SearchResult, total: int) -> None:
-    if run.is_main:
-        metric = found.objective.metric
-        best = {} if found.best is None else {metric: found.best.metrics[metric]}
-        run.log.searched(len(found.candidates), total, best)
