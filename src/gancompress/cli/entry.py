@@ -14,7 +14,7 @@ from gancompress.cli.compress import compress
 from gancompress.cli.data import data
 from gancompress.cli.demo import demo
 from gancompress.cli.exporting import export
-from gancompress.cli.jobs import evaluate, quickstart, train
+from gancompress.cli.jobs import evaluate, quickstart, search_worker, train
 from gancompress.cli.latency import latency
 from gancompress.cli.networks import inspect, prune
 from gancompress.cli.recipes import recipes
@@ -37,6 +37,7 @@ for verb in (
     latency,
     compress,
     train,
+    search_worker,
     quickstart,
     evaluate,
     data,
