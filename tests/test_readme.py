@@ -16,7 +16,8 @@ from tests.methods.networks import image_network, images
 
 ROOT = Path(__file__).parents[1]
 README, QUICKSTART, PRUNE = (
-    (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/quickstart.md", "docs/prune.md")
+    (ROOT / name).read_text(encoding="utf-8")
+    for name in ("README.md", "docs/tutorials/first_compression.md", "docs/how-to/prune.md")
 )
 COMMANDS = re.findall(r"^\$ gancompress (.*)$", README + QUICKSTART + PRUNE, flags=re.MULTILINE)
 

@@ -1,4 +1,4 @@
-"""The tables of docs/support.md name what the registries hold, no more and no less."""
+"""The tables of docs/reference/support.md name what the registries hold, no more and no less."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gancompress.networks.registry import FAMILIES
 from gancompress.registry import Registry, import_path_of
 from gancompress.tasks import TASKS
 
-PAGE = (Path(__file__).parents[1] / "docs" / "support.md").read_text()
+PAGE = (Path(__file__).parents[1] / "docs" / "reference" / "support.md").read_text()
 OF_OTHERS = "package.module:Class"
 
 

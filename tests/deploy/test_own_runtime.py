@@ -183,6 +183,6 @@ def test_a_runtime_of_the_main_program_cannot_be_timed():
     ("name", "head", "rows"), [("formats", FORMAT_HEAD, format_rows), ("runtimes", RUNTIME_HEAD, runtime_rows)]
 )
 def test_the_tables_of_the_documentation_are_those_of_the_registry(name, head, rows):
-    page = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "formats.md").read_text()
     begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
     assert page.partition(begin)[2].partition(end)[0] == as_markdown(head, rows())

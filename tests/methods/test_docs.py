@@ -19,7 +19,7 @@ SHORT = {"NUM_IMAGES = 20_000": "NUM_IMAGES = 64", "CANDIDATES = 60": "CANDIDATE
 def test_the_page_runs_in_its_order(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names: dict = {}
-    snippets = re.findall(r"```python\n(.*?)```", (DOCS / "python.md").read_text(), flags=re.DOTALL)
+    snippets = re.findall(r"```python\n(.*?)```", (DOCS / "tutorials" / "python.md").read_text(), flags=re.DOTALL)
     assert len(snippets) == 11
     for snippet in snippets:
         exec(compile(snippet, "python.md", "exec"), names)

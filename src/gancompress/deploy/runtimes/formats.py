@@ -22,7 +22,7 @@ class Format:
         file_name: The default name of a file, such as ``model.onnx``. Its ending determines the runtime of a file.
         title: Its name in messages; the runtime's title by default.
         rewrites: Rewrites done by default: those that were measured to make networks faster in this format (see the
-            tables in docs/deploy.md), or that its converter needs.
+            tables in docs/reference/formats.md), or that its converter needs.
         compute_types: Numbers that a file can compute in.
         free_sizes: Whether a file runs on any batch and size, or only on those of the example.
         integers: Form in which the runtime computes networks of 8-bit integers fastest; required for compute types of

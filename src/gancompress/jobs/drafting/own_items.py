@@ -82,7 +82,9 @@ def read_items(data: Mapping[str, Any], generator: Generator, say: Callable[[str
             shapes.setdefault(_sizes(batch["input"]), str(next(iter(batch.get("name", ["an item"])))))
     if len(shapes) > 1:
         listed = " and ".join(f"{name} of {sizes}" for sizes, name in list(shapes.items())[:2])
-        raise DataError(f"--data: got {listed}, expected items of one shape; crop them, see 'crop' in docs/data.md")
+        raise DataError(
+            f"--data: got {listed}, expected items of one shape; crop them, see 'crop' in docs/how-to/data.md"
+        )
     (size,) = shapes
     given = inputs.first_images("train", _BATCH)["input"]
     made = _run(generator.build(), given, generator.family)

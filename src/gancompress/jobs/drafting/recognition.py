@@ -77,7 +77,7 @@ def recognise(generator: Generator) -> Recognised:
     if architecture.is_latent:
         raise ConfigError(
             f"{generator.family}: got a generator that draws images from noise, expected one of images; write a recipe "
-            "with task latent, see docs/latent.md"
+            "with task latent, see docs/how-to/latent.md"
         )
     probe = _Probe(generator.build())
     known = architecture.in_channels
