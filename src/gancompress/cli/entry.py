@@ -17,6 +17,7 @@ from gancompress.cli.exporting import export
 from gancompress.cli.jobs import evaluate, quickstart, recipes, train
 from gancompress.cli.latency import latency
 from gancompress.cli.networks import inspect, prune
+from gancompress.cli.run import run
 from gancompress.cli.runtimes import runtimes
 from gancompress.errors import GanCompressError, Interrupted
 
@@ -31,6 +32,7 @@ for verb in (
     inspect,
     prune,
     export,
+    run,
     demo,
     bench,
     latency,

@@ -43,6 +43,11 @@ def run_frames(
         yield from _run(network, held, options)
 
 
+def is_picture(path: Path) -> bool:
+    """Return whether the name of a file is one of a picture, of which it is one frame."""
+    return path.suffix.lower() in PICTURE_SUFFIXES
+
+
 def read_frames(source: str | Path | Iterable[Any]) -> Iterable[Any]:
     """Return the frames of a source one by one.
 
@@ -56,7 +61,7 @@ def read_frames(source: str | Path | Iterable[Any]) -> Iterable[Any]:
     if isinstance(source, str | Path):
         path = Path(source)
         if path.is_dir():
-            return sorted(each for each in path.iterdir() if each.suffix.lower() in PICTURE_SUFFIXES)
+            return sorted(each for each in path.iterdir() if is_picture(each))
         return _decoded(path)
     one = isinstance(source, Tensor | Image.Image) or (isinstance(source, np.ndarray) and source.ndim < 4)
     if one or not isinstance(source, Iterable):
