@@ -1,83 +1,46 @@
-"""Measure the channel graph on every architecture of spandrel, built by its own defaults.
+"""Measure the channel graph on every architecture of spandrel by its own defaults, and on networks of other kinds.
 
-Prints a Markdown table: processor seconds to trace, parameters left with half of the channels, difference between
-sub-network and narrow module, and what stays whole. Each architecture runs in a process of its own with a time limit.
-Needs ``pip install --no-deps spandrel==0.4.2 einops``.
+Prints a Markdown table: processor seconds to trace, parameters and MACs left with half of the channels, three checks
+of the narrow network, and what stays whole. Differences are the largest over the output, as a fraction of its largest
+value:
 
-    python scripts/measure_zoo.py
-    python scripts/measure_zoo.py --only SwinIR,LaMa --reasons 5
+- views: between the narrow network and the same plan on views of the wide weights.
+- reordered: between the wide network and itself with the channels of every group in a random order.
+- zeroed: between the narrow network and the wide one whose removed weights are 0. A norm, or a mean, over channels
+  counts the zeros, so those differ by nature; weight norm cannot divide by a length of 0 (-).
+- ONNX: between the narrow network and its file in onnxruntime.
+
+Every measurement runs in a process of its own with a time limit, and its figures are kept: run the same command to
+continue. Needs ``pip install --no-deps spandrel==0.4.2 einops``, and diffusers for AutoencoderKL.
+
+    python scripts/measure_zoo.py --out zoo.json
+    python scripts/measure_zoo.py --out zoo.json --only SwinIR,LaMa --again
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
-import pkgutil
+import math
 import subprocess
 import sys
+import tempfile
 import time
-import types
-import typing
 from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
+import zoo_networks
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 
-from gancompress.channels import ChannelGraph, SubNetwork, materialise, trace
+from gancompress import export
+from gancompress.channels import ChannelGraph, ChannelPlan, SubNetwork, materialise, reordered, trace
+from gancompress.channels.skeleton import copy_module, named_tensors
+from gancompress.cost import CostModel
 from gancompress.errors import TraceError
-
-OPTIONS: dict[str, dict[str, Any]] = {
-    "DRCT": {"upsampler": "pixelshuffle", "upscale": 4},
-    "HAT": {"window_size": 8},
-    "LaMa": {"in_nc": 4},
-    "MMRealSR": {"num_in_ch": 3, "num_out_ch": 3},
-    "SAFMN": {"dim": 36},
-    "SAFMNBCIE": {"dim": 36},
-    "SPAN": {"num_in_ch": 3, "num_out_ch": 3},
-    "Swin2SR": {"window_size": 8},
-    "SwinIR": {"window_size": 8},
-}
-"""Arguments without a default, or whose default does not fit images of 64 pixels."""
-
-SIDES = {"GFPGAN": 512, "IPT": 48, "RestoreFormer": 512, "Uformer": 128}
-"""Sides of the input in pixels, if the architecture does not take 64."""
-
-NOT_ALONE = {"AuraSR": "it draws from noise at every step, and has no default size"}
-
-
-def import_spandrel() -> dict[str, type[nn.Module]]:
-    """Import spandrel without torchvision, and return the class of every architecture."""
-    functional = types.ModuleType("torchvision.transforms.functional")
-    for name in ("InterpolationMode", "rotate", "normalize"):
-        setattr(functional, name, types.SimpleNamespace(BILINEAR=None, NEAREST=None))
-    transforms, torchvision = types.ModuleType("torchvision.transforms"), types.ModuleType("torchvision")
-    vars(transforms)["functional"], vars(torchvision)["transforms"] = functional, transforms
-    for module in (torchvision, transforms, functional):
-        sys.modules.setdefault(module.__name__, module)
-    architectures = importlib.import_module("spandrel.architectures")
-    found = {}
-    for entry in pkgutil.iter_modules(architectures.__path__):
-        if not entry.name.startswith("__"):
-            module = importlib.import_module(f"spandrel.architectures.{entry.name}")
-            (kind,) = typing.get_args(vars(module)[f"{entry.name}Arch"].__orig_bases__[0])
-            found[entry.name] = (typing.get_args(kind) or (kind,))[0]
-    return found
-
-
-def build(name: str, kind: type[nn.Module]) -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """Return the network with weights of seed 0, and inputs for it."""
-    torch.manual_seed(0)
-    if name == "IPT":
-        kind = vars(importlib.import_module("spandrel.architectures.IPT"))["IPT"]
-    network = kind(**OPTIONS.get(name, {})).eval()
-    side = SIDES.get(name, 64)
-    first = next(m for m in network.modules() if isinstance(m, nn.Conv2d))
-    channels = {"LaMa": 3, "FBCNN": 3}.get(name, first.in_channels if first.in_channels in (1, 2, 3) else 3)
-    image = torch.rand(1, channels, side, side)
-    return network, (image, (image[:, :1] > 0.5).float()) if name == "LaMa" else (image,)
 
 
 def reasons(graph: ChannelGraph, count: int) -> list[str]:
@@ -90,68 +53,163 @@ def reasons(graph: ChannelGraph, count: int) -> list[str]:
     return [f"`{example[reason]}` and others ({n}): {reason}" for reason, n in seen.most_common(count)]
 
 
-def measure(name: str, keep: float, count: int, compare: bool) -> dict[str, Any]:
-    """Trace one architecture, narrow it, and compare the sub-network with the narrow module."""
-    network, inputs = build(name, import_spandrel()[name])
-    before = sum(p.numel() for p in network.parameters())
+def outputs(network: Callable[..., Any], inputs: tuple[Tensor, ...]) -> list[Tensor]:
+    """Run a network on copies of its inputs, its noise drawn from seed 0."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        result = network(*tree_map_only(Tensor, Tensor.clone, inputs))
+    return [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+
+
+def difference(got: list[Tensor], expected: list[Tensor]) -> float:
+    """Return the largest difference, as a fraction of the largest expected value."""
+    pairs = list(zip(got, expected, strict=True))
+    return max((a - b).abs().max().item() for a, b in pairs) / max(b.abs().max().item() for _, b in pairs)
+
+
+@torch.no_grad()
+def zeroed(network: nn.Module, graph: ChannelGraph, plan: ChannelPlan) -> nn.Module:
+    """Return a copy of the wide network with 0 in the place of every weight that a plan removes."""
+    copied = copy_module(network)
+    leading = {group: torch.arange(width).numpy() for group, width in plan.widths.items()}
+    for name, tensor in named_tensors(copied).items():
+        for number, axis in enumerate(graph.axes(name)):
+            removed = torch.ones(tensor.shape[number], dtype=torch.bool)
+            removed[torch.from_numpy(axis.kept(leading))] = False
+            if axis.groups and tensor.is_floating_point():
+                tensor.index_fill_(number, removed.nonzero().ravel(), 0)
+    return copied
+
+
+def measure_channels(name: str, keep: float, count: int) -> dict[str, Any]:
+    """Trace one network, narrow it, and compare it with the wide one in three ways."""
+    network, inputs = zoo_networks.build(name)
+    notes = []
     start = time.process_time()
     try:
         graph = trace(network, inputs)
     except TraceError as error:
         return {"failed": str(error)}
     seconds = time.process_time() - start
-    plan = graph.uniform_plan(keep)
+    plan, cost = graph.uniform_plan(keep), CostModel(graph)
     narrow = materialise(network, graph, plan)
-    left = sum(p.numel() for p in narrow.parameters()) / before
-    row = {"seconds": seconds, "groups": len(graph.groups), "parameters": before, "left": left}
-    row["reasons"] = reasons(graph, count)
-    if compare:
-        with torch.no_grad():
-            torch.manual_seed(0)
-            expected = narrow(*inputs)
-            torch.manual_seed(0)
-            got = SubNetwork(network, graph, plan)(*inputs)
-        pairs = zip(_tensors(got), _tensors(expected), strict=True)
-        row["difference"] = max((a - b).abs().max().item() for a, b in pairs)
+    before, after = cost.at(graph.full_plan()), cost.at(plan)
+    row = {
+        "seconds": seconds,
+        "groups": len(graph.groups),
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "left": sum(p.numel() for p in narrow.parameters()) / sum(p.numel() for p in network.parameters()),
+        "macs_left": after.macs.count("true") / before.macs.count("true"),
+        "reasons": reasons(graph, count),
+    }
+    wide, expected = outputs(network, inputs), outputs(narrow, inputs)
+    given, state = [each.clone() for each in inputs], torch.random.get_rng_state()
+    with torch.no_grad():
+        network(*given)
+    if any(not torch.equal(a, b) for a, b in zip(inputs, given, strict=True)):
+        notes.append("changes its input in place")
+    if not torch.equal(state, torch.random.get_rng_state()):
+        notes.append("draws noise")
+    generator = torch.Generator().manual_seed(0)
+    order = {group: torch.randperm(each.size, generator=generator) for group, each in graph.groups.items()}
+    row["notes"] = notes
+    row["views"] = difference(outputs(SubNetwork(network, graph, plan), inputs), expected)
+    row["reordered"] = difference(outputs(reordered(network, graph, order), inputs), wide)
+    row["zeroed"] = difference(outputs(zeroed(network, graph, plan), inputs), expected)
     return row
 
 
-def _tensors(tree: Any) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+def measure_export(name: str, keep: float) -> dict[str, Any]:
+    """Export the narrow network to ONNX; the export compares the file with it."""
+    network, inputs = zoo_networks.build(name)
+    graph = trace(network, inputs)
+    narrow = materialise(network, graph, graph.uniform_plan(keep))
+    scale = max(each.abs().max().item() for each in outputs(narrow, inputs))
+    with tempfile.TemporaryDirectory() as folder:
+        report = export(narrow, inputs, Path(folder) / "narrow.onnx", format="onnx_fixed")
+    return {"difference": (report.max_difference or 0.0) / scale}
 
 
 def line(name: str, row: dict[str, Any]) -> str:
     """Return a row of the Markdown table."""
-    if "failed" in row:
-        return f"| {name} | | | | | {row['failed']} |"
-    difference = f"{row['difference']:g}" if "difference" in row else ""
-    numbers = f"{row['seconds']:.1f} | {row['parameters'] / 1e6:.2f} M | {row['left']:.0%} | {difference}"
-    return f"| {name} | {numbers} | {'; '.join(row['reasons'])} |"
+    if "failed" in row.get("channels", {}):
+        return f"| {name} | | | | | | | | | {row['channels']['failed']} |"
+    if "channels" not in row:
+        return f"| {name} | | | | | | | | | not measured |"
+    found, file = row["channels"], row.get("onnx", {})
+    onnx = f"{file['difference']:.0e}" if "difference" in file else file.get("failed", "not measured")
+    numbers = (
+        f"{found['parameters'] / 1e6:.2f} M",
+        f"{found['seconds']:.1f}",
+        f"{found['left']:.0%}",
+        f"{found['macs_left']:.0%}",
+        *(f"{found[check]:.0e}" if found[check] else "0" for check in ("views", "reordered")),
+        "-" if math.isnan(found["zeroed"]) else f"{found['zeroed']:.0e}",
+        onnx,
+        "; ".join((*found["notes"], *found["reasons"])),
+    )
+    return f"| {name} | {' | '.join(numbers)} |"
+
+
+HEAD = (
+    "| network | parameters | trace, s | left | MACs left | views | reordered | zeroed | ONNX | what stays, and why |"
+)
+
+
+def table(rows: dict[str, dict[str, Any]]) -> str:
+    """Return the Markdown table of all networks that were measured, and a line that counts them."""
+    traced = [row["channels"] for row in rows.values() if "left" in row.get("channels", {})]
+    wrong = [row for row in traced if row["views"] > 0 or row["reordered"] > 1e-3]
+    summary = (
+        f"{len(rows)} networks: {len(traced)} traced, {sum(row['left'] <= 0.6 for row in traced)} narrow to 60 % or "
+        f"less, {len(wrong)} wrong, {sum(row['seconds'] > 30 for row in traced)} slower than 30 s."
+    )
+    return "\n".join([HEAD, "|---" * 10 + "|", *(line(name, row) for name, row in rows.items()), "", summary])
+
+
+def alone(name: str, part: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure a part of one network in a process of its own."""
+    options = ["--keep", str(arguments.keep), "--reasons", str(arguments.reasons)]
+    command = [sys.executable, "-W", "ignore", __file__, *options, "--alone", f"{name}:{part}"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=arguments.limit, check=False)
+    except subprocess.TimeoutExpired:
+        return {"failed": f"not done within {arguments.limit:g} s"}
+    lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines() or [f"exit {done.returncode}"]
+    return json.loads(lines[-1]) if done.returncode == 0 else {"failed": lines[-1][:200]}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--only", default="", help="Architectures, separated by commas; all by default.")
+    parser.add_argument("--out", type=Path, default=Path("zoo.json"), help="Figures so far; continued if it exists.")
+    parser.add_argument("--only", default="", help="Networks, separated by commas; all by default.")
+    parser.add_argument("--again", action="store_true", help="Measure again what has figures.")
     parser.add_argument("--keep", type=float, default=0.5, help="Fraction of the channels to keep.")
-    parser.add_argument("--limit", type=float, default=180, help="Seconds for one architecture.")
-    parser.add_argument("--reasons", type=int, default=2, help="Reasons to list for each architecture.")
-    parser.add_argument("--no-compare", action="store_true", help="Skip the comparison of values.")
+    parser.add_argument("--limit", type=float, default=240, help="Seconds for one measurement.")
+    parser.add_argument("--reasons", type=int, default=2, help="Reasons to list for each network.")
+    parser.add_argument("--parts", default="channels,onnx", help="Measurements: channels, onnx.")
     parser.add_argument("--alone", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.alone:
-        print(json.dumps(measure(arguments.alone, arguments.keep, arguments.reasons, not arguments.no_compare)))
+        name, part = arguments.alone.split(":")
+        channels = part == "channels"
+        row = (
+            measure_channels(name, arguments.keep, arguments.reasons)
+            if channels
+            else measure_export(name, arguments.keep)
+        )
+        print(json.dumps(row))
         return
-    names = arguments.only.split(",") if arguments.only else [n for n in import_spandrel() if n not in NOT_ALONE]
-    print("| architecture | trace, s | parameters | left | difference | stays whole |\n|---|---|---|---|---|---|")
-    for name in names:
-        command = [sys.executable, *sys.argv, "--alone", name]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=arguments.limit, check=False)
-            lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines() or [""]
-            row = json.loads(lines[-1]) if done.returncode == 0 else {"failed": lines[-1][:160]}
-        except subprocess.TimeoutExpired:
-            row = {"failed": f"not done within {arguments.limit:g} s"}
-        print(line(name, row), flush=True)
+    rows = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
+    chosen = arguments.only.split(",") if arguments.only else zoo_networks.names()
+    for part in arguments.parts.split(","):
+        for name in chosen:
+            row = rows.setdefault(name, {})
+            if part not in row or arguments.again:
+                traced = part == "channels" or "left" in row.get("channels", {})
+                row[part] = alone(name, part, arguments) if traced else {"failed": "not traced"}
+                arguments.out.write_text(json.dumps(rows, indent=1))
+    print(table({name: rows[name] for name in chosen}))
 
 
 if __name__ == "__main__":

@@ -10,9 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gancompress.channels import Axis, Segment, materialise, trace
-from gancompress.channels.follow import components
+from gancompress.channels import Axis, Segment, SubNetwork, materialise, trace
+from gancompress.channels.follow import components, follow
+from gancompress.channels.recording import record
 from gancompress.channels.rules.movement import reshape_blocks
+from gancompress.channels.sizes import Sizes
 from gancompress.channels.verify import different_widths
 from gancompress.errors import PlanError, TraceError
 
@@ -96,6 +98,11 @@ def same_shape_canvas(x: Tensor) -> Tensor:
     return x * canvas
 
 
+def pixel_heads(x: Tensor) -> Tensor:
+    rows = x.flatten(2).transpose(1, 2).unflatten(2, (2, -1)).flatten(0, 2)  # pixels and heads along one axis
+    return rows.softmax(-1).unflatten(0, (x.shape[0], -1, 2)).flatten(2).transpose(1, 2).unflatten(2, x.shape[2:])
+
+
 NOT_FOLLOWED = {
     "even_only": (even_only, 16, "channels that cannot be removed"),
     "half_flipped": (half_flipped, 16, "channels that cannot be removed"),
@@ -129,6 +136,8 @@ def test_what_cannot_be_followed_is_fixed_and_reported(name):
 FOLLOWED = {
     "chunks": (lambda x: torch.cat(x.chunk(2, 1)[::-1], 1), 16, 8),
     "half": (lambda x: x[:, : x.shape[1] // 2], 8, 8),
+    "normalised_heads": (lambda x: F.normalize(x.unflatten(1, (2, -1)), dim=2).flatten(1, 2), 16, 8),
+    "pixel_heads": (pixel_heads, 16, 8),
     "round_trip": (lambda x: x.flatten(2).transpose(1, 2).transpose(1, 2).unflatten(2, (8, 8)), 16, 16),
     "noise": (lambda x: x + torch.randn(x.shape) * torch.ones_like(x), 16, 16),
     "pixel_norm": (lambda x: F.normalize(x, dim=1), 16, 16),
@@ -146,6 +155,80 @@ def test_what_can_be_followed_is(name):
     graph = trace(TwoConvs(between, channels), (image(),), multiple=1, minimum=1)
     assert {group: g.size for group, g in graph.groups.items()} == {"a": size}
     assert graph.unfollowed == ()
+
+
+def test_labels_that_repeat_are_held_once():
+    labelling = follow(record(TwoConvs(pixel_heads), (image(),)))
+    assert max(factor.size for labels in labelling.labels for factor in labels.factors) == 16
+
+
+class Tokens(nn.Module):
+    """A depthwise convolution of tokens, whose width is an attribute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.width, self.mix, self.conv = 16, nn.Linear(16, 16), nn.Conv2d(16, 16, 3, padding=1, groups=16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.mix(x.flatten(2).transpose(1, 2).contiguous())
+        return self.conv(tokens.transpose(1, 2).view(x.shape[0], self.width, *x.shape[2:]).contiguous())
+
+
+def test_sizes_of_all_blocks_are_found_in_one_pass(monkeypatch):
+    rounds, explain = [], Sizes.explain
+    monkeypatch.setattr(Sizes, "explain", lambda *args: rounds.append(1) or explain(*args))
+    graph = trace(TwoConvs(nn.Sequential(Tokens(), Tokens(), Tokens())), (image(),))
+    assert len(graph.groups) == 4
+    assert len(rounds) == 1
+
+
+class Attends(nn.Module):
+    """Self-attention of PyTorch over the pixels, which holds the width as an attribute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(16, 2, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = x.flatten(2).transpose(1, 2)
+        tokens = tokens + self.attention(tokens, tokens, tokens, need_weights=False)[0]
+        return tokens.transpose(1, 2).unflatten(2, x.shape[2:])
+
+
+def test_attention_of_pytorch_keeps_its_heads():
+    wide = TwoConvs(Attends()).eval()
+    graph = trace(wide, (image(),), multiple=1, minimum=1)
+    assert {name: group.size for name, group in graph.groups.items()} == {"a": 8}
+    plan = graph.plan({"a": 5})
+    narrow = materialise(wide, graph, plan)
+    assert narrow.between.attention.embed_dim == 10
+    x = torch.linspace(-1, 1, 384).view(2, 3, 8, 8).sin()
+    with torch.no_grad():
+        assert torch.equal(narrow(x), SubNetwork(wide, graph, plan)(x))
+
+
+class Masked(TwoConvs):
+    """Pixels that a mask picks, and a parameter read as a number."""
+
+    def __init__(self) -> None:
+        super().__init__(F.relu)
+        self.gain = nn.Parameter(torch.ones(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = super().forward(x)[:, 0] * (2.0 if self.gain.item() > 0 else 1.0)
+        dark = y < 0
+        y[dark] = torch.exp(y[dark])
+        return y
+
+
+def test_masks_and_numbers_of_the_module_are_no_obstacle():
+    assert set(trace(Masked(), (image(),)).groups) == {"a"}
+
+
+def test_channels_that_are_tied_to_one_another_are_reported():
+    graph = trace(TwoConvs(lambda x: F.channel_shuffle(x, 8)), (image(),), multiple=1, minimum=1)
+    assert dict(graph.groups) == {}
+    assert "'a' keeps its 16 channels: other layers tie them to fewer than three" in str(graph.fixed[0])
 
 
 def test_channels_of_input_and_output_are_fixed_and_say_why():
@@ -272,6 +355,10 @@ def test_constraints():
     graph = trace(TwoConvs(lambda x: x), (image(),))
     assert graph.groups["a"].choices == (8, 16)
     assert trace(TwoConvs(lambda x: x), (image(),), multiple=4, minimum=6).groups["a"].choices == (8, 12, 16)
+    heads = trace(
+        TwoConvs(lambda x: F.normalize(x.unflatten(1, (2, -1)), dim=2).flatten(1, 2)), (image(),), multiple=16
+    )
+    assert heads.groups["a"].choices == (4, 8)  # of 2 positions each: no multiple of 16 is narrower
     assert trace(TwoConvs(lambda x: x), (image(),), fixed=["a*"]).groups["a"].choices == (16,)
     with pytest.raises(PlanError, match=r"fixed: no channel group 'aa'; did you mean 'a'\?"):
         trace(TwoConvs(lambda x: x), (image(),), fixed=["aa"])

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Sequence
 
 import numpy as np
 from torch.nn.modules.conv import _ConvNd
 
-from gancompress.channels.labels import Factor, Fix, Labelling, Labels, on_axis
+from gancompress.channels.labels import Factor, Labelling, Labels, aligned_periods, on_axis
 from gancompress.channels.recording import RecordedOp, Recording, Ref
 from gancompress.channels.rules import apply_rule
+from gancompress.channels.rules.attention import tie_multihead_attention
 
 
 def follow(recording: Recording) -> Labelling:
@@ -30,6 +32,7 @@ def follow(recording: Recording) -> Labelling:
         for ref, result in zip(op.outputs, results, strict=True):
             _assign(labelling, op, ref, result)
     labelling.op_index = len(recording.ops)
+    tie_multihead_attention(labelling)
     for name, ref in recording.parameters.items():
         if _keeps_channels(recording, name):
             labelling.fix_tensor(ref, "belongs to a part that keeps its channels")
@@ -76,7 +79,8 @@ def _assign(labelling: Labelling, op: RecordedOp, ref: Ref, result: Labels) -> N
         labels = labelling[alias]
         labelling.labels[alias.index] = Labels(labels.factors, weight=labels.weight)
     unchanged = len(before.factors) == len(result.factors) and all(
-        a.shape == b.shape and (a == b).all() for a, b in zip(before.factors, result.factors, strict=True)
+        a.shape == b.shape and (a == b).all()
+        for a, b in itertools.starmap(aligned_periods, zip(before.factors, result.factors, strict=True))
     )
     if not unchanged:
         labelling.fix_tensor(ref, "is written into a part of another tensor", unfollowed=True)
@@ -84,28 +88,33 @@ def _assign(labelling: Labelling, op: RecordedOp, ref: Ref, result: Labels) -> N
             labelling.fix_tensor(alias, "is written in part", unfollowed=True)
 
 
-def components(num_atoms: int, ties: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """Return the smallest atom of every atom's set of tied atoms. Shape ``(num_atoms,)``."""
-    root = np.arange(num_atoms)
+def components(
+    num_atoms: int, ties: Sequence[tuple[np.ndarray, np.ndarray]], root: np.ndarray | None = None
+) -> np.ndarray:
+    """Return the smallest atom of every atom's set of tied atoms. Shape ``(num_atoms,)``.
+
+    Args:
+        num_atoms: Number of atoms.
+        ties: Arrays of atoms that are tied position by position.
+        root: Result for earlier ties, which hold too.
+    """
+    root = np.arange(num_atoms) if root is None else root.copy()
     if not ties:
         return root
-    a = np.concatenate([tie[0] for tie in ties])
-    b = np.concatenate([tie[1] for tie in ties])
-    while True:
-        low = np.minimum(root[a], root[b])
-        before = root.copy()
-        for side in (a, b):
-            np.minimum.at(root, before[side], low)
-            np.minimum.at(root, side, low)
-        root = root[root]
-        if (root == before).all():
-            return root
+    a = root[np.concatenate([tie[0] for tie in ties])]
+    b = root[np.concatenate([tie[1] for tie in ties])]
+    while (apart := a != b).any():
+        low, high = np.divmod(np.unique(np.minimum(a, b)[apart] * num_atoms + np.maximum(a, b)[apart]), num_atoms)
+        np.minimum.at(root, high, low)
+        while (root != (root := root[root])).any():
+            pass
+        a, b = root[low], root[high]
+    return root
 
 
-def reasons(labelling: Labelling) -> Mapping[int, Fix]:
-    """Return the first reason of every atom that was fixed directly rather than through a tie."""
-    first: dict[int, Fix] = {}
-    for fix in labelling.fixes:
-        for atom in fix.atoms.tolist():
-            first.setdefault(atom, fix)
+def reasons(labelling: Labelling) -> np.ndarray:
+    """Return the number of the first fix of every atom that was fixed directly rather than through a tie, else -1."""
+    first = np.full(labelling.num_atoms, -1)
+    for number in reversed(range(len(labelling.fixes))):
+        first[labelling.fixes[number].atoms] = number
     return first

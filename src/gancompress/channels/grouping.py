@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -22,99 +21,132 @@ class Grouping:
         graph: The channel graph, if every layout is regular.
         irregular: Fixes for channels without a regular layout.
         splits: Ties that may make them regular.
+        roots: Channel of every atom: the smallest atom that is tied to it.
+        num_ties: Number of ties that it was read from.
     """
 
-    def __init__(self, module: nn.Module, labelling: Labelling) -> None:
+    def __init__(self, module: nn.Module, labelling: Labelling, before: Grouping | None = None) -> None:
+        """Read the groups.
+
+        Args:
+            module: The module that was recorded.
+            labelling: Its labels.
+            before: Groups of the same labelling before its last ties were added.
+        """
         self.labelling = labelling
         self.recording = labelling.recording
-        self.roots = components(labelling.num_atoms, [(a, b) for a, b, _ in labelling.ties])
+        new = [(a, b) for a, b, _ in labelling.ties[0 if before is None else before.num_ties :]]
+        self.roots = components(labelling.num_atoms, new, None if before is None else before.roots)
+        self.num_ties = len(labelling.ties)
         self.irregular: list[Fix] = []
         self.splits: list[tuple[np.ndarray, np.ndarray]] = []
         self._roles = _axis_roles(labelling)
-        axes = _axes_in_order_of_use(labelling)
-        units = self._group_channels(axes)
-        self._unit = {root: (g, rank) for g, roots in enumerate(units) for rank, root in enumerate(roots)}
-        self._sizes = {g: len(roots) for g, roots in enumerate(units)}
-        self._names = self._name_groups(axes)
-        self.graph = self._build(module, axes)
+        self._rows = {
+            (name, axis): self.roots[labelling.atoms_of(name, axis)] for name, axis in _axes_in_order_of_use(labelling)
+        }
+        """Channel of every position of each axis of a parameter, in the order of use."""
+        self._group = np.full(labelling.num_atoms, -1)
+        """Number of the group of every channel, -1 for channels that no plan removes."""
+        self._rank = np.zeros(labelling.num_atoms, dtype=np.int64)
+        """Number of every channel in its group."""
+        self._sizes: dict[int, int] = {}
+        for number, roots in enumerate(self._group_channels()):
+            self._group[roots], self._rank[roots], self._sizes[number] = number, np.arange(roots.size), roots.size
+        self._names = self._name_groups()
+        self._compressed: dict[int, Factor] = {}
+        self._shapes: dict[tuple[int, tuple[int, ...]], tuple[Extent, ...]] = {}
+        self.graph = self._build(module)
 
     def groups_of(self, roots: np.ndarray) -> set[int]:
         """Return the numbers of the groups that any of these channels belong to."""
-        return {self._unit[root][0] for root in np.unique(roots).tolist() if root in self._unit}
+        return set(np.unique(self._group[roots]).tolist()) - {-1}
 
     def conflict(self, groups: Iterable[int], reason: str, where: str) -> Fix:
         """Return the fix that keeps these groups at full width."""
-        groups = set(groups)
-        members = [root for root, (group, _) in self._unit.items() if group in groups]
-        return Fix(np.flatnonzero(np.isin(self.roots, members)), reason, where, unfollowed=True)
+        atoms = np.flatnonzero(np.isin(self._group[self.roots], sorted(groups)))
+        return Fix(atoms, reason, where, unfollowed=True)
 
     def all_groups(self) -> set[int]:
         """Return the numbers of all groups."""
         return set(self._sizes)
 
-    def _group_channels(self, axes: Sequence[tuple[str, int]]) -> list[list[int]]:
+    def _group_channels(self) -> list[np.ndarray]:
         """Group channels that lie on the same axes, equally often, in the order of the first axis.
 
         Fewer than three channels form no group: at width 1 an axis broadcasts, and a mistake would go unnoticed.
         """
-        lies_on: dict[int, Counter[int]] = {}
-        for number, (name, axis) in enumerate(axes):
-            for root in self.roots[self.labelling.atoms_of(name, axis)].tolist():
-                if root != FIXED:
-                    lies_on.setdefault(root, Counter())[number] += 1
-        by_signature: dict[frozenset, list[int]] = {}
-        for root, signature in lies_on.items():
-            by_signature.setdefault(frozenset(signature.items()), []).append(root)
-        return [roots for roots in by_signature.values() if len(roots) > 2]
+        signature = np.zeros(self.labelling.num_atoms, dtype=np.int64)  # alike for channels on the same axes so far
+        last, in_order = 0, [np.zeros(0, dtype=np.int64)]
+        for row in self._rows.values():
+            roots, first, counts = np.unique(row[row != FIXED], return_index=True, return_counts=True)
+            if not roots.size:
+                continue
+            new = signature[roots] == 0
+            in_order.append(roots[new][np.argsort(first[new])])
+            kinds = np.unique(signature[roots] * (counts.max() + 1) + counts, return_inverse=True)[1]
+            signature[roots] = last + 1 + kinds
+            last += 1 + int(kinds.max())
+        channels = np.concatenate(in_order)
+        _, first, number, counts = np.unique(
+            signature[channels], return_index=True, return_inverse=True, return_counts=True
+        )
+        together = np.split(channels[np.argsort(number, kind="stable")], np.cumsum(counts)[:-1])
+        return [together[i] for i in np.argsort(first) if together[i].size > 2]
 
-    def _name_groups(self, axes: Sequence[tuple[str, int]]) -> list[str]:
+    def _name_groups(self) -> list[str]:
         """Name each group by the first layer that produces it, or else by the first tensor that it lies on."""
+        lying = {key: self.groups_of(row) for key, row in self._rows.items()}
         producer: dict[int, str] = {}
         for role in ("out", None):
-            for name, axis in axes:
+            for (name, axis), groups in lying.items():
                 if role is None or self._roles.get((name, axis)) == role:
-                    for group in self.groups_of(self.roots[self.labelling.atoms_of(name, axis)]):
+                    for group in groups:
                         producer.setdefault(group, name if role is None else layer_of(name))
-        names: list[str] = []
+        names: dict[str, None] = {}
         for group in sorted(self._sizes):
             name, count = producer[group], 1
             while name in names:
                 count += 1
                 name = f"{producer[group]}#{count}"
-            names.append(name)
-        return names
+            names[name] = None
+        return list(names)
 
-    def _num_positions(self, axes: Sequence[tuple[str, int]]) -> dict[int, int]:
+    def _num_positions(self) -> dict[int, int]:
         """Return the positions that a channel of each group takes on an axis, at least."""
         least: dict[int, int] = {}
-        for name, axis in axes:
-            counts = Counter(group for group, _ in self._positions(self.roots[self.labelling.atoms_of(name, axis)]))
-            for group, count in counts.items():
-                if group >= 0:
-                    least[group] = min(count // self._sizes[group], least.get(group, count))
+        for row in self._rows.values():
+            for group, count in self._counts(row).items():
+                least[group] = min(count // self._sizes[group], least.get(group, count))
         return least
 
-    def _positions(self, roots: np.ndarray) -> list[tuple[int, int]]:
-        return [self._unit.get(root, (-1, 0)) for root in roots.tolist()]
+    def _counts(self, roots: np.ndarray) -> dict[int, int]:
+        """Return the number of positions of each group."""
+        groups, counts = np.unique(self._group[roots], return_counts=True)
+        return {group: count for group, count in zip(groups.tolist(), counts.tolist(), strict=True) if group >= 0}
 
     def _axis(self, name: str, axis: int, size: int) -> Axis:
-        atoms = self.labelling.atoms_of(name, axis)
+        row = self._rows.get((name, axis))
         role = self._roles.get((name, axis), "")
-        if atoms is None:
+        if row is None:
             return Axis((Segment(None, size),), role)
-        positions = self._positions(self.roots[atoms])
-        segments = decode(positions, self._sizes)
+        segments = decode(self._group[row], self._rank[row], self._sizes)
         if segments is None:
             reason = "its channels are met in an order that depends on their number"
-            self.irregular.append(self.conflict({g for g, _ in positions if g >= 0}, reason, layer_of(name)))
+            self.irregular.append(self.conflict(self.groups_of(row), reason, layer_of(name)))
             return Axis((Segment(None, size),), role)
         return Axis(tuple(Segment(None if g is None else self._names[g], n, r) for g, n, r in segments), role)
+
+    def _resolved(self, factor: Factor) -> Factor:
+        """Return the channels of a factor. Many tensors share one."""
+        if id(factor) not in self._compressed:
+            self._compressed[id(factor)] = compress(self.roots[factor])
+        return self._compressed[id(factor)]
 
     def _extent(self, ref: Ref, axis: int) -> Extent:
         """Return the size of one axis of any tensor of the pass."""
         size = self.recording.tensors[ref.index].shape[axis]
         labels = self.labelling[ref]
-        resolved = [compress(self.roots[f]) for f in labels.factors]
+        resolved = [self._resolved(f) for f in labels.factors]
         lying = [f for f in resolved if f.shape[axis] > 1 and self.groups_of(f)]
         follows = labels.flexible.get(axis)
         if not lying and follows is not None:
@@ -125,7 +157,8 @@ class Grouping:
             ]
         if not lying:
             return Extent(size)
-        counts = Counter(group for group, _ in self._positions(lying[0].ravel()) if group >= 0)
+        periods = size // lying[0].shape[axis]
+        counts = {group: count * periods for group, count in self._counts(lying[0].ravel()).items()}
         alone = len(lying) == 1 and lying[0].size == lying[0].shape[axis]
         if not alone:
             self.splits += [split for f in labels.factors if (split := self._split(f)) is not None]
@@ -158,24 +191,28 @@ class Grouping:
         return a.ravel(), b.ravel()
 
     def _shape(self, ref: Ref) -> tuple[Extent, ...]:
-        return tuple(self._extent(ref, axis) for axis in range(len(self.recording.tensors[ref.index].shape)))
+        sizes = self.recording.tensors[ref.index].shape
+        key = id(self.labelling[ref]), sizes
+        if key not in self._shapes:
+            self._shapes[key] = tuple(self._extent(ref, axis) for axis in range(len(sizes)))
+        return self._shapes[key]
 
     def _where(self, ref: Ref) -> str:
         return next((op.module for op in self.recording.ops if ref in op.outputs), "")
 
-    def _build(self, module: nn.Module, axes: Sequence[tuple[str, int]]) -> ChannelGraph:
+    def _build(self, module: nn.Module) -> ChannelGraph:
         recording = self.recording
         tensors = {
             name: tuple(self._axis(name, axis, size) for axis, size in enumerate(recording.tensors[ref.index].shape))
             for name, ref in recording.parameters.items()
         }
-        in_use_order = {name: tensors[name] for name, _ in axes} | tensors
+        in_use_order = {name: tensors[name] for name, _ in self._rows} | tensors
         shapes = [self._shape(Ref(i)) for i in range(len(recording.tensors))]
         every_name = [
             *module.named_parameters(remove_duplicate=False),
             *module.named_buffers(remove_duplicate=False),
         ]
-        positions = self._num_positions(axes)
+        positions = self._num_positions()
         first_name = {id(tensor): name for name, tensor in reversed(every_name)}
         return ChannelGraph(
             groups={
@@ -192,7 +229,7 @@ class Grouping:
                 for shape, tensor, labels in zip(shapes, recording.tensors, self.labelling.labels, strict=True)
             ),
             module_types={path: cls.__name__ for path, cls in recording.module_types.items()},
-            fixed=self._fixed(axes),
+            fixed=self._fixed(),
         )
 
     def _attributes(self, shapes: Sequence[tuple[Extent, ...]]) -> dict[str, dict[str, Extent | tuple[Extent, ...]]]:
@@ -208,25 +245,33 @@ class Grouping:
                 result.setdefault(path, {})[attribute] = value
         return result
 
-    def _fixed(self, axes: Sequence[tuple[str, int]]) -> tuple[FixedChannels, ...]:
+    def _fixed(self) -> tuple[FixedChannels, ...]:
         """Return the channels that no plan removes, by the layer that produces them, each with its first reason."""
         labelling = self.labelling
         apart = components(
             labelling.num_atoms,
             [(a, b) for a, b, _ in labelling.ties if (a != FIXED).all() and (b != FIXED).all()],
         )
-        reason_of = {apart[atom]: fix for atom, fix in reasons(labelling).items()}
+        reason_of = np.full(labelling.num_atoms, -1)
+        first = reasons(labelling)
+        for number, fix in enumerate(labelling.fixes):
+            reason_of[apart[fix.atoms[first[fix.atoms] == number]]] = number
         unknown = Fix(np.array([]), "meets channels that cannot be removed", "", unfollowed=False)
         fixed = []
-        for name, axis in axes:
+        for (name, axis), row in self._rows.items():
             role = self._roles.get((name, axis))
             atoms = labelling.atoms_of(name, axis)
             assert atoms is not None
-            stay = atoms[self.roots[atoms] == FIXED]
+            stay = atoms[row == FIXED]
             if role in ("out", None) and stay.size:
-                fix = reason_of.get(apart[stay[0]], unknown)
+                number = reason_of[apart[stay[0]]]
+                fix = labelling.fixes[number] if number >= 0 else unknown
                 layer = layer_of(name) if role else name
                 fixed.append(FixedChannels(layer, stay.size, fix.reason, fix.unfollowed, fix.module))
+            few = np.count_nonzero((row != FIXED) & (self._group[row] < 0))
+            if role in ("out", None) and few > 2:
+                reason = "other layers tie them to fewer than three, which all stay"
+                fixed.append(FixedChannels(layer_of(name) if role else name, few, reason, unfollowed=False, where=""))
         return tuple(fixed)
 
 
@@ -278,6 +323,8 @@ def _module_attributes(
             found = {"normalized_shape": x[-len(layer.normalized_shape) :]}
         elif isinstance(layer, nn.PReLU) and layer.num_parameters > 1:
             found = {"num_parameters": x[1]}
+        elif isinstance(layer, nn.MultiheadAttention):
+            found = dict.fromkeys(("embed_dim", "kdim", "vdim") if layer._qkv_same_embed_dim else ("embed_dim",), x[-1])
         elif isinstance(layer, nn.Embedding):
             found = {"embedding_dim": y[-1]}
         found = {

@@ -5,7 +5,8 @@ convolution's output channels bear the atoms of its filters) and tie atoms toget
 two terms). After the last operation the sets of tied atoms are the channels that can only be kept or removed together.
 
 A tensor's labels are a few *factors*: integer arrays of the tensor's rank, of size 1 along every axis on which they
-do not depend. An activation has one factor of shape ``(1, C, 1, 1)``; a dense kernel has two, ``(O, 1, 1, 1)`` and
+do not depend, and otherwise of one period along axes on which they repeat (windows that are merged with heads). An
+activation has one factor of shape ``(1, C, 1, 1)``; a dense kernel has two, ``(O, 1, 1, 1)`` and
 ``(1, I, 1, 1)``; the output of a linear layer viewed as ``(b, c, h, w)`` has one of shape ``(1, c, h, w)`` until a
 convolution ties its spatial positions.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import lcm
 
 import numpy as np
 
@@ -94,7 +96,7 @@ class Labelling:
 
     def tie(self, a: np.ndarray, b: np.ndarray) -> None:
         """Tie two arrays of atoms position by position, after broadcasting: each pair is one channel."""
-        a, b = (x.ravel() for x in np.broadcast_arrays(a, b))
+        a, b = (x.ravel() for x in np.broadcast_arrays(*aligned_periods(a, b)))
         differ = a != b
         if differ.any():
             self.ties.append((a[differ], b[differ], self.op_index))
@@ -133,7 +135,7 @@ class Labelling:
         factor = factors[0]
         first = factor[tuple(slice(None) if i == axis else slice(0, 1) for i in range(factor.ndim))]
         self.tie(factor, first)
-        return first.ravel()
+        return full(first, axis, self.shape(ref)[axis]).ravel()
 
 
 def on_axis(atoms: np.ndarray | None, axis: int, ndim: int) -> tuple[Factor, ...]:
@@ -141,6 +143,24 @@ def on_axis(atoms: np.ndarray | None, axis: int, ndim: int) -> tuple[Factor, ...
     if atoms is None or atoms.size == 1:
         return ()
     return (atoms.reshape([-1 if i == axis % ndim else 1 for i in range(ndim)]),)
+
+
+def full(factor: Factor, axis: int, size: int) -> Factor:
+    """Repeat a factor that depends on an axis to the size of the axis."""
+    period = factor.shape[axis]
+    if period in (1, size):
+        return factor
+    return np.tile(factor, [size // period if a == axis else 1 for a in range(factor.ndim)])
+
+
+def aligned_periods(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Repeat two factors of one rank to a common period along every axis on which both vary."""
+    if a.ndim == b.ndim and a.shape != b.shape:
+        for axis in range(a.ndim):
+            if 1 < min(a.shape[axis], b.shape[axis]) < max(a.shape[axis], b.shape[axis]):
+                period = lcm(a.shape[axis], b.shape[axis])
+                a, b = full(a, axis, period), full(b, axis, period)
+    return a, b
 
 
 def compress(factor: Factor) -> Factor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -88,33 +89,31 @@ class Extent:
         return self.constant + sum(factor * widths[group] for group, factor in self.factors)
 
 
-def decode(positions: Sequence[tuple[int, int]], sizes: Mapping[int, int]) -> list[tuple[int | None, int, int]] | None:
-    """Decode the segments of an axis from the (group number or -1, rank in the group) of each position.
+def decode(groups: np.ndarray, ranks: np.ndarray, sizes: Mapping[int, int]) -> list[tuple[int | None, int, int]] | None:
+    """Decode the segments of an axis from the group of each position and the rank of its channel in that.
 
     Args:
-        positions: Group number, -1 for a fixed position, and the channel's rank in its group.
+        groups: Group numbers, -1 for a fixed position. Shape ``(size,)``.
+        ranks: Numbers of the channels in their groups, 0 for a fixed position. Shape ``(size,)``.
         sizes: Channels of every group.
 
     Returns:
         (group number or None, channels, repeat) of each segment; None if the positions follow no such layout.
     """
+    changes = np.flatnonzero((groups[1:] != groups[:-1]) | (ranks[1:] != ranks[:-1])) + 1
+    ends = [*changes.tolist(), len(groups)]
     segments: list[tuple[int | None, int, int]] = []
     i = 0
-    while i < len(positions):
-        group = positions[i][0]
-        end = i
+    while i < len(groups):
+        group, repeat = int(groups[i]), ends[bisect_right(ends, i)] - i
         if group < 0:
-            while end < len(positions) and positions[end][0] < 0:
-                end += 1
-            segments.append((None, end - i, 1))
-        else:
-            while end < len(positions) and positions[end] == positions[i]:
-                end += 1
-            repeat = end - i
-            end = i + sizes[group] * repeat
-            expected = [(group, rank) for rank in range(sizes[group]) for _ in range(repeat)]
-            if list(positions[i:end]) != expected:
-                return None
-            segments.append((group, sizes[group], repeat))
+            segments.append((None, repeat, 1))
+            i += repeat
+            continue
+        end = i + sizes[group] * repeat
+        expected = np.repeat(np.arange(sizes[group]), repeat)
+        if not (np.array_equal(ranks[i:end], expected) and (groups[i:end] == group).all()):
+            return None
+        segments.append((group, sizes[group], repeat))
         i = end
     return segments

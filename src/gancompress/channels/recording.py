@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
@@ -86,13 +86,25 @@ class RecordedOp:
 
 @dataclass(frozen=True)
 class ModuleCall:
-    """Call of a submodule: path, module, its first tensor input and output, and whether it returned one tensor."""
+    """Call of a submodule.
+
+    Attributes:
+        path: Its path.
+        module: The module.
+        input: Its first tensor input.
+        output: Its first tensor output.
+        returns_tensor: Whether it returned one tensor.
+        start: Number of operations that were recorded before the call.
+        end: Number of operations that were recorded by its end.
+    """
 
     path: str
     module: nn.Module
     input: Ref
     output: Ref
     returns_tensor: bool
+    start: int
+    end: int
 
 
 @dataclass(frozen=True)
@@ -152,6 +164,7 @@ class _Recorder(TorchDispatchMode):
         kwargs = kwargs or {}
         if func.namespace == "prim":
             return func(*args, **kwargs)
+        args = with_masks_as_numbers(func, args)
         schema = func._schema.arguments
         given = dict(zip((a.name for a in schema), args, strict=False)) | kwargs
         values = {a.name: given.get(a.name, a.default_value) for a in schema}
@@ -174,26 +187,25 @@ class _Recorder(TorchDispatchMode):
     @contextmanager
     def watching(self, module: nn.Module) -> Iterator[None]:
         """Track the path of the running submodule, and record module calls."""
-        entered: list[tuple[Ref, ...]] = []
+        entered: list[tuple[tuple[Ref, ...], int]] = []
 
         def enter(path: str):
             def hook(_: nn.Module, args: tuple, keywords: dict) -> None:
                 self.stack.append(path)
                 given = tree_leaves((args, keywords))
                 self.at_hand = tuple(self.ref(t, "constant") for t in given if isinstance(t, Tensor))
-                entered.append(self.at_hand)
+                entered.append((self.at_hand, len(self.recording.ops)))
 
             return hook
 
         def leave(path: str):
             def hook(submodule: nn.Module, _: tuple, result: Any) -> None:
                 self.stack.pop()
-                inputs = entered.pop()
+                inputs, start = entered.pop()
                 outputs = [self.ref(t, "op") for t in tree_leaves(result) if isinstance(t, Tensor)]
                 if inputs and outputs:
-                    self.recording.calls.append(
-                        ModuleCall(path, submodule, inputs[0], outputs[0], isinstance(result, Tensor))
-                    )
+                    alone, end = isinstance(result, Tensor), len(self.recording.ops)
+                    self.recording.calls.append(ModuleCall(path, submodule, inputs[0], outputs[0], alone, start, end))
 
             return hook
 
@@ -226,7 +238,7 @@ def record(module: nn.Module, inputs: Sequence[Any], state: Mapping[str, Tensor]
     recording.parameters = {name: recorder.ref(t, "parameter", name) for name, t in tensors.items()}
     recorder.refs(fake_inputs, "input")
     watched = recorder.watching(structure)
-    with torch.inference_mode(False), torch.no_grad(), quietly(), fake_mode, watched, recorder:
+    with torch.inference_mode(False), torch.no_grad(), in_plain_steps(), fake_mode, watched, recorder:
         try:
             result = torch.func.functional_call(structure, tensors, fake_inputs)
             recording.outputs = tuple(recorder.ref(leaf, "op") for leaf in _tensors_of(result))
@@ -235,15 +247,40 @@ def record(module: nn.Module, inputs: Sequence[Any], state: Mapping[str, Tensor]
     return recording
 
 
+def with_masks_as_numbers(func: torch._ops.OpOverload, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Replace masks that pick positions by numbers of as many positions as there are.
+
+    Values decide how many positions a mask picks, and fake tensors have none. All of them is the most it can be.
+    """
+    if func is not torch.ops.aten.index.Tensor or not any(_is_mask(index) for index in args[1]):
+        return args
+    numbers: list[Tensor | None] = []
+    for index in args[1]:
+        if not _is_mask(index):
+            numbers.append(index)
+            continue
+        picked = args[0].shape[len(numbers) : len(numbers) + index.dim()]
+        if picked != index.shape:
+            raise IndexError(f"a mask {tuple(index.shape)} picks from axes {tuple(picked)}")
+        numbers += [index.new_empty(index.numel(), dtype=torch.int64)] * index.dim()
+    return args[0], numbers
+
+
+def _is_mask(index: Tensor | None) -> bool:
+    return index is not None and index.dtype == torch.bool
+
+
 @contextmanager
-def quietly() -> Iterator[None]:
-    """Keep torch from logging the exceptions of operations on fake tensors, which are reported otherwise."""
-    logger = logging.getLogger("torch._subclasses.fake_tensor")
+def in_plain_steps() -> Iterator[None]:
+    """Let PyTorch's attention run as products and a softmax, and keep torch from logging what fake tensors raise."""
+    logger, fast = logging.getLogger("torch._subclasses.fake_tensor"), torch.backends.mha.get_fastpath_enabled()
     before, logger.disabled = logger.disabled, True
+    torch.backends.mha.set_fastpath_enabled(False)
     try:
         yield
     finally:
         logger.disabled = before
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 def on_fake_tensors(
@@ -257,16 +294,24 @@ def on_fake_tensors(
     fake_mode = FakeTensorMode(allow_non_fake_inputs=True)
     with torch.inference_mode(False), torch.no_grad(), fake_mode:
         own = named_tensors(structure)
-        tensors: dict[str, Tensor] = {name: _fake((state or own)[name], fake_mode) for name in own}
+        tensors: dict[str, Tensor] = {name: _fake((state or own)[name], fake_mode, keeps_value=True) for name in own}
         for name, tensor in own.items():  # a matrix product takes other steps for weights that need no gradient
             tensors[name].requires_grad_(tensor.requires_grad)
         fake_inputs = tree_map_only(Tensor, lambda tensor: _fake(tensor, fake_mode), tuple(inputs))
     return structure, tensors, fake_inputs, fake_mode
 
 
-def _fake(tensor: Tensor, mode: FakeTensorMode) -> Tensor:
-    """Make a fake tensor. An inference tensor is cloned first, because it would record other operations."""
-    return mode.from_tensor(tensor.clone() if tensor.is_inference() else tensor)
+def _fake(tensor: Tensor, mode: FakeTensorMode, *, keeps_value: bool = False) -> Tensor:
+    """Make a fake tensor. An inference tensor is cloned first, because it would record other operations.
+
+    A single number of the module keeps its value, which no input decides.
+    """
+    fake = mode.from_tensor(tensor.clone() if tensor.is_inference() else tensor)
+    if keeps_value and tensor.numel() == 1 and tensor.device.type == "cpu":
+        with unset_fake_temporarily():
+            fake.constant = tensor.detach().clone()  # type: ignore[attr-defined]
+        mode.fake_tensor_converter.add_constant_storage_mapping(fake)  # type: ignore[arg-type]
+    return fake
 
 
 def _tensors_of(result: Any) -> list[Tensor]:

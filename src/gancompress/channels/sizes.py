@@ -23,15 +23,16 @@ from torch.utils._pytree import tree_leaves
 from gancompress.channels.follow import components
 from gancompress.channels.graph import ChannelGraph
 from gancompress.channels.grouping import Grouping
-from gancompress.channels.labels import FIXED, Fix, Labelling, SizeOf
+from gancompress.channels.labels import FIXED, Fix, Labelling, SizeOf, full
 from gancompress.channels.narrow import narrow
 from gancompress.channels.plan import ChannelPlan
-from gancompress.channels.recording import RecordedOp, Ref, on_fake_tensors, quietly
+from gancompress.channels.recording import RecordedOp, Ref, in_plain_steps, on_fake_tensors, with_masks_as_numbers
 from gancompress.channels.skeleton import named_tensors
 from gancompress.channels.subnetwork import structure_at
 from gancompress.channels.verify import different_widths
 
 _VIEWS = ("aten.view", "aten._unsafe_view", "aten.reshape", "aten._reshape_alias")
+_COPY = "aten.clone"
 _MOST_ROUNDS = 12
 """Rounds after which sizes that still differ are fixed; most networks need two."""
 
@@ -162,7 +163,8 @@ class _Search:
         """Return the atoms along one axis; None if no channels lie there."""
         for factor in self._labelling[ref].factors:
             if factor.shape[axis] > 1:
-                return factor[tuple(slice(None) if a == axis else 0 for a in range(factor.ndim))]
+                row = factor[tuple(slice(None) if a == axis else 0 for a in range(factor.ndim))]
+                return full(row, 0, self._labelling.shape(ref)[axis])
         return None
 
 
@@ -182,7 +184,7 @@ def _requests(
         structure, tensors, fake_inputs, fake_mode = on_fake_tensors(structure_at(module, graph, plan), inputs, state)
     predicted = _Predicted(labelling, graph, plan)
     fake = torch.inference_mode(False), torch.no_grad(), fake_mode, predicted, _Reshapes(predicted)
-    with suppress(Exception), quietly(), ExitStack() as stack:  # it runs as far as it can be predicted
+    with suppress(Exception), in_plain_steps(), ExitStack() as stack:  # it runs as far as it can be predicted
         for mode in fake:
             stack.enter_context(mode)
         torch.func.functional_call(structure, tensors, fake_inputs)
@@ -225,10 +227,10 @@ class _Predicted(TorchDispatchMode):
         kwargs = kwargs or {}
         if func.namespace == "prim":
             return func(*args, **kwargs)
-        index = self.op_index
-        self.op_index += 1
-        if index >= len(self.ops) or str(func.overloadpacket) != self.ops[index].name:
-            raise _Diverged
+        args = with_masks_as_numbers(func, args)
+        index = self._recorded(str(func.overloadpacket))
+        if index is None:
+            return func(*args, **kwargs)
         op = self.ops[index]
         given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         for ref, tensor in zip(op.inputs, given, strict=False):
@@ -244,6 +246,23 @@ class _Predicted(TorchDispatchMode):
             for ref, size in zip(op.outputs, args[1], strict=True):
                 self.ask(index, ref, [size if a == axis else -1 for a in range(args[0].ndim)])
         return self._as_predicted(op, index, given, result)
+
+    def _recorded(self, name: str) -> int | None:
+        """Return the number of the recorded operation that an operation repeats; None for a copy of its own.
+
+        Predicted tensors are contiguous, so a reshape or a call of ``contiguous`` may copy where it did not, or need
+        no copy where it did.
+        """
+        kind = _VIEWS if name in _VIEWS else (name,)
+        for index in range(self.op_index, len(self.ops)):
+            if self.ops[index].name in kind:
+                self.op_index = index + 1
+                return index
+            if self.ops[index].name != _COPY:
+                break
+        if name == _COPY:
+            return None
+        raise _Diverged
 
     def _as_predicted(self, op: RecordedOp, index: int, given: list[Tensor], result: Any) -> Any:
         got = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
@@ -271,9 +290,13 @@ class _Reshapes(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func not in (torch.Tensor.reshape, torch.reshape):
+        if func in (torch.Tensor.unflatten, torch.unflatten):
+            x, dim, sizes = args if len(args) == 3 else (args[0], kwargs["dim"], kwargs["sizes"])
+            asked = (*x.shape[: dim % x.dim()], *sizes, *x.shape[dim % x.dim() + 1 :])
+        elif func in (torch.Tensor.reshape, torch.reshape):
+            asked = kwargs.get("shape", args[1] if len(args) == 2 and not isinstance(args[1], int) else args[1:])
+        else:
             return func(*args, **kwargs)
-        asked = kwargs.get("shape", args[1] if len(args) == 2 and not isinstance(args[1], int) else args[1:])
         ops, index = self._predicted.ops, self._predicted.op_index
         view = next((i for i in range(index, min(index + 2, len(ops))) if ops[i].name in _VIEWS), None)
         if view is None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 
+from gancompress.channels.blocks import find_blocks
 from gancompress.channels.follow import follow
 from gancompress.channels.graph import ChannelGraph
 from gancompress.channels.grouping import Grouping
@@ -66,14 +68,16 @@ def trace(
         raise TraceError(_failure_message(recording))
     labelling = follow(recording)
     sizes = Sizes(module, inputs, labelling)
+    grouping = None
     while True:
-        grouping = Grouping(module, labelling)
+        grouping = Grouping(module, labelling, grouping)
         if grouping.splits:
             labelling.ties += [(a, b, len(recording.ops)) for a, b in grouping.splits]
             continue
         conflicts = grouping.irregular or find_conflicts(module, inputs, labelling, grouping)
         if not conflicts:
-            return grouping.graph.constrain(multiple=multiple, minimum=minimum, fixed=fixed, slots=slots)
+            graph = replace(grouping.graph, blocks=find_blocks(module, inputs, recording))
+            return graph.constrain(multiple=multiple, minimum=minimum, fixed=fixed, slots=slots)
         if not grouping.irregular:
             unexplained = sizes.explain(grouping)
             if unexplained is None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from torch import nn
+
 from gancompress.channels.labels import Factor, Labelling, Labels, on_axis
 from gancompress.channels.recording import RecordedOp, Ref
 from gancompress.channels.rules.elementwise import combine, operand
@@ -84,3 +86,23 @@ def _fix_tokens(g: Labelling, ref: Ref) -> None:
     for factor in g[ref].factors:
         if factor.shape[-2] > 1:
             g.fix(factor, "channels lie along the tokens of an attention", unfollowed=True)
+
+
+def tie_multihead_attention(g: Labelling) -> None:
+    """Tie queries, keys and values of PyTorch's own attention to its input: one attribute holds the width of all.
+
+    Every head keeps the same dimensions, because the width must divide by the number of heads.
+    """
+    for call in g.recording.calls:
+        layer = call.module
+        if not isinstance(layer, nn.MultiheadAttention):
+            continue
+        width = g.along(call.input, -1)
+        if width is not None:
+            g.tie(width.reshape(layer.num_heads, -1), width[: layer.embed_dim // layer.num_heads])
+        for name in ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"):
+            rows = g.atoms_of(f"{call.path}.{name}".lstrip("."), 0)
+            if rows is not None and width is not None:
+                g.tie(rows.reshape(-1, width.size), width)
+            elif rows is not None:
+                g.fix(rows, "has the width of an input that cannot be narrowed")

@@ -141,7 +141,9 @@ def _reduction(g: Labelling, op: RecordedOp) -> list[Labels]:
     factors = []
     for factor in g[x].factors:
         kept = factor[tuple(slice(0, 1) if axis in axes else slice(None) for axis in range(ndim))]
-        if kept.size > 1:
+        if 1 < kept.size < factor.size // kept.size:  # as over the dimensions of heads: the larger number is narrowed
+            g.tie(factor, factor[tuple(slice(None) if axis in axes else slice(0, 1) for axis in range(ndim))])
+        elif kept.size > 1:
             g.tie(factor, kept)
             factors.append(kept if keepdim else kept.squeeze(tuple(axes)))
     return [Labels(varying(factors), weight=g[x].weight) for _ in op.outputs]

@@ -105,6 +105,7 @@ def _embedding(g: Labelling, op: RecordedOp) -> list[Labels]:
     if rows is not None:
         g.role(op["weight"], rows, "index")
         g.fix(rows, "is chosen by an index")
+    g.fix_tensor(op["indices"], "picks positions")
     channels = g.along(op["weight"], 1)
     g.role(op["weight"], channels, "out")
     return [Labels(on_axis(channels, -1, len(g.shape(op.outputs[0]))))]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import prod
 
 import numpy as np
 
-from gancompress.channels.labels import FIXED, Factor, Labelling, Labels, on_axis, varying
+from gancompress.channels.labels import FIXED, Factor, Labelling, Labels, full, on_axis, varying
 from gancompress.channels.recording import RecordedOp, Ref
 from gancompress.channels.rules.elementwise import combine, operand
 from gancompress.channels.rules.image import keep_off
@@ -36,16 +37,59 @@ def _view(g: Labelling, op: RecordedOp) -> list[Labels]:
             flexible |= {a: g[x].flexible[sources[0]] if same and new[a] > 1 else None for a in new_axes}
 
     def move(factor: Factor) -> Factor:
-        expanded, sizes = [1] * len(old), [1] * len(new)
+        expanded, sizes = list(factor.shape), [1] * len(new)
         for old_axes, new_axes in blocks:
-            if any(factor.shape[a] > 1 for a in old_axes):
-                for a in old_axes:
-                    expanded[a] = old[a]
-                for a in new_axes:
-                    sizes[a] = new[a]
-        return np.broadcast_to(factor, expanded).reshape(sizes)
+            _expand_block(
+                factor.shape, expanded, sizes, [(a, old[a]) for a in old_axes], [(a, new[a]) for a in new_axes]
+            )
+        return _repeated_to(factor, expanded).reshape(sizes)
 
     return [move_factors(g, x, move, flexible)]
+
+
+def _expand_block(
+    shape: Sequence[int],
+    expanded: list[int],
+    sizes: list[int],
+    old: Sequence[tuple[int, int]],
+    new: Sequence[tuple[int, int]],
+) -> None:
+    """Set the sizes of a factor before and after a reshape of one block of axes.
+
+    A factor that is constant along the first axes of the block repeats along the whole of it, and stays one period.
+
+    Args:
+        shape: Shape of the factor.
+        expanded: Shape to repeat it to before it is reshaped, changed in place.
+        sizes: Shape after it, changed in place.
+        old: Axes and their sizes before.
+        new: Axes and their sizes after.
+    """
+    first = next((i for i, (axis, _) in enumerate(old) if shape[axis] > 1), None)
+    if first is None:
+        return
+    inner = prod(size for _, size in old[first + 1 :])
+    period = shape[old[first][0]] * inner
+    place = len(new) - 1
+    while period % new[place][1] == 0 and period > new[place][1]:
+        sizes[new[place][0]] = new[place][1]
+        period //= new[place][1]
+        place -= 1
+    if new[place][1] % period == 0:
+        sizes[new[place][0]] = period
+        for axis, size in old[first + 1 :]:
+            expanded[axis] = size
+        return
+    for axis, size in old:
+        expanded[axis] = size
+    for axis, size in new:
+        sizes[axis] = size
+
+
+def _repeated_to(factor: Factor, shape: Sequence[int]) -> Factor:
+    for axis, size in enumerate(shape):
+        factor = full(factor, axis, size)
+    return np.broadcast_to(factor, shape)
 
 
 def reshape_blocks(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], list[int]]]:
@@ -87,15 +131,13 @@ def _permute(g: Labelling, op: RecordedOp) -> list[Labels]:
 def _expand(g: Labelling, op: RecordedOp) -> list[Labels]:
     x, shape = op["self"], g.shape(op.outputs[0])
     old = (1,) * (len(shape) - len(g.shape(x))) + g.shape(x)
-    copies = [n // o if o else 1 for n, o in zip(shape, old, strict=True)]
     offset = len(shape) - len(g.shape(x))
     if g[x].weight and offset == 0 and len(shape) > 3 and old[0] == 1:  # a learned map, one for each image
         g.role(x, g.along(x, 1), "out")
     flexible = {a: None for a in range(len(shape)) if old[a] == 1 or a - offset in g[x].flexible}
 
     def move(factor: Factor) -> Factor:
-        factor = factor.reshape((1,) * offset + factor.shape)
-        return np.tile(factor, [n if factor.shape[a] > 1 else 1 for a, n in enumerate(copies)])
+        return factor.reshape((1,) * offset + factor.shape)  # along a repeated axis it is one period
 
     return [move_factors(g, x, move, flexible)]
 
@@ -124,7 +166,7 @@ def _select(g: Labelling, op: RecordedOp) -> list[Labels]:
     for factor in g[x].factors:
         if factor.shape[axis] == factor.size > 1:
             g.fix(factor, "one channel is picked by its index", unfollowed=True)
-    return [move_factors(g, x, lambda f: f.take(op["index"] if f.shape[axis] > 1 else 0, axis))]
+    return [move_factors(g, x, lambda f: f.take(op["index"] % f.shape[axis], axis))]
 
 
 @rule("unbind")
@@ -133,9 +175,7 @@ def _unbind(g: Labelling, op: RecordedOp) -> list[Labels]:
     for factor in g[x].factors:
         if factor.shape[axis] == factor.size > 1:
             g.fix(factor, "channels are taken apart one by one", unfollowed=True)
-    return [
-        move_factors(g, x, lambda f, i=i: f.take(i if f.shape[axis] > 1 else 0, axis)) for i in range(len(op.outputs))
-    ]
+    return [move_factors(g, x, lambda f, i=i: f.take(i % f.shape[axis], axis)) for i in range(len(op.outputs))]
 
 
 @rule("split", "unsafe_split", "split_with_sizes", "slice", "chunk", "narrow")
@@ -154,19 +194,27 @@ def _slice(g: Labelling, op: RecordedOp) -> list[Labels]:
         apart = length == size or op.name == "aten.split_with_sizes"
         for factor in g[x].factors:
             if factor.shape[axis] > 1 and not apart and step == 1 and size % length == 0 and start % length == 0:
-                parts = np.moveaxis(factor, axis, 0).reshape(size // length, length, -1)
+                parts = np.moveaxis(full(factor, axis, size), axis, 0).reshape(size // length, length, -1)
                 g.tie(parts, parts[:1])
-        window = slice(start, start + length * step, step)
+        window = range(start, start + length * step, step)
         results.append(
             move_factors(
                 g,
                 x,
-                lambda f, w=window: f[(slice(None),) * axis + (w,)] if f.shape[axis] > 1 else f,
+                lambda f, w=window: _window(f, axis, w),
                 {a: None if a == axis else atoms for a, atoms in g[x].flexible.items()},
             )
         )
         start += length
     return results
+
+
+def _window(factor: Factor, axis: int, window: range) -> Factor:
+    """Return the part of a factor at these positions of an axis."""
+    period = factor.shape[axis]
+    if period == 1 or (window and window.step == 1 and window.start % period == 0 == len(window) % period):
+        return factor
+    return factor.take(np.arange(window.start, window.stop, window.step) % period, axis)
 
 
 @rule("cat", "stack")
@@ -200,9 +248,9 @@ def _glu(g: Labelling, op: RecordedOp) -> list[Labels]:
     half = g.shape(x)[axis] // 2
     for factor in g[x].factors:
         if factor.shape[axis] > 1:
-            first, second = np.split(factor, 2, axis)
+            first, second = np.split(full(factor, axis, 2 * half), 2, axis)
             g.tie(first, second)
-    return [move_factors(g, x, lambda f: f.take(range(half), axis) if f.shape[axis] > 1 else f)]
+    return [move_factors(g, x, lambda f: full(f, axis, 2 * half).take(range(half), axis) if f.shape[axis] > 1 else f)]
 
 
 @rule("channel_shuffle")
