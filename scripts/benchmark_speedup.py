@@ -23,7 +23,8 @@ from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build, find_family
 
 FAMILY = "mobile_resnet_9blocks"
-PLAN = find_family(FAMILY).architecture({}).at_string("16_16_32_16_32_32_16_16").config
+WIDE = find_family(FAMILY).architecture({})
+PLAN = WIDE.with_config(WIDE.parsed.at_widths(WIDE.widths_from_string("16_16_32_16_32_32_16_16"))).config
 STRIDED = ("folded_batch_norms", "strided_last_convolution")
 ZERO = {"padding": "zeros"}
 HALF = {"tail": "half_size"}

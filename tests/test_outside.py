@@ -23,7 +23,7 @@ from gancompress.jobs.recipe import Job, load_job
 from gancompress.losses import AdversarialLoss, MultiScaleRgb, PerceptualOptions
 from gancompress.networks.importers import load_generator
 from gancompress.networks.registry import build
-from gancompress.perception.content_masks import parse_mask
+from gancompress.perception.content_masks import MASKS
 from gancompress.registry import Registry, import_object
 from gancompress.tasks import find_task
 
@@ -37,6 +37,7 @@ RECIPE = {
         "train": {
             "network": {"family": "tests.outside.tinynet:TinyNet", "config": {"width": 8}},
             "discriminator": {"family": "patchgan", "config": {"ndf": 2, "n_layers": 1}},
+            "terms": [{"kind": "l2", "weight": 2}, {"kind": "tests.outside.edges:Edges", "weight": 3, "step": 4}],
             "training": TRAINING,
         }
     },
@@ -156,10 +157,10 @@ def test_a_recipe_names_everything_by_import_path(tmp_path):
     assert torch.equal(weights, weights.round())
     (file,) = outcome.files.reports
     assert (file.path.name, file.rewrites[0].note) == ("model.npz", "nothing to double")
-    log = "".join(file.read_text() for file in (tmp_path / "run").rglob("*.jsonl"))
-    assert "generator/edges" in log
-    assert "generator/brightness" in log
-    assert "generator/negative" in log
+    for step, names in {"teacher": ("l2", "edges"), "1-distill": ("edges", "brightness")}.items():
+        (log,) = (tmp_path / "run" / "steps").glob(f"{step}-*/losses.jsonl")
+        assert all(f"generator/{name}" in log.read_text() for name in names)
+    assert not (tmp_path / "run" / "teacher" / "discriminator").exists(), "nothing trained it"
 
 
 def test_python_uses_names_once_the_modules_are_imported(tmp_path):
@@ -170,8 +171,8 @@ def test_python_uses_names_once_the_modules_are_imported(tmp_path):
     task = find_task({"kind": "negative", "weight": 3.0})
     assert task == negative.NegativeTask(weight=3.0)
     images = torch.rand(2, 3, 8, 8)
-    assert parse_mask("half") == half.Half()
-    assert parse_mask("half").load()(images, ())[..., :4].all()
+    assert MASKS.parse("half") == half.Half()
+    assert MASKS.parse("half").load()(images, ())[..., :4].all()
     assert find_score("alternating") is alternating.alternating
     assert find_score(alternating.alternating) is alternating.alternating
     evaluator = Evaluator(["gap"])

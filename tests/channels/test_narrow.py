@@ -7,6 +7,7 @@ import torch
 
 from gancompress.channels import ChannelPlan, Slot, materialise, narrow, reorder, trace
 from gancompress.channels.skeleton import named_tensors
+from gancompress.channels.slots import slots_from_widths, widths_from_slots
 from gancompress.cost import CostModel
 from gancompress.errors import PlanError
 
@@ -121,13 +122,13 @@ def test_slots_tie_groups():
     blocks = tuple(f"blocks.{i}.conv1" for i in range(6))
     slots = [Slot("stream", ("down.1.conv",), 4), Slot("middle", blocks, 4)]
     graph = trace(wide, inputs, multiple=4, minimum=4, slots=slots)
-    plan = graph.plan_from_slots([5, 3])
+    plan = graph.plan(widths_from_slots(slots, [5, 3]))
     assert plan.widths["down.1.conv"] == 20
     assert {plan.widths[block] for block in blocks} == {12}
-    assert graph.slot_values(plan) == (5, 3)
+    assert slots_from_widths(slots, plan.widths) == (5, 3)
     with pytest.raises(PlanError, match=r"slot middle: its groups have widths \[12, 32\], expected one value for all"):
         graph.plan({"blocks.0.conv1": 12})
     with pytest.raises(PlanError, match="got 1 numbers, expected 2, one each for stream, middle"):
-        graph.plan_from_slots([5])
+        widths_from_slots(slots, [5])
     with pytest.raises(PlanError, match="slot other: no channel group 'blocks'"):
         trace(wide, inputs, slots=[Slot("other", ("blocks",))])

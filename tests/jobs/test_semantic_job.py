@@ -72,7 +72,7 @@ def job(root: Path, **changes) -> Job:
             "train": {
                 "network": {"family": "spade", "config": {**NETWORK, "spectral_norm": True}},
                 "discriminator": JUDGE,
-                "gaugan": {"lambda_perceptual": 0},
+                "terms": [{"kind": "gan", "balance": None}, {"kind": "feature_matching", "weight": 10}],
                 "training": TRAINING,
             }
         },

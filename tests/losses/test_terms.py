@@ -1,4 +1,4 @@
-"""The grammar of loss terms: weights, names, functions, terms of other packages, and the old spelling."""
+"""The grammar of loss terms: weights, names, functions and terms of other packages."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import yaml
 
 import gancompress.losses
 from gancompress.errors import ConfigError
-from gancompress.losses import L1, TERMS, Adversarial, Comparison, Features, Function, MultiScaleRgb, Networks
-from gancompress.losses.term import named
+from gancompress.losses import L1, TERMS, Adversarial, Comparison, Features, Function, Networks, named
 from gancompress.objectives.distillation_options import DEFAULT_TERMS, DistillationOptions
 from tests.outside.edges import Edges, brightness, unreduced
 
@@ -83,6 +82,7 @@ MISTAKES = {
         r"terms\.0\.wait: unknown option, did you mean 'weight'\?",
     ),
     "a class without a weight": ([L1], r"terms\.0: got the class L1, expected options; write L1\(\.\.\.\)"),
+    "a term of CycleGAN": (["cycle"], "got cycle, which needs a generator of the opposite direction, expected it in"),
     "no list": ("l1", r"terms: got 'l1', expected a valid tuple"),
 }
 
@@ -93,51 +93,6 @@ def test_mistakes_are_told_in_one_line(case):
     with pytest.raises(ConfigError, match=message) as error:
         DistillationOptions(terms=terms)
     assert "\n" not in str(error.value)
-
-
-OLD = {
-    "weights": (
-        {"lambda_reconstruction": 50, "ssim": {"weight": 5}, "lambda_features": 2},
-        [
-            {"kind": "l1", "weight": 50},
-            {"kind": "features", "weight": 2},
-            {"kind": "ssim", "weight": 5},
-            {"kind": "gan", "balance": 0.1},
-        ],
-    ),
-    "the options of the discriminator": (
-        {"gan": "lsgan", "gan_balance": None, "real": "teacher", "lambda_features": 0},
-        [{"kind": "l1", "weight": 100}, {"kind": "gan", "form": "lsgan", "balance": None, "real": "teacher"}],
-    ),
-    "no discriminator": (
-        {"lambda_gan": 0, "reconstruction": "l2", "drafts": {"weight": 3, "taps": ["to_rgb.0"]}},
-        [{"kind": "l2", "weight": 100}, {"kind": "features"}, MultiScaleRgb(3, taps=("to_rgb.0",))],
-    ),
-    "a whole dump": (
-        {
-            **{"gan": "hinge", "lambda_gan": 1.0, "gan_balance": 0.1, "real": "auto", "reconstruction": "l1"},
-            **{"lambda_reconstruction": 0.0, "lambda_features": 1.0, "drafts": {"weight": 0.0, "distance": "l1"}},
-            "relation": {"weight": 2.0, "items": ["rows", "columns", "patches"], "patch_px": 8},
-        },
-        [{"kind": "features"}, {"kind": "relation", "weight": 2.0, "patch_px": 8}, {"kind": "gan", "balance": 0.1}],
-    ),
-    "beside a list": (
-        {"terms": [{"kind": "l1", "weight": 7}, {"kind": "gan", "weight": 3}], "lambda_gan": 0, "ssim": {"weight": 1}},
-        [{"kind": "l1", "weight": 7}, {"kind": "ssim", "weight": 1}],
-    ),
-}
-
-
-@pytest.mark.parametrize("case", OLD)
-def test_the_old_spelling_is_refused_with_the_new_one(case):
-    old, terms = OLD[case]
-    with pytest.raises(ConfigError, match="expected loss terms as a list; in their place write terms: ") as error:
-        DistillationOptions(**old)
-    line = str(error.value)
-    assert "\n" not in line
-    written = yaml.safe_load(line.partition("write terms: ")[2])
-    assert DistillationOptions(terms=written) == DistillationOptions(terms=terms)
-    assert all("weight" in term for term in written)
 
 
 def test_the_default_terms():

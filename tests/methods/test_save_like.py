@@ -43,6 +43,14 @@ def test_a_file_has_the_layout_of_its_original(tmp_path):
         assert torch.equal(written["params_ema"][name], tensor.half())
 
 
+def test_blocks_left_out_are_not_in_the_file(tmp_path):
+    wide = build("rrdbnet", {**CONFIG, "num_blocks": 2}).eval()
+    torch.save(wide.state_dict(), tmp_path / "net.pth")
+    narrow = gc.prune(wide, X, keep=0.5, left_out=("body.0",), loadable=True)
+    assert gc.save_like(narrow, tmp_path / "net.pth", tmp_path / "small.pth") == ["opens as rrdbnet with nf 8"]
+    assert torch.equal(load_generator(tmp_path / "small.pth").build()(X), narrow(X))
+
+
 def test_prefixes_of_names_and_safetensors_are_kept(tmp_path):
     wide = build("srvggnet_compact", {"nf": 16, "num_conv": 2}).eval()
     save_file({f"generator.{name}": tensor for name, tensor in wide.state_dict().items()}, tmp_path / "net.safetensors")

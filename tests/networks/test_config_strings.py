@@ -10,6 +10,7 @@ from gancompress.networks.config_strings import (
     widths_from_string,
 )
 from gancompress.networks.registry import architecture_of, find_family
+from tests.networks.plan_strings import at_string
 
 MOBILE = find_family("mobile_resnet_9blocks").parse({})
 DENSE = find_family("resnet_9blocks").parse({})
@@ -62,15 +63,10 @@ def test_six_blocks_in_three_pairs() -> None:
 
 
 def test_config_from_string() -> None:
-    config = find_family("mobile_resnet_9blocks").architecture({}).at_string("16_16_16_16_16_16_16_16").config
+    config = at_string("mobile_resnet_9blocks", "16_16_16_16_16_16_16_16").config
     assert config["ngf"] == 16
     assert config["widths"] == {}
-    config = (
-        find_family("resnet_9blocks")
-        .architecture({"ngf": 32, "affine_norms": "prunable"})
-        .at_string("8_" * 12 + "8")
-        .config
-    )
+    config = at_string("resnet_9blocks", "8_" * 12 + "8", ngf=32, affine_norms="prunable").config
     assert (config["ngf"], config["affine_norms"], "down.1.conv" in config["widths"]) == (32, "prunable", False)
 
 
@@ -92,12 +88,12 @@ def test_config_from_string() -> None:
 )
 def test_errors(family: str, text: str, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        find_family(family).architecture({}).at_string(text)
+        at_string(family, text)
 
 
 def test_too_few_blocks_for_thirds() -> None:
     with pytest.raises(PlanError, match="got a network of 2 blocks, expected at least 3"):
-        find_family("resnet").architecture({"num_blocks": 2}).at_string("1_1_1_1_1_1_1_1")
+        at_string("resnet", "1_1_1_1_1_1_1_1", num_blocks=2)
 
 
 @pytest.mark.parametrize(

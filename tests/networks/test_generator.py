@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from gancompress.channels import trace
 from gancompress.errors import CheckpointError, ConfigError
 from gancompress.networks import weight_files
 from gancompress.networks.architecture import Resized
+from gancompress.networks.cut import cut
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import FAMILIES, architecture_of, build
 
@@ -188,7 +190,7 @@ def test_config_that_json_cannot_hold(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"format": "other"}, 'found no .*"format": "gancompress-generator"'),
-        ({"version": 3}, "got format version 3, expected 1 or 2; update gancompress"),
+        ({"version": 4}, "got format version 4, expected 1 or 2 or 3; update gancompress"),
         ({"family": None}, "got weights of a module of an unknown class, expected that module to read them into"),
         ({"family": 1}, "'family' missing or of a wrong type"),
         ({"config": [], "resized": 3}, "'config', 'resized' missing or of a wrong type"),
@@ -199,6 +201,24 @@ def test_descriptions_that_cannot_be_read(tmp_path: Path, change: dict[str, Any]
     file = tmp_path / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
     with pytest.raises(CheckpointError, match=message):
+        Generator.load(tmp_path)
+
+
+def test_blocks_left_out_are_read_back(tmp_path: Path) -> None:
+    config = {"nf": 8, "growth": 4, "num_blocks": 2}
+    wide, x = Generator.from_module(build("rrdbnet", config), "rrdbnet", config), torch.rand(1, 3, 8, 8)
+    graph = trace(wide.build(), (x,), multiple=1, minimum=1)
+    narrow = cut(wide, graph, graph.uniform_plan(0.5).leaving_out(["body.0", "body.1.rdb2"]))
+    assert not any(name.startswith(("body.0.", "body.1.rdb2.")) for name in narrow.state)
+    narrow.save(tmp_path)
+    again = Generator.load(tmp_path)
+    assert torch.equal(again.build()(x), narrow.build()(x))
+    assert again.architecture.left_out == ("body.0", "body.1.rdb2")
+    assert again.num_parameters == narrow.num_parameters
+    file = tmp_path / "config.json"
+    assert json.loads(file.read_text())["version"] == 3
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"left_out": ["tail.0"]}))
+    with pytest.raises(CheckpointError, match=r"left_out: .*tail.*; expected paths of blocks of the network"):
         Generator.load(tmp_path)
 
 

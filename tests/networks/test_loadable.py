@@ -77,6 +77,24 @@ def test_widths_of_single_groups_and_unknown_constructors_are_refused():
         loadable_slots(odd, trace(odd.build(), (torch.zeros(1, 3, 32, 32),)))
 
 
+def test_blocks_left_out_are_a_smaller_number_of_blocks():
+    config, x = {"nf": 8, "growth": 8, "num_blocks": 3}, torch.rand(1, 3, 8, 8)
+    generator = wide("rrdbnet", config)
+    graph = graph_of(generator)
+    narrow = cut(generator, graph, graph.uniform_plan(0.5).leaving_out(["body.0"]))
+    form = loadable(narrow)
+    assert (form.config["nf"], form.config["num_blocks"], form.architecture.left_out) == (4, 2, ())
+    assert torch.equal(form.build()(x), narrow.build()(x))
+    with pytest.raises(ConfigError, match=r"loadable: got 'body.1.rdb2' left out, which no constructor can express"):
+        loadable(cut(generator, graph, graph.full_plan().leaving_out(["body.1.rdb2"])))
+    fixed = Generator.from_module(build("resnet_6blocks", {"ngf": 8}), "resnet_6blocks", {"ngf": 8})
+    short = cut(fixed, graph := graph_of(fixed), graph.full_plan().leaving_out(["blocks.0"]))
+    with pytest.raises(
+        ConfigError, match="got 1 blocks left out, but no argument of its constructor sets their number"
+    ):
+        loadable(short)
+
+
 def test_groups_that_no_argument_sets_keep_their_channels():
     own = wide("tests.networks.test_loadable:Own", {})
     graph = graph_of(own)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from gancompress.networks.registry import architecture_of, find_family
+from gancompress.networks.registry import architecture_of
+from tests.networks.plan_strings import at_string
 
 
 def num_parameters(family: str, config: dict[str, Any]) -> int:
@@ -66,7 +67,7 @@ def test_dense_networks(family: str, config: dict[str, Any], expected: int) -> N
 )
 def test_sub_networks(text: str, expected: int) -> None:
     family = "mobile_resnet_9blocks"
-    assert num_parameters(family, find_family(family).architecture({}).at_string(text).config) == expected
+    assert num_parameters(family, at_string(family, text).config) == expected
 
 
 @pytest.mark.parametrize(("family", "num_downs"), [("unet_128", 7), ("unet_256", 8), ("unet", 5)])

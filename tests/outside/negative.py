@@ -1,13 +1,13 @@
-"""A task: return the negative of an image. A teacher learns it by the squared difference alone."""
+"""A task: return the negative of an image. A teacher learns it by the squared difference, or by a recipe's terms."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor, nn
 
 from gancompress.data import DataConfig
-from gancompress.tasks import Task, TaskOptions, TeacherTraining, register_task
+from gancompress.losses import L2, Comparison
+from gancompress.tasks import Task, TaskOptions, TeacherTerms, TeacherTraining, register_task
 from gancompress.training import Batch, Losses, Objective, Phase
 
 
@@ -29,15 +29,17 @@ class NegativeTask(Task):
     weight: float = 1.0
 
     def objective(self, training: TeacherTraining) -> Objective:
-        return NegativeObjective(self, training.generator)
+        return NegativeObjective(self, training)
 
 
 class NegativeObjective(Objective):
     averaged = ("generator",)
 
-    def __init__(self, task: NegativeTask, generator: nn.Module) -> None:
-        self.task, self.modules, self.frozen = task, {"generator": generator}, {}
-        self.phases = (Phase("generator", ("generator",), self._loss),)
+    def __init__(self, task: NegativeTask, training: TeacherTraining) -> None:
+        self.task = task
+        self.terms = TeacherTerms(training.terms or (L2(task.weight),), training.image, ["images"])
+        self.modules, self.frozen = {"generator": training.generator, **self.terms.learned}, self.terms.frozen
+        self.phases = (Phase("generator", tuple(self.modules), self._loss),)
 
     def forward(self, batch: Batch, num_images: int) -> Tensor:
         return self.modules["generator"](batch["input"])
@@ -45,5 +47,5 @@ class NegativeObjective(Objective):
     def preview(self, batch: Batch, modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
         return self.task.columns(batch, {"teacher": modules["generator"](batch["input"])})
 
-    def _loss(self, batch: Batch, image: Tensor) -> dict[str, Any]:
-        return Losses(negative=self.task.weight * (image + batch["input"]).square().mean())
+    def _loss(self, batch: Batch, image: Tensor) -> Losses:
+        return self.terms.losses(Comparison(image, -batch["input"]))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gancompress.errors import CheckpointError, ConfigError, DataError
 from gancompress.options import OptionsError
-from gancompress.perception.content_masks import FACE_CONTENT, parse_mask
+from gancompress.perception.content_masks import FACE_CONTENT, MASKS
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -51,7 +51,7 @@ def halves(batch_size: int, size: int) -> Tensor:
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
 @pytest.mark.parametrize("size", [16, 64])
 def test_a_network(colours, batch_size, size):
-    mask = parse_mask({"kind": "network", "path": colours, "classes": [0, 2]}).load()
+    mask = MASKS.parse({"kind": "network", "path": colours, "classes": [0, 2]}).load()
     found = mask(halves(batch_size, size), ())
     assert found.shape == (batch_size, 1, size, size)
     assert found.unique().tolist() == [0, 1]
@@ -62,7 +62,7 @@ def test_a_network(colours, batch_size, size):
 
 def test_one_image_alone_has_the_mask_that_it_has_among_others(colours):
     """Where a batch of one loses its axis, a row of the mask is taken for the mask."""
-    mask = parse_mask({"kind": "network", "path": colours, "classes": [0], "input_px": 16}).load()
+    mask = MASKS.parse({"kind": "network", "path": colours, "classes": [0], "input_px": 16}).load()
     images = torch.rand(4, 3, 32, 32) * 2 - 1
     together = mask(images, ())
     alone = torch.cat([mask(image[None], ()) for image in images])
@@ -72,7 +72,7 @@ def test_one_image_alone_has_the_mask_that_it_has_among_others(colours):
 
 def test_face_parsing(tmp_path):
     torch.jit.script(Faces()).save(tmp_path / "faces.pt")
-    options = parse_mask({"kind": "bisenet", "path": str(tmp_path / "faces.pt")})
+    options = MASKS.parse({"kind": "bisenet", "path": str(tmp_path / "faces.pt")})
     assert (*range(1, 16), 17, 18) == FACE_CONTENT
     assert (options.input_px, options.num_classes) == (512, 19)
     found = options.load()(torch.zeros(1, 3, 64, 64), ())
@@ -90,17 +90,17 @@ def test_normalisation_before_the_network(tmp_path):
     torch.jit.script(Bright()).save(tmp_path / "bright.pt")
     options = {"kind": "network", "path": str(tmp_path / "bright.pt"), "classes": [0], "std": [0.5, 1, 1]}
     images = torch.full((1, 3, 4, 4), 0.2)  # red is 0.6 in [0, 1], and 1.2 after it is divided
-    assert parse_mask(options).load()(images, ()).all()
-    assert not parse_mask({**options, "mean": [0.2, 0, 0]}).load()(images, ()).any()
+    assert MASKS.parse(options).load()(images, ()).all()
+    assert not MASKS.parse({**options, "mean": [0.2, 0, 0]}).load()(images, ()).any()
 
 
 def test_ellipse_and_none():
-    ellipse = parse_mask({"kind": "ellipse", "height": 0.8, "width": 0.5}).load()(torch.zeros(1, 3, 100, 200), ())
+    ellipse = MASKS.parse({"kind": "ellipse", "height": 0.8, "width": 0.5}).load()(torch.zeros(1, 3, 100, 200), ())
     assert ellipse.shape == (1, 1, 100, 200)
     assert ellipse.mean().item() == pytest.approx(torch.pi / 4 * 0.8 * 0.5, rel=0.01)
     assert torch.equal(ellipse, ellipse.flip(2).flip(3))
     assert ellipse[0, 0, 50].sum() == 100
-    assert parse_mask("none").load()(torch.zeros(2, 3, 4, 4), ()).sum() == 32
+    assert MASKS.parse("none").load()(torch.zeros(2, 3, 4, 4), ()).sum() == 32
 
 
 def test_a_folder(tmp_path):
@@ -108,7 +108,7 @@ def test_a_folder(tmp_path):
     pixels = np.zeros((6, 8), np.uint8)
     pixels[2:4] = 255
     Image.fromarray(pixels).save(tmp_path / "a" / "0001.png")
-    mask = parse_mask({"kind": "folder", "root": str(tmp_path)}).load()
+    mask = MASKS.parse({"kind": "folder", "root": str(tmp_path)}).load()
     assert torch.equal(mask(torch.zeros(1, 3, 6, 8), ["a/0001"])[0, 0] * 255, torch.from_numpy(pixels).float())
     with pytest.raises(DataError, match=r"0001.png is 6x8 \(height x width\), expected 8x8 as its image; resize it"):
         mask(torch.zeros(1, 3, 8, 8), ["a/0001"])
@@ -120,7 +120,7 @@ def test_a_folder(tmp_path):
     with pytest.raises(DataError, match=r"cannot read .*0003.png"):
         mask(torch.zeros(1, 3, 6, 8), ["a/0003"])
     with pytest.raises(DataError, match="found no folder"):
-        parse_mask({"kind": "folder", "root": str(tmp_path / "b")}).load()
+        MASKS.parse({"kind": "folder", "root": str(tmp_path / "b")}).load()
 
 
 def reds(images: Tensor) -> Tensor:
@@ -137,10 +137,10 @@ NUMBER = 3
 def test_a_function():
     images = halves(1, 8)
     assert torch.equal(
-        parse_mask({"kind": "function", "function": f"{__name__}:reds"}).load()(images, ()), reds(images)
+        MASKS.parse({"kind": "function", "function": f"{__name__}:reds"}).load()(images, ()), reds(images)
     )
     with pytest.raises(ConfigError, match=r"returned \(1, 8, 8\), expected masks of shape \(1, 1, 8, 8\)"):
-        parse_mask({"kind": "function", "function": f"{__name__}:misshapen"}).load()(images, ())
+        MASKS.parse({"kind": "function", "function": f"{__name__}:misshapen"}).load()(images, ())
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_a_function():
 )
 def test_functions_that_are_none(function, message):
     with pytest.raises(ConfigError, match=message):
-        parse_mask({"kind": "function", "function": function}).load()
+        MASKS.parse({"kind": "function", "function": function}).load()
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_functions_that_are_none(function, message):
 )
 def test_a_network_with_other_classes(colours, options, message):
     with pytest.raises(ConfigError, match=message):
-        parse_mask({"kind": "network", "path": colours, **options}).load()(halves(1, 8), ())
+        MASKS.parse({"kind": "network", "path": colours, **options}).load()(halves(1, 8), ())
 
 
 def test_a_network_that_returns_no_maps(tmp_path):
@@ -175,15 +175,15 @@ def test_a_network_that_returns_no_maps(tmp_path):
             return images.mean((2, 3))
 
     torch.jit.script(Classifier()).save(tmp_path / "net.pt")
-    mask = parse_mask({"kind": "network", "path": str(tmp_path / "net.pt"), "classes": [0]}).load()
+    mask = MASKS.parse({"kind": "network", "path": str(tmp_path / "net.pt"), "classes": [0]}).load()
     with pytest.raises(ConfigError, match=r"returned shape \(2, 3\) for 2 images, expected logits"):
         mask(halves(2, 8), ())
 
 
 def test_options_that_do_not_fit():
     with pytest.raises(OptionsError, match="got 'elipse', expected a kind of mask; did you mean 'ellipse'"):
-        parse_mask("elipse")
+        MASKS.parse("elipse")
     with pytest.raises(OptionsError, match="classes: got nothing, expected a value"):
-        parse_mask({"kind": "network", "path": "net.pt"})
+        MASKS.parse({"kind": "network", "path": "net.pt"})
     with pytest.raises(CheckpointError, match="found no such file"):
-        parse_mask({"kind": "network", "path": "no.pt", "classes": [1]}).load()
+        MASKS.parse({"kind": "network", "path": "no.pt", "classes": [1]}).load()

@@ -10,7 +10,6 @@ from gancompress.quantization import (
     QuantizationOptions,
     calibrate,
     fake_quantize,
-    narrow_quantized,
     quantizable_layers,
     quantize,
     quantized_layers,
@@ -183,24 +182,6 @@ def test_subclasses_of_layers_stay_float():
 
     net = nn.Sequential(Scaled(3, 3, 1), nn.Conv2d(3, 3, 1))
     assert list(quantizable_layers(net)) == ["1"]
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_narrow_network_is_the_same_from_a_quantized_one_and_from_a_float_one(family):
-    net, photos = network(family), images(family)
-    graph = trace(net, [photos])
-    plan = graph.uniform_plan(0.5)
-    expected = quantize(materialise(net, graph, plan), QuantizationOptions())
-    quantize(net, QuantizationOptions())
-    calibrate(net, [photos], min_images=1)
-    narrow = narrow_quantized(net, graph, plan)
-
-    assert {name: t.shape for name, t in narrow.state_dict().items()} == {
-        name: t.shape for name, t in expected.state_dict().items()
-    }
-    expected.load_state_dict({**expected.state_dict(), **ranges_of(net)})
-    assert torch.equal(narrow(photos), expected.eval()(photos))
-    assert len(ranges_of(net)) == len(ranges_of(narrow)) > 0
 
 
 def test_a_subnetwork_is_quantized_by_its_structure():

@@ -12,11 +12,13 @@ from torch.nn import functional as F
 
 from gancompress.data import parse_data
 from gancompress.errors import ConfigError
+from gancompress.losses import L1, Adversarial, FeatureMatching, Perceptual, TermOptions
 from gancompress.networks.registry import build
-from gancompress.tasks import GauganObjective, GauganOptions, SemanticTask, find_task
+from gancompress.tasks import GauganObjective, SemanticTask, find_task
 from gancompress.tasks.gaugan import in_one_batch
 from gancompress.training import OptimizerOptions, TrainingOptions
 
+GAN, MATCHING = Adversarial(1, balance=None), FeatureMatching(10)
 JUDGE = {"ndf": 2, "in_channels": 7, "n_layers": 2}
 
 
@@ -48,16 +50,15 @@ def trunk(tmp_path: Path) -> str:
     return path
 
 
-def objective(judge: nn.Module | None = None, **options) -> GauganObjective:
+def objective(*terms: TermOptions, judge: nn.Module | None = None) -> GauganObjective:
     torch.manual_seed(0)
     generator = build("spade", {"ngf": 1, "in_channels": 4, "upsampling": "normal", "spectral_norm": True}).train()
     judge = (judge or build("multiscale_patchgan", JUDGE)).train()
-    return GauganObjective(task(), generator, judge, GauganOptions(**{"lambda_perceptual": 0, **options}))
+    return GauganObjective(task(), generator, judge, terms or (GAN, MATCHING), torch.zeros(1, 3, 64, 64))
 
 
 def test_the_terms_are_those_of_the_paper(trunk: str):
-    perceptual = {"published": "spade", "network": trunk, "content": [0.5, 2.0]}
-    learned = objective(lambda_perceptual=10, perceptual=perceptual)
+    learned = objective(GAN, MATCHING, Perceptual(10, published="spade", network=trunk, content=[0.5, 2.0]))
     twin = copy.deepcopy(learned.modules)
     seen = batch()
     losses = learned.phases[0].loss(seen, learned.forward(seen, 0))
@@ -105,18 +106,18 @@ def test_two_learning_rates():
     assert all(group["betas"] == (0.0, 0.9) for group in groups.values())
 
 
-@pytest.mark.parametrize("name", ["lambda_feature_matching", "lambda_perceptual"])
-def test_a_term_of_weight_0_is_not_computed(name: str):
-    learned = objective(**{name: 0})
-    losses = learned.phases[0].loss(batch(), learned.forward(batch(), 0))
-    assert name.removeprefix("lambda_") not in losses
+def test_a_term_of_weight_0_is_not_computed_and_no_discriminator_without_its_term():
+    learned = objective(FeatureMatching(0), L1(2), Adversarial(0))
+    assert [phase.name for phase in learned.phases] == list(learned.modules) == ["generator"]
+    assert list(learned.phases[0].loss(batch(), learned.forward(batch(), 0))) == ["l1"]
 
 
 def test_a_discriminator_without_maps():
-    learned = objective(build("patchgan", {"ndf": 2, "in_channels": 7, "n_layers": 1}))
+    judge = build("patchgan", {"ndf": 2, "in_channels": 7, "n_layers": 1})
+    learned = objective(judge=judge)
     with pytest.raises(ConfigError, match="feature matching: got a discriminator that returns logits alone, expected"):
         learned.phases[0].loss(batch(), learned.forward(batch(), 0))
-    learned.options = GauganOptions(lambda_feature_matching=0, lambda_perceptual=0)
+    learned = objective(GAN, judge=judge)
     assert learned.phases[0].loss(batch(), learned.forward(batch(), 0)).keys() == {"gan"}
 
 

@@ -7,15 +7,23 @@ import torch
 from torch import nn
 
 from gancompress.errors import ConfigError
+from gancompress.losses import L1, TERMS, Adversarial, Cycle, FeatureMatching, Features, Perceptual, TotalVariation
+from gancompress.networks.registry import build
 from gancompress.tasks import (
+    CYCLEGAN_TERMS,
+    PIX2PIX_TERMS,
     CycleGanObjective,
     CycleGanOptions,
     Pix2PixObjective,
-    Pix2PixOptions,
+    TeacherTerms,
     find_task,
     pair_of_labels,
 )
 from gancompress.tasks.cyclegan import ImagePool
+from tests.outside.edges import brightness
+
+IMAGE = torch.zeros(1, 3, 8, 8)
+GAN = Adversarial(1, balance=None)
 
 
 @pytest.fixture
@@ -46,7 +54,7 @@ def test_label_maps_become_one_hot_inputs():
 
 def test_pix2pix_terms(batch):
     generator, discriminator = nn.Conv2d(3, 3, 1), nn.Conv2d(6, 1, 1)
-    objective = Pix2PixObjective(find_task("paired"), generator, discriminator, Pix2PixOptions(lambda_reconstruction=7))
+    objective = Pix2PixObjective(find_task("paired"), generator, discriminator, (GAN, L1(7)), IMAGE)
     image = objective.forward(batch, 0)
     discriminator_phase, generator_phase = objective.phases
     real = discriminator(torch.cat([batch["input"], batch["target"]], 1))
@@ -55,25 +63,76 @@ def test_pix2pix_terms(batch):
     assert discriminator_phase.loss(batch, image)["gan"].item() == pytest.approx(hinge.item())
     terms = generator_phase.loss(batch, image)
     assert terms["gan"].item() == pytest.approx(-fake.mean().item())
-    assert terms["reconstruction"].item() == pytest.approx(7 * (image - batch["target"]).abs().mean().item())
+    assert terms["l1"].item() == pytest.approx(7 * (image - batch["target"]).abs().mean().item())
 
 
 def test_the_discriminators_loss_does_not_reach_the_generator(batch):
     generator, discriminator = nn.Conv2d(3, 3, 1), nn.Conv2d(6, 1, 1)
-    objective = Pix2PixObjective(find_task("paired"), generator, discriminator, Pix2PixOptions())
+    objective = Pix2PixObjective(find_task("paired"), generator, discriminator, PIX2PIX_TERMS, IMAGE)
     objective.phases[0].loss(batch, objective.forward(batch, 0))["gan"].backward()
     assert generator.weight.grad is None
     assert discriminator.weight.grad is not None
 
 
-def test_cyclegan_terms(batch):
-    networks = {
-        "generator": nn.Conv2d(3, 3, 1),
-        "generator_back": nn.Conv2d(3, 3, 1),
-        "discriminator": nn.Conv2d(3, 1, 1),
-        "discriminator_back": nn.Conv2d(3, 1, 1),
+def test_pix2pix_with_terms_of_ones_own(batch):
+    """A bound of the adversarial gradient, maps of the discriminator, a regulariser, and a function."""
+    generator = nn.Conv2d(3, 3, 1)
+    judge = build("multiscale_patchgan", {"ndf": 2, "in_channels": 6, "n_layers": 1})
+    batch = {name: each.repeat(1, 1, 4, 4) for name, each in batch.items()}
+    terms = (Adversarial(1000, balance=0.5), FeatureMatching(2), TotalVariation(3), brightness)
+    objective = Pix2PixObjective(find_task("paired"), generator, judge, [TERMS.parse(each) for each in terms], IMAGE)
+    losses = objective.phases[1].loss(batch, image := objective.forward(batch, 0))
+    assert list(losses) == ["gan", "feature_matching", "total_variation", "brightness"]
+    assert losses["brightness"].item() == pytest.approx(brightness(image, batch["target"]).item())
+    gradients = [torch.autograd.grad(loss, image, retain_graph=True)[0] for loss in losses.values()]
+    assert gradients[0].norm().item() == pytest.approx(0.5 * sum(gradients[1:]).norm().item(), rel=1e-4)
+
+
+TEACHERLESS = {
+    "a teacher's maps": ((Features(1), GAN), False, "terms: got features, which compares maps, but training without a"),
+    "the opposite direction": (
+        (Cycle(1), GAN),
+        False,
+        "got cycle, which compares cycle, .*; expected some of: .* l1, ",
+    ),
+    "a teacher's images": ((Adversarial(1, real="both"),), False, "gan: real: got 'both' without a teacher, expected"),
+    "no discriminator": ((L1(1),), True, "terms: got none that is adversarial, expected {kind: gan, weight: 1, bal"),
+    "images of one channel": ((Perceptual(1),), False, "perceptual: got images of 1 channels, expected 3; remove"),
+}
+
+
+@pytest.mark.parametrize("case", TEACHERLESS)
+def test_terms_that_do_not_fit(case):
+    terms, adversarial, message = TEACHERLESS[case]
+    with pytest.raises(ConfigError, match=message):
+        TeacherTerms(terms, torch.zeros(1, 1, 8, 8), ["images", "logits"], adversarial=adversarial)
+
+
+def translators() -> dict[str, nn.Module]:
+    names = ("generator", "generator_back", "discriminator", "discriminator_back")
+    return {name: nn.Conv2d(3, 1 if "dis" in name else 3, 1) for name in names}
+
+
+def test_cyclegan_with_terms_of_ones_own(batch):
+    networks, task = translators(), find_task("unpaired")
+    terms = (GAN, L1(3), TERMS.parse({"kind": "identity", "distance": "l2"}))
+    objective = CycleGanObjective(task, networks, terms, IMAGE, CycleGanOptions())
+    made = objective.forward(batch, 0)
+    assert (made.again_a, made.again_b) == (None, None), "no term compares them"
+    losses = objective.phases[0].loss(batch, made)
+    assert list(losses) == ["gan", "gan_back", "l1", "l1_back", "identity", "identity_back"]
+    a = batch["input"]
+    expected = {
+        "l1": 3 * (networks["generator"](a) - a).abs().mean(),
+        "identity_back": (networks["generator_back"](a) - a).square().mean(),
     }
-    objective = CycleGanObjective(find_task("unpaired"), networks, CycleGanOptions())
+    for name, loss in expected.items():
+        assert losses[name].item() == pytest.approx(loss.item())
+
+
+def test_cyclegan_terms(batch):
+    networks = translators()
+    objective = CycleGanObjective(find_task("unpaired"), networks, CYCLEGAN_TERMS, IMAGE, CycleGanOptions())
     there, back = networks["generator"], networks["generator_back"]
     a, b = batch["input"], batch["target"]
     made = objective.forward(batch, 0)

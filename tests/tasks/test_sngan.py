@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from gancompress.errors import ConfigError
 from gancompress.networks.registry import build
-from gancompress.tasks import LatentTask, SnganObjective, SnganOptions
+from gancompress.tasks import SNGAN_TERMS, LatentTask, SnganObjective, SnganOptions
 from gancompress.training import Checkpoints, OptimizerOptions, TrainingOptions, fit
 from tests.training.toy import Log
 
 TASK = LatentTask(latent_size=6, classes=("a", "b"))
 NUM_CRITIC = 3
+IMAGE = torch.zeros(1, 3, 2, 2)
 
 
 class Judge(nn.Module):
@@ -54,7 +55,7 @@ def rows(given: dict, chosen: slice) -> dict:
 
 def test_terms():
     painter, judge, given = Painter(), Judge(), batch(12)
-    objective = SnganObjective(TASK, painter, judge, SnganOptions(num_critic=NUM_CRITIC))
+    objective = SnganObjective(TASK, painter, judge, SNGAN_TERMS, IMAGE, SnganOptions(num_critic=NUM_CRITIC))
     images = objective.forward(given, 0)
     torch.testing.assert_close(images, painter(given["input"]))  # drawn in parts, which may round otherwise
     *critics, generator = objective.phases
@@ -72,7 +73,9 @@ def test_terms():
 
 def test_gradients_reach_only_what_a_phase_updates():
     painter, judge, given = Painter(), Judge(), batch(12)
-    objective = SnganObjective(TASK, painter, judge, SnganOptions(num_critic=NUM_CRITIC, generator_parts=1))
+    objective = SnganObjective(
+        TASK, painter, judge, SNGAN_TERMS, IMAGE, SnganOptions(num_critic=NUM_CRITIC, generator_parts=1)
+    )
     images = objective.forward(given, 0)
     for phase in objective.phases[:-1]:
         phase.loss(given, images)["gan"].backward()
@@ -107,7 +110,7 @@ def test_a_step_updates_the_discriminator_on_each_part_and_the_generator_once(tm
     how, log = TrainingOptions(batch_size=12, num_images=12, log_every=12, optimizer=adam), Log()
     torch.manual_seed(1)
     painter, judge = Painter(), Judge()
-    objective = SnganObjective(TASK, painter, judge, SnganOptions(num_critic=NUM_CRITIC))
+    objective = SnganObjective(TASK, painter, judge, SNGAN_TERMS, IMAGE, SnganOptions(num_critic=NUM_CRITIC))
     torch.manual_seed(1)
     expected_painter, expected_judge = Painter(), Judge()
     fit(objective, how, loader, Checkpoints(tmp_path), Accelerator(cpu=True), log)
@@ -135,7 +138,7 @@ def networks() -> SnganObjective:
     torch.manual_seed(0)
     generator = build("sngan", {"ngf": 2, "num_blocks": 2, "bottom_size": 2, "latent_size": 6, "num_classes": 2})
     judge = build("sngan_discriminator", {"ndf": 4, "num_plain": 1, "in_channels": 5, "num_classes": 2})
-    return SnganObjective(TASK, generator, judge, SnganOptions(num_critic=NUM_CRITIC))
+    return SnganObjective(TASK, generator, judge, SNGAN_TERMS, IMAGE, SnganOptions(num_critic=NUM_CRITIC))
 
 
 def train(objective: SnganObjective, directory: Path, **others) -> dict[str, Tensor]:
@@ -168,7 +171,7 @@ def test_spectral_norm_holds_while_training(tmp_path):
 
 
 def test_a_batch_without_equal_parts():
-    objective = SnganObjective(TASK, Painter(), Judge(), SnganOptions(num_critic=5))
+    objective = SnganObjective(TASK, Painter(), Judge(), SNGAN_TERMS, IMAGE, SnganOptions(num_critic=5))
     with pytest.raises(
         ConfigError, match=r"batch_size: got 12 images for each process, expected a multiple of num_cri"
     ):
@@ -176,6 +179,6 @@ def test_a_batch_without_equal_parts():
 
 
 def test_one_update_each():
-    objective = SnganObjective(TASK, Painter(), Judge(), SnganOptions(num_critic=1))
+    objective = SnganObjective(TASK, Painter(), Judge(), SNGAN_TERMS, IMAGE, SnganOptions(num_critic=1))
     assert [phase.name for phase in objective.phases] == ["discriminator", "generator"]
     assert objective.forward(batch(4), 0).requires_grad

@@ -13,7 +13,7 @@ from gancompress.errors import InputSizeError
 from gancompress.networks.families.stylegan2 import StyleGan2Generator
 from gancompress.networks.registry import build
 from gancompress.networks.styles import Mixing
-from gancompress.tasks import StyleGan2Objective, StyleGan2Options, StyleGan2Regularisers
+from gancompress.tasks import STYLEGAN2_TERMS, StyleGan2Objective, StyleGan2Options, StyleGan2Regularisers
 from gancompress.tasks.augmentation import AdaptiveAugmentation, AugmentationOptions
 from gancompress.training import OptimizerOptions, TrainingOptions
 from tests.tasks.small_stylegan2 import BATCH, SIZE, TASK, batch, trained
@@ -25,7 +25,8 @@ def networks(**options) -> StyleGan2Objective:
     generator = build("stylegan2", {**SIZE, "latent_size": 6})
     assert isinstance(generator, StyleGan2Generator)
     judge = build("stylegan2_discriminator", SIZE)
-    return StyleGan2Objective(TASK, generator, judge, StyleGan2Options(**options), BATCH)
+    image = torch.zeros(1, 3, 16, 16)
+    return StyleGan2Objective(TASK, generator, judge, STYLEGAN2_TERMS, image, StyleGan2Options(**options), BATCH)
 
 
 class Slope(nn.Module):

@@ -1,5 +1,6 @@
 """Channel graph of a module: coupled channels, channel plans, and narrow networks. Independent of network families."""
 
+from gancompress.channels.blocks import Block, LeftOut, leave_out, left_out_of, without_blocks
 from gancompress.channels.graph import ChannelGraph, ChannelGroup, FixedChannels
 from gancompress.channels.layout import Axis, Extent, Segment
 from gancompress.channels.narrow import check_complete, narrow, reorder
@@ -10,15 +11,19 @@ from gancompress.channels.trace import trace
 
 __all__ = [
     "Axis",
+    "Block",
     "ChannelGraph",
     "ChannelGroup",
     "ChannelPlan",
     "Extent",
     "FixedChannels",
+    "LeftOut",
     "Segment",
     "Slot",
     "SubNetwork",
     "check_complete",
+    "leave_out",
+    "left_out_of",
     "materialise",
     "narrow",
     "reorder",
@@ -27,4 +32,5 @@ __all__ = [
     "slots_from_widths",
     "trace",
     "widths_from_slots",
+    "without_blocks",
 ]

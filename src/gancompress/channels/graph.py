@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from math import gcd
 
+from gancompress.channels.blocks import Block
 from gancompress.channels.layout import Axis, Extent
 from gancompress.channels.plan import ChannelPlan
 from gancompress.channels.recording import RecordedOp
-from gancompress.channels.slots import Slot, slots_from_widths, widths_from_slots
+from gancompress.channels.slots import Slot, slots_from_widths
 from gancompress.errors import PlanError, nearest
 
 
@@ -106,6 +107,7 @@ class ChannelGraph:
         module_types: Class name of every module, by path.
         fixed: Channels that no plan removes, with the reason.
         slots: Slots whose groups must agree in every plan.
+        blocks: Residual blocks that can be left out, by path.
     """
 
     groups: Mapping[str, ChannelGroup]
@@ -119,6 +121,7 @@ class ChannelGraph:
     module_types: Mapping[str, str]
     fixed: tuple[FixedChannels, ...]
     slots: tuple[Slot, ...] = ()
+    blocks: Mapping[str, Block] = field(default_factory=dict)
 
     @property
     def unfollowed(self) -> tuple[FixedChannels, ...]:
@@ -145,8 +148,8 @@ class ChannelGraph:
                 if group in axis.groups and (not roles or axis.role in roles):
                     yield name, number, axis
 
-    def plan(self, widths: Mapping[str, int]) -> ChannelPlan:
-        """Return the plan with these widths, and every other group at full width.
+    def plan(self, widths: Mapping[str, int], left_out: Iterable[str] = ()) -> ChannelPlan:
+        """Return the plan with these widths, and every other group at full width, without some blocks.
 
         Raises:
             PlanError: See `validate`.
@@ -154,9 +157,28 @@ class ChannelGraph:
         unknown = [name for name in widths if name not in self.groups]
         if unknown:
             raise PlanError(f"plan: no channel group '{unknown[0]}'; {nearest(unknown[0], self.groups)}")
-        plan = ChannelPlan({name: widths.get(name, group.size) for name, group in self.groups.items()})
+        full = {name: widths.get(name, group.size) for name, group in self.groups.items()}
+        plan = ChannelPlan(full, frozenset(left_out))
         self.validate(plan)
         return plan
+
+    def matching_blocks(self, patterns: Iterable[str]) -> tuple[str, ...]:
+        """Return the blocks of these names; ``*`` stands for any text (``body.*``).
+
+        Raises:
+            PlanError: A name fits no block that can be left out.
+        """
+        found: dict[str, None] = {}
+        for pattern in patterns:
+            fitting = [name for name in self.blocks if fnmatchcase(name, pattern)]
+            if not fitting:
+                raise self._no_block(pattern)
+            found |= dict.fromkeys(fitting)
+        return tuple(found)
+
+    def _no_block(self, name: str) -> PlanError:
+        known = nearest(name, self.blocks) if self.blocks else "this network has none"
+        return PlanError(f"left_out: no block '{name}' that can be left out; {known}")
 
     def narrowed(self, plan: ChannelPlan) -> ChannelGraph:
         """Return the graph of the network narrowed to a plan, without another trace.
@@ -225,24 +247,12 @@ class ChannelGraph:
             raise PlanError(f"slot {slot.name}: no value gives all of its groups a legal width; tie other groups")
         return tuple(legal)
 
-    def plan_from_slots(self, values: Sequence[int]) -> ChannelPlan:
-        """Return the plan of a list of slot values, the short notation of the papers.
-
-        Raises:
-            PlanError: The numbers do not fit the slots, or the plan does not fit the graph.
-        """
-        return self.plan(widths_from_slots(self.slots, values))
-
-    def slot_values(self, plan: ChannelPlan) -> tuple[int, ...]:
-        """Return the slot values of a plan, the inverse of `plan_from_slots`."""
-        return slots_from_widths(self.slots, plan.widths)
-
     def validate(self, plan: ChannelPlan) -> None:
         """Check a plan against the graph.
 
         Raises:
             PlanError: A group is missing or unknown, a width is wider than the network, below the group's minimum or
-                no multiple of what it must be, or the groups of a slot disagree.
+                no multiple of what it must be, the groups of a slot disagree, or the network has no block of a name.
         """
         if plan.widths.keys() != self.groups.keys():
             missing = sorted(self.groups.keys() - plan.widths.keys())
@@ -260,6 +270,9 @@ class ChannelGraph:
                     f"the closest is {group.nearest(width)}"
                 )
         slots_from_widths(self.slots, plan.widths)
+        unknown = [block for block in plan.left_out if block not in self.blocks]
+        if unknown:
+            raise self._no_block(unknown[0])
 
     def constrain(
         self, *, multiple: int, minimum: int, fixed: Sequence[str] = (), slots: Sequence[Slot] = ()

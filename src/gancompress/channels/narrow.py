@@ -23,10 +23,14 @@ def narrow(state: Mapping[str, Tensor], graph: ChannelGraph, plan: ChannelPlan) 
         plan: The width of every group.
 
     Returns:
-        Views into the given tensors if the kept positions lead their axis; otherwise gathered copies (through which
-        gradients flow), as after a concatenation.
+        The tensors that lie in no block left out: views into the given ones if the kept positions lead their axis;
+        otherwise gathered copies (through which gradients flow), as after a concatenation.
     """
-    return {name: _narrow_tensor(tensor, graph.axes(name), plan.widths) for name, tensor in state.items()}
+    return {
+        name: _narrow_tensor(tensor, graph.axes(name), plan.widths)
+        for name, tensor in state.items()
+        if plan.holds(name)
+    }
 
 
 def _narrow_tensor(tensor: Tensor, axes: tuple[Axis, ...], widths: Mapping[str, int]) -> Tensor:

@@ -86,13 +86,25 @@ class RecordedOp:
 
 @dataclass(frozen=True)
 class ModuleCall:
-    """Call of a submodule: path, module, its first tensor input and output, and whether it returned one tensor."""
+    """Call of a submodule.
+
+    Attributes:
+        path: Its path.
+        module: The module.
+        input: Its first tensor input.
+        output: Its first tensor output.
+        returns_tensor: Whether it returned one tensor.
+        start: Number of operations that were recorded before the call.
+        end: Number of operations that were recorded by its end.
+    """
 
     path: str
     module: nn.Module
     input: Ref
     output: Ref
     returns_tensor: bool
+    start: int
+    end: int
 
 
 @dataclass(frozen=True)
@@ -175,26 +187,25 @@ class _Recorder(TorchDispatchMode):
     @contextmanager
     def watching(self, module: nn.Module) -> Iterator[None]:
         """Track the path of the running submodule, and record module calls."""
-        entered: list[tuple[Ref, ...]] = []
+        entered: list[tuple[tuple[Ref, ...], int]] = []
 
         def enter(path: str):
             def hook(_: nn.Module, args: tuple, keywords: dict) -> None:
                 self.stack.append(path)
                 given = tree_leaves((args, keywords))
                 self.at_hand = tuple(self.ref(t, "constant") for t in given if isinstance(t, Tensor))
-                entered.append(self.at_hand)
+                entered.append((self.at_hand, len(self.recording.ops)))
 
             return hook
 
         def leave(path: str):
             def hook(submodule: nn.Module, _: tuple, result: Any) -> None:
                 self.stack.pop()
-                inputs = entered.pop()
+                inputs, start = entered.pop()
                 outputs = [self.ref(t, "op") for t in tree_leaves(result) if isinstance(t, Tensor)]
                 if inputs and outputs:
-                    self.recording.calls.append(
-                        ModuleCall(path, submodule, inputs[0], outputs[0], isinstance(result, Tensor))
-                    )
+                    alone, end = isinstance(result, Tensor), len(self.recording.ops)
+                    self.recording.calls.append(ModuleCall(path, submodule, inputs[0], outputs[0], alone, start, end))
 
             return hook
 

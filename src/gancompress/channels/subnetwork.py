@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gancompress.channels.blocks import leave_out
 from gancompress.channels.graph import ChannelGraph
 from gancompress.channels.narrow import narrow, reorder, widen_into
 from gancompress.channels.plan import ChannelPlan
@@ -36,6 +37,7 @@ class SubNetwork:
         graph.validate(plan)
         self.structure = structure_at(module, graph, plan)
         self._graph, self._plan, self._wide = graph, plan, named_tensors(module)
+        self._wide = {name: tensor for name, tensor in self._wide.items() if plan.holds(name)}
         self._trained = tuple(name for name, tensor in self._wide.items() if tensor.requires_grad)
 
     def __call__(self, *inputs: Any, **keywords: Any) -> Any:
@@ -68,10 +70,12 @@ def materialise(module: nn.Module, graph: ChannelGraph, plan: ChannelPlan) -> nn
     """
     graph.validate(plan)
     tensors: dict[str, Tensor] = {}
-    for name, tensor in narrow(named_tensors(module), graph, plan).items():
+    wide = named_tensors(module)
+    for name, tensor in narrow(wide, graph, plan).items():
         own = tensor.detach().clone(memory_format=torch.contiguous_format)
         tensors[name] = nn.Parameter(own, tensor.requires_grad) if name in graph.parameters else own
-    structure = copy_structure(module, tensors)
+    # Tensors of blocks that are left out stay shared until their modules are replaced.
+    structure = leave_out(copy_structure(module, {**wide, **tensors}), plan.left_out)
     set_attributes(structure, resized_attributes(graph, plan))
     return structure
 
@@ -103,11 +107,12 @@ def resized_attributes(graph: ChannelGraph, plan: ChannelPlan) -> dict[str, dict
             for name, extent in attributes.items()
         }
         for path, attributes in graph.attributes.items()
+        if plan.holds(path)
     }
 
 
 def structure_at(module: nn.Module, graph: ChannelGraph, plan: ChannelPlan) -> nn.Module:
     """Copy the module tree with its attributes at the plan's sizes, and the wide tensors still in place."""
-    structure = copy_structure(module)
+    structure = leave_out(copy_structure(module), plan.left_out)
     set_attributes(structure, resized_attributes(graph, plan))
     return structure

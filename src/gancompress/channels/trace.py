@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 
+from gancompress.channels.blocks import find_blocks
 from gancompress.channels.follow import follow
 from gancompress.channels.graph import ChannelGraph
 from gancompress.channels.grouping import Grouping
@@ -74,7 +76,8 @@ def trace(
             continue
         conflicts = grouping.irregular or find_conflicts(module, inputs, labelling, grouping)
         if not conflicts:
-            return grouping.graph.constrain(multiple=multiple, minimum=minimum, fixed=fixed, slots=slots)
+            graph = replace(grouping.graph, blocks=find_blocks(module, inputs, recording))
+            return graph.constrain(multiple=multiple, minimum=minimum, fixed=fixed, slots=slots)
         if not grouping.irregular:
             unexplained = sizes.explain(grouping)
             if unexplained is None:

@@ -58,6 +58,13 @@ def inspect(
         layers = (len({n for n, _, _ in graph.members(name, roles)}) for roles in (("out", "depthwise"), ("in",)))
         table.add_row(name, str(group.size), *map(str, layers))
     console.print(table)
+    if graph.blocks:
+        layers = CostModel(graph).layers(graph.full_plan())
+        table = Table("block that can be left out", "share of the MACs", box=None)
+        for name in graph.blocks:
+            own = sum(macs.true for layer, macs in layers.items() if layer == name or layer.startswith(f"{name}."))
+            table.add_row(name, f"{100 * own / max(cost.macs.true, 1):.1f} %")
+        console.print(table)
     for fixed in graph.fixed:
         console.print(f"[yellow]not followed:[/yellow] {fixed}" if fixed.unfollowed else f"[dim]fixed: {fixed}[/dim]")
 
@@ -71,6 +78,16 @@ def prune(
         str | None,
         typer.Option(help="The widths: 16_16_32_..., as the papers write them, or a JSON object by channel group."),
     ] = None,
+    depth: Annotated[
+        str | None,
+        typer.Option(
+            help="Fraction of the residual blocks to keep, 0 to 1; auto with --macs: few narrow blocks or few of full "
+            "width, what is nearest to the network on the images of --refit or --images."
+        ),
+    ] = None,
+    left_out: Annotated[
+        list[str], typer.Option(help="A residual block to leave out, such as body.3 or 'body.1?'; repeatable.")
+    ] = [],  # noqa: B006
     convention: Annotated[str, typer.Option(help="What --macs counts: true, outsize, gc or gi MACs.")] = "true",
     score: Annotated[
         str, typer.Option(help="What makes a channel important: a name, or '{kind: content_aware, mask: ellipse}'.")
@@ -109,6 +126,7 @@ def prune(
 ) -> None:
     """Narrow a network to its most important channels."""
     from gancompress.channels import trace
+    from gancompress.cli.depth import Blocks, parse_depth
     from gancompress.cli.parsing import (
         example_inputs,
         open_generator,
@@ -119,9 +137,10 @@ def prune(
         probe_of,
     )
     from gancompress.cli.tables import cost_json, cost_table
-    from gancompress.cost import CostModel, widest_plan
+    from gancompress.cost import CostModel
     from gancompress.errors import PlanError
     from gancompress.importance import find_score
+    from gancompress.methods.budget import CostLimit
     from gancompress.methods.generators import refitted, sort
     from gancompress.methods.save_like import save_beside
     from gancompress.networks.cut import cut
@@ -130,7 +149,9 @@ def prune(
 
     if sum(choice is not None for choice in (keep, macs, plan)) != 1:
         raise PlanError("prune: expected one of --keep, --macs and --plan, to say how narrow")
-    counted = parse_convention(convention)
+    counted, stays = parse_convention(convention), parse_depth(depth)
+    if stays == "auto" and macs is None:
+        raise PlanError("--depth: got auto without --macs, expected --macs as the budget instead of --keep or --plan")
     generator = open_generator(source, family, options, image_range, trust=trust)
     shapes = example_inputs(generator, size, inputs)
     # An explicit plan is used unchanged, whatever its multiples.
@@ -138,15 +159,17 @@ def prune(
     graph = trace(generator.build(), shapes, multiple=multiple, minimum=minimum, fixed=fixed)
     if loadable:
         graph = replace(graph, slots=loadable_slots(generator, graph))
-    model = CostModel(graph)
-    if keep is not None:
-        chosen = graph.uniform_plan(keep)
-    elif macs is not None:
-        chosen = widest_plan(graph, lambda p: model.macs(p).count(counted), parse_count(macs), f"{counted} MACs")
-    else:
-        chosen = parse_plan(generator, graph, plan or "")
+    model, folder = CostModel(graph), refit or (Path(images) if images else None)
+    blocks = Blocks(generator, graph, stays, left_out, folder, shapes, labels, refit_images)
     running = find_score(parse_score_text(score), probe_of(generator, shapes, images))
     wide = sort(generator, graph, running)
+    if keep is not None:
+        chosen = graph.uniform_plan(keep).leaving_out(blocks.left_out)
+    elif macs is not None:
+        limit, say = CostLimit(parse_count(macs), counted), partial(notices.print, highlight=False, soft_wrap=True)
+        chosen = blocks.within(wide, limit.cost(graph), limit, refitted=refit is not None, say=say)
+    else:
+        chosen = parse_plan(generator, graph, plan or "").leaving_out(blocks.left_out)
     small, report = cut(wide, graph, chosen), None
     if refit is not None:
         from gancompress.cli.calibration import refit_inputs
@@ -164,6 +187,7 @@ def prune(
         written = {
             "directory": str(out),
             "widths": dict(chosen.widths),
+            **({"left_out": sorted(chosen.left_out)} if chosen.left_out else {}),
             **({} if like is None else {"file": str(like)}),
         }
         print(json.dumps(written | cost_json(after) | facts, indent=2))

@@ -136,5 +136,6 @@ def parse_convention(text: str) -> Convention:
 def parse_plan(generator: Generator, graph: ChannelGraph, text: str) -> ChannelPlan:
     """Parse a plan in the notation of the papers, or as a JSON object by channel group."""
     if text.lstrip().startswith("{"):
-        return graph.plan(ChannelPlan.from_json(text).widths)
+        plan = ChannelPlan.from_json(text)
+        return graph.plan(plan.widths, plan.left_out)
     return graph.plan(generator.architecture.widths_from_string(text))

@@ -38,6 +38,7 @@ def description(generator: Generator, graph: ChannelGraph, cost: Cost, shapes: S
         "inputs": [list(tensor.shape) for tensor in shapes],
         **cost_json(cost),
         "groups": {name: group.size for name, group in graph.groups.items()},
+        "blocks": list(graph.blocks),
         "fixed": [str(fixed) for fixed in graph.fixed if not fixed.unfollowed],
         "not_followed": [str(fixed) for fixed in graph.unfollowed],
     }

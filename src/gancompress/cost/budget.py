@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from gancompress.channels import ChannelGraph, ChannelPlan, Slot
 from gancompress.errors import BudgetError
 
 
 def widest_plan(
-    graph: ChannelGraph, measure: Callable[[ChannelPlan], float], budget: float, unit: str = "MACs"
+    graph: ChannelGraph,
+    measure: Callable[[ChannelPlan], float],
+    budget: float,
+    unit: str = "MACs",
+    left_out: Iterable[str] = (),
 ) -> ChannelPlan:
     """Return a plan within a budget that keeps about the same fraction of every group.
 
@@ -22,10 +26,15 @@ def widest_plan(
         measure: Cost of a plan, growing with its widths.
         budget: The cost not to exceed, in the unit of ``measure``.
         unit: Name of that unit, for messages.
+        left_out: Blocks that every plan leaves out.
 
     Raises:
         BudgetError: Even the narrowest legal plan costs more; the message states its cost.
     """
+    left_out = frozenset(left_out)
+    if left_out:
+        plan = widest_plan(graph, lambda plan: measure(plan.leaving_out(left_out)), budget, unit)
+        return plan.leaving_out(left_out)
     smallest = measure(graph.smallest_plan())
     if smallest > budget:
         raise BudgetError(

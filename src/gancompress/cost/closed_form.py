@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -68,6 +69,8 @@ class _Sum:
 class CostModel:
     """Cost of any plan of one graph.
 
+    Operations and parameters in blocks that a plan leaves out cost nothing.
+
     Example:
         >>> cost = CostModel(graph)
         >>> cost.at(graph.uniform_plan(0.5)).macs.true
@@ -79,50 +82,59 @@ class CostModel:
         Args:
             graph: The graph, traced at the input shapes of interest.
         """
-        self._groups = tuple(graph.groups)
+        self._groups, self._blocks = tuple(graph.groups), graph.blocks
         self._layers: list[str] = []
         macs: list[tuple[_Term, _Term, _Term]] = []
-        for op in graph.ops:
+        indices: list[int] = []
+        for index, op in enumerate(graph.ops):
             for terms in _mac_terms(graph, op):
                 self._layers.append(op.module)
                 macs.append(terms)
+                indices.append(index)
+        self._indices = np.array(indices, dtype=np.int64)
         self._true, self._outsize, self._cheap = (_Sum([terms[i] for terms in macs], self._groups) for i in range(3))
         parameters = [name for name in graph.tensors if name in graph.parameters]
         sizes = [_Term(1, tuple(axis.extent for axis in graph.tensors[name])) for name in parameters]
-        self._parameters = _Sum(sizes, self._groups)
+        self._names, self._parameters = parameters, _Sum(sizes, self._groups)
         self._itemsizes = np.array([graph.itemsizes[name] for name in parameters], dtype=np.int64)
-        self._storages, self._alive = _activations(graph)
-        self._storage_bytes = _Sum(self._storages, self._groups)
+        self._activations = _Activations(graph)
 
     def at(self, plan: ChannelPlan) -> Cost:
         """Return every cost of a plan."""
         widths = self._widths(plan)
         numbers = self._parameters.each(widths)
+        if plan.left_out:
+            numbers *= np.array([plan.holds(name) for name in self._names])
         return Cost(
-            macs=self._macs(widths),
+            macs=self.macs(plan),
             parameters=int(numbers.sum()),
             parameter_bytes=int(numbers @ self._itemsizes),
-            peak_activation_bytes=int((self._alive @ self._storage_bytes.each(widths)).max(initial=0)),
+            peak_activation_bytes=self._activations.peak(widths, plan.left_out),
         )
 
     def macs(self, plan: ChannelPlan) -> Macs:
         """Return the MACs of a plan, without its other costs."""
-        return self._macs(self._widths(plan))
+        return Macs(*(int(values.sum()) for values in self._each(plan)))
 
     def layers(self, plan: ChannelPlan) -> dict[str, Macs]:
         """Return the MACs of a plan by the path of the layer that spends them, in the order of the forward pass."""
-        widths = self._widths(plan)
         result: dict[str, Macs] = {}
-        values = zip(*(form.each(widths).tolist() for form in (self._true, self._outsize, self._cheap)), strict=True)
+        values = zip(*(values.tolist() for values in self._each(plan)), strict=True)
         for layer, macs in zip(self._layers, values, strict=True):
-            result[layer] = result.get(layer, Macs(0, 0, 0)) + Macs(*macs)
+            if plan.holds(layer):
+                result[layer] = result.get(layer, Macs(0, 0, 0)) + Macs(*macs)
         return result
 
     def _widths(self, plan: ChannelPlan) -> np.ndarray:
         return np.array([plan.widths[group] for group in self._groups], dtype=np.int64)
 
-    def _macs(self, widths: np.ndarray) -> Macs:
-        return Macs(*(int(form.each(widths).sum()) for form in (self._true, self._outsize, self._cheap)))
+    def _each(self, plan: ChannelPlan) -> Iterator[np.ndarray]:
+        """Yield the (true, outsize, cheap layers) MACs of every term; 0 in blocks left out."""
+        widths = self._widths(plan)
+        runs = np.ones(len(self._indices), dtype=bool)
+        for block in (self._blocks[name] for name in plan.left_out):
+            runs &= (self._indices < block.start) | (self._indices >= block.end)
+        return (form.each(widths) * runs for form in (self._true, self._outsize, self._cheap))
 
 
 _NOTHING = _Term(0, ())
@@ -179,14 +191,42 @@ def _cheap_macs_per_element(graph: ChannelGraph, op: RecordedOp, kind: str) -> i
     return int(kind in _ONE_PER_ELEMENT)
 
 
-def _activations(graph: ChannelGraph) -> tuple[list[_Term], np.ndarray]:
-    """Return the bytes of every activation storage, and those alive at each moment. Shape ``(moments, storages)``."""
-    moments = list(dict.fromkeys(op.alive for op in graph.ops))
-    storages = sorted(set().union(*moments)) if moments else []
-    first = _first_tensor_of_storage(graph)
-    terms = [_Term(graph.shapes[i].itemsize, graph.shapes[i].extents) for i in (first[s] for s in storages)]
-    alive = np.array([[storage in moment for storage in storages] for moment in moments], dtype=np.int64)
-    return terms, alive.reshape(len(moments), len(storages))
+class _Activations:
+    """Bytes of the activation storages, and those alive after each operation."""
+
+    def __init__(self, graph: ChannelGraph) -> None:
+        self._graph, self._alive = graph, [op.alive for op in graph.ops]
+        self._numbers = {storage: i for i, storage in enumerate(sorted(set().union(*self._alive)))}
+        first = _first_tensor_of_storage(graph)
+        shapes = [graph.shapes[first[storage]] for storage in self._numbers]
+        self._bytes = _Sum([_Term(shape.itemsize, shape.extents) for shape in shapes], tuple(graph.groups))
+
+    def peak(self, widths: np.ndarray, left_out: frozenset[str]) -> int:
+        """Return the largest total of bytes alive at once."""
+        return int((self._moments(left_out) @ self._bytes.each(widths)).max(initial=0))
+
+    @lru_cache(maxsize=8)  # noqa: B019
+    def _moments(self, left_out: frozenset[str]) -> np.ndarray:
+        """Return the storages alive at each moment, without those of blocks left out. Shape ``(moments, storages)``."""
+        inside: set[int] = set()
+        kept_by: dict[int, int] = {}  # without a block, whoever holds its output holds its input
+        for block in (self._graph.blocks[name] for name in left_out):
+            inside.update(range(block.start, block.end))
+            before, after = (self._graph.shapes[ref.index].storage for ref in (block.input, block.output))
+            if before != after:
+                kept_by[after] = before
+
+        def held(storage: int) -> int:
+            while storage in kept_by:
+                storage = kept_by[storage]
+            return storage
+
+        alive = (each for i, each in enumerate(self._alive) if i not in inside)
+        moments = dict.fromkeys(frozenset(map(held, each)) if kept_by else each for each in alive)
+        table = np.zeros((len(moments), len(self._numbers)), dtype=np.int64)
+        for row, moment in zip(table, moments, strict=True):
+            row[[self._numbers[storage] for storage in moment if storage in self._numbers]] = 1
+        return table
 
 
 def _first_tensor_of_storage(graph: ChannelGraph) -> dict[int, int]:

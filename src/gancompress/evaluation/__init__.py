@@ -3,11 +3,12 @@
 from gancompress.evaluation.bootstrap import bootstrap_interval
 from gancompress.evaluation.evaluator import Evaluator
 from gancompress.evaluation.features import ContentMask, FeatureNetwork, FeatureSet, load_feature_network
-from gancompress.evaluation.frechet import FrechetReference, frechet_distance
+from gancompress.evaluation.frechet import FrechetReference
 from gancompress.evaluation.images import RESIZES, quantize, resize
 from gancompress.evaluation.inception_score import Classifier, ClassScores, load_classifier
 from gancompress.evaluation.kernel_distance import kernel_distance
-from gancompress.evaluation.kinds import LatentMetric, Metric, NetworkSpec, PairMetric, SetMetric
+from gancompress.evaluation.kinds import LatentMetric, Metric, PairMetric, SetMetric
+from gancompress.evaluation.network_spec import NetworkSpec
 from gancompress.evaluation.pairs import psnr, sharpness_gap, structural_similarity
 from gancompress.evaluation.precision_recall import precision_recall
 from gancompress.evaluation.protocols import SEGMENTATION_PROTOCOLS, SegmentationProtocol
@@ -45,7 +46,6 @@ __all__ = [
     "content_digest",
     "find_metric",
     "find_perceptual",
-    "frechet_distance",
     "kendall_tau",
     "kernel_distance",
     "load_classifier",

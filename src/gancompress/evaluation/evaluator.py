@@ -184,9 +184,7 @@ class Evaluator:
             chosen = metric.network or network or name
             key = f"{chosen}_{metric.resizing}{'_content' if metric.content else ''}"
             if key not in self._sets:
-                spec = self._specs.get(chosen)
-                path, size = (spec.path, spec.size) if spec else (None, None)
-                loaded = load_feature_network(chosen, path, size, metric.resizing, self._device)
+                loaded = load_feature_network(chosen, self._specs.get(chosen), metric.resizing, self._device)
                 content = self._content_for(name) if metric.content else None
                 self._sets[key] = SetComparison(replace(loaded, content=content))
             return key
@@ -194,9 +192,8 @@ class Evaluator:
             chosen = metric.network or network or name
             key = f"{chosen}_{metric.resizing}"
             if key not in self._classes:
-                spec = self._specs.get(chosen)
-                path, size = (spec.path, spec.size) if spec else (None, None)
-                self._classes[key] = ClassComparison(load_classifier(chosen, path, size, metric.resizing, self._device))
+                loaded = load_classifier(chosen, self._specs.get(chosen), metric.resizing, self._device)
+                self._classes[key] = ClassComparison(loaded)
             return key
         if isinstance(metric, PairMetric):
             self._pairs[name] = PairComparison(metric.make(self._specs[network] if network else None, self._device))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from gancompress.errors import MetricError
 from gancompress.evaluation.images import RESIZE_WORDS, Size, resize
+from gancompress.evaluation.network_spec import INCEPTION, INCEPTION_SIZE, NetworkSpec, checked_spec
 from gancompress.evaluation.statistics import Statistics
 from gancompress.io import file_sha256
 from gancompress.perception.content_masks import Mask, MaskOptions
@@ -18,8 +18,6 @@ from gancompress.perception.load import load_inception
 from gancompress.perception.network_file import NetworkFile
 from gancompress.perception.weights import WEIGHTS
 
-INCEPTION = "inception"
-INCEPTION_SIZE = (299, 299)
 FOLDED_AT_ONCE = 1024
 """Smallest number of features that are folded into statistics at a time."""
 
@@ -202,35 +200,28 @@ class FeatureSet:
 
 
 def load_feature_network(
-    name: str,
-    path: str | Path | None = None,
-    size: Size | None = None,
-    resizing: str = "clean",
-    device: torch.device | str = "cpu",
+    name: str, spec: NetworkSpec | None = None, resizing: str = "clean", device: torch.device | str = "cpu"
 ) -> FeatureNetwork:
     """Load a feature network from its file.
 
     Args:
-        name: Its name; ``inception`` is the network of FID.
-        path: TorchScript or ONNX file; for ``inception`` its published weights, by default from the cache or their
-            authors.
-        size: Height and width of its input; ``inception`` has a fixed size.
+        name: Its name; ``inception`` is the network of FID, with a fixed size.
+        spec: Its file, and height and width of its input; for ``inception`` its published weights, by default from the
+            cache or their authors.
         resizing: A name in `RESIZES`.
         device: Device of the network.
 
     Raises:
         CheckpointError: The file cannot be found or read, or does not fit.
-        MetricError: There is no path, or no such resizing.
+        MetricError: There is no file, or no such resizing.
     """
-    if resizing not in RESIZE_WORDS:
-        raise MetricError(f"{name}: got resizing '{resizing}', expected {' or '.join(RESIZE_WORDS)}; choose one")
-    if name == INCEPTION:
-        network = load_inception(path).to(device)
-        fingerprint = file_sha256(Path(path)) if path else WEIGHTS[INCEPTION].sha256
-        return FeatureNetwork(name, network, INCEPTION_SIZE, resizing, fingerprint, device)
-    if path is None:
-        raise MetricError(
-            f"{name}: got no file, expected the path of a TorchScript or ONNX network; name one for '{name}'"
+    spec = checked_spec(name, spec, resizing)
+    if spec is None:
+        return FeatureNetwork(
+            name, load_inception().to(device), INCEPTION_SIZE, resizing, WEIGHTS[INCEPTION].sha256, device
         )
-    network = NetworkFile(path, device)
-    return FeatureNetwork(name, network, size, resizing, file_sha256(Path(path)), device)
+    if name == INCEPTION:
+        network, size = load_inception(spec.path).to(device), INCEPTION_SIZE
+    else:
+        network, size = NetworkFile(spec.path, device), spec.size
+    return FeatureNetwork(name, network, size, resizing, file_sha256(spec.path), device)

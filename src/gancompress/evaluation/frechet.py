@@ -83,11 +83,6 @@ class FrechetReference:
         return float((one.mean - other.mean).square().sum() + one.trace + other.trace - 2 * cross)
 
 
-def frechet_distance(first: Gaussian, second: Gaussian) -> float:
-    """Return the Frechet distance between two Gaussians. Raises MetricError as `FrechetReference.distance`."""
-    return FrechetReference(first).distance(second)
-
-
 def _side(images: Gaussian | Tensor) -> _Side:
     if isinstance(images, Tensor) and 2 <= len(images) < images.shape[1]:
         features = _finite(images.double().cpu())

@@ -6,14 +6,13 @@ It needs no real images and does not measure how real the images look: it depend
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from gancompress.errors import CheckpointError, MetricError
-from gancompress.evaluation.features import INCEPTION, INCEPTION_SIZE
 from gancompress.evaluation.images import RESIZE_WORDS, Size, resize
+from gancompress.evaluation.network_spec import INCEPTION, INCEPTION_SIZE, NetworkSpec, checked_spec
 from gancompress.networks.checkpoint_file import CheckpointFile
 from gancompress.perception.load import load_inception
 from gancompress.perception.network_file import NetworkFile
@@ -159,36 +158,30 @@ class InceptionLogits(nn.Module):
 
 
 def load_classifier(
-    name: str,
-    path: str | Path | None = None,
-    size: Size | None = None,
-    resizing: str = "clean",
-    device: torch.device | str = "cpu",
+    name: str, spec: NetworkSpec | None = None, resizing: str = "clean", device: torch.device | str = "cpu"
 ) -> Classifier:
     """Load a classifier from its file.
 
     Args:
-        name: Its name; ``inception`` is the network of the Inception Score.
-        path: TorchScript or ONNX file; for ``inception`` its published weights, by default from the cache or their
-            authors.
-        size: Height and width of its input; ``inception`` has a fixed size.
+        name: Its name; ``inception`` is the network of the Inception Score, with a fixed size.
+        spec: Its file, and height and width of its input; for ``inception`` its published weights, by default from the
+            cache or their authors.
         resizing: A name in `RESIZES`.
         device: Device of the network.
 
     Raises:
         CheckpointError: The file cannot be found or read, or does not fit.
-        MetricError: There is no path.
+        MetricError: There is no file, or no such resizing.
     """
-    if name == INCEPTION:
-        file = Path(path) if path else fetch_weights(WEIGHTS[INCEPTION])
-        weight = CheckpointFile.open(file).state_dict().get("fc.weight")
-        if weight is None or weight.ndim != 2:
-            raise CheckpointError(
-                f"{file}: found no 'fc.weight', expected the classifier in the published weights of the Inception "
-                "network; give the file as it was published"
-            )
-        network = InceptionLogits(load_inception(file), weight).to(device)
-        return Classifier(name, network, INCEPTION_SIZE, resizing, device)
-    if path is None:
-        raise MetricError(f"{name}: got no file, expected the path of a TorchScript or ONNX classifier; name one")
-    return Classifier(name, NetworkFile(path, device), size, resizing, device)
+    spec = checked_spec(name, spec, resizing)
+    if spec is not None and name != INCEPTION:
+        return Classifier(name, NetworkFile(spec.path, device), spec.size, resizing, device)
+    file = fetch_weights(WEIGHTS[INCEPTION]) if spec is None else spec.path
+    weight = CheckpointFile.open(file).state_dict().get("fc.weight")
+    if weight is None or weight.ndim != 2:
+        raise CheckpointError(
+            f"{file}: found no 'fc.weight', expected the classifier in the published weights of the Inception "
+            "network; give the file as it was published"
+        )
+    network = InceptionLogits(load_inception(file), weight).to(device)
+    return Classifier(name, network, INCEPTION_SIZE, resizing, device)

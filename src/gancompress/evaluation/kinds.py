@@ -1,10 +1,9 @@
-"""Kinds of metrics: of sets, of pairs, of labels, of classes and of latent spaces, and the networks that they run."""
+"""Kinds of metrics: of sets, of pairs, of labels, of classes and of latent spaces."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -12,35 +11,15 @@ from torch import Tensor
 
 from gancompress.errors import MetricError
 from gancompress.evaluation.comparisons import Score, SetComparison
-from gancompress.evaluation.images import Size
 from gancompress.evaluation.inception_score import ClassScores
 from gancompress.evaluation.latent import LatentComparison, LatentMeasurement
+from gancompress.evaluation.network_spec import NetworkSpec
 from gancompress.evaluation.segmentation import LabelScores
 from gancompress.perception import LpipsDistance, load_lpips
 from gancompress.perception.network_file import NetworkFile
 
 PairMeasure = Callable[[Tensor, Tensor], Tensor]
 Device = torch.device | str
-
-
-@dataclass(frozen=True)
-class NetworkSpec:
-    """A network that the user gives, for metrics named after it.
-
-    Attributes:
-        path: TorchScript or ONNX file of a network that takes images [b, 3, h, w], RGB in [0, 1]. For ``inception`` the
-            published weights.
-        size: Height and width of its input, in pixels; None leaves images at their size.
-        num_classes: Number of scored classes of a segmentation network.
-        ignore_index: Label of ignored pixels of a segmentation network.
-        protocol: Protocol of a segmentation network, a name in `SEGMENTATION_PROTOCOLS`; determines classes and labels.
-    """
-
-    path: Path
-    size: Size | None = None
-    num_classes: int | None = None
-    ignore_index: int = 255
-    protocol: str | None = None
 
 
 @dataclass(frozen=True)

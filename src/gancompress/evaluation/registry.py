@@ -12,7 +12,6 @@ from torch import Tensor
 
 from gancompress.errors import ConfigError, MetricError, nearest
 from gancompress.evaluation.comparisons import SetComparison
-from gancompress.evaluation.features import INCEPTION
 from gancompress.evaluation.inception_score import ClassScores
 from gancompress.evaluation.kinds import (
     ClassMetric,
@@ -26,6 +25,7 @@ from gancompress.evaluation.kinds import (
     SetMetric,
 )
 from gancompress.evaluation.latent import PATHS, LatentComparison
+from gancompress.evaluation.network_spec import INCEPTION
 from gancompress.evaluation.pairs import as_network_images, psnr, sharpness_gap, stored_pairs, structural_similarity
 from gancompress.evaluation.segmentation import LabelScores
 from gancompress.evaluation.tensors import (

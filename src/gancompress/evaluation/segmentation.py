@@ -137,12 +137,8 @@ class LabelScores:
         """Pixels by true class (rows) and predicted class (columns, the last for all unscored classes), int64."""
         return self._per_image().sum(0)
 
-    def class_iou(self) -> Tensor:
-        """Return the intersection over union of each class, float64; not-a-number for classes that do not occur."""
-        return _iou(*_intersection_and_union(self._per_image().sum(0, keepdim=True)))[0]
-
     def miou(self) -> tuple[float, tuple[float, float] | None]:
-        """Return the mean of `class_iou` over the classes that occur, and its interval.
+        """Return the mean intersection over union of the classes that occur, and its interval.
 
         Source: Everingham et al., The Pascal Visual Object Classes Challenge, IJCV 2015, section 3.2.
         """

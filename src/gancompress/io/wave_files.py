@@ -5,7 +5,6 @@ Source: Microsoft and IBM, Multimedia Programming Interface and Data Specificati
 
 from __future__ import annotations
 
-import io
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,6 @@ import torch
 from torch import Tensor
 
 from gancompress.errors import DataError
-from gancompress.io.files import write_atomically
 
 _INTEGERS, _FLOATS, _EXTENSIBLE = 1, 3, 0xFFFE
 _TYPES = {
@@ -118,21 +116,3 @@ def open_wave(path: Path) -> WaveFile:
             "or floats; convert the file"
         )
     return WaveFile(path, rate, channels, size // (channels * bits // 8), encoding, bits, start_of_data)
-
-
-def write_wave(path: Path, samples: Tensor, sample_rate: int) -> None:
-    """Write a sound of 16 bits.
-
-    Args:
-        path: The file.
-        samples: [num_channels, num_samples] in [-1, 1]; values beyond are clipped.
-        sample_rate: Samples of a second.
-    """
-    values = (samples.detach().cpu().T.clamp(-1, 1) * 32767).round().to(torch.int16).contiguous().numpy()
-    content, width = values.astype("<i2").tobytes(), 2 * len(samples)
-    out = io.BytesIO()
-    out.write(struct.pack("<4sI4s4sI", b"RIFF", 36 + len(content), b"WAVE", b"fmt ", 16))
-    out.write(struct.pack("<HHIIHH", _INTEGERS, len(samples), sample_rate, sample_rate * width, width, 16))
-    out.write(struct.pack("<4sI", b"data", len(content)))
-    out.write(content)
-    write_atomically(path, out.getvalue())

@@ -6,6 +6,7 @@ A loss term has its formula, its options and its registration in one file; see `
 from gancompress.losses.adversarial import ADVERSARIAL, Adversarial, AdversarialLoss, Formulas, GanForm
 from gancompress.losses.balance import Balance, balance_gradients
 from gancompress.losses.channels import ChannelDistillation, Channels
+from gancompress.losses.cycle import Cycle, Identity
 from gancompress.losses.feature_matching import FeatureMatching, feature_matching
 from gancompress.losses.features import FeatureDistillation, Features, elastic_conv1x1
 from gancompress.losses.fsp import FlowDistillation, Fsp, fsp_loss, fsp_matrix
@@ -27,6 +28,7 @@ from gancompress.losses.relation import Relation, angle_relation, distance_relat
 from gancompress.losses.spectral import Mel, Stft
 from gancompress.losses.ssim import Ssim, ssim_loss
 from gancompress.losses.term import TERMS, AnyTerm, Comparison, Networks, Term, TermOptions, Weight, register_term
+from gancompress.losses.term_list import AnyTerms, adversarial_of, check_terms, named
 from gancompress.losses.total_variation import TotalVariation, total_variation
 
 __all__ = [
@@ -39,10 +41,12 @@ __all__ = [
     "Adversarial",
     "AdversarialLoss",
     "AnyTerm",
+    "AnyTerms",
     "Balance",
     "ChannelDistillation",
     "Channels",
     "Comparison",
+    "Cycle",
     "FeatureDistillation",
     "FeatureMatching",
     "Features",
@@ -51,6 +55,7 @@ __all__ = [
     "Fsp",
     "Function",
     "GanForm",
+    "Identity",
     "KernelAlignment",
     "LatentDirections",
     "Lpips",
@@ -69,8 +74,10 @@ __all__ = [
     "TermOptions",
     "TotalVariation",
     "Weight",
+    "adversarial_of",
     "angle_relation",
     "balance_gradients",
+    "check_terms",
     "distance_relation",
     "elastic_conv1x1",
     "feature_matching",
@@ -81,6 +88,7 @@ __all__ = [
     "kernel_alignment_loss",
     "latent_direction_loss",
     "load_perceptual_loss",
+    "named",
     "register_term",
     "relation_loss",
     "ssim_loss",

@@ -7,7 +7,7 @@ package is installed as an entry point of the group ``gancompress.terms``, or gi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -27,17 +27,21 @@ Paths = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
 """Paths of modules, such as ``down.1``."""
 
 
+Compared = Literal["images", "maps", "rgb", "logits", "discriminator_maps", "nothing", "cycle", "identity"]
+"""Outputs that a term compares, see `TermOptions.compares`."""
+
+
 @dataclass(frozen=True)
 class Comparison:
-    """Outputs of student and teacher for one batch.
+    """Outputs of the trained network, and maybe of its teacher, for one batch.
 
     Attributes:
-        image: The student's image [b, c, h, w] in [-1, 1].
+        image: The trained network's image [b, c, h, w] in [-1, 1].
         target: Target image, of the same shape.
         content: Mask of the compared pixels, zeros and ones [b, 1, h, w]; None compares all.
         maps: The student's feature maps.
         teacher_maps: The teacher's feature maps, of the same modules.
-        logits: The discriminator's output for the student's image; None without a discriminator.
+        logits: The discriminator's output for the trained network's image; None without a discriminator.
         real_logits: Its output for the real image; None unless a term compares the two.
         moved_maps: The student's feature maps after a step of the latents; None unless a term needs them.
         moved_teacher_maps: The teacher's feature maps after the step.
@@ -46,8 +50,8 @@ class Comparison:
 
     image: Tensor
     target: Tensor
-    maps: Maps
-    teacher_maps: Maps
+    maps: Maps = field(default_factory=dict)
+    teacher_maps: Maps = field(default_factory=dict)
     logits: Any = None
     real_logits: Any = None
     content: Tensor | None = None
@@ -65,14 +69,14 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Networks:
-    """Properties of the two networks that a term is built for.
+    """Properties of the networks that a term is built for; without a teacher there are no taps.
 
     Attributes:
         taps: Modules whose maps are compared: the path in both networks, or ``TEACHER=STUDENT``.
         student_channels: Widths of the student's maps by tap; in a supernet those at full width.
         teacher_channels: Widths of the teacher's maps.
         elastic: Whether the student's maps may be narrower than ``student_channels``.
-        image: Any image of the teacher, [1, c, h, w].
+        image: Any image of the teacher, or of the trained network without one, [1, c, h, w].
         others: Names of the other outputs of networks with several.
     """
 
@@ -106,11 +110,12 @@ class TermOptions(Kind, ABC):
         compares: ``images``, the student's image with the target; ``maps``, feature maps of student and teacher;
             ``rgb``, the images that generators return at lower resolutions; ``logits``, the discriminator's output for
             the student's image; ``discriminator_maps``, its feature maps for that image and the real one; ``nothing``,
-            a regulariser of the student's image.
+            a regulariser of the student's image; ``cycle``, an image with its translation there and back; ``identity``,
+            an image of the target domain with its translation, both in the training of CycleGAN.
         weight: Factor of the loss; a term of weight 0 is neither built nor computed.
     """
 
-    compares: ClassVar[Literal["images", "maps", "rgb", "logits", "discriminator_maps", "nothing"]] = "images"
+    compares: ClassVar[Compared] = "images"
 
     weight: Weight = Field(1.0, kw_only=False)  # for type checkers: may also be positional
 
@@ -178,16 +183,6 @@ register_term = TERMS.add
 
 AnyTerm = Annotated[SerializeAsAny[TermOptions], BeforeValidator(TERMS.parse)]
 """A term in options: options, a mapping of ``kind`` and options, a kind, a function, or an import path of one."""
-
-
-def named(terms: Sequence[TermOptions]) -> dict[str, TermOptions]:
-    """Return the terms with a nonzero weight by name; repeated names get a number."""
-    found: dict[str, TermOptions] = {}
-    for term in terms:
-        if term.weight:
-            same = sum(other.name == term.name for other in found.values())
-            found[f"{term.name}_{same + 1}" if same else term.name] = term
-    return found
 
 
 def on_maps(loss: nn.Module) -> Term:

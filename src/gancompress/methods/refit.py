@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gancompress.channels import ChannelGraph, ChannelPlan, reordered
+from gancompress.channels import ChannelGraph, ChannelPlan, left_out_of, reordered
 from gancompress.channels.skeleton import named_tensors
 from gancompress.errors import RefitError
 from gancompress.methods.data import Batches, Data
@@ -52,8 +52,9 @@ def refit(
     given = Batches(batches, "batches")
     example = given.first["input"][:1]
     graph, narrow = (trace(each, example, multiple=1, minimum=1) for each in (network, student))
-    plan = graph.plan({name: group.size for name, group in narrow.groups.items()})
-    wide = _sorted_as(student, network, graph)
+    widths = {name: group.size for name, group in narrow.groups.items()}
+    plan = graph.plan(widths, set(left_out_of(student)).difference(left_out_of(network)))
+    wide = _sorted_as(student, network, graph, narrow.groups)
     return refit_pair(student, wide, graph, plan, given, num_images=num_images, crop_px=crop_px, seed=seed)
 
 
@@ -96,18 +97,18 @@ def random_crops(images: Tensor, side: int, seed: int = 0) -> Tensor:
     return torch.stack(crops)
 
 
-def _sorted_as(student: nn.Module, network: nn.Module, graph: ChannelGraph) -> nn.Module:
+def _sorted_as(student: nn.Module, network: nn.Module, graph: ChannelGraph, groups: Iterable[str]) -> nn.Module:
     """Return a copy of a network with the channels first that its pruned copy kept, in their order.
 
     Groups are visited in the order of the forward pass: if a layer reads groups whose kept channels are known already,
-    the remaining filters are found by their values.
+    the remaining filters are found by their values. Groups that the student lacks keep their order.
 
     Raises:
         RefitError: The weights of the student are not among those of the network.
     """
     narrow, tensors = named_tensors(student), named_tensors(network)
     kept: dict[str, np.ndarray] = {}
-    for name in graph.groups:
+    for name in groups:
         found = _kept_channels(name, kept, narrow, tensors, graph)
         if found is None:
             raise RefitError(

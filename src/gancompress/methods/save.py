@@ -1,4 +1,4 @@
-"""Saving of a narrow network of any class: its weights and sizes, to be loaded into the original network."""
+"""Saving of a narrow network of any class: its weights, sizes and depth, to be loaded into the original network."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from gancompress.channels import leave_out, left_out_of
 from gancompress.channels.skeleton import copy_structure, named_tensors, set_attributes, set_tensor
 from gancompress.errors import CheckpointError
 from gancompress.io import DescribedFile
@@ -16,11 +17,11 @@ from gancompress.quantization import quantized_layers
 
 WEIGHTS_FILE = "model.safetensors"
 SIZES_FILE = "plan.json"
-SIZES = DescribedFile("gancompress-module", "gancompress.save", versions=(1,), types={"sizes": dict})
+SIZES = DescribedFile("gancompress-module", "gancompress.save", versions=(1, 2), types={"sizes": dict})
 
 
 def save(network: nn.Module, directory: Path | str) -> str:
-    """Write the weights of a network, and the sizes of its layers.
+    """Write the weights of a network, the sizes of its layers, and the blocks that were left out of it.
 
     The class needs no registration: the files are loaded into the network that the saved one was made from.
 
@@ -48,8 +49,11 @@ def save(network: nn.Module, directory: Path | str) -> str:
         "num_parameters": sum(parameter.numel() for parameter in network.parameters()),
         "sizes": _sizes(network),
     }
+    left_out = list(left_out_of(network))
+    if left_out:
+        fields["left_out"] = left_out
     write_safetensors(directory / WEIGHTS_FILE, tensors)
-    SIZES.write(directory / SIZES_FILE, fields)
+    SIZES.write(directory / SIZES_FILE, fields, version=2 if left_out else 1)  # version 1 has no blocks left out
     return how
 
 
@@ -68,8 +72,12 @@ def load_into(original: nn.Module, directory: Path | str) -> nn.Module:
             network.
     """
     directory = Path(directory)
-    sizes = _read_sizes(directory / SIZES_FILE)
+    fields = _read_fields(directory / SIZES_FILE)
     state = read_safetensors(directory / WEIGHTS_FILE)
+    try:
+        original = leave_out(copy_structure(original), fields.get("left_out", ()))
+    except AttributeError as error:
+        raise CheckpointError(f"{directory}: {error}; expected the network that the saved one was made from") from None
     check_values(directory / WEIGHTS_FILE, state, original)
     own = named_tensors(original)
     if own.keys() != state.keys():
@@ -86,7 +94,7 @@ def load_into(original: nn.Module, directory: Path | str) -> nn.Module:
                 network, name, nn.Parameter(state[name]) if isinstance(tensor, nn.Parameter) else state[name]
             )
             made.requires_grad_(tensor.requires_grad)
-        set_attributes(network, _differing(network, sizes))
+        set_attributes(network, _differing(network, fields["sizes"]))
     except AttributeError as error:
         raise CheckpointError(f"{directory}: {error}; expected the network that the saved one was made from") from None
     return network.eval()
@@ -117,10 +125,10 @@ def _differing(network: nn.Module, sizes: dict[str, dict[str, Any]]) -> dict[str
     return changes
 
 
-def _read_sizes(path: Path) -> dict[str, dict[str, Any]]:
+def _read_fields(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(
             f"{path.parent}: found no {path.name}, expected a directory written by gancompress.save; gancompress.load "
             "reads the other kinds"
         )
-    return SIZES.read(path)["sizes"]
+    return SIZES.read(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from gancompress.channels import left_out_of
 from gancompress.deploy.files import draft_of
 from gancompress.errors import CheckpointError, ConfigError
 from gancompress.io.source import split_key
@@ -19,7 +21,7 @@ from gancompress.networks.family import Family, FamilyArchitecture
 from gancompress.networks.generator import Generator
 from gancompress.networks.importers import load_generator
 from gancompress.networks.importers.reading import module_architecture
-from gancompress.networks.loadable import loadable
+from gancompress.networks.loadable import loadable, without_gaps
 from gancompress.networks.registry import layouts_of
 from gancompress.networks.state import shapes_of
 
@@ -100,7 +102,11 @@ def as_generator(network: nn.Module, arguments: Mapping[str, Any] | None = None)
     Raises:
         ConfigError: They are not known.
     """
-    return Generator(module_architecture(network, arguments), dict(network.state_dict()))
+    closed = without_gaps(network)
+    architecture = module_architecture(closed, arguments)
+    if isinstance(architecture, FamilyArchitecture):
+        return Generator(architecture, dict(closed.state_dict()))
+    return Generator(replace(architecture, left_out=left_out_of(network)), dict(network.state_dict()))
 
 
 def _original_names(file: CheckpointFile, key: str | None, generator: Generator) -> tuple[Candidate, dict[str, str]]:

@@ -15,7 +15,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from gancompress.channels import ChannelGraph, ChannelPlan, Slot
+from gancompress.channels import ChannelGraph, ChannelPlan, Slot, leave_out
 from gancompress.channels.skeleton import copy_module, set_attributes, set_tensor
 from gancompress.channels.subnetwork import resized_attributes
 from gancompress.errors import CheckpointError, ConfigError, PlanError
@@ -40,6 +40,7 @@ class Architecture(ABC):
             NCHW. `build` and `skeleton` return networks that convert at their boundary.
         resized: Attributes of its modules that narrowing changed.
         declared_inputs: Rule of its inputs, if its file declares one.
+        left_out: Paths of the residual blocks that are left out.
     """
 
     name: str
@@ -47,18 +48,27 @@ class Architecture(ABC):
     images: Images | None = None
     resized: Resized = field(default_factory=dict)
     declared_inputs: InputRule | None = None
+    left_out: tuple[str, ...] = ()
 
     @abstractmethod
     def _make(self) -> nn.Module:
-        """Build the network at full width with fresh weights, without a boundary."""
+        """Build the network at full width and depth with fresh weights, without a boundary."""
 
     def build(self) -> nn.Module:
         """Build the network with fresh weights; narrowed modules (``resized``) get their full width.
 
         Raises:
             ConfigError: The config does not fit.
+            CheckpointError: The network has no block that is left out.
         """
-        return give_boundary(self._make(), self.images)
+        return give_boundary(self._shortened(self._make()), self.images)
+
+    def _shortened(self, network: nn.Module) -> nn.Module:
+        """Leave out the blocks of a network, in place, and return it. Raises CheckpointError if it lacks one."""
+        try:
+            return leave_out(network, self.left_out)
+        except AttributeError as error:
+            raise CheckpointError(f"left_out: {error}; expected paths of blocks of the network") from None
 
     def skeleton(self) -> nn.Module:
         """Build the network for its structure alone; on the meta device if its constructor allows that."""
@@ -91,11 +101,15 @@ class Architecture(ABC):
         return network.eval()
 
     def narrowed(self, graph: ChannelGraph, plan: ChannelPlan) -> Self:
-        """Return the architecture at the widths of a plan."""
+        """Return the architecture at the widths of a plan, without the blocks that it leaves out."""
         resized = {path: dict(attributes) for path, attributes in self.resized.items()}
         for path, attributes in resized_attributes(graph, plan).items():
             resized.setdefault(path, {}).update(attributes)
-        return replace(self, resized=resized)
+        return replace(self.shortened(plan), resized=resized)
+
+    def shortened(self, plan: ChannelPlan) -> Self:
+        """Return the architecture without the blocks that a plan leaves out, at its own widths."""
+        return replace(self, left_out=(*filter(plan.holds, self.left_out), *sorted(plan.left_out)))
 
     def with_images(self, images: Images | None) -> Self:
         """Return the architecture with other formats of its images; None leaves them unchanged."""
@@ -115,8 +129,13 @@ class Architecture(ABC):
         """Integer arguments of the constructor that may set widths, for `with_arguments`; empty if unknown."""
         return {}
 
+    @property
+    def depth_arguments(self) -> Mapping[str, int]:
+        """Integer arguments of the constructor that may set numbers of blocks, for `with_arguments`."""
+        return self.width_arguments
+
     def with_arguments(self, **arguments: int) -> Self:
-        """Return the same network with other constructor arguments, at the widths that they give.
+        """Return the same network with other constructor arguments, at the widths and the depth that they give.
 
         Raises:
             ConfigError: Its constructor is not known, or rejects them.
@@ -261,12 +280,14 @@ class Architecture(ABC):
 
     def describe(self) -> dict[str, Any]:
         """Return the description that rebuilds it, as plain values for `config.json`."""
+        left_out = {"left_out": list(self.left_out)} if self.left_out else {}
         images = {} if self.images is None else {"images": self.images.describe()}
         inputs = {} if self.declared_inputs is None else {"takes": self.declared_inputs.describe()}
         return {
             "family": self.name,
             "config": dict(self.config),
             "resized": {path: dict(attributes) for path, attributes in self.resized.items()},
+            **left_out,
             **images,
             **inputs,
         }
@@ -289,8 +310,8 @@ class ClassArchitecture(Architecture):
         return {name: value for name, value in {**defaults, **self.config}.items() if type(value) is int and value > 0}
 
     def with_arguments(self, **arguments: int) -> Self:
-        """Return the same class with other arguments, not narrowed."""
-        return replace(self, config={**self.config, **arguments}, resized={})
+        """Return the same class with other arguments, not narrowed, of full depth."""
+        return replace(self, config={**self.config, **arguments}, resized={}, left_out=())
 
     def _make(self) -> nn.Module:
         signature = inspect.signature(self.network)
@@ -339,7 +360,7 @@ class ModuleArchitecture(Architecture):
 
     def skeleton(self) -> nn.Module:
         """Copy the template."""
-        return give_boundary(copy_module(self.template), self.images)
+        return give_boundary(self._shortened(copy_module(self.template)), self.images)
 
     def describe(self) -> dict[str, Any]:
         """Return its name and widths; loading them needs a module of the same class."""

@@ -7,7 +7,7 @@ from gancompress.networks.generator import Generator
 
 
 def cut(generator: Generator, graph: ChannelGraph, plan: ChannelPlan) -> Generator:
-    """Keep the leading channels of every group.
+    """Keep the leading channels of every group, and leave out the blocks of the plan.
 
     Raises:
         PlanError: The plan does not fit the graph, or the state lacks a buffer that must be narrowed.
@@ -20,4 +20,4 @@ def cut(generator: Generator, graph: ChannelGraph, plan: ChannelPlan) -> Generat
 
 def _tied(state: dict, graph: ChannelGraph) -> dict:
     """Return the state with one tensor under all names of a shared parameter."""
-    return state | {alias: state[name] for alias, name in graph.aliases.items() if name in state}
+    return state | {alias: state[name] for alias, name in graph.aliases.items() if name in state and alias in state}

@@ -161,8 +161,8 @@ class FamilyArchitecture(Architecture):
         return replace(self, config=config.model_dump(), parsed=config)
 
     def narrowed(self, graph: ChannelGraph, plan: ChannelPlan) -> Self:
-        """Return the architecture at the widths of a plan."""
-        return self.with_config(self.parsed.at_widths(plan.widths))
+        """Return the architecture at the widths of a plan, without the blocks that it leaves out."""
+        return self.shortened(plan).with_config(self.parsed.at_widths(plan.widths))
 
     @property
     def options(self) -> Mapping[str, Any]:
@@ -178,9 +178,14 @@ class FamilyArchitecture(Architecture):
         """Options of the family that the original programs infer from a file, or take."""
         return {name: self.config[name] for name in self.parsed.loadable_widths}
 
+    @property
+    def depth_arguments(self) -> Mapping[str, int]:
+        """Options of the family that are whole numbers."""
+        return {name: value for name, value in self.config.items() if type(value) is int}
+
     def with_arguments(self, **arguments: int) -> Self:
-        """Return the same family with other base widths, and no widths of single groups."""
-        return self.with_options(**arguments, widths={})
+        """Return the same family with other options, no widths of single groups, and all blocks."""
+        return replace(self, left_out=()).with_options(**arguments, widths={})
 
     @property
     def input_rule(self) -> InputRule:
@@ -234,10 +239,6 @@ class FamilyArchitecture(Architecture):
     def widths_from_string(self, text: str) -> dict[str, int]:
         """Read the width of every channel group from a plan string of the literature. Raises PlanError."""
         return widths_from_string(self.parsed, text)
-
-    def at_string(self, text: str) -> Self:
-        """Return the same family at the widths of a plan string of the literature. Raises PlanError."""
-        return self.with_config(self.parsed.at_widths(self.widths_from_string(text)))
 
     def search_slots(self) -> tuple[Slot, ...]:
         """Return the groups that the literature's search spaces tie to one another."""

@@ -27,7 +27,7 @@ CONFIG_FILE = "config.json"
 CONFIG = DescribedFile(
     "gancompress-generator",
     "Generator.save",
-    versions=(1, 2),  # version 2 declares formats of images, which programs that know only version 1 would ignore
+    versions=(1, 2, 3),  # 2 declares formats of images, 3 blocks left out: programs of older versions would ignore them
     types={"family": (str, type(None)), "config": dict, "resized": dict},
 )
 
@@ -140,7 +140,7 @@ class Generator:
             "input": self.architecture.input_contract() or None,
         }
         try:
-            text = CONFIG.text(fields, version=2 if "images" in described else 1)
+            text = CONFIG.text(fields, version=3 if "left_out" in described else 2 if "images" in described else 1)
         except TypeError as error:
             raise ConfigError(f"{self.family}: the config cannot be saved: {error}; use plain values") from None
         directory = Path(directory)
@@ -193,7 +193,8 @@ class Generator:
         rule = InputRule.from_description(description["takes"]) if "takes" in description else None
         state = read_safetensors(directory / WEIGHTS_FILE)
         check_values(directory / WEIGHTS_FILE, state, architecture.structure())
-        return cls(replace(architecture, resized=resized, declared_inputs=rule), state)
+        left_out = tuple(description.get("left_out", ()))
+        return cls(replace(architecture, resized=resized, declared_inputs=rule, left_out=left_out), state)
 
 
 def _copied(module: nn.Module) -> dict[str, Tensor]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import _SpectralNorm
@@ -113,6 +115,37 @@ def init_weights(network: nn.Module) -> None:
             nn.init.normal_(module.weight, 0.0, 0.02)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+def init_weights_without_norms(
+    network: nn.Module, last: nn.Conv2d | None = None, branches: Iterable[nn.Module] = ()
+) -> None:
+    """Draw weights of a plain convolutional network that has no norms to restore the scale of its features, in place.
+
+    Convolutions that keep or reduce the number of channels, and are at least 8 wide, start as the identity plus a small
+    He-normal part, the others He-normal; ``last`` starts small, if a shortcut already carries the image. Drawn from
+    N(0, 0.02) instead, features of such a network vanish within a few layers, and it does not learn.
+
+    Source: He et al., Delving Deep into Rectifiers, ICCV 2015, equation 10; Zagoruyko and Komodakis, DiracNets, 2017,
+    equation 3, without the learned scales; small branches: Wang et al., ESRGAN, ECCVW 2018, section 3.1.
+    """
+    small = {last, *(layer for branch in branches for layer in branch.modules())}
+    for layer in network.modules():
+        if not isinstance(layer, nn.Conv2d):
+            continue
+        nn.init.kaiming_normal_(layer.weight, a=_LEAK)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+        with torch.no_grad():
+            if layer in small:
+                layer.weight.mul_(_SMALL)
+            elif layer.out_channels <= layer.in_channels and layer.in_channels >= _LEAST_IDENTITY:
+                identity = nn.init.dirac_(torch.empty_like(layer.weight))
+                layer.weight.mul_(_SHARE_BESIDE_IDENTITY).add_(identity)
+
+
+_LEAK, _LEAST_IDENTITY = 0.25, 8
+_SMALL, _SHARE_BESIDE_IDENTITY = 0.1, 0.2
 
 
 def taps_of_residual_stages(encoder: str, num_blocks: int) -> tuple[str, ...]:

@@ -10,10 +10,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 
-from gancompress.channels import ChannelGraph, Slot
+from torch import nn
+
+from gancompress.channels import ChannelGraph, Slot, left_out_of
+from gancompress.channels.skeleton import copy_structure
 from gancompress.errors import ConfigError, GanCompressError
 from gancompress.networks.architecture import Architecture
 from gancompress.networks.generator import Generator
@@ -102,11 +106,12 @@ def _follows(
 
 
 def loadable(generator: Generator) -> Generator:
-    """Return the same network as its constructor makes it: every width follows from its arguments.
+    """Return the same network as its constructor makes it: widths and numbers of blocks follow from its arguments.
 
     Raises:
-        ConfigError: The constructor is not known, or cannot express the widths.
+        ConfigError: The constructor is not known, or cannot express the widths or the blocks left out.
     """
+    generator = _renumbered(generator)
     architecture, state = generator.architecture, shapes_of(generator.state)
     plain = architecture.with_arguments()
     base = shapes_of(plain.skeleton())
@@ -121,6 +126,44 @@ def loadable(generator: Generator) -> Generator:
     if shapes_of(plain.skeleton()) != state:
         raise _inexpressible(architecture, "gives these widths")
     return Generator(plain, generator.state)
+
+
+def without_gaps(network: nn.Module) -> nn.Module:
+    """Copy a network without the blocks that were left out of its lists, which are numbered again.
+
+    Raises:
+        ConfigError: A block that was left out is no item of a list.
+    """
+    network = copy_structure(network)
+    for path in reversed(left_out_of(network)):
+        parent, _, number = path.rpartition(".")
+        items = network.get_submodule(parent)
+        if not isinstance(items, nn.Sequential | nn.ModuleList):
+            raise ConfigError(
+                f"loadable: got '{path}' left out, which no constructor can express, expected items of a list such as "
+                "body.3; keep that block, or leave loadable out"
+            )
+        del items[int(number)]
+    return network
+
+
+def _renumbered(generator: Generator) -> Generator:
+    """Return a network without gaps in its lists of blocks, as a constructor makes it with fewer blocks."""
+    architecture = generator.architecture
+    if not architecture.left_out:
+        return generator
+    state = without_gaps(generator.build()).state_dict()
+    for name, value in architecture.depth_arguments.items():
+        number = value - len(architecture.left_out)
+        with suppress(GanCompressError):
+            shorter = architecture.with_arguments(**{name: number})
+            if shorter.skeleton().state_dict().keys() == state.keys():
+                return Generator(shorter, state)
+    raise ConfigError(
+        f"loadable: {architecture.name}: got {len(architecture.left_out)} blocks left out, but no argument of its "
+        f"constructor sets their number (tried: {', '.join(architecture.depth_arguments) or 'none is known'}), "
+        "expected one such as num_block; leave loadable out"
+    )
 
 
 def _width_arguments(architecture: Architecture, base: Shapes) -> Iterator[WidthArgument]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import model_validator
 
-from gancompress.losses import L1, Adversarial, AnyTerm, Features, TermOptions
-from gancompress.losses.term import Paths, named
-from gancompress.objectives.old_terms import respelled
-from gancompress.options import Options, as_tuple
+from gancompress.losses import L1, Adversarial, AnyTerms, Features, TermOptions, adversarial_of, check_terms, named
+from gancompress.losses.term import Paths
+from gancompress.objectives.old_terms import with_terms
+from gancompress.options import Options
 from gancompress.perception.content_masks import AnyMask, NoMask
 
 DEFAULT_TERMS = (L1(100), Features(1), Adversarial(1))
@@ -31,7 +31,7 @@ class DistillationOptions(Options):
         fixed: Paths of modules of the student whose weights do not change, such as ``mapping``.
     """
 
-    terms: Annotated[tuple[AnyTerm, ...], BeforeValidator(as_tuple)] = DEFAULT_TERMS
+    terms: AnyTerms = DEFAULT_TERMS
     reconstruct: Literal["auto", "teacher"] = "auto"
     taps: Paths = ()
     content: AnyMask = NoMask()
@@ -45,7 +45,7 @@ class DistillationOptions(Options):
     @property
     def adversarial(self) -> Adversarial | None:
         """The adversarial term; None without a discriminator."""
-        return next((term for term in self.weighted.values() if isinstance(term, Adversarial)), None)
+        return adversarial_of(self.weighted)
 
     @property
     def compares_images(self) -> bool:
@@ -59,25 +59,18 @@ class DistillationOptions(Options):
 
     @model_validator(mode="before")
     @classmethod
-    def _not_in_the_old_spelling(cls, options: Any) -> Any:
-        line = respelled(options) if isinstance(options, Mapping) else None
-        if line is not None:
-            raise ValueError(line)
-        return options
+    def _from_the_old_spelling(cls, options: Any) -> Any:
+        return with_terms(options) if isinstance(options, Mapping) else options
 
     @model_validator(mode="after")
     def _terms_fit(self) -> DistillationOptions:
+        check_terms(self.terms)
         terms = self.weighted
-        if not terms:
-            raise ValueError("terms: got none with a weight above 0, expected one, such as {kind: l1, weight: 100}")
-        adversarial = [name for name, term in terms.items() if isinstance(term, Adversarial)]
-        if len(adversarial) > 1:
-            raise ValueError(f"terms: got {' and '.join(adversarial)}, expected one adversarial term; leave one out")
-        wanting = [name for name, term in terms.items() if term.compares in ("logits", "discriminator_maps")]
-        if wanting and not adversarial:
+        of_cyclegan = [name for name, term in terms.items() if term.compares in ("cycle", "identity")]
+        if of_cyclegan:
             raise ValueError(
-                f"terms: got {wanting[0]} without an adversarial term, expected {{kind: gan, weight: 1}} beside it: "
-                "without it no discriminator learns"
+                f"terms: got {of_cyclegan[0]}, which needs a generator of the opposite direction, expected it in the "
+                "training of a teacher without pairs; leave it out"
             )
         steps = {name: term.latent_step for name, term in terms.items() if term.latent_step is not None}
         if len(set(steps.values())) > 1:

@@ -63,9 +63,6 @@ MASKS: KindRegistry[MaskOptions] = KindRegistry("masks", MaskOptions, "a kind of
 register_mask = MASKS.add
 """Add a subclass of `MaskOptions` under its ``kind``; a decorator."""
 
-parse_mask = MASKS.parse
-"""Return mask options from a recipe: a kind, a mapping of ``kind`` and options, or a function."""
-
 AnyMask = Annotated[SerializeAsAny[MaskOptions], BeforeValidator(MASKS.parse)]
 """A mask in options."""
 

@@ -2,7 +2,6 @@
 
 from gancompress.quantization.attach import (
     carry_quantization,
-    narrow_quantized,
     quantizable_layers,
     quantize,
     quantize_outputs,
@@ -47,7 +46,6 @@ __all__ = [
     "fake_quantize",
     "integers",
     "mixed_precision",
-    "narrow_quantized",
     "quantizable_layers",
     "quantize",
     "quantize_outputs",

@@ -8,8 +8,6 @@ from typing import cast
 
 from torch import nn
 
-from gancompress.channels import ChannelGraph, ChannelPlan, materialise
-from gancompress.channels.skeleton import copy_module
 from gancompress.errors import ConfigError
 from gancompress.quantization.layers import QUANTIZED_CLASS, QuantizedLayer, WeightQuantizer, output_axis
 from gancompress.quantization.options import QuantizationOptions
@@ -97,27 +95,6 @@ def make_float(layer: QuantizedLayer) -> None:
         del layer._modules[name]
     del layer.mode
     cast(nn.Module, layer).__class__ = _FLOAT_CLASS[type(layer)]
-
-
-def narrow_quantized(network: nn.Module, graph: ChannelGraph, plan: ChannelPlan) -> nn.Module:
-    """Return a narrow copy of a quantized network.
-
-    Scales of weights follow from the narrow weights. Ranges of activations belong to whole tensors and stay as they
-    are; calibrate or train again, because tensors that lost channels may have lost their extremes.
-
-    Args:
-        network: A quantized network; it is not changed.
-        graph: The graph of the float network.
-        plan: A plan that fits the graph.
-
-    Raises:
-        PlanError: The plan does not fit the graph.
-    """
-    narrow = materialise(remove_quantization(copy_module(network)), graph, plan)
-    for path, layer in quantized_layers(network).items():
-        added = {name: copy.deepcopy(layer._modules[name]) for name in _ADDED_MODULES}
-        _become_quantized(narrow.get_submodule(path), **added)
-    return narrow
 
 
 def carry_quantization(quantized: nn.Module, network: nn.Module, place: Callable[[str], str]) -> nn.Module:

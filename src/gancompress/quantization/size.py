@@ -40,7 +40,7 @@ class QuantizedSize:
 
     def at(self, plan: ChannelPlan) -> int:
         """Return the bytes at a plan."""
-        return sum(tensor.bytes_at(plan) for tensor in self._tensors)
+        return sum(tensor.bytes_at(plan) for tensor in self._tensors if plan.holds(tensor.name))
 
 
 def weight_bytes(graph: ChannelGraph, plan: ChannelPlan, bits: int) -> int:
@@ -50,6 +50,7 @@ def weight_bytes(graph: ChannelGraph, plan: ChannelPlan, bits: int) -> int:
 
 @dataclass(frozen=True)
 class _Tensor:
+    name: str
     extents: tuple[Extent, ...]
     bits: int = 8 * _FLOAT_BYTES
     scales: Extent | None = None
@@ -75,7 +76,7 @@ def _tensors(graph: ChannelGraph, options: QuantizationOptions) -> Iterator[_Ten
         extents = tuple(axis.extent for axis in axes)
         bits = bits_of[weights[name]] if name in weights else None
         if bits is None:
-            yield _Tensor(extents)
+            yield _Tensor(name, extents)
             continue
         transposed = graph.module_types[weights[name]] in _TRANSPOSED and axes[0].role != "depthwise"
-        yield _Tensor(extents, bits[0], Extent(1) if options.fixed_levels else extents[1 if transposed else 0])
+        yield _Tensor(name, extents, bits[0], Extent(1) if options.fixed_levels else extents[1 if transposed else 0])

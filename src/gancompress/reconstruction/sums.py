@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from torch import nn
 
+from gancompress.channels.blocks import LeftOut
 from gancompress.channels.recording import RecordedOp, Recording, Ref, record
 
 
@@ -30,7 +31,8 @@ class Sum:
     """A sum ``total = scale * (output of a layer) + sum(factor * term)``.
 
     Attributes:
-        total: Point of the total.
+        total: Point of the total; behind the blocks that were left out right after it, whose absence the layer then
+            makes up for.
         scale: Factor of the layer's output.
         terms: The other summands, each with its factor.
     """
@@ -50,6 +52,11 @@ class Sums:
         """Number of calls of each module, by path, in the order of the calls."""
         self._outputs = {call.path: call.output for call in self._recording.calls}
         self._points = _points(self._recording, self.calls)
+        self._totals = self._points | {
+            call.output.index: Point(call.path, "output")
+            for call in self._recording.calls
+            if isinstance(call.module, LeftOut) and call.output.index in self._points
+        }
         self._readers: dict[int, list[RecordedOp]] = {}
         for op in self._recording.ops:
             for ref in set(op.inputs):
@@ -64,7 +71,7 @@ class Sums:
         found = None
         for ref, scale, terms in self._path(self._outputs[layer]):
             points = [(self._points.get(term.index), factor) for term, factor in terms.items()]
-            total = self._points.get(ref.index)
+            total = self._totals.get(ref.index)
             if terms and total is not None and all(point is not None for point, _ in points):
                 found = Sum(total, scale, tuple(points))  # type: ignore[arg-type]
         return found

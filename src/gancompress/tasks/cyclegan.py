@@ -5,33 +5,30 @@ Source: Zhu et al., CycleGAN, ICCV 2017, section 3; identity loss section 5.2; i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, NamedTuple
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from gancompress.losses import AdversarialLoss, GanForm, Weight
+from gancompress.losses import Adversarial, Comparison, Cycle, Identity, TermOptions
 from gancompress.options import Options
 from gancompress.tasks.task import Task
+from gancompress.tasks.teacher_terms import TeacherTerms
 from gancompress.training import Batch, Losses, Objective, Phase
+
+CYCLEGAN_TERMS = (Adversarial(1, form="lsgan", balance=None), Cycle(10), Identity(5))
+"""Default terms of CycleGAN, each for both directions."""
 
 
 class CycleGanOptions(Options):
-    """Loss weights and image pools of CycleGAN.
+    """Image pools of CycleGAN.
 
     Attributes:
-        gan: Form of the adversarial loss.
-        lambda_cycle: Weight of the cycle consistency, the mean absolute difference after both translations.
-        lambda_identity: Weight of the difference that a generator makes to an image of its target domain, relative to
-            ``lambda_cycle``.
         pool_size: Capacity of the pools of generated images from which the discriminators are shown earlier ones.
     """
 
-    gan: GanForm = "lsgan"
-    lambda_cycle: Weight = 10.0
-    lambda_identity: Weight = 0.5
     pool_size: Annotated[int, Field(ge=0)] = 50
 
 
@@ -60,43 +57,62 @@ class ImagePool:
 
 
 class _Round(NamedTuple):
-    """Outputs of the generators for one batch."""
+    """Images of one batch translated to the other domain and, if a term compares them, back again."""
 
     fake_b: Tensor
     fake_a: Tensor
-    again_a: Tensor
-    again_b: Tensor
+    again_a: Tensor | None
+    again_b: Tensor | None
 
 
 class CycleGanObjective(Objective):
-    """Objective of CycleGAN: both generators first, then both discriminators on images from the pools."""
+    """Objective of CycleGAN: both generators first, then both discriminators on images from the pools.
+
+    Every term is computed for both directions. Terms that compare images compare a translation with its input.
+    """
 
     averaged = ("generator", "generator_back")
 
-    def __init__(self, task: Task, networks: Mapping[str, nn.Module], options: CycleGanOptions) -> None:
+    def __init__(
+        self,
+        task: Task,
+        networks: Mapping[str, nn.Module],
+        terms: Sequence[TermOptions],
+        image: Tensor,
+        options: CycleGanOptions,
+    ) -> None:
         """Take the four networks to train.
 
         Args:
             task: An unpaired task.
             networks: ``generator`` from A (``input``) to B (``target``), ``generator_back`` from B to A,
                 ``discriminator`` of B and ``discriminator_back`` of A.
-            options: Weights of the terms.
+            terms: The loss terms.
+            image: Any image of the generator, [1, c, h, w].
+            options: Image pools.
+
+        Raises:
+            ConfigError: A term does not fit the objective or the image, or none is adversarial.
+            CheckpointError: A network that a term needs cannot be found or read.
         """
-        self.task, self.options, self._gan = task, options, AdversarialLoss(options.gan)
-        self.modules = dict(networks)
-        self.frozen = {}
+        known = ("images", "logits", "cycle", "identity", "nothing")
+        self.task, self._terms = task, TeacherTerms(terms, image, known, adversarial=True)
+        self.modules = {**networks, **self._terms.learned}
+        self.frozen = self._terms.frozen
         self._pools = {"b": ImagePool(options.pool_size), "a": ImagePool(options.pool_size)}
+        generators = ("generator", "generator_back", *self._terms.learned)
+        discriminators = ("discriminator", "discriminator_back")
         self.phases = (
-            Phase("generator", ("generator", "generator_back"), self._generator_loss),
-            Phase(
-                "discriminator", ("discriminator", "discriminator_back"), self._discriminator_loss, discriminates=True
-            ),
+            Phase("generator", generators, self._generator_loss),
+            Phase("discriminator", discriminators, self._discriminator_loss, discriminates=True),
         )
 
     def forward(self, batch: Batch, num_images: int) -> _Round:
-        """Translate both images, and translate them back."""
+        """Translate both images and, if a term compares them, translate them back."""
         there, back = self.modules["generator"], self.modules["generator_back"]
         fake_b, fake_a = there(batch["input"]), back(batch["target"])
+        if "cycle" not in self._terms.compares:
+            return _Round(fake_b, fake_a, None, None)
         return _Round(fake_b, fake_a, back(fake_b), there(fake_a))
 
     def preview(self, batch: Batch, modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
@@ -114,29 +130,26 @@ class CycleGanObjective(Objective):
             self._pools[name].images = list(images.to(device))
 
     def _generator_loss(self, batch: Batch, made: _Round) -> Losses:
-        real_a, real_b, o = batch["input"], batch["target"], self.options
-        losses = {
-            "gan": self._gan.generator(self.modules["discriminator"](made.fake_b)),
-            "gan_back": self._gan.generator(self.modules["discriminator_back"](made.fake_a)),
-            "cycle": o.lambda_cycle * _difference(made.again_a, real_a),
-            "cycle_back": o.lambda_cycle * _difference(made.again_b, real_b),
-        }
-        if o.lambda_identity:
-            weight = o.lambda_cycle * o.lambda_identity
-            losses["identity"] = weight * _difference(self.modules["generator"](real_b), real_b)
-            losses["identity_back"] = weight * _difference(self.modules["generator_back"](real_a), real_a)
-        return losses
+        real_a, real_b = batch["input"], batch["target"]
+        there = Comparison(made.fake_b, real_a, logits=self.modules["discriminator"](made.fake_b))
+        back = Comparison(made.fake_a, real_b, logits=self.modules["discriminator_back"](made.fake_a))
+        others_there, others_back = dict[str, Comparison](), dict[str, Comparison]()
+        if made.again_a is not None and made.again_b is not None:
+            others_there["cycle"] = Comparison(made.again_a, real_a)
+            others_back["cycle"] = Comparison(made.again_b, real_b)
+        if "identity" in self._terms.compares:
+            others_there["identity"] = Comparison(self.modules["generator"](real_b), real_b)
+            others_back["identity"] = Comparison(self.modules["generator_back"](real_a), real_a)
+        losses, losses_back = self._terms.losses(there, **others_there), self._terms.losses(back, **others_back)
+        return {f"{name}{way}": each[name] for name in losses for way, each in (("", losses), ("_back", losses_back))}
 
     def _discriminator_loss(self, batch: Batch, made: _Round) -> Losses:
         def loss(name: str, real: Tensor, fake: Tensor) -> Tensor:
+            assert self._terms.gan is not None
             discriminator = self.modules[name]
-            return 0.5 * self._gan.discriminator(discriminator(real), discriminator(fake))
+            return 0.5 * self._terms.gan.discriminator(discriminator(real), discriminator(fake))
 
         return {
             "gan": loss("discriminator", batch["target"], self._pools["b"].exchange(made.fake_b)),
             "gan_back": loss("discriminator_back", batch["input"], self._pools["a"].exchange(made.fake_a)),
         }
-
-
-def _difference(a: Tensor, b: Tensor) -> Tensor:
-    return (a - b).abs().mean()

@@ -5,36 +5,21 @@ Source: Park et al., SPADE, CVPR 2019, section 3 and appendix A; the order of up
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
-from gancompress.losses import AdversarialLoss, GanForm, PerceptualLoss, PerceptualOptions, Weight, feature_matching
+from gancompress.losses import Adversarial, Comparison, FeatureMatching, Perceptual, TermOptions
 from gancompress.networks.given import one_tensor
-from gancompress.options import Options
 from gancompress.tasks.task import Task
+from gancompress.tasks.teacher_terms import TeacherTerms
 from gancompress.training import Batch, Losses, Objective, Phase
 
-
-class GauganOptions(Options):
-    """Loss weights of GauGAN.
-
-    Attributes:
-        gan: Form of the adversarial loss.
-        lambda_gan: Weight of the adversarial loss.
-        lambda_feature_matching: Weight of the distance of the discriminator's feature maps.
-        lambda_perceptual: Weight of the perceptual distance from the photograph.
-        perceptual: The perceptual distance.
-    """
-
-    gan: GanForm = "hinge"
-    lambda_gan: Weight = 1.0
-    lambda_feature_matching: Weight = 10.0
-    lambda_perceptual: Weight = 10.0
-    perceptual: PerceptualOptions = PerceptualOptions(published="spade")
+GAUGAN_TERMS = (Adversarial(1, balance=None), FeatureMatching(10), Perceptual(10, published="spade"))
+"""Default terms of GauGAN."""
 
 
 class GauganObjective(Objective):
@@ -42,28 +27,32 @@ class GauganObjective(Objective):
 
     averaged = ("generator",)
 
-    def __init__(self, task: Task, generator: nn.Module, discriminator: nn.Module, options: GauganOptions) -> None:
+    def __init__(
+        self, task: Task, generator: nn.Module, discriminator: nn.Module, terms: Sequence[TermOptions], image: Tensor
+    ) -> None:
         """Take the two networks to train.
 
         Args:
             task: A paired task.
             generator: Maps the task's encoded input to images.
             discriminator: Takes the task's discriminator input; returns the feature maps of each scale if they are
-                compared.
-            options: Weights of the terms.
+                compared. Not trained without an adversarial term.
+            terms: The loss terms.
+            image: Any image of the generator, [1, c, h, w].
 
         Raises:
-            ConfigError: The perceptual distance does not fit its network.
-            CheckpointError: The network of the perceptual distance cannot be loaded or read.
+            ConfigError: A term does not fit the objective or the image.
+            CheckpointError: A network that a term needs cannot be found or read.
         """
-        self.task, self.options, self._gan = task, options, AdversarialLoss(options.gan)
-        self.modules = {"generator": generator, "discriminator": discriminator}
-        self._perceptual: PerceptualLoss | None = options.perceptual.load() if options.lambda_perceptual else None
-        self.frozen = {"perceptual": self._perceptual} if self._perceptual is not None else {}
-        self.phases = (
-            Phase("generator", ("generator",), self._generator_loss),
-            Phase("discriminator", ("discriminator",), self._discriminator_loss, discriminates=True),
-        )
+        self.task = task
+        self._terms = TeacherTerms(terms, image, ("images", "logits", "discriminator_maps", "nothing"))
+        self.modules = {"generator": generator, **self._terms.learned}
+        self.frozen = self._terms.frozen
+        self.phases = (Phase("generator", tuple(self.modules), self._generator_loss),)
+        if self._terms.gan is not None:
+            self.modules["discriminator"] = discriminator
+            phase = Phase("discriminator", ("discriminator",), self._discriminator_loss, discriminates=True)
+            self.phases = (*self.phases, phase)
 
     def forward(self, batch: Batch, num_images: int) -> Tensor:
         """Return the encoded input of the generator."""
@@ -78,20 +67,16 @@ class GauganObjective(Objective):
         return in_one_batch(self.modules["discriminator"], seen, real)
 
     def _generator_loss(self, batch: Batch, given: Tensor) -> Losses:
-        o, image = self.options, self.modules["generator"](given)
-        fake, real = self._discriminator_outputs(batch, image)
-        losses = {"gan": o.lambda_gan * self._gan.generator(fake)}
-        if o.lambda_feature_matching:
-            losses["feature_matching"] = o.lambda_feature_matching * feature_matching(fake, real)
-        if self._perceptual is not None:
-            losses["perceptual"] = o.lambda_perceptual * self._perceptual(image, batch["target"])
-        return losses
+        image = self.modules["generator"](given)
+        fake, real = (None, None) if self._terms.gan is None else self._discriminator_outputs(batch, image)
+        return self._terms.losses(Comparison(image, batch["target"], logits=fake, real_logits=real))
 
     def _discriminator_loss(self, batch: Batch, given: Tensor) -> Losses:
+        assert self._terms.gan is not None
         with torch.no_grad():
             image = self.modules["generator"](given)
         fake, real = self._discriminator_outputs(batch, image)
-        return {"gan": self._gan.discriminator(real, fake)}
+        return {"gan": self._terms.gan.discriminator(real, fake)}
 
 
 def in_one_batch(discriminator: nn.Module, fake: Tensor, real: Tensor) -> tuple[Any, Any]:

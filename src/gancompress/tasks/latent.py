@@ -17,8 +17,8 @@ from gancompress.data.randomness import Purpose, generator
 from gancompress.errors import ConfigError, DataError, nearest
 from gancompress.networks.families.stylegan2 import StyleGan2Generator
 from gancompress.options import as_tuple
-from gancompress.tasks.sngan import SnganObjective, SnganOptions
-from gancompress.tasks.stylegan2 import StyleGan2Objective, StyleGan2Options, undivided_batch
+from gancompress.tasks.sngan import SNGAN_TERMS, SnganObjective, SnganOptions
+from gancompress.tasks.stylegan2 import STYLEGAN2_TERMS, StyleGan2Objective, StyleGan2Options, undivided_batch
 from gancompress.tasks.task import Task, TaskOptions, TeacherTraining, register_task
 from gancompress.training import Batch, Objective
 
@@ -68,12 +68,11 @@ class LatentTask(Task):
         Raises:
             ConfigError: The batch cannot be divided into the parts that the objective needs.
         """
-        generator, options = training.generator, training.training
+        generator, discriminator, options = training.generator, training.discriminator, training.training
         if isinstance(generator, StyleGan2Generator):
             size = undivided_batch(training.step, options)
-            return StyleGan2Objective(
-                self, generator, training.discriminator, training.options_of(StyleGan2Options), size
-            )
+            terms, own = training.terms or STYLEGAN2_TERMS, training.options_of(StyleGan2Options)
+            return StyleGan2Objective(self, generator, discriminator, terms, training.image, own, size)
         sngan = training.options_of(SnganOptions)
         parts = sngan.num_critic * training.num_processes
         if options.micro_batches > 1 or options.batch_size % parts:
@@ -82,7 +81,8 @@ class LatentTask(Task):
                 f"{options.micro_batches}, expected a multiple of {parts}, for {training.num_processes} processes with "
                 f"num_critic {sngan.num_critic}, and micro_batches 1"
             )
-        return SnganObjective(self, generator, training.discriminator, sngan)
+        terms = training.terms or SNGAN_TERMS
+        return SnganObjective(self, generator, discriminator, terms, training.image, sngan)
 
     def prepare(self, batch: Batch, split: str, numbers: Sequence[int], seed: int = 0) -> Batch:
         """Return noise and classes as ``input``, real images as ``target``.

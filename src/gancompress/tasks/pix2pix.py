@@ -5,33 +5,18 @@ Source: Isola et al., pix2pix, CVPR 2017, section 3.1; hinge loss and weights: L
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated
+from collections.abc import Mapping, Sequence
 
-from pydantic import Field
 from torch import Tensor, nn
 
-from gancompress.losses import AdversarialLoss, GanForm, Weight, balance_gradients
-from gancompress.options import Options
+from gancompress.losses import L1, Adversarial, Comparison, TermOptions
+from gancompress.tasks.gaugan import in_one_batch
 from gancompress.tasks.task import Task
+from gancompress.tasks.teacher_terms import TeacherTerms
 from gancompress.training import Batch, Losses, Objective, Phase
 
-
-class Pix2PixOptions(Options):
-    """Loss weights of pix2pix.
-
-    Attributes:
-        gan: Form of the adversarial loss.
-        lambda_gan: Weight of the adversarial loss.
-        gan_balance: Bound of the adversarial term's gradient at the generated image, as a fraction of the
-            reconstruction's; None, as published, keeps the weight constant.
-        lambda_reconstruction: Weight of the mean absolute difference from the truth.
-    """
-
-    gan: GanForm = "hinge"
-    lambda_gan: Weight = 1.0
-    gan_balance: Annotated[float, Field(gt=0)] | None = None
-    lambda_reconstruction: Weight = 100.0
+PIX2PIX_TERMS = (Adversarial(1, balance=None), L1(100))
+"""Default terms of pix2pix."""
 
 
 class Pix2PixObjective(Objective):
@@ -39,22 +24,31 @@ class Pix2PixObjective(Objective):
 
     averaged = ("generator",)
 
-    def __init__(self, task: Task, generator: nn.Module, discriminator: nn.Module, options: Pix2PixOptions) -> None:
+    def __init__(
+        self, task: Task, generator: nn.Module, discriminator: nn.Module, terms: Sequence[TermOptions], image: Tensor
+    ) -> None:
         """Take the two networks to train.
 
         Args:
             task: A paired task.
             generator: Maps ``input`` to ``target``.
-            discriminator: Takes both, concatenated along the channels.
-            options: Weights of the terms.
+            discriminator: Takes both, concatenated along the channels; not trained without an adversarial term.
+            terms: The loss terms.
+            image: Any image of the generator, [1, c, h, w].
+
+        Raises:
+            ConfigError: A term does not fit the objective or the image.
+            CheckpointError: A network that a term needs cannot be found or read.
         """
-        self.task, self.options, self._gan = task, options, AdversarialLoss(options.gan)
-        self.modules = {"generator": generator, "discriminator": discriminator}
-        self.frozen = {}
-        self.phases = (
-            Phase("discriminator", ("discriminator",), self._discriminator_loss, discriminates=True),
-            Phase("generator", ("generator",), self._generator_loss),
-        )
+        self.task = task
+        self._terms = TeacherTerms(terms, image, ("images", "logits", "discriminator_maps", "nothing"))
+        self.modules = {"generator": generator, **self._terms.learned}
+        self.frozen = self._terms.frozen
+        self.phases = (Phase("generator", tuple(self.modules), self._generator_loss),)
+        if self._terms.gan is not None:
+            self.modules["discriminator"] = discriminator
+            phase = Phase("discriminator", ("discriminator",), self._discriminator_loss, discriminates=True)
+            self.phases = (phase, *self.phases)
 
     def forward(self, batch: Batch, num_images: int) -> Tensor:
         """Return the generated image."""
@@ -65,16 +59,18 @@ class Pix2PixObjective(Objective):
         return self.task.columns(batch, {"teacher": modules["generator"](batch["input"])})
 
     def _discriminator_loss(self, batch: Batch, image: Tensor) -> Losses:
+        assert self._terms.gan is not None
         discriminator = self.modules["discriminator"]
         real = discriminator(self.task.real(batch))
         fake = discriminator(self.task.seen(batch, image.detach()))
-        return {"gan": 0.5 * self._gan.discriminator(real, fake)}
+        return {"gan": 0.5 * self._terms.gan.discriminator(real, fake)}
 
     def _generator_loss(self, batch: Batch, image: Tensor) -> Losses:
-        logits = self.modules["discriminator"](self.task.seen(batch, image))
-        adversarial = self.options.lambda_gan * self._gan.generator(logits)
-        reconstruction = self.options.lambda_reconstruction * (image - batch["target"]).abs().mean()
-        if self.options.gan_balance is not None:
-            balance = balance_gradients(adversarial, reconstruction, image, self.options.gan_balance)
-            adversarial = adversarial if balance is None else balance.term
-        return {"gan": adversarial, "reconstruction": reconstruction}
+        logits, real_logits = None, None
+        if self._terms.gan is not None:
+            seen, discriminator = self.task.seen(batch, image), self.modules["discriminator"]
+            if "discriminator_maps" in self._terms.compares:
+                logits, real_logits = in_one_batch(discriminator, seen, self.task.real(batch))
+            else:
+                logits = discriminator(seen)
+        return self._terms.losses(Comparison(image, batch["target"], logits=logits, real_logits=real_logits))

@@ -21,7 +21,7 @@ from gancompress.errors import ConfigError
 from gancompress.networks.file_form import FileForm, label_map_form
 from gancompress.networks.given import Given, one_tensor
 from gancompress.networks.label_input import one_hot
-from gancompress.tasks.gaugan import GauganObjective, GauganOptions
+from gancompress.tasks.gaugan import GAUGAN_TERMS, GauganObjective
 from gancompress.tasks.task import Task, TaskOptions, TeacherTraining, register_task
 from gancompress.training import Batch, Objective
 
@@ -90,8 +90,8 @@ class SemanticTask(Task):
 
     def objective(self, training: TeacherTraining) -> Objective:
         """Return the objective of GauGAN."""
-        options = training.options_of(GauganOptions)
-        return GauganObjective(self, training.generator, training.discriminator, options)
+        terms = training.terms or GAUGAN_TERMS
+        return GauganObjective(self, training.generator, training.discriminator, terms, training.image)
 
     @property
     def num_labels(self) -> int:

@@ -5,7 +5,7 @@ Source: Miyato et al., Spectral Normalization for GANs, ICLR 2018, section 4 and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any
 
@@ -14,25 +14,28 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from gancompress.errors import ConfigError
-from gancompress.losses import AdversarialLoss, GanForm
+from gancompress.losses import Adversarial, Comparison, TermOptions
 from gancompress.options import Options
 from gancompress.tasks.task import Task
+from gancompress.tasks.teacher_terms import TeacherTerms
 from gancompress.training import Batch, Losses, Objective, Phase
 
 Count = Annotated[int, Field(ge=1)]
 
 
+SNGAN_TERMS = (Adversarial(1, balance=None),)
+"""Default terms of SNGAN."""
+
+
 class SnganOptions(Options):
-    """Adversarial loss of SNGAN and the numbers of updates.
+    """Numbers of updates of SNGAN.
 
     Attributes:
-        gan: Form of the adversarial loss.
         num_critic: Updates of the discriminator for one of the generator. A training step has this many updates, each
             on an equal part of the batch, and then one of the generator: ``batch_size`` counts the real images of all.
         generator_parts: Parts of the batch in the generator's update, at most all of them.
     """
 
-    gan: GanForm = "hinge"
     num_critic: Count = 5
     generator_parts: Count = 2
 
@@ -42,23 +45,38 @@ class SnganObjective(Objective):
 
     averaged = ("generator",)
 
-    def __init__(self, task: Task, generator: nn.Module, discriminator: nn.Module, options: SnganOptions) -> None:
+    def __init__(
+        self,
+        task: Task,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        terms: Sequence[TermOptions],
+        image: Tensor,
+        options: SnganOptions,
+    ) -> None:
         """Take the two networks to train.
 
         Args:
             task: The latent task.
             generator: Maps ``input`` to images.
             discriminator: Takes the task's discriminator input; spectrally normalised, for stable training.
-            options: Adversarial loss and numbers of updates.
+            terms: The loss terms.
+            image: Any image of the generator, [1, c, h, w].
+            options: Numbers of updates.
+
+        Raises:
+            ConfigError: A term does not fit the objective or the image, or none is adversarial.
+            CheckpointError: A network that a term needs cannot be found or read.
         """
-        self.task, self.options, self._gan = task, options, AdversarialLoss(options.gan)
-        self.modules = {"generator": generator, "discriminator": discriminator}
-        self.frozen = {}
+        self.task, self.options = task, options
+        self._terms = TeacherTerms(terms, image, ("logits", "nothing"), adversarial=True)
+        self.modules = {"generator": generator, "discriminator": discriminator, **self._terms.learned}
+        self.frozen = self._terms.frozen
         # Phases of one name share an optimizer.
         updates = [partial(self._discriminator_loss, part=part) for part in range(options.num_critic)]
         self.phases = (
             *(Phase("discriminator", ("discriminator",), update, discriminates=True) for update in updates),
-            Phase("generator", ("generator",), self._generator_loss),
+            Phase("generator", ("generator", *self._terms.learned), self._generator_loss),
         )
 
     def forward(self, batch: Batch, num_images: int) -> Tensor:
@@ -96,12 +114,14 @@ class SnganObjective(Objective):
         discriminator = self.modules["discriminator"]
         real = discriminator(self.task.real(shown))
         fake = discriminator(self.task.seen(shown, images[part * size : (part + 1) * size].detach()))
-        return {"gan": self._gan.discriminator(real, fake)}
+        assert self._terms.gan is not None
+        return {"gan": self._terms.gan.discriminator(real, fake)}
 
     def _generator_loss(self, batch: Batch, images: Tensor) -> Losses:
         learning = slice(self._num_learning(images))
-        logits = self.modules["discriminator"](self.task.seen(_rows(batch, learning), images[learning]))
-        return {"gan": self._gan.generator(logits)}
+        shown, image = _rows(batch, learning), images[learning]
+        logits = self.modules["discriminator"](self.task.seen(shown, image))
+        return self._terms.losses(Comparison(image, shown["target"], logits=logits))
 
 
 def _rows(batch: Batch, rows: slice) -> dict[str, Any]:

@@ -7,7 +7,7 @@ B.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import torch
@@ -15,12 +15,16 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from gancompress.errors import ConfigError
-from gancompress.losses import AdversarialLoss, Weight
+from gancompress.losses import Adversarial, AdversarialLoss, Comparison, TermOptions, Weight
 from gancompress.networks.styles import Mixing, StyledGenerator
 from gancompress.options import Options
 from gancompress.tasks.augmentation import AdaptiveAugmentation, AugmentationOptions, Share
 from gancompress.tasks.task import Task
+from gancompress.tasks.teacher_terms import TeacherTerms
 from gancompress.training import Batch, Losses, Objective, Phase, TrainingOptions
+
+STYLEGAN2_TERMS = (Adversarial(1, form="vanilla", balance=None),)
+"""Default terms of StyleGAN2, beside its regularisers."""
 
 Every = Annotated[int, Field(ge=1)]
 
@@ -196,6 +200,8 @@ class StyleGan2Objective(Objective):
         task: Task,
         generator: StyledGenerator,
         discriminator: nn.Module,
+        terms: Sequence[TermOptions],
+        image: Tensor,
         options: StyleGan2Options,
         batch_size: int,
     ) -> None:
@@ -205,22 +211,26 @@ class StyleGan2Objective(Objective):
             task: The latent task.
             generator: Maps ``input`` to images.
             discriminator: Takes images.
+            terms: The loss terms.
+            image: Any image of the generator, [1, c, h, w].
             options: Regularisers, style mixing and augmentation.
             batch_size: Images of one step, over all processes.
+
+        Raises:
+            ConfigError: A term does not fit the objective or the image, or none is adversarial.
+            CheckpointError: A network that a term needs cannot be found or read.
         """
-        self.task, self._regularisers, self._gan = (
-            task,
-            StyleGan2Regularisers(options, batch_size),
-            AdversarialLoss("vanilla"),
-        )
+        self.task, self._regularisers = task, StyleGan2Regularisers(options, batch_size)
+        self._terms = TeacherTerms(terms, image, ("logits", "nothing"), adversarial=True)
         self._generator = generator
-        self.modules = {"generator": generator, "discriminator": discriminator}
-        self.frozen = {}
+        self.modules = {"generator": generator, "discriminator": discriminator, **self._terms.learned}
+        self.frozen = self._terms.frozen
+        learning = ("generator", *self._terms.learned)
         self.phases = (
             Phase("discriminator", ("discriminator",), self._discriminator_loss, discriminates=True),
             *([r1_phase(self._r1_loss)] if options.r1 else []),
-            Phase("generator", ("generator",), self._generator_loss),
-            *([path_phase(("generator",), self._path_loss)] if options.path_length else []),
+            Phase("generator", learning, self._generator_loss),
+            *([path_phase(learning, self._path_loss)] if options.path_length else []),
         )
 
     def forward(self, batch: Batch, num_images: int) -> _Drawn:
@@ -246,16 +256,18 @@ class StyleGan2Objective(Objective):
         self._regularisers.remember(memory)
 
     def _discriminator_loss(self, batch: Batch, drawn: _Drawn) -> Losses:
+        assert self._terms.gan is not None
         discriminator = self.modules["discriminator"]
         return self._regularisers.discriminator_loss(
-            self._gan, discriminator, batch["target"], drawn.image, drawn.num_images
+            self._terms.gan, discriminator, batch["target"], drawn.image, drawn.num_images
         )
 
     def _r1_loss(self, batch: Batch, drawn: _Drawn) -> Losses:
         return self._regularisers.r1_loss(self.modules["discriminator"], batch["target"], drawn.num_images)
 
     def _generator_loss(self, batch: Batch, drawn: _Drawn) -> Losses:
-        return {"gan": self._gan.generator(self._regularisers.logits(self.modules["discriminator"], drawn.image))}
+        logits = self._regularisers.logits(self.modules["discriminator"], drawn.image)
+        return self._terms.losses(Comparison(drawn.image, batch["target"], logits=logits))
 
     def _path_loss(self, batch: Batch, drawn: _Drawn) -> Losses:
         return self._regularisers.path_loss(self._generator, batch["input"], drawn.num_images)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from gancompress.data import DataConfig
 from gancompress.errors import ConfigError
+from gancompress.losses import TermOptions
 from gancompress.networks.file_form import FileForm
 from gancompress.networks.given import Given, NamedInputs, arguments, one_tensor, order
 from gancompress.options import Options, OptionsError
@@ -34,18 +35,22 @@ class TeacherTraining:
         step: Kind of the step that trains, for messages.
         generator: The generator.
         discriminator: The discriminator.
+        image: Any image of the generator, [1, c, h, w], with which loss terms are built.
         fresh: Returns another generator and another discriminator, such as those of the opposite direction.
         options: Options of every objective that the step supports.
         training: Options of the training loop.
+        terms: Loss terms of the generator; None for those of the task's method.
         num_processes: Processes that train together.
     """
 
     step: str
     generator: nn.Module
     discriminator: nn.Module
+    image: Tensor
     fresh: Callable[[], tuple[nn.Module, nn.Module]]
     options: Sequence[Options]
     training: TrainingOptions
+    terms: tuple[TermOptions, ...] | None = None
     num_processes: int = 1
 
     def options_of(self, kind: type[OptionsT]) -> OptionsT:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gancompress.data import DataConfig
-from gancompress.tasks.cyclegan import CycleGanObjective, CycleGanOptions
-from gancompress.tasks.pix2pix import Pix2PixObjective, Pix2PixOptions
+from gancompress.tasks.cyclegan import CYCLEGAN_TERMS, CycleGanObjective, CycleGanOptions
+from gancompress.tasks.pix2pix import PIX2PIX_TERMS, Pix2PixObjective
 from gancompress.tasks.task import Task, TaskOptions, TeacherTraining, register_task
 from gancompress.training import Objective
 
@@ -20,8 +20,8 @@ class PairedTask(Task):
 
     def objective(self, training: TeacherTraining) -> Objective:
         """Return the objective of pix2pix."""
-        options = training.options_of(Pix2PixOptions)
-        return Pix2PixObjective(self, training.generator, training.discriminator, options)
+        terms = training.terms or PIX2PIX_TERMS
+        return Pix2PixObjective(self, training.generator, training.discriminator, terms, training.image)
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class UnpairedTask(Task):
             "generator_back": generator_back,
             "discriminator_back": discriminator_back,
         }
-        return CycleGanObjective(self, networks, training.options_of(CycleGanOptions))
+        terms, options = training.terms or CYCLEGAN_TERMS, training.options_of(CycleGanOptions)
+        return CycleGanObjective(self, networks, terms, training.image, options)
 
 
 @register_task

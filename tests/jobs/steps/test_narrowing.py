@@ -7,12 +7,13 @@ import torch
 
 from gancompress.errors import ConfigError, PlanError
 from gancompress.jobs.recipe import load_job
-from gancompress.jobs.steps import Prune, Work
+from gancompress.jobs.steps import Goal, Prune, Work
+from gancompress.methods.budget import CostLimit
 from gancompress.networks.config_strings import widths_from_string
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build, find_family
 from gancompress.tasks import LatentTask
-from tests.jobs.steps.small_work import make_surroundings, make_work
+from tests.jobs.steps.small_work import macs_of, make_surroundings, make_work
 
 CONFIG = {"resolution": 16, "channel_max": 4, "latent_size": 6, "num_mapping_layers": 2}
 
@@ -60,6 +61,20 @@ def test_widths_that_cannot_be(widths, message, tmp_path):
     with pytest.raises(PlanError, match=message) as error:
         Prune(widths=widths).run(stylegan2(), *around)
     assert "\n" not in str(error.value)
+
+
+def test_depth_within_a_budget(tmp_path):
+    work, around = make_work(), make_surroundings(tmp_path, None)
+    full = macs_of(work, around)
+    around = around._replace(goal=Goal(CostLimit(full / 2)))
+    narrow = Prune(depth="auto", multiple=1).run(work, *around)
+    assert macs_of(narrow, around) <= full / 2
+    none = Prune(keep=1, depth=0, block_score="branch_norm").run(work, *around).generator
+    assert len(none.architecture.left_out) == 1
+    with pytest.raises(ConfigError, match="depth: got 'auto' with keep or widths, expected a budget alone"):
+        Prune(depth="auto", keep=0.5)
+    with pytest.raises(ConfigError, match="block_score: got 'mine', expected a known score of blocks"):
+        Prune(depth=0.5, block_score="mine")
 
 
 def test_a_removal_that_leaves_no_channel():

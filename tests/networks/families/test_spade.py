@@ -12,12 +12,14 @@ from torch.nn.utils import parametrize
 from gancompress.architecture_search import SearchSpace
 from gancompress.channels import ChannelGraph, SubNetwork, materialise, narrow, trace
 from gancompress.channels.skeleton import named_tensors
+from gancompress.channels.slots import slots_from_widths
 from gancompress.errors import PlanError
 from gancompress.networks.config_strings import widths_from_string
 from gancompress.networks.families.spade import Spade, SpadeConfig
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import architecture_of, build, find_family
 from gancompress.networks.spectral_norm import fold_spectral_norm
+from tests.networks.plan_strings import at_string
 
 TINY: dict[str, Any] = {"ngf": 4, "in_channels": 5, "upsampling": "normal"}
 NORMED = {**TINY, "spectral_norm": True}
@@ -132,7 +134,7 @@ class TestPlanStrings:
         assert hidden == [4, 4, 6, 6, 8, 8, 10, 10, 10, 12, 12, 12, 14, 14, 14, 16, 16, 16]
 
     def test_built_at_a_string(self) -> None:
-        config = find_family("mobile_spade").architecture({}).at_string("32_32_32_32_32_32_32_32").config
+        config = at_string("mobile_spade", "32_32_32_32_32_32_32_32").config
         assert (config["ngf"], config["widths"]) == (32, {})
 
     @pytest.mark.parametrize(
@@ -149,7 +151,7 @@ class TestPlanStrings:
     )
     def test_errors(self, text: str, config: dict[str, Any], message: str) -> None:
         with pytest.raises(PlanError, match=message):
-            find_family("spade").architecture(config).at_string(text)
+            at_string("spade", text, **config)
 
     @pytest.mark.parametrize(
         ("name", "size"),
@@ -166,12 +168,11 @@ class TestPlanStrings:
         assert [slot.name for slot in space.slots] == ["fc", *find_family("spade").parse({}).blocks]
         for values in (space.smallest, space.largest):
             plan = space.plan(values)
-            assert supernet.slot_values(plan) == values
-            assert plan == supernet.plan_from_slots(values)
+            assert slots_from_widths(supernet.slots, plan.widths) == values
             assert dict(plan.widths) == widths_from_string(find_family("spade").parse({}), space.text(values))
 
     def test_widths_of_one_slot_stay_together(self, supernet: ChannelGraph) -> None:
-        assert supernet.slot_values(supernet.uniform_plan(0.5)) == (32,) * 8
+        assert slots_from_widths(supernet.slots, supernet.uniform_plan(0.5).widths) == (32,) * 8
         space = SearchSpace.from_graph(supernet, max_choices=3)
         assert space.choices == ((16, 40, 64),) * 8
         with pytest.raises(PlanError, match=r"slot up_3: its groups have widths \[32, 64, 128\], expected one value"):

@@ -63,3 +63,15 @@ def test_public_weights(shared_data: Path):
     image = torch.rand(1, 3, 8, 8)
     expected = plain(generator.state, image, 4)
     torch.testing.assert_close((generator.build()(image * 2 - 1) + 1) / 2, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("family", "first", "last"), [("srvggnet_compact", "body.1", "body.33"), ("rrdbnet", "conv_first", "conv_hr")]
+)
+@torch.no_grad()
+def test_features_of_a_fresh_network_without_norms_do_not_vanish(family, first, last):
+    network, seen = build(family, {"nf": 16}), []
+    for path in (first, last):
+        network.get_submodule(path).register_forward_hook(lambda _, __, output: seen.append(output.std().item()))
+    network(torch.rand(1, 3, 8, 8) * 2 - 1)
+    assert 0.1 < seen[1] / seen[0] < 100

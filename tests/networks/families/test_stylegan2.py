@@ -18,6 +18,7 @@ from gancompress.networks.families.stylegan2_discriminator import deviation
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import architecture_of, build, find_family
 from gancompress.networks.styles import Mixing, mixed
+from tests.networks.plan_strings import at_string
 
 SMALL = {"resolution": 32, "channel_max": 12, "latent_size": 6}
 
@@ -93,13 +94,13 @@ def test_channels_that_nothing_reads_are_cut_off_exactly():
 
 def test_net_shape_is_the_plan_string():
     text = "_".join(["154"] * 10 + ["77"] * 2 + ["39"] * 2)
-    config = find_family("stylegan2").architecture({}).at_string(text).config
+    config = at_string("stylegan2", text).config
     assert architecture_of("stylegan2", config).plan_string() == text
     assert architecture_of("stylegan2", {}).plan_string() == "_".join(["512"] * 10 + ["256"] * 2 + ["128"] * 2)
     assert list(widths_from_string(find_family("stylegan2").parse({}), text))[:2] == ["input", "layers.0.conv"]
     assert config["channel_max"] == 154
     with pytest.raises(PlanError, match=r"got 8 numbers in .*, expected one of 14 \(net_shape\)"):
-        find_family("stylegan2").architecture({}).at_string("8_8_8_8_8_8_8_8")
+        at_string("stylegan2", "8_8_8_8_8_8_8_8")
 
 
 @torch.no_grad()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from gancompress.deploy import RUNTIMES, Format, Mode, Runtime
 from gancompress.deploy.benchmark.fastest import FASTEST, timed_formats
 
@@ -25,12 +23,6 @@ def unavailable_here() -> dict[str, str]:
     """Return the reason for each mode that cannot run on this machine, by its name."""
     reasons = {mode.name: runtime.unavailable(mode) for runtime in RUNTIMES.values() for mode in runtime.modes}
     return {name: reason for name, reason in reasons.items() if reason is not None}
-
-
-def as_markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table whose first column is code."""
-    lines = [head, ["---"] * len(head), *((f"`{row[0]}`", *row[1:]) for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def _format(runtime: Runtime, each: Format) -> tuple[str, ...]:

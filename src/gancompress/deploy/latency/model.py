@@ -68,7 +68,9 @@ class LatencyModel:
         self._parts, self._cost, self._graph = tuple(parts), CostModel(graph), graph
         self._grids = {kind: _Grid(times) for kind, times in table.parts.items()}
         self._known: dict[tuple[str, tuple[int, ...]], float] = {}
-        first = {shape.storage: shape for shape in reversed(graph.shapes) if not shape.weight}
+        made = {ref.index: number for number, op in reversed(list(enumerate(graph.ops))) for ref in op.outputs}
+        shapes = reversed(list(enumerate(graph.shapes)))
+        first = {shape.storage: (made.get(i, -1), shape) for i, shape in shapes if not shape.weight}
         self._activations = tuple(first.values())
         plans = [ChannelPlan(dict(zip(graph.groups, widths, strict=True))) for widths in table.networks]
         known = np.array([self._known_of(plan) for plan in plans])
@@ -96,13 +98,18 @@ class LatencyModel:
     def _known_of(self, plan: ChannelPlan) -> np.ndarray:
         """Return the sum of the parts in milliseconds, the MACs, and the bytes. Shape ``(3,)``."""
         total = 0.0
+        inside = [(block.start, block.end) for block in (self._graph.blocks[name] for name in plan.left_out)]
         for part in self._parts:
+            if not plan.holds(part.path):
+                continue
             key = (part.kind, part.widths(plan.widths))
             if key not in self._known:
                 self._known[key] = self._grids[part.kind].at(key[1])
             total += self._known[key]
         written = sum(
-            shape.itemsize * prod(extent.at(plan.widths) for extent in shape.extents) for shape in self._activations
+            shape.itemsize * prod(extent.at(plan.widths) for extent in shape.extents)
+            for made, shape in self._activations
+            if not any(start <= made < end for start, end in inside)
         )
         return np.array([total, self._cost.macs(plan).true, written], dtype=float)
 

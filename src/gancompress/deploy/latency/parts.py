@@ -38,7 +38,8 @@ class Part:
 def parts_of(network: nn.Module, graph: ChannelGraph, example: Tensor) -> tuple[Part, ...]:
     """Return the largest modules that depend on at most two channel groups; a layer is never split.
 
-    Residual blocks thus stay whole, with everything that a runtime fuses in them. Code that runs between the parts, in
+    Residual blocks thus stay whole, with everything that a runtime fuses in them, and modules around blocks that can be
+    left out are split. Code that runs between the parts, in
     the forward of modules that were split, belongs to none of them.
 
     Args:
@@ -55,7 +56,8 @@ def parts_of(network: nn.Module, graph: ChannelGraph, example: Tensor) -> tuple[
         shapes = calls.get(path, [])
         alone = len(shapes) == 1 and shapes[0] is not None and bool(own)
         children = list(module.named_children())
-        if alone and (len(groups) <= _MOST_GROUPS or not children):
+        around = any(block.startswith(f"{path}." if path else "") for block in graph.blocks)
+        if alone and not around and (len(groups) <= _MOST_GROUPS or not children):
             number = {group: place for place, group in enumerate(groups)}
             forms = tuple(
                 (extent.constant, tuple((number[group], factor) for group, factor in extent.factors))

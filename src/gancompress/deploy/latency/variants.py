@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -28,7 +28,7 @@ class Variants:
 
 
 def variants_of_space(space: SearchSpace, num_networks: int = _NUM_NETWORKS, seed: int = 0) -> Variants:
-    """Return every choice of a search space, and its smallest, its largest and random plans.
+    """Return every choice of a search space, and its smallest, its largest and random plans, all at full depth.
 
     Args:
         space: The space.
@@ -45,7 +45,7 @@ def variants_of_space(space: SearchSpace, num_networks: int = _NUM_NETWORKS, see
         widths |= {
             group: tuple(multiplier * value for value in choices) for group, multiplier in slot.multipliers.items()
         }
-    return Variants(widths, tuple(map(space.plan, chosen)))
+    return Variants(widths, tuple(dict.fromkeys(replace(space.plan(each), left_out=frozenset()) for each in chosen)))
 
 
 def variants_of_graph(graph: ChannelGraph, num_networks: int = _NUM_NETWORKS) -> Variants:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, model_validator
 
 from gancompress.importance import AnyScore
 from gancompress.jobs.steps.learning import Learning
 from gancompress.jobs.steps.narrowing import Narrowing
 from gancompress.jobs.steps.networks import NetworkOptions
+from gancompress.jobs.steps.online import OnlineOptions
 from gancompress.jobs.steps.quantize import Quantizing
+from gancompress.jobs.steps.recalibration import calibration_inputs
 from gancompress.jobs.steps.step import Goal, StepRun, Work, register_step
 from gancompress.jobs.steps.students import student_of
 from gancompress.methods.initial_weights import with_modules_of
+from gancompress.methods.recalibrate import recalibrate
 from gancompress.networks.cut import cut
 from gancompress.objectives.students import FixedStudent
 from gancompress.options import as_tuple
+from gancompress.perception.content_masks import NoMask
 from gancompress.quantization import FLOAT
 from gancompress.quantization.separate import separate
 from gancompress.tasks import StyleGan2Options, undivided_batch
@@ -30,16 +34,35 @@ class OneStudent(Learning):
     Attributes:
         stylegan2: Options of StyleGAN2 training for a StyleGAN2 student: the regularisers of both networks, style
             mixing, and updates one after another. Without it a StyleGAN2 is trained like any other network.
+        online: Teachers that train beside the student, which learns from them instead of the job's teacher. An
+            adversarial term then asks the discriminator of the first of them, without training it.
     """
 
     stylegan2: StyleGan2Options | None = None
+    online: OnlineOptions | None = None
+
+    @model_validator(mode="after")
+    def _online_fits(self) -> Self:
+        if self.online is not None and self.stylegan2 is not None:
+            raise ValueError("online: got stylegan2 beside it, expected one of them; its regularisers need one teacher")
+        if self.online is not None and not isinstance(self.distillation.content, NoMask):
+            raise ValueError(
+                "online: got distillation.content, expected none: the content is found in images of a trained teacher"
+            )
+        return self
 
     def improved(self, work: Work, inputs: Inputs, run: StepRun) -> Work:
         """Return the work with its network trained; a quantized one stays quantized."""
         if self.stylegan2 is not None:
             undivided_batch(self.kind, self.training)
         network, quantization = work.build(), work.quantization
-        discriminator = self.teach(FixedStudent(network), work, inputs, run, self.stylegan2)
+        student = FixedStudent(network)
+        if self.online is None:
+            discriminator = self.teach(student, work, inputs, run, self.stylegan2)
+        else:
+            terms, training = self.distillation, self.training
+            discriminator = self.online.train(student, work, inputs, run, terms, training, name=self.kind)
+            recalibrate(network, calibration_inputs(inputs))
         generator, quantization = separate(network, work.generator, quantization and quantization.options)
         return Work(work.teacher, generator, discriminator, quantization=quantization)
 

@@ -36,6 +36,7 @@ class Narrowing(Step, ABC):
         keep: Fraction of every group's channels that is kept; follows from the budget by default.
         widths: Widths of all groups instead: in the papers' notation (``154_154_...``), or by group name.
         multiple: Widths are multiples of this, or full; given ``widths`` are not rounded.
+        left_out: Names of residual blocks to leave out; ``*`` stands for any text.
     """
 
     takes_latency = True
@@ -43,6 +44,7 @@ class Narrowing(Step, ABC):
     keep: Fraction | None = None
     widths: Annotated[str | dict[str, int] | None, BeforeValidator(_as_text)] = None
     multiple: Annotated[int, Field(ge=1)] = 8
+    left_out: tuple[str, ...] = ()
 
     @property
     def uses_budget(self) -> bool:
@@ -77,16 +79,38 @@ class Narrowing(Step, ABC):
             PlanError: The widths do not fit the network, or leave a group without channels.
             BudgetError: The narrowest plan costs more than the budget.
         """
+        graph = self.graph(wide, inputs)
+        left_out = self.blocks(wide, graph, inputs, run)
         if self.widths is not None:
-            graph = inputs.graph(wide, multiple=1, minimum=1)
-            return graph, graph.plan(_by_group(self.widths, wide))
-        graph = inputs.graph(wide, multiple=self.multiple, minimum=self.multiple)
+            return graph, graph.plan(_by_group(self.widths, wide), left_out)
         if self.keep is not None:
-            return graph, graph.uniform_plan(self.keep)
+            return graph, graph.uniform_plan(self.keep).leaving_out(left_out)
         if budget is None:
             raise ConfigError(f"{self.kind}: got neither keep nor a budget, expected one of them")
         cost = self._cost(budget, wide, graph, inputs, run, quantization)
-        return graph, widest_plan(graph, cost, budget.limit, budget.unit)
+        return graph, self.widest(wide, graph, cost, budget, left_out, inputs, run)
+
+    def graph(self, wide: Generator, inputs: Inputs) -> ChannelGraph:
+        """Return the graph of a generator with the legal widths of this step."""
+        multiple = 1 if self.widths is not None else self.multiple
+        return inputs.graph(wide, multiple=multiple, minimum=multiple)
+
+    def blocks(self, wide: Generator, graph: ChannelGraph, inputs: Inputs, run: StepRun) -> tuple[str, ...]:
+        """Return the blocks to leave out. Raises PlanError if a name fits none."""
+        return graph.matching_blocks(self.left_out)
+
+    def widest(
+        self,
+        wide: Generator,
+        graph: ChannelGraph,
+        cost: Callable[[ChannelPlan], float],
+        budget: CostLimit,
+        left_out: tuple[str, ...],
+        inputs: Inputs,
+        run: StepRun,
+    ) -> ChannelPlan:
+        """Return the widest plan within a budget without some blocks. Raises BudgetError if there is none."""
+        return widest_plan(graph, cost, budget.limit, budget.unit, left_out)
 
     def latency(
         self,

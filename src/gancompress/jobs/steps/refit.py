@@ -15,7 +15,7 @@ from gancompress.jobs.steps.step import Goal, Step, StepRun, Work, register_step
 from gancompress.methods.generators import cropped, refitted
 from gancompress.methods.refit import NUM_IMAGES
 from gancompress.networks.generator import Generator
-from gancompress.networks.given import arguments, joined
+from gancompress.networks.given import Given, arguments, joined
 from gancompress.options import Options
 from gancompress.tasks.inputs import Inputs
 
@@ -34,6 +34,13 @@ class RefitOptions(Options):
     num_images: Annotated[int, Field(ge=2)] = NUM_IMAGES
     crop_px: Annotated[int, Field(ge=1)] | None = CROP_PX
 
+    def images(self, wide: Generator, inputs: Inputs, run: StepRun) -> Given:
+        """Return the inputs of a refit: training images, or crops of them."""
+        images = joined(list(inputs.encoded("train", _BATCH_SIZE, self.num_images)))
+        if self.crop_px is not None and isinstance(images, Tensor):
+            return cropped(images, wide, self.crop_px, run.seed)
+        return images
+
     def refit(
         self,
         narrow: Generator,
@@ -44,10 +51,7 @@ class RefitOptions(Options):
         run: StepRun,
     ) -> tuple[Generator, dict[str, Any]]:
         """Refit a generator on training images; return it with facts for the record. Raises what `refitted` does."""
-        images = joined(list(inputs.encoded("train", _BATCH_SIZE, self.num_images)))
-        if self.crop_px is not None and isinstance(images, Tensor):
-            images = cropped(images, wide, self.crop_px, run.seed)
-        given = arguments(wide.build(), images)
+        given = arguments(wide.build(), self.images(wide, inputs, run))
         fitted, report = refitted(narrow, wide, graph, plan, given, run.seed, run.device)
         return fitted, {"note": str(report), "refit": asdict(report)}
 
@@ -73,6 +77,7 @@ class Refit(RefitOptions, Step):
             )
         graph = inputs.graph(wide, multiple=1, minimum=1)
         narrow = inputs.graph(work.generator, multiple=1, minimum=1)
-        plan = graph.plan({name: group.size for name, group in narrow.groups.items()})
+        left_out = set(work.generator.architecture.left_out).difference(wide.architecture.left_out)
+        plan = graph.plan({name: group.size for name, group in narrow.groups.items()}, left_out)
         fitted, facts = self.refit(work.generator, wide, graph, plan, inputs, run)
         return recalibrated(replace(work, generator=fitted, facts=facts), inputs, run.device)

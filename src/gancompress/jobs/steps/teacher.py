@@ -2,46 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
+from pydantic import model_validator
 from torch import nn
 
 from gancompress.errors import ConfigError
 from gancompress.jobs.steps.networks import PATCHGAN, NetworkOptions
 from gancompress.jobs.steps.recalibration import calibration_inputs
 from gancompress.jobs.steps.step import Goal, Step, StepRun, Work, training_data
+from gancompress.losses import AnyTerms, check_terms
 from gancompress.methods.discriminators import discriminator_input
-from gancompress.methods.scratch import train_from_scratch
+from gancompress.methods.scratch import Untrained, train_from_scratch
 from gancompress.networks.generator import Generator
 from gancompress.networks.image_format import NOT_DECLARED
+from gancompress.objectives.old_terms import with_teacher_terms
 from gancompress.options import Options
-from gancompress.tasks import CycleGanOptions, GauganOptions, Pix2PixOptions, SnganOptions, StyleGan2Options
+from gancompress.tasks import CycleGanOptions, SnganOptions, StyleGan2Options
 from gancompress.tasks.inputs import Inputs
 from gancompress.training import TrainingOptions
 
 
-class PaperTraining(Step):
-    """Training without a teacher, by the method of a paper.
-
-    The task makes the objective: pix2pix on pairs, GauGAN on label maps, CycleGAN without pairs, SNGAN and StyleGAN2
-    from noise. The generator is returned without spectral norm and with recomputed running statistics.
+class TeacherObjectives(Options):
+    """Options of the objectives that train a generator without a teacher; each task takes its own.
 
     Attributes:
         discriminator: The discriminator; its input channels follow from the task.
-        pix2pix: Weights of the terms, for a paired task.
-        gaugan: Weights of the terms, for a semantic task.
-        cyclegan: Weights of the terms, for an unpaired task.
+        terms: The loss terms of the generator with their weights; those of the task's method by default.
+        cyclegan: Image pools, for an unpaired task.
         sngan: Options of the updates, for a latent task.
         stylegan2: Regularisers and style mixing, for a latent task whose generator is a StyleGAN2.
-        training: Options of the training loop.
     """
 
     discriminator: NetworkOptions = PATCHGAN
-    pix2pix: Pix2PixOptions = Pix2PixOptions()
-    gaugan: GauganOptions = GauganOptions()
+    terms: AnyTerms | None = None
     cyclegan: CycleGanOptions = CycleGanOptions()
     sngan: SnganOptions = SnganOptions()
     stylegan2: StyleGan2Options = StyleGan2Options()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_the_old_spelling(cls, options: Any) -> Any:
+        return with_teacher_terms(options) if isinstance(options, Mapping) else options
+
+    @model_validator(mode="after")
+    def _terms_fit(self) -> Self:
+        if self.terms is not None:
+            check_terms(self.terms)
+        return self
+
+    def untrained(self, fresh: Callable[[int], Generator], inputs: Inputs, seed: int) -> Untrained:
+        """Return a generator to train, with a discriminator of its images.
+
+        Args:
+            fresh: Returns the generator with fresh weights for a seed.
+            inputs: Images of the data, for the task.
+            seed: Seed of the generator's weights; the next two are those of the other networks.
+
+        Raises:
+            InputSizeError: The generator or the discriminator does not accept images of this size.
+        """
+        generator = fresh(seed)
+        given = discriminator_input(generator, inputs.example(), inputs.task)
+        discriminator = self.discriminator.fresh_discriminator(seed + 2, given)
+
+        def opposite() -> tuple[nn.Module, nn.Module]:
+            return fresh(seed + 1).build(), self.discriminator.fresh(seed + 1).build()
+
+        options = [value for _, value in self if isinstance(value, Options)]
+        return Untrained(generator, discriminator, opposite, self.terms, options)
+
+
+class PaperTraining(TeacherObjectives, Step):
+    """Training without a teacher, by the method of a paper.
+
+    The task makes the objective: pix2pix on pairs, GauGAN on label maps, CycleGAN without pairs, SNGAN and StyleGAN2
+    from noise. The generator is returned without spectral norm and with recomputed running statistics, and no
+    discriminator without an adversarial term.
+
+    Attributes:
+        training: Options of the training loop.
+    """
+
     training: TrainingOptions = TrainingOptions()
 
     def train(self, fresh: Callable[[int], Generator], inputs: Inputs, run: StepRun) -> Work:
@@ -62,31 +105,15 @@ class PaperTraining(Step):
                 f"{self.kind}: got the task '{inputs.task.name}', expected a generator that is trained already; give "
                 "its teacher.checkpoint"
             )
-        generator = fresh(run.seed)
+        untrained = self.untrained(fresh, inputs, run.seed)
+        generator = untrained.generator
         if generator.architecture.images is None:
             run.log.said(f"{self.kind}: {generator.family} {NOT_DECLARED}; say otherwise with network.range")
-        given = discriminator_input(generator, inputs.example(), inputs.task)
-        discriminator = self.discriminator.fresh_discriminator(run.seed + 2, given)
-
-        def opposite() -> tuple[nn.Module, nn.Module]:
-            return fresh(run.seed + 1).build(), self.discriminator.fresh(run.seed + 1).build()
-
-        options = [value for _, value in self if isinstance(value, Options)]
-        trained = train_from_scratch(
-            generator,
-            discriminator,
-            opposite,
-            options,
-            self.training,
-            training_data(inputs, run),
-            run,
-            calibration_inputs(inputs),
-            name=self.kind,
-        )
+        data, calibration = training_data(inputs, run), calibration_inputs(inputs)
+        trained = train_from_scratch(untrained, self.training, data, run, calibration, name=self.kind)
         if trained is None:
             run.interrupt()
-        teacher, discriminator = trained
-        return Work(teacher, teacher, discriminator)
+        return Work(trained.generator, trained.generator, trained.discriminator)
 
 
 class TrainTeacher(PaperTraining):

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from gancompress.networks.config import Count, FamilyConfig
 from gancompress.networks.family import Family
-from gancompress.networks.layers import init_weights
+from gancompress.networks.layers import init_weights_without_norms
 from gancompress.networks.layout import Layout, dimension, num_indexed, own_names
 from gancompress.networks.state import Shapes
 
@@ -135,7 +135,7 @@ class RrdbNet(nn.Module):
         self.conv_up2 = _conv(up1, up2)
         self.conv_hr = _conv(up2, last)
         self.conv_last = _conv(last, config.out_channels)
-        init_weights(self)
+        init_weights_without_norms(self, branches=self.body)
 
     def forward(self, image: Tensor) -> Tensor:
         """Map an image [b, in_channels, h, w] to an image [b, out_channels, scale h, scale w]."""

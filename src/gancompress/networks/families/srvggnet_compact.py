@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from gancompress.networks.config import Count, FamilyConfig
 from gancompress.networks.family import Family
-from gancompress.networks.layers import init_weights
+from gancompress.networks.layers import init_weights_without_norms
 from gancompress.networks.layout import Layout, dimension, num_indexed, own_names
 from gancompress.networks.state import Shapes
 
@@ -71,9 +71,10 @@ class SrvggNetCompact(nn.Module):
         for cout in config.group_widths().values():
             layers += [nn.Conv2d(cin, cout, 3, padding=1), _activation(config.activation, cout)]
             cin = cout
-        self.body = nn.Sequential(*layers, nn.Conv2d(cin, config.in_channels * config.scale**2, 3, padding=1))
+        last = nn.Conv2d(cin, config.in_channels * config.scale**2, 3, padding=1)
+        self.body = nn.Sequential(*layers, last)
         self.scale, self.upsampler = config.scale, nn.PixelShuffle(config.scale)
-        init_weights(self)
+        init_weights_without_norms(self, last)
 
     def forward(self, image: Tensor) -> Tensor:
         """Map an image [b, in_channels, h, w] to an image [b, in_channels, scale h, scale w]."""
