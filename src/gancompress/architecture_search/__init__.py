@@ -8,6 +8,7 @@ from gancompress.architecture_search.result import Candidate, SearchResult, pare
 from gancompress.architecture_search.sets import CONFIG_SETS
 from gancompress.architecture_search.space import Bias, SearchSpace, Values
 from gancompress.architecture_search.stages import Stage, stages_of
+from gancompress.architecture_search.storage import DatabaseUrl, opened, without_password
 from gancompress.architecture_search.study import search
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "METHODS",
     "Bias",
     "Candidate",
+    "DatabaseUrl",
     "GeneticOptions",
     "MaskSpace",
     "Method",
@@ -25,9 +27,11 @@ __all__ = [
     "Stage",
     "Values",
     "next_generation",
+    "opened",
     "pareto_front",
     "plans_at_budget",
     "register_method",
     "search",
     "stages_of",
+    "without_password",
 ]
