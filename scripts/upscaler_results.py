@@ -7,24 +7,14 @@ made again. Prints a Markdown table of the rows. Seconds are processor time, whi
 
 from __future__ import annotations
 
-import argparse
-import json
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-import gancompress
 from gancompress.losses import L1, Ssim
-from gancompress.methods.budget import Budget
-from gancompress.networks.importers import load_generator
-from gancompress.networks.registry import build
 
 TERMS = {"l1_ssim": (L1(100), Ssim(5)), "l1": (L1(100),)}
 SIDE, TEST_SIDE, BATCH = 32, 64, 4

@@ -264,6 +264,7 @@ def training_of(images: int, batch_size: int) -> dict[str, Any]:
     full = max(batch_size, images * 2 // 5 // batch_size * batch_size)
     return {
         "num_images": full,
+        "num_warmup_images": min(full, images // 20),
         "num_decay_images": max(0, images - full),
         "decay": "cosine",
         "batch_size": batch_size,
