@@ -195,7 +195,7 @@ def _kept_bytes(network: nn.Module, given: Sequence[Tensor], taps: Sequence[str]
     seen: list[Tensor] = []
     with ExitStack() as stack:
         for tap in taps:
-            handle = network.get_submodule(tap).register_forward_hook(lambda _, __, made: seen.append(made))
+            handle = network.get_submodule(tap).register_forward_hook(lambda _, __, made: seen.extend(tensors_of(made)))
             stack.callback(handle.remove)
         seen += tensors_of(network(*given))
     return 2 * sum(made.numel() for made in seen)
