@@ -17,7 +17,10 @@ from gancompress.channels import ChannelPlan, Slot
 
 FID = Objective(metric="fid")
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload([__name__])
+# What Optuna imports for a database takes a second, in each process that has not been forked with it.
+PROCESSES.set_forkserver_preload(
+    [__name__, "optuna.storages._rdb.storage", "sqlalchemy.dialects.postgresql.psycopg", "psycopg"]
+)
 
 
 def make_space(choices: Sequence[tuple[int, ...]]) -> SearchSpace:

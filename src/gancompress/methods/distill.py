@@ -37,6 +37,7 @@ from gancompress.objectives.distillation_options import DistillationOptions
 from gancompress.objectives.students import FixedStudent, Sampling, Student, SupernetStudent
 from gancompress.objectives.stylegan2 import StyleGan2Distillation
 from gancompress.objectives.supervision import Supervision, common_taps
+from gancompress.objectives.taps import outside_blocks
 from gancompress.objectives.teacher_cache import TeacherCacheOptions
 from gancompress.tasks import StyleGan2Options
 from gancompress.training import Run, TrainingOptions
@@ -135,12 +136,12 @@ def distill(
     module = student.module if isinstance(student, Supernet) else student
     example = batches.first["input"][:1]
     check_outputs(module, teacher, example)
-    chosen = tuple(taps) or shared_taps(teacher, module, example)
-    options = distillation_options(terms, chosen, fixed, target, discriminator)
-    how = training_options(images, batch_size or batch_size_of(batches), lr, training)
     learning: Student = FixedStudent(module)
     if elastic is not None:
         learning = SupernetStudent(module, elastic.graph, elastic.space, seed, sampling, num_random)
+    chosen = tuple(taps) or shared_taps(teacher, learning, example)
+    options = distillation_options(terms, chosen, fixed, target, discriminator)
+    how = training_options(images, batch_size or batch_size_of(batches), lr, training)
     keeping = cache_options(teacher_cache)
     described = {
         "student": shape_of(module),
@@ -238,9 +239,10 @@ def _listed(shapes: Mapping[str, tuple[int, ...]]) -> str:
     return ", ".join(str(shape) if one else f"{name} {shape}" for name, shape in shapes.items())
 
 
-def shared_taps(teacher: nn.Module, student: nn.Module, example: torch.Tensor) -> tuple[str, ...]:
+def shared_taps(teacher: nn.Module, student: Student, example: torch.Tensor) -> tuple[str, ...]:
     """Return the automatic taps of the teacher, matched by size if the student lacks some of its modules."""
-    return common_taps(teacher, student, example, automatic_taps(teacher, arguments(teacher, example)))
+    taps = outside_blocks(automatic_taps(teacher, arguments(teacher, example)), student.left_out)
+    return common_taps(teacher, student.module, example, taps)
 
 
 def distillation_options(
