@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.nn.utils import parametrizations
 
-from gancompress.errors import TrainingError
+from gancompress.errors import ConfigError, TrainingError
 from gancompress.training import Checkpoints, OptimizerOptions, TrainingOptions, fit
 
 from .toy import Log, Narrowing, ToyGan, batches
@@ -161,6 +161,10 @@ def test_learning_rate_schedule():
     how = TrainingOptions(num_images=100, num_decay_images=50, decay="cosine")
     factors = [how.learning_rate_factor(n) for n in (99, 100, 112.5, 125, 150)]
     assert factors == pytest.approx([1, 1, (2 + 2**0.5) / 4, 0.5, 0])
+    how = TrainingOptions(num_images=100, num_warmup_images=40, batch_size=4)
+    assert [how.learning_rate_factor(n) for n in (0, 16, 36, 40, 99)] == [0.1, 0.5, 1, 1, 1]
+    with pytest.raises(ConfigError, match="num_warmup_images: got 40, expected at most num_images: 20"):
+        TrainingOptions(num_images=20, num_warmup_images=40)
 
 
 def test_logs_and_previews_come_at_their_images(tmp_path):
