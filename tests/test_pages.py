@@ -131,7 +131,7 @@ def commands(page: Path) -> list[str]:
         r"^```\n(.*?)^```|((?:^ {4}\S.*\n)+)", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
     )
     lines = "".join(map("".join, blocks)).replace("\\\n", " ").splitlines()
-    found = [line.strip().removeprefix("$ ") for line in lines]
+    found = [line.strip().removeprefix("$ ").removesuffix(" &") for line in lines]
     return [line for line in found if line.startswith("gancompress ") and "$" not in line and "..." not in line]
 
 
