@@ -154,3 +154,10 @@ def test_the_contribution_guide_points_to_files_that_exist():
     examples = re.findall(r"`(\w+\.py)`", table)
     assert len(examples) >= 16
     assert all((ROOT / "tests" / "outside" / name).is_file() for name in examples)
+
+
+@pytest.mark.parametrize("page", SITE, ids=lambda page: str(page.relative_to(DOCS)))
+def test_prose_stands_in_short_lines(page):
+    lines = FENCE.sub("", page.read_text(encoding="utf-8")).splitlines()
+    long = [line for line in lines if len(line) > 400 and not line.startswith(("|", "    "))]
+    assert not long
