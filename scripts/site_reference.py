@@ -70,9 +70,10 @@ def _command(verb: Callable[..., Any]) -> str:
         _row(f"`{spelled}`", _value(annotation, info), _default_of(default), info.help or "")
         for spelled, (annotation, default, info) in options.items()
     ]
-    usage = " ".join(["gancompress", verb.__name__, *arguments])
+    name = verb.__name__.replace("_", "-")
+    usage = " ".join(["gancompress", name, *arguments])
     table = "| argument or option | value | default | meaning |\n|---|---|---|---|\n" + "".join(rows)
-    return f"## {verb.__name__}\n\n```\n{usage} [OPTIONS]\n```\n\n{_prose(verb)}\n\n{table}"
+    return f"## {name}\n\n```\n{usage} [OPTIONS]\n```\n\n{_prose(verb)}\n\n{table}"
 
 
 def _value(annotation: Any, info: Any) -> str:
