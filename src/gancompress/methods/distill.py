@@ -23,6 +23,7 @@ from gancompress.methods.teacher_outputs import keep_outputs
 from gancompress.methods.training import (
     TrainingData,
     cache_options,
+    described_training,
     digest_of,
     own_run,
     restored,
@@ -147,7 +148,7 @@ def distill(
         "student": shape_of(module),
         "teacher": digest_of(teacher),
         "terms": options.model_dump(mode="json", exclude_defaults=True),
-        "training": how.model_dump(mode="json", exclude={"num_images", "log_every", "checkpoint_every"}),
+        "training": described_training(how, {"num_images", "log_every", "checkpoint_every"}),
         "supernet": None if elastic is None else [sampling, num_random, repr(elastic.space.choices)],
         "seed": seed,
         "teacher_cache": keeping.model_dump(exclude_defaults=True) or None,
