@@ -139,5 +139,7 @@ def test_plans_say_what_they_leave_out():
         graph.plan({}, ["body.7"])
     with pytest.raises(PlanError, match=r"left_out: no block 'head' that can be left out"):
         graph.matching_blocks(["head"])
+    with pytest.raises(PlanError, match=r"plan: got 'body.1' left out, expected widths alone; trace the network again"):
+        graph.narrowed(plan)
     with pytest.raises(PlanError, match='under "left_out" a list of blocks if any are left out'):
         ChannelPlan.from_json('{"enter": 8, "left_out": [3]}')

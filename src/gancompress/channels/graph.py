@@ -186,9 +186,13 @@ class ChannelGraph:
         Sizes are linear forms in the widths, so only the groups and the layouts of the tensors change.
 
         Raises:
-            PlanError: The plan does not fit the graph.
+            PlanError: The plan does not fit the graph, or leaves out blocks, whose operations the graph would keep.
         """
         self.validate(plan)
+        if plan.left_out:
+            raise PlanError(
+                f"plan: got '{min(plan.left_out)}' left out, expected widths alone; trace the network again"
+            )
         groups = {
             name: replace(group, size=plan.widths[name], minimum=min(group.minimum, plan.widths[name]))
             for name, group in self.groups.items()

@@ -52,6 +52,8 @@ def inspect(
         return
     plan = generator.architecture.plan_string()
     console.print(f"[bold]{generator.family}[/bold]" + (f"  plan {plan}" if plan else ""))
+    if generator.architecture.left_out:
+        console.print(f"left out: {', '.join(generator.architecture.left_out)}")
     console.print(cost_table([("", cost)]))
     table = Table("channel group", "channels", "layers that write it", "layers that read it", box=None)
     for name, group in graph.groups.items():

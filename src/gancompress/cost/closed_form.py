@@ -199,13 +199,13 @@ class _Activations:
         self._numbers = {storage: i for i, storage in enumerate(sorted(set().union(*self._alive)))}
         first = _first_tensor_of_storage(graph)
         shapes = [graph.shapes[first[storage]] for storage in self._numbers]
+        self._cached = lru_cache(maxsize=8)(self._moments)
         self._bytes = _Sum([_Term(shape.itemsize, shape.extents) for shape in shapes], tuple(graph.groups))
 
     def peak(self, widths: np.ndarray, left_out: frozenset[str]) -> int:
         """Return the largest total of bytes alive at once."""
-        return int((self._moments(left_out) @ self._bytes.each(widths)).max(initial=0))
+        return int((self._cached(left_out) @ self._bytes.each(widths)).max(initial=0))
 
-    @lru_cache(maxsize=8)  # noqa: B019
     def _moments(self, left_out: frozenset[str]) -> np.ndarray:
         """Return the storages alive at each moment, without those of blocks left out. Shape ``(moments, storages)``."""
         inside: set[int] = set()

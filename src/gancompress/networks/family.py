@@ -233,8 +233,8 @@ class FamilyArchitecture(Architecture):
         return self.parsed.image_taps
 
     def plan_string(self) -> str | None:
-        """Write its widths as a plan string of the literature; None if there is no form for them."""
-        return plan_string(self.parsed)
+        """Write its widths as a plan string of the literature; None if there is no form for them, or blocks lack."""
+        return None if self.left_out else plan_string(self.parsed)
 
     def widths_from_string(self, text: str) -> dict[str, int]:
         """Read the width of every channel group from a plan string of the literature. Raises PlanError."""
