@@ -132,11 +132,11 @@ def recipes() -> str:
     sections = []
     for group in GROUPS:
         rows = [
-            _row(f"`{each.name}`", each.words, each.training, _paths(each.needs), ", ".join(each.downloads))
+            _row(f"`{each.name}`", each.training, _paths(each.needs), ", ".join(each.downloads), each.words)
             for each in summaries
             if each.group == group
         ]
-        head = "| recipe | content | training | needs | downloads |\n|---|---|---|---|---|\n"
+        head = "| recipe | training | needs | downloads | content |\n|---|---|---|---|---|\n"
         sections.append(f"## {group}\n\n{head}{''.join(rows)}")
     needs = {need.path: need for each in summaries for need in each.needs}
     rows = [

@@ -46,7 +46,10 @@ def distance(plan: ChannelPlan) -> dict[str, float]:
 
 
 def work(
-    options: dict[str, Any], storage: Path | str | None, evaluate: Callable[[ChannelPlan], dict[str, float]] = distance
+    options: dict[str, Any],
+    storage: Path | str | None,
+    evaluate: Callable[[ChannelPlan], dict[str, float]] = distance,
+    name: str = "search",
 ) -> SearchResult:
     """A search of the small space, the same call for every process."""
     return search(
@@ -58,6 +61,7 @@ def work(
         SearchOptions(**{"budget_tolerance": 1.0, **options}),
         storage=storage,
         seed=3,
+        name=name,
     )
 
 

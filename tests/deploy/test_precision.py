@@ -16,6 +16,7 @@ import gancompress
 from gancompress.deploy import FileOptions, Precision, export_generator, file_name, usage
 from gancompress.deploy.benchmark import export_fastest, fastest
 from gancompress.deploy.benchmark import threads as by_threads
+from gancompress.deploy.precision import in_integers
 from gancompress.deploy.quantized import export_quantized
 from gancompress.deploy.rewrites import rewritten
 from gancompress.deploy.rewrites.aligned import slow_in_integers
@@ -55,6 +56,30 @@ def generator(name: str) -> Generator:
 
 def form(net: Generator, module: nn.Module | None = None) -> FileForm:
     return FileForm(module or net.build(), (IMAGES[0][0][:1],), axes=({},))
+
+
+def test_large_images_are_calibrated_one_by_one_and_small_ones_as_before(monkeypatch):
+    net = generator("unet").build()
+    precision = Precision("int8", IMAGES, min_psnr_db=0)
+    kind = gancompress.deploy.find_format("onnx")[1].integers
+    assert kind is not None
+    seen: list[int] = []
+
+    def ranges() -> dict[str, Tensor]:
+        return ranges_of(in_integers(net, kind, precision, ()).network)
+
+    monkeypatch.setattr(
+        "gancompress.deploy.precision.calibrate",
+        lambda network, batches, **options: (
+            seen.extend(len(each[0]) for each in batches) or calibrate(network, batches, **options)
+        ),
+    )
+    expected = ranges()
+    monkeypatch.setattr("gancompress.deploy.precision._MOST_PIXELS", 2 * 16 * 16)
+    split = ranges()
+    assert seen == [4] * 4 + [2] * 8
+    for name, tensor in expected.items():
+        torch.testing.assert_close(split[name], tensor)
 
 
 def optimized(path: Path) -> Counter[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import weakref
 from typing import Any
 
 import pytest
@@ -167,3 +168,20 @@ def test_a_sum_of_something_that_is_not_rounded_stays_float(kind):
 def test_a_sum_that_a_float_layer_takes_stays_float():
     net = residual("plain", layer_bits={"blocks.1.first": "float", "head": "float"})
     assert not any(module._forward_hooks for module in net.modules())
+
+
+def test_the_values_of_a_pass_are_not_kept():
+    layers = nn.Sequential(*(nn.Sequential(nn.Conv2d(3, 3, 1), nn.PReLU()) for _ in range(6)))
+    network = calibrate(quantize(layers, OPTIONS), [IMAGES], min_images=1)
+    returned: list[weakref.ref[Tensor]] = []
+    alive: list[int] = []
+
+    def count(module: nn.Module, args: Any, result: Tensor) -> None:
+        alive.append(sum(each() is not None for each in returned))
+        returned.append(weakref.ref(result))
+
+    for layer in quantized_layers(network).values():
+        layer.register_forward_hook(count)
+    round_once(network, IMAGES)
+    assert len(alive) == 6
+    assert max(alive) <= 1

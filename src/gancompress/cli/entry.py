@@ -18,6 +18,7 @@ from gancompress.cli.jobs import evaluate, quickstart, search_worker, train
 from gancompress.cli.latency import latency
 from gancompress.cli.networks import inspect, prune
 from gancompress.cli.recipes import recipes
+from gancompress.cli.run import run
 from gancompress.cli.runtimes import runtimes
 from gancompress.errors import GanCompressError, Interrupted
 
@@ -32,6 +33,7 @@ for verb in (
     inspect,
     prune,
     export,
+    run,
     demo,
     bench,
     latency,

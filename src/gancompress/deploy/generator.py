@@ -28,7 +28,7 @@ from gancompress.errors import BudgetError, ExportError
 from gancompress.networks.file_form import FileForm
 from gancompress.networks.generator import Generator
 from gancompress.networks.outputs import image_of
-from gancompress.quantization import distance_between, quantized_layers, remove_quantization
+from gancompress.quantization import DistanceSums, quantized_layers, remove_quantization
 
 
 def export_generator(
@@ -214,13 +214,14 @@ def quality_of(
 
 def _quality(run: Run, network: nn.Module, images: Sequence[Inputs], perceptual: PerceptualDistance | None) -> Quality:
     network = remove_quantization(copy_module(network)).eval()
-    singly = _singly(images)
+    singly, sums, far = _singly(images), DistanceSums(), 0.0
     with torch.no_grad():
-        expected = [image_of(network(*inputs)) for inputs in singly]
-        got = [image_of(run(inputs)) for inputs in singly]
-        far = None if perceptual is None else [float(perceptual(a, b)) for a, b in zip(got, expected, strict=True)]
-    distance = distance_between(got, expected)
-    return Quality(distance.psnr_db, distance.l1, len(singly), None if far is None else sum(far) / len(far))
+        for inputs in singly:
+            expected, got = image_of(network(*inputs)), image_of(run(inputs))
+            sums.add([got], [expected])
+            far += 0.0 if perceptual is None else float(perceptual(got, expected))
+    distance = sums.distance()
+    return Quality(distance.psnr_db, distance.l1, len(singly), None if perceptual is None else far / len(singly))
 
 
 def _singly(images: Sequence[Inputs]) -> list[Inputs]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
@@ -13,29 +14,22 @@ from torch import Tensor
 
 from gancompress.deploy.axes import Inputs, output_names
 from gancompress.deploy.contract import contract_of, from_text
+from gancompress.deploy.frames import run_frames
 from gancompress.deploy.input_contract import InputContract
+from gancompress.deploy.reading import InputReader
 from gancompress.deploy.runtimes.registry import check_precision, check_runs_code, open_file, runtime_of
 from gancompress.deploy.runtimes.runner import Runner
 from gancompress.deploy.runtimes.torch_runtime import eager
-from gancompress.errors import CheckpointError, ConfigError, DataError
-from gancompress.io.pictures import (
-    array_to_channels,
-    from_array,
-    from_standard,
-    read_picture,
-    to_channels,
-    to_standard,
-)
+from gancompress.deploy.tiles import Overlap, TilePlan, Tiles, choose_tiles, known_locality, probe_locality, run_tiles
+from gancompress.errors import CheckpointError, ConfigError
+from gancompress.io.pictures import from_standard, read_picture, to_standard
 from gancompress.io.source import split_key
 from gancompress.networks.importers import load_generator
-from gancompress.networks.label_input import one_hot
+from gancompress.networks.locality import Locality
 from gancompress.networks.outputs import image_of, named_outputs
 from gancompress.quantization import Quantization
 
 Images = TypeVar("Images", Tensor, np.ndarray, Image.Image)
-
-_MARGIN = 0.1
-"""Part of its range by which floats may lie outside: resizing filters and other networks overshoot."""
 
 
 class Loaded:
@@ -51,20 +45,34 @@ class Loaded:
         runner: Runner,
         contract: Mapping[str, Any],
         by_name: Callable[[Inputs], dict[str, Tensor]] | None = None,
+        locality: Callable[[], Locality | None] | None = None,
     ) -> None:
         """Store the runner of a network; call `load` instead."""
         self.contract = contract
         self._by_name = by_name or self._named_by_contract
         self._path, self._runner = path, runner
         self._takes = InputContract(path, contract, runner.inputs)
+        self._reader = InputReader(path, contract, runner.inputs)
+        self._measure = locality or self._locality_of_file
 
     @overload
-    def __call__(self, images: Images, *others: Tensor | np.ndarray | Image.Image) -> Images: ...
+    def __call__(
+        self,
+        images: Images,
+        *others: Tensor | np.ndarray | Image.Image,
+        tiles: Tiles = "auto",
+        overlap: Overlap = None,
+        progress: bool = True,
+    ) -> Images: ...
 
     @overload
-    def __call__(self, images: str | Path) -> Image.Image: ...
+    def __call__(
+        self, images: str | Path, *, tiles: Tiles = "auto", overlap: Overlap = None, progress: bool = True
+    ) -> Image.Image: ...
 
-    def __call__(self, images: Any, *others: Tensor | np.ndarray | Image.Image) -> Any:
+    def __call__(
+        self, images: Any, *others: Any, tiles: Tiles = "auto", overlap: Overlap = None, progress: bool = True
+    ) -> Any:
         """Run the network.
 
         Args:
@@ -76,99 +84,40 @@ class Loaded:
                 floats [b, c].
             others: Further inputs of the network, in its order: instance edges ([b, h, w], like the labels, 0 or
                 not), noise maps, or the like.
+            tiles: Side of the tiles, in pixels of the input, by which a large image is run in bounded memory. By
+                default a network of one image is run by tiles if the image has more than 512x512 pixels or is of a
+                size that the file does not take, and if the network is local; None runs every image whole.
+            overlap: Pixels by which tiles overlap to each side. By default as many as the network looks, by which the
+                result is that of the whole image, but for float rounding; fewer are faster and leave seams.
+            progress: Whether to show a bar for more than one tile, if the standard error is a terminal.
 
         Returns:
             The image or images of the network, of the same kind: tensors and float arrays channels first, unchanged;
             for integer arrays bytes, channels last; for a path a `PIL.Image.Image`.
 
         Raises:
-            ConfigError: The inputs are of another kind or number, or have other channels than the network takes.
+            ConfigError: The inputs are of another kind or number, or have other channels than the network takes; or
+                tiles were asked for, and the network is not local, takes several inputs or returns several outputs, or
+                they are too small.
             DataError: There is no such picture, or an input lies outside the range of the network or of its mode.
             InputSizeError: The network cannot take images of this size.
         """
         if isinstance(images, str | Path):
             images = read_picture(Path(images))
-        result: Any = self._run(self._inputs(images, others))
-        if isinstance(images, Tensor):
-            return result
-        if isinstance(images, np.ndarray) and np.issubdtype(images.dtype, np.floating):
-            return result.numpy()
-        pixels = from_standard(result)
-        if isinstance(images, Image.Image):
-            return from_array(pixels[0])
-        dims = images.ndim + self._reads_labels(images)  # of an image with its channels
-        pixels = pixels if dims == 4 else pixels[0]
-        return pixels[..., 0] if images.ndim == 2 and pixels.shape[-1] == 1 else pixels
-
-    def _inputs(self, images: Any, others: tuple[Any, ...]) -> Inputs:
-        """Return all inputs as the network takes them, with a batch axis."""
-        if self._reads_labels(images):
-            return self._label_maps((images, *others))
-        return tuple(self._tensor(each, place) for place, each in enumerate((images, *others)))
-
-    def _reads_labels(self, images: object) -> bool:
-        """Return whether the first input is a label map, which the file takes directly or as one-hot channels."""
-        if isinstance(images, Image.Image):
-            whole = True
-        elif isinstance(images, np.ndarray):
-            whole = np.issubdtype(images.dtype, np.integer)
-        else:
-            whole = isinstance(images, Tensor) and not images.is_floating_point()
-        return whole and ("labels" in self.contract or "encoding" in self.contract)
-
-    def _label_maps(self, maps: Sequence[Tensor | np.ndarray | Image.Image]) -> Inputs:
-        batch = [each[None] if each.dim() == 2 else each for each in map(_as_map, maps)]
-        if "labels" in self.contract:
-            return tuple(batch)
-        num_labels = self.contract["channels"] - len(maps) + 1
-        borders = ((each[:, None] != 0).float() for each in batch[1:])
-        return (torch.cat([one_hot(batch[0], num_labels), *borders], 1),)
-
-    def _tensor(self, values: object, place: int) -> Tensor:
-        """Return an input as floats; pictures as [b, c, h, w] in [-1, 1]."""
-        if isinstance(values, Image.Image):
-            return to_standard(to_channels(values, self._picture_channels(place), str(self._path)))[None]
-        if isinstance(values, np.ndarray) and not np.issubdtype(values.dtype, np.floating):
-            return to_standard(array_to_channels(values, self._picture_channels(place), str(self._path)))
-        if isinstance(values, np.ndarray):
-            values = torch.from_numpy(np.ascontiguousarray(values, np.float32))
-        if isinstance(values, Tensor) and values.is_floating_point():
-            if place == 0:
-                self._check_range(values)
-            return values.float()
-        kind = f"tensor of {values.dtype}" if isinstance(values, Tensor) else type(values).__name__
-        raise ConfigError(
-            f"{self._path}: got a {kind}, expected a float tensor or array, pixels of uint8 or uint16, a PIL image, or "
-            "the path of one"
+        values = self._reader.read(images, others)
+        floats = isinstance(images, Tensor) or (
+            isinstance(images, np.ndarray) and np.issubdtype(images.dtype, np.floating)
         )
 
-    def _picture_channels(self, place: int) -> int:
-        """Return the number of channels that a picture needs as an input of the network.
+        def run(values: Inputs) -> Tensor:
+            result = image_of(self._named(values)).float()
+            return result if floats else torch.from_numpy(from_standard(result)).movedim(-1, 1)
 
-        Raises:
-            ConfigError: The network takes no pictures, or does not tell.
-        """
-        contract = self.contract
-        if contract.get("layout") != "NCHW" or contract.get("range") != [-1, 1]:
-            raise ConfigError(
-                f"{self._path}: got an image of bytes, but the network takes {_described(contract)}; give floats"
-            )
-        shape = self._runner.inputs[place].shape if place < len(self._runner.inputs) else ()
-        known = shape[1] if len(shape) == 4 else contract.get("channels") if place == 0 else None
-        return known or 3
-
-    def _check_range(self, values: Tensor) -> None:
-        """Raise DataError if values are clearly outside the range of the network's images."""
-        limits = self.contract.get("range")
-        if not isinstance(limits, list) or not values.numel() or values.dim() < 3:
-            return
-        low, high = limits
-        margin, lowest, highest = _MARGIN * (high - low), float(values.min()), float(values.max())
-        if not (lowest >= low - margin and highest <= high + margin):  # NaN is outside, too
-            raise DataError(
-                f"{self._path}: got floats from {lowest:g} to {highest:g}, expected {low:g} to {high:g}; scale them, "
-                "or give a picture or an array of uint8"
-            )
+        plan = self._tiles(values, tiles, overlap)
+        if plan is None:
+            return self._reader.like(images, run(values))
+        by_tiles = run_tiles(self._path, lambda tile: run((tile,)), values[0], plan, progress)
+        return self._reader.like(images, by_tiles)
 
     def outputs(self, images: Tensor | np.ndarray | Image.Image | str | Path, *others: Any) -> dict[str, Tensor]:
         """Run the network and return all its outputs by name, as tensors in its range.
@@ -182,12 +131,72 @@ class Loaded:
         """
         if isinstance(images, str | Path):
             images = read_picture(Path(images))
-        return self._named(self._inputs(images, others))
+        return self._named(self._reader.read(images, others))
 
-    def _run(self, values: tuple[Tensor, ...]) -> Tensor:
-        return image_of(self._named(values)).float()
+    def frames(
+        self,
+        source: str | Path | Iterable[Any],
+        *,
+        tiles: Tiles = "auto",
+        overlap: Overlap = None,
+        batch: int = 1,
+    ) -> Iterator[Any]:
+        """Run the network on each frame of a video, in order, holding no more than a batch of them.
 
-    def _named(self, values: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        Args:
+            source: The path of a video (needs the package ``av``) or of a folder of pictures, in the order of their
+                names; or any iterable of images, each as the first input of a call.
+            tiles: As in a call.
+            overlap: As in a call.
+            batch: Number of frames of the same kind and size that are run at once. More than one pays on GPUs, and
+                for small frames; a file of a fixed batch takes 1.
+
+        Yields:
+            The image of each frame, of the same kind as the frame; of a path a `PIL.Image.Image`.
+
+        Raises:
+            ConfigError: The package ``av`` is missing, ``batch`` is no positive integer, or as in a call.
+            DataError: There is no such file, or it holds no video.
+        """
+        yield from run_frames(self._path, self, source, batch, tiles=tiles, overlap=overlap, progress=False)
+
+    def _tiles(self, values: Inputs, tiles: Tiles, overlap: Overlap) -> TilePlan | None:
+        """Return the tiles of the first input; None to run it whole."""
+        first, known = values[0], self._runner.inputs
+        alone = len(values) == 1 and len(known) <= 1 and first.dim() == 4
+        outputs = self.contract.get("outputs", ())
+        if not alone or len(outputs) > 1:
+            if tiles in ("auto", None):
+                return None
+            got = f"outputs {', '.join(outputs)}" if alone else f"inputs of {len(values)} tensors, or no images"
+            raise ConfigError(
+                f"{self._path}: got tiles for a network of {got}, expected one image in and one out; run it whole with "
+                "tiles=None"
+            )
+        sizes = known[0].shape[2:] if known and len(known[0].shape) == 4 else (None, None)
+        fixed = None if None in sizes else (int(sizes[0] or 0), int(sizes[1] or 0))
+        size, multiple = (first.shape[2], first.shape[3]), self.contract.get("size_multiple_px", 1)
+        return choose_tiles(self._path, size, fixed, tiles, overlap, lambda: self._locality, multiple)
+
+    @cached_property
+    def _locality(self) -> Locality | None:
+        return self._measure()
+
+    def _locality_of_file(self) -> Locality | None:
+        """Return the locality that the file states, or else what a probe of it finds."""
+        if "tiles" in self.contract:
+            return known_locality(self._path, self.contract["tiles"])
+        (given,) = self._runner.inputs
+        channels, fixed = given.shape[1] or self.contract.get("channels", 3), given.shape[2:]
+        size = None if None in fixed else (int(fixed[0] or 0), int(fixed[1] or 0))
+        return probe_locality(lambda images: image_of(self._named((images,))), int(channels), size)
+
+    def _named(self, values: Inputs) -> dict[str, Tensor]:
+        """Return all outputs by name; pixels of the inputs become floats in [-1, 1]."""
+        values = tuple(
+            to_standard(each.movedim(1, -1).numpy()) if each.dtype == torch.uint8 and each.dim() == 4 else each
+            for each in values
+        )
         self._takes.check(values)
         inputs = self._runner.inputs
         typed = (
@@ -198,18 +207,6 @@ class Loaded:
     def _named_by_contract(self, values: Inputs) -> dict[str, Tensor]:
         results = self._runner.run(values)
         return dict(zip(self.contract.get("outputs") or output_names(len(results)), results, strict=True))
-
-
-def _as_map(values: Tensor | np.ndarray | Image.Image) -> Tensor:
-    """Return integers or truth values, one for each pixel, as a tensor."""
-    if isinstance(values, Tensor):
-        return values
-    return torch.from_numpy(np.array(values))
-
-
-def _described(contract: Mapping[str, Any]) -> str:
-    known = {name: contract[name] for name in ("layout", "range", "encoding", "distribution") if name in contract}
-    return ", ".join(f"{name} {value}" for name, value in known.items()) or "what its file does not tell"
 
 
 def load(path: Path | str, *, threads: int | None = None, precision: str | None = None, trust: bool = False) -> Loaded:
@@ -248,4 +245,5 @@ def load(path: Path | str, *, threads: int | None = None, precision: str | None 
     def by_name(values: Inputs) -> dict[str, Tensor]:
         return named_outputs(network(*values))
 
-    return Loaded(path, eager(network), contract_of(generator), by_name)
+    channels = generator.architecture.in_channels or 3
+    return Loaded(path, eager(network), contract_of(generator), by_name, lambda: generator.locality(channels))

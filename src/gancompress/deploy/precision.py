@@ -6,6 +6,7 @@ stay float, and a quarter measures the distance of the file from the float netwo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
@@ -39,6 +40,8 @@ MIN_IMAGES = 32
 DEFAULT_MIN_PSNR_DB = 30.0
 """Default PSNR of integers against the float network: a root mean square error of 8 of 255 levels."""
 _INTEGER_BITS = 8
+_MOST_PIXELS = 4 * 256 * 256
+"""Pixels of the images that a network runs on at once."""
 _NO_BIAS = 1e-30
 """Smaller than a rounding error of any activation in float32, larger than its denormal numbers."""
 
@@ -130,7 +133,8 @@ def in_integers(module: nn.Module, form: IntegerForm, precision: Precision, rewr
         DataError: There are too few images.
         BudgetError: The budget cannot be met.
     """
-    ranges, chosen, _ = precision.parts()
+    calibrating, choosing, _ = precision.parts()
+    ranges, chosen = _in_small_batches(calibrating), _in_small_batches(choosing)
     trained = bool(quantized_layers(module))
     plain = remove_quantization(copy_module(module)) if trained else module
     network, changes = rewritten(plain, rewrites)
@@ -146,7 +150,7 @@ def in_integers(module: nn.Module, form: IntegerForm, precision: Precision, rewr
         network = centre_ranges(calibrate(quantize(network, options), ranges, min_images=1), form.centred)
         network = round_once(network, ranges[0])
     if precision.min_psnr_db and distance_to_float(network, chosen).psnr_db < precision.min_psnr_db:
-        order = by_time(sensitivities(network, chosen[:1]), precision.milliseconds)
+        order = by_time(sensitivities(network, _in_small_batches(choosing[:1])), precision.milliseconds)
         mixed_precision(network, options, order, chosen, precision.min_psnr_db)
         if not quantized_layers(network):
             raise BudgetError(
@@ -156,6 +160,17 @@ def in_integers(module: nn.Module, form: IntegerForm, precision: Precision, rewr
     if form.biased:
         _give_biases(network)
     return InIntegers(network.eval(), changes, tuple(quantizable_layers(network)))
+
+
+def _in_small_batches(images: Sequence[Inputs]) -> list[Inputs]:
+    """Split batches of large images, so that memory does not grow with their size and number; others stay unchanged."""
+    small: list[Inputs] = []
+    for inputs in images:
+        first = inputs[0]
+        count = max(1, _MOST_PIXELS // math.prod(first.shape[-2:])) if first.dim() > 2 else len(first)
+        parts = [inputs] if len(first) <= count else zip(*(each.split(count) for each in inputs), strict=True)
+        small.extend(parts)
+    return small
 
 
 def _give_biases(network: nn.Module) -> None:

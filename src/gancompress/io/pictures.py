@@ -42,7 +42,7 @@ def mode_of(num_channels: int, where: str) -> str:
     if num_channels not in MODES:
         raise ConfigError(
             f"{where}: got a picture for {num_channels} channels, expected 1 (grey), 2 (grey and alpha), 3 (RGB) or 4 "
-            "(RGBA); give a tensor"
+            "(RGBA); give a tensor, or an array of as many channels"
         )
     return MODES[num_channels]
 
@@ -78,7 +78,8 @@ def array_to_channels(pixels: NDArray[Any], num_channels: int, where: str) -> ND
     """Convert pixels of any number of channels as `to_channels` does.
 
     Args:
-        pixels: [h, w], [h, w, c] or [b, h, w, c] of 1 to 4 channels; of 8 or 16 bits, or truth values.
+        pixels: [h, w], [h, w, c] or [b, h, w, c] of 1 to 4 channels, or of as many as the network takes; of 8 or 16
+            bits, or truth values.
         num_channels: Number of channels that the network takes.
         where: The picture's name in messages.
 
@@ -87,9 +88,8 @@ def array_to_channels(pixels: NDArray[Any], num_channels: int, where: str) -> ND
 
     Raises:
         DataError: It has another shape, or values of another type.
-        ConfigError: No picture has so many channels.
+        ConfigError: The network takes more channels than a picture has, and others than these.
     """
-    mode_of(num_channels, where)
     if pixels.dtype == np.bool_:
         pixels = pixels.astype(np.uint8) * 255
     elif pixels.dtype == np.uint16:
@@ -100,13 +100,14 @@ def array_to_channels(pixels: NDArray[Any], num_channels: int, where: str) -> ND
             "the range of the network"
         )
     batch = pixels[None, ..., None] if pixels.ndim == 2 else pixels[None] if pixels.ndim == 3 else pixels
+    if batch.ndim == 4 and batch.shape[-1] == num_channels:
+        return batch
+    mode_of(num_channels, where)
     if batch.ndim != 4 or batch.shape[-1] not in MODES:
         raise DataError(
             f"{where}: got pixels of shape {list(pixels.shape)}, expected [h, w], [h, w, c] or [b, h, w, c] of 1 to 4 "
             "channels"
         )
-    if batch.shape[-1] == num_channels:
-        return batch
     images = [to_channels(from_array(each), num_channels, where) for each in batch]
     return np.stack([np.asarray(each).reshape(*batch.shape[1:3], num_channels) for each in images])
 

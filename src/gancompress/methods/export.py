@@ -24,6 +24,7 @@ from gancompress.networks.file_form import FileForm
 from gancompress.networks.generator import Generator
 from gancompress.networks.given import NamedInputs, order
 from gancompress.networks.given import arguments as in_order
+from gancompress.networks.image_format import Images, give_boundary
 
 _CALIBRATION_BATCHES = 64
 
@@ -38,6 +39,7 @@ def export(
     calibration: Data | None = None,
     min_psnr_db: float = DEFAULT_MIN_PSNR_DB,
     input_names: Sequence[str] | None = None,
+    image_range: str | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> ExportReport:
     """Export a network to one file, and check the file against the network.
@@ -53,13 +55,16 @@ def export(
             difference between file and network.
         min_psnr_db: For ``int8``: layers stay float until the output has at least this PSNR to that of the network.
         input_names: Names of the inputs in the file.
-        metadata: Text to store in the file, such as the range of its inputs.
+        image_range: Range of the network's images [b, c, h, w], such as ``0..1``, or ``0..255 to 0..1`` if input and
+            output differ, and that of ``x`` and ``calibration``. The file then takes and returns [-1, 1], and
+            `gancompress.load` runs it on pictures. By default the file takes what the network takes.
+        metadata: Text to store in the file.
 
     Returns:
         Report of the file and its difference from the network.
 
     Raises:
-        ConfigError: There is no such format or ending.
+        ConfigError: There is no such format, ending or range.
         ExportError: The format has no such precision, a package is missing, or the file disagrees with the network.
         DataError: ``int8`` got too few calibration images.
         BudgetError: No choice of float layers reaches ``min_psnr_db``.
@@ -73,13 +78,26 @@ def export(
             "will see; give calibration=batches"
         )
     images = [] if calibration is None else _in_parts(calibration, network, len(arguments))
+    formats = None if image_range is None else Images.parse(image_range)
+    if formats is not None:
+        arguments, images = _standard(arguments, formats), [_standard(each, formats) for each in images]
     names = None if input_names is None else tuple(input_names)
     if names is None and isinstance(x, Mapping):
         names = order(network, NamedInputs(x))
     module = copy_module(network).cpu().eval()
-    generator = Generator.from_module(module)
-    form = FileForm(module, arguments, names, facts=metadata or {})
+    generator = Generator.from_module(module, images=formats)
+    form = FileForm(give_boundary(module, formats), arguments, names, facts=metadata or {})
     return export_generator(generator, form, path, kind, precision=Precision(precision, images, min_psnr_db))
+
+
+def _standard(arguments: tuple[Any, ...], formats: Images) -> tuple[Any, ...]:
+    """Return arguments with images in [-1, 1], as the file takes them; vectors and integers are no images."""
+    return tuple(
+        formats.input.to_standard(each)
+        if isinstance(each, Tensor) and each.is_floating_point() and each.dim() == 4
+        else each
+        for each in arguments
+    )
 
 
 def _in_parts(data: Data, network: nn.Module, num_arguments: int) -> list[tuple[Tensor, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +18,7 @@ from gancompress.io.trust import Trust, importing_for
 from gancompress.networks.architecture import Architecture, ModuleArchitecture
 from gancompress.networks.image_format import Images
 from gancompress.networks.input_rule import InputRule
+from gancompress.networks.locality import Locality, measure_locality
 from gancompress.networks.registry import architecture_of, is_known
 from gancompress.networks.weight_files import read_safetensors, write_safetensors
 from gancompress.networks.weight_values import check_values
@@ -43,6 +44,7 @@ class Generator:
 
     architecture: Architecture
     state: Mapping[str, Tensor]
+    _localities: dict[int, Locality | None] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def from_module(
@@ -109,6 +111,17 @@ class Generator:
             CheckpointError: The state dict does not fit the network.
         """
         return self.architecture.skeleton_with(self.state)
+
+    def locality(self, channels: int) -> Locality | None:
+        """Measure the locality of the network once; see `gancompress.networks.locality.measure_locality`.
+
+        Args:
+            channels: Number of channels of its input.
+        """
+        if channels not in self._localities:
+            network = self.build().float()
+            self._localities[channels] = measure_locality(network, channels, self.architecture.input_rule)
+        return self._localities[channels]
 
     def fresh(self, seed: int) -> Self:
         """Return the same network with fresh weights.

@@ -16,6 +16,7 @@ from gancompress.quantization.options import FLOAT, QuantizationOptions
 from gancompress.quantization.quantization import Quantization, ranges_of
 from gancompress.quantization.sensitivity import (
     Distance,
+    DistanceSums,
     MixedPrecision,
     Sensitivity,
     by_time,
@@ -29,6 +30,7 @@ from gancompress.quantization.size import QuantizedSize, weight_bytes
 __all__ = [
     "FLOAT",
     "Distance",
+    "DistanceSums",
     "Grid",
     "MixedPrecision",
     "Quantization",

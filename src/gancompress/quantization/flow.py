@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from gancompress.cost.measured import evaluation_mode
 from gancompress.networks.outputs import tensors_of
@@ -78,8 +79,7 @@ class _Pass(TorchFunctionMode):
         super().__init__()
         self.values: list[Value] = []
         self._network, self._inside = network, 0
-        self._of: dict[int, Value] = {}
-        self._kept: list[Tensor] = []  # keeps the tensors alive, so that no two get the same id
+        self._of = WeakTensorKeyDictionary()  # by identity; it keeps no tensor of the pass alive
         self._hooks = ExitStack()
 
     def returns(self, result: Any) -> None:
@@ -112,13 +112,13 @@ class _Pass(TorchFunctionMode):
 
     def _left(self, module: nn.Module, args: Any, result: Any) -> None:
         """Record the outermost module that returned a value, in-place changes included, until the value is taken."""
-        value = self._of.get(id(result))
+        value = self._value_of(result)
         if value is not None and not value.takers and not value.sums:
             value.module = module
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = (*args, *(kwargs or {}).values())
-        parts = [self._of.get(id(each)) for each in args[:2]] if func in _ADDING else []
+        parts = [self._value_of(each) for each in args[:2]] if func in _ADDING else []
         result = func(*args, **(kwargs or {}))
         if self._inside or _asks(func):
             return result
@@ -135,12 +135,12 @@ class _Pass(TorchFunctionMode):
                 part.sums.append(total)
         else:
             self._look_at(given)
-            self._of.pop(id(result), None)  # a tensor changed in place is a new value
+            self._forget(result)  # a tensor changed in place is a new value
         return result
 
     def _is_one(self, tensors: Sequence[Tensor]) -> bool:
         """Return True if all tensors belong to one value, such as the rows of a shuffle."""
-        return len({id(self._of.get(id(each))) for each in tensors}) == 1
+        return len({id(self._value_of(each)) for each in tensors}) == 1
 
     def _look_at(self, values: Sequence[Any]) -> None:
         for value in self._among(values):
@@ -150,8 +150,8 @@ class _Pass(TorchFunctionMode):
         for value in values:
             if isinstance(value, list | tuple):
                 yield from self._among(value)
-            elif isinstance(value, Tensor) and id(value) in self._of:
-                yield self._of[id(value)]
+            elif (known := self._value_of(value)) is not None:
+                yield known
 
     def _make(self, result: Tensor, value: Value) -> Value:
         self.values.append(value)
@@ -159,8 +159,14 @@ class _Pass(TorchFunctionMode):
         return value
 
     def _follow(self, result: Tensor, value: Value) -> None:
-        self._kept.append(result)
-        self._of[id(result)] = value
+        self._of[result] = value
+
+    def _value_of(self, result: Any) -> Value | None:
+        return self._of.get(result) if isinstance(result, Tensor) else None
+
+    def _forget(self, result: Any) -> None:
+        if isinstance(result, Tensor):
+            self._of.pop(result, None)
 
 
 def _asks(func: Any) -> bool:

@@ -79,23 +79,20 @@ def distance_to_float(network: nn.Module, batches: Iterable[Batch], outputs: Out
     Raises:
         DataError: There is no batch.
     """
-    given = [as_inputs(batch) for batch in batches]
-    return _distance(network, given, _float_outputs(network, given, outputs), outputs)
+    sums = DistanceSums()
+    for inputs in map(as_inputs, batches):
+        sums.add(_outputs(network, inputs, outputs), _float_outputs(network, inputs, outputs))
+    return sums.distance()
 
 
-def _float_outputs(network: nn.Module, given: Sequence[tuple[Tensor, ...]], outputs: Outputs = _image) -> list[Tensor]:
-    with evaluation_mode(network), torch.no_grad(), in_mode(network, "float"):
-        return [each for inputs in given for each in outputs(network(*inputs))]
+def _float_outputs(network: nn.Module, inputs: tuple[Tensor, ...], outputs: Outputs = _image) -> list[Tensor]:
+    with in_mode(network, "float"):
+        return _outputs(network, inputs, outputs)
 
 
-def _distance(
-    network: nn.Module, given: Sequence[tuple[Tensor, ...]], expected: Sequence[Tensor], outputs: Outputs = _image
-) -> Distance:
-    if not given:
-        raise DataError("quantization: got no images to measure the distance on, expected at least one")
+def _outputs(network: nn.Module, inputs: tuple[Tensor, ...], outputs: Outputs = _image) -> list[Tensor]:
     with evaluation_mode(network), torch.no_grad():
-        got = [each for inputs in given for each in outputs(network(*inputs))]
-    return distance_between(got, expected)
+        return outputs(network(*inputs))
 
 
 def distance_between(got: Sequence[Tensor], expected: Sequence[Tensor]) -> Distance:
@@ -105,11 +102,37 @@ def distance_between(got: Sequence[Tensor], expected: Sequence[Tensor]) -> Dista
         got: Batches of images in [-1, 1].
         expected: Batches of the same shapes.
     """
-    differences = [(a - b).double() for a, b in zip(got, expected, strict=True)]
-    number = sum(difference.numel() for difference in differences)
-    squared = sum(float(difference.square().sum()) for difference in differences)
-    psnr = 10 * math.log10(4 * number / squared) if squared else math.inf
-    return Distance(sum(float(difference.abs().sum()) for difference in differences) / number, psnr)
+    sums = DistanceSums()
+    sums.add(got, expected)
+    return sums.distance()
+
+
+class DistanceSums:
+    """Sums of a distance, to which images are added a few at a time, so that no more of them are held in memory."""
+
+    def __init__(self) -> None:
+        """Start without images."""
+        self._number, self._absolute, self._squared = 0, 0.0, 0.0
+
+    def add(self, got: Sequence[Tensor], expected: Sequence[Tensor]) -> None:
+        """Add images; arguments as those of `distance_between`."""
+        for some, others in zip(got, expected, strict=True):
+            for a, b in zip(some, others, strict=True) if some.dim() else [(some, others)]:
+                difference = (a - b).double()
+                self._number += difference.numel()
+                self._squared += float(difference.square().sum())
+                self._absolute += float(difference.abs_().sum())
+
+    def distance(self) -> Distance:
+        """Return the distance of all images.
+
+        Raises:
+            DataError: There are none.
+        """
+        if not self._number:
+            raise DataError("quantization: got no images to measure the distance on, expected at least one")
+        psnr = 10 * math.log10(4 * self._number / self._squared) if self._squared else math.inf
+        return Distance(self._absolute / self._number, psnr)
 
 
 def sensitivities(network: nn.Module, batches: Sequence[Batch]) -> list[Sensitivity]:
@@ -122,12 +145,16 @@ def sensitivities(network: nn.Module, batches: Sequence[Batch]) -> list[Sensitiv
     Raises:
         DataError: There is no batch.
     """
-    result, given = [], [as_inputs(batch) for batch in batches]
-    expected = _float_outputs(network, given)
+    given = [as_inputs(batch) for batch in batches]
+    expected = [_float_outputs(network, inputs) for inputs in given]  # once, not for every layer
+    result = []
     with in_mode(network, "float"):
         for path, layer in quantized_layers(network).items():
             layer.mode = "quantize"
-            result.append(Sensitivity(path, _distance(network, given, expected)))
+            sums = DistanceSums()
+            for inputs, images in zip(given, expected, strict=True):
+                sums.add(_outputs(network, inputs), images)
+            result.append(Sensitivity(path, sums.distance()))
             layer.mode = "float"
     return sorted(result, key=lambda each: -each.distance.l1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ class RecipeSummary:
 
     Attributes:
         name: Its name.
-        words: The comment at its head.
+        words: The first sentence of the comment at its head.
         needs: Files to get before it runs.
         downloads: Published networks that it downloads for metrics and losses.
         num_images: Images that are seen in training: by the teacher, if the recipe trains it, and in all steps.
@@ -53,7 +54,8 @@ def summarise(name: str, text: str, recipe: Mapping[str, Any]) -> RecipeSummary:
         text: Its YAML text, whose comments describe it.
         recipe: Its options, as `gancompress.jobs.recipe_text.read_recipe` returns them.
     """
-    words = " ".join(line[2:] for line in text.splitlines() if line.startswith("# "))
+    comment = " ".join(line[2:] for line in text.splitlines() if line.startswith("# "))
+    words = re.split(r"(?<=\w[.)])\. |(?<=\w)\. (?=[A-Z])", comment, maxsplit=1)[0].removesuffix(".")
     teacher = recipe["teacher"]
     trains = not teacher.get("checkpoint") and not teacher.get("shipped")
     trained = [*recipe["steps"], *([teacher["train"]] if trains else [])]

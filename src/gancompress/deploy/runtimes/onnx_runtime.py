@@ -203,9 +203,18 @@ def runner(session: Any) -> Runner:
         for each in session.get_inputs()
     )
 
+    onnxruntime = optional("onnxruntime", "onnx", "running an ONNX file")
+    freeing = onnxruntime.RunOptions()
+    freeing.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    before: list[tuple[torch.Size, ...]] = []
+
     def run(values: tuple[Tensor, ...]) -> list[Tensor]:
         arrays = {given.name: tensor.detach().cpu().numpy() for given, tensor in zip(inputs, values, strict=True)}
-        return [torch.from_numpy(array) for array in session.run(None, arrays)]
+        shapes = tuple(tensor.shape for tensor in values)
+        # The runtime keeps the memory of every size that it has run on; it gives it back when the size changes.
+        options = None if before == [shapes] else freeing
+        before[:] = [shapes]
+        return [torch.from_numpy(array) for array in session.run(None, arrays, options)]
 
     return Runner(run, session.get_modelmeta().custom_metadata_map, inputs)
 
