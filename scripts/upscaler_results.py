@@ -26,7 +26,7 @@ from gancompress.channels.skeleton import named_tensors
 from gancompress.cost import CostModel, widest_plan
 from gancompress.evaluation import perceptual_distance
 from gancompress.evaluation.kinds import PairMeasure
-from gancompress.importance import SCORES, by_importance, candidate_blocks
+from gancompress.importance import by_importance, candidate_blocks, find_score
 from gancompress.losses import L1, Ssim, TermOptions
 from gancompress.networks.importers import load_generator
 from gancompress.networks.registry import build
@@ -73,7 +73,7 @@ def cut(teacher: nn.Module, images: Tensor, smaller: float, kept_blocks: int | N
         return float(cost.macs(plan).true)
 
     plan = widest_plan(graph, macs, macs(graph.full_plan()) / smaller, "MACs", left)
-    wide = reordered(teacher, graph, by_importance(SCORES["l1_incoming"](named_tensors(teacher), graph)))
+    wide = reordered(teacher, graph, by_importance(find_score("l1_incoming")(named_tensors(teacher), graph)))
     student = materialise(wide, graph, plan).eval()
     refit(wide, student, graph, plan, (images[:NUM_REFIT],))
     return student
