@@ -201,3 +201,21 @@ def test_a_run_is_in_the_gallery_once(tmp_path):
     )
     picture = Image.open(tmp_path / "images" / "gallery_my_run.jpg")
     assert (picture.size, picture.getpixel((320, 32))) == ((640, 64), (255, 255, 255))
+
+
+def test_the_zoo_continues_from_its_figures(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    checks = {"views": 0.0, "reordered": 2e-7, "zeroed": float("nan")}
+    found = {"seconds": 3.2, "parameters": 2e6, "left": 0.25, "macs_left": 0.3, "reasons": [], "notes": ["draws noise"]}
+    rows = {
+        "Good": {"channels": found | checks, "onnx": {"difference": 1e-6}},
+        "Wrong": {"channels": found | checks | {"views": 0.1, "left": 0.8, "seconds": 31}, "onnx": {"failed": "no"}},
+        "Refused": {"channels": {"failed": "trace: values decide"}, "onnx": {"failed": "not traced"}},
+    }
+    (tmp_path / "zoo.json").write_text(json.dumps(rows))
+    result = script("measure_zoo.py", "--out", tmp_path / "zoo.json", "--only", ",".join(rows))
+    assert result.returncode == 0, result.stderr
+    assert "| Good | 2.00 M | 3.2 | 25% | 30% | 0 | 2e-07 | - | 1e-06 | draws noise |" in result.stdout
+    assert "| Refused | | | | | | | | | trace: values decide |" in result.stdout
+    summary = "3 networks: 2 traced, 1 narrow to 60 % or less, 1 wrong, 1 slower than 30 s."
+    assert result.stdout.splitlines()[-1] == summary
