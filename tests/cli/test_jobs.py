@@ -113,18 +113,6 @@ def test_help_loads_no_pytorch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_inspect_loads_neither_search_nor_plots_nor_accelerate():
-    code = (
-        "import sys; from gancompress.cli import app\n"
-        "try: app(['inspect', 'resnet_6blocks', '--size', '32x32', '--json'])\n"
-        "except SystemExit: pass\n"
-        "sys.exit(len({'optuna', 'matplotlib', 'accelerate'} & set(sys.modules)))"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert result.returncode == 0
-    assert json.loads(result.stdout)["family"] == "resnet_6blocks"
-
-
 @pytest.mark.parametrize(
     ("error", "message"),
     [

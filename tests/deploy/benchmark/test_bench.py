@@ -277,7 +277,7 @@ def test_a_process_that_fails_says_why(tmp_path):
     missing = Task("eager", tmp_path / "nothing", net.example, 1)
     with (
         pytest.raises(ExportError, match=r"bench: eager on nothing: .*nothing: found no config.json, expected"),
-        workers({"there": task, "missing": missing}),
+        workers({"missing": missing}),
     ):
         pass
     with workers({"there": task}) as processes:

@@ -74,7 +74,7 @@ def test_stopping_and_going_on_changes_no_bit(tmp_path):
 def test_what_is_measured_and_exported_is_the_quantized_network(tmp_path):
     given = job(
         tmp_path,
-        FAMILIES["affine norms"],
+        SMALL["affine norms"],
         {**SLIM, "quantization": LEARNED},
         FINETUNE,
         exports=["onnx"],
@@ -86,7 +86,7 @@ def test_what_is_measured_and_exported_is_the_quantized_network(tmp_path):
 
     example = given.inputs().example()
     network = quantization.attach(generator.build()).eval()
-    assert len(quantized_layers(network)) > 10
+    assert len(quantized_layers(network)) >= 10
     session = onnxruntime.InferenceSession(outcome.files.reports[0].path, providers=["CPUExecutionProvider"])
     (image,) = session.run(None, {session.get_inputs()[0].name: example.numpy()})
     eager = network(example)
