@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from gancompress.deploy.runtimes.openvino_runtime import OpenVino
 
@@ -68,3 +69,10 @@ def test_a_process_outlives_its_networks(path):
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
     assert done.returncode == 0, signal.Signals(-done.returncode) if done.returncode < 0 else done.returncode
+
+
+def test_layers_without_a_kernel_of_integers_stay_float():
+    net = nn.Sequential(nn.Conv1d(4, 4, 3), nn.ConvTranspose1d(4, 4, 4, 2), nn.ConvTranspose2d(4, 4, 4, 2))
+    (form,) = (each.integers for each in OpenVino.formats)
+    assert form is not None
+    assert tuple(form.slow(net)) == ("1",)
