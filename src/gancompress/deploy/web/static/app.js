@@ -1,5 +1,6 @@
 // The page: what it is about, what goes in, what comes out, and how fast.
 
+import { compareImages } from "./compare.js";
 import { LabelMap } from "./labels.js";
 import { Latent } from "./latent.js";
 import { blank, cover, cssColour, outputImage } from "./pixels.js";
@@ -63,7 +64,7 @@ function makeCards() {
   at("outputs").classList.toggle("one", networks.length === 1);
   for (const network of networks) {
     const canvas = element("canvas", { width: input.width ?? 1, height: input.height ?? 1 });
-    const title = { original: networks.length > 1 ? "Original" : "Network", compressed: "Compressed" }[network.name];
+    const title = titleOf(network.name);
     Object.assign(canvas, { role: "img", ariaLabel: `${title}: the image it draws` });
     const [ms, rate, badge, bar] = [element("strong", { textContent: "…" }), element("span"), element("span"), element("i")];
     Object.assign(badge, { className: "badge", hidden: true });
@@ -85,6 +86,10 @@ function makeCards() {
     cards.set(network.name, { card, canvas, ms, rate, badge, bar });
     at("outputs").append(card);
   }
+}
+
+function titleOf(name) {
+  return { original: networks.length > 1 ? "Original" : "Network", compressed: "Compressed" }[name];
 }
 
 function pauseButton({ name }) {
@@ -115,6 +120,7 @@ turns.addEventListener("image", ({ detail: { name, values, dims, version } }) =>
   canvas.getContext("2d", { willReadFrequently: true }).putImageData(image, 0, 0);
   canvas.dataset.version = version;
   demo.outputs[name] = { values, dims, version };
+  compared?.refresh();
 });
 
 turns.addEventListener("change", () => {
@@ -143,6 +149,13 @@ function showFaster(ratio) {
 }
 
 turns.addEventListener("failed", ({ detail: { message } }) => say(`It does not run here: ${message}`, true));
+
+/** The pad and what the networks drew, side by side on one surface. */
+function comparing() {
+  const shown = (name) => () => (demo.outputs[name] ? cards.get(name).canvas : null);
+  const sources = { input: () => at("pad"), ...Object.fromEntries(networks.map(({ name }) => [name, shown(name)])) };
+  return compareImages(at, sources, [["input", "Input"], ...networks.map(({ name }) => [name, titleOf(name)])]);
+}
 
 // ---------------------------------------------------------------- how fast
 
@@ -493,6 +506,8 @@ const demo = (window.demo = { manifest, turns, outputs: {}, picture: null, time:
 introduce();
 makeCards();
 at("main").hidden = false;
+const compared = input.kind === "latent" ? null : comparing();
+Object.assign(demo, { comparison: compared?.comparison });
 at("time").onclick = timeBoth;
 at("time").textContent = networks.length > 1 ? `Time both, ${ROUNDS} rounds` : `Time it, ${ROUNDS} rounds`;
 if (input.kind === "latent") noise();
