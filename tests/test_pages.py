@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+import runpy
+import shlex
 from pathlib import Path
 
 import pytest
 import yaml
+from typer.main import get_command
 
 import gancompress
+from gancompress.cli import app
+from gancompress.jobs.recipe import Job
+from gancompress.jobs.steps import STEPS
+from gancompress.losses.term import TERMS
+from gancompress.networks.registry import FAMILIES
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -65,6 +74,78 @@ def test_the_reference_names_every_public_name():
         r"^::: gancompress\.(?:deploy\.load\.)?(\w+)$", (DOCS / "reference" / "python.md").read_text(), re.MULTILINE
     )
     assert sorted(named) == sorted({*gancompress.__all__} - {"losses"})
+
+
+@pytest.fixture(scope="module")
+def reference():
+    """The script that makes pages of the site from the code."""
+    return runpy.run_path(str(ROOT / "scripts" / "site_reference.py"))
+
+
+def test_every_option_of_a_recipe_or_family_is_described(reference):
+    classes = [*reference["option_classes"](Job), *{family.config_type for family in FAMILIES.values()}]
+    own = [options for options in classes if options.__module__.startswith("gancompress.")]
+    assert len(own) > 60
+    lacking = [
+        f"{options.__name__}.{name}"
+        for options in own
+        for name in options.model_fields
+        if not reference["described"](options).get(name)
+    ]
+    assert not lacking
+
+
+def test_every_option_of_the_command_line_is_described(reference):
+    verbs = [registered.callback for registered in app.registered_commands]
+    options = {verb.__name__: reference["verb_options"](verb) for verb in verbs}
+    assert "--smaller" in options["compress"]
+    lacking = [
+        f"{verb} {spelled}"
+        for verb, given in options.items()
+        for spelled, (_, _, info) in given.items()
+        if not info.help
+    ]
+    assert not lacking
+    assert all(inspect.getdoc(verb) for verb in verbs)
+
+
+def test_generated_pages_are_whole(reference):
+    markers = re.findall(r"<!-- generated: (\w+) -->", "".join(page.read_text() for page in SITE))
+    assert sorted(markers) == sorted(reference["GENERATED"])
+    pages = {name: reference["on_page_markdown"](f"<!-- generated: {name} -->") for name in markers}
+    for table in re.findall(r"(?:^\|.*\n)+", "\n".join(pages.values()), re.MULTILINE):
+        assert len({len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}) == 1, table
+    assert all(f"## {registered.callback.__name__}\n" in pages["commands"] for registered in app.registered_commands)
+    kinds = [
+        kind
+        for registry in (STEPS, TERMS)
+        for kind, value in registry.items()
+        if value.__module__.startswith("gancompress.")
+    ]
+    assert all(f"### {kind} " in pages["recipe_options"] for kind in kinds)
+
+
+def commands(page: Path) -> list[str]:
+    """The commands of a page's code blocks, without those that hold variables of a shell or are cut short."""
+    blocks = re.findall(
+        r"^```\n(.*?)^```|((?:^ {4}\S.*\n)+)", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    lines = "".join(map("".join, blocks)).replace("\\\n", " ").splitlines()
+    found = [line.strip().removeprefix("$ ") for line in lines]
+    return [line for line in found if line.startswith("gancompress ") and "$" not in line and "..." not in line]
+
+
+def test_every_command_of_the_pages_has_a_verb_and_options_that_exist():
+    verbs, seen = get_command(app).commands, 0
+    for page in PAGES:
+        for command in commands(page):
+            _, verb, *arguments = shlex.split(command, comments=True)
+            try:
+                verbs[verb].make_context(verb, arguments)
+            except Exception as error:
+                pytest.fail(f"{page.relative_to(ROOT)}: {command}: {error!r}")
+            seen += 1
+    assert seen > 70
 
 
 def test_the_contribution_guide_points_to_files_that_exist():

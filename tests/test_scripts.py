@@ -169,3 +169,35 @@ def test_what_a_search_is_measured_on_must_have_a_teacher_and_the_four_steps(tmp
     result = script("measure_search.py", "compare", "quickstart", "--out", tmp_path / "out", "--set", checkpoint)
     assert result.returncode == 2
     assert "steps: got distill, expected distill, supernet, search, finetune" in result.stderr
+
+
+def test_the_check_of_a_gpu_runs_without_one():
+    result = script(
+        "gpu_check.py", "--device", "cpu", "--tiny", "--only", "ResNet-9", "--part", "inference", "--part", "training"
+    )
+    assert result.returncode == 0, result.stderr
+    rows = [line.strip("| ").split(" | ") for line in result.stdout.splitlines() if line.startswith("| ResNet-9")]
+    eager, *others = rows[:4]
+    assert eager[:3] == ["ResNet-9", "1", "eager"]
+    assert eager[5:] == ["1.00", "0.0e+00"]
+    assert [row[0] for row in others].count("ResNet-9, student") == 2
+    assert all(0 < float(row[-1]) < 0.2 for row in others if row[2] == "eager, bf16")
+    assert rows[8][1] == "1"
+    assert float(rows[8][2]) > 0
+
+
+def test_a_run_is_in_the_gallery_once(tmp_path):
+    page, run = tmp_path / "results" / "gallery.md", tmp_path / "run"
+    page.parent.mkdir()
+    (run / "samples").mkdir(parents=True)
+    page.write_text("# Gallery\n")
+    Image.new("RGBA", (900, 90), (200, 0, 0, 0)).save(run / "samples" / "test.png")
+    for gain in ("7× smaller", "8× smaller"):
+        (run / "report.json").write_text(json.dumps({"title": "my run", "headline": [gain]}))
+        assert script("draw_gallery.py", page, run, "Mine").returncode == 0
+    assert page.read_text().split("\n\n", 1)[1] == (
+        "<!-- run my_run: begin -->\n## Mine\n\n![Input, original and compressed network of the run my run]"
+        "(../images/gallery_my_run.jpg)\n\n* 8× smaller\n<!-- run my_run: end -->\n"
+    )
+    picture = Image.open(tmp_path / "images" / "gallery_my_run.jpg")
+    assert (picture.size, picture.getpixel((320, 32))) == ((640, 64), (255, 255, 255))

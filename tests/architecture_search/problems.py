@@ -17,7 +17,10 @@ from gancompress.channels import ChannelPlan, Slot
 
 FID = Objective(metric="fid")
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload([__name__])
+# What Optuna imports for a database takes a second, in each process that has not been forked with it.
+PROCESSES.set_forkserver_preload(
+    [__name__, "optuna.storages._rdb.storage", "sqlalchemy.dialects.postgresql.psycopg", "psycopg"]
+)
 
 
 def make_space(choices: Sequence[tuple[int, ...]]) -> SearchSpace:
@@ -43,7 +46,10 @@ def distance(plan: ChannelPlan) -> dict[str, float]:
 
 
 def work(
-    options: dict[str, Any], storage: Path | str | None, evaluate: Callable[[ChannelPlan], dict[str, float]] = distance
+    options: dict[str, Any],
+    storage: Path | str | None,
+    evaluate: Callable[[ChannelPlan], dict[str, float]] = distance,
+    name: str = "search",
 ) -> SearchResult:
     """A search of the small space, the same call for every process."""
     return search(
@@ -55,6 +61,7 @@ def work(
         SearchOptions(**{"budget_tolerance": 1.0, **options}),
         storage=storage,
         seed=3,
+        name=name,
     )
 
 

@@ -39,7 +39,7 @@ def test_a_file_that_is_no_journal_is_refused_and_left_alone(tmp_path, content):
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("nosuch://me:secret@host/studies", r"cannot open nosuch://me:\*\*\*@host/studies: "),
+        ("nosuch://me:secret@host/studies", r"cannot open nosuch://me@host/studies: "),
         ("sqlite:////no/such/folder/studies.db", "unable to open database file"),
     ],
 )

@@ -207,6 +207,58 @@ def test_attention_of_pytorch_keeps_its_heads():
         assert torch.equal(narrow(x), SubNetwork(wide, graph, plan)(x))
 
 
+class Ratio(nn.Module):
+    """Two parts of three quarters of the width before it, computed from that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.back = nn.Conv2d(16, 24, 1), nn.Conv2d(12, 16, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, second = self.wide(x).split(x.shape[1] * 3 // 4, 1)
+        return self.back(first * second)
+
+
+class Checked(nn.Module):
+    """Heads whose dimensions are an attribute, checked before they are used (einops-like)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dim, self.more = 4, nn.Conv2d(16, 16, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.more(x)
+        if x.shape[1] % self.dim:
+            raise ValueError("the width does not divide")
+        return x.unflatten(1, (4, self.dim)).softmax(2).flatten(1, 2)
+
+
+class Twice(nn.Module):
+    """Attention applied twice, with a factor for every head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(2, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        v = x.flatten(2).unflatten(1, (2, -1)).transpose(-2, -1)
+        scores = (v @ v.transpose(-2, -1) * self.scale).softmax(-1)
+        return (scores @ (scores @ v)).transpose(-2, -1).flatten(1, 2).unflatten(2, x.shape[2:])
+
+
+@pytest.mark.parametrize(
+    ("kind", "groups"),
+    [
+        (Ratio, {"a": 4, "between.back": 16}),
+        (lambda: nn.Sequential(Checked(), Checked()), {"a": 16, "between.0.more": 4, "between.1.more": 4}),
+        (Twice, {"a": 8}),
+    ],
+)
+def test_sizes_and_heads_of_whole_blocks_follow(kind, groups):
+    graph = trace(TwoConvs(kind()), (image(),), multiple=1, minimum=1)
+    assert {name: group.size for name, group in graph.groups.items()} == groups
+
+
 class Masked(TwoConvs):
     """Pixels that a mask picks, and a parameter read as a number."""
 

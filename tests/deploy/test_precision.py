@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections import Counter
 from contextlib import nullcontext
@@ -17,7 +16,6 @@ import gancompress
 from gancompress.deploy import FileOptions, Precision, export_generator, file_name, usage
 from gancompress.deploy.benchmark import export_fastest, fastest
 from gancompress.deploy.benchmark import threads as by_threads
-from gancompress.deploy.half import Halved, first_far_layer
 from gancompress.deploy.precision import in_integers
 from gancompress.deploy.quantized import export_quantized
 from gancompress.deploy.rewrites import rewritten
@@ -429,35 +427,12 @@ def test_openvino_keeps_the_epsilon_of_a_norm_behind_a_layer_without_bias(kind, 
     assert net[0].bias is None
 
 
-class Overflowing(nn.Module):
-    """A layer whose values leave the range of half precision, and one that brings them back."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.large, self.small = nn.Conv2d(3, 3, 1, bias=False), nn.Conv2d(3, 3, 1, bias=False)
-        with torch.no_grad():
-            self.large.weight.copy_(1e6 * torch.eye(3)[..., None, None])
-            self.small.weight.copy_(1e-6 * torch.eye(3)[..., None, None])
-
-    def forward(self, image: Tensor) -> Tensor:
-        return torch.tanh(self.small(self.large(image)))
-
-
-def test_the_first_layer_that_half_precision_breaks_is_found():
-    net, image = Overflowing().eval(), torch.linspace(-0.9, 1, 48).view(1, 3, 4, 4)
-    assert first_far_layer(net, Halved(copy.deepcopy(net)), (image,)) == "large"
-    assert first_far_layer(net, net, (image,)) is None
-    tame = nn.Sequential(nn.Conv2d(3, 3, 3), nn.Tanh())
-    assert first_far_layer(tame, Halved(copy.deepcopy(tame)), (image,)) is None
-
-
-def test_half_precision_that_is_far_on_images_is_refused_before_it_is_published(tmp_path, monkeypatch):
+def test_half_precision_that_is_far_on_images_is_refused_before_it_is_published(tmp_path):
     net, images = nn.Sequential(nn.Conv2d(3, 3, 1)), [(torch.rand(1, 3, 8, 8),)] * 2
     (tmp_path / "net.onnx").write_bytes(b"old")
     generator = Generator.from_module(net)
-    monkeypatch.setattr("gancompress.deploy.generator.first_far_layer", lambda *_: "body.3")
     how = Precision("fp16", images, min_psnr_db=200)
-    message = r"fp16: got \d+\.\d dB to the float network on 2 images, expected 200, and 'body.3' is the first layer"
+    message = r"fp16: got \d+\.\d dB to the float network on 2 images, expected 200; export fp32, or bf16 where there"
     with pytest.raises(BudgetError, match=message):
         export_generator(generator, FileForm(net, images[0]), tmp_path / "net.onnx", "onnx_fixed", precision=how)
     assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"old"]

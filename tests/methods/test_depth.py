@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 import gancompress as gc
+from gancompress.channels import SubNetwork
 from gancompress.errors import CheckpointError, ConfigError, PlanError
 from gancompress.importance import BLOCK_SCORES, least_important_first
 from tests.methods.networks import images
@@ -92,3 +93,25 @@ def test_a_depth_that_does_not_fit_is_refused():
         gc.prune(nn.Conv2d(3, 16, 3), x, keep=0.5, depth=0.5, batches=data)
     with pytest.raises(PlanError, match=r"left_out: no block 'blocks.9' that can be left out; did you mean"):
         gc.prune(network, x, keep=0.5, left_out=("blocks.9",))
+
+
+def test_a_supernet_and_its_search_choose_depth_too(tmp_path):
+    network, data = residual_network(), images(8)
+    elastic = gc.Supernet(
+        network, data[0][:1], choices=3, min_keep=0.5, min_depth=0.25, block_score="branch_norm", batches=data
+    )
+    assert elastic.space.names[-1] == "depth of blocks"
+    values = (*elastic.space.smallest[:-1], 1)
+    plan = elastic.space.plan(elastic.space.parse(elastic.space.text(values)))
+    assert plan.left_out == {f"blocks.{i}" for i in (1, 2, 3)}
+    shared = SubNetwork(elastic.module, elastic.graph, plan)
+    assert torch.equal(shared(data[0]), elastic.network(plan)(data[0]))
+    gc.distill(elastic, network, data, images=16, batch_size=4, progress=False)
+    how = {"budget": gc.Budget(reduction=3), "batches": data[:2], "candidates": 6, "progress": False}
+    found = gc.search(elastic, out=tmp_path, **how)
+    assert any(candidate.plan.left_out for candidate in found.candidates)
+    assert torch.equal(found.module(data[0]), elastic.network(found.plan)(data[0]))
+    assert found.cost == gc.compare(network, found.module, data[0][:1])["student"].macs
+    assert gc.search(elastic, out=tmp_path, **how).plan == found.plan
+    with pytest.raises(ConfigError, match="block_score: got 'branch_norm' without images to score blocks on"):
+        gc.Supernet(network, data[0][:1], min_depth=0.5, block_score="branch_norm")

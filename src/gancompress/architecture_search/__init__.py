@@ -7,6 +7,8 @@ from gancompress.architecture_search.registry import METHODS, Method, register_m
 from gancompress.architecture_search.result import Candidate, SearchResult, pareto_front
 from gancompress.architecture_search.sets import CONFIG_SETS
 from gancompress.architecture_search.space import Bias, SearchSpace, Values
+from gancompress.architecture_search.stages import Stage, stages_of
+from gancompress.architecture_search.storage import DatabaseUrl, opened, without_password
 from gancompress.architecture_search.study import search
 
 __all__ = [
@@ -14,6 +16,7 @@ __all__ = [
     "METHODS",
     "Bias",
     "Candidate",
+    "DatabaseUrl",
     "GeneticOptions",
     "MaskSpace",
     "Method",
@@ -21,10 +24,14 @@ __all__ = [
     "SearchOptions",
     "SearchResult",
     "SearchSpace",
+    "Stage",
     "Values",
     "next_generation",
+    "opened",
     "pareto_front",
     "plans_at_budget",
     "register_method",
     "search",
+    "stages_of",
+    "without_password",
 ]

@@ -6,6 +6,7 @@ as if it had not been interrupted, and several processes can share one.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import ClassVar
@@ -93,12 +94,12 @@ class Evolutionary(Random):
 
     def __init__(self, plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> None:
         super().__init__(plans, objective, options, seed)
-        self._objective = objective
+        self._objective, self.generation = objective, options.population
 
     def propose(self, index: int, finished: Sequence[Candidate], taken: AbstractSet[Values]) -> Values | None:
         """Propose the next plan; see `Method.propose`."""
-        generation, child = divmod(index, self._options.population)
-        parents = self._parents(finished, generation * self._options.population)
+        child = index % self.generation
+        parents = self._parents(finished, index - child)
         if len(parents) < 2:
             return super().propose(index, finished, taken)
         generator, space = _generator(self._seed, index), self._plans.space
@@ -108,7 +109,7 @@ class Evolutionary(Random):
 
         def draw() -> Values:
             a, b = _two(parents, generator)
-            if child < self._options.mutation_fraction * self._options.population:
+            if child < self._options.mutation_fraction * self.generation:
                 return mutant(a)
             crossed = space.crossover(a, b, generator)
             return mutant(crossed) if crossed in taken else crossed
@@ -132,11 +133,11 @@ class Nsga2:
     multi_objective: ClassVar[bool] = True
 
     def __init__(self, plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> None:
-        self._plans, self._objective, self._options, self._seed = plans, objective, options, seed
-        self.num_candidates = _num_candidates(plans.space, options)
+        self._plans, self._objective, self._seed = plans, objective, seed
+        self.num_candidates, self.generation = _num_candidates(plans.space, options), options.population
         self._choices: dict[str, BaseDistribution] = {
-            slot.name: IntDistribution(0, len(choices) - 1)
-            for slot, choices in zip(plans.space.slots, plans.space.choices, strict=True)
+            name: IntDistribution(0, len(choices) - 1)
+            for name, choices in zip(plans.space.names, plans.space.choices, strict=True)
         }
         self._study = optuna.create_study(
             storage=optuna.storages.InMemoryStorage(), directions=[objective.direction, "minimize"]
@@ -145,21 +146,27 @@ class Nsga2:
 
     def propose(self, index: int, finished: Sequence[Candidate], taken: AbstractSet[Values]) -> Values | None:
         """Propose the next plan; see `Method.propose`."""
-        self._study.sampler = self._sampler(index)
-        for candidate in finished:
+        earlier = [each for each in finished if each.index < index - index % self.generation]
+        self._study.sampler = self._sampler(index, earlier)
+        for candidate in earlier:
             if candidate.index not in self._added:
                 self._add(candidate)
-        self._study.sampler = self._sampler(index)
+        self._draw()  # the sampler orders parents in another way the first time it selects them
+        self._study.sampler = self._sampler(index, earlier)
         return self._plans.first_new(self._draw, taken, _generator(self._seed, index), _NSGA2_DRAWS)
 
-    def _sampler(self, index: int) -> optuna.samplers.NSGAIISampler:
-        return optuna.samplers.NSGAIISampler(
-            population_size=self._options.population, seed=_mixed(self._seed, index) % 2**32
-        )
+    def _sampler(self, index: int, earlier: Sequence[Candidate]) -> optuna.samplers.NSGAIISampler:
+        """Return a sampler whose population is no larger than what is finite of each earlier generation."""
+        finite = Counter(each.index // self.generation for each in earlier if self._is_finite(each))
+        size = max(2, min(finite.values(), default=self.generation))
+        return optuna.samplers.NSGAIISampler(population_size=size, seed=_mixed(self._seed, index) % 2**32)
+
+    def _is_finite(self, candidate: Candidate) -> bool:
+        return bool(np.isfinite(self._objective.score(candidate.metrics)))
 
     def _add(self, candidate: Candidate) -> None:
         self._added.add(candidate.index)
-        if not np.isfinite(self._objective.score(candidate.metrics)):
+        if not self._is_finite(candidate):
             return
         places = [
             choices.index(value) for choices, value in zip(self._plans.space.choices, candidate.values, strict=True)

@@ -23,11 +23,14 @@ class Method(Protocol):
         num_candidates: Largest number of plans that it proposes.
         multi_objective: Whether it minimises the cost beside the objective.
         measures: Whether its plans are to be evaluated, True by default; otherwise the first one is taken unseen.
+        generation: Plans of a generation, for a method that breeds: none of its plans is proposed before all earlier
+            generations are finished, so that any number of processes find the same. None, the default, for no wait.
     """
 
     num_candidates: int
     multi_objective: ClassVar[bool]
     measures: ClassVar[bool] = True
+    generation: int | None = None
 
     def __init__(self, plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> None: ...
 

@@ -78,6 +78,7 @@ class SearchResult:
                 {
                     "plan": candidate.text,
                     "widths": dict(candidate.plan.widths),
+                    **({"left_out": sorted(candidate.plan.left_out)} if candidate.plan.left_out else {}),
                     "cost": candidate.cost,
                     "metrics": {name: x if math.isfinite(x) else None for name, x in candidate.metrics.items()},
                     "seconds": candidate.seconds,

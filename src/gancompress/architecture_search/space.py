@@ -1,4 +1,4 @@
-"""Search space: the plans that a search or a supernet chooses from, as a few slots with choices."""
+"""Search space: the plans that a search or a supernet chooses from, as a few slots and stages with choices."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 
 from gancompress.architecture_search.sets import CONFIG_SETS
+from gancompress.architecture_search.stages import Stage
 from gancompress.channels import ChannelGraph, ChannelPlan, Slot, widths_from_slots
 from gancompress.errors import ConfigError, PlanError, nearest
 
@@ -21,54 +22,70 @@ Bias = Literal["uniform", "arithmetic", "geometric"]
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """Slots and their choices. A plan is written as one value for each slot.
+    """Slots and stages, and their choices. A plan is written as one value for each slot, then one for each stage.
 
     Attributes:
         slots: Slots, each of which sets channel groups.
-        choices: The values of each slot, ascending.
+        choices: The values of each slot, then the numbers of blocks of each stage, ascending.
         rest: Widths of the channel groups that no slot sets.
+        stages: Stages of blocks, of which a plan keeps a number.
 
     Raises:
-        ConfigError: There is no slot, a slot has no choices or unsorted ones, or slots share a name or a group.
+        ConfigError: There is no slot or stage, one has no choices or unsorted ones, or slots share a name or a group.
     """
 
     slots: tuple[Slot, ...]
     choices: tuple[tuple[int, ...], ...]
     rest: Mapping[str, int]
+    stages: tuple[Stage, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.slots or len(self.slots) != len(self.choices):
+        if not self.choices or len(self.names) != len(self.choices):
             raise ConfigError(
-                f"search space: got {len(self.slots)} slots and choices for {len(self.choices)}, "
+                f"search space: got {len(self.names)} slots and choices for {len(self.choices)}, "
                 "expected choices for each of at least one slot"
             )
-        for slot, choices in zip(self.slots, self.choices, strict=True):
+        for name, choices in zip(self.names, self.choices, strict=True):
             if not choices or list(choices) != sorted(set(choices)) or choices[0] < 1:
-                raise ConfigError(f"slot {slot.name}: got choices {choices}, expected ascending numbers of at least 1")
-        names = [slot.name for slot in self.slots]
+                raise ConfigError(f"slot {name}: got choices {choices}, expected ascending numbers of at least 1")
+        names = list(self.names)
         groups = [*self.rest, *(group for slot in self.slots for group in slot.groups)]
         for kind, found in (("name", names), ("channel group", groups)):
             twice = [item for item in found if found.count(item) > 1]
             if twice:
                 raise ConfigError(f"search space: the {kind} '{twice[0]}' occurs twice, expected once")
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all slots and stages, in the order of the choices."""
+        return (*(slot.name for slot in self.slots), *(f"depth of {stage.name}" for stage in self.stages))
+
     @classmethod
-    def from_graph(cls, graph: ChannelGraph, max_choices: int = 5, min_keep: float = 0.25) -> SearchSpace:
-        """Return the slots of a graph, with a slot for every other channel group that has a choice.
+    def from_graph(
+        cls,
+        graph: ChannelGraph,
+        max_choices: int = 5,
+        min_keep: float = 0.25,
+        stages: Sequence[Stage] = (),
+        min_depth: float = 1.0,
+    ) -> SearchSpace:
+        """Return the slots of a graph, with a slot for every other channel group that has a choice, and its stages.
 
         Args:
-            max_choices: Largest number of choices of a slot; more are thinned evenly, the narrowest and the widest
-                stay.
+            max_choices: Largest number of choices of a slot or stage; more are thinned evenly, the narrowest and the
+                widest stay.
             min_keep: The narrowest choice as a fraction of the widest.
+            stages: Stages of its blocks.
+            min_depth: The fewest blocks of a stage as a fraction of all.
 
         Raises:
-            ConfigError: max_choices is below 2, or min_keep outside [0, 1].
+            ConfigError: max_choices is below 2, or min_keep or min_depth outside [0, 1].
             PlanError: No group has a choice, or no value fits all groups of a slot.
         """
-        if max_choices < 2 or not 0 <= min_keep <= 1:
+        if max_choices < 2 or not 0 <= min_keep <= 1 or not 0 <= min_depth <= 1:
             raise ConfigError(
-                f"search space: got max_choices {max_choices} and min_keep {min_keep}, "
-                "expected at least 2 and a fraction between 0 and 1"
+                f"search space: got max_choices {max_choices}, min_keep {min_keep} and min_depth {min_depth}, "
+                "expected at least 2 and fractions between 0 and 1"
             )
         tied = {group for slot in graph.slots for group in slot.groups}
         single = (Slot(name, (name,)) for name in graph.groups if name not in tied)
@@ -78,9 +95,11 @@ class SearchSpace:
             for slot, values in legal.items()
         }
         choices = {slot: some for slot, some in choices.items() if slot in graph.slots or len(some) > 1}
-        if not choices:
+        depths = {stage: _thinned(stage.choices(min_depth), max_choices) for stage in stages}
+        depths = {stage: some for stage, some in depths.items() if len(some) > 1}
+        if not choices and not depths:
             raise PlanError("search space: no channel group of this network has a choice; allow smaller widths")
-        return cls._on(graph, tuple(choices), tuple(choices.values()))
+        return cls._on(graph, tuple(choices), (*choices.values(), *depths.values()), tuple(depths))
 
     @classmethod
     def from_set(cls, name: str, graph: ChannelGraph, slots: Sequence[Slot] | None = None) -> SearchSpace:
@@ -111,10 +130,16 @@ class SearchSpace:
         return cls._on(graph, slots, choices)
 
     @classmethod
-    def _on(cls, graph: ChannelGraph, slots: tuple[Slot, ...], choices: tuple[tuple[int, ...], ...]) -> SearchSpace:
+    def _on(
+        cls,
+        graph: ChannelGraph,
+        slots: tuple[Slot, ...],
+        choices: tuple[tuple[int, ...], ...],
+        stages: tuple[Stage, ...] = (),
+    ) -> SearchSpace:
         tied = {group for slot in slots for group in slot.groups}
         rest = {name: group.size for name, group in graph.groups.items() if name not in tied}
-        return cls(slots, choices, rest)
+        return cls(slots, choices, rest, stages)
 
     @property
     def size(self) -> int:
@@ -123,12 +148,12 @@ class SearchSpace:
 
     @property
     def largest(self) -> Values:
-        """The plan with every slot at its widest."""
+        """The plan with every slot at its widest and all blocks."""
         return tuple(choices[-1] for choices in self.choices)
 
     @property
     def smallest(self) -> Values:
-        """The plan with every slot at its narrowest."""
+        """The plan with every slot at its narrowest and the fewest blocks."""
         return tuple(choices[0] for choices in self.choices)
 
     def __contains__(self, values: object) -> bool:
@@ -139,15 +164,17 @@ class SearchSpace:
         )
 
     def plan(self, values: Values) -> ChannelPlan:
-        """Return the plan of slot values: the width of every channel group.
+        """Return the plan of slot values: the width of every channel group, and the blocks left out.
 
         Raises:
             PlanError: The values are not in the space.
         """
         if values not in self:
-            expected = "; ".join(f"{s.name} {c}" for s, c in zip(self.slots, self.choices, strict=True))
+            expected = "; ".join(f"{name} {c}" for name, c in zip(self.names, self.choices, strict=True))
             raise PlanError(f"plan: got {self.text(values)}, expected one value for each slot: {expected}")
-        return ChannelPlan({**self.rest, **widths_from_slots(self.slots, values)})
+        widths, depths = values[: len(self.slots)], values[len(self.slots) :]
+        left_out = (block for s, kept in zip(self.stages, depths, strict=True) for block in s.left_out(kept))
+        return ChannelPlan({**self.rest, **widths_from_slots(self.slots, widths)}, frozenset(left_out))
 
     def text(self, values: Values) -> str:
         """Return the values in the literature's notation, joined by ``_``."""
@@ -180,7 +207,7 @@ class SearchSpace:
 
         Source: Li et al., GAN Compression, CVPR 2020 (released code: weighted sampling of the first generation).
         """
-        draws = torch.rand(len(self.slots), generator=generator, dtype=torch.float64).tolist()
+        draws = torch.rand(len(self.choices), generator=generator, dtype=torch.float64).tolist()
         return tuple(
             choices[_pick(draw, _weights(len(choices), bias, ratio))]
             for draw, choices in zip(draws, self.choices, strict=True)
@@ -192,7 +219,7 @@ class SearchSpace:
         Source: Li et al., GAN Compression, CVPR 2020 (released code: evolution search).
         """
         drawn = self.sample(generator)
-        renewed = (torch.rand(len(self.slots), generator=generator) < rate).tolist()
+        renewed = (torch.rand(len(self.choices), generator=generator) < rate).tolist()
         return tuple(new if renew else old for old, new, renew in zip(values, drawn, renewed, strict=True))
 
     def crossover(self, a: Values, b: Values, generator: torch.Generator) -> Values:
@@ -200,7 +227,7 @@ class SearchSpace:
 
         Source: Li et al., GAN Compression, CVPR 2020 (released code: evolution search).
         """
-        from_a = (torch.rand(len(self.slots), generator=generator) < 0.5).tolist()
+        from_a = (torch.rand(len(self.choices), generator=generator) < 0.5).tolist()
         return tuple(x if first else y for x, y, first in zip(a, b, from_a, strict=True))
 
     def narrower(self, values: Values) -> list[Values]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +20,8 @@ from gancompress.channels import ChannelPlan
 from gancompress.errors import ConfigError
 
 _POLL_S = 0.5
+_MOST_LOST = 6
+"""Claims lost in a row for which a process looks further ahead: at most 2^6 free indices."""
 _MAY_CHANGE = {"num_candidates", "stale_after_s"}
 
 Progress = Callable[[SearchResult, int], None]
@@ -43,8 +46,8 @@ def search(
 
     The same call continues a search that was stopped at any moment: no plan is evaluated twice, and the plans come in
     the same order. Any number of processes and machines can make the call at once, each in one thread; they share the
-    candidates, and each returns all of them once the last is finished. With more than one process, the order in which
-    candidates finish influences the plans that are bred; an exhaustive search evaluates the same plans in any case.
+    candidates, and each returns all of them once the last is finished. The candidates do not depend on the number of
+    processes, nor on which of them are killed: a method that breeds waits for its whole earlier generation.
 
     Args:
         space: The plans to choose from.
@@ -67,6 +70,7 @@ def search(
         BudgetError: Even the smallest plan exceeds the budget; the message says what it costs.
         ConfigError: The seed is negative, the storage is unusable or holds another search, the metrics lack the
             objective, or there are too many plans for an exhaustive search.
+        TrainingError: The database was lost.
     """
     if seed < 0:
         raise ConfigError(f"seed: got {seed}, expected at least 0")
@@ -76,20 +80,21 @@ def search(
         with quiet():
             log = TrialLog(kept, name, space, objective, options, settings)
             method = METHODS.find(options.method)(plans, objective, options, seed)
-        num_reported = -1
+        num_reported, lost, draw = -1, 0, random.Random()
         while True:
             trials = log.read()
             if progress is not None and len(trials.finished) != num_reported:
                 num_reported = len(trials.finished)
                 progress(SearchResult(objective, budget, tuple(trials.finished)), method.num_candidates)
-            index = trials.next_index
-            values = _next(method, trials, index)
-            if values is None and not trials.running:
+            found = _next(method, trials, draw.randrange(2**lost))
+            if found is None and not trials.running:
                 return SearchResult(objective, budget, tuple(trials.finished))
-            if values is None:
+            if found is None:
                 time.sleep(_POLL_S)  # other processes are at work; if one dies, its plan is evaluated again
                 continue
+            index, values = found
             claim = log.claim(index, values, plans.cost(values))
+            lost = 0 if claim is not None else min(lost + 1, _MOST_LOST)
             if claim is None:
                 continue
             with log.evaluating(claim):
@@ -97,20 +102,44 @@ def search(
                 log.finish(claim, metrics, spent())
 
 
-def _next(method: Method, trials: Trials, index: int) -> Values | None:
-    """Return the plan to evaluate at this index: one that was given up, or a new one; None if none is left."""
-    if index >= method.num_candidates:
-        return None
-    abandoned, taken = trials.abandoned.get(index), trials.taken
+def _next(method: Method, trials: Trials, skip: int) -> tuple[int, Values] | None:
+    """Return an index and the plan to evaluate at it: one that was given up, or a new one; None if none is left.
+
+    Processes that claim at the same time spread by skipping free indices. The plans of those are proposed too, as every
+    plan depends on the earlier ones. A generation begins once the earlier ones, which it is bred from, are finished.
+    """
+    plans = {each.index: each.values for each in trials.finished} | trials.running
+    unfinished, found = min(trials.running, default=method.num_candidates), None
+    generation = getattr(method, "generation", None) or method.num_candidates
+    for index in range(trials.next_index, method.num_candidates):
+        if index in plans:
+            continue
+        if unfinished < index - index % generation:
+            break
+        values = _proposal(method, trials, index, plans)
+        if values is None:
+            break
+        found = index, values
+        if skip == 0:
+            break
+        plans[index], unfinished, skip = values, min(unfinished, index), skip - 1
+    return found
+
+
+def _proposal(method: Method, trials: Trials, index: int, plans: Mapping[int, Values]) -> Values | None:
+    """Return the plan of an index, which depends on the plans of lower ones alone."""
+    earlier = {values for number, values in plans.items() if number < index}
+    abandoned, taken = trials.abandoned.get(index), set(plans.values())
     if abandoned is not None and abandoned not in taken:
         return abandoned
-    return method.propose(index, trials.finished, taken)
+    values = method.propose(index, trials.finished, earlier)
+    return method.propose(index, trials.finished, taken) if values in taken else values
 
 
 def _settings(plans: AffordablePlans, objective: Objective, options: SearchOptions, seed: int) -> dict[str, Any]:
     """Return the settings that must not change while a search continues; two costs represent the cost function."""
     space = plans.space
-    described = repr((space.slots, space.choices, sorted(space.rest.items())))
+    described = repr((space.slots, space.choices, sorted(space.rest.items()), *space.stages))
     return {
         "space": hashlib.sha256(described.encode()).hexdigest(),
         "cost": [plans.cost(space.smallest), plans.cost(space.largest)],

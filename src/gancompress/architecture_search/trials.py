@@ -27,6 +27,7 @@ from gancompress.architecture_search.options import Objective, SearchOptions
 from gancompress.architecture_search.registry import METHODS
 from gancompress.architecture_search.result import Candidate
 from gancompress.architecture_search.space import SearchSpace, Values
+from gancompress.architecture_search.storage import patiently
 from gancompress.errors import ConfigError
 
 
@@ -115,6 +116,9 @@ class TrialLog:
 
     def read(self) -> Trials:
         """Return the current state, after giving up the claims of dead processes."""
+        return patiently(self._read)
+
+    def _read(self) -> Trials:
         finished, running, abandoned = [], {}, {}
         for trial in self._study.get_trials(deepcopy=False):
             if trial.state == TrialState.COMPLETE:
@@ -128,13 +132,16 @@ class TrialLog:
 
     def claim(self, index: int, values: Values, cost: float) -> Claim | None:
         """Claim a plan; return None if another process has claimed the plan or the index before."""
+        return patiently(lambda: self._claim(index, values, cost))
+
+    def _claim(self, index: int, values: Values, cost: float) -> Claim | None:
         attributes = {"index": index, "plan": self._space.text(values), "cost": cost, "alive": time.time()}
         trial = create_trial(
             state=TrialState.RUNNING,
-            params={slot.name: value for slot, value in zip(self._space.slots, values, strict=True)},
+            params=dict(zip(self._space.names, values, strict=True)),
             distributions={
-                slot.name: CategoricalDistribution(choices)
-                for slot, choices in zip(self._space.slots, self._space.choices, strict=True)
+                name: CategoricalDistribution(choices)
+                for name, choices in zip(self._space.names, self._space.choices, strict=True)
             },
             user_attrs={**attributes, "machine": _machine(), "process": os.getpid()},
         )
@@ -177,11 +184,15 @@ class TrialLog:
         numbers = {name: float(value) for name, value in metrics.items()}
         score = self._objective.score(numbers)
         value = score if self._objective.direction == "minimize" else -score
-        with suppress(UpdateFinishedTrialError):
+        values = [value, claim.cost] if self._with_cost else [value]
+
+        def record() -> None:
             self._storage.set_trial_user_attr(claim.trial_id, "metrics", numbers)
             self._storage.set_trial_user_attr(claim.trial_id, "seconds", dict(seconds))
-            values = [value, claim.cost] if self._with_cost else [value]
             self._storage.set_trial_state_values(claim.trial_id, TrialState.COMPLETE, values)
+
+        with suppress(UpdateFinishedTrialError):
+            patiently(record)
         text, plan = self._space.text(claim.values), self._space.plan(claim.values)
         return Candidate(claim.index, claim.values, text, plan, claim.cost, numbers, dict(seconds))
 
@@ -220,10 +231,11 @@ class TrialLog:
             self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
 
     def _send_heartbeats(self, trial_id: int, over: threading.Event) -> None:
-        """Send heartbeats until the evaluation ends or the storage fails; the evaluation then fails there too."""
-        with suppress(UpdateFinishedTrialError, StorageInternalError, OSError):
+        """Send heartbeats until the evaluation ends or the claim is given up; a failure of a database ends nothing."""
+        with suppress(UpdateFinishedTrialError, OSError):
             while not over.wait(self._options.stale_after_s / 4):
-                self._storage.set_trial_user_attr(trial_id, "alive", time.time())
+                with suppress(StorageInternalError):
+                    self._storage.set_trial_user_attr(trial_id, "alive", time.time())
 
 
 def _machine() -> str:
@@ -241,4 +253,11 @@ def _is_running(process: int) -> bool:
         return False
     except PermissionError:
         return True
-    return True
+    return not _is_zombie(process)
+
+
+def _is_zombie(process: int) -> bool:
+    """Return whether a process has ended, but its parent has not asked for its exit status; on Linux only."""
+    with suppress(OSError):
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    return False

@@ -268,7 +268,7 @@ class Grouping:
                 fix = labelling.fixes[number] if number >= 0 else unknown
                 layer = layer_of(name) if role else name
                 fixed.append(FixedChannels(layer, stay.size, fix.reason, fix.unfollowed, fix.module))
-            few = np.count_nonzero((row != FIXED) & (self._group[row] < 0))
+            few = int(np.count_nonzero((row != FIXED) & (self._group[row] < 0)))
             if role in ("out", None) and few > 2:
                 reason = "other layers tie them to fewer than three, which all stay"
                 fixed.append(FixedChannels(layer_of(name) if role else name, few, reason, unfollowed=False, where=""))

@@ -123,16 +123,20 @@ class Labelling:
             self.roles.append((atoms.ravel(), role))
 
     def along(self, ref: Ref, axis: int) -> np.ndarray | None:
-        """Return the atoms along one axis, tied over the others; None if none vary along it. Shape ``(size,)``."""
+        """Return the atoms along one axis, tied over the others; None if none vary along it. Shape ``(size,)``.
+
+        If two kinds of channels were merged into the axis, as heads and their dimensions, the smaller number stays.
+        """
         axis %= len(self.shape(ref))
         factors = [f for f in self[ref].factors if f.shape[axis] > 1]
-        if len(factors) > 1:
-            for factor in factors:
-                self.fix(factor, "two kinds of channels are merged into one axis", unfollowed=True)
-            return None
         if not factors:
             return None
-        factor = factors[0]
+        factor = max(factors, key=lambda f: np.unique(f).size)
+        for other in factors:
+            if other is not factor:
+                self.fix(
+                    other, "is merged into one axis with more channels of another kind, which are narrowed instead"
+                )
         first = factor[tuple(slice(None) if i == axis else slice(0, 1) for i in range(factor.ndim))]
         self.tie(factor, first)
         return full(first, axis, self.shape(ref)[axis]).ravel()

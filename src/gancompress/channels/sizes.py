@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
+from math import gcd
 from typing import Any
 
 import numpy as np
@@ -61,13 +62,14 @@ class Sizes:
             None if any was new; else fixes for the groups whose sizes stay unexplained.
         """
         plan = next(different_widths(grouping.graph))
-        requests = _requests(self.module, self.inputs, self.labelling, grouping.graph, plan)
+        requests, guesses = _requests(self.module, self.inputs, self.labelling, grouping.graph, plan)
         search = _Search(self.labelling, grouping, plan)
         self._rounds += 1
         if self._rounds > _MOST_ROUNDS:
             return [fix for r in requests if (fix := self._fix(r, grouping)) is not None]
         unexplained = [r for r in requests if not (self._attribute(r) or self._tie(r, search))]
-        if len(unexplained) < len(requests):
+        noted = [self._attribute(r) for r in guesses]
+        if len(unexplained) < len(requests) or any(noted):
             return None
         return [fix for r in unexplained if (fix := self._fix(r, grouping)) is not None]
 
@@ -133,19 +135,20 @@ class _Search:
     def origin(self, request: _Request) -> tuple[np.ndarray, np.ndarray] | None:
         """Return atoms to tie, those of the size and those that it follows; None if no axis explains it.
 
-        The nearest earlier operation comes first: code reads its sizes from the tensors at hand.
+        Multiples and parts come before other ratios, and then the nearest earlier operation: code reads its sizes from
+        the tensors at hand.
         """
         own = self._atoms(request.ref, request.axis)
         if own is None:
             return None
         found = [
-            (uses[nearest - 1], other)
+            (rank, -uses[nearest - 1], other)
             for other, width, uses in self._rows.values()
-            if _follows(request.size, own.size, width, other.size)
+            if (rank := _follows(request.size, own.size, width, other.size)) is not None
             and (nearest := bisect_right(uses, request.op_index)) > 0
         ]
-        for _, other in sorted(found, key=lambda entry: -entry[0]):
-            length = min(own.size, other.size)
+        for _, _, other in sorted(found, key=lambda entry: entry[:2]):
+            length = gcd(own.size, other.size)
             a, b = (x.ravel() for x in np.broadcast_arrays(own.reshape(-1, 1, length), other.reshape(1, -1, length)))
             if (self._roots[a] != self._roots[b]).any() and self._leaves_channels(self._roots[a], self._roots[b]):
                 return a, b
@@ -168,27 +171,41 @@ class _Search:
         return None
 
 
-def _follows(size: int, own: int, width: int, full: int) -> bool:
-    """Return whether a size that is ``own`` at full width can be computed from a width that is ``full`` there."""
-    if full % own == 0:
-        return size == width // (full // own)
-    return own % full == 0 and size == width * (own // full)
+def _follows(size: int, own: int, width: int, full: int) -> int | None:
+    """Return how a size that is ``own`` at full width can be computed from a width that is ``full`` there.
+
+    Returns:
+        0 for a multiple or a part of it, 1 for another ratio (``c * 3 // 2``), None if it cannot.
+    """
+    if size != width * own // full:
+        return None
+    common = gcd(own, full)
+    return 0 if common in (own, full) else 1 if common > 2 else None
 
 
 def _requests(
     module: nn.Module, inputs: Sequence[Any], labelling: Labelling, graph: ChannelGraph, plan: ChannelPlan
-) -> list[_Request]:
-    """Run the module at a plan, every operation returning the predicted shapes, and return the sizes that differ."""
+) -> tuple[list[_Request], list[_Request]]:
+    """Run the module at a plan, every operation returning the predicted shapes.
+
+    Returns:
+        The sizes that differ from the predicted ones, and sizes that may have made the module raise an exception.
+    """
     with torch.no_grad():
         state = {name: t.contiguous() for name, t in narrow(named_tensors(module), graph, plan).items()}
         structure, tensors, fake_inputs, fake_mode = on_fake_tensors(structure_at(module, graph, plan), inputs, state)
     predicted = _Predicted(labelling, graph, plan)
     fake = torch.inference_mode(False), torch.no_grad(), fake_mode, predicted, _Reshapes(predicted)
-    with suppress(Exception), in_plain_steps(), ExitStack() as stack:  # it runs as far as it can be predicted
-        for mode in fake:
-            stack.enter_context(mode)
-        torch.func.functional_call(structure, tensors, fake_inputs)
-    return predicted.requests
+    try:  # it runs as far as it can be predicted
+        with in_plain_steps(), ExitStack() as stack:
+            for mode in fake:
+                stack.enter_context(mode)
+            torch.func.functional_call(structure, tensors, fake_inputs)
+    except _Diverged:
+        pass
+    except Exception:
+        return predicted.requests, predicted.next_sizes()
+    return predicted.requests, []
 
 
 class _Diverged(Exception):
@@ -222,6 +239,26 @@ class _Predicted(TorchDispatchMode):
                 if size not in (expected, -1):
                     self.requests.append(_Request(op_index, ref, axis, int(size)))
         return predicted
+
+    def next_sizes(self) -> list[_Request]:
+        """Return the sizes at full width of the next view, and of the same view in modules of the same class.
+
+        Code that checks sizes before it reshapes (einops) fails above the dispatcher. Modules of one class fail alike.
+        """
+        views: dict[str, list[int]] = {}
+        for index, op in enumerate(self.ops):
+            if op.name in _VIEWS:
+                views.setdefault(op.module, []).append(index)
+        module = self.ops[self.op_index].module if self.op_index < len(self.ops) else ""
+        if self.op_index not in views.get(module, []):
+            return []
+        types, number = self._labelling.recording.module_types, views[module].index(self.op_index)
+        found = _Predicted(self._labelling, self._graph, self._plan)
+        for path, indices in views.items():
+            if types.get(path) is types.get(module) and number < len(indices):
+                ref = self.ops[indices[number]].outputs[0]
+                found.ask(indices[number], ref, self._labelling.shape(ref))
+        return found.requests
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

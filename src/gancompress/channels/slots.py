@@ -43,7 +43,7 @@ def widths_from_slots(slots: Sequence[Slot], values: Sequence[int]) -> dict[str,
     if len(values) != len(slots):
         names = ", ".join(slot.name for slot in slots)
         raise PlanError(f"plan: got {len(values)} numbers, expected {len(slots)}, one each for {names}")
-    if min(values) < 1:
+    if min(values, default=1) < 1:
         raise PlanError(f"plan: got {'_'.join(map(str, values))}, expected numbers of at least 1")
     return {
         group: multiplier * value

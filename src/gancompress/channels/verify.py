@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -112,24 +112,50 @@ def different_widths(graph: ChannelGraph) -> Iterator[ChannelPlan]:
     """Yield plans such that any two groups of one size have different widths in at least one of them.
 
     Groups of different sizes cannot be confused at full width, so they need no plan that separates them. Every plan
-    narrows all groups, as differently as their size allows; the next one separates those that had the same width.
+    narrows all groups, as differently as their size allows; the next one separates those that had the same width. In
+    the first one, few widths explain one another (11 of 12 channels beside 15 of 16, for ``c * 3 // 4``).
     """
     alike: dict[str, tuple[int, ...]] = {name: (group.size,) for name, group in graph.groups.items()}
+    taken: dict[int, set[int]] | None = {}
     while True:
         number: Counter[tuple[int, ...]] = Counter()
         widths: dict[str, int] = {}
         for name, group in graph.groups.items():
-            widths[name] = _test_width(group.size, number[alike[name]])
-            number[alike[name]] += 1
+            widths[name], number[alike[name]] = _test_width(group.size, number[alike[name]], taken)
         yield ChannelPlan(widths)
+        taken = None
         alike = {name: (*alike[name], width) for name, width in widths.items()}
         if len(set(alike.values())) == len(alike):
             return
 
 
-def _test_width(size: int, number: int) -> int:
-    """Return the width of a group in a test plan, another one for each of the first few numbers."""
+_MOST_TRIES = 8
+"""Widths tried for a group before one that another explains is taken."""
+
+
+def _test_width(size: int, number: int, taken: dict[int, set[int]] | None) -> tuple[int, int]:
+    """Return the width of a group in a test plan, another one for each of the first few numbers, and the next number.
+
+    Args:
+        size: Channels of the group.
+        number: Its number among those of the same size.
+        taken: Widths of groups before it by their size, to which its own is added; None to take any width.
+    """
     if size < 4:
-        return size - (number + 1) % 2
+        return size - (number + 1) % 2, number + 1
     step = 7 if (size // 2) % 7 else 1  # neighbours differ by more than one channel
-    return size - 1 - step * number % (size // 2)
+    tries = [(number + i, size - 1 - step * (number + i) % (size // 2)) for i in range(min(_MOST_TRIES, size // 2))]
+    free = (each for each in tries if taken is None or not _is_explained(each[1], size, taken))
+    at, width = next(free, tries[0])
+    if taken is not None:
+        taken.setdefault(size, set()).add(width)
+    return width, at + 1
+
+
+def _is_explained(width: int, size: int, taken: Mapping[int, set[int]]) -> bool:
+    """Return whether a width of a group of another size is in proportion to this one, or this one to it."""
+    return any(
+        width * other // size in widths or any(each * size // other == width for each in widths)
+        for other, widths in taken.items()
+        if other != size
+    )

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from gancompress.cli.options import JsonOption, Recipe, RecipeOption, console
+from gancompress.cli.options import JsonOption, Recipe, RecipeOption, console, notices
+from gancompress.errors import DataError
 
 if TYPE_CHECKING:
     import torch
+
+    from gancompress.jobs.recipe import Job
 
 
 def data(
@@ -18,13 +21,17 @@ def data(
     options: RecipeOption = [],  # noqa: B006
     as_json: JsonOption = False,
 ) -> None:
-    """Open every file of every split of a recipe's data; with label maps, tell how much of each class there is."""
+    """Say which files of a recipe are missing and where to get them, then open every file of every split of its data.
+
+    With label maps it tells how much of each class there is.
+    """
     import torch
 
     from gancompress.data import Classes, DataConfig, make_ordered_loader
     from gancompress.jobs.recipe import load_job
 
     job = load_job(recipe, options)
+    _report_missing(recipe, job)
     job.data.check_splits()
 
     def look(config: DataConfig, split: str) -> tuple[int, torch.Tensor | None]:
@@ -54,3 +61,23 @@ def data(
         for name in next(iter(shares.values())):
             table.add_row(name, *(f"{100 * found[name]:.2f} %" for found in shares.values()))
         console.print(table)
+
+
+def _report_missing(recipe: str, job: Job) -> None:
+    """Print the files that a job lacks, with their sources.
+
+    Raises:
+        DataError: Its data is among them.
+    """
+    from gancompress.recipes.needs import needs_of
+
+    options = job.model_dump(mode="json")
+    missing = [need for need in needs_of(options) if not need.is_there]
+    for need in missing:
+        notices.print(f"missing {need}", highlight=False, soft_wrap=True, markup=False)
+    lacking = [need.path for need in needs_of({"data": options["data"]}) if need in missing]
+    if lacking:
+        raise DataError(
+            f"{recipe}: found no {' and no '.join(lacking)}, expected the data of the recipe; get it as said above, or "
+            "name another place with --set data.root=..."
+        )

@@ -14,9 +14,10 @@ from gancompress.cli.compress import compress
 from gancompress.cli.data import data
 from gancompress.cli.demo import demo
 from gancompress.cli.exporting import export
-from gancompress.cli.jobs import evaluate, quickstart, recipes, train
+from gancompress.cli.jobs import evaluate, quickstart, search_worker, train
 from gancompress.cli.latency import latency
 from gancompress.cli.networks import inspect, prune
+from gancompress.cli.recipes import recipes
 from gancompress.cli.run import run
 from gancompress.cli.runtimes import runtimes
 from gancompress.errors import GanCompressError, Interrupted
@@ -38,6 +39,7 @@ for verb in (
     latency,
     compress,
     train,
+    search_worker,
     quickstart,
     evaluate,
     data,

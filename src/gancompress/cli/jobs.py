@@ -1,4 +1,4 @@
-"""Verbs around jobs: a teacher alone, the quickstart, a finished run measured again, the list of recipes."""
+"""Verbs around jobs: a teacher alone, the quickstart, a finished run measured again."""
 
 from __future__ import annotations
 
@@ -47,6 +47,30 @@ def train(
     console.print(f"written to {directory / 'teacher'}", soft_wrap=True, markup=False)
 
 
+def search_worker(
+    run: Annotated[Path, typer.Argument(help="A run directory whose search goes on, or a copy of it.")],
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            "--storage",
+            metavar="URL",
+            help="The search's database, by default the recipe's; its password may also be in PGPASSWORD.",
+        ),
+    ] = None,
+    threads: ThreadsOption = None,
+    trust: TrustOption = False,
+) -> None:
+    """Evaluate candidates of a run's search, beside `compress` and other workers, on this machine or another."""
+    from gancompress.jobs.interruption import until_asked_to_stop
+    from gancompress.jobs.recipe import load_job
+    from gancompress.jobs.search_worker import take_part_in_search
+
+    job = load_job(str(existing_job(run)), threads_option(threads), trust=trust)
+    with watching(console) as watch, until_asked_to_stop(watch.say) as stop:
+        total = take_part_in_search(job, run, watch.say, stop, storage=storage, show=watch.show, trust=trust)
+    console.print(f"the search is done: {total} candidates", highlight=False)
+
+
 def quickstart(out: RunDirectory = None, train_teacher: TrainTeacherOption = False) -> None:
     """Compress a small generator on data that is drawn on the spot: minutes on two CPU cores, no download."""
     from gancompress.jobs.recipe import load_job
@@ -77,11 +101,10 @@ def evaluate(
     from gancompress.networks.given import sizes
     from gancompress.report.write import write_report
 
-    if not (run / "job.yaml").is_file():
-        raise ConfigError(f"{run}: found no job.yaml, expected a run directory that compress has finished")
+    description = existing_job(run)
     if into_report and split != "test":
         raise ConfigError(f"--report: got split '{split}', expected test, which the report is about; leave one out")
-    finished = FinishedRun(load_job(str(run / "job.yaml"), options, trust=trust), run, trust)
+    finished = FinishedRun(load_job(str(description), options, trust=trust), run, trust)
     measured, teacher = finished.evaluate(split), finished.work.teacher
     both = {"compressed": measured} | ({"teacher": finished.evaluate(split, "teacher")} if of_teacher else {})
     if into_report:
@@ -107,13 +130,10 @@ def evaluate(
     console.print(latency_table(list(times.items()), RUNTIME, shape))
 
 
-def recipes(name: Annotated[str | None, typer.Argument(help="A recipe to print.")] = None) -> None:
-    """List the recipes that come with gancompress, or print one."""
-    from gancompress.jobs.recipe_text import recipe_names, recipe_text
+def existing_job(run: Path) -> Path:
+    """Return the path of the job of a run directory. Raises ConfigError if there is none."""
+    from gancompress.errors import ConfigError
 
-    if name is not None:
-        print(recipe_text(name), end="")
-        return
-    for known in recipe_names():
-        comment = " ".join(line[2:] for line in recipe_text(known).splitlines() if line.startswith("# "))
-        console.print(f"[bold]{known}[/bold]  {comment}", highlight=False)
+    if not (run / "job.yaml").is_file():
+        raise ConfigError(f"{run}: found no job.yaml, expected a run directory of compress")
+    return run / "job.yaml"

@@ -106,8 +106,9 @@ def export_lines(report: ExportReport) -> Iterator[str]:
         yield f"in float: {', '.join(report.float_layers)}"
     if report.quality is not None:
         quality = report.quality
+        unseen = "" if report.precision == "fp16" and report.float_layers else " that nothing was chosen by"
         line = (
-            f"{report.precision} against PyTorch in float32, {quality.num_images} images that nothing was chosen by: "
+            f"{report.precision} against PyTorch in float32, {quality.num_images} images{unseen}: "
             f"PSNR {quality.psnr_db:.1f} dB, mean difference {quality.mean_abs:.1e}"
         )
         yield line + ("" if quality.perceptual is None else f", perceptual distance {quality.perceptual:.2g}")

@@ -85,7 +85,8 @@ def filled_plan(
     while open_slots:
         slot = min(open_slots, key=lambda s: value(s) / choices[s][-1])
         wider = next(choice for choice in choices[slot] if choice > value(slot))
-        candidate = graph.plan({**plan.widths, **{name: m * wider for name, m in slot.multipliers.items()}})
+        widened = {**plan.widths, **{name: m * wider for name, m in slot.multipliers.items()}}
+        candidate = graph.plan(widened, plan.left_out)
         if measure(candidate) <= budget:
             plan = candidate
         if plan is not candidate or wider == choices[slot][-1]:

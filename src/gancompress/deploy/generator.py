@@ -10,12 +10,13 @@ import torch
 from torch import nn
 
 from gancompress.channels.skeleton import copy_module
+from gancompress.cost.measured import evaluation_mode
 from gancompress.deploy.axes import Axes, Inputs, input_names
 from gancompress.deploy.compute_types import FP32, INT8, ComputeType
 from gancompress.deploy.contract import metadata_of
 from gancompress.deploy.file_options import FileOptions, Run
-from gancompress.deploy.half import first_far_layer
-from gancompress.deploy.parity import ExportReport, PerceptualDistance, Quality
+from gancompress.deploy.half import Mixed, TooFar, float_operators
+from gancompress.deploy.parity import ExportReport, PerceptualDistance, Quality, compare
 from gancompress.deploy.precision import Precision, fits_integers, in_integers
 from gancompress.deploy.quantized import export_quantized
 from gancompress.deploy.rewrites import REWRITES, rewritten
@@ -104,23 +105,18 @@ def _export_floats(
     """Write a file of floats; one of less than 32 bits is refused if its images are far from the network's."""
     names = list(suitable(generator, kind.rewrites) if rewrites is None else rewrites)
     changed, changes = rewritten(form.module, [*names, *compute_type.rewrites])
+    mixed = _float_operators(changed, form, compute_type, precision) if compute_type.half else Mixed()
     if compute_type.convert is None:
         options = replace(options, precision=compute_type.name)
     else:
-        changed = compute_type.convert(changed)
+        changed = compute_type.convert(changed, mixed)
     quality: list[Quality] = []
 
     def accept(run: Run) -> None:
         found = _quality(run, form.module, precision.images, perceptual)
         quality.append(found)
-        if compute_type != FP32 and not found.psnr_db >= precision.min_psnr_db:  # NaN is far, too
-            plain, _ = rewritten(form.module, [*names, *compute_type.rewrites])
-            layer = first_far_layer(plain, changed, precision.images[0])
-            first = f", and '{layer}' is the first layer that is far off" if layer else ""
-            raise BudgetError(
-                f"{compute_type.name}: got {found.psnr_db:.1f} dB to the float network on {found.num_images} images, "
-                f"expected {precision.min_psnr_db:g}{first}; export fp32, or bf16 where there is one"
-            )
+        if compute_type != FP32 and (reason := _too_far(found, precision)):
+            raise BudgetError(f"{compute_type.name}: {reason}; {_INSTEAD}")
 
     options = replace(
         options,
@@ -131,7 +127,46 @@ def _export_floats(
     )
     report = runtime.write(changed, form.inputs, path, kind, options)
     measured = quality[0] if quality else None
-    return replace(report, rewrites=changes, precision=compute_type.name, quality=measured)
+    return replace(report, rewrites=changes, precision=compute_type.name, quality=measured, float_layers=mixed.layers)
+
+
+_INSTEAD = "export fp32, or bf16 where there is one"
+_EMULATED_IMAGES = 8
+"""Number of images on which half precision is emulated, before the file is compared on all of them."""
+
+
+def _float_operators(network: nn.Module, form: FileForm, compute_type: ComputeType, precision: Precision) -> Mixed:
+    """Return the operators of a rewritten network that must stay in float32 for it to be close in half precision.
+
+    Raises:
+        BudgetError: It is too far in any case.
+    """
+    example = tuple(each[:1] if each.dim() else each for each in form.inputs)
+    images = _singly(precision.images)[:_EMULATED_IMAGES]
+
+    def refusal(run: Run) -> str | None:
+        try:
+            compare(form.module, run, example, compute_type.tolerance, compute_type.name)
+        except ExportError as error:
+            return str(error).removeprefix(f"{compute_type.name}: ")
+        return _too_far(_quality(run, form.module, images, None), precision) if images else None
+
+    with evaluation_mode(network), evaluation_mode(form.module), torch.no_grad():
+        try:
+            return float_operators(network, images[:2] or [example], refusal, mixes=compute_type.convert is not None)
+        except TooFar as error:
+            layer = f", and '{error.layer}' loses most in half precision" if error.layer else ""
+            raise BudgetError(f"{compute_type.name}: {error.reason}{layer}; {_INSTEAD}") from None
+
+
+def _too_far(quality: Quality, precision: Precision) -> str | None:
+    """Return the reason that a file's images are not as close as required; None if they are."""
+    if quality.psnr_db >= precision.min_psnr_db:
+        return None
+    return (  # NaN is far, too
+        f"got {quality.psnr_db:.1f} dB to the float network on {quality.num_images} images, "
+        f"expected {precision.min_psnr_db:g}"
+    )
 
 
 def _export_integers(
@@ -179,8 +214,7 @@ def quality_of(
 
 def _quality(run: Run, network: nn.Module, images: Sequence[Inputs], perceptual: PerceptualDistance | None) -> Quality:
     network = remove_quantization(copy_module(network)).eval()
-    singly = [tuple(each[i : i + 1] for each in inputs) for inputs in images for i in range(len(inputs[0]))]
-    sums, far = DistanceSums(), 0.0
+    singly, sums, far = _singly(images), DistanceSums(), 0.0
     with torch.no_grad():
         for inputs in singly:
             expected, got = image_of(network(*inputs)), image_of(run(inputs))
@@ -188,6 +222,11 @@ def _quality(run: Run, network: nn.Module, images: Sequence[Inputs], perceptual:
             far += 0.0 if perceptual is None else float(perceptual(got, expected))
     distance = sums.distance()
     return Quality(distance.psnr_db, distance.l1, len(singly), None if perceptual is None else far / len(singly))
+
+
+def _singly(images: Sequence[Inputs]) -> list[Inputs]:
+    """Return inputs with one image each."""
+    return [tuple(each[i : i + 1] for each in inputs) for inputs in images for i in range(len(inputs[0]))]
 
 
 def _export_as_trained(

@@ -69,7 +69,7 @@ class ExportReport:
         rewrites: Changes for the runtime.
         precision: Name of the `ComputeType` that it computes in.
         quality: Distance from the float network on images like those that it will see, if any were given.
-        float_layers: Layers that stayed float in a file of integers.
+        float_layers: Layers that stayed float in a file of integers, or whose operators did in one of half precision.
         not_compared: Reason that the file was not compared; None if it was.
         note: A fact about the file that its runtime states, such as "opset 18".
     """

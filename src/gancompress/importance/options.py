@@ -103,7 +103,12 @@ class RandomScore(ScoreOptions):
 
 
 class _Drawing(ScoreOptions):
-    """Base of scores that run the generator on a number of images."""
+    """Base of scores that run the generator on a number of images.
+
+    Attributes:
+        num_images: Number of images.
+        batch_size: Number of images in each batch.
+    """
 
     num_images: Count = 400
     batch_size: Count = 10

@@ -39,7 +39,10 @@ class Fingerprints:
             given.pop("budget", None)
         teacher = given.pop("teacher")
         given["teacher"] = {"shipped": teacher["shipped"]} if "shipped" in teacher else _without_reporting(teacher)
-        described = [_without_reporting(step.model_dump(mode="json", exclude_defaults=True)) for step in steps]
+        described = [
+            _without_reporting(step.model_dump(mode="json", exclude_defaults=True, exclude=set(step.places)))
+            for step in steps
+        ]
         given["weights"] = [self._teacher_digests]
         given["files"] = [self._digest(path) for path in _paths_in(described)]
         if any(step.measures for step in steps):

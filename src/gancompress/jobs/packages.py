@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gancompress.deploy import find_mode, missing_package
-from gancompress.errors import ExportError
+from gancompress.errors import ConfigError, ExportError
 from gancompress.jobs.export_options import ExportOptions
 from gancompress.jobs.recipe import Job, named_in
 from gancompress.perception.network_file import check_runtime
@@ -27,11 +27,12 @@ def check_exports(exports: Sequence[ExportOptions], say: Callable[[str], None]) 
 
 
 def check_packages(job: Job, say: Callable[[str], None]) -> None:
-    """Check the packages of files, of the budget's runtime, and of networks in ONNX files.
+    """Check the packages of files, of the budget's runtime, and of networks in ONNX files, and what steps need.
 
     Raises:
         ExportError: A file that must not be skipped, or the runtime of a budget in milliseconds, lacks a package.
-        ConfigError: A network of the job is an ONNX file, and its runtime is missing.
+        ConfigError: A network of the job is an ONNX file, and its runtime is missing; or the database of a search
+            cannot be opened.
     """
     check_exports(job.exports, say)
     if job.budget is not None and job.budget.runtime is not None:
@@ -40,3 +41,8 @@ def check_packages(job: Job, say: Callable[[str], None]) -> None:
             raise ExportError(f"budget.runtime: {mode.name} {missing}")
     for path in sorted(map(Path, named_in(job))):
         check_runtime(path)
+    for number, step in enumerate(job.steps):
+        try:
+            step.check()
+        except ConfigError as error:
+            raise ConfigError(f"steps.{number}: {error}") from None

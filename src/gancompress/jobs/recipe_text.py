@@ -12,6 +12,7 @@ import yaml
 from gancompress.errors import ConfigError, in_the_middle, nearest
 from gancompress.io.files import is_file
 from gancompress.io.yaml_text import MAX_CHARACTERS, MAX_DEPTH, read_yaml
+from gancompress.recipes.summary import RecipeSummary, summarise
 
 _MOST_EXTENDED = 20
 """Longest chain of recipes that extend one another."""
@@ -38,6 +39,11 @@ def recipe_text(name: str) -> str:
         return text
     comments = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
     return comments + yaml.safe_dump(recipe, sort_keys=False, width=120)
+
+
+def recipe_summary(name: str) -> RecipeSummary:
+    """Return the summary of a recipe of this package. Raises ConfigError as `recipe_text`."""
+    return summarise(name, _written(name), read_recipe(name))
 
 
 def _written(name: str) -> str:

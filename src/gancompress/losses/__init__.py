@@ -23,6 +23,7 @@ from gancompress.losses.perceptual import (
     PerceptualSettings,
     load_perceptual_loss,
 )
+from gancompress.losses.processes import mean_over_processes, sum_over_processes
 from gancompress.losses.reconstruction import L1, L2, RECONSTRUCTIONS, SmoothL1
 from gancompress.losses.relation import Relation, angle_relation, distance_relation, image_items, relation_loss
 from gancompress.losses.spectral import Mel, Stft
@@ -88,9 +89,11 @@ __all__ = [
     "kernel_alignment_loss",
     "latent_direction_loss",
     "load_perceptual_loss",
+    "mean_over_processes",
     "named",
     "register_term",
     "relation_loss",
     "ssim_loss",
+    "sum_over_processes",
     "total_variation",
 ]

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gancompress.losses.processes import norms_over_processes
+
 _SMALLEST_NORM = 1e-12
 
 
@@ -31,7 +33,8 @@ def balance_gradients(adversarial: Tensor, others: Tensor, image: Tensor, bound:
     Args:
         adversarial: The weighted adversarial term, a scalar that depends on trained parameters only through the image.
         others: The sum of the other weighted terms, a scalar.
-        image: The generated images [b, c, h, w] that both were computed from, in any range.
+        image: The generated images [b, c, h, w] that both were computed from, in any range. Of several processes
+            the norms are those of all their images.
         bound: Upper bound of the adversarial gradient's norm, as a fraction of that of the other terms.
 
     Returns:
@@ -47,7 +50,8 @@ def balance_gradients(adversarial: Tensor, others: Tensor, image: Tensor, bound:
         return None
     (gradient,) = torch.autograd.grad(adversarial, image, retain_graph=True)
     gradient = gradient.float()
-    ratio = gradient.norm() / other.float().norm().clamp_min(_SMALLEST_NORM)
+    norms = norms_over_processes(torch.stack([gradient.norm(), other.float().norm()]))
+    ratio = norms[0] / norms[1].clamp_min(_SMALLEST_NORM)
     factor = (bound / ratio.clamp_min(_SMALLEST_NORM)).clamp_max(1.0)
     slope = (image * (factor * gradient)).sum()
     return Balance(slope + (factor * adversarial - slope).detach(), factor, ratio)

@@ -22,6 +22,10 @@ from gancompress.methods.costs import never
 from gancompress.report import Candidate as ReportedCandidate
 
 STORAGE_FILE = "search.journal"
+Report = Callable[[SearchResult, int], None]
+"""Takes all finished candidates and the largest number of candidates."""
+CheckStop = Callable[[], None]
+"""Raises if the user asked to stop."""
 NUM_COMPARED = 10
 """Number of candidates compared with the chosen one: the next best ones."""
 
@@ -138,10 +142,11 @@ def best_plan(
     proxy: Proxy,
     options: SearchOptions,
     *,
-    storage: Path | None,
+    storage: Path | str | None,
     seed: int = 0,
-    progress: Callable[[SearchResult, int], None] | None = None,
-    check_stop: Callable[[], None] = never,
+    name: str = "search",
+    progress: Report | None = None,
+    check_stop: CheckStop = never,
 ) -> Choice:
     """Find the best plan of a supernet within a budget; the plan of a method that measures none is taken unseen.
 
@@ -149,16 +154,20 @@ def best_plan(
         candidates: Candidate networks of the supernet.
         proxy: Metric that ranks them.
         options: Search method and its parameters.
-        storage: Journal, from which the same call resumes; None keeps nothing.
+        storage: Journal or URL of a database, from which the same call resumes; None keeps nothing.
         seed: Seed of the search.
+        name: Name of the search in the storage.
         progress: Called with all finished candidates and the largest number of candidates.
         check_stop: Called before each candidate; raises if the user asked to stop.
 
     Raises:
         BudgetError: No plan meets the budget, or no candidate has a finite metric.
-        ConfigError: The journal holds another search.
+        ConfigError: The storage holds another search, or cannot be opened.
+        TrainingError: The database was lost.
     """
-    result = _evaluated(candidates, proxy, options, storage, seed, progress, check_stop)
+    result = evaluated(
+        candidates, proxy, options, storage=storage, seed=seed, name=name, progress=progress, check_stop=check_stop
+    )
     chosen = result.best if options.measures else result.candidates[0]
     if chosen is None:
         raise BudgetError(
@@ -173,14 +182,16 @@ def best_plan(
     return Choice(chosen, plan, cost, limit.limit, limit.unit, result, None if near is None else tuple(near))
 
 
-def _evaluated(
+def evaluated(
     candidates: Candidates,
     proxy: Proxy,
     options: SearchOptions,
-    storage: Path | None,
+    *,
+    storage: Path | str | None,
     seed: int,
-    progress: Callable[[SearchResult, int], None] | None,
-    check_stop: Callable[[], None],
+    name: str,
+    progress: Report | None,
+    check_stop: CheckStop,
 ) -> SearchResult:
     """Return all candidates of a search; those of a method that measures none have no metric. See `best_plan`."""
 
@@ -199,6 +210,7 @@ def _evaluated(
         options,
         storage=storage,
         seed=seed,
+        name=name,
         unit=candidates.limit.unit,
         spent=candidates.watch.take,
         progress=progress,

@@ -17,6 +17,7 @@ from gancompress.errors import NotFiniteError
 from gancompress.evaluation.stopwatch import Stopwatch
 from gancompress.methods.budget import CostLimit
 from gancompress.methods.recalibrate import recalibrate
+from gancompress.methods.training import digest_of
 from gancompress.networks.given import Given
 
 T = TypeVar("T")
@@ -58,6 +59,11 @@ class Candidates:
         self._module, self.graph, self._legal = module, graph, legal
         self.space, self.limit, self._cost, self._calibration = space, limit, cost, calibration
         self.watch = watch or Stopwatch(next((p.device for p in module.parameters()), "cpu"))
+
+    @property
+    def digest(self) -> str:
+        """Digest of the supernet's weights, without which metrics of candidates cannot be compared."""
+        return digest_of(self._module)
 
     def cost(self, plan: ChannelPlan) -> float:
         """Return the cost of a plan, in the unit of the limit."""

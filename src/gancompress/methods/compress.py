@@ -18,6 +18,7 @@ from gancompress.io import write_atomically
 from gancompress.methods.budget import Budget
 from gancompress.methods.compare import Comparison, compare
 from gancompress.methods.data import Batches, Data, batch_size_of
+from gancompress.methods.depth import Depth
 from gancompress.methods.distill import AnyTerm, distill
 from gancompress.methods.evaluate import Metric, evaluate
 from gancompress.methods.export import export
@@ -84,6 +85,7 @@ def compress(
     validation: Data | None = None,
     terms: Sequence[AnyTerm] | None = None,
     score: Score = "l1_incoming",
+    depth: Depth | None = None,
     multiple: int = 4,
     batch_size: int | None = None,
     lr: float = 5e-4,
@@ -105,6 +107,7 @@ def compress(
         validation: Batches for the metric; by default the first batch of the training data, which the report mentions.
         terms: Losses with their weights, as for `gancompress.distill`.
         score: Importance of channels, as for `gancompress.prune`.
+        depth: Fraction of the residual blocks that stay, or "auto", as for `gancompress.prune`.
         multiple: Widths are multiples of this, or full.
         batch_size: Images of a step; that of the data by default.
         lr: Learning rate.
@@ -131,7 +134,7 @@ def compress(
     budget = Budget(reduction=smaller) if budget is None else budget
     batches = Batches(data)
     example = batches.first["input"][:1]
-    how = {"budget": budget, "score": score, "multiple": multiple, "batches": data, "seed": seed}
+    how = {"budget": budget, "score": score, "depth": depth, "multiple": multiple, "batches": data, "seed": seed}
     try:
         student = prune(network, example, refit=data, **how)
         notes = ["pruned to the budget, refitted by least squares, distilled"]

@@ -23,6 +23,7 @@ from gancompress.methods.teacher_outputs import keep_outputs
 from gancompress.methods.training import (
     TrainingData,
     cache_options,
+    described_training,
     digest_of,
     own_run,
     restored,
@@ -37,6 +38,7 @@ from gancompress.objectives.distillation_options import DistillationOptions
 from gancompress.objectives.students import FixedStudent, Sampling, Student, SupernetStudent
 from gancompress.objectives.stylegan2 import StyleGan2Distillation
 from gancompress.objectives.supervision import Supervision, common_taps
+from gancompress.objectives.taps import outside_blocks
 from gancompress.objectives.teacher_cache import TeacherCacheOptions
 from gancompress.tasks import StyleGan2Options
 from gancompress.training import Run, TrainingOptions
@@ -135,18 +137,18 @@ def distill(
     module = student.module if isinstance(student, Supernet) else student
     example = batches.first["input"][:1]
     check_outputs(module, teacher, example)
-    chosen = tuple(taps) or shared_taps(teacher, module, example)
-    options = distillation_options(terms, chosen, fixed, target, discriminator)
-    how = training_options(images, batch_size or batch_size_of(batches), lr, training)
     learning: Student = FixedStudent(module)
     if elastic is not None:
         learning = SupernetStudent(module, elastic.graph, elastic.space, seed, sampling, num_random)
+    chosen = tuple(taps) or shared_taps(teacher, learning, example)
+    options = distillation_options(terms, chosen, fixed, target, discriminator)
+    how = training_options(images, batch_size or batch_size_of(batches), lr, training)
     keeping = cache_options(teacher_cache)
     described = {
         "student": shape_of(module),
         "teacher": digest_of(teacher),
         "terms": options.model_dump(mode="json", exclude_defaults=True),
-        "training": how.model_dump(mode="json", exclude={"num_images", "log_every", "checkpoint_every"}),
+        "training": described_training(how, {"num_images", "log_every", "checkpoint_every"}),
         "supernet": None if elastic is None else [sampling, num_random, repr(elastic.space.choices)],
         "seed": seed,
         "teacher_cache": keeping.model_dump(exclude_defaults=True) or None,
@@ -238,9 +240,10 @@ def _listed(shapes: Mapping[str, tuple[int, ...]]) -> str:
     return ", ".join(str(shape) if one else f"{name} {shape}" for name, shape in shapes.items())
 
 
-def shared_taps(teacher: nn.Module, student: nn.Module, example: torch.Tensor) -> tuple[str, ...]:
+def shared_taps(teacher: nn.Module, student: Student, example: torch.Tensor) -> tuple[str, ...]:
     """Return the automatic taps of the teacher, matched by size if the student lacks some of its modules."""
-    return common_taps(teacher, student, example, automatic_taps(teacher, arguments(teacher, example)))
+    taps = outside_blocks(automatic_taps(teacher, arguments(teacher, example)), student.left_out)
+    return common_taps(teacher, student.module, example, taps)
 
 
 def distillation_options(

@@ -81,12 +81,14 @@ def search(
     options: SearchOptions | None = None,
     max_images: int | None = None,
     out: str | Path | None = None,
+    storage: str | None = None,
     progress: bool | Report = True,
     seed: int = 0,
 ) -> Found:
     """Find the best network of a supernet within a budget.
 
-    With ``out``, the same call resumes where it was stopped, and other processes with the same call share the work.
+    With ``out``, the same call resumes where it was stopped, and other processes with the same call share the work;
+    with ``storage`` those of other machines do, too, as long as their supernets have the same weights.
 
     Args:
         supernet: The supernet, trained with `gancompress.distill`.
@@ -100,15 +102,18 @@ def search(
         options: Search method and its parameters.
         max_images: Images that every candidate is evaluated on; all by default.
         out: Directory of the search's journal; by default nothing is saved.
+        storage: URL of a database, such as ``postgresql://user@host/name``, instead of the journal. The password is
+            read from the URL or from ``PGPASSWORD``.
         progress: True shows the progress, False does not; or a function that is called with it.
         seed: Seed of the search.
 
     Raises:
         BudgetError: No plan meets the budget, or no candidate has a finite metric.
-        ConfigError: The metric returns no number, ``out`` holds another search, or the budget is a latency and the
-            network takes several inputs.
+        ConfigError: The metric returns no number, ``out`` holds another search, the database cannot be opened, or
+            the budget is a latency and the network takes several inputs.
         DataError: There are no batches, or some are of an unknown kind.
         ExportError: The runtime of a latency is not installed, or rejects the network.
+        TrainingError: The database was lost.
 
     Source: Li et al., GAN Compression, CVPR 2020, section 3.4.
     """
@@ -124,8 +129,9 @@ def search(
             made,
             proxy,
             options or _options(candidates),
-            storage=_file(out, STORAGE_FILE),
+            storage=storage or _file(out, STORAGE_FILE),
             seed=seed,
+            name=made.digest if storage else "search",
             progress=lambda found, total: log(_progress(found, total)),
         )
     network = made.network(choice.plan)

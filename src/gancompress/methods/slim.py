@@ -21,7 +21,15 @@ from gancompress.methods.distill import RECALIBRATION_IMAGES, AnyTerm, distillat
 from gancompress.methods.progress import Report
 from gancompress.methods.recalibrate import recalibrate
 from gancompress.methods.save import save
-from gancompress.methods.training import TrainingData, cache_options, digest_of, own_run, restored, training_options
+from gancompress.methods.training import (
+    TrainingData,
+    cache_options,
+    described_training,
+    digest_of,
+    own_run,
+    restored,
+    training_options,
+)
 from gancompress.networks.generator import Generator
 from gancompress.networks.reparametrized import fold_reparametrizations
 from gancompress.objectives.slimming import PenaltySchedule, Slimming
@@ -149,7 +157,7 @@ def slim(
         "network": digest_of(network),
         "teacher": digest_of(teacher),
         "terms": options.model_dump(mode="json", exclude_defaults=True),
-        "training": how.model_dump(mode="json", exclude={"log_every", "checkpoint_every"}),
+        "training": described_training(how, {"log_every", "checkpoint_every"}),
         "budget": budget.model_dump(mode="json", exclude_defaults=True),
         "slimming": [penalty, penalty_images, scale_lr, streams, minimum],
         "seed": seed,

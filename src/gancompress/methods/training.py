@@ -72,6 +72,17 @@ def training_options(images: int, batch_size: int, lr: float, given: Mapping[str
     )
 
 
+def described_training(options: TrainingOptions, exclude: set[str]) -> dict[str, Any]:
+    """Return options of the training loop that a run keeps when it is resumed, as plain values.
+
+    Args:
+        options: The options.
+        exclude: Names of those that may change. A warmup of no images is left out, as in runs before there was one.
+    """
+    unused = set() if options.num_warmup_images else {"num_warmup_images"}
+    return options.model_dump(mode="json", exclude=exclude | unused)
+
+
 def cache_options(given: TeacherCacheOptions | Mapping[str, Any] | None) -> TeacherCacheOptions:
     """Return options of the cache of the teacher's outputs. Raises ConfigError if one is unknown or does not fit."""
     return given if isinstance(given, TeacherCacheOptions) else TeacherCacheOptions(**(given or {}))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.architecture_search import SearchSpace
-from gancompress.channels import ChannelGraph, ChannelPlan, SubNetwork
+from gancompress.channels import ChannelGraph, ChannelPlan, SubNetwork, left_out_of
 from gancompress.errors import ConfigError, nearest
 from gancompress.objectives.taps import Side, path_in
 
@@ -40,13 +40,15 @@ class Student(ABC):
 
     Attributes:
         module: Holds the weights that are trained.
-        elastic: Whether its networks differ in width.
+        elastic: Whether its networks differ in width or depth.
         in_place: Whether the networks of a step reconstruct the image of the first of them.
+        left_out: Residual blocks that some of its networks leave out.
     """
 
     module: nn.Module
     elastic: bool = False
     in_place: bool = False
+    left_out: frozenset[str] = frozenset()
 
     @abstractmethod
     def draw(self, num_images: int) -> tuple[Running, ...]:
@@ -61,7 +63,7 @@ class FixedStudent(Student):
     """A student that is one network of fixed width."""
 
     def __init__(self, module: nn.Module) -> None:
-        self.module = module
+        self.module, self.left_out = module, frozenset(left_out_of(module))
 
     def draw(self, num_images: int) -> tuple[Running]:
         """Return the network itself."""
@@ -109,6 +111,7 @@ class SupernetStudent(Student):
         self.module, self.in_place = module, in_place
         self._graph, self._space, self._seed = graph, space, seed
         self._sampling, self._num_random = sampling, num_random
+        self.left_out = space.plan(space.smallest).left_out
 
     def draw(self, num_images: int) -> tuple[Running, ...]:
         """Return the wide network at the plans of this step."""

@@ -5,6 +5,7 @@ A tap is the path of a module in both networks, or ``TEACHER=STUDENT``, its path
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Literal
 
@@ -17,6 +18,21 @@ def path_in(side: Side, tap: str) -> str:
     """Return the path of a tap's module in the teacher or in the student."""
     teacher, _, student = tap.partition("=")
     return student if student and side == "student" else teacher
+
+
+def outside_blocks(taps: Sequence[str], blocks: Iterable[str]) -> tuple[str, ...]:
+    """Replace taps inside of residual blocks that a student may lack by the blocks, which then return their input.
+
+    Args:
+        taps: Paths of modules.
+        blocks: Paths of the blocks that some network of the student leaves out.
+    """
+    blocks = tuple(blocks)
+
+    def outside(tap: str) -> str:
+        return next((block for block in blocks if tap.startswith(f"{block}.")), tap)
+
+    return tuple(dict.fromkeys(map(outside, taps)))
 
 
 def matched_taps(teacher: Maps, student: Maps) -> tuple[str, ...]:

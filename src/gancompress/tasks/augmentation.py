@@ -13,6 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from gancompress.losses import sum_over_processes
 from gancompress.options import Options
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -50,7 +51,7 @@ class AdaptiveAugmentation:
         return images
 
     def observe(self, logits: Tensor, step: int, batch_size: int) -> None:
-        """Count the signs of logits of real images, and update the probability at its interval.
+        """Count the signs of logits of real images in all processes, and update the probability at its interval.
 
         Args:
             logits: Logits of any shape.
@@ -58,7 +59,7 @@ class AdaptiveAugmentation:
             batch_size: Images of a step.
         """
         signs = logits.detach().float().sign()
-        self._signs += torch.stack([signs.sum().cpu(), torch.tensor(float(signs.numel()))])
+        self._signs += sum_over_processes(torch.stack([signs.sum(), signs.new_tensor(signs.numel())])).cpu()
         if (step + 1) % self.options.every or not self.options.images_to_full:
             return
         leaning = float(self._signs[0] / self._signs[1])

@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from gancompress.errors import ConfigError
-from gancompress.losses import Adversarial, AdversarialLoss, Comparison, TermOptions, Weight
+from gancompress.losses import Adversarial, AdversarialLoss, Comparison, TermOptions, Weight, mean_over_processes
 from gancompress.networks.styles import Mixing, StyledGenerator
 from gancompress.options import Options
 from gancompress.tasks.augmentation import AdaptiveAugmentation, AugmentationOptions, Share
@@ -154,7 +154,7 @@ class StyleGan2Regularisers:
         (slopes,) = torch.autograd.grad((images * direction).sum(), styles, create_graph=True)
         lengths = slopes.float().square().sum(2).mean(1).sqrt()
         mean = self._mean_length.to(lengths.device)
-        mean = mean + max(0.01, 1 / (number + 1)) * (lengths.detach().mean() - mean)
+        mean = mean + max(0.01, 1 / (number + 1)) * (mean_over_processes(lengths.detach().mean()) - mean)
         self._mean_length = mean
         penalty = (lengths - mean).square().mean()
         return {"path_length": self.options.path_length * self.options.path_length_every * penalty}

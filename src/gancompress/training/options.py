@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 from torch import nn
 
 from gancompress.options import Options, as_tuple
@@ -35,7 +35,9 @@ class TrainingOptions(Options):
     """Length and settings of a training run. All durations are in images, so they do not depend on the batch size.
 
     Attributes:
-        num_images: Images at the full learning rate.
+        num_images: Images at the full learning rate, with those of the warmup.
+        num_warmup_images: Images during which the learning rate rises to its full value. Adam's first steps move every
+            weight by the whole rate, which spoils weights that are good already, such as those of a refit.
         num_decay_images: Images after those, during which the learning rate falls to 0.
         decay: Shape of the decay: ``linear``, or ``cosine``, half a wave.
         batch_size: Images of one step, over all processes.
@@ -51,6 +53,7 @@ class TrainingOptions(Options):
     """
 
     num_images: Positive = 100_000
+    num_warmup_images: NotNegative = 0
     num_decay_images: NotNegative = 0
     decay: Literal["linear", "cosine"] = "linear"
     batch_size: Positive = 1
@@ -62,6 +65,15 @@ class TrainingOptions(Options):
     checkpoint_every: Positive = 10_000
     log_every: Positive = 1_000
     preview_every: NotNegative = 10_000
+
+    @model_validator(mode="after")
+    def _warmup_before_decay(self) -> Self:
+        if self.num_warmup_images > self.num_images:
+            raise ValueError(
+                f"num_warmup_images: got {self.num_warmup_images}, expected at most num_images: {self.num_images}, of "
+                "which they are a part"
+            )
+        return self
 
     @property
     def total_images(self) -> int:
@@ -93,8 +105,10 @@ class TrainingOptions(Options):
         """Return the factor of the learning rate once this many images have been trained on.
 
         Source: Zhu et al., CycleGAN, ICCV 2017, section 5.1: constant, then linear to zero; Loshchilov and Hutter,
-        SGDR, ICLR 2017, equation 5: cosine.
+        SGDR, ICLR 2017, equation 5: cosine; Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.2: warmup.
         """
+        if num_images < self.num_warmup_images:
+            return min(1.0, (num_images + self.batch_size) / self.num_warmup_images)
         if num_images < self.num_images:
             return 1.0
         done = min(1.0, (num_images - self.num_images) / max(1, self.num_decay_images))

@@ -221,7 +221,7 @@ class TrainingState:
     def report(self) -> None:
         """Report the means of the losses since the last report."""
         now = time.perf_counter()
-        means = {name: float(value) / max(1, self._num_summed) for name, value in self._sums.items()}
+        means = {name: value / max(1, self._num_summed) for name, value in self._sums_everywhere().items()}
         num_images = self._num_summed * self.options.batch_size / self.options.micro_batches
         rate = num_images / max(1e-9, now - self._reported_at)
         self._sums, self._num_summed, self._reported_at = {}, 0, now
@@ -231,6 +231,14 @@ class TrainingState:
             self.log.losses(self.num_images, means, rate)
             for line in remarks:
                 self.log.said(line)
+
+    def _sums_everywhere(self) -> dict[str, float]:
+        """Return the sums of the losses, averaged over the processes."""
+        if not self._sums:
+            return {}
+        total = self.accelerator.reduce(torch.stack(list(self._sums.values())), reduction="mean")
+        assert isinstance(total, Tensor)
+        return dict(zip(self._sums, total.tolist(), strict=True))
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> None:

@@ -9,7 +9,7 @@ import pytest
 from gancompress.errors import ConfigError
 from gancompress.jobs.drafting import Request
 from gancompress.jobs.drafting.material import Material
-from gancompress.jobs.drafting.method import Narrowed, Pace, draft, material_of
+from gancompress.jobs.drafting.method import Narrowed, Pace, draft, length_of, material_of
 from gancompress.jobs.recipe import Job
 from gancompress.jobs.steps.networks import NetworkOptions
 from tests.jobs.drafting.facts import ASKED, FEW, OWN, PHOTOS, STYLE, UPSCALER
@@ -67,6 +67,8 @@ def test_a_draft_cuts_refits_and_distils_without_a_discriminator():
         ({"cut": replace(CUT, refit_images=None)}, "steps.0", {"kind": "prune", "multiple": 4}),
         ({"cut": replace(CUT, refit_images=100)}, "steps.0", {"kind": "prune", "multiple": 4}),
         ({"folder": FEW}, "steps.0.refit.num_images", 8),
+        ({"cut": replace(CUT, num_blocks=8)}, "steps.0.depth", "auto"),
+        ({"cut": replace(CUT, num_blocks=8), "pace": Pace(5.0, 21.0)}, "steps.0.block_score", "branch_norm"),
         ({"folder": FEW}, "exports", ["onnx"]),
         ({"formats": ()}, "exports", ["onnx"]),
         ({"request": replace(ASKED, min_psnr_db=40.0)}, "exports.1.min_psnr_db", 40.0),
@@ -103,6 +105,32 @@ def test_tensors_have_terms_and_metrics_of_their_own():
     assert [term["kind"] for term in recipe["steps"][1]["distillation"]["terms"]] == ["l1", "features", "stft"]
     features = recipe_for(material=replace(MELS, output=(64, 32)), request=request)
     assert [term["kind"] for term in features["steps"][1]["distillation"]["terms"]] == ["l1", "features"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "pace", "copies"),
+    [
+        ({"kept_bytes": 500_000}, Pace(0.4, 1.8), 5),  # 0.4 * 1,530 s / (298 * 0.4 s)
+        ({"kept_bytes": 5_000_000}, Pace(0.4, 1.8), 2),  # 4 GiB
+        ({"kept_bytes": 500_000}, Pace(0.4, 5.0), None),  # the student's step takes longer
+        ({"kept_bytes": 500_000}, Pace(3.0, 7.0), None),  # no time for one crop of each image
+        ({}, Pace(0.4, 1.8), None),
+    ],
+)
+def test_crops_repeat_where_the_teacher_is_slower_than_its_student(changes, pace, copies):
+    material = material_of(STYLE, PHOTOS, (64, 64))
+    made = length_of(
+        replace(material, counts={**material.counts, "train": 298}), ASKED, replace(CUT, **changes), pace, 4
+    )
+    assert made.copies == copies
+    if copies:
+        assert (
+            made.num_images
+            == int((0.85 * 1800 - 298 * copies * pace.teacher_s) / (pace.step_s - 4 * pace.teacher_s)) * 4
+        )
+        assert made.training(4)["teacher_cache"] == {"copies": copies}
+    else:
+        assert made.num_images == int(0.85 * 1800 / pace.step_s) * 4
 
 
 def test_the_teacher_counts_once_for_inputs_that_repeat():

@@ -40,6 +40,7 @@ def test_search_spaces_have_one_number_for_each_argument(tmp_path):
     wide = make_work().generator
     graph = inputs.graph(wide, multiple=1, minimum=1)
     space = SpaceOptions(multiple=2, min_keep=0.25).of(wide, graph)
+    assert not SpaceOptions(multiple=2, min_depth=0.5).of(wide, graph).plan(space.largest).left_out
     assert [slot.name for slot in space.slots] == ["ngf"]
     assert space.choices == ((2, 4, 6, 8),)
     with pytest.raises(ConfigError, match=r"config_set 'resnet-channels-48' with loadable: true, .* one of the two"):

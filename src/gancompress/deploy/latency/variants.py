@@ -41,7 +41,7 @@ def variants_of_space(space: SearchSpace, num_networks: int = _NUM_NETWORKS, see
         if len(chosen) < num_networks:
             chosen[space.sample(rng)] = None
     widths = {group: (width,) for group, width in space.rest.items()}
-    for slot, choices in zip(space.slots, space.choices, strict=True):
+    for slot, choices in zip(space.slots, space.choices, strict=False):  # the choices of stages follow
         widths |= {
             group: tuple(multiplier * value for value in choices) for group, multiplier in slot.multipliers.items()
         }

@@ -25,6 +25,7 @@ from gancompress.deploy.runtimes.packages import optional, quiet
 from gancompress.deploy.runtimes.registry import register_runtime
 from gancompress.deploy.runtimes.runner import Input, Runner
 from gancompress.deploy.runtimes.runtime import Runtime
+from gancompress.deploy.runtimes.small_terms import keep_small_terms
 from gancompress.errors import ExportError
 
 _DTYPES = {
@@ -86,17 +87,14 @@ class OnnxRuntime(Runtime):
         onnx, opset = optional("onnx", "onnx", "ONNX export"), how.opset
         if opset is not None and not OLDEST <= opset <= onnx.defs.onnx_opset_version():
             raise ExportError(f"opset: got {opset}, expected {OLDEST} to {onnx.defs.onnx_opset_version()}")
-        program = torch.onnx.export(
+        program = _exported(
             network,
             to_trace(how.inputs, how.axes),
-            dynamo=True,
-            verbose=False,
             dynamic_shapes=tuple(dict(axes) for axes in how.axes),
             input_names=list(how.input_names),
             output_names=list(how.output_names) if how.output_names else None,
             opset_version=None if opset is None else max(opset, OLDEST_EXPORTED),
         )
-        assert program is not None  # it is None only if the exporter writes the file
         program.model.metadata_props.update(how.metadata)
         if how.integers:
             move_integers(program.model)
@@ -157,15 +155,12 @@ class OnnxRuntime(Runtime):
         names = [(f"input_{number}", f"output_{number}") for number in range(len(modules))]
         together = _SideBySide(modules)
         with evaluation_mode(together), torch.no_grad(), quiet():
-            program = torch.onnx.export(
+            program = _exported(
                 together,
                 tuple(given.clone() for given in inputs),  # one tensor given twice would become one input
-                dynamo=True,
-                verbose=False,
                 input_names=[given for given, _ in names],
                 output_names=[result for _, result in names],
             )
-        assert program is not None  # it is None only if the exporter writes the file
         extractor = onnx.utils.Extractor(program.model_proto)
         for (given, result), path in zip(names, paths, strict=True):
             onnx.save(extractor.extract_model([given], [result]), path)
@@ -186,6 +181,15 @@ class OnnxRuntime(Runtime):
             for _ in range(num_runs):
                 opened.run(inputs)
             return by_class(json.loads(Path(session.end_profiling()).read_text()), num_runs)
+
+
+def _exported(network: nn.Module, inputs: Inputs, **how: Any) -> torch.onnx.ONNXProgram:
+    """Return a network as an optimized program of ONNX; ``how`` are arguments of `torch.onnx.export`."""
+    program = torch.onnx.export(network, inputs, dynamo=True, verbose=False, optimize=False, **how)
+    assert program is not None  # it is None only if the exporter writes the file
+    keep_small_terms(program.model)
+    program.optimize()
+    return program
 
 
 def runner(session: Any) -> Runner:

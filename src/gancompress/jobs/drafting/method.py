@@ -17,7 +17,9 @@ from gancompress.jobs.drafting.request import Request
 from gancompress.jobs.drafting.sizes import Size, batch_size_for, size_text, training_seconds
 from gancompress.jobs.recipe import TENSOR_METRICS
 from gancompress.jobs.steps.networks import NetworkOptions
+from gancompress.methods.depth import NUM_IMAGES as SCORED_IMAGES
 from gancompress.methods.pace import steps_in
+from gancompress.objectives.teacher_cache import GIB
 
 TASK = "imitate"
 SHARE_OF_REFIT, SHARE_OF_TEST = 0.15, 0.1
@@ -26,6 +28,9 @@ _REFIT_IMAGES, _FEWEST_REFIT_IMAGES = 64, 4
 _TEST_IMAGES, _WATCHED_IMAGES = 4, 8
 _LEARNING_RATE, _FRESH_LEARNING_RATE = 5e-4, 1e-3
 _SMALLEST_SSIM_PX = 16
+_SHARE_OF_TEACHER = 0.4
+"""Share of the time in which a slow teacher makes the images that its student then repeats."""
+_KEPT_GIB = 4
 
 
 @dataclass(frozen=True)
@@ -51,11 +56,15 @@ class Narrowed:
         multiple: Divisor of its widths.
         refit_images: Number of images that a refit needs at the least; None if it cannot be refitted.
         has_taps: True if there are feature maps to compare.
+        num_blocks: Number of residual blocks that can be left out whole.
+        kept_bytes: Bytes of the teacher's outputs and feature maps for one input, as they are kept; 0 if unknown.
     """
 
     multiple: int
     refit_images: int | None
     has_taps: bool
+    num_blocks: int = 0
+    kept_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -148,11 +157,8 @@ def draft(
         student: Another architecture for the student.
     """
     batch = batch_size_for(request, pace.teacher_s)
-    first = math.ceil(material.counts["train"] / batch)
-    images = steps_in(training_seconds(request), pace.step_s, pace.kept_step_s, first) * batch
-    repeated = pace.kept_step_s is not None and images > first * batch
-    kept = f", then {pace.kept_step_s:.2g} s with the original's outputs in memory" if repeated else ""
-    steps, how = _steps(material, request, narrowed, pace, student, training_of(images, batch))
+    length = length_of(material, request, narrowed, pace, batch)
+    steps, how = _steps(material, request, narrowed, pace, student, length.training(batch))
     tested = max(_TEST_IMAGES, int(SHARE_OF_TEST * 60 * request.minutes / pace.teacher_s))
     limit = {} if tested >= material.counts["test"] else {"max_images": tested}
     trunk = {} if request.perceptual is None else {_trunk_name(request.perceptual): {"path": request.perceptual}}
@@ -175,8 +181,8 @@ def draft(
     }
     reasons = [
         f"method: {how}; no discriminator and no search, which do not pay for one network and a short time",
-        f"training: {images:,} {material.items} in about {request.minutes:g} min, {pace.step_s:.2g} s for each {batch}"
-        + kept,
+        f"training: {length.num_images:,} {material.items} in about {request.minutes:g} min, {pace.step_s:.2g} s for "
+        f"each {batch}{length.repeated}",
     ]
     if not narrowed.has_taps and student is None:
         reasons.append("no feature maps are compared: the network has no stages to take them from")
@@ -189,22 +195,68 @@ def _steps(
     narrowed: Narrowed,
     pace: Pace,
     student: NetworkOptions | None,
-    training: dict[str, Any],
+    learning: dict[str, Any],
 ) -> tuple[list[dict[str, Any]], str]:
     """Return the steps, and words for them."""
-    distillation = {"reconstruct": "teacher", "terms": terms_of(material, narrowed)}
+    learning = {"distillation": {"reconstruct": "teacher", "terms": terms_of(material, narrowed)}, **learning}
     if student is not None:
         options = {"family": student.family, "config": dict(student.config)}
         only = {"kind": "distill", "student": options, "initial": "random", "multiple": narrowed.multiple}
-        training = training | {"optimizer": {"learning_rate": _FRESH_LEARNING_RATE}}
+        learning["training"] |= {"optimizer": {"learning_rate": _FRESH_LEARNING_RATE}}
         words = f"a fresh {student.family} of {_budget_text(request)} learns from the original's outputs"
-        return [{**only, "distillation": distillation, "training": training}], words
+        return [{**only, **learning}], words
     refit, reason = _refit(request, narrowed, pace, material.counts["train"])
+    if refit and (depth := _depth(request, narrowed, pace)):
+        refit, reason = depth | refit, f"{reason}, residual blocks left out if that is nearer to the original"
     steps = [
         {"kind": "prune", "multiple": narrowed.multiple, **refit},
-        {"kind": "finetune", "distillation": distillation, "training": training},
+        {"kind": "finetune", **learning},
     ]
     return steps, f"cut to {_budget_text(request)}, {reason}, then distil from the original's outputs"
+
+
+@dataclass(frozen=True)
+class Length:
+    """Length of a training.
+
+    Attributes:
+        num_images: Images to train on.
+        copies: Random crops and flips of each image, after which the same ones come again; None does not restrict them.
+        repeated: Words about outputs of the teacher that are kept.
+    """
+
+    num_images: int
+    copies: int | None = None
+    repeated: str = ""
+
+    def training(self, batch_size: int) -> dict[str, Any]:
+        """Return the training and the cache of the teacher's outputs in a recipe."""
+        cache = {} if self.copies is None else {"teacher_cache": {"copies": self.copies}}
+        return {"training": training_of(self.num_images, batch_size), **cache}
+
+
+def length_of(material: Material, request: Request, narrowed: Narrowed, pace: Pace, batch_size: int) -> Length:
+    """Return the length of a training that fits into the time.
+
+    If inputs do not repeat and the teacher takes longer than the student's step, it runs on as many crops of each image
+    as `_SHARE_OF_TEACHER` of the time allows, and the student trains on these again and again: the same time then gives
+    it several times the steps.
+    """
+    seconds, num_train = training_seconds(request), material.counts["train"]
+    first = math.ceil(num_train / batch_size)
+    images = steps_in(seconds, pace.step_s, pace.kept_step_s, first) * batch_size
+    if pace.kept_step_s is not None:
+        if images <= first * batch_size:
+            return Length(images)
+        return Length(images, repeated=f", then {pace.kept_step_s:.2g} s with the original's outputs in memory")
+    student_s = max(pace.step_s - batch_size * pace.teacher_s, pace.step_s / 10) / batch_size
+    copies = int(_SHARE_OF_TEACHER * seconds / (num_train * pace.teacher_s))
+    if narrowed.kept_bytes:
+        copies = min(copies, int(_KEPT_GIB * GIB / (num_train * narrowed.kept_bytes)))
+    longer = int((seconds - num_train * copies * pace.teacher_s) / (student_s * batch_size)) * batch_size
+    if not narrowed.kept_bytes or not copies or student_s > pace.teacher_s or longer < 2 * num_train * copies:
+        return Length(images)
+    return Length(longer, copies, f", {copies} crops of each image, on which the original runs once")
 
 
 def training_of(images: int, batch_size: int) -> dict[str, Any]:
@@ -212,6 +264,7 @@ def training_of(images: int, batch_size: int) -> dict[str, Any]:
     full = max(batch_size, images * 2 // 5 // batch_size * batch_size)
     return {
         "num_images": full,
+        "num_warmup_images": min(full, images // 20),
         "num_decay_images": max(0, images - full),
         "decay": "cosine",
         "batch_size": batch_size,
@@ -233,6 +286,15 @@ def _refit(request: Request, narrowed: Narrowed, pace: Pace, num_train: int) -> 
         needed = max(_FEWEST_REFIT_IMAGES, narrowed.refit_images)
         return {}, f"not refitted, because that needs {needed} images and the time or the folder has {images}"
     return {"refit": {"num_images": images, "crop_px": None}}, "refit by least squares"
+
+
+def _depth(request: Request, narrowed: Narrowed, pace: Pace) -> dict[str, Any]:
+    """Return the options of depth: none for a network without blocks, and for a budget in milliseconds."""
+    if not narrowed.num_blocks or request.latency_ms is not None:
+        return {}
+    scoring_s = narrowed.num_blocks * SCORED_IMAGES * pace.teacher_s
+    cheap = {} if scoring_s <= SHARE_OF_REFIT * 60 * request.minutes else {"block_score": "branch_norm"}
+    return {"depth": "auto", **cheap}
 
 
 def _budget_text(request: Request) -> str:

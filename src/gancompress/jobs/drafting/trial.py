@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from gancompress.cost import widest_plan
 from gancompress.deploy.latency import measure_network
 from gancompress.errors import BudgetError, ConfigError, GanCompressError, MetricError, TraceError
 from gancompress.evaluation import Evaluator, PairMetric, find_metric
+from gancompress.importance import candidate_blocks
 from gancompress.jobs.drafting.method import MULTIPLES, Narrowed
 from gancompress.jobs.drafting.request import Request
 from gancompress.jobs.recipe import Job
@@ -25,7 +27,7 @@ from gancompress.methods.pace import TRIAL_STEPS, seconds_per_step
 from gancompress.networks.cut import cut
 from gancompress.networks.generator import Generator
 from gancompress.networks.given import Given, arguments, call, joined, one_tensor, sizes
-from gancompress.networks.outputs import image_of
+from gancompress.networks.outputs import image_of, tensors_of
 from gancompress.networks.registry import FAMILIES
 from gancompress.reconstruction import images_needed
 
@@ -99,10 +101,13 @@ def narrowed(
         wide = student.fresh(0)
         graph = trace(wide.build(), given)
         multiple, plan = _plan(wide, graph, example, limit)
-        return cut(wide, graph.constrain(multiple=multiple, minimum=multiple), plan), Narrowed(multiple, None, False)
+        narrow = cut(wide, graph.constrain(multiple=multiple, minimum=multiple), plan)
+        return narrow, Narrowed(multiple, None, False, kept_bytes=_kept_bytes(network, given, ()))
     multiple, plan = _plan(generator, graph, example, limit)
     narrow = cut(generator, graph.constrain(multiple=multiple, minimum=multiple), plan)
-    return narrow, Narrowed(multiple, images_needed(narrow.build(), given), _has_taps(generator, network, given))
+    taps, blocks = _taps(generator, network, given), candidate_blocks(graph)
+    needed, kept = images_needed(narrow.build(), given), _kept_bytes(network, given, taps)
+    return narrow, Narrowed(multiple, needed, bool(taps), len(blocks), kept)
 
 
 def check_metrics(job: Job, made: Tensor) -> None:
@@ -177,8 +182,20 @@ def _plan(generator: Generator, graph: ChannelGraph, example: Given, limit: Cost
     raise AssertionError
 
 
-def _has_taps(generator: Generator, network: nn.Module, given: Sequence[Tensor]) -> bool:
+def _taps(generator: Generator, network: nn.Module, given: Sequence[Tensor]) -> tuple[str, ...]:
     try:
-        return bool(generator.architecture.taps(network, given))
+        return generator.architecture.taps(network, given)
     except TraceError:
-        return False
+        return ()
+
+
+@torch.no_grad()
+def _kept_bytes(network: nn.Module, given: Sequence[Tensor], taps: Sequence[str]) -> int:
+    """Return the bytes of a network's outputs and maps in half precision, for one input."""
+    seen: list[Tensor] = []
+    with ExitStack() as stack:
+        for tap in taps:
+            handle = network.get_submodule(tap).register_forward_hook(lambda _, __, made: seen.extend(tensors_of(made)))
+            stack.callback(handle.remove)
+        seen += tensors_of(network(*given))
+    return 2 * sum(made.numel() for made in seen)

@@ -82,7 +82,7 @@ class Learning(Step):
         """Train a student, of the architecture of the work's generator; return the newest discriminator."""
         supervision, given = self.supervision(work, inputs, run)
         architecture = work.teacher.architecture
-        networks = architecture, work.generator.architecture, supervision, student.module
+        networks = architecture, work.generator.architecture, supervision, student
         taps = taps_of(*networks, inputs.example(), run.log.said)
         tapped = replace(supervision, taps=taps, image_taps=architecture.image_taps)
         if not train_student(student, tapped, self.training, self.training_data(inputs, run), run, stylegan2):

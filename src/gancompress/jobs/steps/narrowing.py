@@ -16,6 +16,7 @@ from gancompress.jobs.steps.costs import cost_of_plans, latency_facts
 from gancompress.jobs.steps.step import Step, StepRun
 from gancompress.methods.budget import CostLimit
 from gancompress.networks.generator import Generator
+from gancompress.options import as_tuple
 from gancompress.quantization import FLOAT, QuantizationOptions
 from gancompress.tasks.inputs import Inputs
 
@@ -44,7 +45,7 @@ class Narrowing(Step, ABC):
     keep: Fraction | None = None
     widths: Annotated[str | dict[str, int] | None, BeforeValidator(_as_text)] = None
     multiple: Annotated[int, Field(ge=1)] = 8
-    left_out: tuple[str, ...] = ()
+    left_out: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
 
     @property
     def uses_budget(self) -> bool:

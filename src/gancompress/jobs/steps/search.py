@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gancompress.architecture_search import SearchOptions, SearchResult
+from gancompress.architecture_search import DatabaseUrl, SearchOptions, opened
 from gancompress.errors import ConfigError
 from gancompress.evaluation import Metric, PairMetric, SetMetric, find_metric
 from gancompress.jobs.steps.candidates import SplitProxy, candidates_of
-from gancompress.jobs.steps.costs import check_stop, latency_facts
+from gancompress.jobs.steps.costs import latency_facts
 from gancompress.jobs.steps.facts import joined
 from gancompress.jobs.steps.recalibration import NUM_BATCHES
+from gancompress.jobs.steps.sharing import shared
 from gancompress.jobs.steps.spaces import SpaceOptions
 from gancompress.jobs.steps.step import Goal, Step, StepRun, Work, register_step
 from gancompress.jobs.steps.verification import VerifyOptions, finetuning, generator_at, verified_by
-from gancompress.methods.best_plan import STORAGE_FILE, best_plan
+from gancompress.methods.best_plan import best_plan, evaluated
+from gancompress.methods.candidates import Candidates
 from gancompress.tasks.inputs import Inputs
 
 
@@ -37,11 +38,14 @@ class Search(Step):
         max_images: Images of the split that every candidate generates, the same for all; the whole split by default.
         calibration_batches: Batches over which running statistics are averaged before a candidate is evaluated.
         verify: Random plans to fine-tune, to measure the rank correlation of the proxy; none by default.
+        storage: URL of a database through which machines share the candidates; the run directory by default. Its
+            password is not written anywhere; PostgreSQL also takes it from ``PGPASSWORD`` or ``~/.pgpass``.
     """
 
     kind = "search"
     measures = True
     takes_latency = True
+    places: ClassVar[frozenset[str]] = frozenset({"storage"})
 
     metric: str = "psnr"
     against: Literal["real", "teacher"] | None = None
@@ -50,6 +54,7 @@ class Search(Step):
     max_images: Annotated[int | None, Field(ge=1)] = None
     calibration_batches: Annotated[int, Field(ge=1)] = NUM_BATCHES
     verify: VerifyOptions | None = None
+    storage: DatabaseUrl | None = None
 
     @model_validator(mode="after")
     def _has_a_proxy(self) -> Self:
@@ -69,6 +74,12 @@ class Search(Step):
         """Return the references of a metric that `find_metric` returned: real images or the teacher's."""
         return self.against or ("teacher" if isinstance(metric, PairMetric | SetMetric) else "real")
 
+    def check(self) -> None:
+        """Open the database of the search. Raises ConfigError if that fails."""
+        if self.storage is not None:
+            with opened(self.storage):
+                pass
+
     def run(self, work: Work, inputs: Inputs, run: StepRun, goal: Goal) -> Work:
         """Search the space; the work's generator becomes the best network, with the supernet's weights.
 
@@ -78,20 +89,8 @@ class Search(Step):
             ConfigError: The job has no budget.
             BudgetError: No plan of the space meets the budget, or too few for ``verify``.
         """
-        if goal.budget is None:
-            raise ConfigError("search: got no budget, expected one; add budget to the recipe")
-        candidates = candidates_of(work, self.space, self.calibration_batches, inputs, run, goal)
-        against = self.compares_with(find_metric(self.metric, goal.metrics.specs())[0])
-        proxy = SplitProxy(work, self.metric, against, self.max_images, inputs, run, goal.metrics, candidates.watch)
-        choice = best_plan(
-            candidates,
-            proxy,
-            self.options,
-            storage=run.directory / STORAGE_FILE,
-            seed=run.seed,
-            progress=partial(_report, run),
-            check_stop=partial(check_stop, run),
-        )
+        candidates, proxy = self._prepared(work, inputs, run, goal)
+        choice = best_plan(candidates, proxy, self.options, **shared(self.storage, candidates, run))
         checked = None
         if self.verify is not None:
             tune = finetuning(self.verify, candidates, work, inputs, run, goal)
@@ -105,9 +104,22 @@ class Search(Step):
         )
         return Work(work.teacher, best, work.discriminator, facts, uncut=work.generator)
 
+    def take_part(self, work: Work, inputs: Inputs, run: StepRun, goal: Goal) -> int:
+        """Evaluate candidates of a search that another process runs, until all are finished; write no result.
 
-def _report(run: StepRun, found: SearchResult, total: int) -> None:
-    if run.is_main:
-        metric = found.objective.metric
-        best = {} if found.best is None else {metric: found.best.metrics[metric]}
-        run.log.searched(len(found.candidates), total, best)
+        Returns:
+            The number of all candidates.
+
+        Raises:
+            GanCompressError: As `run`.
+        """
+        candidates, proxy = self._prepared(work, inputs, run, goal)
+        return len(evaluated(candidates, proxy, self.options, **shared(self.storage, candidates, run)).candidates)
+
+    def _prepared(self, work: Work, inputs: Inputs, run: StepRun, goal: Goal) -> tuple[Candidates, SplitProxy]:
+        if goal.budget is None:
+            raise ConfigError("search: got no budget, expected one; add budget to the recipe")
+        candidates = candidates_of(work, self.space, self.calibration_batches, inputs, run, goal)
+        against = self.compares_with(find_metric(self.metric, goal.metrics.specs())[0])
+        images = self.max_images, inputs, run, goal.metrics, candidates.watch
+        return candidates, SplitProxy(work, self.metric, against, *images)

@@ -6,26 +6,29 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from gancompress.architecture_search import SearchSpace
+from gancompress.architecture_search import SearchSpace, stages_of
 from gancompress.channels import ChannelGraph
 from gancompress.errors import ConfigError
+from gancompress.importance import candidate_blocks
 from gancompress.networks.generator import Generator
 from gancompress.options import Options
 
 
 class SpaceOptions(Options):
-    """A search space: a set of the literature by name, or evenly spread widths.
+    """A search space: a set of the literature by name, or evenly spread widths and numbers of blocks.
 
     Attributes:
         config_set: Name of a set in `gancompress.architecture_search.CONFIG_SETS`; it excludes the other options.
-        max_choices: Largest number of widths of each slot.
+        max_choices: Largest number of widths of each slot, and of numbers of blocks of each list.
         min_keep: Narrowest width as a fraction of the widest.
+        min_depth: Smallest number of residual blocks of each list as a fraction of all; the last ones are left out.
         multiple: Widths are multiples of this, times the multiplier of their slot.
     """
 
     config_set: str | None = None
     max_choices: Annotated[int, Field(ge=2)] = 5
     min_keep: Annotated[float, Field(gt=0, le=1)] = 0.25
+    min_depth: Annotated[float, Field(gt=0, le=1)] = 1.0
     multiple: Annotated[int, Field(ge=1)] = 8
 
     @model_validator(mode="after")
@@ -59,4 +62,5 @@ class SpaceOptions(Options):
         if self.config_set is not None:
             return SearchSpace.from_set(self.config_set, graph, tied)
         graph = graph.constrain(multiple=self.multiple, minimum=self.multiple, slots=tied)
-        return SearchSpace.from_graph(graph, self.max_choices, self.min_keep)
+        stages = stages_of(candidate_blocks(graph)) if self.min_depth < 1 else ()
+        return SearchSpace.from_graph(graph, self.max_choices, self.min_keep, stages, self.min_depth)

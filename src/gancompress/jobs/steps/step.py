@@ -111,6 +111,8 @@ class Step(Kind, ABC):
     """True if its budget may be a latency."""
     ties_groups: ClassVar[bool] = True
     """True if the widths that it chooses agree where the graph's slots tie them."""
+    places: ClassVar[frozenset[str]] = frozenset()
+    """Options that say where something is kept, on which the result does not depend."""
 
     @property
     def uses_budget(self) -> bool:
@@ -121,6 +123,9 @@ class Step(Kind, ABC):
     def quantizes(self) -> bool:
         """True if it returns a quantized network."""
         return False
+
+    def check(self) -> None:
+        """Check what the step needs from outside of the job, before its first image. Raises a GanCompressError."""
 
     @abstractmethod
     def run(self, work: Work, inputs: Inputs, run: StepRun, goal: Goal) -> Work:
