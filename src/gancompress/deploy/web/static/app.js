@@ -148,7 +148,14 @@ function showFaster(ratio) {
   badge.textContent = ratio >= 1 ? `${few(ratio, 2)}x faster` : `${few(1 / ratio, 2)}x slower`;
 }
 
-turns.addEventListener("failed", ({ detail: { message } }) => say(`It does not run here: ${message}`, true));
+turns.addEventListener("failed", ({ detail: { message } }) => {
+  const begun = turns.networks.some(({ runs }) => runs > 0);
+  if (at("device").value === "webgpu" && !begun) {
+    Object.assign(at("device").options[1], { disabled: true, textContent: "Graphics (WebGPU): fails here" });
+    at("device").value = "wasm";
+    reopen();
+  } else say(`It does not run here: ${message}`, true);
+});
 
 /** The pad and what the networks drew, side by side on one surface. */
 function comparing() {
@@ -159,19 +166,24 @@ function comparing() {
 
 // ---------------------------------------------------------------- how fast
 
+/** Open the networks on the device that is chosen. */
+function reopen() {
+  at("status").classList.remove("failed");
+  say("Loading the networks.");
+  at("threads").disabled = at("threads").options.length === 1 || at("device").value !== "wasm";
+  turns.open(at("device").value, Number(at("threads").value));
+}
+
+/** Graphics where the browser has them, and else, or where they fail, the processor. */
 async function chooseDevice() {
   const most = crossOriginIsolated ? Math.min(navigator.hardwareConcurrency || 1, MOST_THREADS) : 1;
   for (let count = 1; count <= most; count++) at("threads").append(new Option(String(count)));
   at("threads").value = String(most);
-  at("threads").disabled = most === 1;
   const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
-  if (adapter) Object.assign(at("device").options[1], { disabled: false, textContent: "Graphics (WebGPU)" });
-  const reopen = () => {
-    at("status").classList.remove("failed");
-    say("Loading the networks.");
-    at("threads").disabled = most === 1 || at("device").value !== "wasm";
-    turns.open(at("device").value, Number(at("threads").value));
-  };
+  if (adapter) {
+    Object.assign(at("device").options[1], { disabled: false, textContent: "Graphics (WebGPU)" });
+    at("device").value = "webgpu";
+  }
   at("device").onchange = at("threads").onchange = reopen;
   reopen();
 }
