@@ -287,7 +287,7 @@ def test_two_images_are_compared_by_a_divider(browser, pages):
             far = np.subtract(tab.eval_on_selector("#compared", mean), tab.eval_on_selector(name, mean))
             assert np.abs(far).max() < 1
         box = tab.locator("#compared").bounding_box()
-        tab.mouse.click(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2)
+        tab.locator("#compared").click(position={"x": box["width"] / 4, "y": box["height"] / 2})
         assert tab.evaluate("demo.comparison.split") == pytest.approx(0.25, abs=0.02)
         tab.focus("#compared")
         for key in ("ArrowRight", "+", "+", "Shift+ArrowDown"):
