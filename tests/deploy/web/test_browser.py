@@ -199,7 +199,7 @@ def test_keys_alone_draw_undo_and_reach_everything(browser, pages):
         assert (fed(tab)[0] == 1).all()
         reached = set()
         tab.evaluate("document.body.focus(), document.activeElement.blur()")
-        for _ in range(30):
+        for _ in range(40):
             tab.keyboard.press("Tab")
             reached.add(tab.evaluate("document.activeElement.id || document.activeElement.textContent"))
             style = tab.evaluate(
@@ -273,6 +273,30 @@ def test_times_are_of_both_in_turns(browser, pages):
         before = tab.evaluate("demo.outputs.original.version")
         settled(tab, lambda: tab.click("#clear"))
         assert tab.evaluate("[demo.outputs.original.version, demo.outputs.compressed.version]") == [before, before + 1]
+
+
+def test_two_images_are_compared_by_a_divider(browser, pages):
+    mean = """(canvas) => {
+      const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+      return [0, 1, 2].map((c) => data.filter((_, i) => i % 4 === c).reduce((a, b) => a + b, 0) / (data.length / 4));
+    }"""
+    with PageServer(pages["image"].folder) as server, opened(browser, server.address) as tab:
+        assert [tab.input_value("#left"), tab.input_value("#right")] == ["original", "compressed"]
+        for split, name in ((0, "#card-compressed canvas"), (1, "#card-original canvas")):
+            tab.evaluate(f"demo.comparison.splitAt({split})")
+            far = np.subtract(tab.eval_on_selector("#compared", mean), tab.eval_on_selector(name, mean))
+            assert np.abs(far).max() < 1
+        box = tab.locator("#compared").bounding_box()
+        tab.locator("#compared").click(position={"x": box["width"] / 4, "y": box["height"] / 2})
+        assert tab.evaluate("demo.comparison.split") == pytest.approx(0.25, abs=0.02)
+        tab.focus("#compared")
+        for key in ("ArrowRight", "+", "+", "Shift+ArrowDown"):
+            tab.keyboard.press(key)
+        shown = tab.evaluate("[demo.comparison.split, demo.comparison.zoom, demo.comparison.y]")
+        assert shown == pytest.approx([0.27, 4, 0.525], abs=0.02)
+        assert [tab.input_value("#zoom"), tab.input_value("#split")] == ["4", str(round(1000 * shown[0]))]
+        tab.click("#centre-view")
+        assert tab.evaluate("[demo.comparison.split, demo.comparison.zoom]") == [0.5, 1]
 
 
 def test_labels_are_painted_with_mouse_and_keys(browser, pages):

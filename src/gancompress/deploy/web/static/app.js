@@ -1,5 +1,6 @@
 // The page: what it is about, what goes in, what comes out, and how fast.
 
+import { compareImages } from "./compare.js";
 import { LabelMap } from "./labels.js";
 import { Latent } from "./latent.js";
 import { blank, cover, cssColour, outputImage } from "./pixels.js";
@@ -63,7 +64,7 @@ function makeCards() {
   at("outputs").classList.toggle("one", networks.length === 1);
   for (const network of networks) {
     const canvas = element("canvas", { width: input.width ?? 1, height: input.height ?? 1 });
-    const title = { original: networks.length > 1 ? "Original" : "Network", compressed: "Compressed" }[network.name];
+    const title = titleOf(network.name);
     Object.assign(canvas, { role: "img", ariaLabel: `${title}: the image it draws` });
     const [ms, rate, badge, bar] = [element("strong", { textContent: "…" }), element("span"), element("span"), element("i")];
     Object.assign(badge, { className: "badge", hidden: true });
@@ -85,6 +86,10 @@ function makeCards() {
     cards.set(network.name, { card, canvas, ms, rate, badge, bar });
     at("outputs").append(card);
   }
+}
+
+function titleOf(name) {
+  return { original: networks.length > 1 ? "Original" : "Network", compressed: "Compressed" }[name];
 }
 
 function pauseButton({ name }) {
@@ -115,6 +120,7 @@ turns.addEventListener("image", ({ detail: { name, values, dims, version } }) =>
   canvas.getContext("2d", { willReadFrequently: true }).putImageData(image, 0, 0);
   canvas.dataset.version = version;
   demo.outputs[name] = { values, dims, version };
+  compared?.refresh();
 });
 
 turns.addEventListener("change", () => {
@@ -142,23 +148,42 @@ function showFaster(ratio) {
   badge.textContent = ratio >= 1 ? `${few(ratio, 2)}x faster` : `${few(1 / ratio, 2)}x slower`;
 }
 
-turns.addEventListener("failed", ({ detail: { message } }) => say(`It does not run here: ${message}`, true));
+turns.addEventListener("failed", ({ detail: { message } }) => {
+  const begun = turns.networks.some(({ runs }) => runs > 0);
+  if (at("device").value === "webgpu" && !begun) {
+    Object.assign(at("device").options[1], { disabled: true, textContent: "Graphics (WebGPU): fails here" });
+    at("device").value = "wasm";
+    reopen();
+  } else say(`It does not run here: ${message}`, true);
+});
+
+/** The pad and what the networks drew, side by side on one surface. */
+function comparing() {
+  const shown = (name) => () => (demo.outputs[name] ? cards.get(name).canvas : null);
+  const sources = { input: () => at("pad"), ...Object.fromEntries(networks.map(({ name }) => [name, shown(name)])) };
+  return compareImages(at, sources, [["input", "Input"], ...networks.map(({ name }) => [name, titleOf(name)])]);
+}
 
 // ---------------------------------------------------------------- how fast
 
+/** Open the networks on the device that is chosen. */
+function reopen() {
+  at("status").classList.remove("failed");
+  say("Loading the networks.");
+  at("threads").disabled = at("threads").options.length === 1 || at("device").value !== "wasm";
+  turns.open(at("device").value, Number(at("threads").value));
+}
+
+/** Graphics where the browser has them, and else, or where they fail, the processor. */
 async function chooseDevice() {
   const most = crossOriginIsolated ? Math.min(navigator.hardwareConcurrency || 1, MOST_THREADS) : 1;
   for (let count = 1; count <= most; count++) at("threads").append(new Option(String(count)));
   at("threads").value = String(most);
-  at("threads").disabled = most === 1;
   const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
-  if (adapter) Object.assign(at("device").options[1], { disabled: false, textContent: "Graphics (WebGPU)" });
-  const reopen = () => {
-    at("status").classList.remove("failed");
-    say("Loading the networks.");
-    at("threads").disabled = most === 1 || at("device").value !== "wasm";
-    turns.open(at("device").value, Number(at("threads").value));
-  };
+  if (adapter) {
+    Object.assign(at("device").options[1], { disabled: false, textContent: "Graphics (WebGPU)" });
+    at("device").value = "webgpu";
+  }
   at("device").onchange = at("threads").onchange = reopen;
   reopen();
 }
@@ -493,6 +518,8 @@ const demo = (window.demo = { manifest, turns, outputs: {}, picture: null, time:
 introduce();
 makeCards();
 at("main").hidden = false;
+const compared = input.kind === "latent" ? null : comparing();
+Object.assign(demo, { comparison: compared?.comparison });
 at("time").onclick = timeBoth;
 at("time").textContent = networks.length > 1 ? `Time both, ${ROUNDS} rounds` : `Time it, ${ROUNDS} rounds`;
 if (input.kind === "latent") noise();
