@@ -6,7 +6,7 @@ DEMO_STAMP := $(VENV)/.installed-for-demo
 DOCS_STAMP := $(VENV)/.installed-for-docs
 BIN := $(VENV)/bin
 
-.PHONY: demo install test lint check bench docs clean
+.PHONY: demo install test lint check wheel bench docs clean
 
 demo: $(DEMO_STAMP)
 	$(BIN)/gancompress quickstart
@@ -23,6 +23,9 @@ lint: $(STAMP)
 
 check: lint
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+wheel: $(STAMP)
+	$(BIN)/python scripts/check_wheel.py
 
 bench: $(STAMP)
 	$(BIN)/python scripts/benchmark_channels.py

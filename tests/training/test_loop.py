@@ -214,3 +214,13 @@ def test_a_batch_that_does_not_divide_is_refused(tmp_path):
         TrainingError, match="batch_size: got 4, expected a multiple of 3, for 1 processes with 3 micro"
     ):
         train(ToyGan(), tmp_path, options(micro_batches=3))
+
+
+def test_a_process_that_lost_another_one_says_so(tmp_path, monkeypatch):
+    def lost(*_, **__):
+        raise RuntimeError("[/third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:1")
+
+    monkeypatch.setattr(Accelerator, "num_processes", 2)
+    monkeypatch.setattr(Accelerator, "reduce", lost)
+    with pytest.raises(TrainingError, match="process 0 of 2 lost another one after 0 images, expected all to run; see"):
+        train(ToyGan(), tmp_path, options())

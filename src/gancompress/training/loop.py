@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 
 import torch
@@ -54,7 +55,7 @@ def fit(
 
     Raises:
         TrainingError: The batch size does not divide among the processes, the newest checkpoint is that of another
-            network, or a loss or gradient is not finite; nothing of that step is saved.
+            network, a loss or gradient is not finite, or another process has ended; nothing of that step is saved.
     """
     per_process = _share_of_batch(options, accelerator)
     snapshot = checkpoints.latest()
@@ -65,6 +66,14 @@ def fit(
         return True
     try:
         finished = _train(run, options, loader(run.num_images, per_process), checkpoints, preview_batch, stop)
+    except RuntimeError as error:
+        if accelerator.num_processes == 1 or not _lost_another(error):
+            raise
+        raise TrainingError(
+            f"training: process {accelerator.process_index} of {accelerator.num_processes} lost another one after "
+            f"{run.num_images:,} images, expected all to run; see why that one ended, and start all again: the same "
+            "command resumes from the last checkpoint"
+        ) from error
     finally:
         for module in (*objective.modules.values(), *objective.frozen.values()):
             restore_image_convolutions(module)
@@ -125,6 +134,14 @@ def _train(
         if stopping and not finished:
             return False
     return True
+
+
+def _lost_another(error: RuntimeError) -> bool:
+    """Return whether an error is that of a collective operation whose other process is gone."""
+    known = getattr(torch.distributed, "DistError", ())
+    return (
+        isinstance(error, known) or re.search(r"gloo.*(closed by peer|reset by peer|imed out)", str(error)) is not None
+    )
 
 
 def _share_of_batch(options: TrainingOptions, accelerator: Accelerator) -> int:
