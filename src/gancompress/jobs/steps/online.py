@@ -100,7 +100,7 @@ class OnlineOptions(TeacherObjectives):
         if self.initial == "teacher":
             first = replace(first, generator=work.teacher, discriminator=work.discriminator or first.discriminator)
         architecture, network = first.generator.architecture, first.generator.build()
-        networks = architecture, work.generator.architecture, Supervision(network, None, terms), student.module
+        networks = architecture, work.generator.architecture, Supervision(network, None, terms), student
         taps = taps_of(*networks, inputs.example(), run.log.said)
         lessons = {"teacher": Lesson(first, terms, taps, architecture.image_taps)}
         if self.deep is not None:
