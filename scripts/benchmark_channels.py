@@ -15,7 +15,7 @@ import torch
 from gancompress.channels import SubNetwork, materialise, trace
 from gancompress.cost import CostModel
 from gancompress.cost.latency import in_turns
-from gancompress.networks.registry import find_family
+from gancompress.networks.registry import FAMILIES
 
 
 def median(function: Callable[[], object], rounds: int) -> float:
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     arguments = parser.parse_args()
     torch.manual_seed(0)
-    family = find_family(arguments.family)
+    family = FAMILIES.find(arguments.family)
     wide = family.build({}).eval()
     inputs = family.architecture({}).example_inputs((arguments.size, arguments.size))
     print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")

@@ -26,7 +26,7 @@ from gancompress.deploy.latency.table import key_of
 from gancompress.evaluation import rank_correlation
 from gancompress.jobs.steps.spaces import SpaceOptions
 from gancompress.networks.generator import Generator
-from gancompress.networks.registry import build, find_family
+from gancompress.networks.registry import FAMILIES, build
 
 
 def main() -> None:
@@ -47,7 +47,7 @@ def main() -> None:
     torch.manual_seed(0)
     config = {"ngf": given.ngf}
     generator = Generator.from_module(build(given.family, config), given.family, config)
-    (example,) = find_family(given.family).architecture(generator.config).example_inputs((given.size, given.size))
+    (example,) = FAMILIES.find(given.family).architecture(generator.config).example_inputs((given.size, given.size))
     network = generator.build()
     graph = trace(network, [example], multiple=1, minimum=1)
     options = {"config_set": given.config_set} if given.config_set else {"max_choices": 3, "multiple": 16}

@@ -20,10 +20,10 @@ from gancompress.deploy.rewrites import rewritten
 from gancompress.networks.example_values import example_values
 from gancompress.networks.file_form import FileForm
 from gancompress.networks.generator import Generator
-from gancompress.networks.registry import build, find_family
+from gancompress.networks.registry import FAMILIES, build
 
 FAMILY = "mobile_resnet_9blocks"
-WIDE = find_family(FAMILY).architecture({})
+WIDE = FAMILIES.find(FAMILY).architecture({})
 PLAN = WIDE.with_config(WIDE.parsed.at_widths(WIDE.widths_from_string("16_16_32_16_32_32_16_16"))).config
 STRIDED = ("folded_batch_norms", "strided_last_convolution")
 ZERO = {"padding": "zeros"}

@@ -25,7 +25,7 @@ from gancompress.channels import ChannelPlan, trace
 from gancompress.cost.latency import in_turns
 from gancompress.jobs.steps.spaces import SpaceOptions
 from gancompress.networks.generator import Generator
-from gancompress.networks.registry import build, find_family
+from gancompress.networks.registry import FAMILIES, build
 from gancompress.objectives.distillation import Distillation
 from gancompress.objectives.distillation_options import DistillationOptions
 from gancompress.objectives.students import SupernetStudent
@@ -217,7 +217,7 @@ def main() -> None:
     batch = {name: torch.rand(a.batch, 3, *a.size) * 2 - 1 for name in ("input", "target")}
     graph = trace(wide, (batch["input"][:1],), multiple=1, minimum=1)
     space = SpaceOptions().of(Generator.from_module(wide, "resnet", config), graph)
-    taps = find_family("resnet").parse(config).distillation_taps
+    taps = FAMILIES.find("resnet").parse(config).distillation_taps
     options = DistillationOptions()
 
     runs: dict[str, tuple[TrainingState, SupernetStudent]] = {}

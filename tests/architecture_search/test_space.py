@@ -12,7 +12,7 @@ from gancompress.architecture_search import CONFIG_SETS, SearchSpace
 from gancompress.channels import Slot, trace
 from gancompress.channels.slots import widths_from_slots
 from gancompress.errors import ConfigError, PlanError
-from gancompress.networks.registry import find_family
+from gancompress.networks.registry import FAMILIES
 
 from .problems import LARGE, SMALL, cost, make_space
 
@@ -21,7 +21,7 @@ NUM_DRAWS = 4000
 
 @pytest.fixture(scope="module")
 def graph():
-    family = find_family("mobile_resnet_9blocks")
+    family = FAMILIES.find("mobile_resnet_9blocks")
     config = {"ngf": 64}
     network = family.build(config)
     return trace(network, [torch.zeros(1, 3, 32, 32)], slots=family.parse(config).slots("slots8"))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.channels import ChannelGraph, ChannelPlan, trace
-from gancompress.networks.registry import FAMILIES, find_family
+from gancompress.networks.registry import FAMILIES
 
 from .modern import MODERN
 from .strangers import STRANGERS
@@ -20,7 +20,11 @@ WITHOUT_GROUPS = {"multiscale_patchgan"}
 SPADE = {"ngf": 8, "in_channels": 5, "upsampling": "normal"}
 
 FAMILY_CASES: dict[str, tuple[str, dict]] = {
-    **{name: (name, {find_family(name).config_type.base_width: 8}) for name in FAMILIES if name not in WITHOUT_GROUPS},
+    **{
+        name: (name, {family.config_type.base_width: 8})
+        for name, family in FAMILIES.items()
+        if name not in WITHOUT_GROUPS
+    },
     "spade": ("spade", SPADE),
     "mobile_spade": ("mobile_spade", {**SPADE, "norm": "sync_batch"}),
     "stylegan2": ("stylegan2", {"channel_max": 12, "resolution": 16, "latent_size": 6}),
@@ -53,7 +57,7 @@ def make(name: str) -> tuple[nn.Module, tuple[Tensor, ...]]:
     """The network of a case with weights drawn from a fixed seed, in eval mode, and inputs for it."""
     torch.manual_seed(0)
     if name in FAMILY_CASES:
-        family, config = find_family(FAMILY_CASES[name][0]), FAMILY_CASES[name][1]
+        family, config = FAMILIES.find(FAMILY_CASES[name][0]), FAMILY_CASES[name][1]
         module = family.build(config)
         side = max(32, family.parse(config).min_size)
         inputs = family.architecture(config).example_inputs((side, side))

@@ -12,7 +12,7 @@ from torch import nn
 from gancompress.channels import ChannelGraph, ChannelPlan, trace
 from gancompress.cost import CostModel, Macs, measure
 from gancompress.networks.config_strings import widths_from_string
-from gancompress.networks.registry import find_family
+from gancompress.networks.registry import FAMILIES
 from tests.networks.plan_strings import at_string
 
 SIZE = (256, 256)
@@ -77,9 +77,9 @@ def check(parameters: int, macs: Macs, expected: tuple) -> None:
 @pytest.mark.parametrize(("family", "config", "parameters", "true", "outsize", "gc"), FULL)
 def test_full_networks(family, config, parameters, true, outsize, gc):
     expected = (parameters, outsize, gc, true)
-    inputs = find_family(family).architecture(config).example_inputs(SIZE, device="meta")
+    inputs = FAMILIES.find(family).architecture(config).example_inputs(SIZE, device="meta")
     with torch.device("meta"):
-        module = find_family(family).build(config)
+        module = FAMILIES.find(family).build(config)
     graph = trace(module, inputs)
     cost = CostModel(graph).at(graph.full_plan())
     check(cost.parameters, cost.macs, expected)
@@ -106,7 +106,7 @@ STYLEGAN2 = [
 @pytest.mark.parametrize("size", [256, 1024])
 def test_stylegan2(size):
     """Mapping and modulation count, filters of blurs do not; from a plan of the wide network, and as built."""
-    family = find_family("stylegan2")
+    family = FAMILIES.find("stylegan2")
     inputs = family.architecture({}).example_inputs(SIZE, device="meta")
     with torch.device("meta"):
         module = family.build({"resolution": size})
@@ -133,7 +133,7 @@ def test_stylegan2(size):
 @pytest.fixture(scope="module")
 def wide() -> tuple[nn.Module, ChannelGraph, CostModel]:
     """The once-for-all network that every sub-network of the table is part of."""
-    family = find_family("mobile_resnet_9blocks")
+    family = FAMILIES.find("mobile_resnet_9blocks")
     with torch.device("meta"):
         module = family.build({})
     graph = trace(module, family.architecture({}).example_inputs(SIZE, device="meta"), multiple=1, minimum=1)
@@ -142,7 +142,7 @@ def wide() -> tuple[nn.Module, ChannelGraph, CostModel]:
 
 @pytest.mark.parametrize("row", SUB_NETWORKS, ids=[row[0] for row in SUB_NETWORKS])
 def test_sub_networks_as_plans_of_the_wide_network(row, wide):
-    family = find_family("mobile_resnet_9blocks")
+    family = FAMILIES.find("mobile_resnet_9blocks")
     plan = wide[1].plan(widths_from_string(family.parse({}), row[0]))
     cost = wide[2].at(plan)
     check(cost.parameters, cost.macs, row[1:])
@@ -151,7 +151,7 @@ def test_sub_networks_as_plans_of_the_wide_network(row, wide):
 @pytest.mark.parametrize("row", SUB_NETWORKS, ids=[row[0] for row in SUB_NETWORKS])
 def test_sub_networks_built_at_their_widths(row):
     config = at_string("mobile_resnet_9blocks", row[0]).config
-    family = find_family("mobile_resnet_9blocks")
+    family = FAMILIES.find("mobile_resnet_9blocks")
     with torch.device("meta"):
         measured = measure(family.build(config), family.architecture(config).example_inputs(SIZE, device="meta"))
     check(measured.parameters, measured.macs, row[1:])
@@ -160,7 +160,7 @@ def test_sub_networks_built_at_their_widths(row):
 @pytest.mark.parametrize("row", SPADE, ids=[f"{row[0]} {row[2]} {row[1]}" for row in SPADE])
 def test_spade_as_built(row):
     name, options, text, parameters, true, without, gc = row
-    family = find_family(name)
+    family = FAMILIES.find(name)
     config = at_string(name, text, **options).config if text else options
     inputs = family.architecture(config).example_inputs((256, 256 if options == COCO else 512), device="meta")
     for inner, published in (("instance", gc), ("none", without)):
@@ -171,7 +171,7 @@ def test_spade_as_built(row):
 
 
 def test_spade_as_plans_of_the_wide_network():
-    family = find_family("mobile_spade")
+    family = FAMILIES.find("mobile_spade")
     with torch.device("meta"):
         wide = family.build({})
     graph = trace(wide, family.architecture({}).example_inputs((256, 512), device="meta"), multiple=1, minimum=1)
@@ -202,7 +202,7 @@ def closed_form(c: list[int], height: int, width: int) -> tuple[int, int, int, i
 
 @pytest.mark.parametrize("values", [[16, 24, 32, 40, 48, 56, 64, 16], [64, 8, 16, 8, 64, 24, 8, 40]])
 def test_any_plan_equals_the_formula_by_hand(values, wide):
-    config = find_family("mobile_resnet_9blocks").parse({})
+    config = FAMILIES.find("mobile_resnet_9blocks").parse({})
     cost = wide[2].at(wide[1].plan(widths_from_string(config, "_".join(map(str, values)))))
     check(cost.parameters, cost.macs, closed_form(values, *SIZE))
 
@@ -215,7 +215,7 @@ def test_the_unit_of_gan_slimming():
 
 def test_gan_slimming_prunes_thirteen_groups_of_2688_scales():
     config = {"affine_norms": "prunable"}
-    family = find_family("resnet_9blocks")
+    family = FAMILIES.find("resnet_9blocks")
     with torch.device("meta"):
         graph = trace(family.build(config), family.architecture(config).example_inputs((64, 64), device="meta"))
     scaled = [name for name in graph.groups if any(graph.members(name, ["scale"]))]

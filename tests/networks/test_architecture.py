@@ -14,7 +14,7 @@ from gancompress.networks.architecture import Architecture, ModuleArchitecture
 from gancompress.networks.cut import cut
 from gancompress.networks.generator import Generator
 from gancompress.networks.image_format import Images
-from gancompress.networks.registry import architecture_of, find_family
+from gancompress.networks.registry import FAMILIES, architecture_of
 
 from .strangers import Stranger
 
@@ -64,7 +64,7 @@ def test_answers_without_a_description(architecture: Architecture):
 
 def test_a_class_is_no_family():
     with pytest.raises(ConfigError, match=r"^family: .*:Stranger: got Stranger, a class without a family, expected"):
-        find_family(PATH)
+        FAMILIES.find(PATH)
 
 
 @torch.no_grad()

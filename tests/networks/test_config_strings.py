@@ -9,11 +9,11 @@ from gancompress.networks.config_strings import (
     string_from_widths,
     widths_from_string,
 )
-from gancompress.networks.registry import architecture_of, find_family
+from gancompress.networks.registry import FAMILIES, architecture_of
 from tests.networks.plan_strings import at_string
 
-MOBILE = find_family("mobile_resnet_9blocks").parse({})
-DENSE = find_family("resnet_9blocks").parse({})
+MOBILE = FAMILIES.find("mobile_resnet_9blocks").parse({})
+DENSE = FAMILIES.find("resnet_9blocks").parse({})
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_slimming_keeps_the_stream() -> None:
 
 
 def test_six_blocks_in_three_pairs() -> None:
-    config = find_family("resnet_6blocks").parse({})
+    config = FAMILIES.find("resnet_6blocks").parse({})
     groups = [slot.groups for slot in config.slots("slots8")[3:6]]
     assert groups == [tuple(f"blocks.{i}.conv1" for i in pair) for pair in ((0, 1), (2, 3), (4, 5))]
     assert len(config.slots("slimming")) == 10

@@ -13,7 +13,7 @@ from gancompress.errors import CheckpointError, ConfigError, InputSizeError, Pla
 from gancompress.networks.cut import cut
 from gancompress.networks.generator import Generator
 from gancompress.networks.importers import load_generator
-from gancompress.networks.registry import FAMILIES, architecture_of, find_family, register_family
+from gancompress.networks.registry import FAMILIES, architecture_of, register_family
 from tests.outside.tinynet import TinyNet, TinyNetConfig
 
 PATH = f"{TinyNet.__module__}:TinyNet"
@@ -86,15 +86,15 @@ def test_its_layouts_read_files_without_being_named(generator, tmp_path):
 def test_found_by_an_entry_point(monkeypatch):
     monkeypatch.delitem(FAMILIES._values, "tinynet")
     with pytest.raises(ConfigError, match="family: got 'tinynet', expected a known family or an import path"):
-        find_family("tinynet")
+        FAMILIES.find("tinynet")
     entries = {"tinynet": EntryPoint("tinynet", f"{__name__}:PLUGIN", FAMILIES.group)}
     monkeypatch.setattr(FAMILIES, "_entry_points", entries)
-    assert find_family("tinynet").network is PLUGIN.network
+    assert FAMILIES.find("tinynet").network is PLUGIN.network
     entries["other"] = EntryPoint("other", "no_such_package:Other", FAMILIES.group)
     with pytest.raises(
         ConfigError, match=r"^family: entry point 'other' of gancompress.families: no_such_.*; repair or uninstall"
     ):
-        find_family("other")
+        FAMILIES.find("other")
 
 
 def test_a_name_belongs_to_one_class():

@@ -11,7 +11,7 @@ from gancompress.errors import ConfigError, InputSizeError
 from gancompress.networks.config import LatentConfig
 from gancompress.networks.families.sngan import SnganConfig
 from gancompress.networks.families.stylegan2 import ConstantInput, StyleGan2Config
-from gancompress.networks.registry import FAMILIES, architecture_of, build, family_of, find_family
+from gancompress.networks.registry import FAMILIES, architecture_of, build, family_of
 
 
 def small(family: str) -> dict[str, Any]:
@@ -136,9 +136,9 @@ def test_all_config_errors_at_once() -> None:
 
 
 def test_preset_may_be_repeated() -> None:
-    config = find_family("resnet_6blocks").parse({}).model_dump()
+    config = FAMILIES.find("resnet_6blocks").parse({}).model_dump()
     assert config["num_blocks"] == 6
-    assert find_family("resnet_6blocks").parse(config).model_dump() == config
+    assert FAMILIES.find("resnet_6blocks").parse(config).model_dump() == config
 
 
 @pytest.mark.parametrize(

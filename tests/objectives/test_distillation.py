@@ -26,7 +26,7 @@ from gancompress.losses import (
     ssim_loss,
     total_variation,
 )
-from gancompress.networks.registry import build, find_family
+from gancompress.networks.registry import FAMILIES, build
 from gancompress.objectives.distillation import Distillation
 from gancompress.objectives.distillation_options import DistillationOptions
 from gancompress.objectives.students import FixedStudent, tapped
@@ -409,7 +409,7 @@ def test_looking_at_the_widths_of_maps_changes_no_running_statistics():
     config = {"ngf": 4, "num_downs": 5, "norm": "batch"}
     student, teacher = (build("unet", config) for _ in range(2))
     before = {name: tensor.clone() for name, tensor in student.state_dict().items()}
-    taps, example = find_family("unet").parse(config).distillation_taps, torch.rand(1, 3, 32, 32)
+    taps, example = FAMILIES.find("unet").parse(config).distillation_taps, torch.rand(1, 3, 32, 32)
     options = distillation(l1=100, features=1)
     supervision = Supervision(teacher, nn.Identity(), options, taps)
     Distillation(find_task("paired"), FixedStudent(student), supervision, example)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gancompress.errors import ConfigError
-from gancompress.networks.registry import build, find_family
+from gancompress.networks.registry import FAMILIES, build
 from gancompress.objectives.students import tapped
 from gancompress.objectives.supervision import common_taps
 from gancompress.objectives.taps import matched_taps, path_in
@@ -34,7 +34,7 @@ def test_maps_match_by_size_in_order(teacher, student, expected):
 
 
 def test_a_shallower_student_is_matched_stage_by_stage():
-    example, family = torch.zeros(1, 3, 16, 16), find_family("resnet")
+    example, family = torch.zeros(1, 3, 16, 16), FAMILIES.find("resnet")
     configs = {"teacher": {"ngf": 4, "num_blocks": 6}, "student": {"ngf": 4, "num_blocks": 4, "separable": True}}
     teacher, student = (build("resnet", config) for config in configs.values())
     theirs, own = (family.architecture(config).distillation_taps for config in configs.values())

@@ -97,16 +97,6 @@ def register_family(
     return register
 
 
-def find_family(name: str) -> Family:
-    """Return the family of this name, or of the class at this import path.
-
-    Raises:
-        ConfigError: There is no such family, and the message ends with the nearest name; or importing a class failed,
-            or it belongs to no family.
-    """
-    return FAMILIES.find(name)
-
-
 def find_network(name: str) -> Family | UserClass:
     """Return the family of this name, or the class at this import path, with its family if it has one.
 

@@ -10,7 +10,7 @@ from gancompress.deploy.named import NamedNetwork
 from gancompress.networks.file_form import FileForm, label_map_form
 from gancompress.networks.generator import Generator
 from gancompress.networks.label_input import LabelInput
-from gancompress.networks.registry import build, find_family
+from gancompress.networks.registry import FAMILIES, build
 from gancompress.quantization import QuantizationOptions, calibrate, quantize
 
 STYLEGAN2 = {"resolution": 8, "channel_max": 8, "latent_size": 6, "num_mapping_layers": 2}
@@ -25,7 +25,7 @@ def saved(family: str, config: dict[str, Any]) -> Generator:
 
 def network(name: str, ngf: int, side: int = 16) -> NamedNetwork:
     generator = saved("resnet", {"ngf": ngf, "num_blocks": 1})
-    example = find_family("resnet").architecture(generator.config).example_inputs((side, side))
+    example = FAMILIES.find("resnet").architecture(generator.config).example_inputs((side, side))
     return NamedNetwork(name, generator, FileForm(generator.build(), example), example)
 
 
@@ -37,7 +37,7 @@ def stylegan2(*inputs: Tensor) -> NamedNetwork:
 def label_maps() -> NamedNetwork:
     """Of three labels, and where objects meet; quicker to export than a SPADE network."""
     generator = saved("resnet", {"ngf": 2, "num_blocks": 1, "in_channels": 4})
-    example = find_family("resnet").architecture(generator.config).example_inputs((SIZE_PX, SIZE_PX))
+    example = FAMILIES.find("resnet").architecture(generator.config).example_inputs((SIZE_PX, SIZE_PX))
     form = label_map_form(generator.build(), 3, example[0])
     assert isinstance(form.module, LabelInput)
     return NamedNetwork("labels", generator, form, (form.module.channels(*form.inputs),))

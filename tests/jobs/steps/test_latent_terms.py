@@ -17,7 +17,7 @@ from gancompress.losses import latent_direction_loss
 from gancompress.methods.initial_weights import with_modules_of
 from gancompress.networks.families.stylegan2 import StyleGan2Generator
 from gancompress.networks.generator import Generator
-from gancompress.networks.registry import build, find_family
+from gancompress.networks.registry import FAMILIES, build
 from gancompress.objectives.distillation import Distillation
 from gancompress.objectives.students import FixedStudent, Student, SupernetStudent, tapped
 from gancompress.objectives.supervision import Supervision
@@ -27,7 +27,7 @@ from tests.jobs.steps.small_work import distillation, make_surroundings
 
 TASK = LatentTask(latent_size=6)
 CONFIG = {"resolution": 16, "channel_max": 4, "latent_size": 6, "num_mapping_layers": 2}
-FAMILY = find_family("stylegan2").parse(CONFIG)
+FAMILY = FAMILIES.find("stylegan2").parse(CONFIG)
 
 
 def generator(seed: int) -> StyleGan2Generator:

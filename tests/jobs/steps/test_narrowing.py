@@ -11,7 +11,7 @@ from gancompress.jobs.steps import Goal, Prune, Work
 from gancompress.methods.budget import CostLimit
 from gancompress.networks.config_strings import widths_from_string
 from gancompress.networks.generator import Generator
-from gancompress.networks.registry import build, find_family
+from gancompress.networks.registry import FAMILIES, build
 from gancompress.tasks import LatentTask
 from tests.jobs.steps.small_work import macs_of, make_surroundings, make_work
 
@@ -25,7 +25,7 @@ def stylegan2() -> Work:
 
 
 def widths_of(generator: Generator) -> list[int]:
-    return list(find_family(generator.family).parse(generator.config).group_widths().values())
+    return list(FAMILIES.find(generator.family).parse(generator.config).group_widths().values())
 
 
 def test_widths_as_the_literature_writes_them(tmp_path):
@@ -42,7 +42,7 @@ def test_widths_by_group(tmp_path):
 
 @pytest.mark.parametrize(("name", "resolution"), [("ffhq-stylegan2-256", 256), ("ffhq-stylegan2-1024", 1024)])
 def test_the_papers_recipes_remove_the_whole_part_of_70_percent(name, resolution):
-    config = find_family("stylegan2").parse({"resolution": resolution})
+    config = FAMILIES.find("stylegan2").parse({"resolution": resolution})
     (cut, _) = load_job(name).steps
     full, kept = config.default_widths(), widths_from_string(config, cut.widths)
     assert kept == {group: width - int(0.7 * width) for group, width in full.items()}

@@ -17,7 +17,7 @@ from gancompress.evaluation.options import MetricOptions
 from gancompress.evaluation.split_evaluation import Evaluation
 from gancompress.networks.families.stylegan2 import StyleGan2Generator
 from gancompress.networks.noise import drawn_noise, kept_noise
-from gancompress.networks.registry import build, find_family
+from gancompress.networks.registry import FAMILIES, build
 from gancompress.objectives.distillation import Distillation
 from gancompress.objectives.students import FixedStudent, Student, SupernetStudent
 from gancompress.objectives.supervision import Supervision
@@ -28,7 +28,7 @@ from tests.jobs.steps.small_work import Lines, distillation
 
 TASK = LatentTask(latent_size=6)
 CONFIG = {"resolution": 16, "channel_max": 4, "latent_size": 6, "num_mapping_layers": 2}
-TAPS = find_family("stylegan2").parse(CONFIG).distillation_taps
+TAPS = FAMILIES.find("stylegan2").parse(CONFIG).distillation_taps
 COMPARING = {
     "l1": 1,
     "features": 1,

@@ -13,7 +13,7 @@ from gancompress.jobs.pipeline import Pipeline
 from gancompress.jobs.recipe import Job, load_job
 from gancompress.methods.slim import with_affine_norms
 from gancompress.networks.generator import Generator
-from gancompress.networks.registry import build, find_family
+from gancompress.networks.registry import FAMILIES, build
 
 IMAGES = {"terms": [{"kind": "l1", "weight": 50}, {"kind": "gan"}]}
 TRAINING = {"num_images": 80, "batch_size": 4, "checkpoint_every": 16, "log_every": 16}
@@ -27,7 +27,7 @@ SLIM = {
     "discriminator": {"family": "patchgan", "config": {"ndf": 4, "n_layers": 1}},
     "training": {**TRAINING, "preview_every": 0, "optimizer": {"learning_rate": 1e-3}},
 }
-FAMILIES = {
+NETWORKS = {
     "affine norms": {"family": "resnet_6blocks", "config": {"ngf": 4}},
     "own scales": {"family": "mobile_resnet_6blocks", "config": {"ngf": 4}},
 }
@@ -61,16 +61,16 @@ def run(given: Job, directory: Path, stop=lambda: False, trust: bool = False):
     return Pipeline(given, directory, lambda _: None, stop, trust=trust).run()
 
 
-@pytest.mark.parametrize("network", FAMILIES)
+@pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("streams", [False, True])
 def test_the_budget_is_reached(tmp_path, network, streams):
     reduction = 3 if streams and network == "affine norms" else 1.5
-    given = job(tmp_path, FAMILIES[network], {**SLIM, "streams": streams}, budget={"reduction": reduction})
+    given = job(tmp_path, NETWORKS[network], {**SLIM, "streams": streams}, budget={"reduction": reduction})
     outcome = run(given, tmp_path / "run")
     limit = outcome.teacher.cost.macs.true / reduction
     assert 0.96 * limit < outcome.compressed.cost.macs.true <= limit  # a channel of a stream this narrow is 4 %
     slim = outcome.compressed.generator
-    stream = find_family(slim.family).parse(slim.config).group_widths()["down.1.conv"]
+    stream = FAMILIES.find(slim.family).parse(slim.config).group_widths()["down.1.conv"]
     assert stream == 16 if not streams else stream < 16
 
 
@@ -99,7 +99,7 @@ def test_channels_leave_while_it_trains(tmp_path):
 def test_a_penalty_that_kills_everything_leaves_the_narrowest_network(tmp_path):
     outcome = run(job(tmp_path, SMALL["own scales"], {**SLIM, "steer": False, "penalty": 50.0}), tmp_path / "run")
     slim = outcome.compressed.generator
-    widths = find_family(slim.family).parse(slim.config).group_widths()
+    widths = FAMILIES.find(slim.family).parse(slim.config).group_widths()
     assert {width for name, width in widths.items() if name != "down.1.conv"} == {3}
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from gancompress.deploy.rewrites import rewritten
 from gancompress.errors import ConfigError
 from gancompress.networks.families.resnet import ResnetConfig
-from gancompress.networks.registry import build, find_family
+from gancompress.networks.registry import FAMILIES, build
 
 FAST = {"norm": "batch", "separable_norm": "batch", "padding": "zeros", "stem_kernel": 3, "tail": "half_size"}
 OPTIONS = {"stem_kernel": (3, 7), "tail_kernel": (3, 5), "tail": ("full_size", "half_size"), "separable": (False, True)}
@@ -25,7 +25,7 @@ def test_every_variant_keeps_the_size_and_has_the_same_groups(values):
     image = torch.rand(2, 3, 16, 24) * 2 - 1
     network = build("resnet", config).eval()
     assert network(image).shape == image.shape
-    groups = find_family("resnet").parse(config).group_widths()
+    groups = FAMILIES.find("resnet").parse(config).group_widths()
     assert list(groups)[:3] == ["stem.conv", "down.0.conv", "down.1.conv"]
     assert list(groups)[-2:] == ["up.0.conv", "up.1.conv"]
     for group, width in groups.items():

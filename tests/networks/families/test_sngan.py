@@ -13,7 +13,7 @@ from gancompress.errors import ConfigError
 from gancompress.networks.families.sngan import ClassBatchNorm, SnganGenerator
 from gancompress.networks.families.sngan_discriminator import SnganDiscriminator
 from gancompress.networks.generator import Generator
-from gancompress.networks.registry import FAMILIES, architecture_of, build, find_family
+from gancompress.networks.registry import FAMILIES, architecture_of, build
 
 NETWORKS = [
     ("sngan_32", {}),
@@ -29,7 +29,7 @@ NETWORKS = [
 
 @pytest.mark.parametrize(("family", "config"), NETWORKS)
 def test_the_graph_follows_all_of_it_and_knows_the_groups_of_the_config(family, config):
-    known = find_family(family)
+    known = FAMILIES.find(family)
     with torch.device("meta"):
         network = known.build(config)
     graph = trace(network, known.architecture(config).example_inputs((64, 64), device="meta"), multiple=1, minimum=1)
@@ -49,7 +49,7 @@ def test_the_graph_follows_all_of_it_and_knows_the_groups_of_the_config(family, 
 )
 def test_published_widths_and_sizes(family, config, widths, side):
     """Tables 3 to 5 of the paper: images of 32, 48, 64 and 128 pixels."""
-    parsed = find_family(family).parse(config)
+    parsed = FAMILIES.find(family).parse(config)
     groups = parsed.group_widths()
     streams = [groups["stem"], *(groups[f"blocks.{i}.conv2"] for i in range(len(widths) - 1))]
     assert streams == widths
@@ -143,7 +143,7 @@ def test_initial_weights():
 def test_input_contract():
     config = {"ngf": 2, "num_classes": 4}
     value = Generator.from_module(build("sngan_32", config), "sngan_32", config)
-    assert find_family("sngan_32").architecture(value.config).input_contract() == {
+    assert FAMILIES.find("sngan_32").architecture(value.config).input_contract() == {
         "layout": "NC",
         "distribution": "standard normal, then one-hot classes",
         "latent_size": 128,

@@ -17,7 +17,7 @@ from gancompress.errors import PlanError
 from gancompress.networks.config_strings import widths_from_string
 from gancompress.networks.families.spade import Spade, SpadeConfig
 from gancompress.networks.generator import Generator
-from gancompress.networks.registry import architecture_of, build, find_family
+from gancompress.networks.registry import FAMILIES, architecture_of, build
 from gancompress.networks.spectral_norm import fold_spectral_norm
 from tests.networks.plan_strings import at_string
 
@@ -66,7 +66,7 @@ def test_sizes_on_the_way(upsampling: str, size: tuple[int, int], start: tuple[i
 
 
 def test_distillation_taps_are_blocks() -> None:
-    config = find_family("mobile_spade").parse({})
+    config = FAMILIES.find("mobile_spade").parse({})
     assert config.distillation_taps == ("head_0", "G_middle_1", "up_1")
     network = architecture_of("mobile_spade", {}).skeleton()
     assert all(network.get_submodule(tap) is not None for tap in config.distillation_taps)
@@ -118,13 +118,13 @@ def supernet() -> ChannelGraph:
     config = {**TINY, "ngf": 64}
     with torch.device("meta"):
         network = build("mobile_spade", config)
-    tied = find_family("mobile_spade").parse(config).slots("slots8")
+    tied = FAMILIES.find("mobile_spade").parse(config).slots("slots8")
     return trace(network, [torch.zeros(1, 5, 64, 64, device="meta")], slots=tied)
 
 
 class TestPlanStrings:
     def test_meaning_of_the_numbers(self) -> None:
-        config = find_family("mobile_spade").parse({})
+        config = FAMILIES.find("mobile_spade").parse({})
         widths = widths_from_string(config, "1_2_3_4_5_6_7_8")
         assert list(widths) == list(config.default_widths())
         assert widths["fc"] == 16
@@ -165,11 +165,11 @@ class TestPlanStrings:
     def test_config_sets(self, supernet: ChannelGraph, name: str, size: int) -> None:
         space = SearchSpace.from_set(name, supernet)
         assert space.size == size
-        assert [slot.name for slot in space.slots] == ["fc", *find_family("spade").parse({}).blocks]
+        assert [slot.name for slot in space.slots] == ["fc", *FAMILIES.find("spade").parse({}).blocks]
         for values in (space.smallest, space.largest):
             plan = space.plan(values)
             assert slots_from_widths(supernet.slots, plan.widths) == values
-            assert dict(plan.widths) == widths_from_string(find_family("spade").parse({}), space.text(values))
+            assert dict(plan.widths) == widths_from_string(FAMILIES.find("spade").parse({}), space.text(values))
 
     def test_widths_of_one_slot_stay_together(self, supernet: ChannelGraph) -> None:
         assert slots_from_widths(supernet.slots, supernet.uniform_plan(0.5).widths) == (32,) * 8
@@ -203,7 +203,7 @@ class TestSpectralNorm:
     def test_on_the_convolutions_of_the_blocks(self) -> None:
         network = architecture_of("spade", NORMED).skeleton()
         normed = {path for path, m in network.named_modules() if parametrize.is_parametrized(m)}
-        blocks = find_family("spade").parse(NORMED).blocks
+        blocks = FAMILIES.find("spade").parse(NORMED).blocks
         expected = {f"{block}.conv_{i}" for block in blocks for i in (0, 1)}
         assert normed == expected | {f"up_{i}.conv_s" for i in range(4)}
 

@@ -16,7 +16,7 @@ from gancompress.networks.families.equalized import EqualizedLinear, blur, upsam
 from gancompress.networks.families.stylegan2 import StyleGan2Generator
 from gancompress.networks.families.stylegan2_discriminator import deviation
 from gancompress.networks.generator import Generator
-from gancompress.networks.registry import architecture_of, build, find_family
+from gancompress.networks.registry import FAMILIES, architecture_of, build
 from gancompress.networks.styles import Mixing, mixed
 from tests.networks.plan_strings import at_string
 
@@ -42,7 +42,7 @@ def graph_of(network: StyleGan2Generator) -> ChannelGraph:
 )
 def test_the_graph_follows_all_of_it_and_the_mapping_network_keeps_its_width(config):
     architecture = architecture_of("stylegan2", config)
-    parsed = find_family("stylegan2").parse(config)
+    parsed = FAMILIES.find("stylegan2").parse(config)
     graph = trace(architecture.skeleton(), architecture.example_inputs((1, 1), device="meta"))
     assert graph.unfollowed == ()
     assert {name: group.size for name, group in graph.groups.items()} == parsed.default_widths()
@@ -59,7 +59,7 @@ def test_the_discriminator_can_be_narrowed_too():
     config = {"resolution": 32, "channel_max": 8}
     graph = trace(build("stylegan2_discriminator", config), (torch.zeros(2, 3, 32, 32),), multiple=1, minimum=1)
     assert graph.unfollowed == ()
-    assert list(graph.groups) == list(find_family("stylegan2_discriminator").parse(config).default_widths())
+    assert list(graph.groups) == list(FAMILIES.find("stylegan2_discriminator").parse(config).default_widths())
 
 
 @pytest.mark.parametrize("how", ["exact", "paper"])
@@ -97,7 +97,7 @@ def test_net_shape_is_the_plan_string():
     config = at_string("stylegan2", text).config
     assert architecture_of("stylegan2", config).plan_string() == text
     assert architecture_of("stylegan2", {}).plan_string() == "_".join(["512"] * 10 + ["256"] * 2 + ["128"] * 2)
-    assert list(widths_from_string(find_family("stylegan2").parse({}), text))[:2] == ["input", "layers.0.conv"]
+    assert list(widths_from_string(FAMILIES.find("stylegan2").parse({}), text))[:2] == ["input", "layers.0.conv"]
     assert config["channel_max"] == 154
     with pytest.raises(PlanError, match=r"got 8 numbers in .*, expected one of 14 \(net_shape\)"):
         at_string("stylegan2", "8_8_8_8_8_8_8_8")

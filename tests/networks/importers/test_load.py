@@ -14,7 +14,7 @@ from gancompress.errors import CheckpointError, ConfigError
 from gancompress.networks.config_strings import string_from_widths
 from gancompress.networks.generator import Generator
 from gancompress.networks.importers import load_generator
-from gancompress.networks.registry import FAMILIES, build, find_family
+from gancompress.networks.registry import FAMILIES, build
 
 from ..strangers import Stranger, Wrapped
 from .foreign import (
@@ -75,7 +75,7 @@ def test_sequential_resnet(name: str, tmp_path: Path, distinct_weights: Fill) ->
 def test_widths_of_a_sub_network(tmp_path: Path) -> None:
     foreign = SequentialResnet((5, 6, 8, 10, 11), NINE, separable=True, dropout=True)
     generator = load_generator(saved(tmp_path / "net.pth", foreign.state_dict()))
-    config = find_family(generator.family).parse(generator.config)
+    config = FAMILIES.find(generator.family).parse(generator.config)
     assert list(config.group_widths().values()) == [5, 6, 8, *NINE, 10, 11]
     assert generator.config["ngf"] == 2
 
@@ -83,7 +83,7 @@ def test_widths_of_a_sub_network(tmp_path: Path) -> None:
 def test_dense_teacher_has_a_clean_config(tmp_path: Path) -> None:
     foreign = SequentialResnet((4, 8, 16, 8, 4), (16,) * 6)
     config = load_generator(saved(tmp_path / "net.pth", foreign.state_dict())).config
-    assert config == find_family("resnet_6blocks").parse({"ngf": 4}).model_dump()
+    assert config == FAMILIES.find("resnet_6blocks").parse({"ngf": 4}).model_dump()
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_numbered_sngan(widths: tuple, bottom: int, family: str, ngf: int, tmp_p
 
 def test_numbered_sngan_of_any_widths(tmp_path: Path) -> None:
     generator = load_generator(saved(tmp_path / "net.pth", NumberedSngan((5, 6, 7, 3)).state_dict()))
-    widths = find_family(generator.family).parse(generator.config).group_widths()
+    widths = FAMILIES.find(generator.family).parse(generator.config).group_widths()
     streams = {"stem": 5, "blocks.0.conv2": 6, "blocks.1.conv2": 7, "blocks.2.conv2": 3}
     assert streams.items() <= widths.items()
 
@@ -234,13 +234,13 @@ class TestTeachers:
     def test_cartoongan(self, shared_data: Path) -> None:
         generator = load_generator(shared_data / "teachers" / "cartoongan_hayao.pt")
         assert generator.family == "cartoongan"
-        assert generator.config == find_family("cartoongan").parse({}).model_dump()
+        assert generator.config == FAMILIES.find("cartoongan").parse({}).model_dump()
         self.check_output(generator)
 
     def test_compressed_cyclegan(self, shared_data: Path) -> None:
         generator = load_generator(shared_data / "teachers" / "cyclegan_horse2zebra_gancompression.pt")
         assert (generator.family, generator.num_parameters) == ("mobile_resnet_9blocks", 356_867)
-        config = find_family(generator.family).parse(generator.config)
+        config = FAMILIES.find(generator.family).parse(generator.config)
         assert string_from_widths(config, {}, "slots8") == "16_16_32_16_32_32_16_16"
         self.check_output(generator)
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gancompress.errors import CheckpointError
 from gancompress.networks.generator import Generator
 from gancompress.networks.importers import load_generator
-from gancompress.networks.registry import architecture_of, build, find_family
+from gancompress.networks.registry import FAMILIES, architecture_of, build
 
 from .foreign_spade import PublishedSpade
 
@@ -78,7 +78,7 @@ def test_published_files(name: str, tmp_path: Path, distinct_weights: Fill) -> N
     assert generator.family == family
     assert options.items() <= generator.config.items()
     assert architecture_of(family, generator.config).plan_string() == plan
-    side = 2 * find_family(family).architecture(generator.config).size_multiple
+    side = 2 * FAMILIES.find(family).architecture(generator.config).size_multiple
     labels = label_maps(generator.config["in_channels"], side).double()
     with torch.no_grad():
         got, expected = generator.build().double()(labels), foreign.double()(labels)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gancompress.errors import CheckpointError
 from gancompress.networks.importers import load_generator
-from gancompress.networks.registry import find_family
+from gancompress.networks.registry import FAMILIES
 
 from .foreign_stylegan2 import State, discriminator_state, generate, generator_state, judge
 
@@ -38,7 +38,7 @@ def test_identical_output(shape, tmp_path):
     state = generator_state(shape, 6, draw())
     value = load_generator(saved(tmp_path, g=generator_state(shape, 6, draw(1)), g_ema=state))
     assert value.family == "stylegan2"
-    assert list(find_family("stylegan2").parse(value.config).group_widths().values()) == shape
+    assert list(FAMILIES.find("stylegan2").parse(value.config).group_widths().values()) == shape
     assert (value.config["latent_size"], value.config["resolution"]) == (6, 2 ** (len(shape) // 2 + 1))
     network = value.build().double()
     z = torch.randn(3, 6, generator=draw(2), dtype=torch.float64)
