@@ -204,10 +204,11 @@ class Generator:
                 "that module to read them into; call Generator.load(directory, module) with the module at full width"
             )
         rule = InputRule.from_description(description["takes"]) if "takes" in description else None
+        left_out = tuple(description.get("left_out", ()))
+        architecture = replace(architecture, resized=resized, declared_inputs=rule, left_out=left_out)
         state = read_safetensors(directory / WEIGHTS_FILE)
         check_values(directory / WEIGHTS_FILE, state, architecture.structure())
-        left_out = tuple(description.get("left_out", ()))
-        return cls(replace(architecture, resized=resized, declared_inputs=rule, left_out=left_out), state)
+        return cls(architecture, state)
 
 
 def _copied(module: nn.Module) -> dict[str, Tensor]:
