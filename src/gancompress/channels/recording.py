@@ -139,14 +139,9 @@ def _signature(func: torch._ops.OpOverload) -> tuple[dict[str, Any], tuple[str, 
 
 
 def _refs_in(values: Iterable[Any]) -> tuple[Ref, ...]:
-    """Return the references among values, including those inside lists."""
-    found: list[Ref] = []
-    for value in values:
-        if isinstance(value, Ref):
-            found.append(value)
-        elif isinstance(value, list | tuple):
-            found += (leaf for leaf in tree_leaves(value) if isinstance(leaf, Ref))
-    return tuple(found)
+    """Return the references among arguments of an operator, which are values or flat lists of them."""
+    lists = (value if isinstance(value, list) else (value,) for value in values)
+    return tuple(each for value in lists for each in value if isinstance(each, Ref))
 
 
 class _Recorder(TorchDispatchMode):
@@ -176,12 +171,6 @@ class _Recorder(TorchDispatchMode):
         self._refs[tensor] = reference = Ref(len(self.recording.tensors) - 1)
         return reference
 
-    def refs(self, tree: Any, origin: str) -> Any:
-        """Replace every tensor of a tree by its reference."""
-        if isinstance(tree, Tensor):
-            return self.ref(tree, origin)
-        return tree_map_only(Tensor, lambda tensor: self.ref(tensor, origin), tree)
-
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func.namespace == "prim":
@@ -190,8 +179,10 @@ class _Recorder(TorchDispatchMode):
         defaults, written = _signature(func)
         arguments = defaults | dict(zip(defaults, args, strict=False)) | kwargs
         for name, value in arguments.items():
-            if isinstance(value, Tensor | list | tuple):
-                arguments[name] = self.refs(value, "constant")
+            if isinstance(value, Tensor):
+                arguments[name] = self.ref(value, "constant")
+            elif isinstance(value, list | tuple) and any(isinstance(each, Tensor) for each in value):
+                arguments[name] = [self.ref(each, "constant") if isinstance(each, Tensor) else each for each in value]
         self.at_hand = _refs_in(arguments.values())
         result = func(*args, **kwargs)
         leaves = (result,) if isinstance(result, Tensor) else tree_leaves(result)
@@ -239,9 +230,7 @@ class _Recorder(TorchDispatchMode):
                 handle.remove()
 
 
-def record(
-    module: nn.Module, inputs: Sequence[Any], shapes: Mapping[str, tuple[int, ...]] | None = None
-) -> Recording:
+def record(module: nn.Module, inputs: Sequence[Any], shapes: Mapping[str, tuple[int, ...]] | None = None) -> Recording:
     """Record one forward pass in eval mode.
 
     Args:
@@ -256,7 +245,9 @@ def record(
     structure, tensors, fake_inputs, fake_mode = on_fake_tensors(module, inputs, shapes)
     recorder = _Recorder(recording)
     recording.parameters = {name: recorder.ref(t, "parameter", name) for name, t in tensors.items()}
-    recorder.refs(fake_inputs, "input")
+    for leaf in tree_leaves(fake_inputs):
+        if isinstance(leaf, Tensor):
+            recorder.ref(leaf, "input")
     watched = recorder.watching(structure)
     with torch.inference_mode(False), torch.no_grad(), in_plain_steps(), fake_mode, watched, recorder:
         try:
