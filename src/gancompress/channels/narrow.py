@@ -33,6 +33,15 @@ def narrow(state: Mapping[str, Tensor], graph: ChannelGraph, plan: ChannelPlan) 
     }
 
 
+def narrow_shapes(graph: ChannelGraph, plan: ChannelPlan) -> dict[str, tuple[int, ...]]:
+    """Return the shapes that `narrow` gives the tensors that carry channels, by name."""
+    return {
+        name: tuple(axis.extent.at(plan.widths) for axis in axes)
+        for name, axes in graph.tensors.items()
+        if plan.holds(name) and any(axis.groups for axis in axes)
+    }
+
+
 def _narrow_tensor(tensor: Tensor, axes: tuple[Axis, ...], widths: Mapping[str, int]) -> Tensor:
     for number, axis in enumerate(axes):
         size = axis.extent.at(widths) if axis.groups else tensor.shape[number]

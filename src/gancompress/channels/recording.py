@@ -7,14 +7,15 @@ second, and no use of a value goes unnoticed (turning a fake tensor into a numbe
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache, cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
@@ -73,15 +74,15 @@ class RecordedOp:
     def __getitem__(self, argument: str) -> Any:
         return self.arguments[argument]
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Operation without its overload: ``aten.convolution``."""
         return str(self.target.overloadpacket)
 
-    @property
+    @cached_property
     def inputs(self) -> tuple[Ref, ...]:
         """Tensor arguments, including those inside lists."""
-        return tuple(leaf for leaf in tree_leaves(dict(self.arguments)) if isinstance(leaf, Ref))
+        return _refs_in(self.arguments.values())
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,20 @@ class Recording:
     failure: Failure | None = None
 
 
+@cache
+def _signature(func: torch._ops.OpOverload) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the arguments of an operator with their defaults, and the names of those that it changes in place."""
+    arguments = func._schema.arguments
+    written = tuple(a.name for a in arguments if a.alias_info is not None and a.alias_info.is_write)
+    return {a.name: a.default_value for a in arguments}, written
+
+
+def _refs_in(values: Iterable[Any]) -> tuple[Ref, ...]:
+    """Return the references among arguments of an operator, which are values or flat lists of them."""
+    lists = (value if isinstance(value, list) else (value,) for value in values)
+    return tuple(each for value in lists for each in value if isinstance(each, Ref))
+
+
 class _Recorder(TorchDispatchMode):
     """Dispatch mode that records every operation. Keeps no tensor alive."""
 
@@ -156,29 +171,23 @@ class _Recorder(TorchDispatchMode):
         self._refs[tensor] = reference = Ref(len(self.recording.tensors) - 1)
         return reference
 
-    def refs(self, tree: Any, origin: str) -> Any:
-        """Replace every tensor of a tree by its reference."""
-        return tree_map_only(Tensor, lambda tensor: self.ref(tensor, origin), tree)
-
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func.namespace == "prim":
             return func(*args, **kwargs)
         args = with_masks_as_numbers(func, args)
-        schema = func._schema.arguments
-        given = dict(zip((a.name for a in schema), args, strict=False)) | kwargs
-        values = {a.name: given.get(a.name, a.default_value) for a in schema}
-        arguments = self.refs(values, "constant")
-        self.at_hand = tuple(leaf for leaf in tree_leaves(arguments) if isinstance(leaf, Ref))
+        defaults, written = _signature(func)
+        arguments = defaults | dict(zip(defaults, args, strict=False)) | kwargs
+        for name, value in arguments.items():
+            if isinstance(value, Tensor):
+                arguments[name] = self.ref(value, "constant")
+            elif isinstance(value, list | tuple) and any(isinstance(each, Tensor) for each in value):
+                arguments[name] = [self.ref(each, "constant") if isinstance(each, Tensor) else each for each in value]
+        self.at_hand = _refs_in(arguments.values())
         result = func(*args, **kwargs)
-        outputs = tuple(self.ref(t, "op") for t in tree_leaves(result) if isinstance(t, Tensor))
-        writes = tuple(
-            leaf
-            for a in schema
-            if a.alias_info is not None and a.alias_info.is_write
-            for leaf in tree_leaves(arguments[a.name])
-            if isinstance(leaf, Ref)
-        )
+        leaves = (result,) if isinstance(result, Tensor) else tree_leaves(result)
+        outputs = tuple(self.ref(t, "op") for t in leaves if isinstance(t, Tensor))
+        writes = _refs_in(arguments[name] for name in written)
         alive = frozenset(s for s, storage in self._activations.items() if not storage.expired())
         self._activations = {s: self._activations[s] for s in alive}
         self.recording.ops.append(RecordedOp(func, arguments, outputs, writes, self.stack[-1], alive))
@@ -221,22 +230,24 @@ class _Recorder(TorchDispatchMode):
                 handle.remove()
 
 
-def record(module: nn.Module, inputs: Sequence[Any], state: Mapping[str, Tensor] | None = None) -> Recording:
+def record(module: nn.Module, inputs: Sequence[Any], shapes: Mapping[str, tuple[int, ...]] | None = None) -> Recording:
     """Record one forward pass in eval mode.
 
     Args:
         module: Any module; neither it nor its tensors are changed.
         inputs: Arguments of its forward pass; only the shapes of tensors matter.
-        state: Tensors to use instead of the module's own, by state-dict name; only their shapes matter.
+        shapes: Shapes of parameters and buffers that differ from the module's own, by state-dict name.
 
     Returns:
         The recording, with ``failure`` set if the forward pass raised.
     """
     recording = Recording()
-    structure, tensors, fake_inputs, fake_mode = on_fake_tensors(module, inputs, state)
+    structure, tensors, fake_inputs, fake_mode = on_fake_tensors(module, inputs, shapes)
     recorder = _Recorder(recording)
     recording.parameters = {name: recorder.ref(t, "parameter", name) for name, t in tensors.items()}
-    recorder.refs(fake_inputs, "input")
+    for leaf in tree_leaves(fake_inputs):
+        if isinstance(leaf, Tensor):
+            recorder.ref(leaf, "input")
     watched = recorder.watching(structure)
     with torch.inference_mode(False), torch.no_grad(), in_plain_steps(), fake_mode, watched, recorder:
         try:
@@ -284,7 +295,7 @@ def in_plain_steps() -> Iterator[None]:
 
 
 def on_fake_tensors(
-    module: nn.Module, inputs: Sequence[Any], state: Mapping[str, Tensor] | None
+    module: nn.Module, inputs: Sequence[Any], shapes: Mapping[str, tuple[int, ...]] | None
 ) -> tuple[nn.Module, dict[str, Tensor], Any, FakeTensorMode]:
     """Return a copy of the module in eval mode, and fake tensors for its state and its inputs with their mode.
 
@@ -292,9 +303,15 @@ def on_fake_tensors(
     """
     structure = copy_structure(module).eval()
     fake_mode = FakeTensorMode(allow_non_fake_inputs=True)
+    own = named_tensors(structure)
+    with torch.inference_mode(False), torch.no_grad():
+        tensors = {
+            name: _fake_of_shape(own[name], shape, fake_mode) for name, shape in (shapes or {}).items() if name in own
+        }
     with torch.inference_mode(False), torch.no_grad(), fake_mode:
-        own = named_tensors(structure)
-        tensors: dict[str, Tensor] = {name: _fake((state or own)[name], fake_mode, keeps_value=True) for name in own}
+        tensors = {
+            name: tensors[name] if name in tensors else _fake(own[name], fake_mode, keeps_value=True) for name in own
+        }
         for name, tensor in own.items():  # a matrix product takes other steps for weights that need no gradient
             tensors[name].requires_grad_(tensor.requires_grad)
         fake_inputs = tree_map_only(Tensor, lambda tensor: _fake(tensor, fake_mode), tuple(inputs))
@@ -312,6 +329,11 @@ def _fake(tensor: Tensor, mode: FakeTensorMode, *, keeps_value: bool = False) ->
             fake.constant = tensor.detach().clone()  # type: ignore[attr-defined]
         mode.fake_tensor_converter.add_constant_storage_mapping(fake)  # type: ignore[arg-type]
     return fake
+
+
+def _fake_of_shape(tensor: Tensor, shape: tuple[int, ...], mode: FakeTensorMode) -> Tensor:
+    """Make a contiguous fake tensor of another shape, for which no weights are read."""
+    return FakeTensor(mode, torch.empty(shape, dtype=tensor.dtype, device="meta"), tensor.device)
 
 
 def _tensors_of(result: Any) -> list[Tensor]:

@@ -25,10 +25,9 @@ from gancompress.channels.follow import components
 from gancompress.channels.graph import ChannelGraph
 from gancompress.channels.grouping import Grouping
 from gancompress.channels.labels import FIXED, Fix, Labelling, SizeOf, full
-from gancompress.channels.narrow import narrow
+from gancompress.channels.narrow import narrow_shapes
 from gancompress.channels.plan import ChannelPlan
 from gancompress.channels.recording import RecordedOp, Ref, in_plain_steps, on_fake_tensors, with_masks_as_numbers
-from gancompress.channels.skeleton import named_tensors
 from gancompress.channels.subnetwork import structure_at
 from gancompress.channels.verify import different_widths
 
@@ -191,9 +190,9 @@ def _requests(
     Returns:
         The sizes that differ from the predicted ones, and sizes that may have made the module raise an exception.
     """
-    with torch.no_grad():
-        state = {name: t.contiguous() for name, t in narrow(named_tensors(module), graph, plan).items()}
-        structure, tensors, fake_inputs, fake_mode = on_fake_tensors(structure_at(module, graph, plan), inputs, state)
+    structure, tensors, fake_inputs, fake_mode = on_fake_tensors(
+        structure_at(module, graph, plan), inputs, narrow_shapes(graph, plan)
+    )
     predicted = _Predicted(labelling, graph, plan)
     fake = torch.inference_mode(False), torch.no_grad(), fake_mode, predicted, _Reshapes(predicted)
     try:  # it runs as far as it can be predicted

@@ -7,17 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from gancompress.channels.follow import follow
 from gancompress.channels.graph import ChannelGraph
 from gancompress.channels.grouping import Grouping
 from gancompress.channels.labels import Fix, Labelling
-from gancompress.channels.narrow import narrow
+from gancompress.channels.narrow import narrow_shapes
 from gancompress.channels.plan import ChannelPlan
 from gancompress.channels.recording import Ref, record
-from gancompress.channels.skeleton import named_tensors
 from gancompress.channels.subnetwork import structure_at
 
 
@@ -48,9 +46,8 @@ class _Check:
     ) -> None:
         self.grouping, self.wide, self.plan = grouping, labelling, plan
         graph = grouping.graph
-        with torch.no_grad():
-            state = {name: t.contiguous() for name, t in narrow(named_tensors(module), graph, self.plan).items()}
-            self.recording = record(structure_at(module, graph, self.plan), inputs, state)
+        shapes = narrow_shapes(graph, self.plan)
+        self.recording = record(structure_at(module, graph, self.plan), inputs, shapes)
         self.narrow = follow(self.recording)
         self.channel = np.zeros(self.narrow.num_atoms, dtype=np.int64)
         """For every atom of the narrow recording, the corresponding channel of the wide network."""
