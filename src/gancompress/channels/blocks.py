@@ -83,7 +83,7 @@ def find_blocks(module: nn.Module, inputs: Sequence[Any], recording: Recording) 
         inputs: The inputs that it was recorded with.
         recording: The recording.
     """
-    readers = _Readers(module, recording)
+    readers = Readers(module, recording)
     calls: dict[str, ModuleCall] = {}
     ends: set[Ref] = set()
     for call in recording.calls:
@@ -136,7 +136,7 @@ def _path_of_sums(recording: Recording, call: ModuleCall) -> frozenset[int]:
     return frozenset()
 
 
-class _Readers:
+class Readers:
     """Uses of the tensors and modules of a recorded pass, from outside of a block."""
 
     def __init__(self, module: nn.Module, recording: Recording) -> None:
