@@ -103,8 +103,8 @@ class Separable(nn.Module):
 
 FOLDED: dict[str, Callable[[], nn.Module]] = {
     "repvgg": RepVgg,
-    "repvgg_strided": lambda: RepVgg(stride=2, act=nn.ReLU(inplace=True)),
-    "repvgg_grouped": lambda: RepVgg(groups=4, act=nn.PReLU(8)),
+    "repvgg_strided": lambda: RepVgg(stride=2, act=nn.PReLU(8)),
+    "repvgg_grouped": lambda: RepVgg(groups=4, act=nn.ReLU(inplace=True)),
     "ecbsr": EdgeBlock,
     "acnet": Asymmetric,
     "one_dimension": lambda: Asymmetric(dimensions=1),

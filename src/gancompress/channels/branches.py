@@ -172,6 +172,6 @@ def _is_affine(op: RecordedOp, dependent: list[Ref]) -> bool:
     first = op.inputs[0]
     if op.name in _FACTORS:
         return len(dependent) == 1 and (dependent[0] == first or op.name.startswith("aten.mul"))
-    if op.name == _CONVOLUTION and op["transposed"] or op.name in _NORMS and op["training"]:
+    if (op.name == _CONVOLUTION and op["transposed"]) or (op.name in _NORMS and op["training"]):
         return False
     return op.name in _OF_FIRST and dependent == [first]

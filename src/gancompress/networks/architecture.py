@@ -70,7 +70,7 @@ class Architecture(ABC):
         return give_boundary(self._shortened(self._make()), self.images)
 
     def _shortened(self, network: nn.Module) -> nn.Module:
-        """Fold and leave out the blocks of a network, in place, and return it. Raises CheckpointError if it lacks one."""
+        """Fold and leave out blocks of a network, in place, and return it. Raises CheckpointError if it lacks one."""
         try:
             replace_blocks(network, self.folded)
         except AttributeError as error:

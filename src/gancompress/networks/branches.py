@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -51,7 +51,7 @@ class FoldedBlock:
     @classmethod
     def from_description(cls, description: Mapping[str, Any]) -> Self:
         """Read a description from a file. Raises CheckpointError if it is not one."""
-        values = {name: tuple(v) if isinstance(v, list) else v for name, v in description.items()}
+        values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in description.items()}
         try:
             folded = cls(**values)
             folded.layer()
@@ -76,7 +76,7 @@ class FoldedBlock:
         replacement = self.layer() if layer is None else layer
         if self.tail:
             replacement = nn.Sequential(OrderedDict({_LAYER: replacement, self.tail: block.get_submodule(self.tail)}))
-        replacement.is_folded_block = True
+        replacement.is_folded_block = True  # type: ignore[assignment]
         return replacement.train(block.training)
 
 
@@ -103,6 +103,6 @@ def folded_of(network: nn.Module) -> dict[str, FoldedBlock]:
     }
 
 
-def said_of(paths: Mapping[str, Any]) -> str:
+def said_of(paths: Collection[str]) -> str:
     """Return a line about folded blocks: ``2 re-parameterised blocks folded: body.0, body.1``."""
     return f"{len(paths)} re-parameterised block{'s' * (len(paths) != 1)} folded: {', '.join(paths)}"

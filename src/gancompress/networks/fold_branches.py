@@ -9,7 +9,7 @@ Source: Ding et al., RepVGG, CVPR 2021, section 3.3; ACNet, ICCV 2019; Diverse B
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from gancompress.channels.branches import Branches, find_branches
 from gancompress.channels.recording import Recording, record
 from gancompress.channels.skeleton import copy_module, copy_structure
-from gancompress.networks.branches import FoldedBlock, folded_of
+from gancompress.networks.branches import FoldedBlock, folded_of, said_of
 from gancompress.networks.generator import Generator
+from gancompress.networks.given import Given, NamedInputs, arguments
 
 TOLERANCE = 1e-10
 """Largest difference in float64, relative to the largest value."""
@@ -44,34 +45,43 @@ def fold(network: nn.Module, inputs: Sequence[Any]) -> tuple[nn.Module, dict[str
         network: Any module; it is not changed. Without such blocks it is returned itself.
         inputs: Arguments of its forward pass; only the shapes of tensors matter.
     """
-    recording = record(network, inputs)
-    if recording.failure is not None:
-        return network, {}
-    found: dict[str, _Folded] = {}
-    for branches in find_branches(network, recording):
-        if not any(branches.path.startswith(f"{path}.") for path in found):
-            layer = merged(network.get_submodule(branches.path), branches)
-            if layer is not None:
-                found[branches.path] = _Folded(branches, layer)
-    found = _that_run(network, inputs, recording, found)
+    with torch.random.fork_rng(devices=[]):  # fresh layers must not change later random draws
+        recording = record(network, inputs)
+        if recording.failure is not None:
+            return network, {}
+        found: dict[str, _Folded] = {}
+        for branches in find_branches(network, recording):
+            if not any(branches.path.startswith(f"{path}.") for path in found):
+                layer = merged(network.get_submodule(branches.path), branches)
+                if layer is not None:
+                    found[branches.path] = _Folded(branches, layer)
+        found = _that_run(network, inputs, recording, found)
     if not found:
         return network, {}
     network = _replaced(copy_module(network), found)
-    return network, folded_of(network)
+    folded = folded_of(network)
+    return network, {path: folded[path] for path in folded if path in found}
 
 
-def fold_generator(generator: Generator, inputs: Sequence[Any]) -> Generator:
+def fold_generator(
+    generator: Generator, inputs: Given | Sequence[Any], say: Callable[[str], None] | None = None
+) -> Generator:
     """Return a generator with its re-parameterised blocks folded; itself if it has none, or is one of a family.
 
     Args:
         generator: The generator.
-        inputs: Arguments of its forward pass; only the shapes of tensors matter.
+        inputs: Its inputs, or all arguments of its forward pass; only the shapes of tensors matter.
+        say: Receives a line about the folded blocks.
     """
     if not generator.architecture.may_fold:
         return generator
-    network, folded = fold(generator.build(), inputs)
+    network = generator.build()
+    given = arguments(network, inputs) if isinstance(inputs, Tensor | NamedInputs) else inputs
+    network, folded = fold(network, given)
     if not folded:
         return generator
+    if say is not None:
+        say(said_of(folded))
     return Generator(generator.architecture.with_folded(folded), generator.state).with_weights_of(network)
 
 
@@ -153,9 +163,7 @@ def _middle(block: nn.Module, branches: Branches, side: int) -> tuple[Tensor, Te
     return torch.cat(rows), shift, made
 
 
-def _paddings(
-    branches: Branches, axis: int, side: int, made: int, before: int, after: int
-) -> list[tuple[int, int]]:
+def _paddings(branches: Branches, axis: int, side: int, made: int, before: int, after: int) -> list[tuple[int, int]]:
     """Return kernel sizes with their padding that hold all taps of an axis and give its output size.
 
     Args:
@@ -215,9 +223,7 @@ def _that_run(
     return {path: each for path, each in found.items() if path in kept}
 
 
-def _runs(
-    network: nn.Module, inputs: Sequence[Any], recording: Recording, found: Mapping[str, _Folded]
-) -> bool:
+def _runs(network: nn.Module, inputs: Sequence[Any], recording: Recording, found: Mapping[str, _Folded]) -> bool:
     """Return whether the pass with convolutions instead of blocks is the same one with one operation for each."""
     short = record(_replaced(copy_structure(network), found), inputs)
     starts = {each.branches.start for each in found.values()}
