@@ -127,6 +127,8 @@ class Upscaler(nn.Module):
         conv = nn.Conv1d if kind == "one_dimension" else nn.Conv2d
         self.enter, self.leave = conv(3, 8, 3, padding=1), conv(8, 3, 3, padding=1)
         self.body = nn.Sequential(*((FOLDED | KEPT)[kind]() for _ in range(num_blocks)))
+        if kind == "repvgg_grouped":
+            self.body[1].act = self.body[0].act  # one activation for all
 
     def forward(self, x: Tensor) -> Tensor:
         h = F.relu(self.enter(x))

@@ -57,7 +57,7 @@ def find_branches(module: torch.nn.Module, recording: Recording) -> list[Branche
     """
     readers, found = Readers(module, recording), {}
     for call in recording.calls:  # in the order of return: of modules with the same branches the innermost counts
-        if call.path and call.returns_tensor and readers.allow(call, frozenset()):
+        if call.path and call.returns_tensor and readers.allow(call, frozenset(), shares_modules=True):
             branches = _branches(recording, call) or _branches_before_tail(recording, call)
             if branches is not None:
                 found.setdefault((branches.start, branches.end), branches)
@@ -78,14 +78,14 @@ _OF_FIRST = {_CONVOLUTION, *_POOLS, *_NORMS, *_PADS, *_VIEWS}
 
 def _branches_before_tail(recording: Recording, call: ModuleCall) -> Branches | None:
     """Return the branches of a call whose output is that of a child that is called last; None without one."""
-    children = {f"{call.path}.{name}": name for name, _ in call.module.named_children()}
-    last = next((c for c in recording.calls if c.path in children and c.end == call.end and c.start < c.end), None)
+    children = {child: name for name, child in call.module.named_children()}
+    last = next((c for c in recording.calls if c.module in children and c.end == call.end and c.start < c.end), None)
     if last is None or last.start <= call.start or last.output != call.output or not last.returns_tensor:
         return None
     made = {ref for op in recording.ops[call.start : last.start] for ref in op.outputs} | {call.input}
     if any(ref in made and ref != last.input for op in recording.ops[last.start : last.end] for ref in op.inputs):
         return None
-    return _branches(recording, replace(call, output=last.input, end=last.start), children[last.path])
+    return _branches(recording, replace(call, output=last.input, end=last.start), children[last.module])
 
 
 def _branches(recording: Recording, call: ModuleCall, tail: str = "") -> Branches | None:
