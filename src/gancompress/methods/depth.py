@@ -94,9 +94,9 @@ def best_depth(
 ) -> ChannelPlan:
     """Return the plan within a budget whose network is nearest to the original: few blocks or narrow ones.
 
-    Plans without blocks left out, with as many left out as the budget asks for at full width, and with two thirds of
-    these are tried. Each is filled with the widest groups, cut, and refitted on three quarters of the inputs; the other
-    quarter decides. If a refit needs all inputs, these decide too.
+    Plans without blocks left out, with as many left out as the budget asks for at full width, with one less, and with
+    two thirds of these are tried. Each is filled with the widest groups, cut, and refitted on three quarters of the
+    inputs; the other quarter decides. If a refit needs all inputs, these decide too.
 
     Args:
         wide: The network, with the most important channels of every group first.
@@ -132,7 +132,7 @@ def best_depth(
         trials.append(Trial(plan, relative_error(narrow, wide, held)))
         say(
             f"{number} of {len(order)} blocks left out, {amount(cost(plan), limit.unit)}: relative error "
-            f"{trials[-1].error:.4f}"
+            f"{trials[-1].error:.4g}"
         )
     if not trials:
         assert failure is not None
@@ -151,7 +151,7 @@ def _numbers(
     full = graph.full_plan().leaving_out(left_out)
     fits = (n for n in range(len(order) + 1) if cost(full.leaving_out(order[:n])) <= limit.limit)
     most = next(fits, len(order))
-    return sorted({0, 2 * most // 3, most})
+    return sorted({0, 2 * most // 3, max(0, most - 1), most})
 
 
 @torch.no_grad()
