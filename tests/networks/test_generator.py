@@ -190,7 +190,7 @@ def test_config_that_json_cannot_hold(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"format": "other"}, 'found no .*"format": "gancompress-generator"'),
-        ({"version": 4}, "got format version 4, expected 1 or 2 or 3; update gancompress"),
+        ({"version": 5}, "got format version 5, expected 1 or 2 or 3 or 4; update gancompress"),
         ({"family": None}, "got weights of a module of an unknown class, expected that module to read them into"),
         ({"family": 1}, "'family' missing or of a wrong type"),
         ({"config": [], "resized": 3}, "'config', 'resized' missing or of a wrong type"),

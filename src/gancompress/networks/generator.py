@@ -209,11 +209,12 @@ class Generator:
             )
         rule = InputRule.from_description(description["takes"]) if "takes" in description else None
         state = read_safetensors(directory / WEIGHTS_FILE)
-        check_values(directory / WEIGHTS_FILE, state, architecture.structure())
         left_out = tuple(description.get("left_out", ()))
         folded = {path: FoldedBlock.from_description(each) for path, each in description.get("folded", {}).items()}
         read = {"resized": resized, "declared_inputs": rule, "left_out": left_out, "folded": folded}
-        return cls(replace(architecture, **read), state)
+        architecture = replace(architecture, **read)
+        check_values(directory / WEIGHTS_FILE, state, architecture.structure())
+        return cls(architecture, state)
 
 
 def _copied(module: nn.Module) -> dict[str, Tensor]:
