@@ -20,10 +20,18 @@ from .verbs import run
 NET = """
 from torch import nn
 
+class Branches(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.wide, self.point = nn.Conv2d(width, width, 3, padding=1), nn.Conv2d(width, width, 1)
+
+    def forward(self, x):
+        return self.wide(x) + self.point(x)
+
 class Net(nn.Module):
     def __init__(self, width):
         super().__init__()
-        self.first, self.second = nn.Conv2d(3, width, 3, padding=1), nn.Conv2d(width, width, 3, padding=1)
+        self.first, self.second = nn.Conv2d(3, width, 3, padding=1), Branches(width)
         self.last = nn.Conv2d(width, 3, 3, padding=1)
 
     def forward(self, x):
@@ -81,7 +89,8 @@ def finished(here) -> Path:
 def test_a_checkpoint_and_a_folder_are_enough(finished, here):
     text = (here / "printed.txt").read_text()
     for line in (
-        "network: usernet:Net, 1,027 parameters",
+        "network: usernet:Net, 1,099 parameters",
+        "1 re-parameterised block folded: second",
         "3 channels to 3; any size; range 0..1, measured",
         "images: 12 of 40x48 (height x width)",
         "train 10, search 1, test 1",
@@ -104,6 +113,7 @@ def test_a_checkpoint_and_a_folder_are_enough(finished, here):
 def test_the_recipe_that_it_leaves_runs_by_itself_and_may_be_edited(finished, here, monkeypatch):
     path = Path("runs/net-3x/recipe.yaml")
     before = path.read_text()
+    assert "fold_branches: true" in before
     assert "# Written by: gancompress compress net.pt --images photos --smaller 3" in before
     assert run("compress", path, "--dry-run").count("done") == 2
     jobs = []
