@@ -28,6 +28,8 @@ from gancompress.registry import Registry, import_object
 from gancompress.tasks import find_task
 
 ROOT = Path(__file__).parents[1]
+MOST_LINES = 80
+"""Lines of the longest addition, as CONTRIBUTING.md states them."""
 TRAINING = {"num_images": 4, "batch_size": 2, "checkpoint_every": 4, "log_every": 4, "preview_every": 0}
 RECIPE = {
     "name": "outside",
@@ -99,6 +101,15 @@ def _as_before(monkeypatch):
 def test_the_package_adds_to_every_registry():
     sources = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
     assert set(re.findall(r'Registry(?:\[.*\])?\(\s*"(\w+)"', sources)) == set(OUTSIDE)
+
+
+def test_each_addition_is_one_short_file_that_needs_no_other():
+    files = {path.partition(":")[0].replace(".", "/") + ".py" for _, _, path in OUTSIDE.values()}
+    assert len(files) == len(OUTSIDE)
+    for name in sorted(files):
+        text = (ROOT / name).read_text()
+        assert not re.search(r"(from|import) (\.|tests)", text), name
+        assert len(text.splitlines()) <= MOST_LINES, name
 
 
 @pytest.mark.parametrize("group", OUTSIDE)

@@ -158,7 +158,8 @@ def test_stored_statistics_as_reference(networks, tmp_path):
     ):
         evaluator.results()
     evaluator = Evaluator(["fd_features"], networks)
-    evaluator.use_reference("features_clean", read_statistics(tmp_path / "real.npz"))
+    (key,) = evaluator.feature_networks
+    evaluator.use_reference(key, read_statistics(tmp_path / "real.npz"))
     evaluator.add(IMAGES)
     (result,) = evaluator.results()
     assert result.value == pytest.approx(filled(networks, ["fd_features"]).results()[0].value, rel=1e-6)

@@ -10,7 +10,6 @@ from gancompress.jobs.pipeline import Pipeline
 from gancompress.jobs.recipe import load_job
 
 SMALL = [
-    "data.image_size=48",
     "data.num_images={train: 160, search: 4, test: 32}",
     "steps.0.training.num_images=320",
     "steps.0.training.num_decay_images=160",

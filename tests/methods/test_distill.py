@@ -158,11 +158,18 @@ def test_compressing_in_one_call(tmp_path):
         gc.compress(network, iter(data), smaller=2, images=8)
 
 
+def brightness(outputs):
+    """A metric of outputs."""
+    return outputs.mean((1, 2, 3))
+
+
 def test_minutes_decide_the_number_of_images_once(tmp_path):
     network, data = image_network(), images(2)
-    job = gc.compress(network, data, smaller=2, minutes=0.01, out=tmp_path, **QUIET)
+    how = {"smaller": 2, "minutes": 0.01, "out": tmp_path, "metric": brightness, **QUIET}
+    job = gc.compress(network, data, **how)
     assert job.images >= 4
-    again = gc.compress(network, data, smaller=2, minutes=0.01, out=tmp_path, **QUIET)
+    assert job.metrics["brightness"]["student"] == pytest.approx(float(job.module(data[0]).detach().mean()), abs=1e-6)
+    again = gc.compress(network, data, **how)
     assert again.images == job.images
     assert same(again.module, job.module)
 

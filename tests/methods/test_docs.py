@@ -57,6 +57,16 @@ def _run(source: str, names: dict):
     return value
 
 
-def test_there_are_three_notebooks():
-    assert [path.stem for path in NOTEBOOKS] == ["own_network", "search", "vocoder"]
+def test_the_page_lists_three_notebooks_and_their_lines():
+    """The first two cells of each hold the network and its data."""
+    page = (DOCS / "tutorials" / "python.md").read_text()
+    listed = dict(re.findall(r"notebooks/(\w+)\.ipynb\) \|.*\| (\d+) \|", page))
+    assert sorted(listed) == ["own_network", "search", "vocoder"] == [path.stem for path in NOTEBOOKS]
+    for path in NOTEBOOKS:
+        cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+        lines = [line for cell in cells[2:] for line in "".join(cell["source"]).splitlines() if line.strip()]
+        assert int(listed[path.stem]) == len(lines), path.stem
+
+
+def test_progress_is_shown_as_text():
     assert str(Progress("distill", "", 3, 4, "images")) == "3 of 4 images"

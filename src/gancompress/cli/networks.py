@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -24,6 +24,10 @@ from gancompress.cli.options import (
     console,
     notices,
 )
+
+if TYPE_CHECKING:
+    from gancompress.channels import ChannelGraph, ChannelPlan
+    from gancompress.reconstruction import RefitReport
 
 
 def inspect(
@@ -134,21 +138,12 @@ def prune(
 ) -> None:
     """Narrow a network to its most important channels."""
     from gancompress.channels import trace
+    from gancompress.cli.calibration import refit_inputs
     from gancompress.cli.depth import Blocks, parse_depth
-    from gancompress.cli.parsing import (
-        example_inputs,
-        open_generator,
-        parse_convention,
-        parse_count,
-        parse_plan,
-        parse_score_text,
-        probe_of,
-    )
-    from gancompress.cli.tables import cost_json, cost_table
-    from gancompress.cost import CostModel
+    from gancompress.cli.parsing import example_inputs, open_generator, parse_score_text, probe_of
+    from gancompress.cli.width import Width
     from gancompress.errors import PlanError
     from gancompress.importance import find_score
-    from gancompress.methods.budget import CostLimit
     from gancompress.methods.generators import refitted, sort
     from gancompress.methods.save_like import save_beside
     from gancompress.networks.cut import cut
@@ -156,10 +151,8 @@ def prune(
     from gancompress.networks.loadable import loadable as in_loadable_form
     from gancompress.networks.loadable import loadable_slots
 
-    if sum(choice is not None for choice in (keep, macs, plan)) != 1:
-        raise PlanError("prune: expected one of --keep, --macs and --plan, to say how narrow")
-    counted, stays = parse_convention(convention), parse_depth(depth)
-    if stays == "auto" and macs is None:
+    width, stays = Width(keep, macs, plan, convention), parse_depth(depth)
+    if stays == "auto" and width.limit is None:
         raise PlanError("--depth: got auto without --macs, expected --macs as the budget instead of --keep or --plan")
     generator = open_generator(source, family, options, image_range, trust=trust)
     shapes = example_inputs(generator, size, inputs)
@@ -171,35 +164,35 @@ def prune(
     graph = trace(generator.build(), shapes, multiple=multiple, minimum=minimum, fixed=fixed)
     if loadable:
         graph = replace(graph, slots=loadable_slots(generator, graph))
-    model, folder = CostModel(graph), refit or (Path(images) if images else None)
+    folder = refit or (Path(images) if images else None)
     blocks = Blocks(generator, graph, stays, left_out, folder, shapes, labels, refit_images)
-    running = find_score(parse_score_text(score), probe_of(generator, shapes, images))
-    wide = sort(generator, graph, running)
-    if keep is not None:
-        chosen = graph.uniform_plan(keep).leaving_out(blocks.left_out)
-    elif macs is not None:
-        limit = CostLimit(parse_count(macs), counted)
-        chosen = blocks.within(wide, limit.cost(graph), limit, refitted=refit is not None, say=say)
-    else:
-        chosen = parse_plan(generator, graph, plan or "").leaving_out(blocks.left_out)
-    small, report = cut(wide, graph, chosen), None
+    wide = sort(generator, graph, find_score(parse_score_text(score), probe_of(generator, shapes, images)))
+    chosen = width.of(wide, graph, blocks, refitted=refit is not None, say=say)
+    small, report, like = cut(wide, graph, chosen), None, None
     if refit is not None:
-        from gancompress.cli.calibration import refit_inputs
-
         given = refit_inputs(generator, refit, shapes, labels, refit_images)
         small, report = refitted(small, wide, graph, chosen, given)
-    like = None
     if loadable:
         small = in_loadable_form(small)
         like = save_beside(small, source, out, say)
     small.save(out)
-    before, after = model.at(graph.full_plan()), model.at(chosen)
+    _show_pruned(out, graph, chosen, report, like, as_json)
+
+
+def _show_pruned(
+    out: Path, graph: ChannelGraph, plan: ChannelPlan, report: RefitReport | None, like: Path | None, as_json: bool
+) -> None:
+    from gancompress.cli.tables import cost_json, cost_table
+    from gancompress.cost import CostModel
+
+    model = CostModel(graph)
+    before, after = model.at(graph.full_plan()), model.at(plan)
     if as_json:
         facts = {} if report is None else {"refit": asdict(report)}
         written = {
             "directory": str(out),
-            "widths": dict(chosen.widths),
-            **({"left_out": sorted(chosen.left_out)} if chosen.left_out else {}),
+            "widths": dict(plan.widths),
+            **({"left_out": sorted(plan.left_out)} if plan.left_out else {}),
             **({} if like is None else {"file": str(like)}),
         }
         print(json.dumps(written | cost_json(after) | facts, indent=2))

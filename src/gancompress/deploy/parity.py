@@ -115,21 +115,7 @@ def compare(
     """
     shapes = tuple(tuple(tensor.shape) for tensor in inputs)
     where = f"with inputs {', '.join(map(str, shapes))}"
-    try:
-        outputs = {name: each.cpu() for name, each in named_outputs(module(*(each.clone() for each in inputs))).items()}
-    except Exception as error:
-        raise ExportError(
-            f"{what}: the module itself does not run {where}: {in_a_line(error)}; "
-            "pass other_inputs that it takes, or leave that axis out of dynamic"
-        ) from error
-    try:
-        got = run(inputs)
-    except Exception as error:
-        raise ExportError(
-            f"{what}: the file does not run {where}: {in_a_line(error)}; "
-            "the code fixes a size there: leave that axis out of dynamic"
-        ) from error
-
+    outputs, got = _run_both(module, run, inputs, what, where)
     expected = list(outputs.values())
     if [output.shape for output in got] != [output.shape for output in expected]:
         raise ExportError(
@@ -155,6 +141,27 @@ def compare(
             "ranges: give one like those that the network was calibrated on"
         )
     return ParityCase(shapes, max(float(each.max()) for each in differences if each.numel()), mean)
+
+
+def _run_both(
+    module: nn.Module, run: Callable[[Inputs], list[Tensor]], inputs: Inputs, what: str, where: str
+) -> tuple[dict[str, Tensor], list[Tensor]]:
+    """Return the network's outputs by name, and those of the file. Raises ExportError if one of them does not run."""
+    try:
+        outputs = {name: each.cpu() for name, each in named_outputs(module(*(each.clone() for each in inputs))).items()}
+    except Exception as error:
+        raise ExportError(
+            f"{what}: the module itself does not run {where}: {in_a_line(error)}; "
+            "pass other_inputs that it takes, or leave that axis out of dynamic"
+        ) from error
+    try:
+        got = run(inputs)
+    except Exception as error:
+        raise ExportError(
+            f"{what}: the file does not run {where}: {in_a_line(error)}; "
+            "the code fixes a size there: leave that axis out of dynamic"
+        ) from error
+    return outputs, got
 
 
 def _difference(got: Tensor, expected: Tensor) -> Tensor:

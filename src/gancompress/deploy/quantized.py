@@ -50,21 +50,6 @@ class QuantizedReport:
     from_float: Distance
     stored_bits: Mapping[str, int]
 
-    @property
-    def bytes_on_disk(self) -> int:
-        """Size of the file."""
-        return self.file.file_bytes
-
-    @property
-    def max_difference_steps(self) -> float:
-        """Largest difference from eager over all cases, in steps of an 8-bit image."""
-        return max(case.max_abs for case in self.file.cases) / IMAGE_STEP
-
-    @property
-    def mean_difference_steps(self) -> float:
-        """Mean difference from eager on the example, in steps of an 8-bit image."""
-        return self.file.cases[0].mean_abs / IMAGE_STEP
-
 
 def export_quantized(
     network: nn.Module,

@@ -15,7 +15,7 @@ from gancompress.channels import trace as trace_channels
 from gancompress.channels.skeleton import copy_module
 from gancompress.cost import amount
 from gancompress.losses import L1
-from gancompress.methods.budget import Budget
+from gancompress.methods.budget import Budget, CostLimit
 from gancompress.methods.data import Batches, Data, batch_size_of
 from gancompress.methods.distill import RECALIBRATION_IMAGES, AnyTerm, distillation_options, fit_distillation
 from gancompress.methods.progress import Report
@@ -37,7 +37,7 @@ from gancompress.objectives.supervision import Supervision
 from gancompress.objectives.teacher_cache import TeacherCacheOptions
 from gancompress.quantization import Quantization
 from gancompress.slimming import Cost
-from gancompress.training import Run
+from gancompress.training import Run, TrainingOptions
 
 DEFAULT_TERMS = (L1(100),)
 
@@ -141,17 +141,7 @@ def slim(
         return trace_channels(given.build(), (example,), multiple=1, minimum=minimum)
 
     limit = budget.limit(graph_of(generator))
-    schedule = PenaltySchedule(
-        learning_rate=scale_lr,
-        momentum=0.5,
-        penalty=penalty,
-        limit=limit.limit,
-        unit=limit.unit,
-        num_images=penalty_images or max(1, 2 * images // 3),
-        adjust_every=max(1, min(500, images // 40)),
-        remove_every=max(1, min(2_000, images // 20)),
-        training=how,
-    )
+    schedule = _penalty_schedule(limit, how, images, penalty, penalty_images, scale_lr)
     keeping = cache_options(teacher_cache)
     described = {
         "network": digest_of(network),
@@ -178,6 +168,23 @@ def slim(
     recalibrate(module, batches.inputs(RECALIBRATION_IMAGES))
     device = next(network.parameters()).device
     return Slimmed(module.to(device).eval(), objective.cut["cost"], limit.unit, losses, True)
+
+
+def _penalty_schedule(
+    limit: CostLimit, how: TrainingOptions, images: int, penalty: float, penalty_images: int | None, scale_lr: float
+) -> PenaltySchedule:
+    """Return the schedule for a number of images: it adjusts the penalty and removes channels at parts of them."""
+    return PenaltySchedule(
+        learning_rate=scale_lr,
+        momentum=0.5,
+        penalty=penalty,
+        limit=limit.limit,
+        unit=limit.unit,
+        num_images=penalty_images or max(1, 2 * images // 3),
+        adjust_every=max(1, min(500, images // 40)),
+        remove_every=max(1, min(2_000, images // 20)),
+        training=how,
+    )
 
 
 def train_slimming(

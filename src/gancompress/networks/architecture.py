@@ -16,18 +16,16 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.channels import ChannelGraph, ChannelPlan, Slot, leave_out
-from gancompress.channels.skeleton import copy_module, set_attributes, set_tensor
+from gancompress.channels.skeleton import copy_module
 from gancompress.channels.subnetwork import resized_attributes
 from gancompress.errors import CheckpointError, ConfigError, PlanError
 from gancompress.networks.branches import FoldedBlock, replace_blocks
 from gancompress.networks.example_values import example_values
 from gancompress.networks.image_format import Images, give_boundary
 from gancompress.networks.input_rule import InputRule
+from gancompress.networks.resized import Resized, resize
 from gancompress.networks.state import Mismatch, shapes_of
 from gancompress.networks.taps import automatic_taps
-
-Resized = Mapping[str, Mapping[str, Any]]
-"""Attributes of modules that differ from those set by the constructor: ``{"body.conv": {"out_channels": 24}}``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +90,7 @@ class Architecture(ABC):
         """Build the network for its structure alone, at the widths of these weights. Raises as `build_with`."""
         network = self.skeleton()
         if self.resized:
-            _resize(network, self.resized, state)
+            resize(network, self.resized, state)
         if mismatch := Mismatch.between(shapes_of(network), shapes_of(state)):
             raise CheckpointError(f"{self.name}: the weights do not fit the config: {mismatch}")
         return network
@@ -390,19 +388,3 @@ class ModuleArchitecture(Architecture):
     def describe(self) -> dict[str, Any]:
         """Return its name and widths; loading them needs a module of the same class."""
         return {**super().describe(), "family": None, "class": self.name}
-
-
-def _resize(network: nn.Module, resized: Resized, state: Mapping[str, Tensor]) -> None:
-    """Set the narrow sizes as attributes, and replace resized tensors by empty ones; tied tensors stay tied."""
-    try:
-        set_attributes(network, resized)
-    except AttributeError as error:
-        raise CheckpointError(f"resized: {error}; expected modules and attributes of the network") from None
-    replacements: dict[int, Tensor] = {}
-    for name, old in (
-        *network.named_parameters(remove_duplicate=False),
-        *network.named_buffers(remove_duplicate=False),
-    ):
-        if name in state and state[name].shape != old.shape:
-            new = replacements.get(id(old), old.detach().new_empty(state[name].shape))
-            replacements[id(old)] = set_tensor(network, name, new)

@@ -14,6 +14,7 @@ from gancompress.training.layout import restore_image_convolutions
 from gancompress.training.log import TrainingLog
 from gancompress.training.objective import Batch, Objective
 from gancompress.training.options import TrainingOptions
+from gancompress.training.processes import asked_anywhere
 from gancompress.training.state import TrainingState
 
 if torch.distributed.is_available():
@@ -122,7 +123,7 @@ def _train(
         run.step(next(batches))
         run.tell_progress()
         finished = run.num_images >= options.total_images
-        stopping = run.asked_anywhere(stop())
+        stopping = asked_anywhere(stop(), accelerator)
         if finished or run.passed(options.log_every):
             run.report()
         if preview_batch is not None and (finished or (options.preview_every and run.passed(options.preview_every))):
