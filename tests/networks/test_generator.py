@@ -14,10 +14,10 @@ from torch.utils._pytree import tree_leaves
 from gancompress.channels import trace
 from gancompress.errors import CheckpointError, ConfigError
 from gancompress.networks import weight_files
-from gancompress.networks.architecture import Resized
 from gancompress.networks.cut import cut
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import FAMILIES, architecture_of, build
+from gancompress.networks.resized import Resized
 
 from .strangers import Stranger, Tied
 

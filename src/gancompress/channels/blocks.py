@@ -165,13 +165,14 @@ class Readers:
     def _storage(self, ref: Ref) -> int:
         return self._recording.tensors[ref.index].storage
 
-    def allow(self, call: ModuleCall, sums: frozenset[int], *, shares_modules: bool = False) -> bool:
+    def allow(self, call: ModuleCall, sums: frozenset[int], *, replaced: bool = False) -> bool:
         """Return whether nothing outside of a block depends on its inside, but on its output.
 
         Args:
             call: The call of the block.
             sums: Operations that may change its input in place.
-            shares_modules: Whether modules inside, such as an activation, may be called elsewhere too.
+            replaced: Whether another module replaces the block, instead of its input: the output has its own storage,
+                and modules inside, such as an activation, may be called elsewhere too.
         """
         inside = range(call.start, call.end)
         made = {ref for index in inside for ref in self._recording.ops[index].outputs} - {call.output, call.input}
@@ -179,9 +180,9 @@ class Readers:
             self._num_calls[call.path] == 1
             and all(self._last_read.get(ref, 0) < call.end for ref in made)
             and self._owns_its_tensors(call.path, inside)
-            and (shares_modules or self._owns_its_modules(call.path, inside))
+            and (replaced or self._owns_its_modules(call.path, inside))
             and all(i in sums for i in self._writes.get(self._storage(call.input), ()) if i in inside)
-            and self._may_share_storage(call)
+            and (replaced or self._may_share_storage(call))
         )
 
     def _owns_its_tensors(self, path: str, inside: range) -> bool:

@@ -57,7 +57,7 @@ def find_branches(module: torch.nn.Module, recording: Recording) -> list[Branche
     """
     readers, found = Readers(module, recording), {}
     for call in recording.calls:  # in the order of return: of modules with the same branches the innermost counts
-        if call.path and call.returns_tensor and readers.allow(call, frozenset(), shares_modules=True):
+        if call.path and call.returns_tensor and readers.allow(call, frozenset(), replaced=True):
             branches = _branches(recording, call) or _branches_before_tail(recording, call)
             if branches is not None:
                 found.setdefault((branches.start, branches.end), branches)
