@@ -66,6 +66,7 @@ RECIPE = {
 
 OUTSIDE = {
     "adversarial": ("gancompress.losses:ADVERSARIAL", "exponential", "tests.outside.exponential:EXPONENTIAL"),
+    "block_scores": ("gancompress.importance:BLOCK_SCORES", "first_stay", "tests.outside.first_stay:first_stay"),
     "data": ("gancompress.data:DATASETS", "colours", "tests.outside.colours:ColoursConfig"),
     "families": ("gancompress.networks.registry:FAMILIES", "tinynet", "tests.outside.tinynet:TinyNet"),
     "importers": ("gancompress.networks.importers:IMPORTERS", "numbered", "tests.outside.numbered:NUMBERED"),

@@ -76,9 +76,9 @@ def graph_of(name: str) -> ChannelGraph:
     return trace(*make(name), multiple=1, minimum=1)
 
 
-def random_plans(graph: ChannelGraph, num_plans: int = 2) -> Iterator[ChannelPlan]:
-    """Plans drawn from a fixed seed, every legal width equally likely, each block left out with probability 1/4."""
+def random_plans(graph: ChannelGraph, num_plans: int = 2, left_out: float = 0.25) -> Iterator[ChannelPlan]:
+    """Plans drawn from a fixed seed, every legal width equally likely, each block left out with some probability."""
     rng = random.Random(0)
     for _ in range(num_plans):
         widths = {name: rng.choice(group.choices) for name, group in graph.groups.items()}
-        yield graph.plan(widths, [block for block in graph.blocks if rng.random() < 0.25])
+        yield graph.plan(widths, [block for block in graph.blocks if rng.random() < left_out])

@@ -32,12 +32,12 @@ def test_reordering_leaves_the_function_as_it_is(name):
 def test_the_graph_of_a_narrow_network_needs_no_trace(name):
     """It has the groups, layouts and sizes that a trace of that network finds, and costs as much in any plan."""
     wide, inputs = make(name)
-    for plan in random_plans(graph_of(name).constrain(multiple=1, minimum=3), 1):
+    for plan in random_plans(graph_of(name).constrain(multiple=1, minimum=3), 1, left_out=0):
         found = trace(materialise(wide, graph_of(name), plan), inputs, multiple=1, minimum=1)
         narrowed = graph_of(name).narrowed(plan)
         assert dict(narrowed.groups) == dict(found.groups)
         assert dict(narrowed.tensors) == dict(found.tensors)
-        for narrower in random_plans(found, 2):
+        for narrower in random_plans(found, 2, left_out=0):
             assert CostModel(narrowed).at(narrower) == CostModel(found).at(narrower)
             assert narrowed.narrowed(narrower).groups == graph_of(name).narrowed(narrower).groups
 

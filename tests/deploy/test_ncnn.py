@@ -80,7 +80,8 @@ def test_programs_for_upscalers_find_their_names_and_range(tmp_path):
     got = np.array(extractor.extract("output")[1])
     expected = net.build()(image * 2 - 1).detach()
     np.testing.assert_allclose(got, expected[0] * 0.5 + 0.5, atol=1e-5)
-    torch.testing.assert_close(gancompress.load(report.path)(image * 2 - 1), expected, atol=1e-5, rtol=0)
+    rounding = 1e-5 * max(1.0, float(expected.abs().max()))  # values of fresh weights exceed the range of images
+    torch.testing.assert_close(gancompress.load(report.path)(image * 2 - 1), expected, atol=rounding, rtol=0)
     scope: dict[str, Any] = {}
     exec(usage(report.path, [(1, 3, 8, 8)]).replace('"x2.', f'"{tmp_path}/x2.'), scope)
     zeros = net.build()(torch.zeros(1, 3, 8, 8)).detach()

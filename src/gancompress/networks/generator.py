@@ -208,11 +208,11 @@ class Generator:
                 "that module to read them into; call Generator.load(directory, module) with the module at full width"
             )
         rule = InputRule.from_description(description["takes"]) if "takes" in description else None
-        state = read_safetensors(directory / WEIGHTS_FILE)
         left_out = tuple(description.get("left_out", ()))
         folded = {path: FoldedBlock.from_description(each) for path, each in description.get("folded", {}).items()}
         read = {"resized": resized, "declared_inputs": rule, "left_out": left_out, "folded": folded}
         architecture = replace(architecture, **read)
+        state = read_safetensors(directory / WEIGHTS_FILE)
         check_values(directory / WEIGHTS_FILE, state, architecture.structure())
         return cls(architecture, state)
 

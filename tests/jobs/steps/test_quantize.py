@@ -25,7 +25,7 @@ from gancompress.quantization import (
 from gancompress.training import TrainingOptions
 from tests.deploy.benchmark.in_process import workers_as_threads
 from tests.jobs.steps.small_work import make_surroundings, make_work
-from tests.jobs.steps.test_slim import FAMILIES, IMAGES, SLIM, SMALL, job, run
+from tests.jobs.steps.test_slim import IMAGES, NETWORKS, SLIM, SMALL, job, run
 
 LEARNED = {"weight_bits": 8, "activation_bits": 8, "ranges": "learned"}
 OBSERVED = {"weight_bits": 4, "ranges": "minmax"}
@@ -43,11 +43,11 @@ def parts(outcome: Outcome) -> tuple[Generator, Quantization]:
     return outcome.compressed.generator, quantization
 
 
-@pytest.mark.parametrize(("network", "options"), list(zip(FAMILIES, (LEARNED, OBSERVED), strict=True)))
+@pytest.mark.parametrize(("network", "options"), list(zip(NETWORKS, (LEARNED, OBSERVED), strict=True)))
 def test_slimming_in_few_bits_reaches_a_budget_in_bytes(tmp_path, network, options):
     given = job(
         tmp_path,
-        FAMILIES[network],
+        NETWORKS[network],
         {**SLIM, "quantization": options, "streams": True},
         budget={"reduction": 6, "unit": "bytes"} if options is LEARNED else {"reduction": 10, "unit": "bytes"},
     )

@@ -16,7 +16,7 @@ from gancompress.jobs.steps.refit import Refit
 from gancompress.methods.budget import CostLimit
 from gancompress.networks.generator import Generator
 from tests.jobs.steps.small_work import Surroundings, macs_of, make_surroundings, make_work, same_weights
-from tests.jobs.steps.test_slim import FAMILIES, SLIM, job
+from tests.jobs.steps.test_slim import NETWORKS, SLIM, job
 
 ALL = {"num_images": 16, "crop_px": None}
 
@@ -68,7 +68,7 @@ def test_too_few_images(tmp_path):
 
 def test_behind_slimming_and_from_files(tmp_path):
     refit = {"kind": "refit", "num_images": 16, "crop_px": None}
-    given = job(tmp_path, FAMILIES["own scales"], SLIM, refit, budget={"reduction": 1.5})
+    given = job(tmp_path, NETWORKS["own scales"], SLIM, refit, budget={"reduction": 1.5})
     straight = Pipeline(given, tmp_path / "run", lambda _: None).run()
     record = straight.records[-1]
     assert (record["kind"], record["note"][-16:]) == ("refit", " layers refitted")
