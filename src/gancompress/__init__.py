@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gancompress.methods.distill import Distilled, distill
     from gancompress.methods.evaluate import evaluate
     from gancompress.methods.export import export
+    from gancompress.methods.fold_branches import fold_branches
     from gancompress.methods.freeze_norms import freeze_norms
     from gancompress.methods.prune import prune
     from gancompress.methods.quantize import quantize
@@ -51,6 +52,7 @@ _MODULE_OF = {
     "distill": "methods.distill",
     "evaluate": "methods.evaluate",
     "export": "methods.export",
+    "fold_branches": "methods.fold_branches",
     "freeze_norms": "methods.freeze_norms",
     "load": "deploy",
     "load_into": "methods.save",
@@ -70,6 +72,7 @@ _PACKAGES = {"losses"}
 
 __all__ = [  # noqa: RUF022 (in the order of a session)
     "trace",
+    "fold_branches",
     "prune",
     "refit",
     "recalibrate",

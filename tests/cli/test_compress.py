@@ -20,10 +20,18 @@ from .verbs import run
 NET = """
 from torch import nn
 
+class Branches(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.wide, self.point = nn.Conv2d(width, width, 3, padding=1), nn.Conv2d(width, width, 1)
+
+    def forward(self, x):
+        return self.wide(x) + self.point(x)
+
 class Net(nn.Module):
     def __init__(self, width):
         super().__init__()
-        self.first, self.second = nn.Conv2d(3, width, 3, padding=1), nn.Conv2d(width, width, 3, padding=1)
+        self.first, self.second = nn.Conv2d(3, width, 3, padding=1), Branches(width)
         self.last = nn.Conv2d(width, 3, 3, padding=1)
 
     def forward(self, x):
@@ -81,7 +89,8 @@ def finished(here) -> Path:
 def test_a_checkpoint_and_a_folder_are_enough(finished, here):
     text = (here / "printed.txt").read_text()
     for line in (
-        "network: usernet:Net, 1,027 parameters",
+        "network: usernet:Net, 1,099 parameters",
+        "1 re-parameterised block folded: second",
         "3 channels to 3; any size; range 0..1, measured",
         "images: 12 of 40x48 (height x width)",
         "train 10, search 1, test 1",
@@ -130,6 +139,7 @@ def test_a_dry_run_writes_nothing_but_shows_the_recipe(here):
         "family": "usernet:Net",
         "config": {"width": 8},
         "range": "0..1",
+        "fold_branches": True,
     }
     assert "2-finetune to do" in " ".join(text.split())
 

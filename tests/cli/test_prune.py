@@ -14,7 +14,9 @@ from PIL import Image
 from gancompress.cli import main
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build
+from tests.cli.verbs import run
 from tests.data.pictures import save_many
+from tests.networks.reparameterised import upscaler
 
 
 def saved(folder: Path, family: str, **config: object) -> str:
@@ -41,6 +43,19 @@ def test_a_generator_from_noise(tmp_path, prune):
     small = Generator.load(tmp_path / "small")
     assert small.state["layers.1.conv.weight"].shape == (8, 8, 3, 3)
     assert small.state["mapping.layers.0.weight"].shape == (5, 5)
+
+
+def test_re_parameterised_blocks_are_folded(tmp_path, capsys, prune):
+    torch.save(upscaler("repvgg_strided").state_dict(), tmp_path / "net.pt")
+    how = (str(tmp_path / "net.pt"), "--family", "tests.networks.reparameterised:Upscaler", "--size", "16x16")
+    how = (*how, "--set", "kind=repvgg_strided", "--range", "0..1")
+    out = str(tmp_path / "small")
+    assert prune(*how, "--keep", "0.5", "--minimum", "4", "--multiple", "4", "--out", out) == 0
+    assert "2 re-parameterised blocks folded: body.0, body.1" in capsys.readouterr().err
+    assert json.loads(run("inspect", out, "--json", "--size", "16x16"))["folded"] == ["body.0", "body.1"]
+    assert "2 re-parameterised blocks folded: body.0, body.1" in run("inspect", *how)
+    assert prune(*how, "--keep", "0.5", "--loadable", "--out", out) == 2
+    assert "no argument of its constructor sets" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_network_of_images(tmp_path, capsys, prune):

@@ -83,7 +83,7 @@ def find_blocks(module: nn.Module, inputs: Sequence[Any], recording: Recording) 
         inputs: The inputs that it was recorded with.
         recording: The recording.
     """
-    readers = _Readers(module, recording)
+    readers = Readers(module, recording)
     calls: dict[str, ModuleCall] = {}
     ends: set[Ref] = set()
     for call in recording.calls:
@@ -136,7 +136,7 @@ def _path_of_sums(recording: Recording, call: ModuleCall) -> frozenset[int]:
     return frozenset()
 
 
-class _Readers:
+class Readers:
     """Uses of the tensors and modules of a recorded pass, from outside of a block."""
 
     def __init__(self, module: nn.Module, recording: Recording) -> None:
@@ -165,28 +165,40 @@ class _Readers:
     def _storage(self, ref: Ref) -> int:
         return self._recording.tensors[ref.index].storage
 
-    def allow(self, call: ModuleCall, sums: frozenset[int]) -> bool:
-        """Return whether nothing outside of a block depends on its inside, but on its output."""
+    def allow(self, call: ModuleCall, sums: frozenset[int], *, replaced: bool = False) -> bool:
+        """Return whether nothing outside of a block depends on its inside, but on its output.
+
+        Args:
+            call: The call of the block.
+            sums: Operations that may change its input in place.
+            replaced: Whether another module replaces the block, instead of its input: the output has its own storage,
+                and modules inside, such as an activation, may be called elsewhere too.
+        """
         inside = range(call.start, call.end)
         made = {ref for index in inside for ref in self._recording.ops[index].outputs} - {call.output, call.input}
         return (
             self._num_calls[call.path] == 1
             and all(self._last_read.get(ref, 0) < call.end for ref in made)
             and self._owns_its_tensors(call.path, inside)
+            and (replaced or self._owns_its_modules(call.path, inside))
             and all(i in sums for i in self._writes.get(self._storage(call.input), ()) if i in inside)
-            and self._may_share_storage(call)
+            and (replaced or self._may_share_storage(call))
         )
 
     def _owns_its_tensors(self, path: str, inside: range) -> bool:
-        """Return whether no parameter of a block, and no submodule, is used elsewhere too."""
+        """Return whether no parameter of a block is used elsewhere too."""
 
         def own(name: str) -> bool:
             return name.startswith(f"{path}.")
 
         together = all(len({own(name) for name in names}) == 1 for names in self._names.values())
         unused = all(i in inside for name, uses in self._uses.items() if own(name) for i in uses)
-        calls = (call for call in self._recording.calls if own(call.path))
-        return together and unused and all(inside.start <= call.start and call.end <= inside.stop for call in calls)
+        return together and unused
+
+    def _owns_its_modules(self, path: str, inside: range) -> bool:
+        """Return whether no submodule of a block is called elsewhere too."""
+        calls = (call for call in self._recording.calls if call.path.startswith(f"{path}."))
+        return all(inside.start <= call.start and call.end <= inside.stop for call in calls)
 
     def _may_share_storage(self, call: ModuleCall) -> bool:
         """Return whether the input is not read any more when the output is overwritten."""

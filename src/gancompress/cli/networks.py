@@ -45,9 +45,13 @@ def inspect(
     from gancompress.cli.parsing import example_inputs, open_generator
     from gancompress.cli.tables import cost_table, description
     from gancompress.cost import CostModel
+    from gancompress.networks.branches import said_of
+    from gancompress.networks.fold_branches import fold_generator
 
     generator = open_generator(source, family, options, image_range, trust=trust)
-    shapes, network = example_inputs(generator, size, inputs), generator.skeleton()
+    shapes = example_inputs(generator, size, inputs)
+    generator = fold_generator(generator, shapes)
+    network = generator.skeleton()
     on_meta = any(parameter.is_meta for parameter in network.parameters())
     graph = trace(network, [each.to("meta") for each in shapes] if on_meta else shapes)
     cost = CostModel(graph).at(graph.full_plan())
@@ -58,6 +62,8 @@ def inspect(
     console.print(f"[bold]{generator.family}[/bold]" + (f"  plan {plan}" if plan else ""))
     if generator.architecture.left_out:
         console.print(f"left out: {', '.join(generator.architecture.left_out)}")
+    if generator.architecture.folded:
+        console.print(said_of(generator.architecture.folded), highlight=False, soft_wrap=True)
     console.print(cost_table([("", cost)]))
     table = Table("channel group", "channels", "layers that write it", "layers that read it", box=None)
     for name, group in graph.groups.items():
@@ -141,6 +147,7 @@ def prune(
     from gancompress.methods.generators import refitted, sort
     from gancompress.methods.save_like import save_beside
     from gancompress.networks.cut import cut
+    from gancompress.networks.fold_branches import fold_generator
     from gancompress.networks.loadable import loadable as in_loadable_form
     from gancompress.networks.loadable import loadable_slots
 
@@ -149,6 +156,9 @@ def prune(
         raise PlanError("--depth: got auto without --macs, expected --macs as the budget instead of --keep or --plan")
     generator = open_generator(source, family, options, image_range, trust=trust)
     shapes = example_inputs(generator, size, inputs)
+    say = partial(notices.print, highlight=False, soft_wrap=True)
+    if not loadable:
+        generator = fold_generator(generator, shapes, say)
     # An explicit plan is used unchanged, whatever its multiples.
     multiple, minimum = (multiple, minimum) if plan is None else (1, 1)
     graph = trace(generator.build(), shapes, multiple=multiple, minimum=minimum, fixed=fixed)
@@ -157,7 +167,6 @@ def prune(
     folder = refit or (Path(images) if images else None)
     blocks = Blocks(generator, graph, stays, left_out, folder, shapes, labels, refit_images)
     wide = sort(generator, graph, find_score(parse_score_text(score), probe_of(generator, shapes, images)))
-    say = partial(notices.print, highlight=False, soft_wrap=True)
     chosen = width.of(wide, graph, blocks, refitted=refit is not None, say=say)
     small, report, like = cut(wide, graph, chosen), None, None
     if refit is not None:

@@ -39,6 +39,7 @@ def description(generator: Generator, graph: ChannelGraph, cost: Cost, shapes: S
         **cost_json(cost),
         "groups": {name: group.size for name, group in graph.groups.items()},
         "blocks": list(graph.blocks),
+        **({"folded": list(generator.architecture.folded)} if generator.architecture.folded else {}),
         "fixed": [str(fixed) for fixed in graph.fixed if not fixed.unfollowed],
         "not_followed": [str(fixed) for fixed in graph.unfollowed],
     }

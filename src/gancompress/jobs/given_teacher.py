@@ -11,6 +11,7 @@ from gancompress.io.source import split_key
 from gancompress.io.trust import Trust
 from gancompress.jobs.steps import Work
 from gancompress.jobs.teacher_options import TeacherOptions
+from gancompress.networks.fold_branches import fold_generator
 from gancompress.networks.generator import Generator
 from gancompress.networks.given import one_tensor
 from gancompress.networks.image_format import MEASURED, NOT_DECLARED, STANDARD, measured_images
@@ -52,6 +53,8 @@ def load_given_teacher(
     read = partial(load_generator, say=say, trust=trust)
     teacher = read(options.checkpoint, options.family, options.config or None, images=options.images)
     teacher = _with_images(teacher, options, inputs, say)
+    if options.fold_branches:
+        teacher = fold_generator(teacher, inputs.example(), say)
     given = options.discriminator
     return Work(teacher, teacher, read(given, role="discriminator") if given else None)
 

@@ -24,6 +24,7 @@ class TeacherOptions(ImageOptions):
         checkpoint: A file or directory of weights.
         family: Family of the checkpoint, if its tensors do not identify it.
         config: Options of that family, or arguments of its class, if the tensors do not tell them.
+        fold_branches: Whether its re-parameterised blocks are folded, one convolution each, before all steps.
         discriminator: A file or directory of the discriminator that was trained with it, for steps to inherit.
         shipped: A teacher that is part of this package.
         train: Training of a teacher. Beside ``shipped`` it documents how that one was trained, and is not run.
@@ -32,6 +33,7 @@ class TeacherOptions(ImageOptions):
     checkpoint: str | None = None
     family: str | None = None
     config: dict[str, Any] = Field(default_factory=dict)
+    fold_branches: bool = False
     discriminator: str | None = None
     shipped: ShippedTeacher | None = None
     train: Annotated[TrainTeacher | None, BeforeValidator(_without_kind)] = None

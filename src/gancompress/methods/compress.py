@@ -17,15 +17,17 @@ from gancompress.errors import ConfigError, DataError, RefitError
 from gancompress.io import write_atomically
 from gancompress.methods.budget import Budget
 from gancompress.methods.compare import Comparison, compare
-from gancompress.methods.data import Batches, Data, batch_size_of
+from gancompress.methods.data import Batches, Data, as_arguments, batch_size_of
 from gancompress.methods.depth import Depth
 from gancompress.methods.distill import AnyTerm, distill
 from gancompress.methods.evaluate import Metric, evaluate
 from gancompress.methods.export import export
+from gancompress.methods.fold_branches import fold_branches
 from gancompress.methods.pace import SHARE_OF_TIME, seconds_per_step, steps_in
 from gancompress.methods.progress import Report
 from gancompress.methods.prune import Score, prune
 from gancompress.methods.save import save
+from gancompress.networks.branches import said_of
 
 PLAN_FILE = "compress.json"
 
@@ -96,6 +98,8 @@ def compress(
 ) -> Compressed:
     """Make a network several times smaller: prune it to a budget, refit the remaining weights, and distil.
 
+    Re-parameterised blocks are folded first, as `gancompress.fold_branches` does; the comparison is with that network.
+
     Args:
         network: Any module instance; it is not changed.
         data: Training batches, as for `gancompress.distill`.
@@ -134,6 +138,7 @@ def compress(
     budget = Budget(reduction=smaller) if budget is None else budget
     batches = Batches(data)
     example = batches.first["input"][:1]
+    network, folded = fold_branches(network, as_arguments(batches.first["input"][:1], network))
     how = {"budget": budget, "score": score, "depth": depth, "multiple": multiple, "batches": data, "seed": seed}
     try:
         student = prune(network, example, refit=data, **how)
@@ -141,6 +146,7 @@ def compress(
     except RefitError as error:
         student = prune(network, example, **how)
         notes = [f"pruned to the budget, distilled; not refitted: {error}"]
+    notes += [said_of(folded)] if folded else []
     pruned = copy_module(student)
     options = {"terms": terms, "batch_size": batch_size, "lr": lr, "seed": seed, **training}
     if images is None:

@@ -19,6 +19,7 @@ from gancompress.methods.budget import Budget, CostLimit
 from gancompress.methods.costs import cost_of_plans, single_image
 from gancompress.methods.data import Batches, Data
 from gancompress.methods.depth import Depth, best_depth, check_depth, left_out_by, ordered_blocks
+from gancompress.methods.fold_branches import fold_branches
 from gancompress.methods.recalibrate import recalibrate
 from gancompress.methods.refit import NUM_IMAGES, refit_pair
 from gancompress.methods.save_like import as_generator
@@ -77,7 +78,9 @@ def prune(
         seed: Seed of random numbers that a score or a refit draws.
 
     Returns:
-        A narrow module in evaluation mode, of the same class, that shares no tensors with the network.
+        A narrow module in evaluation mode, of the same class, that shares no tensors with the network. Unless it must
+        be loadable, or ``widths`` or ``fixed`` name its groups, its re-parameterised blocks are folded first, as
+        `gancompress.fold_branches` does.
 
     Raises:
         ConfigError: Not exactly one of ``keep``, ``budget`` and ``widths`` is given, the score does not fit, ``depth``
@@ -97,6 +100,8 @@ def prune(
     if refit is not None:
         network = copy_module(network)
         fold_reparametrizations(network)
+    if loadable is False and widths is None and not fixed:
+        network, _ = fold_branches(network, x)
     graph = trace(network, x, multiple=1 if widths else multiple, minimum=1 if widths else multiple, fixed=fixed)
     if loadable is not False:
         generator = as_generator(network, None if loadable is True else loadable)

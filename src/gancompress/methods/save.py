@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,18 @@ from gancompress.channels import leave_out, left_out_of
 from gancompress.channels.skeleton import copy_structure, named_tensors, set_attributes, set_tensor
 from gancompress.errors import CheckpointError
 from gancompress.io import DescribedFile
+from gancompress.networks.branches import FoldedBlock, folded_of, replace_blocks
 from gancompress.networks.weight_files import read_safetensors, write_safetensors
 from gancompress.networks.weight_values import check_values
 from gancompress.quantization import quantized_layers
 
 WEIGHTS_FILE = "model.safetensors"
 SIZES_FILE = "plan.json"
-SIZES = DescribedFile("gancompress-module", "gancompress.save", versions=(1, 2), types={"sizes": dict})
+SIZES = DescribedFile("gancompress-module", "gancompress.save", versions=(1, 2, 3), types={"sizes": dict})
 
 
 def save(network: nn.Module, directory: Path | str) -> str:
-    """Write the weights of a network, the sizes of its layers, and the blocks that were left out of it.
+    """Write the weights of a network, the sizes of its layers, and the blocks that were left out of it or folded.
 
     The class needs no registration: the files are loaded into the network that the saved one was made from.
 
@@ -49,11 +51,13 @@ def save(network: nn.Module, directory: Path | str) -> str:
         "num_parameters": sum(parameter.numel() for parameter in network.parameters()),
         "sizes": _sizes(network),
     }
-    left_out = list(left_out_of(network))
-    if left_out:
-        fields["left_out"] = left_out
+    blocks = {
+        "left_out": list(left_out_of(network)),
+        "folded": {path: asdict(each) for path, each in folded_of(network).items()},
+    }
+    version = 3 if blocks["folded"] else 2 if blocks["left_out"] else 1  # older programs would ignore such blocks
     write_safetensors(directory / WEIGHTS_FILE, tensors)
-    SIZES.write(directory / SIZES_FILE, fields, version=2 if left_out else 1)  # version 1 has no blocks left out
+    SIZES.write(directory / SIZES_FILE, fields | {name: each for name, each in blocks.items() if each}, version=version)
     return how
 
 
@@ -73,9 +77,10 @@ def load_into(original: nn.Module, directory: Path | str) -> nn.Module:
     """
     directory = Path(directory)
     fields = _read_fields(directory / SIZES_FILE)
+    folded = {path: FoldedBlock.from_description(each) for path, each in fields.get("folded", {}).items()}
     state = read_safetensors(directory / WEIGHTS_FILE)
     try:
-        original = leave_out(copy_structure(original), fields.get("left_out", ()))
+        original = leave_out(replace_blocks(copy_structure(original), folded), fields.get("left_out", ()))
     except AttributeError as error:
         raise CheckpointError(f"{directory}: {error}; expected the network that the saved one was made from") from None
     check_values(directory / WEIGHTS_FILE, state, original)

@@ -16,6 +16,7 @@ from gancompress.channels import left_out_of
 from gancompress.deploy.files import draft_of
 from gancompress.errors import CheckpointError, ConfigError
 from gancompress.io.source import split_key
+from gancompress.networks.branches import folded_of
 from gancompress.networks.checkpoint_file import Candidate, CheckpointFile
 from gancompress.networks.family import Family, FamilyArchitecture
 from gancompress.networks.generator import Generator
@@ -106,7 +107,8 @@ def as_generator(network: nn.Module, arguments: Mapping[str, Any] | None = None)
     architecture = module_architecture(closed, arguments)
     if isinstance(architecture, FamilyArchitecture):
         return Generator(architecture, dict(closed.state_dict()))
-    return Generator(replace(architecture, left_out=left_out_of(network)), dict(network.state_dict()))
+    architecture = replace(architecture, left_out=left_out_of(network), folded=folded_of(network))
+    return Generator(architecture, dict(network.state_dict()))
 
 
 def _original_names(file: CheckpointFile, key: str | None, generator: Generator) -> tuple[Candidate, dict[str, str]]:

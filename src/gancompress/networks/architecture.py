@@ -9,24 +9,23 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
 from gancompress.channels import ChannelGraph, ChannelPlan, Slot, leave_out
-from gancompress.channels.skeleton import copy_module, set_attributes, set_tensor
+from gancompress.channels.skeleton import copy_module
 from gancompress.channels.subnetwork import resized_attributes
 from gancompress.errors import CheckpointError, ConfigError, PlanError
+from gancompress.networks.branches import FoldedBlock, replace_blocks
 from gancompress.networks.example_values import example_values
 from gancompress.networks.image_format import Images, give_boundary
 from gancompress.networks.input_rule import InputRule
+from gancompress.networks.resized import Resized, resize
 from gancompress.networks.state import Mismatch, shapes_of
 from gancompress.networks.taps import automatic_taps
-
-Resized = Mapping[str, Mapping[str, Any]]
-"""Attributes of modules that differ from those set by the constructor: ``{"body.conv": {"out_channels": 24}}``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +40,11 @@ class Architecture(ABC):
         resized: Attributes of its modules that narrowing changed.
         declared_inputs: Rule of its inputs, if its file declares one.
         left_out: Paths of the residual blocks that are left out.
+        folded: Convolutions that replace re-parameterised blocks, by the path of the block.
     """
+
+    may_fold: ClassVar[bool] = True
+    """True if its re-parameterised blocks may be folded; a family's own blocks stay."""
 
     name: str
     config: Mapping[str, Any]
@@ -49,6 +52,7 @@ class Architecture(ABC):
     resized: Resized = field(default_factory=dict)
     declared_inputs: InputRule | None = None
     left_out: tuple[str, ...] = ()
+    folded: Mapping[str, FoldedBlock] = field(default_factory=dict)
 
     @abstractmethod
     def _make(self) -> nn.Module:
@@ -59,12 +63,16 @@ class Architecture(ABC):
 
         Raises:
             ConfigError: The config does not fit.
-            CheckpointError: The network has no block that is left out.
+            CheckpointError: The network has no block that is left out or folded.
         """
         return give_boundary(self._shortened(self._make()), self.images)
 
     def _shortened(self, network: nn.Module) -> nn.Module:
-        """Leave out the blocks of a network, in place, and return it. Raises CheckpointError if it lacks one."""
+        """Fold and leave out blocks of a network, in place, and return it. Raises CheckpointError if it lacks one."""
+        try:
+            replace_blocks(network, self.folded)
+        except AttributeError as error:
+            raise CheckpointError(f"folded: {error}; expected paths of blocks of the network") from None
         try:
             return leave_out(network, self.left_out)
         except AttributeError as error:
@@ -82,7 +90,7 @@ class Architecture(ABC):
         """Build the network for its structure alone, at the widths of these weights. Raises as `build_with`."""
         network = self.skeleton()
         if self.resized:
-            _resize(network, self.resized, state)
+            resize(network, self.resized, state)
         if mismatch := Mismatch.between(shapes_of(network), shapes_of(state)):
             raise CheckpointError(f"{self.name}: the weights do not fit the config: {mismatch}")
         return network
@@ -110,6 +118,19 @@ class Architecture(ABC):
     def shortened(self, plan: ChannelPlan) -> Self:
         """Return the architecture without the blocks that a plan leaves out, at its own widths."""
         return replace(self, left_out=(*filter(plan.holds, self.left_out), *sorted(plan.left_out)))
+
+    def with_folded(self, folded: Mapping[str, FoldedBlock]) -> Self:
+        """Return the architecture with convolutions instead of re-parameterised blocks, given by path."""
+
+        def stays(path: str) -> bool:
+            return not any(path == block or path.startswith(f"{block}.") for block in folded)
+
+        return replace(
+            self,
+            folded={path: each for path, each in self.folded.items() if stays(path)} | dict(folded),
+            left_out=tuple(filter(stays, self.left_out)),
+            resized={path: attributes for path, attributes in self.resized.items() if stays(path)},
+        )
 
     def with_images(self, images: Images | None) -> Self:
         """Return the architecture with other formats of its images; None leaves them unchanged."""
@@ -281,6 +302,7 @@ class Architecture(ABC):
     def describe(self) -> dict[str, Any]:
         """Return the description that rebuilds it, as plain values for `config.json`."""
         left_out = {"left_out": list(self.left_out)} if self.left_out else {}
+        folded = {"folded": {path: asdict(each) for path, each in self.folded.items()}} if self.folded else {}
         images = {} if self.images is None else {"images": self.images.describe()}
         inputs = {} if self.declared_inputs is None else {"takes": self.declared_inputs.describe()}
         return {
@@ -288,6 +310,7 @@ class Architecture(ABC):
             "config": dict(self.config),
             "resized": {path: dict(attributes) for path, attributes in self.resized.items()},
             **left_out,
+            **folded,
             **images,
             **inputs,
         }
@@ -310,8 +333,8 @@ class ClassArchitecture(Architecture):
         return {name: value for name, value in {**defaults, **self.config}.items() if type(value) is int and value > 0}
 
     def with_arguments(self, **arguments: int) -> Self:
-        """Return the same class with other arguments, not narrowed, of full depth."""
-        return replace(self, config={**self.config, **arguments}, resized={}, left_out=())
+        """Return the same class with other arguments, not narrowed or folded, of full depth."""
+        return replace(self, config={**self.config, **arguments}, resized={}, left_out=(), folded={})
 
     def _make(self) -> nn.Module:
         signature = inspect.signature(self.network)
@@ -365,19 +388,3 @@ class ModuleArchitecture(Architecture):
     def describe(self) -> dict[str, Any]:
         """Return its name and widths; loading them needs a module of the same class."""
         return {**super().describe(), "family": None, "class": self.name}
-
-
-def _resize(network: nn.Module, resized: Resized, state: Mapping[str, Tensor]) -> None:
-    """Set the narrow sizes as attributes, and replace resized tensors by empty ones; tied tensors stay tied."""
-    try:
-        set_attributes(network, resized)
-    except AttributeError as error:
-        raise CheckpointError(f"resized: {error}; expected modules and attributes of the network") from None
-    replacements: dict[int, Tensor] = {}
-    for name, old in (
-        *network.named_parameters(remove_duplicate=False),
-        *network.named_buffers(remove_duplicate=False),
-    ):
-        if name in state and state[name].shape != old.shape:
-            new = replacements.get(id(old), old.detach().new_empty(state[name].shape))
-            replacements[id(old)] = set_tensor(network, name, new)

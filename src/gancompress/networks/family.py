@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -140,6 +140,8 @@ class FamilyArchitecture(Architecture):
         family: The family.
         parsed: The configuration.
     """
+
+    may_fold: ClassVar[bool] = False
 
     family: Family = None  # type: ignore[assignment]  # always given; the fields before it have defaults
     parsed: FamilyConfig = None  # type: ignore[assignment]

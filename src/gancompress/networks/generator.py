@@ -16,6 +16,7 @@ from gancompress.io import DescribedFile, write_atomically
 from gancompress.io.own_files import record_own
 from gancompress.io.trust import Trust, importing_for
 from gancompress.networks.architecture import Architecture, ModuleArchitecture
+from gancompress.networks.branches import FoldedBlock
 from gancompress.networks.image_format import Images
 from gancompress.networks.input_rule import InputRule
 from gancompress.networks.locality import Locality, measure_locality
@@ -28,9 +29,11 @@ CONFIG_FILE = "config.json"
 CONFIG = DescribedFile(
     "gancompress-generator",
     "Generator.save",
-    versions=(1, 2, 3),  # 2 declares formats of images, 3 blocks left out: programs of older versions would ignore them
+    # 2 declares formats of images, 3 blocks left out, 4 folded ones: programs of older versions would ignore them
+    versions=(1, 2, 3, 4),
     types={"family": (str, type(None)), "config": dict, "resized": dict},
 )
+_VERSIONS = {"folded": 4, "left_out": 3, "images": 2}
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +156,8 @@ class Generator:
             "input": self.architecture.input_contract() or None,
         }
         try:
-            text = CONFIG.text(fields, version=3 if "left_out" in described else 2 if "images" in described else 1)
+            version = next((number for name, number in _VERSIONS.items() if name in described), 1)
+            text = CONFIG.text(fields, version=version)
         except TypeError as error:
             raise ConfigError(f"{self.family}: the config cannot be saved: {error}; use plain values") from None
         directory = Path(directory)
@@ -205,7 +209,9 @@ class Generator:
             )
         rule = InputRule.from_description(description["takes"]) if "takes" in description else None
         left_out = tuple(description.get("left_out", ()))
-        architecture = replace(architecture, resized=resized, declared_inputs=rule, left_out=left_out)
+        folded = {path: FoldedBlock.from_description(each) for path, each in description.get("folded", {}).items()}
+        read = {"resized": resized, "declared_inputs": rule, "left_out": left_out, "folded": folded}
+        architecture = replace(architecture, **read)
         state = read_safetensors(directory / WEIGHTS_FILE)
         check_values(directory / WEIGHTS_FILE, state, architecture.structure())
         return cls(architecture, state)

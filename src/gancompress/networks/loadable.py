@@ -109,8 +109,13 @@ def loadable(generator: Generator) -> Generator:
     """Return the same network as its constructor makes it: widths and numbers of blocks follow from its arguments.
 
     Raises:
-        ConfigError: The constructor is not known, or cannot express the widths or the blocks left out.
+        ConfigError: The constructor is not known, or cannot express the widths, or the blocks left out or folded.
     """
+    if folded := generator.architecture.folded:
+        raise ConfigError(
+            f"loadable: {generator.family}: got folded blocks ({', '.join(folded)}), which its constructor does not "
+            "make, expected the network before folding; leave loadable out, or fold no blocks"
+        )
     generator = _renumbered(generator)
     architecture, state = generator.architecture, shapes_of(generator.state)
     plain = architecture.with_arguments()

@@ -24,6 +24,7 @@ from gancompress.jobs.drafting.trial import check_metrics, narrowed, seconds_of_
 from gancompress.jobs.export_options import ExportOptions
 from gancompress.jobs.packages import check_exports
 from gancompress.jobs.recipe import Job
+from gancompress.networks.fold_branches import fold_generator
 from gancompress.networks.generator import Generator
 from gancompress.networks.given import Given
 from gancompress.networks.image_format import Images
@@ -84,6 +85,7 @@ def draft_recipe(request: Request, say: Say, *, trust: bool = False) -> Drafted:
         known = _of_items(request, generator, say)
     else:
         known = _of_images(request, request.images, generator, say)
+    known = _folded(known, say)
     example = known.inputs[:1]
     other = student_like(request, known.generator, example)
     student, first_cut = narrowed(known.generator, example, request, other)
@@ -143,6 +145,16 @@ def _of_images(request: Request, path: str, generator: Generator, say: Say) -> _
     generator.architecture.check_input(crops[:1])
     pass_s = seconds / side**2 * size[0] * size[1]
     return _Known(generator, material_of(network, folder, size), crops, made, pass_s)
+
+
+def _folded(known: _Known, say: Say) -> _Known:
+    """Return the network with its re-parameterised blocks folded, as the job folds them; say so."""
+    example = known.inputs[:1]
+    generator = fold_generator(known.generator, example, say)
+    if generator is known.generator:
+        return known
+    pass_s = seconds_of_pass(generator.build(), example)
+    return replace(known, generator=generator, material=replace(known.material, folds=True), pass_s=pass_s)
 
 
 def fastest_formats(runtime: str | None) -> list[str]:

@@ -19,6 +19,7 @@ class Material:
         holds_images: True for images in [-1, 1], False for tensors of any kind.
         repeats: True if each epoch holds the same inputs: no random crops, flips or noise.
         image_range: Range of the network's images that the recipe states; None leaves it to the family.
+        folds: True if the network has re-parameterised blocks to fold.
     """
 
     data: Mapping[str, Any]
@@ -28,6 +29,7 @@ class Material:
     holds_images: bool = True
     repeats: bool = False
     image_range: str | None = None
+    folds: bool = False
 
     @property
     def is_sound(self) -> bool:

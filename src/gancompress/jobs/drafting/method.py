@@ -120,6 +120,7 @@ def teacher_of(material: Material, request: Request) -> dict[str, Any]:
     named = {} if request.network is None else {"family": request.network}
     named |= {"config": dict(request.config)} if request.config else {}
     named |= {} if material.image_range is None else {"range": material.image_range}
+    named |= {"fold_branches": True} if material.folds else {}
     return {"checkpoint": request.checkpoint, **named}
 
 
