@@ -191,10 +191,17 @@ def _section(options: type[Options]) -> str:
         group = _group(options)
         return f"## {TITLES[group]} {{ #{group} }}\n\nOne is chosen by its `kind`.\n"
     if issubclass(options, Kind):
-        return f"### {options.kind} {{ #{_group(options)}-{options.kind} }}\n\n{_prose(options)}\n\n{_table(options)}"
+        return f"### {options.kind} {{ #{_anchor(options)} }}\n\n{_prose(options)}\n\n{_table(options)}"
     name = options.__name__.removesuffix("Options")
     words = NAMES.get(name) or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).capitalize()
-    return f"## {words} {{ #{options.__name__.lower()} }}\n\n{_prose(options)}\n\n{_table(options)}"
+    return f"## {words} {{ #{_anchor(options)} }}\n\n{_prose(options)}\n\n{_table(options)}"
+
+
+def _anchor(options: type[Options]) -> str:
+    """Return the anchor of a section on its page."""
+    if not issubclass(options, Kind):
+        return options.__name__.lower()
+    return _group(options) if _is_base(options) else f"{_group(options)}-{options.kind}"
 
 
 def _table(options: type[Options]) -> str:
@@ -256,7 +263,7 @@ def _words(annotation: Any) -> str:
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return f"mapping of {_words(inner[0])} to {_words(inner[1])}"
     if isinstance(annotation, type) and issubclass(annotation, Options):
-        anchor = _group(annotation) if _is_base(annotation) else annotation.__name__.lower()
+        anchor = _anchor(annotation)
         return f"[{TITLES.get(anchor, annotation.__name__.removesuffix('Options')).lower()}](#{anchor})"
     if origin is not None and getattr(origin, "__name__", "") == "Callable":
         return "function"
