@@ -27,7 +27,7 @@ STATEMENTS = {
     "import gancompress.deploy.benchmark.worker": TRAINING | TRAINER - {"gancompress.report"},
     INSPECT: {"accelerate", "optuna", "sqlalchemy", "matplotlib"},
 }
-"""What a process does, one after another, and the modules that it must not have loaded by then."""
+"""Statements that a process runs in this order, each with the modules that may not be loaded after it."""
 
 
 def loaded(*statements: str) -> list[set[str]]:

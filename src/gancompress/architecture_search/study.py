@@ -103,7 +103,7 @@ def search(
 
 
 def _next(method: Method, trials: Trials, skip: int) -> tuple[int, Values] | None:
-    """Return an index and the plan to evaluate at it: one that was given up, or a new one; None if none is left.
+    """Return the number of a candidate and its plan: one that no process finished, or a new one; None if all are taken.
 
     Processes that claim at the same time spread by skipping free indices. The plans of those are proposed too, as every
     plan depends on the earlier ones. A generation begins once the earlier ones, which it is bred from, are finished.

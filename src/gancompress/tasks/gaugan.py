@@ -5,54 +5,26 @@ Source: Park et al., SPADE, CVPR 2019, section 3 and appendix A; the order of up
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
-from gancompress.losses import Adversarial, Comparison, FeatureMatching, Perceptual, TermOptions
+from gancompress.losses import Adversarial, Comparison, FeatureMatching, Perceptual
 from gancompress.networks.given import one_tensor
-from gancompress.tasks.task import Task
-from gancompress.tasks.teacher_terms import TeacherTerms
-from gancompress.training import Batch, Losses, Objective, Phase
+from gancompress.tasks.paired_objective import PairedObjective
+from gancompress.training import Batch, Losses
 
 GAUGAN_TERMS = (Adversarial(1, balance=None), FeatureMatching(10), Perceptual(10, published="spade"))
 """Default terms of GauGAN."""
 
 
-class GauganObjective(Objective):
+class GauganObjective(PairedObjective):
     """Objective of GauGAN: the generator first, then the discriminator on the updated generator's images."""
 
-    averaged = ("generator",)
-
-    def __init__(
-        self, task: Task, generator: nn.Module, discriminator: nn.Module, terms: Sequence[TermOptions], image: Tensor
-    ) -> None:
-        """Take the two networks to train.
-
-        Args:
-            task: A paired task.
-            generator: Maps the task's encoded input to images.
-            discriminator: Takes the task's discriminator input; returns the feature maps of each scale if they are
-                compared. Not trained without an adversarial term.
-            terms: The loss terms.
-            image: Any image of the generator, [1, c, h, w].
-
-        Raises:
-            ConfigError: A term does not fit the objective or the image.
-            CheckpointError: A network that a term needs cannot be found or read.
-        """
-        self.task = task
-        self._terms = TeacherTerms(terms, image, ("images", "logits", "discriminator_maps", "nothing"))
-        self.modules = {"generator": generator, **self._terms.learned}
-        self.frozen = self._terms.frozen
-        self.phases = (Phase("generator", tuple(self.modules), self._generator_loss),)
-        if self._terms.gan is not None:
-            self.modules["discriminator"] = discriminator
-            phase = Phase("discriminator", ("discriminator",), self._discriminator_loss, discriminates=True)
-            self.phases = (*self.phases, phase)
+    discriminator_first = False
 
     def forward(self, batch: Batch, num_images: int) -> Tensor:
         """Return the encoded input of the generator."""

@@ -5,50 +5,23 @@ Source: Isola et al., pix2pix, CVPR 2017, section 3.1; hinge loss and weights: L
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from gancompress.losses import L1, Adversarial, Comparison, TermOptions
+from gancompress.losses import L1, Adversarial, Comparison
 from gancompress.tasks.gaugan import in_one_batch
-from gancompress.tasks.task import Task
-from gancompress.tasks.teacher_terms import TeacherTerms
-from gancompress.training import Batch, Losses, Objective, Phase
+from gancompress.tasks.paired_objective import PairedObjective
+from gancompress.training import Batch, Losses
 
 PIX2PIX_TERMS = (Adversarial(1, balance=None), L1(100))
 """Default terms of pix2pix."""
 
 
-class Pix2PixObjective(Objective):
+class Pix2PixObjective(PairedObjective):
     """Objective of pix2pix: the discriminator first, then the generator against the updated discriminator."""
 
-    averaged = ("generator",)
-
-    def __init__(
-        self, task: Task, generator: nn.Module, discriminator: nn.Module, terms: Sequence[TermOptions], image: Tensor
-    ) -> None:
-        """Take the two networks to train.
-
-        Args:
-            task: A paired task.
-            generator: Maps ``input`` to ``target``.
-            discriminator: Takes both, concatenated along the channels; not trained without an adversarial term.
-            terms: The loss terms.
-            image: Any image of the generator, [1, c, h, w].
-
-        Raises:
-            ConfigError: A term does not fit the objective or the image.
-            CheckpointError: A network that a term needs cannot be found or read.
-        """
-        self.task = task
-        self._terms = TeacherTerms(terms, image, ("images", "logits", "discriminator_maps", "nothing"))
-        self.modules = {"generator": generator, **self._terms.learned}
-        self.frozen = self._terms.frozen
-        self.phases = (Phase("generator", tuple(self.modules), self._generator_loss),)
-        if self._terms.gan is not None:
-            self.modules["discriminator"] = discriminator
-            phase = Phase("discriminator", ("discriminator",), self._discriminator_loss, discriminates=True)
-            self.phases = (phase, *self.phases)
+    discriminator_first = True
 
     def forward(self, batch: Batch, num_images: int) -> Tensor:
         """Return the generated image."""
