@@ -13,8 +13,8 @@ from gancompress.importance import BLOCK_SCORES, least_important_first
 from tests.methods.networks import images
 
 
-def residual_network(seed: int = 0, num_blocks: int = 4) -> nn.Module:
-    """Residual blocks that add less and less, in a list."""
+def residual_network(seed: int = 0, num_blocks: int = 4, *, looped: bool = False) -> nn.Module:
+    """Residual blocks that add less and less, in a list; the network itself may add what they return."""
     torch.manual_seed(seed)
 
     class Block(nn.Module):
@@ -24,7 +24,7 @@ def residual_network(seed: int = 0, num_blocks: int = 4) -> nn.Module:
             self.scale = scale
 
         def forward(self, x: Tensor) -> Tensor:
-            return x + self.scale * self.last(torch.relu(self.first(x)))
+            return (0 if looped else x) + self.scale * self.last(torch.relu(self.first(x)))
 
     class Mine(nn.Module):
         def __init__(self) -> None:
@@ -35,26 +35,30 @@ def residual_network(seed: int = 0, num_blocks: int = 4) -> nn.Module:
         def forward(self, x: Tensor) -> Tensor:
             h = self.enter(x)
             for block in self.blocks:
-                h = block(h)
+                h = h + block(h) if looped else block(h)
             return self.leave(h)
 
     return Mine().eval()
 
 
-def test_the_least_important_blocks_are_left_out_and_the_student_is_read_back(tmp_path):
-    network, data = residual_network(), images(8)
+@pytest.mark.parametrize("looped", [False, True])
+def test_the_least_important_blocks_are_left_out_and_the_student_is_read_back(tmp_path, looped):
+    network, data = residual_network(looped=looped), images(8)
     graph = gc.trace(network, data[0][:1])
+    names = tuple(f"{'+' if looped else ''}blocks.{i}" for i in (3, 2, 1, 0))
     for score in BLOCK_SCORES:
-        assert least_important_first(network, graph, [(data[0],)], score) == tuple(f"blocks.{i}" for i in (3, 2, 1, 0))
+        assert least_important_first(network, graph, [(data[0],)], score) == names
     student = gc.prune(network, data[0][:1], keep=0.5, depth=0.5, refit=data)
     assert gc.compare(network, student, data[0])["student"].psnr_db > 20
-    assert [type(block).__name__ for block in student.blocks] == ["Block", "Block", "LeftOut", "LeftOut"]
+    assert [type(block).__name__ for block in student.blocks] == ["Block"] * 2 + [
+        "LeftOutBranch" if looped else "LeftOut"
+    ] * 2
     assert student.enter.out_channels == 8
     assert not any("blocks.2" in name for name in student.state_dict())
     named = gc.prune(network, data[0][:1], keep=1.0, left_out=("blocks.[23]",))
     assert named.state_dict().keys() == student.state_dict().keys()
     gc.save(student, tmp_path / "student")
-    again = gc.load_into(residual_network(seed=5), tmp_path / "student")
+    again = gc.load_into(residual_network(seed=5, looped=looped), tmp_path / "student")
     assert torch.equal(again(data[0]), student(data[0]))
     before = gc.compare(network, named, data[0])["student"].psnr_db
     gc.refit(named, network, data)

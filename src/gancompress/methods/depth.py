@@ -43,8 +43,8 @@ def ordered_blocks(
     """
     if not graph.blocks:
         raise ConfigError(
-            "depth: got a network without residual blocks that can be left out (modules that return their input plus "
-            "something), expected some; leave depth out"
+            "depth: got a network without residual blocks that can be left out (what it adds to a tensor of the same "
+            "shape), expected some; leave depth out"
         )
     given = [arguments(network, inputs[i : i + 1]) for i in range(min(len(inputs), NUM_IMAGES))]
     return least_important_first(network.eval(), graph, given, score)
