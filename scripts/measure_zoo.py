@@ -210,8 +210,8 @@ def main() -> None:
         return
     rows = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     chosen = arguments.only.split(",") if arguments.only else zoo_networks.names()
-    for part in arguments.parts.split(","):
-        for name in chosen:
+    for name in chosen:
+        for part in arguments.parts.split(","):
             row = rows.setdefault(name, {})
             if part not in row or arguments.again:
                 traced = part == "channels" or "left" in row.get("channels", {})
