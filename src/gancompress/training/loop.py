@@ -14,7 +14,7 @@ from gancompress.training.layout import restore_image_convolutions
 from gancompress.training.log import TrainingLog
 from gancompress.training.objective import Batch, Objective
 from gancompress.training.options import TrainingOptions
-from gancompress.training.processes import asked_anywhere
+from gancompress.training.processes import asked_anywhere, latest_everywhere
 from gancompress.training.state import TrainingState
 
 if torch.distributed.is_available():
@@ -59,7 +59,7 @@ def fit(
             network, a loss or gradient is not finite, or another process has ended; nothing of that step is saved.
     """
     per_process = _share_of_batch(options, accelerator)
-    snapshot = checkpoints.latest()
+    snapshot = latest_everywhere(checkpoints, accelerator)
     run = _begun(objective, options, accelerator, log, seed, snapshot, checkpoints)
     run.tell_progress()
     if run.num_images >= options.total_images:
@@ -118,20 +118,18 @@ def _train(
     stop: Callable[[], bool],
 ) -> bool:
     """Take steps until the last image or a stop request; return True if the last image was reached."""
-    accelerator, batches = run.accelerator, iter(batches)
+    batches = iter(batches)
     while run.num_images < options.total_images:
         run.step(next(batches))
         run.tell_progress()
         finished = run.num_images >= options.total_images
-        stopping = asked_anywhere(stop(), accelerator)
+        stopping = asked_anywhere(stop(), run.accelerator)
         if finished or run.passed(options.log_every):
             run.report()
         if preview_batch is not None and (finished or (options.preview_every and run.passed(options.preview_every))):
             run.preview(preview_batch)
         if stopping or finished or run.passed(options.checkpoint_every):
-            if accelerator.is_main_process:
-                checkpoints.save(run.snapshot())
-            accelerator.wait_for_everyone()
+            run.save(checkpoints)
         if stopping and not finished:
             return False
     return True
