@@ -159,11 +159,17 @@ def stopped(shards: Path, directory: Path, stop_at: int | None) -> None:
         return iter(make_loader(data, size, seed=1, start_image=start, **places))
 
     options = TrainingOptions(num_images=8 * SIZE, batch_size=SIZE, checkpoint_every=SIZE, ema_half_life=2 * SIZE)
-    for last in (stop_at, None)[stop_at is None :]:
+
+    def train(last: int) -> None:
         steps = iter(range(1, 100))
         torch.manual_seed(0)
-        asked = lambda: last is not None and next(steps) == last  # noqa: E731
-        fit(cyclegan(2, "batch")[0], options, share, Checkpoints(directory), accelerator, Log(), seed=3, stop=asked)
+        objective, _ = cyclegan(2, "batch")
+        asked = lambda: next(steps) == last  # noqa: E731
+        fit(objective, options, share, Checkpoints(directory), accelerator, Log(), seed=3, stop=asked)
+
+    if stop_at is not None:
+        train(stop_at)
+    train(-1)
 
 
 def run(name: str, directory: Path) -> None:

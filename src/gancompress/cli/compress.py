@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gancompress.cli.options import (
+    ProcessesOption,
     RunDirectory,
     TensorBoardOption,
     ThreadsOption,
@@ -168,6 +169,7 @@ def compress(
     tensorboard: TensorBoardOption = False,
     train_teacher: TrainTeacherOption = False,
     threads: ThreadsOption = None,
+    processes: ProcessesOption = None,
     trust: TrustOption = False,
 ) -> None:
     """Compress a network: recognise it, cut it, teach it, measure it, write its files and a report.
@@ -203,7 +205,7 @@ def compress(
             console.print(yaml.safe_dump(job.model_dump(mode="json"), sort_keys=False), highlight=False, markup=False)
             show_stages(job, directory)
             return
-        run_job(job, directory, tensorboard=tensorboard, trust=trust)
+        run_job(job, directory, tensorboard=tensorboard, trust=trust, processes=processes)
         return
     request = _request(source, given, options, out, train_teacher)
     if dry_run:
@@ -212,7 +214,7 @@ def compress(
         show_stages(drafted.job(), request.directory)
         return
     job = load_job(str(_recipe_of(request, trust, threads)), threads_option(threads))
-    run_job(job, request.directory, tensorboard=tensorboard, trust=trust)
+    run_job(job, request.directory, tensorboard=tensorboard, trust=trust, processes=processes)
 
 
 def is_checkpoint(source: str, given: Mapping[str, Any]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 
 import torch
@@ -14,7 +13,7 @@ from gancompress.training.layout import restore_image_convolutions
 from gancompress.training.log import TrainingLog
 from gancompress.training.objective import Batch, Objective
 from gancompress.training.options import TrainingOptions
-from gancompress.training.processes import asked_anywhere, latest_everywhere
+from gancompress.training.processes import asked_anywhere, latest_everywhere, naming_a_lost_process
 from gancompress.training.state import TrainingState
 
 if torch.distributed.is_available():
@@ -56,7 +55,8 @@ def fit(
 
     Raises:
         TrainingError: The batch size does not divide among the processes, the newest checkpoint is that of another
-            network, a loss or gradient is not finite, or another process has ended; nothing of that step is saved.
+            network, a loss or gradient is not finite, or another process has ended (`LostProcessError`); nothing of
+            that step is saved.
     """
     per_process = _share_of_batch(options, accelerator)
     snapshot = latest_everywhere(checkpoints, accelerator)
@@ -66,15 +66,8 @@ def fit(
         run.keep_averages()
         return True
     try:
-        finished = _train(run, options, loader(run.num_images, per_process), checkpoints, preview_batch, stop)
-    except RuntimeError as error:
-        if accelerator.num_processes == 1 or not _lost_another(error):
-            raise
-        raise TrainingError(
-            f"training: process {accelerator.process_index} of {accelerator.num_processes} lost another one after "
-            f"{run.num_images:,} images, expected all to run; see why that one ended, and start all again: the same "
-            "command resumes from the last checkpoint"
-        ) from error
+        with naming_a_lost_process(accelerator, lambda: f"after {run.num_images:,} images"):
+            finished = _train(run, options, loader(run.num_images, per_process), checkpoints, preview_batch, stop)
     finally:
         for module in (*objective.modules.values(), *objective.frozen.values()):
             restore_image_convolutions(module)
@@ -133,14 +126,6 @@ def _train(
         if stopping and not finished:
             return False
     return True
-
-
-def _lost_another(error: RuntimeError) -> bool:
-    """Return whether an error is that of a collective operation whose other process is gone."""
-    known = getattr(torch.distributed, "DistError", ())
-    return (
-        isinstance(error, known) or re.search(r"gloo.*(closed by peer|reset by peer|imed out)", str(error)) is not None
-    )
 
 
 def _share_of_batch(options: TrainingOptions, accelerator: Accelerator) -> int:
