@@ -157,7 +157,8 @@ def _has_failed(processes: list[_Process]) -> _Process | None:
 def _report(first: _Process, processes: list[_Process]) -> None:
     """Raise the error of a command of which one process failed first; traces of a bug are printed before."""
     if first.running.returncode == LOST_ANOTHER:  # the cause may end a moment later
-        causes = (process for process in processes if process.running.returncode not in (0, LOST_ANOTHER))
+        effects = (0, LOST_ANOTHER, -signal.SIGTERM)
+        causes = (process for process in processes if process.running.returncode not in effects)
         first = next(causes, first)
     status, own = first.running.returncode, processes[0].running.returncode
     if own > 0 and own != LOST_ANOTHER and status > 0:
