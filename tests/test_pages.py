@@ -128,9 +128,10 @@ def test_generated_pages_are_whole(reference):
 def commands(page: Path) -> list[str]:
     """The commands of a page's code blocks, without those that hold variables of a shell or are cut short."""
     blocks = re.findall(
-        r"^```\n(.*?)^```|((?:^ {4}\S.*\n)+)", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+        r"^```(\w*)\n(.*?)^```|((?:^ {4}\S.*\n)+)", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
     )
-    lines = "".join(map("".join, blocks)).replace("\\\n", " ").splitlines()
+    lines = "".join(fenced + indented for language, fenced, indented in blocks if not language)
+    lines = lines.replace("\\\n", " ").splitlines()
     found = [line.strip().removeprefix("$ ").removesuffix(" &") for line in lines]
     return [line for line in found if line.startswith("gancompress ") and "$" not in line and "..." not in line]
 
