@@ -189,8 +189,7 @@ def _readers(path: Path) -> dict[str, Callable[[], object]]:
         "inspect": verb("inspect", path, *_SIZE),
         "prune": verb("prune", path, "--keep", "0.5", "--out", out, *_SIZE),
         "bench": verb("bench", path, "--runtime", "nowhere", *_SIZE),
-        "export": verb("export", path, "--format", "nowhere", *_SIZE),
-        "compress": verb("compress", path, "--images", path.parent / "nowhere", "--dry-run"),
+        "compress": verb("compress", path, "--images", path.parent / "nowhere", "--smaller", "2", "--dry-run"),
     }
 
 
