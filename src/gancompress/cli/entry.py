@@ -25,26 +25,27 @@ from gancompress.errors import GanCompressError, Interrupted, LostProcessError
 
 app = typer.Typer(
     name="gancompress",
-    help="Compress GAN generators: many times smaller and faster, the same look.",
+    help="Compress GAN generators: many times smaller and faster, the same look.\n\nBegin with quickstart, or with "
+    "compress CHECKPOINT --images FOLDER --smaller 10.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 for verb in (
+    quickstart,
+    compress,
     inspect,
     prune,
     export,
     run,
     demo,
     bench,
-    latency,
-    compress,
+    evaluate,
+    recipes,
+    data,
     train,
     search_worker,
-    quickstart,
-    evaluate,
-    data,
-    recipes,
+    latency,
     runtimes,
 ):
     app.command()(verb)

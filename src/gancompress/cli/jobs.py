@@ -37,7 +37,7 @@ def train(
 ) -> None:
     """Train a recipe's teacher alone. The same command resumes, and `compress` goes on from it.
 
-    Where a teacher is shipped for the recipe, `compress --train-teacher` does.
+    If the recipe's teacher is shipped with gancompress, give `compress --train-teacher` instead.
     """
     from gancompress.jobs.interruption import until_asked_to_stop
     from gancompress.jobs.pipeline import Pipeline
@@ -96,7 +96,7 @@ def evaluate(
     trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure the network of a finished run again, or on another split or with other metrics (--set metrics...)."""
+    """Measure the network of a finished run again, on another split or with other metrics (--set metrics...)."""
     from gancompress.cli.tables import cost_json, cost_table, latency_table
     from gancompress.errors import ConfigError
     from gancompress.jobs.finished import FinishedRun
