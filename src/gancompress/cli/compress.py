@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gancompress.cli.options import (
+    ProcessesOption,
     RunDirectory,
     TensorBoardOption,
     ThreadsOption,
@@ -178,6 +179,7 @@ def compress(
     tensorboard: TensorBoardOption = False,
     train_teacher: TrainTeacherOption = False,
     threads: ThreadsOption = None,
+    processes: ProcessesOption = None,
     trust: TrustOption = False,
 ) -> None:
     """Compress a checkpoint, or run a recipe: cut the network, train it, measure it, write files and a report.
@@ -213,7 +215,7 @@ def compress(
             console.print(yaml.safe_dump(job.model_dump(mode="json"), sort_keys=False), highlight=False, markup=False)
             show_stages(job, directory)
             return
-        run_job(job, directory, tensorboard=tensorboard, trust=trust)
+        run_job(job, directory, tensorboard=tensorboard, trust=trust, processes=processes)
         return
     request = _request(source, given, options, out, train_teacher)
     if dry_run:
@@ -222,7 +224,7 @@ def compress(
         show_stages(drafted.job(), request.directory)
         return
     job = load_job(str(_recipe_of(request, trust, threads)), threads_option(threads))
-    run_job(job, request.directory, tensorboard=tensorboard, trust=trust)
+    run_job(job, request.directory, tensorboard=tensorboard, trust=trust, processes=processes)
 
 
 def is_checkpoint(source: str, given: Mapping[str, Any]) -> bool:

@@ -11,6 +11,7 @@ import typer
 from gancompress.cli.display import watching
 from gancompress.cli.options import (
     JsonOption,
+    ProcessesOption,
     Recipe,
     RecipeOption,
     RunDirectory,
@@ -21,6 +22,7 @@ from gancompress.cli.options import (
     console,
     threads_option,
 )
+from gancompress.cli.processes import ran_in_processes
 from gancompress.cli.running import run_job
 
 
@@ -30,6 +32,7 @@ def train(
     out: RunDirectory = None,
     tensorboard: TensorBoardOption = False,
     threads: ThreadsOption = None,
+    processes: ProcessesOption = None,
     trust: TrustOption = False,
 ) -> None:
     """Train a recipe's teacher alone. The same command resumes, and `compress` goes on from it.
@@ -42,6 +45,8 @@ def train(
 
     job = load_job(recipe, [*options, *threads_option(threads)], train_teacher=True)
     directory = out or Path("runs", job.name)
+    if ran_in_processes(processes):
+        return
     with watching(console) as watch, until_asked_to_stop(watch.say) as stop:
         Pipeline(job, directory, watch.say, stop, show=watch.show, tensorboard=tensorboard, trust=trust).teacher()
     console.print(f"written to {directory / 'teacher'}", soft_wrap=True, markup=False)

@@ -85,6 +85,15 @@ ThreadsOption = Annotated[
         min=1, help="Threads of PyTorch in training and search; take fewer than cores if other programs are at work."
     ),
 ]
+ProcessesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--processes",
+        min=1,
+        metavar="N",
+        help="Divide every batch among so many processes of this machine, one for each GPU where there are some.",
+    ),
+]
 TensorBoardOption = Annotated[
     bool, typer.Option("--tensorboard", help="Write losses and samples to tensorboard/ in the run directory, too.")
 ]
