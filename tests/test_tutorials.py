@@ -1,11 +1,12 @@
 """Every command of the tutorials runs in its order, on small networks and with short trainings.
 
-The commands of the README, the first compression and the first how-to are those of ``test_readme``, the Python page that
-of ``methods/test_docs``. Nothing is timed, because that takes a process for each file.
+``test_readme`` runs those of the README, of the first compression and of a how-to, ``methods/test_docs`` the page about
+Python. Nothing is timed, because that takes a process for each file.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -17,7 +18,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from gancompress.cli import app
+from gancompress.deploy.web import is_page
 from gancompress.deploy.web.runtime import FILES, PACKAGE, VERSION
+from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build
 from tests.jobs.drafting.folders import pictures
 from tests.test_pages import DOCS, ROOT, commands
@@ -25,10 +28,27 @@ from tests.test_pages import DOCS, ROOT, commands
 TUTORIALS = DOCS / "tutorials"
 README = commands(ROOT / "README.md")
 SMALL = {"--minutes 60": "--minutes 0.03", "--smaller 10": "--smaller 3", "-10x": "-3x", "--size 64x64": "--size 16x16"}
-TINY = (
-    *("data.image_size=32", "data.num_images.train=8", "data.num_images.search=4", "data.num_images.test=4"),
-    *("steps.0.training.num_images=8", "steps.0.training.num_decay_images=0", "exports=[onnx]"),
-)
+SMALL_RUN = {
+    "name": "quickstart",
+    "task": "paired",
+    "data": {"kind": "procedural", "image_size": 16, "num_images": {"train": 4, "search": 2, "test": 2}},
+    "teacher": {"checkpoint": "original"},
+    "steps": [{"kind": "prune", "keep": 0.5, "multiple": 2}],
+    "metrics": {"against_real": ["psnr"], "against_teacher": []},
+    "exports": [],
+}
+
+
+class Server:
+    """Server of a page that ends at once."""
+
+    address = "http://127.0.0.1:8000/"
+
+    def __init__(self, folder: Path, port: int) -> None:
+        assert (folder / "index.html").is_file()
+
+    def serve(self) -> None:
+        return
 
 
 @pytest.fixture(scope="module")
@@ -55,18 +75,12 @@ def user(tmp_path_factory) -> Path:
 @pytest.fixture
 def here(user, monkeypatch) -> Path:
     """The same folder, as the current one; nothing is timed or downloaded, and servers end at once."""
-    from gancompress.jobs.recipe import load_job
-
     monkeypatch.chdir(user)
     monkeypatch.setattr("gancompress.jobs.drafting.draft.fastest_formats", lambda runtime: [])
     monkeypatch.setattr("gancompress.jobs.drafting.draft.seconds_of_pass", lambda network, images: 1e-3)
     monkeypatch.setattr("gancompress.jobs.drafting.draft.training_pace", lambda *_: 0.05)
     monkeypatch.setattr("gancompress.jobs.summary.time_files", lambda *_, **__: {})
-    monkeypatch.setattr(
-        "gancompress.jobs.recipe.load_job",
-        lambda name, options=(), **how: load_job(name, [*(TINY if name == "quickstart" else ()), *options], **how),
-    )
-    monkeypatch.setattr("gancompress.deploy.web.PageServer.serve", lambda server: None)
+    monkeypatch.setattr("gancompress.deploy.web.PageServer", Server)
     monkeypatch.setenv("GANCOMPRESS_CACHE", str(user / "cache"))
     return user
 
@@ -87,7 +101,7 @@ def test_a_checkpoint_of_cyclegan_becomes_a_file_of_integers(here):
     listed = commands(page)
     assert [command.split()[1] for command in listed] == ["inspect", "compress", "compress", "export", "run"]
     shorter = [re.sub(" --minutes.*", "", command.replace("latest_net_G_A.pth", "CHECKPOINT")) for command in listed]
-    assert [command for command in README if "CHECKPOINT" in command][0].replace("FOLDER", "photos") in shorter
+    assert README[1].replace("FOLDER", "photos") in shorter
     for command in listed:
         check(command)
     (snippet,) = re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
@@ -108,9 +122,21 @@ def test_an_upscaler_becomes_a_file_for_ncnn(here):
     assert Path("half/loadable.pth").is_file()
 
 
-def test_the_quickstart_becomes_a_web_page(here):
-    assert README[0] == "gancompress quickstart"
-    check(README[0])
+def test_a_run_becomes_a_web_page(here):
+    """On a run as small as can be; ``check_wheel`` runs the quickstart."""
+    config = {"ngf": 4, "num_blocks": 1}
+    Generator.from_module(build("resnet", config), "resnet", config).save("original")
+    Path("small.yaml").write_text(json.dumps(SMALL_RUN))
+    check("gancompress compress small.yaml")
+    torch.save(build("srvggnet_compact", {"nf": 4, "num_conv": 1}).state_dict(), "original.pth")
+    check("gancompress prune original.pth --keep 0.5 --multiple 2 --minimum 2 --size 16x16 --out small")
     for command in commands(TUTORIALS / "web_page.md"):
         check(command)
-    assert Path("site/index.html").is_file()
+    assert is_page(Path("site"))
+
+
+def test_the_first_command_of_the_readme_is_the_quickstart(here, monkeypatch):
+    started = []
+    monkeypatch.setattr("gancompress.cli.jobs.run_job", lambda job, directory: started.append((job.name, directory)))
+    check(README[0])
+    assert started == [("quickstart", Path("runs/quickstart"))]

@@ -111,7 +111,7 @@ def compress(
         typer.Option(
             "--like",
             metavar="FAMILY",
-            help="Another architecture for the student, such as srvggnet_compact for an upscaler, with random weights.",
+            help="Another architecture for the student, such as srvggnet_compact for upscalers; random weights.",
             rich_help_panel=_CHECKPOINT,
         ),
     ] = None,
