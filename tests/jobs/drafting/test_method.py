@@ -74,6 +74,7 @@ def test_a_draft_cuts_refits_and_distils_without_a_discriminator():
         ({"request": replace(ASKED, min_psnr_db=40.0)}, "exports.1.min_psnr_db", 40.0),
         ({"pace": Pace(20.0, 60.0)}, "metrics.max_images", 9),
         ({"pace": Pace(20.0, 60.0)}, "steps.1.training.batch_size", 1),
+        ({"pace": replace(FAST, precision="bf16")}, "steps.1.training.precision", "bf16"),
         (
             {"request": replace(ASKED, perceptual="nets/squeeze-1.ts.pt")},
             "metrics.against_teacher",

@@ -41,11 +41,13 @@ class Pace:
         teacher_s: Seconds of the teacher's pass over one image of the size.
         step_s: Seconds of one training step, with the teacher's pass.
         kept_step_s: Seconds of one whose teacher's outputs were kept from an earlier epoch; None if none are.
+        precision: Precision of training in which these were measured.
     """
 
     teacher_s: float
     step_s: float
     kept_step_s: float | None = None
+    precision: str = "fp32"
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,7 @@ def draft(
     """
     batch = batch_size_for(request, pace.teacher_s)
     length = length_of(material, request, narrowed, pace, batch)
-    steps, how = _steps(material, request, narrowed, pace, student, length.training(batch))
+    steps, how = _steps(material, request, narrowed, pace, student, length.training(batch, pace.precision))
     tested = max(_TEST_IMAGES, int(SHARE_OF_TEST * 60 * request.minutes / pace.teacher_s))
     limit = {} if tested >= material.counts["test"] else {"max_images": tested}
     trunk = {} if request.perceptual is None else {_trunk_name(request.perceptual): {"path": request.perceptual}}
@@ -183,7 +185,7 @@ def draft(
     reasons = [
         f"method: {how}; no discriminator and no search, which do not pay for one network and a short time",
         f"training: {length.num_images:,} {material.items} in about {request.minutes:g} min, {pace.step_s:.2g} s for "
-        f"each {batch}{length.repeated}",
+        f"each {batch}{length.repeated}{', in bf16, which is faster here' if pace.precision == 'bf16' else ''}",
     ]
     if not narrowed.has_taps and student is None:
         reasons.append("no feature maps are compared: the network has no stages to take them from")
@@ -230,10 +232,11 @@ class Length:
     copies: int | None = None
     repeated: str = ""
 
-    def training(self, batch_size: int) -> dict[str, Any]:
+    def training(self, batch_size: int, precision: str = "fp32") -> dict[str, Any]:
         """Return the training and the cache of the teacher's outputs in a recipe."""
         cache = {} if self.copies is None else {"teacher_cache": {"copies": self.copies}}
-        return {"training": training_of(self.num_images, batch_size), **cache}
+        half = {} if precision == "fp32" else {"precision": precision}
+        return {"training": training_of(self.num_images, batch_size) | half, **cache}
 
 
 def length_of(material: Material, request: Request, narrowed: Narrowed, pace: Pace, batch_size: int) -> Length:

@@ -17,7 +17,7 @@ from gancompress.deploy.latency import measure_network
 from gancompress.errors import BudgetError, ConfigError, GanCompressError, MetricError, TraceError
 from gancompress.evaluation import Evaluator, PairMetric, find_metric
 from gancompress.importance import candidate_blocks
-from gancompress.jobs.drafting.method import MULTIPLES, Narrowed
+from gancompress.jobs.drafting.method import MULTIPLES, Narrowed, Pace
 from gancompress.jobs.drafting.request import Request
 from gancompress.jobs.recipe import Job
 from gancompress.jobs.steps.networks import NetworkOptions
@@ -35,15 +35,18 @@ _WARM_S = 1.0
 """Seconds of a first pass above which it counts itself: a slow network needs no warming up."""
 _TRIAL_S = 20.0
 _KEEP_OF_TRIAL = 0.35
+_CLEARLY_FASTER = 0.8
+"""Largest share of the seconds of a step in float32 at which a step in bf16 is worth its rounding."""
 
 
 @torch.no_grad()
-def seconds_of_pass(network: nn.Module, given: Given) -> float:
+def seconds_of_pass(network: nn.Module, given: Given, precision: str = "fp32") -> float:
     """Return the seconds of a forward pass over inputs; a fast network is warmed up by a first one."""
 
     def timed() -> float:
         began = time.perf_counter()
-        call(network, given)
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            call(network, given)
         return time.perf_counter() - began
 
     first = timed()
@@ -143,8 +146,10 @@ def training_pace(
     terms: list[dict[str, Any]],
     pass_s: float,
     num_kept: int | None = None,
-) -> float:
-    """Return the seconds of a training step on this machine; a slow teacher gets fewer steps of trial.
+    *,
+    try_bf16: bool = False,
+) -> Pace:
+    """Return the pace of training on this machine; a slow teacher gets fewer steps of trial.
 
     Args:
         student: The student.
@@ -154,11 +159,22 @@ def training_pace(
         terms: Loss terms.
         pass_s: Seconds of the network for one input.
         num_kept: Number of inputs whose outputs training keeps if memory holds them; None runs the network each time.
+        try_bf16: Whether to train in bf16 if a step is clearly faster in it.
     """
     steps = max(1, min(TRIAL_STEPS, int(_TRIAL_S / (batch_size * pass_s))))
     batch = joined([inputs] * math.ceil(batch_size / len(inputs)))[:batch_size]
     options = {"terms": tuple(TERMS.parse(term) for term in terms), "target": "teacher"}
-    return seconds_per_step(student.build(), teacher.build(), {"input": batch}, batch_size, options, steps, num_kept)
+    networks = student.build(), teacher.build()
+
+    def step_s(precision: str, kept: int | None = None) -> float:
+        given = options | {"precision": precision}
+        return seconds_per_step(*networks, {"input": batch}, batch_size, given, steps, kept)
+
+    seconds, precision = step_s("fp32"), "fp32"
+    if try_bf16 and (in_half := step_s("bf16")) < _CLEARLY_FASTER * seconds:
+        pass_s = seconds_of_pass(networks[1], inputs[:1], "bf16")
+        seconds, precision = in_half, "bf16"
+    return Pace(pass_s, seconds, None if num_kept is None else step_s(precision, num_kept), precision)
 
 
 def _plan(generator: Generator, graph: ChannelGraph, example: Given, limit: CostLimit) -> tuple[int, ChannelPlan]:
