@@ -58,8 +58,12 @@ def test_the_least_important_blocks_are_left_out_and_the_student_is_read_back(tm
     again = gc.load_into(residual_network(seed=5), tmp_path / "student")
     assert torch.equal(again(data[0]), student(data[0]))
     before = gc.compare(network, named, data[0])["student"].psnr_db
-    gc.refit(named, network, data)
+    kept = named.blocks[1].last.weight.clone()
+    report = gc.refit(named, network, data)
     assert gc.compare(network, named, data[0])["student"].psnr_db > before + 3
+    assert [layer.name for layer in report.layers] == ["enter", "leave"]
+    assert all("its residual block is whole" in reason for reason in report.left.values())
+    assert torch.equal(named.blocks[1].last.weight, kept)
     with pytest.raises(CheckpointError, match="expected the network that the saved one was made from"):
         gc.load_into(residual_network(num_blocks=2), tmp_path / "student")
 
