@@ -40,13 +40,13 @@ class Pace:
     Attributes:
         teacher_s: Seconds of the teacher's pass over one image of the size.
         step_s: Seconds of one training step, with the teacher's pass.
-        kept_step_s: Seconds of one whose teacher's outputs were kept from an earlier epoch; None if none are.
+        kept_step_s: Seconds of one whose teacher's outputs were kept from an earlier epoch.
         precision: Precision of training in which these were measured.
     """
 
     teacher_s: float
     step_s: float
-    kept_step_s: float | None = None
+    kept_step_s: float
     precision: str = "fp32"
 
 
@@ -247,20 +247,21 @@ def length_of(material: Material, request: Request, narrowed: Narrowed, pace: Pa
     it several times the steps.
     """
     seconds, num_train = training_seconds(request), material.counts["train"]
-    first = math.ceil(num_train / batch_size)
-    images = steps_in(seconds, pace.step_s, pace.kept_step_s, first) * batch_size
-    if pace.kept_step_s is not None:
+    if material.repeats:
+        first = math.ceil(num_train / batch_size)
+        images = steps_in(seconds, pace.step_s, pace.kept_step_s, first) * batch_size
         if images <= first * batch_size:
             return Length(images)
         return Length(images, repeated=f", then {pace.kept_step_s:.2g} s with the original's outputs in memory")
-    student_s = max(pace.step_s - batch_size * pace.teacher_s, pace.step_s / 10) / batch_size
+    images, student_s = steps_in(seconds, pace.step_s) * batch_size, pace.kept_step_s / batch_size
     copies = int(_SHARE_OF_TEACHER * seconds / (num_train * pace.teacher_s))
     if narrowed.kept_bytes:
         copies = min(copies, int(_KEPT_GIB * GIB / (num_train * narrowed.kept_bytes)))
     longer = int((seconds - num_train * copies * pace.teacher_s) / (student_s * batch_size)) * batch_size
     if not narrowed.kept_bytes or not copies or student_s > pace.teacher_s or longer < 2 * num_train * copies:
         return Length(images)
-    return Length(longer, copies, f", {copies} crops of each image, on which the original runs once")
+    words = f", then {pace.kept_step_s:.2g} s: the original runs once on each of {copies} crops of every image"
+    return Length(longer, copies, words)
 
 
 def training_of(images: int, batch_size: int) -> dict[str, Any]:

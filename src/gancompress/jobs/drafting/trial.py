@@ -158,7 +158,7 @@ def training_pace(
         batch_size: Inputs of a step.
         terms: Loss terms.
         pass_s: Seconds of the network for one input.
-        num_kept: Number of inputs whose outputs training keeps if memory holds them; None runs the network each time.
+        num_kept: Number of inputs whose outputs training keeps, if memory holds them; None for those of a disk.
         try_bf16: Whether to train in bf16 if a step is clearly faster in it.
     """
     steps = max(1, min(TRIAL_STEPS, int(_TRIAL_S / (batch_size * pass_s))))
@@ -170,11 +170,12 @@ def training_pace(
         given = options | {"precision": precision}
         return seconds_per_step(*networks, {"input": batch}, batch_size, given, steps, kept)
 
-    seconds, precision = step_s("fp32"), "fp32"
-    if try_bf16 and (in_half := step_s("bf16")) < _CLEARLY_FASTER * seconds:
+    num_kept = num_kept or len(batch)
+    kept_s = step_s("fp32", num_kept)
+    if try_bf16 and (in_half := step_s("bf16", num_kept)) < _CLEARLY_FASTER * kept_s:
         pass_s = seconds_of_pass(networks[1], inputs[:1], "bf16")
-        seconds, precision = in_half, "bf16"
-    return Pace(pass_s, seconds, None if num_kept is None else step_s(precision, num_kept), precision)
+        return Pace(pass_s, step_s("bf16"), in_half, "bf16")
+    return Pace(pass_s, step_s("fp32"), kept_s)
 
 
 def _plan(generator: Generator, graph: ChannelGraph, example: Given, limit: CostLimit) -> tuple[int, ChannelPlan]:
