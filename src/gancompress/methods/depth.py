@@ -144,7 +144,7 @@ def best_depth(
 
 
 def nearest(trials: Sequence[Trial], budget: float) -> Trial:
-    """Return the trial of the least error; one that leaves much of the budget unused, only if none is nearly as good."""
+    """Return the trial of the least error, or one nearly as good that uses more of the budget."""
     best = min(trials, key=lambda trial: trial.error)
     used = [trial for trial in trials if trial.cost >= _USED * budget and trial.error <= _NEARLY * best.error]
     return min(used, key=lambda trial: trial.error, default=best)
@@ -161,10 +161,29 @@ def _numbers(
     left_out: Sequence[str],
 ) -> list[int]:
     """Return the numbers of blocks to try."""
+    most = num_left_out_at_full_width(graph, cost, limit, order, left_out)
+    return sorted({0, 2 * most // 3, max(0, most - 1), most})
+
+
+def num_left_out_at_full_width(
+    graph: ChannelGraph,
+    cost: Callable[[ChannelPlan], float],
+    limit: CostLimit,
+    order: Sequence[str],
+    left_out: Sequence[str] = (),
+) -> int:
+    """Return the number of blocks to leave out so that a network of full width meets the budget, or all of them.
+
+    Args:
+        graph: Graph of the network.
+        cost: Cost of a plan.
+        limit: The most that it may cost.
+        order: Blocks in the order in which they are left out.
+        left_out: Blocks that every plan leaves out.
+    """
     full = graph.full_plan().leaving_out(left_out)
     fits = (n for n in range(len(order) + 1) if cost(full.leaving_out(order[:n])) <= limit.limit)
-    most = next(fits, len(order))
-    return sorted({0, 2 * most // 3, max(0, most - 1), most})
+    return next(fits, len(order))
 
 
 @torch.no_grad()

@@ -23,6 +23,7 @@ from gancompress.jobs.recipe import Job
 from gancompress.jobs.steps.networks import NetworkOptions
 from gancompress.losses import TERMS
 from gancompress.methods.budget import Budget, CostLimit
+from gancompress.methods.depth import num_left_out_at_full_width
 from gancompress.methods.pace import TRIAL_STEPS, seconds_per_step
 from gancompress.networks.cut import cut
 from gancompress.networks.generator import Generator
@@ -106,9 +107,10 @@ def narrowed(
         multiple, plan = _plan(wide, graph, example, limit)
         narrow = cut(wide, graph.constrain(multiple=multiple, minimum=multiple), plan)
         return narrow, Narrowed(multiple, None, False, kept_bytes=_kept_bytes(network, given, ()))
-    multiple, plan = _plan(generator, graph, example, limit)
+    blocks = candidate_blocks(graph)
+    multiple, plan = _plan(generator, graph, example, limit, blocks)
     narrow = cut(generator, graph.constrain(multiple=multiple, minimum=multiple), plan)
-    taps, blocks = _taps(generator, network, given), candidate_blocks(graph)
+    taps = _taps(generator, network, given)
     needed, kept = images_needed(narrow.build(), given), _kept_bytes(network, given, taps)
     return narrow, Narrowed(multiple, needed, bool(taps), len(blocks), kept)
 
@@ -178,13 +180,21 @@ def training_pace(
     return Pace(pass_s, step_s("fp32"), kept_s)
 
 
-def _plan(generator: Generator, graph: ChannelGraph, example: Given, limit: CostLimit) -> tuple[int, ChannelPlan]:
-    """Return the largest multiple of widths at which the budget can be met, and a plan for it."""
+def _plan(
+    generator: Generator, graph: ChannelGraph, example: Given, limit: CostLimit, blocks: Sequence[str] = ()
+) -> tuple[int, ChannelPlan]:
+    """Return the largest multiple of widths at which the budget can be met, and a plan for it.
+
+    As many of the blocks are left out as the budget asks for at full width: such a network is usually the one nearest
+    to the original, and its pace is then that of the job.
+    """
     for multiple in MULTIPLES:
         legal = graph.constrain(multiple=multiple, minimum=multiple)
         try:
             if limit.target is None:
-                return multiple, widest_plan(legal, limit.cost(legal), limit.limit, limit.unit)
+                cost = limit.cost(legal)
+                left_out = blocks[: num_left_out_at_full_width(legal, cost, limit, blocks)]
+                return multiple, widest_plan(legal, cost, limit.limit, limit.unit, left_out)
             narrowest = cut(generator, legal, legal.smallest_plan())
             milliseconds = measure_network(narrowest, one_tensor(example, "--ms"), limit.target)
             if milliseconds <= limit.limit:
