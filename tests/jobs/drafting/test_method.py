@@ -17,7 +17,7 @@ from tests.jobs.drafting.facts import ASKED, FEW, OWN, PHOTOS, STYLE, UPSCALER
 MELS = Material(
     {"kind": "arrays", "root": "mels"}, {"train": 80, "search": 10, "test": 10}, "items of 80x32", (1, 8192), False
 )
-CUT = Narrowed(multiple=4, refit_images=8, has_taps=True)
+CUT = Narrowed(multiple=4, refit_images=8, taps=("body.0",))
 FAST = Pace(teacher_s=0.01, step_s=0.05, kept_step_s=0.01)
 
 
@@ -53,7 +53,7 @@ def test_a_draft_cuts_refits_and_distils_without_a_discriminator():
     [
         ({"network": OWN, "request": replace(ASKED, network="nets:Net", config={"width": 8})}, "teacher", None),
         ({"network": OWN}, "data.decoding", {"channels": 1}),
-        ({"cut": replace(CUT, has_taps=False)}, "steps.1.distillation.terms.1.kind", "ssim"),
+        ({"cut": replace(CUT, taps=())}, "steps.1.distillation.terms.1.kind", "ssim"),
         (
             {"size": (8, 8)},
             "steps.1.distillation.terms",

@@ -90,7 +90,7 @@ def draft_recipe(request: Request, say: Say, *, trust: bool = False) -> Drafted:
     other = student_like(request, known.generator, example)
     student, first_cut = narrowed(known.generator, example, request, other)
     batch_size, terms = batch_size_for(request, known.pass_s), terms_of(known.material, first_cut)
-    trial = student, known.generator, known.inputs, batch_size, terms, known.pass_s
+    trial = student, known.generator, known.inputs, batch_size, terms, first_cut.taps, known.pass_s
     kept = known.material.counts["train"] if known.material.repeats else None
     pace = training_pace(*trial, kept, try_bf16=known.material.holds_images)
     formats = fastest_formats(request.runtime)

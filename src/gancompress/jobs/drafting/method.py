@@ -57,14 +57,14 @@ class Narrowed:
     Attributes:
         multiple: Divisor of its widths.
         refit_images: Number of images that a refit needs at the least; None if it cannot be refitted.
-        has_taps: True if there are feature maps to compare.
+        taps: Modules whose feature maps are compared.
         num_blocks: Number of residual blocks that can be left out whole.
         kept_bytes: Bytes of the teacher's outputs and feature maps for one input, as they are kept; 0 if unknown.
     """
 
     multiple: int
     refit_images: int | None
-    has_taps: bool
+    taps: tuple[str, ...]
     num_blocks: int = 0
     kept_bytes: int = 0
 
@@ -80,7 +80,7 @@ class Draft:
 def terms_of(material: Material, narrowed: Narrowed) -> list[dict[str, Any]]:
     """Return the loss terms: the teacher's output, its feature maps, and structure; without a discriminator."""
     terms: list[dict[str, Any]] = [{"kind": "l1", "weight": 100}]
-    if narrowed.has_taps:
+    if narrowed.taps:
         terms.append({"kind": "features", "weight": 1})
     if material.holds_images and min(material.output[1:]) >= _SMALLEST_SSIM_PX:
         terms.append({"kind": "ssim", "weight": 5})
@@ -187,7 +187,7 @@ def draft(
         f"training: {length.num_images:,} {material.items} in about {request.minutes:g} min, {pace.step_s:.2g} s for "
         f"each {batch}{length.repeated}{', in bf16, which is faster here' if pace.precision == 'bf16' else ''}",
     ]
-    if not narrowed.has_taps and student is None:
+    if not narrowed.taps and student is None:
         reasons.append("no feature maps are compared: the network has no stages to take them from")
     return Draft(recipe, tuple(reasons))
 

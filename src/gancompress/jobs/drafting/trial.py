@@ -30,6 +30,7 @@ from gancompress.networks.generator import Generator
 from gancompress.networks.given import Given, arguments, call, joined, one_tensor, sizes
 from gancompress.networks.outputs import image_of, tensors_of
 from gancompress.networks.registry import FAMILIES
+from gancompress.objectives.taps import outside_blocks
 from gancompress.reconstruction import images_needed
 
 _WARM_S = 1.0
@@ -106,13 +107,13 @@ def narrowed(
         graph = trace(wide.build(), given)
         multiple, plan = _plan(wide, graph, example, limit)
         narrow = cut(wide, graph.constrain(multiple=multiple, minimum=multiple), plan)
-        return narrow, Narrowed(multiple, None, False, kept_bytes=_kept_bytes(network, given, ()))
+        return narrow, Narrowed(multiple, None, (), kept_bytes=_kept_bytes(network, given, ()))
     blocks = candidate_blocks(graph)
     multiple, plan = _plan(generator, graph, example, limit, blocks)
     narrow = cut(generator, graph.constrain(multiple=multiple, minimum=multiple), plan)
     taps = _taps(generator, network, given)
     needed, kept = images_needed(narrow.build(), given), _kept_bytes(network, given, taps)
-    return narrow, Narrowed(multiple, needed, bool(taps), len(blocks), kept)
+    return narrow, Narrowed(multiple, needed, outside_blocks(taps, plan.left_out), len(blocks), kept)
 
 
 def check_metrics(job: Job, made: Tensor) -> None:
@@ -146,6 +147,7 @@ def training_pace(
     inputs: Given,
     batch_size: int,
     terms: list[dict[str, Any]],
+    taps: Sequence[str],
     pass_s: float,
     num_kept: int | None = None,
     *,
@@ -159,13 +161,14 @@ def training_pace(
         inputs: Some inputs.
         batch_size: Inputs of a step.
         terms: Loss terms.
+        taps: Modules whose feature maps are compared; not used by a term that compares none.
         pass_s: Seconds of the network for one input.
         num_kept: Number of inputs whose outputs training keeps, if memory holds them; None for those of a disk.
         try_bf16: Whether to train in bf16 if a step is clearly faster in it.
     """
     steps = max(1, min(TRIAL_STEPS, int(_TRIAL_S / (batch_size * pass_s))))
     batch = joined([inputs] * math.ceil(batch_size / len(inputs)))[:batch_size]
-    options = {"terms": tuple(TERMS.parse(term) for term in terms), "target": "teacher"}
+    options = {"terms": tuple(TERMS.parse(term) for term in terms), "target": "teacher", "taps": taps}
     networks = student.build(), teacher.build()
 
     def step_s(precision: str, kept: int | None = None) -> float:
