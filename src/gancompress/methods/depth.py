@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -73,7 +74,7 @@ class Trial:
     Attributes:
         plan: The widest plan within the budget without the blocks.
         cost: Its cost.
-        error: Relative error of its outputs to those of the original network, on inputs that were not fitted.
+        error: `typical_error` on inputs that were not fitted.
     """
 
     plan: ChannelPlan
@@ -133,7 +134,7 @@ def best_depth(
             fitted = min(len(inputs), max(needed, 3 * len(inputs) // 4))
             refit(wide, narrow, graph, plan, arguments(wide, inputs[:fitted]), seed=seed)
             held = inputs[fitted:] if fitted < len(inputs) else inputs
-        trials.append(Trial(plan, cost(plan), relative_error(narrow, wide, held)))
+        trials.append(Trial(plan, cost(plan), typical_error(narrow, wide, held)))
         say(
             f"{number} of {len(order)} blocks left out, {amount(trials[-1].cost, limit.unit)}: relative error "
             f"{trials[-1].error:.4g}"
@@ -190,13 +191,17 @@ def num_left_out_at_full_width(
 
 
 @torch.no_grad()
-def relative_error(network: nn.Module, original: nn.Module, inputs: Given) -> float:
-    """Return the norm of the difference of all outputs, relative to that of the original's outputs."""
-    difference = total = 0.0
+def typical_error(network: nn.Module, original: nn.Module, inputs: Given) -> float:
+    """Return the median over inputs of the norm of the difference of all outputs, relative to the original's outputs.
+
+    A mean would compare the few inputs for which a network that is not trained yet leaves the range of its outputs.
+    """
+    errors: list[float] = []
     for i in range(len(inputs)):
         given = arguments(original, inputs[i : i + 1])
         wanted, got = (tensors_of(each(*given)) for each in (original, network))
-        total += sum(float(each.float().square().sum()) for each in wanted)
-        difference += sum(float((a - b).float().square().sum()) for a, b in zip(wanted, got, strict=True))
-    error = (difference / total) ** 0.5 if total else math.inf
-    return error if math.isfinite(error) else math.inf
+        total = sum(float(each.float().square().sum()) for each in wanted)
+        difference = sum(float((a - b).float().square().sum()) for a, b in zip(wanted, got, strict=True))
+        error = (difference / total) ** 0.5 if total else math.inf
+        errors.append(error if math.isfinite(error) else math.inf)
+    return statistics.median(errors)
