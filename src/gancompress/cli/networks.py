@@ -93,8 +93,8 @@ def prune(
     depth: Annotated[
         str | None,
         typer.Option(
-            help="Fraction of the residual blocks to keep, 0 to 1; auto with --macs: few narrow blocks or few of full "
-            "width, what is nearest to the network on the images of --refit or --images."
+            help="Fraction of the residual blocks to keep, 0 to 1; or auto, with --macs: the number of blocks that is "
+            "nearest to the network on the images of --refit or --images."
         ),
     ] = None,
     left_out: Annotated[
@@ -114,7 +114,7 @@ def prune(
         typer.Option(
             metavar="FOLDER",
             help="Solve for the layers that are left by least squares, on images (label maps with --labels) like those "
-            "that the network will see. A network from noise draws its own; name any folder.",
+            "that the network will get. A generator from noise draws its own: name any folder.",
         ),
     ] = None,
     refit_images: Annotated[int, typer.Option(min=2, help="Images for --refit, a 96x96 crop of each.")] = 64,

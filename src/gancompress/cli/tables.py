@@ -10,6 +10,7 @@ from rich.table import Table
 from torch import Tensor
 
 from gancompress.channels import ChannelGraph
+from gancompress.cli.options import console
 from gancompress.cost import Cost
 from gancompress.networks.generator import Generator
 
@@ -122,4 +123,6 @@ def text_table(table: FileTable) -> Table:
         shown.add_column(title, no_wrap=bool(title))  # the last one, without a title, holds reasons
     for row in table.rows:
         shown.add_row(*map(escape, row))
+    if not console.is_terminal:  # a log has no width that cells would have to be cut to
+        shown.width = console.measure(shown, options=console.options.update_width(500)).maximum
     return shown
