@@ -1,10 +1,10 @@
 """Train a small vocoder on synthetic voices, to have one that `gancompress compress` can be tried on.
 
-A voice is a train of pulses of gliding pitch through three moving resonances, with pauses and breath; 8,000 samples a
-second. The network has the layers of HiFi-GAN (weight norm, transposed convolutions, dilated residual blocks) and
-learns by the multi-resolution distance of spectra alone, without discriminators. Writes `vocoder.pt` and mel arrays
-of other voices, on which nothing was trained, as `mels/*.npy`. The same command resumes. Then, in the directory of
-this script:
+A voice is a train of pulses of gliding pitch through three moving resonances, with pauses, breath and noise of a room;
+8,000 samples a second. The network has the layers of HiFi-GAN (weight norm, transposed convolutions, dilated residual
+blocks) and learns by the multi-resolution distance of spectra alone, without discriminators. Writes `vocoder.pt` and
+mel arrays of other voices, on which nothing was trained, as `mels/*.npy`. The same command resumes. Then,
+in the directory of this script:
 
     gancompress compress OUT/vocoder.pt --net vocoder:Vocoder --data OUT/mels --smaller 2
 """
@@ -82,7 +82,8 @@ def voice(draw: np.random.Generator, seconds: float) -> np.ndarray:
     source = np.diff(np.floor(phase), prepend=0) + 0.01 * draw.standard_normal(count)
     loud = np.clip(glide(-0.4, 1.0), 0, 1)
     sound = sum(resonance(source, glide(low, high), width) for low, high, width in RESONANCES)
-    return (loud * sound / (np.abs(sound).max() + 1e-9) * 0.8).astype(np.float32)
+    room = 0.003 * draw.standard_normal(count)
+    return (loud * sound / (np.abs(sound).max() + 1e-9) * 0.8 + room).astype(np.float32)
 
 
 def resonance(source: np.ndarray, hz: np.ndarray, width: float) -> np.ndarray:
