@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def as_a_user(tmp_path, monkeypatch):
     for block in range(9):
         for ours, theirs in (("conv1", "1"), ("conv2", "5")):
             renames[f"blocks.{block}.{ours}"] = f"model.{10 + block}.conv_block.{theirs}"
-    state = build("resnet_9blocks", {}).state_dict()
+    state = build("resnet_9blocks", {"ngf": 32}).state_dict()
     foreign = {}
     for name, tensor in state.items():
         layer, _, leaf = name.rpartition(".")
@@ -49,19 +50,16 @@ def as_a_user(tmp_path, monkeypatch):
     torch.save(foreign, tmp_path / "latest_net_G_A.pth")
 
 
-def test_commands_run_in_their_order(as_a_user):
+def test_commands_run_in_their_order_and_print_what_the_page_shows(as_a_user):
     assert len(COMMANDS) >= 7
+    printed = {}
     for command in COMMANDS:
         result = CliRunner().invoke(app, shlex.split(command))
         assert result.exit_code == 0, f"{command}: {result.output}{result.exception}"
-
-
-def test_inspect_prints_what_the_page_shows(as_a_user):
+        printed[command] = {" ".join(line.split()) for line in result.stdout.splitlines()}
     (command,) = [command for command in COMMANDS if "--set ngf=64" in command]
-    output = CliRunner().invoke(app, shlex.split(command)).stdout
     shown = PRUNE.split(f"$ gancompress {command}\n")[1].split(" ...\n")[0]
-    printed = {" ".join(line.split()) for line in output.splitlines()}
-    assert all(" ".join(line.split()) in printed for line in shown.splitlines())
+    assert all(" ".join(line.split()) in printed[command] for line in shown.splitlines())
 
 
 def test_code_runs(tmp_path, monkeypatch):
@@ -79,3 +77,11 @@ def test_code_runs(tmp_path, monkeypatch):
 
 def test_the_readme_is_short():
     assert len(README.splitlines()) <= 120
+
+
+def test_the_description_of_the_package_has_no_link_into_the_repository():
+    description = runpy.run_path(str(ROOT / "setup.py"))["description"]
+    assert description("![a](b.png)\n[c](docs/d.md) [e](https://f)\n<!-- g -->\n") == "\nc [e](https://f)\n"
+    targets = re.findall(r"\]\(([^)]*)\)", description(README))
+    assert len(targets) >= 3
+    assert all(target.startswith("https://") for target in targets)

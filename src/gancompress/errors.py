@@ -55,6 +55,10 @@ class TrainingError(GanCompressError):
     """A training run that cannot start or go on."""
 
 
+class LostProcessError(TrainingError):
+    """A process of a training run that cannot go on because another one has ended."""
+
+
 STOPPED = "stopped; everything is saved: the same command goes on from here"
 """Message of a run that its user stopped."""
 

@@ -27,6 +27,8 @@ def test_columns_without_a_value_are_left_out():
     assert table.rows[0] == ("a.onnx", "1.00 MB", "4.00", "1", "2.00 (1.90 to 2.10)", "90.0", "best")
     assert [row[0] for row in table.rows] == ["a.onnx", "b.onnx", "c.onnx"]
     assert table.reasons == [("d.tflite", "needs the package litert_torch")]
+    fast = replace(ROWS[0], faster=325.54, faster_low=99.94, faster_high=332.6)
+    assert file_table([fast], "x").rows[0][4] == "326 (99.9 to 333)"
     assert table.caption == "Times faster than x: median and quartiles over turns on this machine."
     assert file_table(ROWS[3:], "x") == ("", (), [], table.reasons)
 

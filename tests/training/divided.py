@@ -2,6 +2,11 @@
 
 Nothing is drawn at random in them. What comes back is what the steps leave in the optimizers, so mostly gradients: Adam
 would make large differences of small ones.
+
+For the bits after a stop there is one more training, with everything that differs between processes: image pools,
+running statistics, random crops, and shards that are read at random.
+
+torchrun --standalone --nproc_per_node 4 --module tests.training.divided FOLDER
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from gancompress.data import make_loader, parse_data
 from gancompress.jobs.steps import STEPS
 from gancompress.losses import L1, Adversarial
 from gancompress.methods.budget import CostLimit
@@ -37,6 +43,7 @@ from gancompress.tasks import (
 )
 from gancompress.tasks.augmentation import AugmentationOptions
 from gancompress.training import Batch, Checkpoints, Objective, OptimizerOptions, TrainingOptions, fit
+from tests.data.pictures import as_tar, pixels, save
 from tests.jobs.steps.small_work import macs_of, make_surroundings, make_work
 from tests.tasks import small_stylegan2, test_gaugan, test_sngan
 from tests.training.toy import Log
@@ -54,14 +61,14 @@ def pix2pix() -> tuple[Objective, Batch]:
     return Pix2PixObjective(find_task("paired"), generator, judge, terms, IMAGE), pictures()
 
 
-def cyclegan() -> tuple[Objective, Batch]:
+def cyclegan(pool_size: int = 50, norm: str = "instance") -> tuple[Objective, Batch]:
     networks: dict[str, nn.Module] = {}
     for name in ("generator", "generator_back"):
-        networks[name] = build("resnet", {"ngf": 4, "num_blocks": 1})
+        networks[name] = build("resnet", {"ngf": 4, "num_blocks": 1, "norm": norm})
     for name in ("discriminator", "discriminator_back"):
         networks[name] = build("patchgan", JUDGE)
-    objective = CycleGanObjective(find_task("unpaired"), networks, CYCLEGAN_TERMS, IMAGE, CycleGanOptions())
-    return objective, pictures()
+    options = CycleGanOptions(pool_size=pool_size)
+    return CycleGanObjective(find_task("unpaired"), networks, CYCLEGAN_TERMS, IMAGE, options), pictures()
 
 
 def gaugan() -> tuple[Objective, Batch]:
@@ -131,6 +138,40 @@ CASES: dict[str, Callable[[Path], None]] = {
 }
 
 
+def write_shards(directory: Path) -> None:
+    """Write three shards of five pairs each."""
+    files = [save(directory / f"{number}.png", pixels(number, 20, 20)) for number in range(30)]
+    for shard in range(3):
+        pairs = {f"{n}.{role}.png": files[10 * shard + 2 * n + i] for n in range(5) for i, role in enumerate("ab")}
+        as_tar(directory / f"shard{shard}.tar", pairs)
+
+
+def stopped(shards: Path, directory: Path, stop_at: int | None) -> None:
+    """Train on shards; with ``stop_at`` stop after so many steps, and train on in new objects."""
+    transform = {"resize": "none", "crop_size": 16}
+    roles = {"input": "a.png", "target": "b.png"}
+    given = {"kind": "webdataset", "root": str(shards), "shards": ["shard{0..2}.tar"], "roles": roles}
+    data = parse_data({**given, "transform": transform, "splits": {"train": {}}}).open("train", augment=True)
+    accelerator = Accelerator(cpu=True)
+    places = {"rank": accelerator.process_index, "world_size": accelerator.num_processes}
+
+    def share(start: int, size: int) -> Iterator[Batch]:
+        return iter(make_loader(data, size, seed=1, start_image=start, **places))
+
+    options = TrainingOptions(num_images=8 * SIZE, batch_size=SIZE, checkpoint_every=SIZE, ema_half_life=2 * SIZE)
+
+    def train(last: int) -> None:
+        steps = iter(range(1, 100))
+        torch.manual_seed(0)
+        objective, _ = cyclegan(2, "batch")
+        asked = lambda: next(steps) == last  # noqa: E731
+        fit(objective, options, share, Checkpoints(directory), accelerator, Log(), seed=3, stop=asked)
+
+    if stop_at is not None:
+        train(stop_at)
+    train(-1)
+
+
 def run(name: str, directory: Path) -> None:
     """Run a case; its last checkpoint lies in the directory."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -156,12 +197,15 @@ def left_by(directory: Path) -> dict[str, Tensor]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    folder = Path(sys.argv[1])
     for case in CASES:
-        run(case, Path(sys.argv[1]) / case)
+        run(case, folder / case)
+    for stop_at in (None, 5):
+        stopped(folder / "shards", folder / f"stopped at {stop_at}", stop_at)
     accelerator = Accelerator(cpu=True)
     ranks = accelerator.gather(torch.tensor([accelerator.process_index]))
     assert isinstance(ranks, Tensor)
-    assert ranks.tolist() == [0, 1]
+    assert ranks.tolist() == list(range(accelerator.num_processes))
     accelerator.end_training()
     del accelerator
     gc.collect()

@@ -47,6 +47,26 @@ def empty(path):
     path.write_bytes(b"")
 
 
+def test_a_process_gets_its_own_part_or_falls_back(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    for num_images in (1, 2, 3):
+        whole = {"memory/pool": torch.zeros(2), "memory/more": torch.zeros(1), "module/w": torch.tensor(num_images)}
+        own = Snapshot(num_images, {"memory/pool": torch.ones(num_images)}, {})
+        checkpoints.save_own(own, 1)
+        checkpoints.save(Snapshot(num_images, whole, {"processes": 2}))
+    assert len(list(tmp_path.iterdir())) == 4
+
+    def found(process: int, at_most: int | None = None) -> dict[str, int] | None:
+        snapshot = checkpoints.latest(process, at_most)
+        return snapshot and {name: int(tensor.sum()) for name, tensor in snapshot.tensors.items()}
+
+    assert found(1) == {"memory/pool": 3, "module/w": 3}
+    assert found(0) == found(2) == {"memory/pool": 0, "memory/more": 0, "module/w": 3}  # two processes wrote it
+    truncate(checkpoints.path(3, process=1))
+    assert found(1) == found(1, at_most=2) == {"memory/pool": 2, "module/w": 2}
+    assert found(1, at_most=1) is None
+
+
 @pytest.mark.parametrize("damage", [truncate, flip_a_bit, empty])
 def test_a_damaged_newest_one_falls_back(tmp_path, damage):
     checkpoints = Checkpoints(tmp_path)

@@ -60,7 +60,7 @@ def bench(
     trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Time networks on real runtimes, in turns: latency, throughput, memory, size, and where the time goes."""
+    """Time networks and files on runtimes, in turns: latency, throughput, memory, size, time by operator."""
     from gancompress.cli.sources import (
         InputChoices,
         is_file_to_run,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gancompress.cli.options import (
+    ProcessesOption,
     RunDirectory,
     TensorBoardOption,
     ThreadsOption,
@@ -38,7 +39,10 @@ def compress(
     images: Annotated[
         str | None,
         typer.Option(
-            "--images", metavar="FOLDER", help="Inputs like those of the network's use.", rich_help_panel=_CHECKPOINT
+            "--images",
+            metavar="FOLDER",
+            help="Images like those that the network will get.",
+            rich_help_panel=_CHECKPOINT,
         ),
     ] = None,
     data: Annotated[
@@ -53,7 +57,9 @@ def compress(
     ] = None,
     smaller: Annotated[
         float | None,
-        typer.Option("--smaller", metavar="N", help="Times fewer MACs.", rich_help_panel=_CHECKPOINT),
+        typer.Option(
+            "--smaller", metavar="N", help="How many times fewer MACs the result has.", rich_help_panel=_CHECKPOINT
+        ),
     ] = None,
     ms: Annotated[
         float | None,
@@ -84,14 +90,19 @@ def compress(
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option("--minutes", metavar="M", help="Time to train, 30 by default.", rich_help_panel=_CHECKPOINT),
+        typer.Option(
+            "--minutes",
+            metavar="M",
+            help="Minutes of training, 30 by default; measuring and files come on top.",
+            rich_help_panel=_CHECKPOINT,
+        ),
     ] = None,
     network: Annotated[
         str | None,
         typer.Option(
             "--net",
             metavar="MODULE:CLASS",
-            help="The network's class, or its family, if its tensors do not tell. The current directory is importable.",
+            help="Class or family, if the tensors do not identify it; the current directory is importable.",
             rich_help_panel=_CHECKPOINT,
         ),
     ] = None,
@@ -100,7 +111,7 @@ def compress(
         typer.Option(
             "--like",
             metavar="FAMILY",
-            help="Another architecture for the student, such as srvggnet_compact for an upscaler; it starts fresh.",
+            help="Another architecture for the student, such as srvggnet_compact for upscalers; random weights.",
             rich_help_panel=_CHECKPOINT,
         ),
     ] = None,
@@ -118,7 +129,7 @@ def compress(
         typer.Option(
             "--size",
             metavar="HxW",
-            help="Size of the crops that it learns from, is measured and timed on; chosen by default.",
+            help="Size of the crops for training, measuring and timing; chosen by default.",
             rich_help_panel=_CHECKPOINT,
         ),
     ] = None,
@@ -163,17 +174,18 @@ def compress(
     out: RunDirectory = None,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Check everything that a run needs, say what is to do, and do nothing."),
+        typer.Option("--dry-run", help="Check everything that a run needs, print what it would do, and write nothing."),
     ] = False,
     tensorboard: TensorBoardOption = False,
     train_teacher: TrainTeacherOption = False,
     threads: ThreadsOption = None,
+    processes: ProcessesOption = None,
     trust: TrustOption = False,
 ) -> None:
-    """Compress a network: recognise it, cut it, teach it, measure it, write its files and a report.
+    """Compress a checkpoint, or run a recipe: cut the network, train it, measure it, write files and a report.
 
-    From a checkpoint and a folder of inputs it chooses the method and leaves the recipe in the run directory. From a
-    recipe it does what that says. The same command resumes. Exit status 1 if a file could not be written.
+    From a checkpoint and a folder of inputs it chooses the method, and writes the recipe into the run directory. A
+    recipe says itself which steps to run. The same command resumes. Exit status 1 if a file could not be written.
     """
     from gancompress.jobs.recipe import load_job
 
@@ -203,7 +215,7 @@ def compress(
             console.print(yaml.safe_dump(job.model_dump(mode="json"), sort_keys=False), highlight=False, markup=False)
             show_stages(job, directory)
             return
-        run_job(job, directory, tensorboard=tensorboard, trust=trust)
+        run_job(job, directory, tensorboard=tensorboard, trust=trust, processes=processes)
         return
     request = _request(source, given, options, out, train_teacher)
     if dry_run:
@@ -212,7 +224,7 @@ def compress(
         show_stages(drafted.job(), request.directory)
         return
     job = load_job(str(_recipe_of(request, trust, threads)), threads_option(threads))
-    run_job(job, request.directory, tensorboard=tensorboard, trust=trust)
+    run_job(job, request.directory, tensorboard=tensorboard, trust=trust, processes=processes)
 
 
 def is_checkpoint(source: str, given: Mapping[str, Any]) -> bool:

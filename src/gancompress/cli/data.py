@@ -23,7 +23,7 @@ def data(
 ) -> None:
     """Say which files of a recipe are missing and where to get them, then open every file of every split of its data.
 
-    With label maps it tells how much of each class there is.
+    For label maps it prints how much of each class there is.
     """
     import torch
 

@@ -44,7 +44,7 @@ def demo(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; a free one by default.")] = 0,
     show: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser of this machine.")] = False,
 ) -> None:
-    """Show networks in a browser, run by it: sketch, drop a photo, use the camera, paint labels, move a latent."""
+    """Show networks side by side on a page that runs them in the browser: sketch, photo, camera, labels, noise."""
     from gancompress.cli.pages import PageChoices, write_page_of
     from gancompress.deploy.web import PageServer, is_page
 

@@ -17,33 +17,35 @@ from gancompress.cli.exporting import export
 from gancompress.cli.jobs import evaluate, quickstart, search_worker, train
 from gancompress.cli.latency import latency
 from gancompress.cli.networks import inspect, prune
+from gancompress.cli.processes import LAUNCHED, LOST_ANOTHER
 from gancompress.cli.recipes import recipes
 from gancompress.cli.run import run
 from gancompress.cli.runtimes import runtimes
-from gancompress.errors import GanCompressError, Interrupted
+from gancompress.errors import GanCompressError, Interrupted, LostProcessError
 
 app = typer.Typer(
     name="gancompress",
-    help="Compress GAN generators: many times smaller and faster, the same look.",
+    help="Compress GAN generators: many times smaller and faster, the same look.\n\nBegin with quickstart, or with "
+    "compress CHECKPOINT --images FOLDER --smaller 10.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 for verb in (
+    quickstart,
+    compress,
     inspect,
     prune,
     export,
     run,
     demo,
     bench,
-    latency,
-    compress,
+    evaluate,
+    recipes,
+    data,
     train,
     search_worker,
-    quickstart,
-    evaluate,
-    data,
-    recipes,
+    latency,
     runtimes,
 ):
     app.command()(verb)
@@ -59,6 +61,8 @@ def main() -> None:
     sys.path.append(os.getcwd())
     try:
         app()
+    except LostProcessError as error:
+        sys.exit(LOST_ANOTHER if LAUNCHED in os.environ else _complain(str(error)))
     except Interrupted as error:
         sys.exit(_complain(str(error), 130))
     except GanCompressError as error:

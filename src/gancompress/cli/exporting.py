@@ -121,10 +121,10 @@ def export(
     runtime: RuntimeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a network to a file in the form that its runtime likes, and check it against PyTorch.
+    """Write a network to a file for a runtime, and compare the file with PyTorch.
 
     With several formats or precisions, every file is compared and timed in turns with the original network, and one
-    table shows them. Exit status 1 if one could not be written; the others are.
+    table shows them. If one cannot be written, the others are, and the exit status is 1.
     """
     from gancompress.cli.calibration import calibration_inputs
     from gancompress.cli.pages import PageChoices

@@ -11,6 +11,7 @@ import typer
 from gancompress.cli.display import watching
 from gancompress.cli.options import (
     JsonOption,
+    ProcessesOption,
     Recipe,
     RecipeOption,
     RunDirectory,
@@ -21,6 +22,7 @@ from gancompress.cli.options import (
     console,
     threads_option,
 )
+from gancompress.cli.processes import ran_in_processes
 from gancompress.cli.running import run_job
 
 
@@ -30,11 +32,12 @@ def train(
     out: RunDirectory = None,
     tensorboard: TensorBoardOption = False,
     threads: ThreadsOption = None,
+    processes: ProcessesOption = None,
     trust: TrustOption = False,
 ) -> None:
     """Train a recipe's teacher alone. The same command resumes, and `compress` goes on from it.
 
-    Where a teacher is shipped for the recipe, `compress --train-teacher` does.
+    If the recipe's teacher is shipped with gancompress, give `compress --train-teacher` instead.
     """
     from gancompress.jobs.interruption import until_asked_to_stop
     from gancompress.jobs.pipeline import Pipeline
@@ -42,6 +45,8 @@ def train(
 
     job = load_job(recipe, [*options, *threads_option(threads)], train_teacher=True)
     directory = out or Path("runs", job.name)
+    if ran_in_processes(processes):
+        return
     with watching(console) as watch, until_asked_to_stop(watch.say) as stop:
         Pipeline(job, directory, watch.say, stop, show=watch.show, tensorboard=tensorboard, trust=trust).teacher()
     console.print(f"written to {directory / 'teacher'}", soft_wrap=True, markup=False)
@@ -91,7 +96,7 @@ def evaluate(
     trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure the network of a finished run again, or on another split or with other metrics (--set metrics...)."""
+    """Measure the network of a finished run again, on another split or with other metrics (--set metrics...)."""
     from gancompress.cli.tables import cost_json, cost_table, latency_table
     from gancompress.errors import ConfigError
     from gancompress.jobs.finished import FinishedRun

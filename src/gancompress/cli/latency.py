@@ -30,7 +30,7 @@ def latency(
     size: SizeOption = "256x256",
     as_json: JsonOption = False,
 ) -> None:
-    """Measure every combination of a family's options on a runtime: which student fits into so many milliseconds."""
+    """Time every combination of a family's options on a runtime, to find the student that fits a time."""
     from gancompress.cli.parsing import parse_options
     from gancompress.deploy.latency import Target, rank
     from gancompress.networks.generator import Generator

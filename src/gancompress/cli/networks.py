@@ -41,7 +41,7 @@ def inspect(
     as_json: JsonOption = False,
 ) -> None:
     """Show a network's channel groups, parameters, MACs in every convention, and memory."""
-    from gancompress.channels import trace
+    from gancompress.channels import lies_in, trace
     from gancompress.cli.parsing import example_inputs, open_generator
     from gancompress.cli.tables import cost_table, description
     from gancompress.cost import CostModel
@@ -74,7 +74,7 @@ def inspect(
         layers = CostModel(graph).layers(graph.full_plan())
         table = Table("block that can be left out", "share of the MACs", box=None)
         for name in graph.blocks:
-            own = sum(macs.true for layer, macs in layers.items() if layer == name or layer.startswith(f"{name}."))
+            own = sum(macs.true for layer, macs in layers.items() if lies_in(layer, name))
             table.add_row(name, f"{100 * own / max(cost.macs.true, 1):.1f} %")
         console.print(table)
     for fixed in graph.fixed:
@@ -93,8 +93,8 @@ def prune(
     depth: Annotated[
         str | None,
         typer.Option(
-            help="Fraction of the residual blocks to keep, 0 to 1; auto with --macs: few narrow blocks or few of full "
-            "width, what is nearest to the network on the images of --refit or --images."
+            help="Fraction of the residual blocks to keep, 0 to 1; or auto, with --macs: the number of blocks that is "
+            "nearest to the network on the images of --refit or --images."
         ),
     ] = None,
     left_out: Annotated[
@@ -114,7 +114,7 @@ def prune(
         typer.Option(
             metavar="FOLDER",
             help="Solve for the layers that are left by least squares, on images (label maps with --labels) like those "
-            "that the network will see. A network from noise draws its own; name any folder.",
+            "that the network will get. A generator from noise draws its own: name any folder.",
         ),
     ] = None,
     refit_images: Annotated[int, typer.Option(min=2, help="Images for --refit, a 96x96 crop of each.")] = 64,

@@ -59,7 +59,7 @@ InputOption = Annotated[
     typer.Option(
         "--input",
         metavar="NxCx...",
-        help="Shape of an input, where --size does not tell it: of package.module:Class, noise, a file; repeatable.",
+        help="Shape of an input that is no image of --size, such as 1x80x64; repeatable.",
     ),
 ]
 TrustOption = Annotated[
@@ -82,14 +82,23 @@ RecipeOption = Annotated[
 ThreadsOption = Annotated[
     int | None,
     typer.Option(
-        min=1, help="Threads of PyTorch, as the recipe's option: fewer than cores where other programs are at work."
+        min=1, help="Threads of PyTorch in training and search; take fewer than cores if other programs are at work."
+    ),
+]
+ProcessesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--processes",
+        min=1,
+        metavar="N",
+        help="Divide every batch among so many processes of this machine, one for each GPU where there are some.",
     ),
 ]
 TensorBoardOption = Annotated[
     bool, typer.Option("--tensorboard", help="Write losses and samples to tensorboard/ in the run directory, too.")
 ]
 TrainTeacherOption = Annotated[
-    bool, typer.Option("--train-teacher", help="Train the teacher by the recipe, even where one is shipped for it.")
+    bool, typer.Option("--train-teacher", help="Train the teacher by the recipe, even if one is shipped for it.")
 ]
 
 LabelsOption = Annotated[
@@ -97,8 +106,8 @@ LabelsOption = Annotated[
     typer.Option(
         "--labels",
         min=1,
-        help="Take integer label maps of so many labels, 'don't care' included, in the place of their channels; a "
-        "channel more than that takes instance edges.",
+        help="Take integer label maps of so many labels, 'don't care' included, instead of their channels; a "
+        "network of one channel more takes instance edges, too.",
     ),
 ]
 SamplesOption = Annotated[

@@ -10,14 +10,19 @@ from rich.table import Table
 
 from gancompress.cli.display import watching
 from gancompress.cli.options import console, notices
+from gancompress.cli.processes import ran_in_processes
 
 if TYPE_CHECKING:
     from gancompress.jobs.recipe import Job
     from gancompress.jobs.stages import Stage
 
 
-def run_job(job: Job, directory: Path, *, tensorboard: bool = False, trust: bool = False) -> None:
+def run_job(
+    job: Job, directory: Path, *, tensorboard: bool = False, trust: bool = False, processes: int | None = None
+) -> None:
     """Run a job, or what is left of it, and print its result; exit with status 1 if a file could not be written."""
+    if ran_in_processes(processes):
+        return
     from gancompress.cli.tables import cost_table, metric_table, text_table
     from gancompress.jobs.interruption import ending_at_once, until_asked_to_stop
     from gancompress.jobs.pipeline import Pipeline

@@ -49,7 +49,7 @@ def finish(
     do("measuring teacher and compressed network on test")
     both = Work(work.teacher, work.teacher), work
     teacher, compressed = (measure(each, inputs, job.metrics, device=device) for each in both)
-    do("exporting")
+    do("writing files")
     form = inputs.file_form(work.build())
     files = write_exports(job.exports, work, form, inputs, job.metrics, directory / "exports", do)
     draw_samples(work, inputs, directory)

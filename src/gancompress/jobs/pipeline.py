@@ -157,5 +157,4 @@ class Pipeline:
             return replace(outcome, doubts=doubts)
 
     def _do(self, activity: str) -> None:
-        if self._show is not None:
-            self._show(activity)
+        (self._say if self._show is None else self._show)(activity)

@@ -22,6 +22,7 @@ from gancompress.jobs.steps.step import Goal, StepRun
 from gancompress.methods.budget import CostLimit
 from gancompress.report.wording import duration
 from gancompress.tasks.inputs import Inputs
+from gancompress.training.processes import naming_a_lost_process
 
 
 class StageRunner:
@@ -68,6 +69,10 @@ class StageRunner:
         Raises:
             GanCompressError: An error that the user can fix; the subclass tells which.
         """
+        with naming_a_lost_process(self._accelerator, lambda: f"in {stage.name}"):
+            return self._run(stage, work, budget)
+
+    def _run(self, stage: Stage, work: Work | None, budget: CostLimit | None) -> Work:
         directory = stage.directory
         self._accelerator.wait_for_everyone()  # so that all processes find the same files
         if (record := self._finished(stage)) is not None:

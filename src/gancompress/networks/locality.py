@@ -28,6 +28,7 @@ _SIDES = (64, 256, 1024)
 _WIDTH = 16
 _FILL = 0.25  # neither zero, by which networks may divide, nor so large that it overflows
 _MOST_VALUES = 2**28
+_MOST_BYTES_AT_ONCE = 2**26  # of the largest operator
 _CHECKED_PX = 64
 _CHECKED_SIDE, _SHORT, _BOUNDED = 128, 32, 0.25
 _CLOSE = 1e-3
@@ -163,12 +164,21 @@ class _Strip:
 
     def period(self, middle: int) -> int:
         """Return the smallest shift that shifts what depends on a row by as much, in pixels of the input."""
-        for shifts in (PERIODS[:1], [each for each in PERIODS[1:] if middle + each < self._side]):
-            base, *others = self.affected([(at, at + 1) for at in (middle, *(middle + each for each in shifts))])
-            for shift, other in zip(shifts, others, strict=True):
+        shifts = [each for each in PERIODS if middle + each < self._side]
+        base, *others = self.affected([(at, at + 1) for at in (middle, middle + shifts[0])])
+        while others:
+            for shift, other in zip(shifts, others, strict=False):
                 if all(end - start == shift * self.scale for start, end in zip(base, other, strict=True)):
                     return shift
+            shifts = shifts[len(others) :]
+            bands = [(middle + each, middle + each + 1) for each in shifts[: self._at_once]]
+            others = self.affected(bands) if bands else []
         raise NotLocalError
+
+    @property
+    def _at_once(self) -> int:
+        """Number of bands that are probed at a time; fewer where one needs much memory."""
+        return max(1, _MOST_BYTES_AT_ONCE // max(1, self.bytes_per_px * self._shape[1] * self._shape[2]))
 
 
 class _Spreading(TorchDispatchMode):

@@ -93,5 +93,11 @@ def _row(export: ExportFacts, best: bool) -> FileRow:
 def _faster(row: FileRow) -> str:
     if row.faster is None:
         return ""
-    quartiles = "" if row.faster_low is None else f" ({row.faster_low:.2f} to {row.faster_high:.2f})"
-    return f"{row.faster:.2f}{quartiles}"
+    if row.faster_low is None or row.faster_high is None:
+        return _factor(row.faster)
+    return f"{_factor(row.faster)} ({_factor(row.faster_low)} to {_factor(row.faster_high)})"
+
+
+def _factor(value: float) -> str:
+    """Format a factor with three digits, and more before the point: "0.94", "14.7", "326"."""
+    return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 
 import torch
@@ -14,7 +13,7 @@ from gancompress.training.layout import restore_image_convolutions
 from gancompress.training.log import TrainingLog
 from gancompress.training.objective import Batch, Objective
 from gancompress.training.options import TrainingOptions
-from gancompress.training.processes import asked_anywhere
+from gancompress.training.processes import asked_anywhere, latest_everywhere, naming_a_lost_process
 from gancompress.training.state import TrainingState
 
 if torch.distributed.is_available():
@@ -56,25 +55,19 @@ def fit(
 
     Raises:
         TrainingError: The batch size does not divide among the processes, the newest checkpoint is that of another
-            network, a loss or gradient is not finite, or another process has ended; nothing of that step is saved.
+            network, a loss or gradient is not finite, or another process has ended (`LostProcessError`); nothing of
+            that step is saved.
     """
     per_process = _share_of_batch(options, accelerator)
-    snapshot = checkpoints.latest()
+    snapshot = latest_everywhere(checkpoints, accelerator)
     run = _begun(objective, options, accelerator, log, seed, snapshot, checkpoints)
     run.tell_progress()
     if run.num_images >= options.total_images:
         run.keep_averages()
         return True
     try:
-        finished = _train(run, options, loader(run.num_images, per_process), checkpoints, preview_batch, stop)
-    except RuntimeError as error:
-        if accelerator.num_processes == 1 or not _lost_another(error):
-            raise
-        raise TrainingError(
-            f"training: process {accelerator.process_index} of {accelerator.num_processes} lost another one after "
-            f"{run.num_images:,} images, expected all to run; see why that one ended, and start all again: the same "
-            "command resumes from the last checkpoint"
-        ) from error
+        with naming_a_lost_process(accelerator, lambda: f"after {run.num_images:,} images"):
+            finished = _train(run, options, loader(run.num_images, per_process), checkpoints, preview_batch, stop)
     finally:
         for module in (*objective.modules.values(), *objective.frozen.values()):
             restore_image_convolutions(module)
@@ -118,31 +111,21 @@ def _train(
     stop: Callable[[], bool],
 ) -> bool:
     """Take steps until the last image or a stop request; return True if the last image was reached."""
-    accelerator, batches = run.accelerator, iter(batches)
+    batches = iter(batches)
     while run.num_images < options.total_images:
         run.step(next(batches))
         run.tell_progress()
         finished = run.num_images >= options.total_images
-        stopping = asked_anywhere(stop(), accelerator)
+        stopping = asked_anywhere(stop(), run.accelerator)
         if finished or run.passed(options.log_every):
             run.report()
         if preview_batch is not None and (finished or (options.preview_every and run.passed(options.preview_every))):
             run.preview(preview_batch)
         if stopping or finished or run.passed(options.checkpoint_every):
-            if accelerator.is_main_process:
-                checkpoints.save(run.snapshot())
-            accelerator.wait_for_everyone()
+            run.save(checkpoints)
         if stopping and not finished:
             return False
     return True
-
-
-def _lost_another(error: RuntimeError) -> bool:
-    """Return whether an error is that of a collective operation whose other process is gone."""
-    known = getattr(torch.distributed, "DistError", ())
-    return (
-        isinstance(error, known) or re.search(r"gloo.*(closed by peer|reset by peer|imed out)", str(error)) is not None
-    )
 
 
 def _share_of_batch(options: TrainingOptions, accelerator: Accelerator) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from gancompress.training.checkpoint import MEMORY
 from gancompress.training.objective import Objective
 
 
@@ -20,7 +21,7 @@ def tensors_of(
         averages: Moving averages of modules by name.
         optimizers: Optimizers by name.
     """
-    tensors = {f"memory/{name}": t for name, t in objective.memory().items()}
+    tensors = {f"{MEMORY}{name}": t for name, t in objective.memory().items()}
     for name, module in objective.modules.items():
         tensors |= {f"module/{name}/{key}": t for key, t in module.state_dict().items()}
     for name, module in averages.items():
@@ -28,6 +29,20 @@ def tensors_of(
     for name, optimizer in optimizers.items():
         for index, moments in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{name}/{index}/{key}": t for key, t in moments.items()}
+    return tensors
+
+
+def own_tensors_of(objective: Objective, averages: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    """Return the tensors in which processes differ, under the names of `tensors_of`: the memory, and all buffers.
+
+    Every process has the same weights, because it updates them by the same gradients.
+    """
+    tensors = {f"{MEMORY}{name}": t for name, t in objective.memory().items()}
+    for kind, modules in (("module", objective.modules), ("average", averages)):
+        for name, module in modules.items():
+            buffers = {key for key, _ in module.named_buffers(remove_duplicate=False)}
+            own = {key: t for key, t in module.state_dict().items() if key in buffers}
+            tensors |= {f"{kind}/{name}/{key}": t for key, t in own.items()}
     return tensors
 
 
@@ -48,7 +63,7 @@ def restore_tensors(
             index, moment = key.split("/")
             state.setdefault(int(index), {})[moment] = tensor
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-    objective.remember(_under(tensors, "memory/"))
+    objective.remember(_under(tensors, MEMORY))
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

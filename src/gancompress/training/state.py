@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_map_only
 
 from gancompress.channels.skeleton import copy_module
 from gancompress.training.averages import update_average
-from gancompress.training.checkpoint import Snapshot
+from gancompress.training.checkpoint import Checkpoints, Snapshot
 from gancompress.training.gradients import Gradients, parts_of
 from gancompress.training.layout import speed_up_image_convolutions
 from gancompress.training.log import TrainingLog
@@ -19,7 +19,7 @@ from gancompress.training.loss_means import LossMeans
 from gancompress.training.objective import Batch, Objective, Phase, Reshaped
 from gancompress.training.optimizers import Optimizers
 from gancompress.training.options import TrainingOptions
-from gancompress.training.snapshots import restore_tensors, tensors_of
+from gancompress.training.snapshots import own_tensors_of, restore_tensors, tensors_of
 
 
 class TrainingState:
@@ -146,7 +146,19 @@ class TrainingState:
     def snapshot(self) -> Snapshot:
         """Return everything that the next step depends on."""
         tensors = tensors_of(self.objective, self.averages, self.optimizers.by_name)
-        return Snapshot(self.num_images, tensors, {"seed": self.seed, "shape": self.objective.shape()})
+        facts = {"seed": self.seed, "shape": self.objective.shape(), "processes": self.accelerator.num_processes}
+        return Snapshot(self.num_images, tensors, facts)
+
+    def save(self, checkpoints: Checkpoints) -> None:
+        """Write a checkpoint of all processes; the file of the first comes last, because it stands for all."""
+        process = self.accelerator.process_index
+        if process > 0:
+            own = own_tensors_of(self.objective, self.averages)
+            checkpoints.save_own(Snapshot(self.num_images, own, {}), process)
+        self.accelerator.wait_for_everyone()
+        if process == 0:
+            checkpoints.save(self.snapshot())
+        self.accelerator.wait_for_everyone()
 
     def restore(self, snapshot: Snapshot | None) -> None:
         """Restore a saved state; None changes nothing."""

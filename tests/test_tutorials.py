@@ -1,0 +1,142 @@
+"""Every command of the tutorials runs in its order, on small networks and with short trainings.
+
+``test_readme`` runs those of the README, of the first compression and of a how-to, ``methods/test_docs`` the page about
+Python. Nothing is timed, because that takes a process for each file.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from gancompress.cli import app
+from gancompress.deploy.web import is_page
+from gancompress.deploy.web.runtime import FILES, PACKAGE, VERSION
+from gancompress.networks.generator import Generator
+from gancompress.networks.registry import build
+from tests.jobs.drafting.folders import pictures
+from tests.test_pages import DOCS, ROOT, commands
+
+TUTORIALS = DOCS / "tutorials"
+README = commands(ROOT / "README.md")
+SMALL = {"--minutes 60": "--minutes 0.03", "--smaller 10": "--smaller 3", "-10x": "-3x", "--size 64x64": "--size 16x16"}
+SMALL_RUN = {
+    "name": "quickstart",
+    "task": "paired",
+    "data": {"kind": "procedural", "image_size": 16, "num_images": {"train": 4, "search": 2, "test": 2}},
+    "teacher": {"checkpoint": "original"},
+    "steps": [{"kind": "prune", "keep": 0.5, "multiple": 2}],
+    "metrics": {"against_real": ["psnr"], "against_teacher": []},
+    "exports": [],
+}
+
+
+class Server:
+    """Server of a page that ends at once."""
+
+    address = "http://127.0.0.1:8000/"
+
+    def __init__(self, folder: Path, port: int) -> None:
+        assert (folder / "index.html").is_file()
+
+    def serve(self) -> None:
+        return
+
+
+@pytest.fixture(scope="module")
+def user(tmp_path_factory) -> Path:
+    """A folder with what the tutorials ask for: two checkpoints and photographs."""
+    folder = tmp_path_factory.mktemp("user")
+    pictures(folder / "photos", 44, size=(32, 32))
+    Image.open(folder / "photos" / "000.png").save(folder / "photo.jpg")
+    runtime = folder / "cache" / f"{PACKAGE}-{VERSION}"
+    runtime.mkdir(parents=True)
+    for name in FILES:
+        (runtime / name).write_bytes(b"")
+    torch.manual_seed(0)
+    torch.save(build("srvggnet_compact", {"nf": 8, "num_conv": 1}).state_dict(), folder / "realesr-animevideov3.pth")
+    state = build("resnet", {"ngf": 8, "num_blocks": 1}).state_dict()
+    layers = {"stem": "1", "down.0": "4", "down.1": "7", "up.0": "11", "up.1": "14", "head": "18"}
+    renames = {f"{ours}.conv": f"model.{theirs}" for ours, theirs in layers.items()}
+    renames |= {f"blocks.0.conv{n}": f"model.10.conv_block.{index}" for n, index in ((1, 1), (2, 5))}
+    foreign = {f"{renames[name.rpartition('.')[0]]}.{name.rpartition('.')[2]}": value for name, value in state.items()}
+    torch.save(foreign, folder / "latest_net_G_A.pth")
+    return folder
+
+
+@pytest.fixture
+def here(user, monkeypatch) -> Path:
+    """The same folder, as the current one; nothing is timed or downloaded, and servers end at once."""
+    monkeypatch.chdir(user)
+    monkeypatch.setattr("gancompress.jobs.drafting.draft.fastest_formats", lambda runtime: [])
+    monkeypatch.setattr("gancompress.jobs.drafting.draft.seconds_of_pass", lambda network, images: 1e-3)
+    monkeypatch.setattr("gancompress.jobs.drafting.draft.training_pace", lambda *_: 0.05)
+    monkeypatch.setattr("gancompress.jobs.summary.time_files", lambda *_, **__: {})
+    monkeypatch.setattr("gancompress.deploy.web.PageServer", Server)
+    monkeypatch.setenv("GANCOMPRESS_CACHE", str(user / "cache"))
+    return user
+
+
+def small(command: str) -> str:
+    for shown, instead in SMALL.items():
+        command = command.replace(shown, instead)
+    return command
+
+
+def check(command: str) -> None:
+    result = CliRunner().invoke(app, shlex.split(small(command))[1:])
+    assert result.exit_code == 0, f"{command}: {result.output}{result.exception!r}"
+
+
+def test_a_checkpoint_of_cyclegan_becomes_a_file_of_integers(here):
+    page = TUTORIALS / "translator.md"
+    listed = commands(page)
+    assert [command.split()[1] for command in listed] == ["inspect", "compress", "compress", "export", "run"]
+    shorter = [re.sub(" --minutes.*", "", command.replace("latest_net_G_A.pth", "CHECKPOINT")) for command in listed]
+    assert README[1].replace("FOLDER", "photos") in shorter
+    for command in listed:
+        check(command)
+    (snippet,) = re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    exec(compile(snippet, page.name, "exec"), {})
+    with Image.open("zebra.png") as image, Image.open("painted/000.png") as same:
+        assert np.array_equal(np.asarray(image), np.asarray(same)) or image.size == same.size
+
+
+def test_an_upscaler_becomes_a_file_for_ncnn(here):
+    pytest.importorskip("pnnx")
+    pytest.importorskip("ncnn")
+    listed = commands(TUTORIALS / "upscaler.md")
+    assert [command.split()[1] for command in listed] == ["inspect", "compress", "export", "run", "prune"]
+    for command in listed:
+        check(command)
+    with Image.open("large/000.png") as image:
+        assert image.size == (128, 128)
+    assert Path("half/loadable.pth").is_file()
+
+
+def test_a_run_becomes_a_web_page(here):
+    """On a run as small as can be; ``check_wheel`` runs the quickstart."""
+    config = {"ngf": 4, "num_blocks": 1}
+    Generator.from_module(build("resnet", config), "resnet", config).save("original")
+    Path("small.yaml").write_text(json.dumps(SMALL_RUN))
+    check("gancompress compress small.yaml")
+    torch.save(build("srvggnet_compact", {"nf": 4, "num_conv": 1}).state_dict(), "original.pth")
+    check("gancompress prune original.pth --keep 0.5 --multiple 2 --minimum 2 --size 16x16 --out small")
+    for command in commands(TUTORIALS / "web_page.md"):
+        check(command)
+    assert is_page(Path("site"))
+
+
+def test_the_first_command_of_the_readme_is_the_quickstart(here, monkeypatch):
+    started = []
+    monkeypatch.setattr("gancompress.cli.jobs.run_job", lambda job, directory: started.append((job.name, directory)))
+    check(README[0])
+    assert started == [("quickstart", Path("runs/quickstart"))]
