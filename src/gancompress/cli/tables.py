@@ -125,11 +125,7 @@ def text_table(table: FileTable) -> RenderableType:
         shown.add_column(title, no_wrap=title != "times faster")  # a narrow terminal breaks its quartiles
     for row in table.rows:
         shown.add_row(*map(escape, row))
-<<<<<<< HEAD
-    reasons = [Text(f"{name}: {reason}") for name, reason in table.reasons]
-    return Group(*([shown] if table.rows else []), *reasons)
-=======
     if not console.is_terminal:  # a log has no width that cells would have to be cut to
         shown.width = console.measure(shown, options=console.options.update_width(500)).maximum
-    return shown
->>>>>>> main
+    reasons = [Text(f"{name}: {reason}") for name, reason in table.reasons]
+    return Group(*([shown] if table.rows else []), *reasons)
