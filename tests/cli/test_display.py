@@ -34,7 +34,7 @@ def test_the_table_of_files_says_all_on_a_narrow_terminal():
     console.print(text_table(file_table([best, FileRow("model.tflite", reason=reason)], THAN_ORIGINAL)), soft_wrap=True)
     head, row, *_, last = written(console).splitlines()
     assert re.fullmatch(r"file +size +ms +threads +times faster +PSNR, dB +", head)
-    assert re.fullmatch(r"model\.int8\.onnx +200 kB +31\.20 +1 +12\.50 \(11\.88 to 13\.75\) +40\.4 +best +", row)
+    assert re.fullmatch(r"model\.int8\.onnx +200 kB +31\.20 +1 +12\.5 \(11\.9 to 13\.8\) +40\.4 +best +", row)
     assert last == f"model.tflite: {reason}"
 
 
