@@ -25,6 +25,9 @@ _MIN_EQUATIONS = 4096
 _AT_ONCE = 2048
 """Number of equations whose design matrix is in memory at a time."""
 
+_WHOLE = 0.75
+_STAYS = "its residual block is whole; layers outside make up for the blocks that are left out"
+
 _EXACT = 1e-5
 """Relative residual below which a layer already returns its target, up to rounding."""
 
@@ -137,6 +140,10 @@ def refit(
     statistics take the statistics of these inputs. Parametrised layers, subclasses of PyTorch's layers, and layers that
     share weights or are called several times keep their weights and are named in the report.
 
+    If the plan leaves out residual blocks, the layers of blocks that keep at least three quarters of their weights stay
+    too, and those outside make up for the missing blocks: a branch that is made to correct the stream amplifies its
+    small differences, block by block, and the network then neither generalises nor trains.
+
     Args:
         wide: The network that was pruned, sorted so that the leading channels of every group are the kept ones.
         narrow: The network at the plan, with the module paths of the wide one; its weights may have been trained.
@@ -157,6 +164,10 @@ def refit(
     graph.validate(plan)
     sums = Sums(narrow, inputs)
     solvable, left = _sorted_out(narrow, sums.calls)
+    whole = [name for name in solvable if _lies_in(name, _whole_blocks(wide, narrow, graph, plan))]
+    if len(whole) < len(solvable):
+        left |= {name: _STAYS for name in whole}
+        solvable = {name: layer for name, layer in solvable.items() if name not in left}
     if not solvable:
         raise RefitError(f"refit: got a network without layers to solve for ({RefitReport((), left)}); leave refit out")
     problems = [
@@ -190,6 +201,20 @@ def _sorted_out(network: nn.Module, calls: Mapping[str, int]) -> tuple[dict[str,
         else:
             left[name] = reason
     return solvable, left
+
+
+def _whole_blocks(wide: nn.Module, narrow: nn.Module, graph: ChannelGraph, plan: ChannelPlan) -> list[str]:
+    """Return the residual blocks that keep most of their weights, if the plan leaves out others."""
+
+    def size(network: nn.Module, block: str) -> int:
+        return sum(parameter.numel() for parameter in network.get_submodule(block).parameters())
+
+    kept = [block for block in graph.blocks if plan.left_out and plan.holds(block)]
+    return [block for block in kept if size(narrow, block) >= _WHOLE * size(wide, block)]
+
+
+def _lies_in(name: str, blocks: Sequence[str]) -> bool:
+    return any(name.startswith(f"{block}.") for block in blocks)
 
 
 def images_needed(narrow: nn.Module, inputs: Sequence[Any]) -> int | None:
