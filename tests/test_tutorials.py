@@ -21,6 +21,7 @@ from gancompress.cli import app
 from gancompress.deploy.web import is_page
 from gancompress.deploy.web.manifest import FORMAT
 from gancompress.deploy.web.page import MANIFEST_FILE
+from gancompress.jobs.drafting.method import Pace
 from gancompress.networks.registry import build
 from tests.jobs.drafting.folders import pictures
 from tests.test_pages import DOCS, ROOT, commands, commands_in_prose
@@ -65,7 +66,7 @@ def here(user, monkeypatch) -> Path:
     monkeypatch.chdir(user)
     monkeypatch.setattr("gancompress.jobs.drafting.draft.fastest_formats", lambda runtime: [])
     monkeypatch.setattr("gancompress.jobs.drafting.draft.seconds_of_pass", lambda network, images: 1e-3)
-    monkeypatch.setattr("gancompress.jobs.drafting.draft.training_pace", lambda *_: 0.05)
+    monkeypatch.setattr("gancompress.jobs.drafting.draft.training_pace", lambda *_, **__: Pace(1e-3, 0.05, 0.05))
     monkeypatch.setattr("gancompress.jobs.summary.time_files", lambda *_, **__: {})
     return user
 

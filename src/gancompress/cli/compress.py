@@ -102,7 +102,7 @@ def compress(
         typer.Option(
             "--net",
             metavar="MODULE:CLASS",
-            help="The network's class or family, if its tensors do not identify it; the current directory is importable.",
+            help="Class or family, if the tensors do not identify it; the current directory is importable.",
             rich_help_panel=_CHECKPOINT,
         ),
     ] = None,

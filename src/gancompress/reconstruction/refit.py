@@ -17,16 +17,14 @@ from torch.utils._pytree import tree_leaves
 from gancompress.channels import ChannelGraph, ChannelPlan
 from gancompress.errors import RefitError
 from gancompress.reconstruction.equations import NormalEquations, Solution, solve_with_held_out
-from gancompress.reconstruction.layers import Matrices, channel_axis, has_weights, kept_outputs, obstacle, rows
+from gancompress.reconstruction.layers import Matrices, channel_axis, kept_outputs, rows
+from gancompress.reconstruction.solvable import STAYS, in_whole_blocks, solvable_layers
 from gancompress.reconstruction.sums import Point, Sum, Sums
 
 _EQUATIONS_PER_UNKNOWN = 6
 _MIN_EQUATIONS = 4096
 _AT_ONCE = 2048
 """Number of equations whose design matrix is in memory at a time."""
-
-_WHOLE = 0.75
-_STAYS = "its residual block is whole; layers outside make up for the blocks that are left out"
 
 _EXACT = 1e-5
 """Relative residual below which a layer already returns its target, up to rounding."""
@@ -163,10 +161,10 @@ def refit(
     """
     graph.validate(plan)
     sums = Sums(narrow, inputs)
-    solvable, left = _sorted_out(narrow, sums.calls)
-    whole = [name for name in solvable if _lies_in(name, _whole_blocks(wide, narrow, graph, plan))]
+    solvable, left = solvable_layers(narrow, sums.calls)
+    whole = in_whole_blocks(solvable, wide, narrow, graph, plan)
     if len(whole) < len(solvable):
-        left |= {name: _STAYS for name in whole}
+        left |= dict.fromkeys(whole, STAYS)
         solvable = {name: layer for name, layer in solvable.items() if name not in left}
     if not solvable:
         raise RefitError(f"refit: got a network without layers to solve for ({RefitReport((), left)}); leave refit out")
@@ -181,42 +179,6 @@ def refit(
     return RefitReport(tuple(fits), left)
 
 
-def _sorted_out(network: nn.Module, calls: Mapping[str, int]) -> tuple[dict[str, nn.Module], dict[str, str]]:
-    """Return the layers to solve, in the order of the pass, and the reasons why others keep their weights."""
-    modules = dict(network.named_modules())
-    users = Counter(id(layer._parameters.get("weight")) for layer in modules.values() if has_weights(layer))
-    solvable: dict[str, nn.Module] = {}
-    left: dict[str, str] = {}
-    for name, count in calls.items():
-        layer = modules[name]
-        if not has_weights(layer):
-            continue
-        reason = obstacle(layer)
-        if reason is None and count > 1:
-            reason = f"it is called {count} times"
-        if reason is None and users[id(layer.weight)] > 1:
-            reason = "it shares its weight with another layer"
-        if reason is None:
-            solvable[name] = layer
-        else:
-            left[name] = reason
-    return solvable, left
-
-
-def _whole_blocks(wide: nn.Module, narrow: nn.Module, graph: ChannelGraph, plan: ChannelPlan) -> list[str]:
-    """Return the residual blocks that keep most of their weights, if the plan leaves out others."""
-
-    def size(network: nn.Module, block: str) -> int:
-        return sum(parameter.numel() for parameter in network.get_submodule(block).parameters())
-
-    kept = [block for block in graph.blocks if plan.left_out and plan.holds(block)]
-    return [block for block in kept if size(narrow, block) >= _WHOLE * size(wide, block)]
-
-
-def _lies_in(name: str, blocks: Sequence[str]) -> bool:
-    return any(name.startswith(f"{block}.") for block in blocks)
-
-
 def images_needed(narrow: nn.Module, inputs: Sequence[Any]) -> int | None:
     """Return the smallest number of images that a refit needs; None if no layer can be solved for.
 
@@ -225,7 +187,7 @@ def images_needed(narrow: nn.Module, inputs: Sequence[Any]) -> int | None:
         inputs: Arguments of the forward pass for one image like those of the refit.
     """
     sums = Sums(narrow, inputs)
-    solvable, _ = _sorted_out(narrow, sums.calls)
+    solvable, _ = solvable_layers(narrow, sums.calls)
     places: dict[str, int] = {}
 
     def counting(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
