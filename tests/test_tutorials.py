@@ -11,7 +11,6 @@ import re
 import shlex
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -28,7 +27,13 @@ from tests.test_pages import DOCS, ROOT, commands, commands_in_prose
 
 TUTORIALS = DOCS / "tutorials"
 README = commands(ROOT / "README.md")
-SMALL = {"--minutes 60": "--minutes 0.03", "--smaller 10": "--smaller 3", "-10x": "-3x", "--size 64x64": "--size 16x16"}
+SMALL = {
+    "--minutes 60": "--minutes 0.03",
+    "--smaller 10": "--smaller 3",
+    "-10x": "-3x",
+    "--size 64x64": "--size 16x16",
+    "--precision int8": "--precision int8 --min-psnr 0",
+}
 
 
 class Server:
@@ -91,9 +96,9 @@ def test_a_checkpoint_of_cyclegan_becomes_a_file_of_integers(here):
     for command in listed:
         check(command)
     (snippet,) = re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
-    exec(compile(snippet, page.name, "exec"), {})
+    exec(compile(small(snippet), page.name, "exec"), {})
     with Image.open("zebra.png") as image, Image.open("painted/000.png") as same:
-        assert np.array_equal(np.asarray(image), np.asarray(same)) or image.size == same.size
+        assert image.size == same.size
 
 
 def test_an_upscaler_becomes_a_file_for_ncnn(here):
