@@ -69,6 +69,11 @@ class Vocoder(nn.Module):
         return torch.tanh(self.last(F.leaky_relu(x, SLOPE)))
 
 
+def mel_distance_8k(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the distance of log-mel spectra of each sound: a metric for `--metric vocoder:mel_distance_8k`."""
+    return mel_distance(outputs, targets, SAMPLE_RATE)
+
+
 def voice(draw: np.random.Generator, seconds: float) -> np.ndarray:
     """Return one synthetic voice, [samples]."""
     count = int(seconds * SAMPLE_RATE)

@@ -16,7 +16,7 @@ import functools
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from originals import checkout
 from PIL import Image
-from rows import ProcessorTime, keep, kept, row, table
+from rows import ProcessorTime, Row, keep, kept, row, table
 from torch import Tensor, nn
 
 from gancompress.jobs.pipeline import Pipeline
@@ -39,13 +39,31 @@ TERMS = [
     {"kind": "features", "weight": 1},
     {"kind": "gan", "weight": 1, "balance": None},
 ]
+OWN_TERMS = [
+    {"kind": "l1", "weight": 50},
+    {"kind": "features"},
+    {"kind": "ssim", "weight": 5},
+    {"kind": "gan"},
+]
+OWN_TRAINING = {"precision": "bf16", "ema_half_life": 100, "optimizer": {"learning_rate": 2e-3}}
 OURS: dict[str, dict[str, Any]] = {
     "gancompress, the original's settings": {"terms": TERMS, "training": {}},
     "gancompress, its own settings": {
-        "terms": [{"kind": "l1", "weight": 50}, {"kind": "features"}, {"kind": "ssim", "weight": 5}, {"kind": "gan"}],
-        "training": {"precision": "bf16", "ema_half_life": 100, "optimizer": {"learning_rate": 2e-3}},
+        "terms": OWN_TERMS,
+        "training": OWN_TRAINING,
     },
-}
+    "gancompress, its own settings and student": {
+        "terms": OWN_TERMS,
+        "training": OWN_TRAINING,
+        "student": {
+            "family": "resnet",
+            "config": {
+                "num_blocks": 4, "separable": True, "ngf": 16, "stem_kernel": 3, "tail_kernel": 3, "tail": "half_size",
+                "padding": "zeros", "norm": "batch", "separable_norm": "batch",
+            },
+        },
+    },
+}  # fmt: skip
 THEIRS = "GAN Compression, its own distiller"
 
 
@@ -70,7 +88,10 @@ def main() -> None:
     for seed in map(int, given.seeds.split(",")):
         methods: dict[str, Callable[[], tuple[nn.Module, int, float]]] = {
             THEIRS: functools.partial(original, given, teacher, discriminator, seed),
-            **{name: functools.partial(ours, given, teacher, discriminator, seed, name) for name in OURS},
+            **{
+                name: lambda n=name, s=seed: ours(given, teacher, discriminator, s, n, budget(found, s))
+                for name in OURS
+            },
         }
         for name, train in methods.items():
             if any((each.name, each.seed) == (name, seed) for each in found):
@@ -79,6 +100,11 @@ def main() -> None:
             found.append(row(name, seed, network, teacher.build(), images, targets, (trained[0], trained[1])))
             keep(file, found)
     print(f"{torch.get_num_threads()} thread, torch {torch.__version__}; {vars(given)}\n\n{table(found)}")
+
+
+def budget(rows: Sequence[Row], seed: int) -> int:
+    """Return the MACs of the original's student with a seed."""
+    return next(each.macs for each in rows if (each.name, each.seed) == (THEIRS, seed))
 
 
 def nine_blocks(teacher: Generator) -> Generator:
@@ -169,7 +195,7 @@ def width(network: Generator) -> int:
 
 
 def ours(
-    given: argparse.Namespace, teacher: Generator, discriminator: Generator, seed: int, name: str
+    given: argparse.Namespace, teacher: Generator, discriminator: Generator, seed: int, name: str, macs: int
 ) -> tuple[nn.Module, int, float]:
     """Train by a recipe; return the student, the images and the seconds."""
     folder = given.out / "ours" / f"{list(OURS).index(name)}-{seed}"
@@ -183,6 +209,7 @@ def ours(
         "num_images": images - images // 2, "num_decay_images": images // 2, "batch_size": given.batch,
         "optimizer": {"learning_rate": given.rate}, "checkpoint_every": 10**6, "log_every": 1000, "preview_every": 0,
     }  # fmt: skip
+    separable = {"family": "mobile_resnet_9blocks", "config": {"ngf": given.student}}
     splits = {"train": "train", "search": "val", "test": "test"}
     recipe = {
         "name": "ours", "task": "paired", "seed": seed,
@@ -194,10 +221,11 @@ def ours(
             "checkpoint": str((folder / "given").resolve()),
             "discriminator": str((folder / "given-discriminator").resolve()),
         },
+        "budget": {"macs": macs},
         "steps": [
             {
-                "kind": "distill", "keep": 1.0, "initial": "random",
-                "student": {"family": "mobile_resnet_9blocks", "config": {"ngf": given.student}},
+                "kind": "distill", "initial": "random", "student": OURS[name].get("student", separable),
+                **({"multiple": 4} if "student" in OURS[name] else {"keep": 1.0}),
                 "distillation": {"terms": OURS[name]["terms"]}, "training": {**training, **OURS[name]["training"]},
             }
         ],

@@ -375,6 +375,14 @@ def test_the_fastest_file_keeps_layers_float_that_do_not_pay(tmp_path, told, mon
     assert strict.report.path == tmp_path / "strict.onnx"
 
 
+def test_float32_is_the_fastest_file_of_a_network_that_integers_do_not_take(tmp_path, told):
+    net, lines = Generator.from_module(nn.Sequential(nn.PReLU(), nn.Tanh())), []
+    result = export_fastest(net, form(net), tmp_path / "net.onnx", "onnx", IMAGES, rounds=2, say=lines.append)
+    assert [(each.name, each.best) for each in result.tried] == [("fp32", True)]
+    assert any(line.startswith("int8: got a network all of whose layers stay float") for line in lines)
+    assert result.report.path.is_file()
+
+
 class Blend(nn.Module):
     """Of a photo and where to keep it."""
 

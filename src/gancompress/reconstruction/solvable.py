@@ -9,7 +9,7 @@ from torch import nn
 
 from gancompress.channels import ChannelGraph, ChannelPlan
 from gancompress.channels.left_out import lies_in, modules_of
-from gancompress.reconstruction.layers import has_weights, obstacle
+from gancompress.reconstruction.layers import has_weights, obstacle, stored_weight
 
 STAYS = "its residual block is whole; layers outside make up for the blocks that are left out"
 _WHOLE = 0.75
@@ -19,7 +19,7 @@ _WHOLE = 0.75
 def solvable_layers(network: nn.Module, calls: Mapping[str, int]) -> tuple[dict[str, nn.Module], dict[str, str]]:
     """Return the layers to solve, in the order of the pass, and the reasons why others keep their weights."""
     modules = dict(network.named_modules())
-    users = Counter(id(layer._parameters.get("weight")) for layer in modules.values() if has_weights(layer))
+    users = Counter(id(stored_weight(layer)) for layer in modules.values() if has_weights(layer))
     solvable: dict[str, nn.Module] = {}
     left: dict[str, str] = {}
     for name, count in calls.items():
@@ -29,7 +29,7 @@ def solvable_layers(network: nn.Module, calls: Mapping[str, int]) -> tuple[dict[
         reason = obstacle(layer)
         if reason is None and count > 1:
             reason = f"it is called {count} times"
-        if reason is None and users[id(layer.weight)] > 1:
+        if reason is None and users[id(stored_weight(layer))] > 1:
             reason = "it shares its weight with another layer"
         if reason is None:
             solvable[name] = layer
