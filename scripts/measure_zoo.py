@@ -10,8 +10,8 @@ value:
   counts the zeros, so those differ by nature; weight norm cannot divide by a length of 0 (-).
 - ONNX: between the narrow network and its file in onnxruntime.
 
-Every measurement runs in a process of its own with a time limit, and its figures are kept: run the same command to
-continue. Needs ``pip install --no-deps spandrel==0.4.2 einops``, and diffusers for AutoencoderKL.
+Every measurement runs in a process of its own with a limit of processor time, and its figures are kept: run the same
+command to continue. Needs ``pip install --no-deps spandrel==0.4.2 einops``, and diffusers for AutoencoderKL.
 
     python scripts/measure_zoo.py --out zoo.json
     python scripts/measure_zoo.py --out zoo.json --only SwinIR,LaMa --again
@@ -22,6 +22,8 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -171,10 +173,16 @@ def alone(name: str, part: str, arguments: argparse.Namespace) -> dict[str, Any]
     """Measure a part of one network in a process of its own."""
     options = ["--keep", str(arguments.keep), "--reasons", str(arguments.reasons)]
     command = [sys.executable, "-W", "ignore", __file__, *options, "--alone", f"{name}:{part}"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=arguments.limit, check=False)
-    except subprocess.TimeoutExpired:
-        return {"failed": f"not done within {arguments.limit:g} s"}
+    limit = (arguments.limit, arguments.limit + 5)
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, limit),
+    )
+    if done.returncode == -signal.SIGXCPU:
+        return {"failed": f"not done within {arguments.limit} s"}
     lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines() or [f"exit {done.returncode}"]
     return json.loads(lines[-1]) if done.returncode == 0 else {"failed": lines[-1][:200]}
 
@@ -185,7 +193,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="Networks, separated by commas; all by default.")
     parser.add_argument("--again", action="store_true", help="Measure again what has figures.")
     parser.add_argument("--keep", type=float, default=0.5, help="Fraction of the channels to keep.")
-    parser.add_argument("--limit", type=float, default=240, help="Seconds for one measurement.")
+    parser.add_argument("--limit", type=int, default=240, help="Processor seconds for one measurement.")
     parser.add_argument("--reasons", type=int, default=2, help="Reasons to list for each network.")
     parser.add_argument("--parts", default="channels,onnx", help="Measurements: channels, onnx.")
     parser.add_argument("--alone", help=argparse.SUPPRESS)
@@ -202,8 +210,8 @@ def main() -> None:
         return
     rows = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     chosen = arguments.only.split(",") if arguments.only else zoo_networks.names()
-    for part in arguments.parts.split(","):
-        for name in chosen:
+    for name in chosen:
+        for part in arguments.parts.split(","):
             row = rows.setdefault(name, {})
             if part not in row or arguments.again:
                 traced = part == "channels" or "left" in row.get("channels", {})

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gancompress.channels import ChannelPlan, materialise, trace
+from gancompress.channels import ChannelPlan, is_branch, left_out_of, materialise, modules_of, trace
 from gancompress.cost import CostModel, measure
 from gancompress.errors import PlanError
 
@@ -36,10 +36,12 @@ class Residual(nn.Module):
             case "twice":
                 x = x + f
                 return x + self.again(x)
-            case "halved":
-                return (x + f) / 2
+            case "divided" | "halved":
+                return (x + f) / (1 if self.form == "divided" else 2)
             case "activated":
                 return torch.relu(x + f)
+            case "chained":
+                return torch.relu(x + 0.5 * (self.again(torch.relu(f)) * self.gamma))
             case "minus":
                 return f - x
             case "leaking":
@@ -66,7 +68,10 @@ class Network(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         h = start = self.enter(x)
         for block in self.body:
-            h = block(h, scale=0.5) if self.use == "keyword" else block(h)
+            if self.use == "looped":
+                h = torch.relu(h + 0.5 * block(torch.relu(h)))
+            else:
+                h = block(h, scale=0.5) if self.use == "keyword" else block(h)
         if self.use == "again":
             h = self.body[1](h)
         if self.use == "attribute":
@@ -85,10 +90,14 @@ ALL = {"body.0", "body.1", "body.2"}
 @pytest.mark.parametrize(
     ("form", "use", "expected"),
     [
-        *((form, "", ALL) for form in ("plain", "scaled", "in_place", "gamma", "twice")),
+        *((form, "", ALL) for form in ("plain", "scaled", "in_place", "gamma", "divided")),
+        ("twice", "", ALL | {f"{block}+{branch}" for block in ALL for branch in ("conv", "again")}),
         ("plain", "keyword", ALL),
-        *((form, "", set()) for form in ("halved", "activated", "minus", "overwriting")),
-        ("leaking", "", {"body.0", "body.2"}),
+        *((form, "", {f"{block}+conv" for block in ALL}) for form in ("halved", "activated")),
+        ("chained", "", {f"{block}+conv+again" for block in ALL}),
+        ("halved", "looped", {f"{owner}+{path}" for each in ALL for owner, path in (("", each), (each, "conv"))}),
+        *((form, "", set()) for form in ("minus", "overwriting")),
+        ("leaking", "", {"body.0", "body.2", "+body.2"}),
         ("plain", "shared", {"body.0"}),
         ("plain", "again", {"body.0", "body.2"}),
         ("plain", "attribute", {"body.0", "body.2"}),
@@ -102,10 +111,16 @@ def test_blocks_are_those_that_a_network_can_do_without(form, use, expected):
     for block in expected:
         plan = graph.full_plan().leaving_out([block])
         short, reference = materialise(network, graph, plan), copy.deepcopy(network)
-        reference.body[int(block[-1])].forward = lambda x, **_: x
+        last = reference.get_submodule(modules_of(block)[-1])
+        if is_branch(block):
+            last.register_forward_hook(lambda _, given, output: 0 * output)
+        else:
+            last.forward = lambda x, **_: x
         assert torch.equal(short(x), reference(x))
+        assert left_out_of(short) == (block,)
         cost, measured = CostModel(graph).at(plan), measure(short, (x,))
         assert (cost.macs.true, cost.parameters) == (measured.macs.true, measured.parameters)
+        assert cost.peak_activation_bytes == measured.peak_activation_bytes
 
 
 def test_an_outer_block_takes_the_inner_ones_with_it():

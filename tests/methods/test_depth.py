@@ -7,14 +7,15 @@ import torch
 from torch import Tensor, nn
 
 import gancompress as gc
-from gancompress.channels import SubNetwork
+from gancompress.channels import ChannelPlan, SubNetwork
 from gancompress.errors import CheckpointError, ConfigError, PlanError
 from gancompress.importance import BLOCK_SCORES, least_important_first
+from gancompress.methods.depth import Trial, nearest
 from tests.methods.networks import images
 
 
-def residual_network(seed: int = 0, num_blocks: int = 4) -> nn.Module:
-    """Residual blocks that add less and less, in a list."""
+def residual_network(seed: int = 0, num_blocks: int = 4, *, looped: bool = False) -> nn.Module:
+    """Residual blocks that add less and less, in a list; the network itself may add what they return."""
     torch.manual_seed(seed)
 
     class Block(nn.Module):
@@ -24,7 +25,7 @@ def residual_network(seed: int = 0, num_blocks: int = 4) -> nn.Module:
             self.scale = scale
 
         def forward(self, x: Tensor) -> Tensor:
-            return x + self.scale * self.last(torch.relu(self.first(x)))
+            return (0 if looped else x) + self.scale * self.last(torch.relu(self.first(x)))
 
     class Mine(nn.Module):
         def __init__(self) -> None:
@@ -35,30 +36,38 @@ def residual_network(seed: int = 0, num_blocks: int = 4) -> nn.Module:
         def forward(self, x: Tensor) -> Tensor:
             h = self.enter(x)
             for block in self.blocks:
-                h = block(h)
+                h = h + block(h) if looped else block(h)
             return self.leave(h)
 
     return Mine().eval()
 
 
-def test_the_least_important_blocks_are_left_out_and_the_student_is_read_back(tmp_path):
-    network, data = residual_network(), images(8)
+@pytest.mark.parametrize("looped", [False, True])
+def test_the_least_important_blocks_are_left_out_and_the_student_is_read_back(tmp_path, looped):
+    network, data = residual_network(looped=looped), images(8)
     graph = gc.trace(network, data[0][:1])
+    names = tuple(f"{'+' if looped else ''}blocks.{i}" for i in (3, 2, 1, 0))
     for score in BLOCK_SCORES:
-        assert least_important_first(network, graph, [(data[0],)], score) == tuple(f"blocks.{i}" for i in (3, 2, 1, 0))
+        assert least_important_first(network, graph, [(data[0],)], score) == names
     student = gc.prune(network, data[0][:1], keep=0.5, depth=0.5, refit=data)
     assert gc.compare(network, student, data[0])["student"].psnr_db > 20
-    assert [type(block).__name__ for block in student.blocks] == ["Block", "Block", "LeftOut", "LeftOut"]
+    assert [type(block).__name__ for block in student.blocks] == ["Block"] * 2 + [
+        "LeftOutBranch" if looped else "LeftOut"
+    ] * 2
     assert student.enter.out_channels == 8
     assert not any("blocks.2" in name for name in student.state_dict())
     named = gc.prune(network, data[0][:1], keep=1.0, left_out=("blocks.[23]",))
     assert named.state_dict().keys() == student.state_dict().keys()
     gc.save(student, tmp_path / "student")
-    again = gc.load_into(residual_network(seed=5), tmp_path / "student")
+    again = gc.load_into(residual_network(seed=5, looped=looped), tmp_path / "student")
     assert torch.equal(again(data[0]), student(data[0]))
     before = gc.compare(network, named, data[0])["student"].psnr_db
-    gc.refit(named, network, data)
+    kept = named.blocks[1].last.weight.clone()
+    report = gc.refit(named, network, data)
     assert gc.compare(network, named, data[0])["student"].psnr_db > before + 3
+    assert [layer.name for layer in report.layers] == ["enter", "leave"]
+    assert all("its residual block is whole" in reason for reason in report.left.values())
+    assert torch.equal(named.blocks[1].last.weight, kept)
     with pytest.raises(CheckpointError, match="expected the network that the saved one was made from"):
         gc.load_into(residual_network(num_blocks=2), tmp_path / "student")
 
@@ -73,6 +82,20 @@ def test_auto_takes_the_depth_whose_network_is_nearest_within_the_budget():
     assert measured["auto"].psnr_db == max(each.psnr_db for each in measured.values())
     assert all(each.macs <= measured["auto"].macs * 1.2 for each in measured.values())
     assert sum(type(block).__name__ == "LeftOut" for block in students["auto"].blocks) >= 2
+
+
+@pytest.mark.parametrize(
+    ("tried", "chosen"),
+    [
+        ([(99, 0.9), (98, 0.5), (97, 0.36), (78, 0.35)], 2),
+        ([(99, 0.9), (97, 0.5), (78, 0.35)], 2),
+        ([(70, 0.4), (60, 0.35)], 1),
+        ([(99, float("inf")), (78, float("inf"))], 0),
+    ],
+)
+def test_a_plan_that_leaves_budget_unused_is_taken_only_if_none_is_nearly_as_good(tried, chosen):
+    trials = [Trial(ChannelPlan({}), cost, error) for cost, error in tried]
+    assert nearest(trials, 100) is trials[chosen]
 
 
 def test_a_depth_that_does_not_fit_is_refused():

@@ -35,8 +35,8 @@ class Own(nn.Module):
         self.last = nn.Sequential(nn.Conv2d(2 * num_feat + offset, 12, 1), nn.Conv2d(12, num_out, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        for layer in self.layers:
-            x = layer(x).relu()
+        for number, layer in enumerate(self.layers):
+            x = x + layer(x) if number else layer(x).relu()
         return self.last(self.wide(x).relu())
 
 
@@ -77,7 +77,7 @@ def test_widths_of_single_groups_and_unknown_constructors_are_refused():
         loadable_slots(odd, trace(odd.build(), (torch.zeros(1, 3, 32, 32),)))
 
 
-def test_blocks_left_out_are_a_smaller_number_of_blocks():
+def test_blocks_left_out_are_a_smaller_number_of_blocks(tmp_path):
     config, x = {"nf": 8, "growth": 8, "num_blocks": 3}, torch.rand(1, 3, 8, 8)
     generator = wide("rrdbnet", config)
     graph = graph_of(generator)
@@ -87,6 +87,15 @@ def test_blocks_left_out_are_a_smaller_number_of_blocks():
     assert torch.equal(form.build()(x), narrow.build()(x))
     with pytest.raises(ConfigError, match=r"loadable: got 'body.1.rdb2' left out, which no constructor can express"):
         loadable(cut(generator, graph, graph.full_plan().leaving_out(["body.1.rdb2"])))
+    looped = wide("tests.networks.test_loadable:Own", {"depth": 3})
+    narrow = cut(looped, graph := graph_of(looped), graph.uniform_plan(0.5).leaving_out(["+layers.1"]))
+    form = loadable(narrow)
+    assert (form.config["num_feat"], form.config["depth"], form.architecture.left_out) == (8, 2, ())
+    assert torch.equal(form.build()(x), narrow.build()(x))
+    narrow.save(tmp_path)
+    again = Generator.load(tmp_path, trust=True)
+    assert again.architecture.left_out == ("+layers.1",)
+    assert torch.equal(again.build()(x), narrow.build()(x))
     fixed = Generator.from_module(build("resnet_6blocks", {"ngf": 8}), "resnet_6blocks", {"ngf": 8})
     short = cut(fixed, graph := graph_of(fixed), graph.full_plan().leaving_out(["blocks.0"]))
     with pytest.raises(
@@ -98,5 +107,5 @@ def test_blocks_left_out_are_a_smaller_number_of_blocks():
 def test_groups_that_no_argument_sets_keep_their_channels():
     own = wide("tests.networks.test_loadable:Own", {})
     graph = graph_of(own)
-    assert [(slot.name, slot.multiplier) for slot in graph.slots] == [("num_feat", (1, 1, 2)), ("last.0", 12)]
+    assert [(slot.name, slot.multiplier) for slot in graph.slots] == [("num_feat", (1, 2)), ("last.0", 12)]
     assert graph.uniform_plan(0.25).widths["last.0"] == 12

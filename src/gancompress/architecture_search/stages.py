@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gancompress.channels import modules_of
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -13,7 +15,7 @@ class Stage:
 
     Attributes:
         name: Path of the list.
-        blocks: Paths of the blocks; a plan that keeps k of them keeps the first k.
+        blocks: Names of the blocks; a plan that keeps k of them keeps the first k.
 
     Source: Cai et al., Once-for-All, ICLR 2020, section 3.2 (elastic depth).
     """
@@ -38,9 +40,9 @@ def stages_of(blocks: Sequence[str]) -> tuple[Stage, ...]:
     """Return the stages of blocks: those of one list each.
 
     Args:
-        blocks: Paths of blocks, those that stay longest first.
+        blocks: Names of blocks, those that stay longest first.
     """
     lists: dict[str, list[str]] = {}
     for block in blocks:
-        lists.setdefault(block.rpartition(".")[0], []).append(block)
+        lists.setdefault(modules_of(block)[-1].rpartition(".")[0], []).append(block)
     return tuple(Stage(name, tuple(own)) for name, own in lists.items())

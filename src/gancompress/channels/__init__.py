@@ -1,8 +1,20 @@
 """Channel graph of a module: coupled channels, channel plans, and narrow networks. Independent of network families."""
 
-from gancompress.channels.blocks import Block, LeftOut, leave_out, left_out_of, without_blocks
+from gancompress.channels.blocks import Block
 from gancompress.channels.graph import ChannelGraph, ChannelGroup, FixedChannels
 from gancompress.channels.layout import Axis, Extent, Segment
+from gancompress.channels.left_out import (
+    LeftOut,
+    LeftOutBranch,
+    is_branch,
+    leave_out,
+    left_out_of,
+    lies_in,
+    modules_of,
+    outermost,
+    owner_of,
+    without_blocks,
+)
 from gancompress.channels.narrow import check_complete, narrow, reorder
 from gancompress.channels.plan import ChannelPlan
 from gancompress.channels.slots import Slot, slots_from_widths, widths_from_slots
@@ -18,14 +30,20 @@ __all__ = [
     "Extent",
     "FixedChannels",
     "LeftOut",
+    "LeftOutBranch",
     "Segment",
     "Slot",
     "SubNetwork",
     "check_complete",
+    "is_branch",
     "leave_out",
     "left_out_of",
+    "lies_in",
     "materialise",
+    "modules_of",
     "narrow",
+    "outermost",
+    "owner_of",
     "reorder",
     "reordered",
     "resized_attributes",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from gancompress.channels.blocks import Readers
+from gancompress.channels.readers import Readers
 from gancompress.channels.recording import ModuleCall, RecordedOp, Recording, Ref
 
 

@@ -9,6 +9,7 @@ from math import gcd
 
 from gancompress.channels.blocks import Block
 from gancompress.channels.layout import Axis, Extent
+from gancompress.channels.left_out import modules_of
 from gancompress.channels.plan import ChannelPlan
 from gancompress.channels.recording import RecordedOp
 from gancompress.channels.slots import Slot, slots_from_widths
@@ -107,7 +108,7 @@ class ChannelGraph:
         module_types: Class name of every module, by path.
         fixed: Channels that no plan removes, with the reason.
         slots: Slots whose groups must agree in every plan.
-        blocks: Residual blocks that can be left out, by path.
+        blocks: Residual blocks that can be left out, by name.
     """
 
     groups: Mapping[str, ChannelGroup]
@@ -165,12 +166,16 @@ class ChannelGraph:
     def matching_blocks(self, patterns: Iterable[str]) -> tuple[str, ...]:
         """Return the blocks of these names; ``*`` stands for any text (``body.*``).
 
+        The branch of a sum may be named by its last module, if no block has that name.
+
         Raises:
             PlanError: A name fits no block that can be left out.
         """
         found: dict[str, None] = {}
         for pattern in patterns:
-            fitting = [name for name in self.blocks if fnmatchcase(name, pattern)]
+            fitting = [name for name in self.blocks if fnmatchcase(name, pattern)] or [
+                name for name in self.blocks if fnmatchcase(modules_of(name)[-1], pattern)
+            ]
             if not fitting:
                 raise self._no_block(pattern)
             found |= dict.fromkeys(fitting)

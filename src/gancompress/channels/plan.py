@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from types import MappingProxyType
 
+from gancompress.channels.left_out import modules_of, outermost, with_parents
 from gancompress.errors import PlanError
 
 LEFT_OUT = "left_out"
@@ -19,7 +21,7 @@ class ChannelPlan:
 
     Attributes:
         widths: Channels kept, by group name.
-        left_out: Paths of the residual blocks that are left out; empty for a network of full depth.
+        left_out: Names of the residual blocks that are left out; empty for a network of full depth.
     """
 
     widths: Mapping[str, int]
@@ -34,7 +36,12 @@ class ChannelPlan:
 
     def holds(self, path: str) -> bool:
         """Return whether the network has this module or tensor: it lies in no block that is left out."""
-        return not any(path == block or path.startswith(f"{block}.") for block in self.left_out)
+        return not self._removed or self._removed.isdisjoint(with_parents(path))
+
+    @cached_property
+    def _removed(self) -> frozenset[str]:
+        """Paths of the modules that are left out."""
+        return frozenset(path for block in self.left_out for path in modules_of(block))
 
     def leaving_out(self, blocks: Iterable[str]) -> ChannelPlan:
         """Return the plan with these blocks left out too."""
@@ -64,16 +71,3 @@ class ChannelPlan:
                 f'"{LEFT_OUT}" a list of blocks if any are left out'
             )
         return cls(widths, frozenset(left_out))
-
-
-def outermost(blocks: Iterable[str]) -> frozenset[str]:
-    """Return the blocks that lie in no other one of them."""
-    every = frozenset(blocks)
-    if not every:
-        return every
-
-    def outer(path: str) -> Iterable[str]:
-        parts = path.split(".")
-        return (".".join(parts[:number]) for number in range(1, len(parts)))
-
-    return frozenset(block for block in every if every.isdisjoint(outer(block)))

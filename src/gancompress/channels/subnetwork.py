@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gancompress.channels.blocks import leave_out
 from gancompress.channels.graph import ChannelGraph
+from gancompress.channels.left_out import leave_out
 from gancompress.channels.narrow import narrow, reorder, widen_into
 from gancompress.channels.plan import ChannelPlan
 from gancompress.channels.skeleton import copy_structure, named_tensors, set_attributes

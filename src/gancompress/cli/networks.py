@@ -41,7 +41,7 @@ def inspect(
     as_json: JsonOption = False,
 ) -> None:
     """Show a network's channel groups, parameters, MACs in every convention, and memory."""
-    from gancompress.channels import trace
+    from gancompress.channels import lies_in, trace
     from gancompress.cli.parsing import example_inputs, open_generator
     from gancompress.cli.tables import cost_table, description
     from gancompress.cost import CostModel
@@ -74,7 +74,7 @@ def inspect(
         layers = CostModel(graph).layers(graph.full_plan())
         table = Table("block that can be left out", "share of the MACs", box=None)
         for name in graph.blocks:
-            own = sum(macs.true for layer, macs in layers.items() if layer == name or layer.startswith(f"{name}."))
+            own = sum(macs.true for layer, macs in layers.items() if lies_in(layer, name))
             table.add_row(name, f"{100 * own / max(cost.macs.true, 1):.1f} %")
         console.print(table)
     for fixed in graph.fixed:

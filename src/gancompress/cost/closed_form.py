@@ -133,7 +133,7 @@ class CostModel:
         widths = self._widths(plan)
         runs = np.ones(len(self._indices), dtype=bool)
         for block in (self._blocks[name] for name in plan.left_out):
-            runs &= (self._indices < block.start) | (self._indices >= block.end)
+            runs &= ~np.isin(self._indices, list(block.ops))
         return (form.each(widths) * runs for form in (self._true, self._outsize, self._cheap))
 
 
@@ -196,11 +196,22 @@ class _Activations:
 
     def __init__(self, graph: ChannelGraph) -> None:
         self._graph, self._alive = graph, [op.alive for op in graph.ops]
+        self._first: dict[int, int] = {}
+        """Index of the operation that made a storage."""
+        for index, op in enumerate(graph.ops):
+            made = {self._storage(ref) for ref in op.outputs} - {self._storage(ref) for ref in op.inputs}
+            self._first = dict.fromkeys(made, index) | self._first
         self._numbers = {storage: i for i, storage in enumerate(sorted(set().union(*self._alive)))}
         first = _first_tensor_of_storage(graph)
         shapes = [graph.shapes[first[storage]] for storage in self._numbers]
+        for ref in {ref for block in graph.blocks.values() for ref in block.shrunk.values()}:
+            self._numbers[_size_of(ref)] = len(shapes)
+            shapes.append(graph.shapes[ref.index])
         self._cached = lru_cache(maxsize=8)(self._moments)
         self._bytes = _Sum([_Term(shape.itemsize, shape.extents) for shape in shapes], tuple(graph.groups))
+
+    def _storage(self, ref: Ref) -> int:
+        return self._graph.shapes[ref.index].storage
 
     def peak(self, widths: np.ndarray, left_out: frozenset[str]) -> int:
         """Return the largest total of bytes alive at once."""
@@ -208,25 +219,40 @@ class _Activations:
 
     def _moments(self, left_out: frozenset[str]) -> np.ndarray:
         """Return the storages alive at each moment, without those of blocks left out. Shape ``(moments, storages)``."""
-        inside: set[int] = set()
+        blocks = [self._graph.blocks[name] for name in left_out]
+        shrunk = {index: ref for block in blocks for index, ref in block.shrunk.items()}
+        inside = {index for block in blocks for index in block.ops}
         kept_by: dict[int, int] = {}  # without a block, whoever holds its output holds its input
-        for block in (self._graph.blocks[name] for name in left_out):
-            inside.update(range(block.start, block.end))
-            before, after = (self._graph.shapes[ref.index].storage for ref in (block.input, block.output))
-            if before != after:
-                kept_by[after] = before
+        made_by: dict[int, int] = {}  # without the branch of a sum that overwrote it, the sum is a new tensor
+        for block in blocks:
+            for output, given in block.passed:
+                if self._storage(output) != self._storage(given):
+                    kept_by[self._storage(output)] = self._storage(given)
+            if block.total is not None:
+                total = self._storage(self._graph.ops[block.total].outputs[0])
+                made_by |= {total: block.total} if self._first.get(total) in block.ops else {}
+        for index, ref in shrunk.items():
+            kept_by[self._storage(self._graph.ops[index].outputs[0])] = _size_of(ref)
+        gone = {storage for storage, index in self._first.items() if index in inside} - kept_by.keys()
 
-        def held(storage: int) -> int:
+        def held(storage: int, moment: int) -> int | None:
             while storage in kept_by:
                 storage = kept_by[storage]
-            return storage
+            return None if storage in gone and moment < made_by.get(storage, len(self._alive)) else storage
 
-        alive = (each for i, each in enumerate(self._alive) if i not in inside)
-        moments = dict.fromkeys(frozenset(map(held, each)) if kept_by else each for each in alive)
+        alive = ((i, each) for i, each in enumerate(self._alive) if i not in inside or i in shrunk)
+        moments = dict.fromkeys(
+            frozenset(held(storage, i) for storage in each) - {None} if inside else each for i, each in alive
+        )
         table = np.zeros((len(moments), len(self._numbers)), dtype=np.int64)
         for row, moment in zip(table, moments, strict=True):
             row[[self._numbers[storage] for storage in moment if storage in self._numbers]] = 1
         return table
+
+
+def _size_of(ref: Ref) -> int:
+    """Return the number of a storage that holds as much as a tensor, below those of the pass."""
+    return -1 - ref.index
 
 
 def _first_tensor_of_storage(graph: ChannelGraph) -> dict[int, int]:

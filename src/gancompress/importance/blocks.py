@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from gancompress.channels import ChannelGraph, without_blocks
+from gancompress.channels import ChannelGraph, is_branch, lies_in, modules_of, outermost, without_blocks
 from gancompress.cost import CostModel
 from gancompress.registry import Registry
 
 BlockScore = Callable[[nn.Module, Sequence[str], Sequence[tuple[Tensor, ...]]], Mapping[str, float]]
-"""Function of a network, paths of its blocks, and batches of arguments; returns the importance of every block."""
+"""Function of a network, names of its blocks, and batches of arguments; returns the importance of every block."""
 
 BLOCK_SCORES: Registry[BlockScore] = Registry("block_scores", "a known score of blocks")
 """Every score of blocks by its name."""
@@ -51,17 +51,30 @@ def output_error(
 def branch_norm(
     network: nn.Module, blocks: Sequence[str], batches: Sequence[tuple[Tensor, ...]]
 ) -> Mapping[str, float]:
-    """Return the norm of what a block adds, relative to its input: ``|f(x)| / |x|`` for ``x + f(x)``. One pass."""
+    """Return the norm of what a block adds, relative to its input: ``|f(x)| / |x|`` for ``x + f(x)``. One pass.
+
+    The input of the branch of a sum is that of its first module.
+    """
     squares = {block: [0.0, 0.0] for block in blocks}
 
     def noting(block: str) -> Callable[..., None]:
+        adds = is_branch(block)
+
         def note(_: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
-            squares[block][0] += float((output - given[0]).square().sum())
+            squares[block][0] += float((output if adds else output - given[0]).square().sum())
+
+        return note
+
+    def noting_input(block: str) -> Callable[..., None]:
+        def note(_: nn.Module, given: tuple[Tensor, ...]) -> None:
             squares[block][1] += float(given[0].square().sum())
 
         return note
 
-    handles = [network.get_submodule(block).register_forward_hook(noting(block)) for block in blocks]
+    handles = []
+    for block in blocks:
+        first, last = (network.get_submodule(modules_of(block)[end]) for end in (0, -1))
+        handles += [first.register_forward_pre_hook(noting_input(block)), last.register_forward_hook(noting(block))]
     try:
         for given in batches:
             network(*given)
@@ -77,11 +90,12 @@ def candidate_blocks(graph: ChannelGraph) -> tuple[str, ...]:
     total = sum(macs.true for macs in layers.values())
 
     def share(block: str) -> float:
-        own = sum(macs.true for layer, macs in layers.items() if layer == block or layer.startswith(f"{block}."))
+        own = sum(macs.true for layer, macs in layers.items() if lies_in(layer, block))
         return own / max(total, 1)
 
     small = [block for block in graph.blocks if share(block) <= _MOST_SHARE]
-    return tuple(block for block in small if not any(block.startswith(f"{other}.") for other in small))
+    outer = outermost(small)
+    return tuple(block for block in small if block in outer)
 
 
 def least_important_first(

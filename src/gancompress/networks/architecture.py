@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from gancompress.channels import ChannelGraph, ChannelPlan, Slot, leave_out
+from gancompress.channels import ChannelGraph, ChannelPlan, Slot, leave_out, lies_in, outermost
 from gancompress.channels.skeleton import copy_module
 from gancompress.channels.subnetwork import resized_attributes
 from gancompress.errors import CheckpointError, ConfigError, PlanError
@@ -39,7 +39,7 @@ class Architecture(ABC):
             NCHW. `build` and `skeleton` return networks that convert at their boundary.
         resized: Attributes of its modules that narrowing changed.
         declared_inputs: Rule of its inputs, if its file declares one.
-        left_out: Paths of the residual blocks that are left out.
+        left_out: Names of the residual blocks that are left out.
         folded: Convolutions that replace re-parameterised blocks, by the path of the block.
     """
 
@@ -117,13 +117,15 @@ class Architecture(ABC):
 
     def shortened(self, plan: ChannelPlan) -> Self:
         """Return the architecture without the blocks that a plan leaves out, at its own widths."""
-        return replace(self, left_out=(*filter(plan.holds, self.left_out), *sorted(plan.left_out)))
+        outer = outermost({*self.left_out, *plan.left_out})
+        before = (block for block in self.left_out if block in outer and block not in plan.left_out)
+        return replace(self, left_out=(*before, *sorted(outer & plan.left_out)))
 
     def with_folded(self, folded: Mapping[str, FoldedBlock]) -> Self:
         """Return the architecture with convolutions instead of re-parameterised blocks, given by path."""
 
         def stays(path: str) -> bool:
-            return not any(path == block or path.startswith(f"{block}.") for block in folded)
+            return not any(lies_in(path, block) for block in folded)
 
         return replace(
             self,

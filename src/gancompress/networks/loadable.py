@@ -16,7 +16,7 @@ from fractions import Fraction
 
 from torch import nn
 
-from gancompress.channels import ChannelGraph, Slot, left_out_of
+from gancompress.channels import ChannelGraph, Slot, left_out_of, modules_of
 from gancompress.channels.skeleton import copy_structure
 from gancompress.errors import ConfigError, GanCompressError
 from gancompress.networks.architecture import Architecture
@@ -140,12 +140,13 @@ def without_gaps(network: nn.Module) -> nn.Module:
         ConfigError: A block that was left out is no item of a list.
     """
     network = copy_structure(network)
-    for path in reversed(left_out_of(network)):
-        parent, _, number = path.rpartition(".")
+    for block in reversed(left_out_of(network)):
+        paths = modules_of(block)
+        parent, _, number = paths[-1].rpartition(".")
         items = network.get_submodule(parent)
-        if not isinstance(items, nn.Sequential | nn.ModuleList):
+        if len(paths) > 1 or not isinstance(items, nn.Sequential | nn.ModuleList):
             raise ConfigError(
-                f"loadable: got '{path}' left out, which no constructor can express, expected items of a list such as "
+                f"loadable: got '{block}' left out, which no constructor can express, expected items of a list such as "
                 "body.3; keep that block, or leave loadable out"
             )
         del items[int(number)]

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Literal
 
+from gancompress.channels import lies_in, owner_of
 from gancompress.losses.term import Maps
 
 Side = Literal["teacher", "student"]
@@ -21,18 +22,21 @@ def path_in(side: Side, tap: str) -> str:
 
 
 def outside_blocks(taps: Sequence[str], blocks: Iterable[str]) -> tuple[str, ...]:
-    """Replace taps inside of residual blocks that a student may lack by the blocks, which then return their input.
+    """Replace taps inside of residual blocks that a student may lack by modules that it has.
+
+    These are the blocks, which then return their input, or the module that adds a branch. A branch that the network
+    itself adds has none, and its taps are dropped.
 
     Args:
         taps: Paths of modules.
-        blocks: Paths of the blocks that some network of the student leaves out.
+        blocks: Names of the blocks that some network of the student leaves out.
     """
     blocks = tuple(blocks)
 
     def outside(tap: str) -> str:
-        return next((block for block in blocks if tap.startswith(f"{block}.")), tap)
+        return next((owner_of(block) for block in blocks if lies_in(tap, block)), tap)
 
-    return tuple(dict.fromkeys(map(outside, taps)))
+    return tuple(dict.fromkeys(filter(None, map(outside, taps))))
 
 
 def matched_taps(teacher: Maps, student: Maps) -> tuple[str, ...]:

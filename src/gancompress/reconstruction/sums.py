@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from gancompress.channels.blocks import LeftOut
+from gancompress.channels import LeftOut
 from gancompress.channels.recording import RecordedOp, Recording, Ref, record
 
 
@@ -90,6 +90,10 @@ class Sums:
                 case "aten.add.Tensor":
                     left, right, alpha = op["self"], op["other"], op["alpha"]
                     other, factor, own = (right, alpha, 1) if left == ref else (left, 1, alpha)
+                    if other == 0:  # a branch that was left out
+                        (ref,) = op.outputs
+                        yield ref, scale, terms
+                        continue
                     if (
                         left == right
                         or not isinstance(other, Ref)

@@ -86,7 +86,9 @@ def test_several_inputs_are_taken_by_their_names():
     assert found.made.shape == (4, 3, 8, 8)
     student, facts = narrowed(generator, found.inputs[:1], Request("x", data="y", smaller=2))
     assert student.num_parameters < generator.num_parameters
-    assert training_pace(student, generator, found.inputs, 3, terms_of(found.material, facts), 10.0) > 0
+    assert (
+        training_pace(student, generator, found.inputs, 3, terms_of(found.material, facts), facts.taps, 10.0).step_s > 0
+    )
 
 
 MISTAKES = {
@@ -103,6 +105,25 @@ MISTAKES = {
         r"of 8x\d+ and item-\d+ of 8x\d+, expected items of one",
     ),
     "an output of one value": (lambda: Still(), "MELS", ConfigError, "Still: got outputs of one value"),
+    "an output of whole numbers": (
+        lambda: Other(lambda x: x.argmax(1)),
+        "MELS",
+        ConfigError,
+        r"Other: got int64 for inputs 4x8x24, expected floats, which can be compared; return what it was made of",
+    ),
+    "an output of complex numbers": (lambda: Other(torch.fft.rfft), "MELS", ConfigError, "Other: got complex64 for"),
+    "no output": (
+        lambda: Other(lambda x: 3),
+        "MELS",
+        ConfigError,
+        r"Other: got int for inputs 4x8x24, expected a tens",
+    ),
+    "one output for all items": (
+        lambda: Other(lambda x: x.mean(0)),
+        "MELS",
+        ConfigError,
+        r"Other: got an output \[8, 24\] for 4 items, expected one for each along its first axis",
+    ),
 }
 
 
@@ -115,6 +136,17 @@ class Still(nn.Module):
 
     def forward(self, x):
         return x * self.weight
+
+
+class Other(nn.Module):
+    """Returns something else than tensors of one item each."""
+
+    def __init__(self, made) -> None:
+        super().__init__()
+        self.made, self.weight = made, nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        return self.made(x * self.weight)
 
 
 @pytest.mark.parametrize(("make", "data", "error", "message"), MISTAKES.values(), ids=MISTAKES)

@@ -98,7 +98,7 @@ class LatencyModel:
     def _known_of(self, plan: ChannelPlan) -> np.ndarray:
         """Return the sum of the parts in milliseconds, the MACs, and the bytes. Shape ``(3,)``."""
         total = 0.0
-        inside = [(block.start, block.end) for block in (self._graph.blocks[name] for name in plan.left_out)]
+        inside = frozenset[int]().union(*(self._graph.blocks[name].ops for name in plan.left_out))
         for part in self._parts:
             if not plan.holds(part.path):
                 continue
@@ -109,7 +109,7 @@ class LatencyModel:
         written = sum(
             shape.itemsize * prod(extent.at(plan.widths) for extent in shape.extents)
             for made, shape in self._activations
-            if not any(start <= made < end for start, end in inside)
+            if made not in inside
         )
         return np.array([total, self._cost.macs(plan).true, written], dtype=float)
 

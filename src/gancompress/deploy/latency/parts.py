@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from gancompress.channels import ChannelGraph
+from gancompress.channels import ChannelGraph, modules_of
 from gancompress.channels.recording import RecordedOp
 
 _MOST_GROUPS = 2
@@ -48,6 +48,7 @@ def parts_of(network: nn.Module, graph: ChannelGraph, example: Tensor) -> tuple[
         example: An input of it.
     """
     calls = calls_of(network, example)
+    within = {path for block in graph.blocks for path in modules_of(block)}
     kinds: dict[Any, str] = {}
 
     def cut(path: str, module: nn.Module) -> Iterator[Part]:
@@ -56,7 +57,7 @@ def parts_of(network: nn.Module, graph: ChannelGraph, example: Tensor) -> tuple[
         shapes = calls.get(path, [])
         alone = len(shapes) == 1 and shapes[0] is not None and bool(own)
         children = list(module.named_children())
-        around = any(block.startswith(f"{path}." if path else "") for block in graph.blocks)
+        around = any(each.startswith(f"{path}." if path else "") for each in within)
         if alone and not around and (len(groups) <= _MOST_GROUPS or not children):
             number = {group: place for place, group in enumerate(groups)}
             forms = tuple(
