@@ -1,12 +1,13 @@
 """Compare files of 8-bit integers with float32 ones for networks of every kind, and print one table in Markdown.
 
     python scripts/benchmark_files.py [--photos FOLDER] [--checkpoint NAME=FILE ...] [--only NAME ...] [--rounds N]
+        [--record FILE]
 
-The networks are students at reduced widths, without training: translators, upscalers, a U-Net, generators from noise
-and of label maps, and a vocoder. Without a checkpoint a network has random weights. Every file is compared with PyTorch
-on held-out inputs; integers that do not reach 30 dB with any choice of layers are refused. The files of one network
-take turns on one thread of this process. Where integers are slower than float32, the operators that take the time are
-listed.
+The networks are teachers, and students at reduced widths without training: translators, upscalers, a U-Net, generators
+from noise and of label maps, and a vocoder. Without a checkpoint a network has random weights. Every file is compared
+with PyTorch on held-out inputs; integers that do not reach 30 dB with any choice of layers are refused. The files of
+one network take turns on one thread of this process, and the time is the processor's. Where integers are slower than
+float32, the operators that take the time are listed. With a record, the same command goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Network:
     Attributes:
         family: Its family, for random weights; None for `vocoder`.
         config: Options of the family.
+        source: Name of its checkpoint on the command line.
         keep: Fraction of every group's channels that a student keeps.
         size: Height and width of its inputs; None for generators from noise.
         labels: Number of labels of a generator of label maps.
@@ -53,20 +55,29 @@ class Network:
 
     family: str | None
     config: dict[str, Any]
+    source: str
     keep: float = 1.0
     size: int | None = None
     labels: int = 0
 
 
+_NOISE = {"resolution": 64, "channel_max": 128, "latent_size": 128}
+_SPADE = {"ngf": 16, "in_channels": 6, "upsampling": "normal"}
 NETWORKS = {
-    "horse2zebra": Network("mobile_resnet_9blocks", {"ngf": 16}, size=128),
-    "CartoonGAN": Network("cartoongan", {}, 0.3, size=64),
-    "RRDBNet": Network("rrdbnet", {"num_blocks": 6}, 0.5, size=32),
-    "compact upscaler": Network("srvggnet_compact", {}, 0.5, size=64),
-    "U-Net": Network("unet_128", {"ngf": 32}, 0.5, size=128),
-    "StyleGAN2": Network("stylegan2", {"resolution": 64, "channel_max": 128, "latent_size": 128}, 0.5),
-    "SPADE": Network("mobile_spade", {"ngf": 16, "in_channels": 6, "upsampling": "normal"}, 0.5, 32, labels=6),
-    "vocoder": Network(None, {}, 0.5, size=64),
+    "horse2zebra": Network("mobile_resnet_9blocks", {"ngf": 16}, "horse2zebra", size=128),
+    "CartoonGAN": Network("cartoongan", {}, "CartoonGAN", size=64),
+    "CartoonGAN student": Network("cartoongan", {}, "CartoonGAN", 0.3, 64),
+    "x4plus": Network("rrdbnet", {"num_blocks": 23}, "x4plus", size=32),
+    "x4plus student": Network("rrdbnet", {"num_blocks": 23}, "x4plus", 0.5, 32),
+    "x4plus anime": Network("rrdbnet", {"num_blocks": 6}, "anime", size=32),
+    "x4plus anime student": Network("rrdbnet", {"num_blocks": 6}, "anime", 0.5, 32),
+    "compact upscaler": Network("srvggnet_compact", {}, "compact", size=64),
+    "compact student": Network("srvggnet_compact", {}, "compact", 0.5, 64),
+    "U-Net student": Network("unet_128", {"ngf": 32}, "U-Net", 0.5, 128),
+    "StyleGAN2": Network("stylegan2", _NOISE, "StyleGAN2"),
+    "StyleGAN2 student": Network("stylegan2", _NOISE, "StyleGAN2", 0.5),
+    "SPADE student": Network("mobile_spade", _SPADE, "SPADE", 0.5, 64, labels=6),
+    "vocoder student": Network(None, {}, "vocoder", 0.5, 64),
 }
 
 
@@ -141,22 +152,29 @@ def main() -> None:
     parser.add_argument("--checkpoint", action="append", default=[], metavar="NAME=FILE")
     parser.add_argument("--only", action="append", default=[], choices=NETWORKS)
     parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--record", type=Path, metavar="FILE")
     arguments = parser.parse_args()
     checkpoints = dict(each.split("=", 1) for each in arguments.checkpoint)
+    record: Path | None = arguments.record
+    found: dict[str, list[str]] = json.loads(record.read_text()) if record and record.exists() else {}
     torch.set_num_threads(1)
     print("| network | parameters | runtime | fp32, ms | int8, ms | times faster | int8 to float32 |")
     print("|---|---|---|---|---|---|---|")
-    reasons: list[str] = []
     for name in arguments.only or NETWORKS:
-        with TemporaryDirectory() as folder:
-            for line, reason in rows(name, checkpoints.get(name), arguments, Path(folder)):
-                print(line, flush=True)
-                reasons += reason
-    print("", *reasons, sep="\n")
+        for runtime in FORMATS:
+            key = f"{name} on {runtime}"
+            if key not in found:
+                with TemporaryDirectory() as folder:
+                    checkpoint = checkpoints.get(NETWORKS[name].source)
+                    found[key] = line_of(name, runtime, checkpoint, arguments, Path(folder))
+                if record is not None:
+                    record.write_text(json.dumps(found, indent=2))
+            print(found[key][0], flush=True)
+    print("", *(f"* {key}: {reason}" for key, (_, *reasons) in found.items() for reason in reasons), sep="\n")
 
 
-def rows(name: str, checkpoint: str | None, arguments: argparse.Namespace, folder: Path) -> list[tuple[str, list[str]]]:
-    """Return a line for each runtime, and why integers are slower there."""
+def line_of(name: str, runtime: str, checkpoint: str | None, arguments: argparse.Namespace, folder: Path) -> list[str]:
+    """Return the line of a network and a runtime, and with it why integers are slower there."""
     network = NETWORKS[name]
     batches = inputs_of(network, arguments.photos)
     generator = generator_of(network, checkpoint, batches[0][:1])
@@ -167,16 +185,15 @@ def rows(name: str, checkpoint: str | None, arguments: argparse.Namespace, folde
         form = label_map_form(module, network.labels, batches[0][:1])
         images = [label_map_form(module, network.labels, batch).inputs for batch in batches]
     millions = sum(each.numel() for each in module.parameters()) / 1e6
-    found = []
-    for runtime, format in FORMATS.items():
-        reports: dict[str, ExportReport | str] = {}
-        for precision in ("fp32", "int8"):
-            path = folder / runtime / precision / find_format(format)[1].file_name
-            how = Precision(precision, images)
-            reports[precision] = written(lambda: export_generator(generator, form, path, format, precision=how))  # noqa: B023
-        line, reason = row(reports, form.inputs, arguments.rounds)
-        found.append((f"| {name} | {millions:.3g} M | {runtime} | {line} |", [f"* {name} on {r}" for r in reason]))
-    return found
+    format = FORMATS[runtime]
+    reports: dict[str, ExportReport | str] = {}
+    for precision in ("fp32", "int8"):
+        path = folder / precision / find_format(format)[1].file_name
+        how = Precision(precision, images)
+        reports[precision] = written(lambda: export_generator(generator, form, path, format, precision=how))  # noqa: B023
+    line, reasons = row(reports, form.inputs, arguments.rounds)
+    weights = "" if checkpoint else ", random weights"
+    return [f"| {name}{weights} | {millions:.3g} M | {runtime} | {line} |", *reasons]
 
 
 def written(export: Callable[[], ExportReport]) -> ExportReport | str:
@@ -210,15 +227,15 @@ def row(reports: dict[str, ExportReport | str], inputs: Inputs, rounds: int) -> 
 
 
 def in_turns(paths: dict[str, Path], inputs: Inputs, rounds: int) -> dict[str, list[float]]:
-    """Return milliseconds of the runs of files, one thread each, in turns."""
+    """Return milliseconds of processor time of the runs of files, one thread each, in turns."""
     runs = {name: open_file(path, threads=1).run for name, path in paths.items()}
     times: dict[str, list[float]] = {name: [] for name in paths}
     for turn in range(rounds + 2):  # two to warm up
         for name, run in runs.items():
-            start = time.perf_counter()
+            start = time.process_time()
             run(inputs)
             if turn >= 2:
-                times[name].append(1e3 * (time.perf_counter() - start))
+                times[name].append(1e3 * (time.process_time() - start))
     return times
 
 

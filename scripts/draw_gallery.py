@@ -2,7 +2,8 @@
 
     python scripts/draw_gallery.py docs/results/gallery.md runs/quickstart "Drawings to solids"
 
-A picture is the first one of the report, as JPEG in ``images`` of the pages. A run that is there already is replaced.
+A picture is the first one of the report, or a grid that ``draw_samples.py`` drew, as JPEG in ``images`` of the pages.
+A run that is there already is replaced.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ def main() -> None:
     parser.add_argument("page", type=Path)
     parser.add_argument("run", type=Path)
     parser.add_argument("title")
+    parser.add_argument("--picture", type=Path, help="a grid of other photographs, instead of the report's picture")
     given = parser.parse_args()
     report = json.loads((given.run / "report.json").read_text(encoding="utf-8"))
     name = re.sub(r"\W+", "_", report["title"])
     pictures = given.page.parents[1] / "images"
     pictures.mkdir(exist_ok=True)
-    shrink(given.run / "samples" / "test.png", pictures / f"gallery_{name}.jpg")
+    shrink(given.picture or given.run / "samples" / "test.png", pictures / f"gallery_{name}.jpg")
     block = "\n".join(
         [
             f"<!-- run {name}: begin -->",

@@ -1,116 +1,82 @@
-"""Try mutated recipes, command lines and run directories: each must end in one short line, in bounded time.
+"""Try what may go wrong, as often as asked: each trial must end in one short line, or with the right bits, or refused.
 
-python scripts/fuzz.py recipes 5000
-python scripts/fuzz.py commands 1000
-python scripts/fuzz.py runs 200
+python scripts/fuzz.py recipes 5000    # mutated recipes
+python scripts/fuzz.py commands 1000   # random command lines, on files of every wrong kind
+python scripts/fuzz.py runs 200        # run directories with damaged files
+python scripts/fuzz.py kills 30        # a job that is killed, once or several times, and resumed: the same bits
+python scripts/fuzz.py signals 20      # the command under Ctrl-C or SIGTERM at any moment: one line, and status 130
+python scripts/fuzz.py weights 200     # files of weights that run something when they are unpickled
+python scripts/fuzz.py directories 200 # directories that name programs
+
+Every trial is drawn from the seed and its number alone: with --start N the count goes on from trial N.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import random
-import shutil
 import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from typer.testing import CliRunner
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from gancompress.cli import app
 from gancompress.errors import MAX_MESSAGE, GanCompressError
-from gancompress.jobs.pipeline import Pipeline
-from gancompress.jobs.recipe import load_job
-from gancompress.networks.generator import Generator
-from gancompress.networks.registry import build
-from tests import fuzz
-from tests.cli.test_jobs import RECIPE
-
-Trial = Callable[[], object]
+from tests.fuzzing import KINDS, FoundError
 
 
-def recipe_trials(draw: random.Random, folder: Path) -> Iterator[tuple[str, Trial]]:
-    """Yield mutated recipes with their reading."""
-    file = folder / "recipe.yaml"
-    for text in fuzz.recipes(draw):
-        file.write_text(text, encoding="utf-8", errors="surrogatepass")
-        yield text, lambda: load_job(str(file))
-
-
-def command_trials(draw: random.Random, folder: Path) -> Iterator[tuple[str, Trial]]:
-    """Yield random command lines with their run."""
-    runner = CliRunner()
-
-    def run(line: list[str]) -> None:
-        error = runner.invoke(app, line).exception
-        if error is not None and not isinstance(error, SystemExit | OSError):
-            raise error
-
-    for line in fuzz.command_lines(draw, folder):
-        yield repr(line), lambda line=line: run(line)
-
-
-def run_trials(draw: random.Random, folder: Path) -> Iterator[tuple[str, Trial]]:
-    """Yield run directories with damaged files, with a run of the same job in them."""
-    config = {"ngf": 8, "num_blocks": 1}
-    Generator.from_module(build("resnet", config), "resnet", config).save(folder / "given")
-    recipe = {**RECIPE, "teacher": {"checkpoint": str(folder / "given")}}
-    (folder / "own.yaml").write_text(json.dumps(recipe))
-    job = load_job(str(folder / "own.yaml"))
-    Pipeline(job, folder / "whole", lambda _: None).run()
-    while True:
-        shutil.rmtree(folder / "run", ignore_errors=True)
-        shutil.copytree(folder / "whole", folder / "run")
-        changed = [fuzz.damage(folder / "run", draw) for _ in range(draw.choice((1, 1, 2, 5)))]
-        yield "; ".join(changed), lambda: Pipeline(job, folder / "run", lambda _: None).run()
-
-
-TRIALS = {"recipes": recipe_trials, "commands": command_trials, "runs": run_trials}
+def ending(trial) -> str:
+    """Run a trial; return how it ended, in capitals if it should not."""
+    try:
+        return trial() or "fine"
+    except GanCompressError as error:
+        short = len(str(error)) <= MAX_MESSAGE and str(error).isprintable()
+        return "one line" if short else "A LONG OR UNPRINTABLE LINE"
+    except OSError:
+        return "an error of the system, in one line"
+    except FoundError as error:
+        print(error)
+        return error.kind
+    except Exception:
+        print(traceback.format_exc()[-1500:])
+        return "A TRACEBACK"
 
 
 def main() -> None:
-    """Print counts, and every failure with what caused it; exit status 1 if there are any."""
+    """Print every failure with its number and cause, then counts; exit status 1 if there are any."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=TRIALS)
+    parser.add_argument("kind", choices=KINDS)
     parser.add_argument("count", type=int)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", type=int, default=0, help="number of the first trial")
     parser.add_argument("--minutes", type=float, default=60.0, help="stop after so many minutes")
     arguments = parser.parse_args()
     torch.manual_seed(arguments.seed)
+    torch.set_num_threads(1)
     ended: Counter[str] = Counter()
-    longest, slowest, began = 0, 0.0, time.monotonic()
+    slowest, began = 0.0, time.monotonic()
+    draw, last = random.Random(arguments.seed), arguments.start + arguments.count
     with TemporaryDirectory() as folder:
-        trials = TRIALS[arguments.kind](random.Random(arguments.seed), Path(folder))
-        for _, (what, trial) in zip(range(arguments.count), trials, strict=False):
+        trials = KINDS[arguments.kind](draw, Path(folder))
+        for number in range(arguments.start, last):
             if time.monotonic() - began > 60 * arguments.minutes:
+                print(f"stopped in time: --start {number} goes on")
                 break
+            draw.seed(f"{arguments.seed}/{number}")
+            what, trial = next(trials)
             start = time.process_time()
-            try:
-                trial()
-                ended["fine"] += 1
-            except GanCompressError as error:
-                longest = max(longest, len(str(error)))
-                kind = (
-                    "a line"
-                    if len(str(error)) <= MAX_MESSAGE and str(error).isprintable()
-                    else "A LONG OR UNPRINTABLE LINE"
-                )
-                ended[kind] += 1
-            except OSError:
-                ended["an error of the system, in one line"] += 1
-            except Exception:
-                ended["A TRACEBACK"] += 1
-                print(f"--- {what[:1500]}\n{traceback.format_exc()[-1500:]}")
+            how = ending(trial)
+            ended[how] += 1
             slowest = max(slowest, time.process_time() - start)
-    print(", ".join(f"{name}: {count}" for name, count in ended.items()))
-    print(f"longest message {longest} characters, slowest {slowest:.2f} s of processor time")
+            if how.isupper():
+                print(f"--- trial {number}, {how}: {what[:1500]}", flush=True)
+    print(f"{sum(ended.values())} trials: {', '.join(f'{name}: {count}' for name, count in ended.items())}")
+    print(f"slowest {slowest:.2f} s of processor time")
     sys.exit(any(name.isupper() for name in ended))
 
 

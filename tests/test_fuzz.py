@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from gancompress.cli import app
 from gancompress.errors import MAX_MESSAGE, GanCompressError
 from gancompress.jobs.recipe import load_job
-from tests import fuzz
+from tests.fuzzing import mutations
 
 RECIPES, COMMANDS, MOST_SECONDS = 120, 40, 5.0
 
@@ -22,7 +22,7 @@ def check_message(error: GanCompressError) -> None:
     assert str(error).isprintable()
 
 
-@pytest.mark.parametrize("text", fuzz.TEXTS, ids=range(len(fuzz.TEXTS)))
+@pytest.mark.parametrize("text", mutations.TEXTS, ids=range(len(mutations.TEXTS)))
 def test_texts_that_are_no_recipes(text, tmp_path):
     (tmp_path / "x.yaml").write_text(text)
     with pytest.raises(GanCompressError) as caught:
@@ -32,7 +32,7 @@ def test_texts_that_are_no_recipes(text, tmp_path):
 
 def test_mutated_recipes(tmp_path):
     file = tmp_path / "x.yaml"
-    for number, text in zip(range(RECIPES), fuzz.recipes(random.Random(0)), strict=False):
+    for number, text in zip(range(RECIPES), mutations.recipes(random.Random(0)), strict=False):
         file.write_text(text, encoding="utf-8", errors="surrogatepass")
         began = time.process_time()
         try:
@@ -54,7 +54,7 @@ def test_long_chains_of_extends(tmp_path):
 def test_random_command_lines(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     runner = CliRunner()
-    for line in (next(fuzz.command_lines(random.Random(seed), tmp_path)) for seed in range(COMMANDS)):
+    for line in (next(mutations.command_lines(random.Random(seed), tmp_path)) for seed in range(COMMANDS)):
         error = runner.invoke(app, line).exception
         if isinstance(error, GanCompressError):
             check_message(error)

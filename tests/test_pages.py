@@ -136,6 +136,12 @@ def commands(page: Path) -> list[str]:
     return [line for line in found if line.startswith("gancompress ") and "$" not in line and "..." not in line]
 
 
+def commands_in_prose(page: Path) -> list[str]:
+    """The commands between backticks, in paragraphs and tables."""
+    prose = FENCE.sub("", page.read_text(encoding="utf-8")).replace("\n", " ")
+    return [each for each in re.findall(r"`(gancompress [^`]+)`", prose) if "..." not in each]
+
+
 def test_every_command_of_the_pages_has_a_verb_and_options_that_exist():
     verbs, seen = get_command(app).commands, 0
     for page in PAGES:
@@ -147,6 +153,20 @@ def test_every_command_of_the_pages_has_a_verb_and_options_that_exist():
                 pytest.fail(f"{page.relative_to(ROOT)}: {command}: {error!r}")
             seen += 1
     assert seen > 70
+
+
+def test_options_of_commands_in_prose_exist():
+    """They may lack what the reader fills in."""
+    options = {
+        name: {spelled for parameter in verb.params for spelled in (*parameter.opts, *parameter.secondary_opts)}
+        for name, verb in get_command(app).commands.items()
+    }
+    for page in PAGES:
+        for command in commands_in_prose(page):
+            _, verb, *words = shlex.split(command)
+            if verb != "VERB":
+                unknown = {word for word in words if word.startswith("--")} - options[verb]
+                assert not unknown, f"{page.relative_to(ROOT)}: {command}"
 
 
 def test_the_contribution_guide_points_to_files_that_exist():

@@ -34,37 +34,101 @@ def script(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(command, code, out.getvalue(), err.getvalue())
 
 
-def report(run: Path, macs: float, **metrics: float) -> Path:
+def report(run: Path, macs: float, seed: int = 0, **metrics: float) -> Path:
     """A run of which only the figures are left."""
     networks = [
         {
             "name": name,
             "macs": {"true": count},
             "parameters": 1234,
-            "metrics": {k: {"value": v} for k, v in own.items()},
+            "metrics": {k: {"value": v, "better": "higher"} for k, v in own.items()},
         }
         for name, count, own in (("teacher", 8e6, {"psnr": 30.0}), ("compressed", macs, metrics))
     ]
     run.mkdir()
-    (run / "report.json").write_text(json.dumps({"networks": networks}))
+    (run / "report.json").write_text(json.dumps({"networks": networks, "seed": seed}))
     return run
 
 
 def test_runs_side_by_side_with_means_over_seeds(tmp_path):
-    first = report(tmp_path / "a", 1e6, psnr=20.0, ssim=0.5)
+    first = report(tmp_path / "a", 1e6, seed=1, psnr=20.0, ssim=0.5)
     second = report(tmp_path / "b", 3e6, psnr=22.0, ssim=0.75)
-    other = report(tmp_path / "c", 2e6, psnr=19.0)
+    other = report(tmp_path / "c", 2e6, seed=1, psnr=19.0)
     result = script("compare_runs.py", f"ours={first},{second}", f"theirs={other}")
     assert result.stdout.splitlines() == [
         "| | runs | true MACs, M | parameters | psnr | ssim |",
         "|---|---|---|---|---|---|",
         "| teacher | 1 | 8.000 | 1,234 | 30.0 |  |",
-        "| ours | 2 | 2.000 [1.000, 3.000] | 1,234 [1,234, 1,234] | 21.0 [20.0, 22.0] | 0.625 [0.500, 0.750] |",
+        "| ours | 2 | 2.000 ± 12.7 | 1,234 | 21.0 ± 12.7 | 0.625 ± 1.588 |",
         "| theirs | 1 | 2.000 | 1,234 | 19.0 |  |",
     ]
     chosen = script("compare_runs.py", f"ours={first}", "--metrics", "ssim,lpips")
     assert chosen.returncode == 2
     assert "--metrics: got lpips, expected metrics of these runs: psnr, ssim" in chosen.stderr
+
+    figure = tmp_path / "figure.png"
+    tested = ["--baseline", "theirs", "--figure", figure, "--quality", "psnr"]
+    result = script("compare_runs.py", f"ours={first},{second}", f"theirs={other}", *tested)
+    assert result.stdout.splitlines()[-1] == "| ours | 1 of 1, p 1 |  |"  # one seed in common
+    with Image.open(figure) as drawn:
+        assert drawn.width > drawn.height
+    wrong = script("compare_runs.py", f"ours={first}", "--baseline", "others")
+    assert "--baseline: got others, expected one of the rows: ours" in wrong.stderr
+
+
+def test_the_sign_test_counts_both_tails():
+    sign_test = runpy.run_path(str(SCRIPTS / "compare_runs.py"))["sign_test"]
+    assert [sign_test(*given) for given in ((3, 3), (0, 3), (5, 5), (2, 4), (5, 6))] == [0.25, 0.25, 1 / 16, 1, 14 / 64]
+
+
+def test_the_rows_of_a_plan_run_once_with_every_seed(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    config = {"ngf": 8, "num_blocks": 2}
+    Generator.from_module(build("resnet", config), "resnet", config).save(tmp_path / "teacher")
+    base = {**TINY_SEARCH, "teacher": {"checkpoint": str(tmp_path / "teacher")}}
+    (tmp_path / "base.yaml").write_text(json.dumps(base))
+    rows = {"cut": [{"kind": "prune", "multiple": 1}], "cut, then refit": []}
+    plan = {"recipe": str(tmp_path / "base.yaml"), "seeds": [0, 3], "set": {"exports": []}, "rows": rows}
+    (tmp_path / "plan.yaml").write_text(json.dumps(plan))
+    where = [tmp_path / "plan.yaml", "--out", tmp_path / "runs"]
+    assert "found no finished run" in script("compare_runs.py", "--plan", *where).stderr
+    unknown = script("run_plan.py", *where, "--rows", "fsp").stderr
+    assert "--rows: got fsp, expected rows of" in unknown
+    assert "plan.yaml: cut, cut, then refit" in unknown
+    for row, seed in (("cut", 0), ("cut-then-refit", 0), ("cut-then-refit", 3)):
+        (tmp_path / "runs" / row).mkdir(parents=True, exist_ok=True)
+        report(tmp_path / "runs" / row / str(seed), 1e6, seed=seed, psnr_to_teacher=99.0)
+    result = script("run_plan.py", *where)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert [line.partition(":")[0] for line in result.stdout.splitlines()] == ["cut, seed 3"]  # the others are finished
+    result = script("compare_runs.py", "--plan", *where, "--baseline", "cut", "--metrics", "psnr_to_teacher")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == "| cut, then refit | 1 of 1, p 1 |"  # one is equal
+
+
+def test_an_original_is_imported_without_its_packages_and_without_a_gpu(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS / "peers"))
+    from originals import checkout  # pyright: ignore[reportMissingImports]
+
+    (tmp_path / "clone" / "parts").mkdir(parents=True)
+    (tmp_path / "clone" / "parts" / "vision.py").write_text(
+        "import cv2\nfrom torchvision import models, transforms\nimport torch\nfrom metric import fid\n"
+        "cv2.resize(1)\nnetwork = models.vgg16(pretrained=True).features.cuda()\n"
+        "image = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5,) * 3, (0.5,) * 3)])\n"
+        "zeros = torch.cuda.FloatTensor(2, 3).fill_(0)\n"
+    )
+    where, missing = Path.cwd(), tmp_path / "missing"
+    for _ in range(2):  # the second time the modules are imported again
+        with checkout(tmp_path / "clone", tmp_path / "work", ["--seed", "1"], {"metric": {"fid": 4}}):
+            from parts import vision  # pyright: ignore[reportMissingImports]
+
+            assert (vision.fid, vision.zeros.device.type, sys.argv[1:]) == (4, "cpu", ["--seed", "1"])
+            assert vision.image(Image.new("RGB", (2, 1), (255, 0, 0))).flatten().tolist() == [1, 1, -1, -1, -1, -1]
+            assert Path.cwd() == tmp_path / "work"
+        assert Path.cwd() == where
+        assert not {"cv2", "torchvision", "metric", "parts", "parts.vision"} & set(sys.modules)
+    with pytest.raises(SystemExit, match=f"{missing}: found no such folder, expected a checkout"):
+        checkout(missing, tmp_path, [], {}).__enter__()
 
 
 def test_a_grid_of_what_networks_make_of_photographs(tmp_path):

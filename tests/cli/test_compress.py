@@ -13,6 +13,7 @@ import yaml
 from gancompress.cli import main
 from gancompress.cli.compress import is_checkpoint
 from gancompress.errors import BudgetError, CheckpointError, ConfigError, DataError, ExportError, MetricError
+from gancompress.jobs.drafting.method import Pace
 from tests.jobs.drafting.folders import pictures
 
 from .verbs import run
@@ -69,7 +70,7 @@ def here(place, monkeypatch) -> Path:
     monkeypatch.setattr("gancompress.jobs.drafting.draft.fastest_formats", lambda runtime: [])
     monkeypatch.setattr("gancompress.jobs.summary.time_files", lambda *_, **__: {})
     monkeypatch.setattr("gancompress.jobs.drafting.draft.seconds_of_pass", lambda network, images: 1e-3)
-    monkeypatch.setattr("gancompress.jobs.drafting.draft.training_pace", lambda *_: 0.05)
+    monkeypatch.setattr("gancompress.jobs.drafting.draft.training_pace", lambda *_, **__: Pace(1e-3, 0.05, 0.05))
     return place
 
 
@@ -208,7 +209,7 @@ def test_a_dry_run_finds_a_mistake(arguments, error, message, here):
 
 def test_trials_compute_with_the_threads_of_the_run(here, monkeypatch):
     before, seen = torch.get_num_threads(), []
-    pace = lambda *_: seen.append(torch.get_num_threads()) or 0.05  # noqa: E731
+    pace = lambda *_, **__: seen.append(torch.get_num_threads()) or Pace(1e-3, 0.05, 0.05)  # noqa: E731
     monkeypatch.setattr("gancompress.jobs.drafting.draft.training_pace", pace)
     run("compress", *ASKED, "--dry-run", "--threads", before + 1)
     assert (seen, torch.get_num_threads()) == ([before + 1], before)

@@ -1,4 +1,4 @@
-"""What a running job looks like: a bar that is redrawn on a terminal, lines elsewhere."""
+"""What a running job looks like: a bar that is redrawn on a terminal, lines elsewhere; and the table of files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import pytest
 from rich.console import Console
 
 from gancompress.cli.display import picture, watching
+from gancompress.cli.tables import text_table
 from gancompress.methods.progress import Progress
+from gancompress.report import THAN_ORIGINAL, FileRow, Latency, file_table
 
 TRAINING = Progress(
     "2-supernet", "step 2 of 4", 120_000, 400_000, "images", 41.234, 6720.0, {"generator": 12.3, "discriminator": 0.512}
@@ -24,6 +26,16 @@ def terminal(width: int = 100, **options) -> Console:
 def written(console: Console) -> str:
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
+
+
+def test_the_table_of_files_says_all_on_a_narrow_terminal():
+    console, reason = terminal(80), "needs the package litert_torch: pip install 'gancompress[litert]'"
+    best = FileRow("model.int8.onnx", Latency(31.2, 31.0, 33.0), 12.5, 11.88, 13.75, 40.4, True, 1, 200_000)
+    console.print(text_table(file_table([best, FileRow("model.tflite", reason=reason)], THAN_ORIGINAL)), soft_wrap=True)
+    head, row, *_, last = written(console).splitlines()
+    assert re.fullmatch(r"file +size +ms +threads +times faster +PSNR, dB +", head)
+    assert re.fullmatch(r"model\.int8\.onnx +200 kB +31\.20 +1 +12\.5 \(11\.9 to 13\.8\) +40\.4 +best +", row)
+    assert last == f"model.tflite: {reason}"
 
 
 @pytest.mark.parametrize("width", [80, 120, 200])

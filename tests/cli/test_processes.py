@@ -55,7 +55,7 @@ def test_a_failure_is_one_line(one, other, message, capfd):
 
 def test_the_cause_is_named_even_if_it_ends_later(monkeypatch):
     monkeypatch.setattr(processes, "_OWN_END_S", 60.0)
-    with pytest.raises(TrainingError, match="^process 1 of 2 was ended by SIGKILL"):
+    with pytest.raises(TrainingError, match=r"^process 1 of 2 was ended by SIGKILL"):
         start(f"sys.exit({LOST_ANOTHER})", "time.sleep(0.1); os.kill(os.getpid(), 9)")
 
 

@@ -25,6 +25,7 @@ from gancompress.networks.registry import FAMILIES, build
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 PACKAGES = {"openvino": "openvino", "coreml": "coremltools", "litert": "litert_torch", "ncnn": "pnnx"}
+PACKAGES |= {"executorch": "executorch"}
 CONFIGS = {
     "resnet": {"ngf": 5, "num_blocks": 1},
     "unet": {"ngf": 4, "num_downs": 4},
@@ -187,6 +188,8 @@ def test_constants_are_folded(name, export_of):
         ("onnx", "onnxruntime", "onnx"),
         ("coreml", "coremltools", "coreml"),
         ("litert", "litert_torch", "litert"),
+        ("ncnn", "pnnx", "ncnn"),
+        ("executorch", "executorch", "executorch"),
     ],
 )
 def test_a_missing_package_is_named_with_its_extra(name, package, extra, tmp_path, monkeypatch):
@@ -203,6 +206,8 @@ def test_a_missing_package_is_named_with_its_extra(name, package, extra, tmp_pat
         ("model.xml", "openvino", "openvino"),
         ("model.mlpackage", "coremltools", "coreml"),
         ("model.tflite", "ai_edge_litert.interpreter", "litert"),
+        ("model.ncnn.param", "ncnn", "ncnn"),
+        ("model.pte", "executorch.runtime", "executorch"),
     ],
 )
 def test_a_missing_runtime_is_named_with_its_extra(name, package, extra, tmp_path, monkeypatch):

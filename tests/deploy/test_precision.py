@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import gancompress
-from gancompress.deploy import FileOptions, Precision, export_generator, file_name, usage
+from gancompress.deploy import FileOptions, Precision, export_generator, file_name, find_format, usage
 from gancompress.deploy.benchmark import export_fastest, fastest
 from gancompress.deploy.benchmark import threads as by_threads
 from gancompress.deploy.precision import in_integers
@@ -80,6 +80,26 @@ def test_large_images_are_calibrated_one_by_one_and_small_ones_as_before(monkeyp
     assert seen == [4] * 4 + [2] * 8
     for name, tensor in expected.items():
         torch.testing.assert_close(split[name], tensor)
+
+
+@pytest.mark.parametrize("format", ["onnx_fixed", "openvino"])
+def test_white_and_black_stay_so_in_an_upscaler_calibrated_on_pictures_without_them(format, tmp_path):
+    pytest.importorskip("openvino" if format == "openvino" else "onnxruntime")
+    config = {"nf": 16, "growth": 4, "num_blocks": 1}
+    net = build("rrdbnet", config)
+    with torch.no_grad():
+        for name, tensor in net.named_parameters():
+            tensor.zero_()
+            if tensor.dim() > 1 and not name.startswith(("body", "conv_body")):
+                tensor[range(3), range(3), 1, 1] = 1.0  # an image is enlarged, and nothing else
+    upscaler, dim = Generator.from_module(net, "rrdbnet", config), [(0.4 * image[:, :, :8, :8],) for (image,) in IMAGES]
+    how = Precision("int8", dim, min_psnr_db=0)
+    file = FileForm(upscaler.build(), (dim[0][0][:1],), axes=({},))
+    report = export_generator(upscaler, file, tmp_path / find_format(format)[1].file_name, format, precision=how)
+    even = torch.tensor([-1.0, 1.0]).view(2, 1, 1, 1).expand(2, 3, 8, 8)
+    got = torch.cat([gancompress.load(report.path)(each[None]) for each in even])
+    assert got.shape == (2, 3, 32, 32)
+    assert ((got - even[:, :, :1, :1]) * 127.5).abs().max() <= 1
 
 
 def optimized(path: Path) -> Counter[str]:
@@ -353,6 +373,14 @@ def test_the_fastest_file_keeps_layers_float_that_do_not_pay(tmp_path, told, mon
     strict = export_fastest(net, form(net), tmp_path / "strict.onnx", "onnx", IMAGES, 500, rounds=2)
     assert [each.name for each in strict.tried if each.best] == ["fp32"]
     assert strict.report.path == tmp_path / "strict.onnx"
+
+
+def test_float32_is_the_fastest_file_of_a_network_that_integers_do_not_take(tmp_path, told):
+    net, lines = Generator.from_module(nn.Sequential(nn.PReLU(), nn.Tanh())), []
+    result = export_fastest(net, form(net), tmp_path / "net.onnx", "onnx", IMAGES, rounds=2, say=lines.append)
+    assert [(each.name, each.best) for each in result.tried] == [("fp32", True)]
+    assert any(line.startswith("int8: got a network all of whose layers stay float") for line in lines)
+    assert result.report.path.is_file()
 
 
 class Blend(nn.Module):

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 import gancompress as gc
-from gancompress.channels import SubNetwork
+from gancompress.channels import ChannelPlan, SubNetwork
 from gancompress.errors import CheckpointError, ConfigError, PlanError
 from gancompress.importance import BLOCK_SCORES, least_important_first
+from gancompress.methods.depth import Trial, nearest
 from tests.methods.networks import images
 
 
@@ -61,8 +62,12 @@ def test_the_least_important_blocks_are_left_out_and_the_student_is_read_back(tm
     again = gc.load_into(residual_network(seed=5, looped=looped), tmp_path / "student")
     assert torch.equal(again(data[0]), student(data[0]))
     before = gc.compare(network, named, data[0])["student"].psnr_db
-    gc.refit(named, network, data)
+    kept = named.blocks[1].last.weight.clone()
+    report = gc.refit(named, network, data)
     assert gc.compare(network, named, data[0])["student"].psnr_db > before + 3
+    assert [layer.name for layer in report.layers] == ["enter", "leave"]
+    assert all("its residual block is whole" in reason for reason in report.left.values())
+    assert torch.equal(named.blocks[1].last.weight, kept)
     with pytest.raises(CheckpointError, match="expected the network that the saved one was made from"):
         gc.load_into(residual_network(num_blocks=2), tmp_path / "student")
 
@@ -77,6 +82,20 @@ def test_auto_takes_the_depth_whose_network_is_nearest_within_the_budget():
     assert measured["auto"].psnr_db == max(each.psnr_db for each in measured.values())
     assert all(each.macs <= measured["auto"].macs * 1.2 for each in measured.values())
     assert sum(type(block).__name__ == "LeftOut" for block in students["auto"].blocks) >= 2
+
+
+@pytest.mark.parametrize(
+    ("tried", "chosen"),
+    [
+        ([(99, 0.9), (98, 0.5), (97, 0.36), (78, 0.35)], 2),
+        ([(99, 0.9), (97, 0.5), (78, 0.35)], 2),
+        ([(70, 0.4), (60, 0.35)], 1),
+        ([(99, float("inf")), (78, float("inf"))], 0),
+    ],
+)
+def test_a_plan_that_leaves_budget_unused_is_taken_only_if_none_is_nearly_as_good(tried, chosen):
+    trials = [Trial(ChannelPlan({}), cost, error) for cost, error in tried]
+    assert nearest(trials, 100) is trials[chosen]
 
 
 def test_a_depth_that_does_not_fit_is_refused():

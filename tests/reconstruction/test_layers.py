@@ -7,8 +7,9 @@ import copy
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations
 
-from gancompress.reconstruction.layers import Matrices, channel_axis, rows
+from gancompress.reconstruction.layers import Matrices, channel_axis, obstacle, rows
 
 LAYERS = {
     "linear": (nn.Linear(5, 4), (6, 5)),
@@ -60,6 +61,23 @@ def test_installed_weights_are_the_coefficients(name):
     bias = None if layer.bias is None else layer.bias.unflatten(0, (len(matrices.coefficients()), -1))
     Matrices(other).install(matrices.coefficients(), bias)
     assert all(torch.equal(a, b) for a, b in zip(other.parameters(), layer.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("weight_norm", [parametrizations.weight_norm, nn.utils.weight_norm])
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated:FutureWarning")
+@pytest.mark.parametrize("name", ["conv2d", "transposed, grouped"])
+@torch.no_grad()
+def test_weights_under_weight_norm_are_written_as_direction_and_norm(name, weight_norm):
+    layer, shape = LAYERS[name]
+    normed, given = weight_norm(copy.deepcopy(layer)), torch.randn(shape)
+    for tensor in normed.parameters():
+        tensor.normal_()
+    assert obstacle(normed) is None
+    matrices = Matrices(layer)
+    bias = None if layer.bias is None else layer.bias.unflatten(0, (len(matrices.coefficients()), -1))
+    Matrices(normed).install(matrices.coefficients(), bias)
+    torch.testing.assert_close(normed.weight, layer.weight)  # at once, as the pass that installs them goes on
+    torch.testing.assert_close(normed(given), layer(given))
 
 
 def test_rows_are_channels_at_positions():

@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from gancompress.channels import materialise, reorder, trace
 from gancompress.errors import RefitError
@@ -21,6 +21,7 @@ READERS = {
     "dense": nn.Conv2d(8, 5, 3, padding=1),
     "strided": nn.Conv2d(8, 5, 3, stride=2, padding=1, padding_mode="reflect", bias=False),
     "transposed": nn.ConvTranspose2d(8, 5, 4, stride=2, padding=1),
+    "weight norm": weight_norm(nn.Conv2d(8, 5, 3, padding=1)),
 }
 
 
@@ -191,7 +192,7 @@ def test_layers_that_cannot_be_solved_for_are_named_and_stay():
     assert [layer.name for layer in report.layers] == ["last"]
     assert report.left == {
         "twice": "it is called 2 times",
-        "normed": "its weight is parametrised",
+        "normed": "its weight is computed from other tensors",
         "one": "it shares its weight with another layer",
         "other": "it shares its weight with another layer",
     }

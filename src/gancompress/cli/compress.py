@@ -102,7 +102,7 @@ def compress(
         typer.Option(
             "--net",
             metavar="MODULE:CLASS",
-            help="The network's class or family, if its tensors do not identify it; the current directory is importable.",
+            help="Class or family, if the tensors do not identify it; the current directory is importable.",
             rich_help_panel=_CHECKPOINT,
         ),
     ] = None,
@@ -111,7 +111,7 @@ def compress(
         typer.Option(
             "--like",
             metavar="FAMILY",
-            help="Another architecture for the student, such as srvggnet_compact for an upscaler, with random weights.",
+            help="Another architecture for the student, such as srvggnet_compact for upscalers; random weights.",
             rich_help_panel=_CHECKPOINT,
         ),
     ] = None,

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 
 from gancompress.channels import ChannelGraph
@@ -116,13 +118,14 @@ def export_lines(report: ExportReport) -> Iterator[str]:
         yield line + ("" if quality.perceptual is None else f", perceptual distance {quality.perceptual:.2g}")
 
 
-def text_table(table: FileTable) -> Table:
-    """Return a table of files for the terminal."""
-    shown = Table(box=None, caption=table.caption or None, caption_justify="left")
+def text_table(table: FileTable) -> RenderableType:
+    """Return a table of files for the terminal, with the reasons of those without figures in lines below it."""
+    shown = Table(box=None, padding=(0, 1, 0, 0), caption=table.caption or None, caption_justify="left")
     for title in table.head:
-        shown.add_column(title, no_wrap=bool(title))  # the last one, without a title, holds reasons
+        shown.add_column(title, no_wrap=title != "times faster")  # a narrow terminal breaks its quartiles
     for row in table.rows:
         shown.add_row(*map(escape, row))
     if not console.is_terminal:  # a log has no width that cells would have to be cut to
         shown.width = console.measure(shown, options=console.options.update_width(500)).maximum
-    return shown
+    reasons = [Text(f"{name}: {reason}") for name, reason in table.reasons]
+    return Group(*([shown] if table.rows else []), *reasons)

@@ -28,7 +28,7 @@ def metadata_of(generator: Generator, form: FileForm, changes: Sequence[Change] 
     contract = contract_of(generator, changes)
     if "labels" in form.facts:
         contract = {name: value for name, value in contract.items() if name not in _OF_CHANNELS}
-    return {**to_text({**contract, **_tiles_of(generator, form)}), **form.facts}
+    return {**to_text({**contract, **tiles_of(generator, form)}), **form.facts}
 
 
 def contract_of(generator: Generator, changes: Sequence[Change] = ()) -> dict[str, Any]:
@@ -47,10 +47,10 @@ def contract_of(generator: Generator, changes: Sequence[Change] = ()) -> dict[st
     return {**contract, **generator.architecture.input_contract(), **({"output": output} if output else {})}
 
 
-def _tiles_of(generator: Generator, form: FileForm) -> dict[str, Any]:
-    """Return the tiles that a network from one image to images can be run by, None if it is not local.
+def tiles_of(generator: Generator, form: FileForm) -> dict[str, Any]:
+    """Return the tiles that a network from one image to images can be run by, as ``tiles``; None if it is not local.
 
-    Nothing is said of networks of other inputs, and of those that fail on the images of the measurement.
+    The result is empty for networks of other inputs, and for those that fail on the images of the measurement.
     """
     first = form.inputs[0]
     if len(form.inputs) > 1 or first.dim() != 4 or not first.is_floating_point():

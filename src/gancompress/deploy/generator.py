@@ -13,7 +13,7 @@ from gancompress.channels.skeleton import copy_module
 from gancompress.cost.measured import evaluation_mode
 from gancompress.deploy.axes import Axes, Inputs, input_names
 from gancompress.deploy.compute_types import FP32, INT8, ComputeType
-from gancompress.deploy.contract import metadata_of
+from gancompress.deploy.contract import metadata_of, tiles_of
 from gancompress.deploy.file_options import FileOptions, Run
 from gancompress.deploy.half import Mixed, TooFar, float_operators
 from gancompress.deploy.parity import ExportReport, PerceptualDistance, Quality, compare
@@ -181,7 +181,7 @@ def _export_integers(
 ) -> ExportReport:
     assert kind.integers is not None  # `register_runtime` sees to it
     names = suitable(generator, kind.integers.rewrites) if rewrites is None else rewrites
-    made = in_integers(form.module, kind.integers, precision, names)
+    made = in_integers(form.module, kind.integers, precision, names, _extremes(generator, form))
     metadata = {**metadata_of(generator, form, made.changes), "precision": precision.name}
     options = replace(options, metadata=metadata, integers=kind.integers.moves)
     report = export_quantized(made.network, form.inputs, path, format, options).file
@@ -191,6 +191,19 @@ def _export_integers(
         precision=precision.name,
         float_layers=made.float_layers,
     )
+
+
+def _extremes(generator: Generator, form: FileForm) -> list[Inputs]:
+    """Return a white and a black image for a network of images that is local.
+
+    It may see a patch of either in any picture, and ranges of pictures without one would make white grey. For a network
+    with statistics of the whole image, such as instance norms, an even image is unlike all others.
+    """
+    contract = generator.architecture.input_contract()
+    if "range" not in contract or "encoding" in contract or not tiles_of(generator, form).get("tiles"):
+        return []
+    even = torch.ones_like(form.inputs[0][:1])
+    return [(torch.cat([value * even for value in contract["range"]]),)]
 
 
 def quality_of(

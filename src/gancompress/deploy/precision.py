@@ -120,7 +120,13 @@ class InIntegers:
     float_layers: tuple[str, ...]
 
 
-def in_integers(module: nn.Module, form: IntegerForm, precision: Precision, rewrites: Sequence[str]) -> InIntegers:
+def in_integers(
+    module: nn.Module,
+    form: IntegerForm,
+    precision: Precision,
+    rewrites: Sequence[str],
+    extremes: Sequence[Inputs] = (),
+) -> InIntegers:
     """Convert a network to integers after training.
 
     Args:
@@ -128,13 +134,14 @@ def in_integers(module: nn.Module, form: IntegerForm, precision: Precision, rewr
         form: Form of the network for the runtime.
         precision: Images and budget.
         rewrites: Rewrites to apply, usually ``form.rewrites``.
+        extremes: Inputs that the ranges hold beside those of the images.
 
     Raises:
         DataError: There are too few images.
         BudgetError: The budget cannot be met.
     """
     calibrating, choosing, _ = precision.parts()
-    ranges, chosen = _in_small_batches(calibrating), _in_small_batches(choosing)
+    ranges, chosen = _in_small_batches([*calibrating, *extremes]), _in_small_batches(choosing)
     trained = bool(quantized_layers(module))
     plain = remove_quantization(copy_module(module)) if trained else module
     network, changes = rewritten(plain, rewrites)

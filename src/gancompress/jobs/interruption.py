@@ -32,7 +32,7 @@ def until_asked_to_stop(say: Callable[[str], None]) -> Iterator[Callable[[], boo
         asked = True
         restore()
         with suppress(RuntimeError):  # the signal interrupted other output, and print is not reentrant
-            say("stopping as soon as this batch or candidate is done; once more stops at once")
+            say("stopping as soon as this batch or candidate is done; ask again to stop at once")
 
     def restore() -> None:
         for number, handler in before.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -72,10 +73,12 @@ class Trial:
 
     Attributes:
         plan: The widest plan within the budget without the blocks.
-        error: Relative error of its outputs to those of the original network, on inputs that were not fitted.
+        cost: Its cost.
+        error: `typical_error` on inputs that were not fitted.
     """
 
     plan: ChannelPlan
+    cost: float
     error: float
 
 
@@ -96,7 +99,9 @@ def best_depth(
 
     Plans without blocks left out, with as many left out as the budget asks for at full width, with one less, and with
     two thirds of these are tried. Each is filled with the widest groups, cut, and refitted on three quarters of the
-    inputs; the other quarter decides. If a refit needs all inputs, these decide too.
+    inputs; the other quarter decides. If a refit needs all inputs, these decide too. A plan that leaves a tenth of the
+    budget unused is only taken if no other comes within 15 % of its error: a larger network gains more by training. The
+    trials, of more and more narrow blocks, end with one that is three times as far as the nearest.
 
     Args:
         wide: The network, with the most important channels of every group first.
@@ -129,15 +134,27 @@ def best_depth(
             fitted = min(len(inputs), max(needed, 3 * len(inputs) // 4))
             refit(wide, narrow, graph, plan, arguments(wide, inputs[:fitted]), seed=seed)
             held = inputs[fitted:] if fitted < len(inputs) else inputs
-        trials.append(Trial(plan, relative_error(narrow, wide, held)))
+        trials.append(Trial(plan, cost(plan), typical_error(narrow, wide, held)))
         say(
-            f"{number} of {len(order)} blocks left out, {amount(cost(plan), limit.unit)}: relative error "
+            f"{number} of {len(order)} blocks left out, {amount(trials[-1].cost, limit.unit)}: relative error "
             f"{trials[-1].error:.4g}"
         )
+        if trials[-1].error > _HOPELESS * min(trial.error for trial in trials):
+            break
     if not trials:
         assert failure is not None
         raise failure
-    return min(trials, key=lambda trial: trial.error).plan
+    return nearest(trials, limit.limit).plan
+
+
+def nearest(trials: Sequence[Trial], budget: float) -> Trial:
+    """Return the trial of the least error, or one nearly as good that uses more of the budget."""
+    best = min(trials, key=lambda trial: trial.error)
+    used = [trial for trial in trials if trial.cost >= _USED * budget and trial.error <= _NEARLY * best.error]
+    return min(used, key=lambda trial: trial.error, default=best)
+
+
+_USED, _NEARLY, _HOPELESS = 0.9, 1.15, 3.0
 
 
 def _numbers(
@@ -147,21 +164,44 @@ def _numbers(
     order: Sequence[str],
     left_out: Sequence[str],
 ) -> list[int]:
-    """Return the numbers of blocks to try."""
+    """Return the numbers of blocks to try, the largest first."""
+    most = num_left_out_at_full_width(graph, cost, limit, order, left_out)
+    return sorted({0, 2 * most // 3, max(0, most - 1), most}, reverse=True)
+
+
+def num_left_out_at_full_width(
+    graph: ChannelGraph,
+    cost: Callable[[ChannelPlan], float],
+    limit: CostLimit,
+    order: Sequence[str],
+    left_out: Sequence[str] = (),
+) -> int:
+    """Return the number of blocks to leave out so that a network of full width meets the budget, or all of them.
+
+    Args:
+        graph: Graph of the network.
+        cost: Cost of a plan.
+        limit: The most that it may cost.
+        order: Blocks in the order in which they are left out.
+        left_out: Blocks that every plan leaves out.
+    """
     full = graph.full_plan().leaving_out(left_out)
     fits = (n for n in range(len(order) + 1) if cost(full.leaving_out(order[:n])) <= limit.limit)
-    most = next(fits, len(order))
-    return sorted({0, 2 * most // 3, max(0, most - 1), most})
+    return next(fits, len(order))
 
 
 @torch.no_grad()
-def relative_error(network: nn.Module, original: nn.Module, inputs: Given) -> float:
-    """Return the norm of the difference of all outputs, relative to that of the original's outputs."""
-    difference = total = 0.0
+def typical_error(network: nn.Module, original: nn.Module, inputs: Given) -> float:
+    """Return the median over inputs of the norm of the difference of all outputs, relative to the original's outputs.
+
+    A mean would compare the few inputs for which a network that is not trained yet leaves the range of its outputs.
+    """
+    errors: list[float] = []
     for i in range(len(inputs)):
         given = arguments(original, inputs[i : i + 1])
         wanted, got = (tensors_of(each(*given)) for each in (original, network))
-        total += sum(float(each.float().square().sum()) for each in wanted)
-        difference += sum(float((a - b).float().square().sum()) for a, b in zip(wanted, got, strict=True))
-    error = (difference / total) ** 0.5 if total else math.inf
-    return error if math.isfinite(error) else math.inf
+        total = sum(float(each.float().square().sum()) for each in wanted)
+        difference = sum(float((a - b).float().square().sum()) for a, b in zip(wanted, got, strict=True))
+        error = (difference / total) ** 0.5 if total else math.inf
+        errors.append(error if math.isfinite(error) else math.inf)
+    return statistics.median(errors)

@@ -215,8 +215,14 @@ def fit_distillation(objective: Distillation, training: TrainingOptions, data: T
     return run.fit(objective, training, loader, data.preview)
 
 
-def check_outputs(student: nn.Module, teacher: nn.Module, example: Given) -> None:
+def check_outputs(student: nn.Module, teacher: nn.Module, example: Given, name: str = "distill") -> None:
     """Raise an error if the outputs of student and teacher differ in shape.
+
+    Args:
+        student: The student.
+        teacher: The teacher.
+        example: An input of both.
+        name: Name of the method or option, for the message.
 
     Raises:
         ConfigError: The shapes differ, or a network returns no tensor.
@@ -226,7 +232,7 @@ def check_outputs(student: nn.Module, teacher: nn.Module, example: Given) -> Non
     if got != wanted:
         given = ", ".join(str(tuple(each.shape)) for each in tensors_in(example))
         raise ConfigError(
-            f"distill: the student returns {_listed(got)} and the teacher {_listed(wanted)} for an input {given}, "
+            f"{name}: the student returns {_listed(got)} and the teacher {_listed(wanted)} for an input {given}, "
             "expected the same shape; check the student"
         )
 

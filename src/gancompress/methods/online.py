@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from gancompress.errors import ConfigError
+from gancompress.methods.distill import check_outputs
 from gancompress.methods.scratch import Trained, Untrained
 from gancompress.methods.training import TrainingData
 from gancompress.networks.given import Given
@@ -79,7 +80,8 @@ def train_online(
         The trained teachers by name; None if training was stopped.
 
     Raises:
-        ConfigError: The task trains no teacher, or the terms do not fit.
+        ConfigError: The task trains no teacher, the terms do not fit, or a teacher's outputs differ in shape from the
+            student's.
         CheckpointError: A network that a term needs cannot be found or read.
         TrainingError: A loss or gradient is not finite.
 
@@ -90,8 +92,10 @@ def train_online(
     taught: dict[str, OnlineTeacher] = {}
     for label, lesson in lessons.items():
         objective = lesson.teacher.objective(training, data, run, name)
+        teacher = objective.modules["generator"]
+        check_outputs(student.module, teacher, example, f"{name}.online.{label}")
         supervision = Supervision(
-            objective.modules["generator"],
+            teacher,
             _discriminator_asked(objective.modules, lesson.terms),
             lesson.terms,
             lesson.taps,

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils import parametrize
+from torch.nn.utils.parametrizations import _WeightNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from gancompress.channels import ChannelGraph, ChannelPlan
 
@@ -27,13 +29,35 @@ def has_weights(layer: nn.Module) -> bool:
 
 def obstacle(layer: nn.Module) -> str | None:
     """Return the reason why the weights of a linear layer or convolution cannot be solved for; None if they can."""
-    if parametrize.is_parametrized(layer):
-        return "its weight is parametrised"
-    if "weight" not in layer._parameters:
+    kind = parametrize.type_before_parametrizations(layer)
+    if stored_weight(layer) is None:
         return "its weight is computed from other tensors"
-    if type(layer) not in SOLVABLE:
-        return f"{type(layer).__name__} is not a plain layer of PyTorch"
+    if kind not in SOLVABLE:
+        return f"{kind.__name__} is not a plain layer of PyTorch"
     return None
+
+
+def stored_weight(layer: nn.Module) -> Tensor | None:
+    """Return the parameter that holds a layer's weights, or their direction under weight norm; None for other forms."""
+    if parametrize.is_parametrized(layer, "weight"):
+        (first, *more) = layer.parametrizations["weight"]  # type: ignore[index]
+        return layer.parametrizations["weight"].original1 if isinstance(first, _WeightNorm) and not more else None  # type: ignore[index]
+    if any(isinstance(hook, WeightNorm) for hook in layer._forward_pre_hooks.values()):
+        return layer._parameters["weight_v"]
+    return None if parametrize.is_parametrized(layer) else layer._parameters.get("weight")
+
+
+def _write_weight(layer: nn.Module, value: Tensor) -> None:
+    """Set the weights of a layer, or their direction and norm, in place."""
+    if parametrize.is_parametrized(layer, "weight"):
+        layer.weight = value  # type: ignore[assignment]
+        return
+    weight = cast(Tensor, layer.weight)
+    for hook in layer._forward_pre_hooks.values():
+        if isinstance(hook, WeightNorm):
+            cast(Tensor, layer.weight_v).copy_(value)
+            cast(Tensor, layer.weight_g).copy_(torch.norm_except_dim(value.to(weight.dtype), 2, hook.dim))
+    weight.copy_(value)
 
 
 def channel_axis(layer: nn.Module, ndim: int) -> int:
@@ -51,7 +75,9 @@ def kept_outputs(name: str, layer: nn.Module, graph: ChannelGraph, plan: Channel
         plan: The plan; the leading channels of every group are kept.
     """
     leading = {group: np.arange(width) for group, width in plan.widths.items()}
-    first, *others = (axis.kept(leading) for axis in graph.axes(f"{name}.weight"))
+    stored = stored_weight(layer)
+    weight = next(own for own, tensor in layer.named_parameters() if tensor is stored)
+    first, *others = (axis.kept(leading) for axis in graph.axes(f"{name}.{weight}"))
     if not isinstance(layer, TRANSPOSED):
         return torch.from_numpy(first)
     per_group = layer.out_channels // layer.groups
@@ -131,7 +157,7 @@ class Matrices:
             value = coefficients.unflatten(1, (-1, taps)).transpose(2, 3).flip(3)
         else:
             value = coefficients.transpose(1, 2)
-        weight.copy_(value.reshape(weight.shape))
+        _write_weight(layer, value.reshape(weight.shape).to(weight.dtype))
         if bias is not None:
             cast(Tensor, layer.bias).copy_(bias.flatten())
 

@@ -17,7 +17,8 @@ from torch.utils._pytree import tree_leaves
 from gancompress.channels import ChannelGraph, ChannelPlan
 from gancompress.errors import RefitError
 from gancompress.reconstruction.equations import NormalEquations, Solution, solve_with_held_out
-from gancompress.reconstruction.layers import Matrices, channel_axis, has_weights, kept_outputs, obstacle, rows
+from gancompress.reconstruction.layers import Matrices, channel_axis, kept_outputs, rows
+from gancompress.reconstruction.solvable import STAYS, in_whole_blocks, solvable_layers
 from gancompress.reconstruction.sums import Point, Sum, Sums
 
 _EQUATIONS_PER_UNKNOWN = 6
@@ -137,6 +138,10 @@ def refit(
     statistics take the statistics of these inputs. Parametrised layers, subclasses of PyTorch's layers, and layers that
     share weights or are called several times keep their weights and are named in the report.
 
+    If the plan leaves out residual blocks, the layers of blocks that keep at least three quarters of their weights stay
+    too, and those outside make up for the missing blocks: a branch that is made to correct the stream amplifies its
+    small differences, block by block, and the network then neither generalises nor trains.
+
     Args:
         wide: The network that was pruned, sorted so that the leading channels of every group are the kept ones.
         narrow: The network at the plan, with the module paths of the wide one; its weights may have been trained.
@@ -156,7 +161,11 @@ def refit(
     """
     graph.validate(plan)
     sums = Sums(narrow, inputs)
-    solvable, left = _sorted_out(narrow, sums.calls)
+    solvable, left = solvable_layers(narrow, sums.calls)
+    whole = in_whole_blocks(solvable, wide, narrow, graph, plan)
+    if len(whole) < len(solvable):
+        left |= dict.fromkeys(whole, STAYS)
+        solvable = {name: layer for name, layer in solvable.items() if name not in left}
     if not solvable:
         raise RefitError(f"refit: got a network without layers to solve for ({RefitReport((), left)}); leave refit out")
     problems = [
@@ -170,28 +179,6 @@ def refit(
     return RefitReport(tuple(fits), left)
 
 
-def _sorted_out(network: nn.Module, calls: Mapping[str, int]) -> tuple[dict[str, nn.Module], dict[str, str]]:
-    """Return the layers to solve, in the order of the pass, and the reasons why others keep their weights."""
-    modules = dict(network.named_modules())
-    users = Counter(id(layer._parameters.get("weight")) for layer in modules.values() if has_weights(layer))
-    solvable: dict[str, nn.Module] = {}
-    left: dict[str, str] = {}
-    for name, count in calls.items():
-        layer = modules[name]
-        if not has_weights(layer):
-            continue
-        reason = obstacle(layer)
-        if reason is None and count > 1:
-            reason = f"it is called {count} times"
-        if reason is None and users[id(layer.weight)] > 1:
-            reason = "it shares its weight with another layer"
-        if reason is None:
-            solvable[name] = layer
-        else:
-            left[name] = reason
-    return solvable, left
-
-
 def images_needed(narrow: nn.Module, inputs: Sequence[Any]) -> int | None:
     """Return the smallest number of images that a refit needs; None if no layer can be solved for.
 
@@ -200,7 +187,7 @@ def images_needed(narrow: nn.Module, inputs: Sequence[Any]) -> int | None:
         inputs: Arguments of the forward pass for one image like those of the refit.
     """
     sums = Sums(narrow, inputs)
-    solvable, _ = _sorted_out(narrow, sums.calls)
+    solvable, _ = solvable_layers(narrow, sums.calls)
     places: dict[str, int] = {}
 
     def counting(name: str) -> Callable[[nn.Module, Any, Tensor], None]:

@@ -18,17 +18,19 @@ THAN_FLOAT32 = "the float32 file"
 
 
 class FileTable(NamedTuple):
-    """Table of text; columns without a value are left out.
+    """Table of text; columns without a value, and files without any, are left out.
 
     Attributes:
         caption: Meaning of the figures; empty if there are none.
         head: Titles of the columns.
         rows: Cells of each file.
+        reasons: Files that lack figures, and the reason of each.
     """
 
     caption: str
     head: tuple[str, ...]
     rows: list[tuple[str, ...]]
+    reasons: list[tuple[str, str]]
 
 
 def file_table(files: Sequence[FileRow], than: str) -> FileTable:
@@ -46,12 +48,14 @@ def file_table(files: Sequence[FileRow], than: str) -> FileTable:
         "times faster": _faster,
         "PSNR, dB": lambda row: "" if row.psnr_db is None else f"{row.psnr_db:.1f}",
         "perceptual": lambda row: "" if row.perceptual is None else significant(row.perceptual, 2),
-        "": lambda row: "best" if row.best else row.reason,
+        "": lambda row: "best" if row.best else "",
     }
-    cells = {title: [read(row) for row in files] for title, read in columns.items()}
+    reasons = [(row.name, row.reason) for row in files if row.reason and not row.best]
+    measured = [row for row in files if any(read(row) for title, read in columns.items() if title != "file")]
+    cells = {title: [read(row) for row in measured] for title, read in columns.items()}
     shown = {title: each for title, each in cells.items() if any(each)}
     caption = f"Times faster than {than}: median and quartiles over turns on this machine." if "ms" in shown else ""
-    return FileTable(caption, tuple(shown), list(zip(*shown.values(), strict=True)))
+    return FileTable(caption, tuple(shown), list(zip(*shown.values(), strict=True)), reasons)
 
 
 def with_best(files: Sequence[FileRow], min_psnr_db: float) -> list[FileRow]:

@@ -78,7 +78,11 @@ def _notes(notes: Sequence[str]) -> list[str]:
 
 
 def _files(table: FileTable | None) -> list[str]:
-    return [] if table is None else [*filter(None, [table.caption]), _table(table.head, table.rows)]
+    if table is None:
+        return []
+    measured = [*filter(None, [table.caption]), _table(table.head, table.rows)] if table.rows else []
+    reasons = "\n".join(f"* {_text(name)}: {_text(reason)}" for name, reason in table.reasons)
+    return [*measured, *filter(None, [reasons])]
 
 
 def _export(export: ExportFacts) -> list[str]:

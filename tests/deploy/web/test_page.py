@@ -24,6 +24,7 @@ from torch import nn
 
 from gancompress.cli.pages import PageChoices, write_page_of
 from gancompress.data import Classes
+from gancompress.deploy.named import NamedNetwork
 from gancompress.deploy.web import (
     PageServer,
     drawn_label_maps,
@@ -35,6 +36,7 @@ from gancompress.deploy.web import (
     runtime_folder,
 )
 from gancompress.deploy.web import runtime as runtime_module
+from gancompress.deploy.web.manifest import check_networks
 from gancompress.deploy.web.runtime import FILES, unpack
 from gancompress.errors import DataError, ExportError
 from gancompress.networks.file_form import FileForm
@@ -91,6 +93,20 @@ def test_what_a_page_can_show():
     for wrong in (form((1, 35, 8, 8)), form((1, 8), (1, 8)), form((1, 80, 64))):
         with pytest.raises(ExportError, match="expected images of 1 or 3 channels, one vector of noise, or label maps"):
             kind_of(wrong)
+
+
+class Two(nn.Module):
+    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"image": image, "mask": image[:, :1]}
+
+
+def test_a_page_shows_one_output():
+    net, image = Two(), torch.zeros(1, 3, 8, 8)
+    network = NamedNetwork("net", Generator.from_module(net), FileForm(net, (image,)), (image,))
+    with pytest.raises(
+        ExportError, match=r"^web: got a network of the outputs image, mask, expected one image; take a"
+    ):
+        check_networks([network])
 
 
 def test_a_page_is_self_contained_and_tells_what_it_holds(tmp_path, files):

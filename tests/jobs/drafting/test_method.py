@@ -17,8 +17,8 @@ from tests.jobs.drafting.facts import ASKED, FEW, OWN, PHOTOS, STYLE, UPSCALER
 MELS = Material(
     {"kind": "arrays", "root": "mels"}, {"train": 80, "search": 10, "test": 10}, "items of 80x32", (1, 8192), False
 )
-CUT = Narrowed(multiple=4, refit_images=8, has_taps=True)
-FAST = Pace(teacher_s=0.01, step_s=0.05)
+CUT = Narrowed(multiple=4, refit_images=8, taps=("body.0",))
+FAST = Pace(teacher_s=0.01, step_s=0.05, kept_step_s=0.01)
 
 
 def recipe_for(
@@ -53,7 +53,7 @@ def test_a_draft_cuts_refits_and_distils_without_a_discriminator():
     [
         ({"network": OWN, "request": replace(ASKED, network="nets:Net", config={"width": 8})}, "teacher", None),
         ({"network": OWN}, "data.decoding", {"channels": 1}),
-        ({"cut": replace(CUT, has_taps=False)}, "steps.1.distillation.terms.1.kind", "ssim"),
+        ({"cut": replace(CUT, taps=())}, "steps.1.distillation.terms.1.kind", "ssim"),
         (
             {"size": (8, 8)},
             "steps.1.distillation.terms",
@@ -68,12 +68,13 @@ def test_a_draft_cuts_refits_and_distils_without_a_discriminator():
         ({"cut": replace(CUT, refit_images=100)}, "steps.0", {"kind": "prune", "multiple": 4}),
         ({"folder": FEW}, "steps.0.refit.num_images", 8),
         ({"cut": replace(CUT, num_blocks=8)}, "steps.0.depth", "auto"),
-        ({"cut": replace(CUT, num_blocks=8), "pace": Pace(5.0, 21.0)}, "steps.0.block_score", "branch_norm"),
+        ({"cut": replace(CUT, num_blocks=8), "pace": Pace(5.0, 21.0, 1.0)}, "steps.0.block_score", "branch_norm"),
         ({"folder": FEW}, "exports", ["onnx"]),
         ({"formats": ()}, "exports", ["onnx"]),
         ({"request": replace(ASKED, min_psnr_db=40.0)}, "exports.1.min_psnr_db", 40.0),
-        ({"pace": Pace(20.0, 60.0)}, "metrics.max_images", 9),
-        ({"pace": Pace(20.0, 60.0)}, "steps.1.training.batch_size", 1),
+        ({"pace": Pace(20.0, 60.0, 40.0)}, "metrics.max_images", 9),
+        ({"pace": Pace(20.0, 60.0, 40.0)}, "steps.1.training.batch_size", 1),
+        ({"pace": replace(FAST, precision="bf16")}, "steps.1.training.precision", "bf16"),
         (
             {"request": replace(ASKED, perceptual="nets/squeeze-1.ts.pt")},
             "metrics.against_teacher",
@@ -110,11 +111,11 @@ def test_tensors_have_terms_and_metrics_of_their_own():
 @pytest.mark.parametrize(
     ("changes", "pace", "copies"),
     [
-        ({"kept_bytes": 500_000}, Pace(0.4, 1.8), 5),  # 0.4 * 1,530 s / (298 * 0.4 s)
-        ({"kept_bytes": 5_000_000}, Pace(0.4, 1.8), 2),  # 4 GiB
-        ({"kept_bytes": 500_000}, Pace(0.4, 5.0), None),  # the student's step takes longer
-        ({"kept_bytes": 500_000}, Pace(3.0, 7.0), None),  # no time for one crop of each image
-        ({}, Pace(0.4, 1.8), None),
+        ({"kept_bytes": 500_000}, Pace(0.4, 1.8, 0.2), 5),  # 0.4 * 1,530 s / (298 * 0.4 s)
+        ({"kept_bytes": 5_000_000}, Pace(0.4, 1.8, 0.2), 2),  # 4 GiB
+        ({"kept_bytes": 500_000}, Pace(0.4, 5.0, 3.4), None),  # the student's step takes longer
+        ({"kept_bytes": 500_000}, Pace(3.0, 7.0, 4.0), None),  # no time for one crop of each image
+        ({}, Pace(0.4, 1.8, 0.2), None),
     ],
 )
 def test_crops_repeat_where_the_teacher_is_slower_than_its_student(changes, pace, copies):
@@ -124,10 +125,7 @@ def test_crops_repeat_where_the_teacher_is_slower_than_its_student(changes, pace
     )
     assert made.copies == copies
     if copies:
-        assert (
-            made.num_images
-            == int((0.85 * 1800 - 298 * copies * pace.teacher_s) / (pace.step_s - 4 * pace.teacher_s)) * 4
-        )
+        assert made.num_images == int((0.85 * 1800 - 298 * copies * pace.teacher_s) / pace.kept_step_s) * 4
         assert made.training(4)["teacher_cache"] == {"copies": copies}
     else:
         assert made.num_images == int(0.85 * 1800 / pace.step_s) * 4
@@ -139,7 +137,7 @@ def test_the_teacher_counts_once_for_inputs_that_repeat():
     training = Job(**made.recipe).steps[1].training
     assert training.total_images == (20 + 110) * 4  # 20 steps of 2 s for 80 items, and 11 s of others
     assert made.reasons[1].endswith("2 s for each 4, then 0.1 s with the original's outputs in memory")
-    alone = draft(MELS, replace(request, minutes=0.5), CUT, Pace(0.01, 2.0), ())
+    alone = draft(MELS, replace(request, minutes=0.5), CUT, Pace(0.01, 2.0, 2.0), ())
     assert Job(**alone.recipe).steps[1].training.total_images == 12 * 4
     assert alone.reasons[1].endswith("2 s for each 4")
 

@@ -86,7 +86,9 @@ def test_several_inputs_are_taken_by_their_names():
     assert found.made.shape == (4, 3, 8, 8)
     student, facts = narrowed(generator, found.inputs[:1], Request("x", data="y", smaller=2))
     assert student.num_parameters < generator.num_parameters
-    assert training_pace(student, generator, found.inputs, 3, terms_of(found.material, facts), 10.0) > 0
+    assert (
+        training_pace(student, generator, found.inputs, 3, terms_of(found.material, facts), facts.taps, 10.0).step_s > 0
+    )
 
 
 MISTAKES = {

@@ -27,7 +27,7 @@ def test_widths_are_as_even_as_the_budget_allows(smaller, multiple):
     narrow, facts = narrowed(network(), EXAMPLE, Request("x", "y", smaller=smaller))
     assert facts.multiple == multiple
     assert facts.refit_images == 1  # 28 and at most 37 unknowns, 1,024 positions of each image
-    assert facts.has_taps
+    assert facts.taps
     assert narrow.state["0.weight"].shape[0] == 16 // smaller
 
 
@@ -47,7 +47,24 @@ def test_a_step_is_timed():
     terms = terms_of(Material({}, {}, "", (3, 32, 32)), facts)
     crops = torch.rand(2, 3, 32, 32)
     assert 0 < seconds_of_pass(teacher.build(), crops) < 5
-    assert 0 < training_pace(narrow, teacher, crops, 3, terms, 10.0) < 20
+    pace = training_pace(narrow, teacher, crops, 3, terms, facts.taps, 10.0)
+    assert (pace.teacher_s, pace.precision) == (10.0, "fp32")
+    assert 0 < pace.step_s < 20
+    assert 0 < pace.kept_step_s < 20
+
+
+@pytest.mark.parametrize(("in_half", "precision", "kept"), [(0.5, "bf16", 0.25), (0.9, "fp32", 0.5)])
+def test_training_is_in_bf16_where_a_step_is_clearly_faster(in_half, precision, kept, monkeypatch):
+    def seconds_per_step(student, teacher, batch, batch_size, options, steps, num_kept):
+        return (in_half if options["precision"] == "bf16" else 1.0) * (1.0 if num_kept is None else 0.5)
+
+    monkeypatch.setattr("gancompress.jobs.drafting.trial.seconds_per_step", seconds_per_step)
+    teacher, crops = network(), torch.rand(2, 3, 32, 32)
+    terms = [{"kind": "l1", "weight": 1}]
+    pace = training_pace(teacher, teacher, crops, 2, terms, (), 10.0, num_kept=8, try_bf16=True)
+    assert (pace.precision, pace.kept_step_s) == (precision, kept)
+    assert (pace.teacher_s < 10) == (precision == "bf16")
+    assert training_pace(teacher, teacher, crops, 2, terms, (), 10.0).precision == "fp32"
 
 
 def upscaler() -> Generator:
@@ -61,7 +78,7 @@ def test_a_student_of_another_architecture_is_cut_to_the_budget_of_the_original(
     student = student_like(request, upscaler(), EXAMPLE)
     assert (student.family, student.config) == ("srvggnet_compact", {"in_channels": 3, "scale": 4})
     narrow, facts = narrowed(upscaler(), EXAMPLE, request, student)
-    assert (facts.refit_images, facts.has_taps) == (None, False)
+    assert (facts.refit_images, facts.taps) == (None, ())
     assert narrow.family == "srvggnet_compact"
     macs = sum(each.numel() for name, each in narrow.state.items() if each.dim() == 4)
     assert 0.4 * macs < sum(each.numel() for each in upscaler().state.values()) / 2

@@ -63,8 +63,19 @@ def test_options_that_contradict_each_other(options, message):
         Finetune(**options)
 
 
-def test_a_second_teacher_needs_a_term_that_compares_images(tmp_path):
-    terms = distillation(reconstruct="teacher", features=1)
-    step = Distill(keep=0.5, training=TRAINING, distillation=terms, online={"deep": DEEP, "discriminator": JUDGE})
-    with pytest.raises(ConfigError, match=r"online.deep: got no term that compares images"):
+@pytest.mark.parametrize(
+    ("terms", "deep", "message"),
+    [
+        ({"features": 1}, DEEP, r"online.deep: got no term that compares images"),
+        (
+            {"l1": 1},
+            {"family": "srvggnet_compact", "config": {"nf": 4, "num_conv": 1, "scale": 2}},
+            r"distill.online.deep: the student returns \(1, 3, 16, 16\) and the teacher \(1, 3, 32, 32\) for an input",
+        ),
+    ],
+)
+def test_a_second_teacher_makes_images_like_the_students(terms, deep, message, tmp_path):
+    own = distillation(reconstruct="teacher", **terms)
+    step = Distill(keep=0.5, training=TRAINING, distillation=own, online={"deep": deep, "discriminator": JUDGE})
+    with pytest.raises(ConfigError, match=message):
         step.run(make_work(), *make_surroundings(tmp_path, None))

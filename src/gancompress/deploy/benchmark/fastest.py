@@ -26,7 +26,7 @@ from gancompress.deploy.axes import Inputs, at_batch
 from gancompress.deploy.benchmark.statistics import ratio
 from gancompress.deploy.benchmark.threads import Turns, time_in_turns
 from gancompress.deploy.benchmark.workers import Task, flat, take_turns, workers
-from gancompress.errors import BudgetError, ConfigError
+from gancompress.errors import BudgetError, ConfigError, ExportError
 from gancompress.networks.file_form import FileForm
 from gancompress.networks.generator import Generator
 from gancompress.quantization import quantized_layers
@@ -200,12 +200,14 @@ class _Trial:
         everything = Precision("int8", self.images, min_psnr_db=0, float_layers=())
         held_out = everything.parts()[2]
         found = {"fp32": self._candidate(self._export("fp32", Precision("fp32", held_out)), True)}
-        for each in self.kind.compute_types:
-            if not each.integers and each != FP32 and self.mode(each.name) is not None:
-                found[each.name] = self._candidate(
-                    self._export(each.name, Precision(each.name, held_out, min_psnr_db=0))
-                )
-        whole = self._export("int8", everything)
+        others = [each.name for each in self.kind.compute_types if not each.integers and each != FP32]
+        for name in filter(self.mode, others):
+            report = self._attempt(name, Precision(name, held_out, min_psnr_db=0))
+            if report is not None:
+                found[name] = self._candidate(report)
+        whole = self._attempt("int8", everything)
+        if whole is None:
+            return found
         found["int8, all layers"] = rounded = self._candidate(whole)
         stay: tuple[str, ...] = ()
         costs: dict[str, float] = {}
@@ -223,6 +225,14 @@ class _Trial:
             except BudgetError as error:
                 self.say(str(error))
         return found
+
+    def _attempt(self, name: str, precision: Precision) -> ExportReport | None:
+        """Export a precision that a network or its runtime may refuse; float32 remains then."""
+        try:
+            return self._export(name, precision)
+        except (ConfigError, ExportError) as error:
+            self.say(str(error))
+            return None
 
     def _export(self, name: str, precision: Precision) -> ExportReport:
         self.say(f"exporting {name}")

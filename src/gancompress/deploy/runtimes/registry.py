@@ -25,6 +25,7 @@ _OWN = (
     "onnx_runtime",
     "openvino_runtime",
     "coreml_runtime",
+    "executorch_runtime",
     "litert_runtime",
     "ncnn_runtime",
     "browser_runtime",

@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+import torch
 from PIL import Image
 
-from gancompress.cost.measured import measure
+from gancompress.cost.measured import evaluation_mode, measure
 from gancompress.data.palette import DONT_CARE, Rgb, distinct_colour
 from gancompress.deploy.contract import contract_of
 from gancompress.deploy.named import NamedNetwork
 from gancompress.deploy.parity import ExportReport
 from gancompress.errors import ExportError
 from gancompress.networks.file_form import FileForm
+from gancompress.networks.outputs import named_outputs
 
 FORMAT = "gancompress-page"
 
@@ -80,15 +82,29 @@ def check_networks(networks: Sequence[NamedNetwork]) -> None:
     """Check that a page can show the networks, before anything is exported.
 
     Raises:
-        ExportError: See `kind_of`, or networks differ in their inputs.
+        ExportError: See `kind_of`; a network has several outputs; or networks differ in their inputs.
     """
     first = networks[0]
     kind_of(first.form)
+    for each in networks:
+        _check_output(each)
     wanted = [tuple(each.shape) for each in first.form.inputs]
     for other in networks[1:]:
         got = [tuple(each.shape) for each in other.form.inputs]
         if got != wanted:
             raise ExportError(f"web: got {other.name} with inputs {got}, expected {wanted}, those of {first.name}")
+
+
+def _check_output(network: NamedNetwork) -> None:
+    """Raise ExportError if a network has several outputs, of which a page would show one without a word."""
+    module = network.form.module
+    with evaluation_mode(module), torch.no_grad():
+        outputs = named_outputs(module(*network.form.inputs))
+    if len(outputs) > 1:
+        raise ExportError(
+            f"web: got a network of the outputs {', '.join(outputs)}, expected one image; take a format of files, such "
+            "as onnx, or a network that returns the image alone"
+        )
 
 
 def manifest_of(

@@ -14,7 +14,7 @@ from gancompress.errors import CheckpointError
 from gancompress.io.source import split_key
 from gancompress.jobs.drafting.image_folder import ImageFolder
 from gancompress.jobs.drafting.material import Material
-from gancompress.jobs.drafting.method import Draft, Pace, draft, material_of, terms_of
+from gancompress.jobs.drafting.method import Draft, draft, material_of, terms_of
 from gancompress.jobs.drafting.own_items import data_of_text, read_items
 from gancompress.jobs.drafting.recipe_file import recipe_text, write_recipe
 from gancompress.jobs.drafting.recognition import recognise, with_range
@@ -90,10 +90,10 @@ def draft_recipe(request: Request, say: Say, *, trust: bool = False) -> Drafted:
     other = student_like(request, known.generator, example)
     student, first_cut = narrowed(known.generator, example, request, other)
     batch_size, terms = batch_size_for(request, known.pass_s), terms_of(known.material, first_cut)
-    trial = student, known.generator, known.inputs, batch_size, terms, known.pass_s
+    trial = student, known.generator, known.inputs, batch_size, terms, first_cut.taps, known.pass_s
     kept = known.material.counts["train"] if known.material.repeats else None
-    kept_step_s = None if kept is None else training_pace(*trial, kept)
-    pace, formats = Pace(known.pass_s, training_pace(*trial), kept_step_s), fastest_formats(request.runtime)
+    pace = training_pace(*trial, kept, try_bf16=known.material.holds_images)
+    formats = fastest_formats(request.runtime)
     drafted = Drafted(request, draft(known.material, request, first_cut, pace, formats, other))
     check_metrics(drafted.job(), known.made)
     for line in drafted.draft.reasons:

@@ -40,12 +40,14 @@ class Pace:
     Attributes:
         teacher_s: Seconds of the teacher's pass over one image of the size.
         step_s: Seconds of one training step, with the teacher's pass.
-        kept_step_s: Seconds of one whose teacher's outputs were kept from an earlier epoch; None if none are.
+        kept_step_s: Seconds of one whose teacher's outputs were kept from an earlier epoch.
+        precision: Precision of training in which these were measured.
     """
 
     teacher_s: float
     step_s: float
-    kept_step_s: float | None = None
+    kept_step_s: float
+    precision: str = "fp32"
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,14 @@ class Narrowed:
     Attributes:
         multiple: Divisor of its widths.
         refit_images: Number of images that a refit needs at the least; None if it cannot be refitted.
-        has_taps: True if there are feature maps to compare.
+        taps: Modules whose feature maps are compared.
         num_blocks: Number of residual blocks that can be left out whole.
         kept_bytes: Bytes of the teacher's outputs and feature maps for one input, as they are kept; 0 if unknown.
     """
 
     multiple: int
     refit_images: int | None
-    has_taps: bool
+    taps: tuple[str, ...]
     num_blocks: int = 0
     kept_bytes: int = 0
 
@@ -78,7 +80,7 @@ class Draft:
 def terms_of(material: Material, narrowed: Narrowed) -> list[dict[str, Any]]:
     """Return the loss terms: the teacher's output, its feature maps, and structure; without a discriminator."""
     terms: list[dict[str, Any]] = [{"kind": "l1", "weight": 100}]
-    if narrowed.has_taps:
+    if narrowed.taps:
         terms.append({"kind": "features", "weight": 1})
     if material.holds_images and min(material.output[1:]) >= _SMALLEST_SSIM_PX:
         terms.append({"kind": "ssim", "weight": 5})
@@ -159,7 +161,7 @@ def draft(
     """
     batch = batch_size_for(request, pace.teacher_s)
     length = length_of(material, request, narrowed, pace, batch)
-    steps, how = _steps(material, request, narrowed, pace, student, length.training(batch))
+    steps, how = _steps(material, request, narrowed, pace, student, length.training(batch, pace.precision))
     tested = max(_TEST_IMAGES, int(SHARE_OF_TEST * 60 * request.minutes / pace.teacher_s))
     limit = {} if tested >= material.counts["test"] else {"max_images": tested}
     trunk = {} if request.perceptual is None else {_trunk_name(request.perceptual): {"path": request.perceptual}}
@@ -183,9 +185,9 @@ def draft(
     reasons = [
         f"method: {how}; no discriminator and no search, which do not pay for one network and a short time",
         f"training: {length.num_images:,} {material.items} in about {request.minutes:g} min, {pace.step_s:.2g} s for "
-        f"each {batch}{length.repeated}",
+        f"each {batch}{length.repeated}{', in bf16, which is faster here' if pace.precision == 'bf16' else ''}",
     ]
-    if not narrowed.has_taps and student is None:
+    if not narrowed.taps and student is None:
         reasons.append("no feature maps are compared: the network has no stages to take them from")
     return Draft(recipe, tuple(reasons))
 
@@ -230,10 +232,11 @@ class Length:
     copies: int | None = None
     repeated: str = ""
 
-    def training(self, batch_size: int) -> dict[str, Any]:
+    def training(self, batch_size: int, precision: str = "fp32") -> dict[str, Any]:
         """Return the training and the cache of the teacher's outputs in a recipe."""
         cache = {} if self.copies is None else {"teacher_cache": {"copies": self.copies}}
-        return {"training": training_of(self.num_images, batch_size), **cache}
+        half = {} if precision == "fp32" else {"precision": precision}
+        return {"training": training_of(self.num_images, batch_size) | half, **cache}
 
 
 def length_of(material: Material, request: Request, narrowed: Narrowed, pace: Pace, batch_size: int) -> Length:
@@ -244,20 +247,21 @@ def length_of(material: Material, request: Request, narrowed: Narrowed, pace: Pa
     it several times the steps.
     """
     seconds, num_train = training_seconds(request), material.counts["train"]
-    first = math.ceil(num_train / batch_size)
-    images = steps_in(seconds, pace.step_s, pace.kept_step_s, first) * batch_size
-    if pace.kept_step_s is not None:
+    if material.repeats:
+        first = math.ceil(num_train / batch_size)
+        images = steps_in(seconds, pace.step_s, pace.kept_step_s, first) * batch_size
         if images <= first * batch_size:
             return Length(images)
         return Length(images, repeated=f", then {pace.kept_step_s:.2g} s with the original's outputs in memory")
-    student_s = max(pace.step_s - batch_size * pace.teacher_s, pace.step_s / 10) / batch_size
+    images, student_s = steps_in(seconds, pace.step_s) * batch_size, pace.kept_step_s / batch_size
     copies = int(_SHARE_OF_TEACHER * seconds / (num_train * pace.teacher_s))
     if narrowed.kept_bytes:
         copies = min(copies, int(_KEPT_GIB * GIB / (num_train * narrowed.kept_bytes)))
     longer = int((seconds - num_train * copies * pace.teacher_s) / (student_s * batch_size)) * batch_size
     if not narrowed.kept_bytes or not copies or student_s > pace.teacher_s or longer < 2 * num_train * copies:
         return Length(images)
-    return Length(longer, copies, f", {copies} crops of each image, on which the original runs once")
+    words = f", then {pace.kept_step_s:.2g} s: the original runs once on each of {copies} crops of every image"
+    return Length(longer, copies, words)
 
 
 def training_of(images: int, batch_size: int) -> dict[str, Any]:

@@ -17,33 +17,38 @@ from gancompress.deploy.latency import measure_network
 from gancompress.errors import BudgetError, ConfigError, GanCompressError, MetricError, TraceError
 from gancompress.evaluation import Evaluator, PairMetric, find_metric
 from gancompress.importance import candidate_blocks
-from gancompress.jobs.drafting.method import MULTIPLES, Narrowed
+from gancompress.jobs.drafting.method import MULTIPLES, Narrowed, Pace
 from gancompress.jobs.drafting.request import Request
 from gancompress.jobs.recipe import Job
 from gancompress.jobs.steps.networks import NetworkOptions
 from gancompress.losses import TERMS
 from gancompress.methods.budget import Budget, CostLimit
+from gancompress.methods.depth import num_left_out_at_full_width
 from gancompress.methods.pace import TRIAL_STEPS, seconds_per_step
 from gancompress.networks.cut import cut
 from gancompress.networks.generator import Generator
 from gancompress.networks.given import Given, arguments, call, joined, one_tensor, sizes
 from gancompress.networks.outputs import image_of, tensors_of
 from gancompress.networks.registry import FAMILIES
+from gancompress.objectives.taps import outside_blocks
 from gancompress.reconstruction import images_needed
 
 _WARM_S = 1.0
 """Seconds of a first pass above which it counts itself: a slow network needs no warming up."""
 _TRIAL_S = 20.0
 _KEEP_OF_TRIAL = 0.35
+_CLEARLY_FASTER = 0.8
+"""Largest share of the seconds of a step in float32 at which a step in bf16 is worth its rounding."""
 
 
 @torch.no_grad()
-def seconds_of_pass(network: nn.Module, given: Given) -> float:
+def seconds_of_pass(network: nn.Module, given: Given, precision: str = "fp32") -> float:
     """Return the seconds of a forward pass over inputs; a fast network is warmed up by a first one."""
 
     def timed() -> float:
         began = time.perf_counter()
-        call(network, given)
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            call(network, given)
         return time.perf_counter() - began
 
     first = timed()
@@ -102,12 +107,13 @@ def narrowed(
         graph = trace(wide.build(), given)
         multiple, plan = _plan(wide, graph, example, limit)
         narrow = cut(wide, graph.constrain(multiple=multiple, minimum=multiple), plan)
-        return narrow, Narrowed(multiple, None, False, kept_bytes=_kept_bytes(network, given, ()))
-    multiple, plan = _plan(generator, graph, example, limit)
+        return narrow, Narrowed(multiple, None, (), kept_bytes=_kept_bytes(network, given, ()))
+    blocks = candidate_blocks(graph)
+    multiple, plan = _plan(generator, graph, example, limit, blocks)
     narrow = cut(generator, graph.constrain(multiple=multiple, minimum=multiple), plan)
-    taps, blocks = _taps(generator, network, given), candidate_blocks(graph)
+    taps = _taps(generator, network, given)
     needed, kept = images_needed(narrow.build(), given), _kept_bytes(network, given, taps)
-    return narrow, Narrowed(multiple, needed, bool(taps), len(blocks), kept)
+    return narrow, Narrowed(multiple, needed, outside_blocks(taps, plan.left_out), len(blocks), kept)
 
 
 def check_metrics(job: Job, made: Tensor) -> None:
@@ -141,10 +147,13 @@ def training_pace(
     inputs: Given,
     batch_size: int,
     terms: list[dict[str, Any]],
+    taps: Sequence[str],
     pass_s: float,
     num_kept: int | None = None,
-) -> float:
-    """Return the seconds of a training step on this machine; a slow teacher gets fewer steps of trial.
+    *,
+    try_bf16: bool = False,
+) -> Pace:
+    """Return the pace of training on this machine; a slow teacher gets fewer steps of trial.
 
     Args:
         student: The student.
@@ -152,22 +161,43 @@ def training_pace(
         inputs: Some inputs.
         batch_size: Inputs of a step.
         terms: Loss terms.
+        taps: Modules whose feature maps are compared; not used by a term that compares none.
         pass_s: Seconds of the network for one input.
-        num_kept: Number of inputs whose outputs training keeps if memory holds them; None runs the network each time.
+        num_kept: Number of inputs whose outputs training keeps, if memory holds them; None for those of a disk.
+        try_bf16: Whether to train in bf16 if a step is clearly faster in it.
     """
     steps = max(1, min(TRIAL_STEPS, int(_TRIAL_S / (batch_size * pass_s))))
     batch = joined([inputs] * math.ceil(batch_size / len(inputs)))[:batch_size]
-    options = {"terms": tuple(TERMS.parse(term) for term in terms), "target": "teacher"}
-    return seconds_per_step(student.build(), teacher.build(), {"input": batch}, batch_size, options, steps, num_kept)
+    options = {"terms": tuple(TERMS.parse(term) for term in terms), "target": "teacher", "taps": taps}
+    networks = student.build(), teacher.build()
+
+    def step_s(precision: str, kept: int | None = None) -> float:
+        given = options | {"precision": precision}
+        return seconds_per_step(*networks, {"input": batch}, batch_size, given, steps, kept)
+
+    num_kept = num_kept or len(batch)
+    kept_s = step_s("fp32", num_kept)
+    if try_bf16 and (in_half := step_s("bf16", num_kept)) < _CLEARLY_FASTER * kept_s:
+        pass_s = seconds_of_pass(networks[1], inputs[:1], "bf16")
+        return Pace(pass_s, step_s("bf16"), in_half, "bf16")
+    return Pace(pass_s, step_s("fp32"), kept_s)
 
 
-def _plan(generator: Generator, graph: ChannelGraph, example: Given, limit: CostLimit) -> tuple[int, ChannelPlan]:
-    """Return the largest multiple of widths at which the budget can be met, and a plan for it."""
+def _plan(
+    generator: Generator, graph: ChannelGraph, example: Given, limit: CostLimit, blocks: Sequence[str] = ()
+) -> tuple[int, ChannelPlan]:
+    """Return the largest multiple of widths at which the budget can be met, and a plan for it.
+
+    As many of the blocks are left out as the budget asks for at full width: such a network is usually the one nearest
+    to the original, and its pace is then that of the job.
+    """
     for multiple in MULTIPLES:
         legal = graph.constrain(multiple=multiple, minimum=multiple)
         try:
             if limit.target is None:
-                return multiple, widest_plan(legal, limit.cost(legal), limit.limit, limit.unit)
+                cost = limit.cost(legal)
+                left_out = blocks[: num_left_out_at_full_width(legal, cost, limit, blocks)]
+                return multiple, widest_plan(legal, cost, limit.limit, limit.unit, left_out)
             narrowest = cut(generator, legal, legal.smallest_plan())
             milliseconds = measure_network(narrowest, one_tensor(example, "--ms"), limit.target)
             if milliseconds <= limit.limit:

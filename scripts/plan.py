@@ -1,0 +1,45 @@
+"""Plans of tables of methods: rows that share a task, data and a teacher."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gancompress.io.yaml_text import read_yaml
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A table of methods.
+
+    Attributes:
+        name: Name of the plan's file.
+        base: Recipe of the shared task, data and teacher.
+        seeds: Seeds of every row.
+        changes: Options to change in the recipe, by path.
+        rows: Steps of every row, by its name.
+    """
+
+    name: str
+    base: str
+    seeds: Sequence[int]
+    changes: Mapping[str, Any]
+    rows: Mapping[str, Sequence[Mapping[str, Any]]]
+
+    @staticmethod
+    def read(path: Path) -> Plan:
+        """Read a plan; its ``parts`` only hold anchors."""
+        text = read_yaml(path.read_text(encoding="utf-8"))
+        return Plan(path.stem, text["recipe"], text["seeds"], text.get("set", {}), text["rows"])
+
+    def recipe(self, row: str, seed: int) -> dict[str, Any]:
+        """Return the recipe of a row with a seed."""
+        name = f"{self.name} {row} {seed}"
+        return {"extends": self.base, "name": name, "seed": seed, "steps": self.rows[row], "set": dict(self.changes)}
+
+    def run(self, out: Path, row: str, seed: int) -> Path:
+        """Return the run directory of a row with a seed."""
+        return out / re.sub(r"\W+", "-", row).strip("-").lower() / str(seed)

@@ -1,0 +1,62 @@
+"""Run the rows of a plan: every method of a table with every seed, one after another.
+
+    python scripts/run_plan.py scripts/plans/quickstart.yaml --out runs/quickstart-methods
+    python scripts/run_plan.py scripts/plans/quickstart.yaml --out runs/quickstart-methods --rows "FSP" --seeds 0
+
+A plan names the recipe whose task, data and teacher all rows share, options to change in it (``set``), seeds, and the
+steps of each row. All rows of a seed come before those of the next one. The same command resumes, and finished runs
+are not repeated. ``compare_runs.py --plan`` makes the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+from plan import Plan
+
+from gancompress.errors import GanCompressError
+from gancompress.jobs.pipeline import Pipeline
+from gancompress.jobs.recipe import load_job
+from gancompress.jobs.summary import summarise
+from gancompress.report.write import write_report
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("plan", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--rows", metavar="NAME[;NAME...]", help="all by default")
+    parser.add_argument("--seeds", metavar="N[,N...]", help="those of the plan by default")
+    given = parser.parse_args()
+    plan = Plan.read(given.plan)
+    rows = list(plan.rows) if given.rows is None else given.rows.split(";")
+    if unknown := [row for row in rows if row not in plan.rows]:
+        parser.error(f"--rows: got {', '.join(unknown)}, expected rows of {given.plan}: {', '.join(plan.rows)}")
+    for seed in plan.seeds if given.seeds is None else map(int, given.seeds.split(",")):
+        for row in rows:
+            run_row(plan, row, seed, plan.run(given.out, row, seed))
+
+
+def run_row(plan: Plan, row: str, seed: int, directory: Path) -> None:
+    """Run one row with one seed, unless it is finished."""
+    if (directory / "report.json").is_file():
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    recipe = directory / "recipe.yaml"
+    recipe.write_text(json.dumps(plan.recipe(row, seed)))
+    started = time.process_time()
+    try:
+        pipeline = Pipeline(load_job(str(recipe)), directory, lambda _: None)
+        outcome = pipeline.run()
+    except GanCompressError as error:
+        raise SystemExit(f"{row}, seed {seed}: {error}") from None
+    assert outcome is not None
+    write_report(summarise(outcome, pipeline.inputs.example()), directory)
+    print(f"{row}, seed {seed}: {time.process_time() - started:.0f} s of processor time", flush=True)
+
+
+if __name__ == "__main__":
+    main()
