@@ -254,8 +254,8 @@ def test_every_file_is_in_one_table_and_a_failing_one_costs_no_other(given, tmp_
     assert f"written to {tmp_path}/files/model.pt2, in place of the file that was there" in lines
     (best,) = [line for line in lines if line.startswith("model.pt2 ")]
     assert best.endswith(" 2.00 1 2.00 (2.00 to 2.00) best")
-    (missing,) = [line for line in lines if line.startswith("onnx, int8 ")]
-    assert missing.startswith("onnx, int8 needs")
+    (missing,) = [line for line in lines if line.startswith("onnx, int8: ")]
+    assert missing.startswith("onnx, int8: needs")
     assert [each.name for each in (tmp_path / "files").iterdir()] == ["model.pt2"]
 
 
