@@ -19,7 +19,9 @@ class Decoded(OrderedDict):
 
 
 register_pytree_node(
-    Decoded, lambda each: (list(each.values()), list(each)), lambda values, keys: Decoded(zip(keys, values))
+    Decoded,
+    lambda each: (list(each.values()), list(each)),
+    lambda values, keys: Decoded(zip(keys, values, strict=True)),
 )
 
 
