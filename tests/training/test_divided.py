@@ -15,6 +15,8 @@ from .divided import CASES, left_by, run, write_shards
 
 NUM_PROCESSES = int(os.environ.get("GANCOMPRESS_TEST_PROCESSES", "2"))
 """Four were tried by hand; on two cores they only take longer."""
+TOLERANCE = 5e-5 * NUM_PROCESSES
+"""Of the largest gradient of a module: sums of more parts are rounded more often."""
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,7 @@ def test_several_processes_take_the_step_of_one(name, divided, tmp_path):
     }
     assert min(scale.values()) > 0
     wrong = {key: float((several[key] - tensor).abs().max()) / scale[groups[key]] for key, tensor in one.items()}
-    assert {key: error for key, error in wrong.items() if error > 1e-4} == {}
+    assert {key: error for key, error in wrong.items() if error > TOLERANCE} == {}
 
 
 def test_every_process_resumes_to_the_bit(divided):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gancompress.architecture_search.affordable import AffordablePlans
+from gancompress.architecture_search.crowd import Crowd
 from gancompress.architecture_search.options import Objective, SearchOptions
 from gancompress.architecture_search.registry import METHODS, Method
 from gancompress.architecture_search.result import SearchResult
@@ -19,9 +20,6 @@ from gancompress.architecture_search.trials import TrialLog, Trials
 from gancompress.channels import ChannelPlan
 from gancompress.errors import ConfigError
 
-_POLL_S = 0.5
-_MOST_LOST = 6
-"""Claims lost in a row for which a process looks further ahead: at most 2^6 free indices."""
 _MAY_CHANGE = {"num_candidates", "stale_after_s"}
 
 Progress = Callable[[SearchResult, int], None]
@@ -80,21 +78,23 @@ def search(
         with quiet():
             log = TrialLog(kept, name, space, objective, options, settings)
             method = METHODS.find(options.method)(plans, objective, options, seed)
-        num_reported, lost, draw = -1, 0, random.Random()
+        num_reported, crowd = -1, Crowd(random.Random())
         while True:
             trials = log.read()
             if progress is not None and len(trials.finished) != num_reported:
                 num_reported = len(trials.finished)
                 progress(SearchResult(objective, budget, tuple(trials.finished)), method.num_candidates)
-            found = _next(method, trials, draw.randrange(2**lost))
-            if found is None and not trials.running:
+            crowd.seen(len(trials.running))
+            skip = crowd.skip()
+            free = _free(method, trials, skip + 1)
+            if not free and not trials.running:
                 return SearchResult(objective, budget, tuple(trials.finished))
-            if found is None:
-                time.sleep(_POLL_S)  # other processes are at work; if one dies, its plan is evaluated again
+            if not free:
+                time.sleep(crowd.pause_s())  # others are at work; if one dies, its plan is evaluated again
                 continue
-            index, values = found
+            index, values = free[skip % len(free)]
             claim = log.claim(index, values, plans.cost(values))
-            lost = 0 if claim is not None else min(lost + 1, _MOST_LOST)
+            crowd.claimed(claim is not None)
             if claim is None:
                 continue
             with log.evaluating(claim):
@@ -102,14 +102,14 @@ def search(
                 log.finish(claim, metrics, spent())
 
 
-def _next(method: Method, trials: Trials, skip: int) -> tuple[int, Values] | None:
-    """Return the number of a candidate and its plan: one that no process finished, or a new one; None if all are taken.
+def _free(method: Method, trials: Trials, count: int) -> list[tuple[int, Values]]:
+    """Return the numbers and plans of the first candidates that no process has finished or evaluates.
 
-    Processes that claim at the same time spread by skipping free indices. The plans of those are proposed too, as every
-    plan depends on the earlier ones. A generation begins once the earlier ones, which it is bred from, are finished.
+    The plans of earlier free ones are taken as given, as every plan depends on the earlier ones. A generation begins
+    once the earlier ones, which it is bred from, are finished.
     """
     plans = {each.index: each.values for each in trials.finished} | trials.running
-    unfinished, found = min(trials.running, default=method.num_candidates), None
+    unfinished, found = min(trials.running, default=method.num_candidates), list[tuple[int, Values]]()
     generation = getattr(method, "generation", None) or method.num_candidates
     for index in range(trials.next_index, method.num_candidates):
         if index in plans:
@@ -119,10 +119,10 @@ def _next(method: Method, trials: Trials, skip: int) -> tuple[int, Values] | Non
         values = _proposal(method, trials, index, plans)
         if values is None:
             break
-        found = index, values
-        if skip == 0:
+        found.append((index, values))
+        if len(found) == count:
             break
-        plans[index], unfinished, skip = values, min(unfinished, index), skip - 1
+        plans[index], unfinished = values, min(unfinished, index)
     return found
 
 
