@@ -164,7 +164,7 @@ def measure(runs: Mapping[str, Sequence[Path]], teacher: Row, rows: Mapping[str,
     folders = [first / "teacher", *(run for each in runs.values() for run in each)]
     networks = [Generator.load(folder).build().eval() for folder in folders]
     size = json.loads((first / "report.json").read_text())["input_size"]
-    image = torch.zeros(1, 3, *size)
+    image = torch.zeros(*map(int, size.split("x")))
     least = [float("inf")] * len(networks)
     with torch.inference_mode():
         for turn in range(turns + 1):
@@ -196,6 +196,7 @@ def draw(teacher: Row, rows: Mapping[str, Row], metric: str, file: Path) -> None
         if (value := _value(teacher.networks[0], metric)) is not None:
             axes.plot(cost(teacher), value, "k+", markersize=12, label="teacher")
         axes.set(xlabel=label, ylabel=metric.replace("_", " "))
+        axes.set_xlim(left=0)  # equal costs are drawn as equal
         axes.grid(color="#d9dce1", linewidth=0.8)
         axes.spines[:].set_visible(False)
     handles, labels = figure.axes[0].get_legend_handles_labels()

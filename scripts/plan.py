@@ -10,6 +10,9 @@ from typing import Any
 
 from gancompress.io.yaml_text import read_yaml
 
+LENGTHS = ("num_images", "num_decay_images", "ema_half_life", "log_every", "remove_every")
+"""Options of steps and of their training that count its images."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -35,11 +38,22 @@ class Plan:
         text = read_yaml(path.read_text(encoding="utf-8"))
         return Plan(path.stem, text["recipe"], text["seeds"], text.get("set", {}), text["rows"])
 
-    def recipe(self, row: str, seed: int) -> dict[str, Any]:
-        """Return the recipe of a row with a seed."""
-        name = f"{self.name} {row} {seed}"
-        return {"extends": self.base, "name": name, "seed": seed, "steps": self.rows[row], "set": dict(self.changes)}
+    def recipe(self, row: str, seed: int, scale: float = 1) -> dict[str, Any]:
+        """Return the recipe of a row with a seed, with so many times the images of training."""
+        name, steps = f"{self.name} {row} {seed}", [_scaled(step, scale) for step in self.rows[row]]
+        return {"extends": self.base, "name": name, "seed": seed, "steps": steps, "set": dict(self.changes)}
 
     def run(self, out: Path, row: str, seed: int) -> Path:
         """Return the run directory of a row with a seed."""
         return out / re.sub(r"\W+", "-", row).strip("-").lower() / str(seed)
+
+
+def _scaled(step: Mapping[str, Any], scale: float) -> dict[str, Any]:
+    """Return a step with so many times the images of training; those of a refit stay."""
+
+    def scaled(options: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            key: max(1, round(scale * value)) if key in LENGTHS and value else value for key, value in options.items()
+        }
+
+    return {**scaled(step), "training": scaled(step["training"])} if "training" in step else dict(step)

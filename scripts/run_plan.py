@@ -1,11 +1,11 @@
 """Run the rows of a plan: every method of a table with every seed, one after another.
 
     python scripts/run_plan.py scripts/plans/quickstart.yaml --out runs/quickstart-methods
-    python scripts/run_plan.py scripts/plans/quickstart.yaml --out runs/quickstart-methods --rows "FSP" --seeds 0
+    python scripts/run_plan.py scripts/plans/quickstart.yaml --out runs/short-methods --rows "FSP" --seeds 0 --scale 0.2
 
 A plan names the recipe whose task, data and teacher all rows share, options to change in it (``set``), seeds, and the
-steps of each row. All rows of a seed come before those of the next one. The same command resumes, and finished runs
-are not repeated. ``compare_runs.py --plan`` makes the table.
+steps of each row; ``--scale`` multiplies the images of their training. All rows of a seed come before those of the
+next one. The same command resumes, and finished runs are not repeated. ``compare_runs.py --plan`` makes the table.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from plan import Plan
 
@@ -30,6 +32,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rows", metavar="NAME[;NAME...]", help="all by default")
     parser.add_argument("--seeds", metavar="N[,N...]", help="those of the plan by default")
+    parser.add_argument("--scale", type=float, default=1, help="times the images of training")
     given = parser.parse_args()
     plan = Plan.read(given.plan)
     rows = list(plan.rows) if given.rows is None else given.rows.split(";")
@@ -37,25 +40,29 @@ def main() -> None:
         parser.error(f"--rows: got {', '.join(unknown)}, expected rows of {given.plan}: {', '.join(plan.rows)}")
     for seed in plan.seeds if given.seeds is None else map(int, given.seeds.split(",")):
         for row in rows:
-            run_row(plan, row, seed, plan.run(given.out, row, seed))
+            run_row(plan.recipe(row, seed, given.scale), plan.run(given.out, row, seed), f"{row}, seed {seed}")
 
 
-def run_row(plan: Plan, row: str, seed: int, directory: Path) -> None:
-    """Run one row with one seed, unless it is finished."""
+def run_row(recipe: Mapping[str, Any], directory: Path, name: str) -> None:
+    """Run one row with one seed, unless it is finished. Raises SystemExit if the directory is another recipe's."""
+    file, text = directory / "recipe.yaml", json.dumps(recipe)
     if (directory / "report.json").is_file():
+        if file.is_file() and json.loads(file.read_text()) != json.loads(text):
+            raise SystemExit(
+                f"{directory}: got the run of another recipe, expected that of the plan; name another --out"
+            )
         return
     directory.mkdir(parents=True, exist_ok=True)
-    recipe = directory / "recipe.yaml"
-    recipe.write_text(json.dumps(plan.recipe(row, seed)))
+    file.write_text(text)
     started = time.process_time()
     try:
-        pipeline = Pipeline(load_job(str(recipe)), directory, lambda _: None)
+        pipeline = Pipeline(load_job(str(file)), directory, lambda _: None)
         outcome = pipeline.run()
     except GanCompressError as error:
-        raise SystemExit(f"{row}, seed {seed}: {error}") from None
+        raise SystemExit(f"{name}: {error}") from None
     assert outcome is not None
     write_report(summarise(outcome, pipeline.inputs.example()), directory)
-    print(f"{row}, seed {seed}: {time.process_time() - started:.0f} s of processor time", flush=True)
+    print(f"{name}: {time.process_time() - started:.0f} s of processor time", flush=True)
 
 
 if __name__ == "__main__":

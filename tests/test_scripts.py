@@ -101,9 +101,24 @@ def test_the_rows_of_a_plan_run_once_with_every_seed(tmp_path, monkeypatch):
     result = script("run_plan.py", *where)
     assert (result.returncode, result.stderr) == (0, "")
     assert [line.partition(":")[0] for line in result.stdout.splitlines()] == ["cut, seed 3"]  # the others are finished
+    text = json.loads((tmp_path / "runs" / "cut" / "3" / "recipe.yaml").read_text())
+    (tmp_path / "runs" / "cut" / "3" / "recipe.yaml").write_text(json.dumps({**text, "seed": 4}))
+    assert "got the run of another recipe, expected that of the plan" in script("run_plan.py", *where).stderr
     result = script("compare_runs.py", "--plan", *where, "--baseline", "cut", "--metrics", "psnr_to_teacher")
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[-1] == "| cut, then refit | 1 of 1, p 1 |"  # one is equal
+
+
+def test_a_plan_may_run_at_a_fraction_of_its_images(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    from plan import Plan  # pyright: ignore[reportMissingImports]
+
+    training = {"num_images": 10, "ema_half_life": 5, "batch_size": 4, "num_decay_images": 0}
+    steps = [{"kind": "prune", "refit": {"num_images": 64}}, {"kind": "slim", "remove_every": 5, "training": training}]
+    cut, slim = Plan("some", "quickstart", [0], {}, {"row": steps}).recipe("row", 0, 0.2)["steps"]
+    assert cut == steps[0]
+    assert slim["training"] == {"num_images": 2, "ema_half_life": 1, "batch_size": 4, "num_decay_images": 0}
+    assert slim["remove_every"] == 1
 
 
 def test_an_original_is_imported_without_its_packages_and_without_a_gpu(tmp_path, monkeypatch):

@@ -94,7 +94,7 @@ def test_a_checkpoint_of_cyclegan_becomes_a_file_of_integers(here):
     assert [command.split()[1] for command in listed] == ["inspect", "compress", "compress", "export", "run"]
     shorter = [re.sub(" --minutes.*", "", command.replace("latest_net_G_A.pth", "CHECKPOINT")) for command in listed]
     assert README[1].replace("FOLDER", "photos") in shorter
-    for command in listed:
+    for command in listed[1:]:  # the first one is also in a how-to whose commands test_readme runs
         check(command)
     (snippet,) = re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
     exec(compile(small(snippet), page.name, "exec"), {})

@@ -125,6 +125,13 @@ def test_what_ncnn_cannot_do_is_said_in_one_line(net, name, message, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_converter_that_does_not_end_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr("gancompress.deploy.runtimes.ncnn_runtime._CONVERTER_TIMEOUT_S", 1e-4)
+    with pytest.raises(ExportError, match=r"^ncnn export: pnnx did not end within 0\.0001 s; export while"):
+        export_module(nn.Conv2d(3, 3, 1), (torch.rand(1, 3, 8, 8),), tmp_path / "net.param")
+    assert not list(tmp_path.iterdir())
+
+
 def test_files_of_other_programs_are_opened(tmp_path):
     export_module(nn.Conv2d(3, 2, 1), (torch.rand(1, 3, 8, 8),), tmp_path / "net.param")
     weights = (tmp_path / "net.bin").read_bytes()

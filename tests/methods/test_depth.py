@@ -7,10 +7,9 @@ import torch
 from torch import Tensor, nn
 
 import gancompress as gc
-from gancompress.channels import ChannelPlan, SubNetwork
+from gancompress.channels import SubNetwork
 from gancompress.errors import CheckpointError, ConfigError, PlanError
 from gancompress.importance import BLOCK_SCORES, least_important_first
-from gancompress.methods.depth import Trial, nearest
 from tests.methods.networks import images
 
 
@@ -82,20 +81,6 @@ def test_auto_takes_the_depth_whose_network_is_nearest_within_the_budget():
     assert measured["auto"].psnr_db == max(each.psnr_db for each in measured.values())
     assert all(each.macs <= measured["auto"].macs * 1.2 for each in measured.values())
     assert sum(type(block).__name__ == "LeftOut" for block in students["auto"].blocks) >= 2
-
-
-@pytest.mark.parametrize(
-    ("tried", "chosen"),
-    [
-        ([(99, 0.9), (98, 0.5), (97, 0.36), (78, 0.35)], 2),
-        ([(99, 0.9), (97, 0.5), (78, 0.35)], 2),
-        ([(70, 0.4), (60, 0.35)], 1),
-        ([(99, float("inf")), (78, float("inf"))], 0),
-    ],
-)
-def test_a_plan_that_leaves_budget_unused_is_taken_only_if_none_is_nearly_as_good(tried, chosen):
-    trials = [Trial(ChannelPlan({}), cost, error) for cost, error in tried]
-    assert nearest(trials, 100) is trials[chosen]
 
 
 def test_a_depth_that_does_not_fit_is_refused():

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
+from collections import OrderedDict, namedtuple
 
 import pytest
 import torch
+from torch.utils._pytree import register_pytree_node
 
 from gancompress.networks.outputs import image_of, named_outputs, tensors_of
 
@@ -13,9 +14,22 @@ IMAGE, MASK, SCORE = torch.zeros(1, 3, 4, 4), torch.ones(1, 1, 4, 4), torch.ones
 Pair = namedtuple("Pair", "sharp soft")
 
 
+class Decoded(OrderedDict):
+    """A dictionary that PyTorch flattens without knowing its keys, as diffusers registers its outputs."""
+
+
+register_pytree_node(
+    Decoded,
+    lambda each: (list(each.values()), list(each)),
+    lambda values, keys: Decoded(zip(keys, values, strict=True)),
+)
+
+
 @pytest.mark.parametrize(
     ("result", "names"),
     [
+        ((Decoded(sample=IMAGE), MASK), ["output_0_sample", "output_1"]),
+        (Decoded(sample=IMAGE, other=[MASK]), ["sample", "other_0"]),
         (IMAGE, ["output"]),
         ((IMAGE, MASK), ["output_0", "output_1"]),
         ((IMAGE, [MASK, SCORE]), ["output_0", "output_1_0", "output_1_1"]),

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from gancompress.channels.left_out import is_branch, leave_out, outermost
+from gancompress.channels.left_out import is_branch, leave_out, lies_in, modules_of, outermost
 from gancompress.channels.readers import Readers
 from gancompress.channels.recording import ModuleCall, RecordedOp, Recording, Ref, record
 from gancompress.channels.residual_branches import find_residual_branches
@@ -42,27 +42,56 @@ def find_blocks(module: nn.Module, inputs: Sequence[Any], recording: Recording) 
     """Return the residual blocks that can be left out, by name in the order of the pass; outer ones follow inner ones.
 
     Args:
-        module: The module that was recorded; one recording more for each class of block checks that it runs without.
+        module: The module that was recorded; one recording more without the blocks of each level of nesting, or without
+            those of a class there, checks that it runs.
         inputs: The inputs that it was recorded with.
         recording: The recording.
     """
     readers = Readers(module, recording)
-    candidates: dict[str, list[Block]] = {}  # by class, of which all are tried together
+    candidates: dict[str, tuple[Block, str]] = {}
     only_sums: set[int] = set()
     for call, path in _residual_calls(recording, readers):
         block = Block(call.path, frozenset(range(call.start, call.end)), ((call.output, call.input),))
-        candidates.setdefault(type(call.module).__qualname__, []).append(block)
+        candidates[block.name] = block, type(call.module).__qualname__
         sums = [index for index in path if str(recording.ops[index].target) in _SUMS]
         only_sums.update(sums if len(sums) == 1 else ())
     for branch in find_residual_branches(recording, readers):
-        if branch.total not in only_sums:  # else the same as a block
+        partly = any(_overlap(branch.name, other) for other in candidates)
+        if branch.total not in only_sums and not partly:  # else the same as a block
             *before, last = branch.calls
             passed = tuple((call.output, call.input) for call in before)
             block = Block(branch.name, branch.ops, passed, branch.total, branch.shrunk)
             owner = recording.module_types[recording.ops[branch.total].module]
-            candidates.setdefault(f"{owner.__qualname__}+{type(last.module).__qualname__}", []).append(block)
-    found = [block for each in candidates.values() if _runs_without(module, inputs, recording, each) for block in each]
+            candidates[block.name] = block, f"{owner.__qualname__}+{type(last.module).__qualname__}"
+    found = []
+    for level in _levels(candidates):
+        if _runs_without(module, inputs, recording, [block for blocks in level.values() for block in blocks]):
+            found += [block for blocks in level.values() for block in blocks]
+        elif len(level) > 1:
+            for blocks in level.values():
+                found += blocks if _runs_without(module, inputs, recording, blocks) else []
     return {block.name: block for block in sorted(found, key=lambda block: (max(block.ops), len(block.ops)))}
+
+
+def _overlap(block: str, other: str) -> bool:
+    """Return whether two blocks share modules, and neither lies in the other."""
+    paths, others = modules_of(block), modules_of(other)
+    if len(paths) == len(others) == 1 or lies_in(block, other) or lies_in(other, block):
+        return False
+    return any(lies_in(path, other) for path in paths) or any(lies_in(path, block) for path in others)
+
+
+def _levels(candidates: Mapping[str, tuple[Block, str]]) -> Iterator[dict[str, list[Block]]]:
+    """Yield blocks that do not lie in one another by their class, the outermost first, then the outermost in them."""
+    left = set(candidates)
+    while left:
+        outer = outermost(left)
+        level: dict[str, list[Block]] = {}
+        for name, (block, kind) in candidates.items():
+            if name in outer:
+                level.setdefault(kind, []).append(block)
+        yield level
+        left -= outer
 
 
 def _residual_calls(recording: Recording, readers: Readers) -> Iterator[tuple[ModuleCall, frozenset[int]]]:
@@ -114,13 +143,11 @@ def _path_of_sums(recording: Recording, call: ModuleCall) -> frozenset[int]:
 
 
 def _runs_without(module: nn.Module, inputs: Sequence[Any], recording: Recording, blocks: Sequence[Block]) -> bool:
-    """Return whether the pass without some blocks is the same one without their operations."""
-    outer = outermost(block.name for block in blocks)
-    short = record(leave_out(copy_structure(module), outer), inputs)
-    left_out = [block for block in blocks if block.name in outer]
-    shrunk = {index: ref for block in left_out for index, ref in block.shrunk.items()}
-    gone = {index for block in left_out for index in block.ops} - shrunk.keys()
-    totals = {block.total for block in left_out}
+    """Return whether the pass without some blocks, none in another, is the same one without their operations."""
+    short = record(leave_out(copy_structure(module), [block.name for block in blocks]), inputs)
+    shrunk = {index: ref for block in blocks for index, ref in block.shrunk.items()}
+    gone = {index for block in blocks for index in block.ops} - shrunk.keys()
+    totals = {block.total for block in blocks}
     kept = [(index, op) for index, op in enumerate(recording.ops) if index not in gone]
     if short.failure is not None or len(kept) != len(short.ops):
         return False

@@ -120,7 +120,8 @@ def environment() -> dict[str, str | int | float | None]:
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "processor": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+        "cpu": f"{platform.machine()}, {os.cpu_count()} cores",
+        "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
         "date": date.today().isoformat(),
     }

@@ -73,12 +73,10 @@ class Trial:
 
     Attributes:
         plan: The widest plan within the budget without the blocks.
-        cost: Its cost.
         error: `typical_error` on inputs that were not fitted.
     """
 
     plan: ChannelPlan
-    cost: float
     error: float
 
 
@@ -99,9 +97,8 @@ def best_depth(
 
     Plans without blocks left out, with as many left out as the budget asks for at full width, with one less, and with
     two thirds of these are tried. Each is filled with the widest groups, cut, and refitted on three quarters of the
-    inputs; the other quarter decides. If a refit needs all inputs, these decide too. A plan that leaves a tenth of the
-    budget unused is only taken if no other comes within 15 % of its error: a larger network gains more by training. The
-    trials, of more and more narrow blocks, end with one that is three times as far as the nearest.
+    inputs; the other quarter decides. If a refit needs all inputs, these decide too. The trials
+    go from few blocks to many narrow ones and end with one that is three times as far as the nearest.
 
     Args:
         wide: The network, with the most important channels of every group first.
@@ -134,9 +131,9 @@ def best_depth(
             fitted = min(len(inputs), max(needed, 3 * len(inputs) // 4))
             refit(wide, narrow, graph, plan, arguments(wide, inputs[:fitted]), seed=seed)
             held = inputs[fitted:] if fitted < len(inputs) else inputs
-        trials.append(Trial(plan, cost(plan), typical_error(narrow, wide, held)))
+        trials.append(Trial(plan, typical_error(narrow, wide, held)))
         say(
-            f"{number} of {len(order)} blocks left out, {amount(trials[-1].cost, limit.unit)}: relative error "
+            f"{number} of {len(order)} blocks left out, {amount(cost(plan), limit.unit)}: relative error "
             f"{trials[-1].error:.4g}"
         )
         if trials[-1].error > _HOPELESS * min(trial.error for trial in trials):
@@ -144,17 +141,10 @@ def best_depth(
     if not trials:
         assert failure is not None
         raise failure
-    return nearest(trials, limit.limit).plan
+    return min(trials, key=lambda trial: trial.error).plan
 
 
-def nearest(trials: Sequence[Trial], budget: float) -> Trial:
-    """Return the trial of the least error, or one nearly as good that uses more of the budget."""
-    best = min(trials, key=lambda trial: trial.error)
-    used = [trial for trial in trials if trial.cost >= _USED * budget and trial.error <= _NEARLY * best.error]
-    return min(used, key=lambda trial: trial.error, default=best)
-
-
-_USED, _NEARLY, _HOPELESS = 0.9, 1.15, 3.0
+_HOPELESS = 3.0
 
 
 def _numbers(

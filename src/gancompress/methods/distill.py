@@ -106,7 +106,7 @@ def distill(
         images: Images to train on.
         terms: Losses with their weights; by default ``[L1(100), Features(1)]``.
         batch_size: Images of a step; that of the data by default.
-        lr: Learning rate of Adam.
+        lr: Learning rate of Adam, whose betas are 0.9 and 0.99 without a discriminator, and 0.5 and 0.999 with one.
         target: Target of the terms that compare outputs: the data's ``target`` if batches have one and else the
             teacher's output (``auto``), or always the teacher's output.
         discriminator: Network from outputs to logits, trained in place; only with `gancompress.losses.Adversarial`.
@@ -142,7 +142,8 @@ def distill(
         learning = SupernetStudent(module, elastic.graph, elastic.space, seed, sampling, num_random)
     chosen = tuple(taps) or shared_taps(teacher, learning, example)
     options = distillation_options(terms, chosen, fixed, target, discriminator)
-    how = training_options(images, batch_size or batch_size_of(batches), lr, training)
+    size, adversarial = batch_size or batch_size_of(batches), discriminator is not None
+    how = training_options(images, size, lr, training, adversarial=adversarial)
     keeping = cache_options(teacher_cache)
     described = {
         "student": shape_of(module),

@@ -28,7 +28,7 @@ from gancompress.methods.teacher_trial import Repeats
 from gancompress.networks.given import Given
 from gancompress.objectives.teacher_cache import TeacherCacheOptions, digests
 from gancompress.tasks.task import Task
-from gancompress.training import Batch, Loader, Objective, Run, TrainingOptions
+from gancompress.training import IMITATION_BETAS, Batch, Loader, Objective, Run, TrainingOptions
 from gancompress.training.options import OptimizerOptions
 
 RUN_FILE = "run.json"
@@ -53,8 +53,17 @@ class TrainingData:
     repeats: Repeats | None = None
 
 
-def training_options(images: int, batch_size: int, lr: float, given: Mapping[str, Any]) -> TrainingOptions:
+def training_options(
+    images: int, batch_size: int, lr: float, given: Mapping[str, Any], *, adversarial: bool = True
+) -> TrainingOptions:
     """Return options of the training loop; intervals of logs and checkpoints depend on the number of images by default.
+
+    Args:
+        images: Images to train on.
+        batch_size: Images of a step.
+        lr: Learning rate of Adam.
+        given: Further options.
+        adversarial: Whether a discriminator is trained, too; without one Adam gets `IMITATION_BETAS`.
 
     Raises:
         ConfigError: An option is unknown or does not fit.
@@ -63,7 +72,7 @@ def training_options(images: int, batch_size: int, lr: float, given: Mapping[str
         **{
             "num_images": images,
             "batch_size": batch_size,
-            "optimizer": OptimizerOptions(learning_rate=lr),
+            "optimizer": OptimizerOptions(learning_rate=lr, **({} if adversarial else {"betas": IMITATION_BETAS})),
             "log_every": max(1, images // 50),
             "checkpoint_every": max(1, min(10_000, images // 10)),
             "preview_every": 0,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -27,7 +27,7 @@ def named_outputs(result: Any, taken: Sequence[str] = ()) -> dict[str, Tensor]:
         taken: Names that no output gets, such as those of the inputs.
     """
     named: dict[str, Tensor] = {}
-    for path, leaf in tree_flatten_with_path(result)[0]:
+    for path, leaf in tree_flatten_with_path(_plain(result))[0]:
         if isinstance(leaf, Tensor):
             parts = [str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", "")))) for key in path]
             name = "_".join(parts)
@@ -35,6 +35,13 @@ def named_outputs(result: Any, taken: Sequence[str] = ()) -> dict[str, Tensor]:
                 name = "_".join([OUTPUT, *parts])
             named[name] = leaf
     return named
+
+
+def _plain(result: Any) -> Any:
+    """Return a result with plain dictionaries instead of their subclasses, whose keys PyTorch may not know."""
+    if isinstance(result, Mapping):
+        return {name: _plain(each) for name, each in result.items()}
+    return [_plain(each) for each in result] if type(result) in (list, tuple) else result
 
 
 def image_place(tensors: Sequence[Tensor]) -> int:

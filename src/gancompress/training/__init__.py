@@ -4,10 +4,11 @@ from gancompress.training.checkpoint import Checkpoints
 from gancompress.training.log import TrainingLog
 from gancompress.training.loop import Loader, fit
 from gancompress.training.objective import Batch, Losses, Objective, Phase, Reshaped
-from gancompress.training.options import OptimizerOptions, TrainingOptions
+from gancompress.training.options import IMITATION_BETAS, OptimizerOptions, TrainingOptions
 from gancompress.training.run import Run
 
 __all__ = [
+    "IMITATION_BETAS",
     "Batch",
     "Checkpoints",
     "Loader",

@@ -17,6 +17,11 @@ Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
 
 
+IMITATION_BETAS = (0.9, 0.99)
+"""Betas of Adam for a student without a discriminator. With those of GANs, 0.5 and 0.999, one large gradient moves
+every weight by up to sixteen times the learning rate: a cut network whose outputs explode for one image is lost."""
+
+
 class OptimizerOptions(Options):
     """Options of the Adam optimizer.
 

@@ -35,7 +35,7 @@ _IMAGE_NAMES = ("data", "output")
 _SHAPES = ("pnnx.Expression", "Tensor.size", "Tensor.view", "Tensor.reshape")
 """Operators that the converter leaves of shapes that are computed from a free size."""
 
-_CONVERTER_TIMEOUT_S = 600
+_CONVERTER_TIMEOUT_S = 3600
 
 
 @register_runtime
@@ -208,9 +208,13 @@ def _run_converter(program: str, network: nn.Module, how: Conversion, folder: Pa
     if any(any(axes) for axes in how.axes):
         shapes.append(f"inputshape2={_shapes(larger)}")
     half = f"fp16={int(how.precision == FP16.name)}"
-    done = subprocess.run(
-        [program, script, *shapes, half], cwd=folder, capture_output=True, text=True, timeout=_CONVERTER_TIMEOUT_S
-    )
+    command = [program, script, *shapes, half]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_CONVERTER_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        raise ExportError(
+            f"ncnn export: pnnx did not end within {_CONVERTER_TIMEOUT_S} s; export while the machine is less busy"
+        ) from None
     if done.returncode or not (param.is_file() and weights.is_file()):
         last = (done.stdout + done.stderr).strip().splitlines()[-1:]
         raise ExportError(f"ncnn export: pnnx ended with status {done.returncode}: {' '.join(last)}")

@@ -20,6 +20,7 @@ from gancompress.jobs.steps.networks import NetworkOptions
 from gancompress.methods.depth import NUM_IMAGES as SCORED_IMAGES
 from gancompress.methods.pace import steps_in
 from gancompress.objectives.teacher_cache import GIB
+from gancompress.training import IMITATION_BETAS
 
 TASK = "imitate"
 SHARE_OF_REFIT, SHARE_OF_TEST = 0.15, 0.1
@@ -205,7 +206,7 @@ def _steps(
     if student is not None:
         options = {"family": student.family, "config": dict(student.config)}
         only = {"kind": "distill", "student": options, "initial": "random", "multiple": narrowed.multiple}
-        learning["training"] |= {"optimizer": {"learning_rate": _FRESH_LEARNING_RATE}}
+        learning["training"] |= {"optimizer": _optimizer(_FRESH_LEARNING_RATE)}
         words = f"a fresh {student.family} of {_budget_text(request)} learns from the original's outputs"
         return [{**only, **learning}], words
     refit, reason = _refit(request, narrowed, pace, material.counts["train"])
@@ -274,11 +275,15 @@ def training_of(images: int, batch_size: int) -> dict[str, Any]:
         "decay": "cosine",
         "batch_size": batch_size,
         "ema_half_life": min(500, images // 40),
-        "optimizer": {"learning_rate": _LEARNING_RATE},
+        "optimizer": _optimizer(_LEARNING_RATE),
         "checkpoint_every": max(batch_size, min(2_000, images // 10)),
         "log_every": max(batch_size, images // 20),
         "preview_every": 0,
     }
+
+
+def _optimizer(learning_rate: float) -> dict[str, Any]:
+    return {"learning_rate": learning_rate, "betas": list(IMITATION_BETAS)}
 
 
 def _refit(request: Request, narrowed: Narrowed, pace: Pace, num_train: int) -> tuple[dict[str, Any], str]:
