@@ -1,6 +1,7 @@
-"""Measure what inspecting a large checkpoint costs: seconds of processor time, and memory beyond that of the imports.
+"""Measure what a large checkpoint costs to inspect or export: processor time, and memory beyond that of the imports.
 
 python scripts/measure_reading.py spade --set ngf=64
+python scripts/measure_reading.py spade --set ngf=64 --export
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from tempfile import TemporaryDirectory
 import torch
 from typer.testing import CliRunner
 
-from gancompress.cli import app, networks, tables  # noqa: F401  # what the verb imports is no part of its cost
+from gancompress.cli import app, exporting, networks, tables  # noqa: F401  # imports are no part of the cost
 from gancompress.cli.parsing import parse_options
 from gancompress.networks.registry import build
 
@@ -25,11 +26,12 @@ def peak_bytes() -> int:
 
 
 def main() -> None:
-    """Write a checkpoint of a family, inspect it in a process of its own, and print its cost."""
+    """Write a checkpoint of a family in a process of its own, inspect or export it, and print the cost."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("family")
     parser.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE")
     parser.add_argument("--file", type=Path, help="a checkpoint that exists, of any family")
+    parser.add_argument("--export", action="store_true", help="write an ONNX file of it and compare that, too")
     arguments = parser.parse_args()
     with TemporaryDirectory() as folder:
         path = arguments.file or Path(folder) / "net.pt"
@@ -42,7 +44,8 @@ def main() -> None:
             writer.start()
             writer.join()
         before, began = peak_bytes(), time.process_time()
-        result = CliRunner().invoke(app, ["inspect", str(path), "--json"])
+        out = ["--out", str(Path(folder) / "net.onnx")] if arguments.export else []
+        result = CliRunner().invoke(app, ["export" if out else "inspect", str(path), *out, "--json"])
         if result.exception is not None:
             raise result.exception
         seconds, size = time.process_time() - began, path.stat().st_size

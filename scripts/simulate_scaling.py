@@ -18,9 +18,9 @@ import math
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -129,21 +129,22 @@ def _measured(calls: int = 40) -> tuple[float, float, float]:
     from gancompress.architecture_search.trials import TrialLog
     from tests.architecture_search.problems import FID, LARGE
 
-    def timed(call: Callable[[], object]) -> tuple[float, object]:
-        began = time.perf_counter()
-        result = call()
-        return 1000 * (time.perf_counter() - began), result
-
     times: dict[str, list[float]] = {"read": [], "claim": [], "finish": []}
     draw = random.Random(0)
     with postgresql.server() as url, opened(url) as storage, quiet():
         log = TrialLog(storage, "scaling", LARGE, FID, SearchOptions(num_candidates=calls), {})
         for index in range(calls):
             values = tuple(draw.choice(choices) for choices in LARGE.choices)
-            times["read"].append(timed(log.read)[0])
-            took, claim = timed(lambda index=index, values=values: log.claim(index, values, 1.0))
-            times["claim"].append(took)
-            times["finish"].append(timed(lambda claim=claim: log.finish(claim, {"fid": 1.0}, {}))[0])
+            moments = [time.perf_counter()]
+            log.read()
+            moments.append(time.perf_counter())
+            claim = log.claim(index, values, 1.0)
+            assert claim is not None
+            moments.append(time.perf_counter())
+            log.finish(claim, {"fid": 1.0}, {})
+            moments.append(time.perf_counter())
+            for each, (begun, ended) in zip(times.values(), pairwise(moments), strict=True):
+                each.append(1000 * (ended - begun))
     read, claim, finish = (min(each) for each in times.values())
     return read, claim, finish
 

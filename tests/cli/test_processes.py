@@ -59,7 +59,8 @@ def test_the_cause_is_named_even_if_it_ends_later(monkeypatch):
         start(f"sys.exit({LOST_ANOTHER})", "time.sleep(0.1); os.kill(os.getpid(), 9)")
 
 
-def test_what_the_first_process_says_is_said_once(capfd):
+def test_what_the_first_process_says_is_said_once(capfd, monkeypatch):
+    monkeypatch.setattr(processes, "_OWN_END_S", 60.0)
     with pytest.raises(typer.Exit) as caught:
         start("sys.exit('no such file')", "time.sleep(0.01); sys.exit('no such file')")
     assert caught.value.exit_code == 1

@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
@@ -101,7 +102,7 @@ def _forked(work: Callable[[], object], printed: Path) -> int:
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else error.code is not None
     except BaseException:
-        sys.excepthook(*sys.exc_info())
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

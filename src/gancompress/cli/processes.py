@@ -26,7 +26,7 @@ LOST_ANOTHER = 75
 """Exit status of such a process that lost another one, about which the command that started them prints the line."""
 
 _POLL_S = 0.1
-_OWN_END_S, _ASKED_END_S = 3.0, 15.0
+_OWN_END_S, _ASKED_END_S, _STOPPED_END_S = 3.0, 15.0, 60.0
 _INTERRUPTED = 130
 
 
@@ -73,18 +73,13 @@ def ran_in_processes(count: int | None) -> bool:
 def run_together(command: Sequence[str], count: int) -> None:
     """Start a command so many times, and wait for the end of all; raises as `ran_in_processes`."""
     with tempfile.TemporaryDirectory() as folder:
-        processes = []
+        processes: list[_Process] = []
         shared = {**os.environ, **_environment(count)}
-        for number in range(count):
-            environment = {**shared, "RANK": str(number), "LOCAL_RANK": str(number)}
-            output = Path(folder, str(number)) if number else None
-            with nullcontext() if output is None else output.open("wb") as to:
-                running: subprocess.Popen[bytes] = subprocess.Popen(
-                    command, env=environment, process_group=0, stdin=subprocess.DEVNULL, stdout=to, stderr=to
-                )
-            processes.append(_Process(number, running, output))
         try:
             with _signals_passed_on(processes):
+                for number in range(count):
+                    environment = {**shared, "RANK": str(number), "LOCAL_RANK": str(number)}
+                    processes.append(_started(command, number, environment, Path(folder)))
                 first = _end_of(processes)
         finally:
             for process in processes:
@@ -92,6 +87,15 @@ def run_together(command: Sequence[str], count: int) -> None:
                 process.running.wait()
         if first is not None:
             _report(first, processes)
+
+
+def _started(command: Sequence[str], number: int, environment: Mapping[str, str], folder: Path) -> _Process:
+    output = folder / str(number) if number else None
+    with nullcontext() if output is None else output.open("wb") as to:
+        running: subprocess.Popen[bytes] = subprocess.Popen(
+            command, env=environment, process_group=0, stdin=subprocess.DEVNULL, stdout=to, stderr=to
+        )
+    return _Process(number, running, output)
 
 
 def _environment(count: int) -> Mapping[str, str]:
@@ -130,9 +134,8 @@ def _end_of(processes: list[_Process]) -> _Process | None:
     failed = _has_failed(processes)
     if failed is None:
         return None
-    if failed.running.returncode == _INTERRUPTED:
-        _wait(lambda: _have_ended(processes))
-    if not _wait(lambda: _have_ended(processes), _OWN_END_S):
+    is_stopped = failed.running.returncode == _INTERRUPTED
+    if not _wait(lambda: _have_ended(processes), _STOPPED_END_S if is_stopped else _OWN_END_S):
         for process in processes:
             process.running.terminate()
         _wait(lambda: _have_ended(processes), _ASKED_END_S)
