@@ -68,11 +68,14 @@ def training_options(
     Raises:
         ConfigError: An option is unknown or does not fit.
     """
+    optimizer = OptimizerOptions(learning_rate=lr)
+    if not adversarial:
+        optimizer = optimizer.model_copy(update={"betas": IMITATION_BETAS})
     return TrainingOptions(
         **{
             "num_images": images,
             "batch_size": batch_size,
-            "optimizer": OptimizerOptions(learning_rate=lr, **({} if adversarial else {"betas": IMITATION_BETAS})),
+            "optimizer": optimizer,
             "log_every": max(1, images // 50),
             "checkpoint_every": max(1, min(10_000, images // 10)),
             "preview_every": 0,
