@@ -31,7 +31,7 @@ def test_a_student_learns_all_outputs():
     network, data = teacher(), batches()
     student = gc.prune(network, data[0], keep=0.5, multiple=1)
     before = gc.evaluate(student, data, teacher=network)["psnr"]
-    result = gc.distill(student, network, data, images=160, terms=[L1(1)], lr=1e-2, progress=False)
+    result = gc.distill(student, network, data, images=320, terms=[L1(1)], lr=1e-2, progress=False)
     assert gc.evaluate(result.module, data, teacher=network)["psnr"] > before + 3
     with torch.no_grad():
         far = [

@@ -20,6 +20,8 @@ from gancompress.report import wording
         (0.0512, "ms", "0.0512 ms"),
         (float("nan"), "", "nan"),
         (float("inf"), "B", "inf TB"),
+        (999.6, "ms", "1.00 s"),
+        (4411.3, "ms", "4.41 s"),
     ],
 )
 def test_compact(value: float, unit: str, expected: str):

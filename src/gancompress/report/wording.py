@@ -17,7 +17,9 @@ class Change(NamedTuple):
 
 
 def compact(value: float, unit: str = "") -> str:
-    """Format a value with three significant digits and a decimal prefix: "11.4 M", "45.5 MB", "640"."""
+    """Format a value with three significant digits and a decimal prefix: "11.4 M", "45.5 MB", "640", "4.41 s"."""
+    if unit == "ms" and abs(value) >= 999.5:
+        return compact(value / 1000, "s")
     for prefix, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if abs(value) >= 0.9995 * size:
             return f"{significant(value / size)} {prefix}{unit}"
