@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from originals import checkout
 from PIL import Image
-from rows import ProcessorTime, Row, keep, kept, row, table
+from rows import ProcessorTime, Row, data_of, keep, kept, row, table
 from torch import Tensor, nn
 
 from gancompress.jobs.pipeline import Pipeline
@@ -210,13 +210,9 @@ def ours(
         "optimizer": {"learning_rate": given.rate}, "checkpoint_every": 10**6, "log_every": 1000, "preview_every": 0,
     }  # fmt: skip
     separable = {"family": "mobile_resnet_9blocks", "config": {"ngf": given.student}}
-    splits = {"train": "train", "search": "val", "test": "test"}
     recipe = {
         "name": "ours", "task": "paired", "seed": seed,
-        "data": {
-            "kind": "aligned", "root": str(given.pairs.resolve()), "splits": {k: {"folder": splits[k]} for k in splits},
-            "transform": {"load_size": side, "crop_size": side, "flip": False},
-        },
+        "data": data_of(given.pairs, side),
         "teacher": {
             "checkpoint": str((folder / "given").resolve()),
             "discriminator": str((folder / "given-discriminator").resolve()),

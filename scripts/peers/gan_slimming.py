@@ -29,7 +29,7 @@ import torch
 from gan_compression import pairs_of
 from originals import checkout
 from PIL import Image
-from rows import ProcessorTime, keep, kept, outputs, row, table
+from rows import ProcessorTime, data_of, keep, kept, outputs, row, table
 from torch import Tensor, nn
 
 from gancompress.jobs.pipeline import Pipeline
@@ -203,13 +203,9 @@ def ours(
         "discriminator": settings["discriminator"], "training": training,
         "distillation": {"reconstruct": "teacher", "terms": settings["terms"]},
     }  # fmt: skip
-    splits = {"train": "train", "search": "val", "test": "test"}
     recipe = {
         "name": "ours", "task": "paired", "seed": seed,
-        "data": {
-            "kind": "aligned", "root": str(given.pairs.resolve()), "splits": {k: {"folder": splits[k]} for k in splits},
-            "transform": {"load_size": side, "crop_size": side, "flip": False},
-        },
+        "data": data_of(given.pairs, side),
         "teacher": {"checkpoint": str(folder / "given")},
         "budget": {"macs": macs},
         "steps": [

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -122,3 +123,14 @@ def keep(file: Path, rows: Sequence[Row]) -> None:
     """Write rows to a file."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps([asdict(each) for each in rows], indent=1))
+
+
+def data_of(pairs: Path, side: int) -> dict[str, Any]:
+    """Return the data of a recipe: a folder of pairs in the layout of the originals, unchanged."""
+    splits = {"train": "train", "search": "val", "test": "test"}
+    return {
+        "kind": "aligned",
+        "root": str(pairs.resolve()),
+        "splits": {name: {"folder": folder} for name, folder in splits.items()},
+        "transform": {"load_size": side, "crop_size": side, "flip": False},
+    }
