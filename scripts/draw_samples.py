@@ -3,7 +3,7 @@
     python scripts/draw_samples.py PHOTOS samples.png teacher=teacher.pth compressed=runs/mine --size 256x256
 
 A network is anything that `gancompress.load` accepts, from images to images. Photographs are scaled to cover the size
-and cropped at the centre.
+and cropped at the centre. For upscalers, ``--bicubic`` adds a column of photographs enlarged to the networks' size.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
+from torch.nn import functional as F
 
 import gancompress
 from gancompress.report.grid import sample_grid
@@ -25,6 +26,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("networks", nargs="+", metavar="NAME=PATH")
     parser.add_argument("--size", default="256x256", metavar="HxW")
+    parser.add_argument("--bicubic", action="store_true", help="also show enlarged photographs")
     given = parser.parse_args()
     height, width = map(int, given.size.split("x"))
     files = sorted(path for path in given.photos.iterdir() if path.suffix in (".jpg", ".png"))
@@ -34,6 +36,10 @@ def main() -> None:
         name, _, path = named.partition("=")
         network = gancompress.load(path)
         columns[name] = torch.cat([torch.as_tensor(network(photo[None])) for photo in photos])
+    if given.bicubic:
+        networks = dict(list(columns.items())[1:])
+        size = next(iter(networks.values())).shape[2:]
+        columns = {"photograph": photos, "bicubic": F.interpolate(photos, size, mode="bicubic"), **networks}
     sample_grid(columns, given.out)
 
 
