@@ -133,8 +133,8 @@ def best_depth(
             held = inputs[fitted:] if fitted < len(inputs) else inputs
         trials.append(Trial(plan, typical_error(narrow, wide, held)))
         say(
-            f"{number} of {len(order)} blocks left out, {amount(cost(plan), limit.unit)}: relative error "
-            f"{trials[-1].error:.4g}"
+            f"{number} of {len(order)} blocks left out, {amount(cost(plan), limit.unit)}: "
+            f"{trials[-1].error:.3g} of the original's output away (median)"
         )
         if trials[-1].error > _HOPELESS * min(trial.error for trial in trials):
             break
