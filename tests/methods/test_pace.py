@@ -34,7 +34,9 @@ class Counted(nn.Module):
         (2, {"teacher_cache": {"memory_gib": 0, "disk_gib": 0}}, True),
     ],
 )
-def test_a_trial_runs_the_teacher_where_training_will(num_kept, options, runs):
+def test_a_trial_runs_the_teacher_where_training_will(num_kept, options, runs, monkeypatch):
+    monkeypatch.setattr("gancompress.methods.pace._LEAST_TRIAL_S", 0.0)
+
     def passes(steps: int) -> int:
         teacher = Counted()
         terms = ({"kind": "l1", "weight": 1},)
@@ -43,6 +45,15 @@ def test_a_trial_runs_the_teacher_where_training_will(num_kept, options, runs):
         return teacher.passes[0]
 
     assert passes(4) - passes(1) == (3 if runs else 0)
+
+
+@pytest.mark.parametrize(("least_s", "timed"), [(-1.0, [1, 1, 5]), (1e9, [1, 1, 5, 17])])
+def test_quick_steps_are_timed_again_in_larger_numbers(least_s, timed, monkeypatch):
+    numbers = []
+    monkeypatch.setattr("gancompress.methods.pace._LEAST_TRIAL_S", least_s)
+    monkeypatch.setattr("gancompress.methods.pace.distill", lambda *_, images, **__: numbers.append(images // 2))
+    seconds_per_step(nn.Conv2d(3, 3, 1), Counted(), {"input": IMAGES}, 2, {}, 4)
+    assert numbers == timed
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ SHARE_OF_TIME = 0.85
 """Share of the time to train that its steps take; the rest is left for its start, its log and its checkpoints."""
 
 TRIAL_STEPS = 4
+_LEAST_TRIAL_S, _MOST_TRIAL_STEPS = 3.0, 16
+"""Steps are repeated, four times as many, until they take this long: the first few are slower than those of a run."""
 _LEAST = 1e-6
 
 
@@ -39,7 +41,7 @@ def seconds_per_step(
         batch: A batch, which every step trains on.
         batch_size: Images of a step.
         options: Further options of `gancompress.distill`.
-        steps: Number of timed steps.
+        steps: Number of timed steps; if they take less than three seconds, four times as many follow, up to 16.
         num_kept: Number of inputs that come again in every pass; None if they do not.
     """
     memory = cache_options(options.get("teacher_cache")).memory_gib
@@ -53,7 +55,10 @@ def seconds_per_step(
         return time.perf_counter() - began
 
     timed(1)
-    return max(_LEAST, (timed(1 + steps) - timed(1)) / steps)
+    alone = timed(1)
+    while (seconds := timed(1 + steps) - alone) < _LEAST_TRIAL_S and steps < _MOST_TRIAL_STEPS:
+        steps *= 4
+    return max(_LEAST, seconds / steps)
 
 
 def steps_in(seconds: float, step_s: float, kept_step_s: float | None = None, num_first: int = 0) -> int:
