@@ -1,4 +1,4 @@
-"""What `scripts/fuzz.py` tries: each kind yields trials without end, drawn anew whenever the generator is seeded."""
+"""What `scripts/fuzz.py` tries: each kind yields trials without end, drawn again whenever the generator is seeded."""
 
 from __future__ import annotations
 
