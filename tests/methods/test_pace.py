@@ -47,12 +47,14 @@ def test_a_trial_runs_the_teacher_where_training_will(num_kept, options, runs, m
     assert passes(4) - passes(1) == (3 if runs else 0)
 
 
-@pytest.mark.parametrize(("least_s", "timed"), [(-1.0, [1, 1, 5]), (1e9, [1, 1, 5, 17])])
-def test_quick_steps_are_timed_again_in_larger_numbers(least_s, timed, monkeypatch):
+@pytest.mark.parametrize(
+    ("least_s", "steps", "timed"), [(-1.0, 4, [1, 1, 5]), (1e9, 4, [1, 1, 5, 17]), (1e9, 3, [1, 1, 4, 13, 17])]
+)
+def test_quick_steps_are_timed_again_in_larger_numbers(least_s, steps, timed, monkeypatch):
     numbers = []
     monkeypatch.setattr("gancompress.methods.pace._LEAST_TRIAL_S", least_s)
     monkeypatch.setattr("gancompress.methods.pace.distill", lambda *_, images, **__: numbers.append(images // 2))
-    seconds_per_step(nn.Conv2d(3, 3, 1), Counted(), {"input": IMAGES}, 2, {}, 4)
+    seconds_per_step(nn.Conv2d(3, 3, 1), Counted(), {"input": IMAGES}, 2, {}, steps)
     assert numbers == timed
 
 

@@ -57,7 +57,7 @@ def seconds_per_step(
     timed(1)
     alone = timed(1)
     while (seconds := timed(1 + steps) - alone) < _LEAST_TRIAL_S and steps < _MOST_TRIAL_STEPS:
-        steps *= 4
+        steps = min(4 * steps, _MOST_TRIAL_STEPS)
     return max(_LEAST, seconds / steps)
 
 

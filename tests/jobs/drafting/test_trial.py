@@ -12,6 +12,7 @@ from gancompress.jobs.drafting.material import Material
 from gancompress.jobs.drafting.method import terms_of
 from gancompress.jobs.drafting.trial import narrowed, seconds_of_pass, student_like, training_pace
 from gancompress.networks.generator import Generator
+from tests.methods.test_depth import residual_network
 
 EXAMPLE = torch.zeros(1, 3, 32, 32)
 
@@ -29,6 +30,12 @@ def test_widths_are_as_even_as_the_budget_allows(smaller, multiple):
     assert facts.refit_images == 1  # 28 and at most 37 unknowns, 1,024 positions of each image
     assert facts.taps
     assert narrow.state["0.weight"].shape[0] == 16 // smaller
+
+
+def test_widths_meet_the_budget_without_leaving_blocks_out():
+    """A network that is not refitted keeps its blocks."""
+    _, facts = narrowed(Generator.from_module(residual_network()), EXAMPLE, Request("x", "y", smaller=16))
+    assert (facts.multiple, facts.num_blocks) == (2, 4)
 
 
 def test_a_refit_needs_more_small_images():

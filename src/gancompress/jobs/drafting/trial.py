@@ -188,16 +188,17 @@ def _plan(
 ) -> tuple[int, ChannelPlan]:
     """Return the largest multiple of widths at which the budget can be met, and a plan for it.
 
-    As many of the blocks are left out as the budget asks for at full width: such a network is usually the one nearest
-    to the original, and its pace is then that of the job.
+    The multiple allows the budget with all blocks, too. In the plan as many are left out as the budget asks for at full
+    width: such a network is usually the one nearest to the original, and its pace is then that of the job.
     """
     for multiple in MULTIPLES:
         legal = graph.constrain(multiple=multiple, minimum=multiple)
         try:
             if limit.target is None:
                 cost = limit.cost(legal)
+                plan = widest_plan(legal, cost, limit.limit, limit.unit)
                 left_out = blocks[: num_left_out_at_full_width(legal, cost, limit, blocks)]
-                return multiple, widest_plan(legal, cost, limit.limit, limit.unit, left_out)
+                return multiple, widest_plan(legal, cost, limit.limit, limit.unit, left_out) if left_out else plan
             narrowest = cut(generator, legal, legal.smallest_plan())
             milliseconds = measure_network(narrowest, one_tensor(example, "--ms"), limit.target)
             if milliseconds <= limit.limit:
