@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -25,11 +24,9 @@ import numpy as np
 import torch
 from originals import checkout
 from PIL import Image
-from rows import ProcessorTime, Row, data_of, keep, kept, row, table
+from rows import Row, data_of, keep, kept, row, run_recipe, table
 from torch import Tensor, nn
 
-from gancompress.jobs.pipeline import Pipeline
-from gancompress.jobs.recipe import load_job
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build
 
@@ -227,12 +224,8 @@ def ours(
         ],
         "metrics": {"against_real": [], "against_teacher": ["psnr"], "max_images": 4}, "exports": [],
     }  # fmt: skip
-    (folder / "recipe.yaml").write_text(json.dumps(recipe))
-    clock = ProcessorTime()
-    outcome = Pipeline(load_job(str(folder / "recipe.yaml")), folder / "run", lambda _: None, show=clock.show).run()
-    assert outcome is not None
-    rate = clock.images / clock.seconds
-    return outcome.compressed.generator.build(), images, images / rate
+    network, seconds = run_recipe(recipe, folder)
+    return network, images, images * seconds
 
 
 if __name__ == "__main__":

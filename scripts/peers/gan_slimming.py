@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 import random
 import runpy
 import shutil
@@ -29,11 +28,9 @@ import torch
 from gan_compression import pairs_of
 from originals import checkout
 from PIL import Image
-from rows import ProcessorTime, data_of, keep, kept, outputs, row, table
+from rows import data_of, keep, kept, outputs, row, run_recipe, table
 from torch import Tensor, nn
 
-from gancompress.jobs.pipeline import Pipeline
-from gancompress.jobs.recipe import load_job
 from gancompress.networks.generator import Generator
 
 THEIRS = "GAN Slimming, its own programs"
@@ -214,11 +211,8 @@ def ours(
         ],
         "metrics": {"against_real": [], "against_teacher": ["psnr"], "max_images": 4}, "exports": [],
     }  # fmt: skip
-    (folder / "recipe.yaml").write_text(json.dumps(recipe))
-    clock = ProcessorTime()
-    outcome = Pipeline(load_job(str(folder / "recipe.yaml")), folder / "run", lambda _: None, show=clock.show).run()
-    assert outcome is not None
-    return outcome.compressed.generator.build(), 2 * images, 2 * images * clock.seconds / clock.images
+    network, seconds = run_recipe(recipe, folder)
+    return network, 2 * images, 2 * images * seconds
 
 
 if __name__ == "__main__":

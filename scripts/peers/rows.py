@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from gancompress.cost.measured import evaluation_mode, measure
 from gancompress.evaluation import perceptual_distance, psnr, structural_similarity
+from gancompress.jobs.pipeline import Pipeline
+from gancompress.jobs.recipe import load_job
 
 _BATCH = 16
 
@@ -134,3 +136,12 @@ def data_of(pairs: Path, side: int) -> dict[str, Any]:
         "splits": {name: {"folder": folder} for name, folder in splits.items()},
         "transform": {"load_size": side, "crop_size": side, "flip": False},
     }
+
+
+def run_recipe(recipe: Mapping[str, Any], folder: Path) -> tuple[nn.Module, float]:
+    """Run a recipe in a folder; return the network and the processor seconds of one image of training."""
+    (folder / "recipe.yaml").write_text(json.dumps(recipe))
+    clock = ProcessorTime()
+    outcome = Pipeline(load_job(str(folder / "recipe.yaml")), folder / "run", lambda _: None, show=clock.show).run()
+    assert outcome is not None
+    return outcome.compressed.generator.build(), clock.seconds / clock.images

@@ -1,4 +1,4 @@
-"""What a running job looks like: a bar that is redrawn on a terminal, lines elsewhere; and the table of files."""
+"""Display of a running job: a bar that is redrawn on a terminal, lines elsewhere; and the table of files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `scripts/fuzz.py` tries: each kind yields trials without end, drawn again whenever the generator is seeded."""
+"""Trials of `scripts/fuzz.py`: each kind yields them without end, the same ones for the same seed."""
 
 from __future__ import annotations
 
