@@ -106,10 +106,11 @@ def draft_recipe(request: Request, say: Say, *, trust: bool = False) -> Drafted:
     check_metrics(drafted.job(), known.made)
     for line in drafted.draft.reasons:
         say(line)
-    if first_cut.num_blocks and first_cut.num_left_out == first_cut.num_blocks:
+    left = first_cut.num_blocks - first_cut.num_left_out
+    if first_cut.num_left_out and left <= 1:
         others = " or ".join(f"--like {name}" for name in families_like(known.generator, example))
         if others:
-            say(f"hint: of its {first_cut.num_blocks} blocks the budget leaves none at full width; try {others}")
+            say(f"hint: of its {first_cut.num_blocks} blocks the budget leaves {left} at full width; try {others}")
     return drafted
 
 

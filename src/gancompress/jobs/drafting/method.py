@@ -60,7 +60,7 @@ class Narrowed:
         refit_images: Number of images that a refit needs at the least; None if it cannot be refitted.
         taps: Modules whose feature maps are compared.
         num_blocks: Number of residual blocks that can be left out whole.
-        num_left_out: Number of these that are left out of a network of full width to meet the budget.
+        num_left_out: Number of these that the plan of the fewest blocks leaves out to meet the budget.
         kept_bytes: Bytes of the teacher's outputs and feature maps for one input, as they are kept; 0 if unknown.
     """
 

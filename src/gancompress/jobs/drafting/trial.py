@@ -23,7 +23,7 @@ from gancompress.jobs.recipe import Job
 from gancompress.jobs.steps.networks import NetworkOptions
 from gancompress.losses import TERMS
 from gancompress.methods.budget import Budget, CostLimit
-from gancompress.methods.depth import num_left_out_at_full_width
+from gancompress.methods.depth import plans_by_depth
 from gancompress.methods.pace import TRIAL_STEPS, seconds_per_step
 from gancompress.networks.cut import cut
 from gancompress.networks.generator import Generator
@@ -217,8 +217,8 @@ def _plan(
 ) -> tuple[int, ChannelPlan]:
     """Return the largest multiple of widths at which the budget can be met, and a plan for it.
 
-    The multiple allows the budget with all blocks, too. In the plan as many are left out as the budget asks for at full
-    width: such a network is usually the one nearest to the original, and its pace is then that of the job.
+    The multiple allows the budget with all blocks, too. The plan is the one of the fewest blocks that is tried: such a
+    network is usually the one nearest to the original, and its pace is then that of the job.
     """
     for multiple in MULTIPLES:
         legal = graph.constrain(multiple=multiple, minimum=multiple)
@@ -226,8 +226,7 @@ def _plan(
             if limit.target is None:
                 cost = limit.cost(legal)
                 plan = widest_plan(legal, cost, limit.limit, limit.unit)
-                left_out = blocks[: num_left_out_at_full_width(legal, cost, limit, blocks)]
-                return multiple, widest_plan(legal, cost, limit.limit, limit.unit, left_out) if left_out else plan
+                return multiple, next(iter(plans_by_depth(legal, cost, limit, blocks).values())) if blocks else plan
             narrowest = cut(generator, legal, legal.smallest_plan())
             milliseconds = measure_network(narrowest, one_tensor(example, "--ms"), limit.target)
             if milliseconds <= limit.limit:
