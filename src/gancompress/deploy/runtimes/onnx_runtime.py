@@ -117,8 +117,9 @@ class OnnxRuntime(Runtime):
 
     def open_to_compare(self, path: Path, precision: str | None) -> Runner:
         """Open an ONNX file; a large one without the layouts whose weights take three times its size."""
-        large = path.stat().st_size > _LARGE_BYTES
-        return runner(self.session(path, level=_WITHOUT_LAYOUTS if large else None))
+        if path.stat().st_size <= _LARGE_BYTES:
+            return super().open_to_compare(path, precision)
+        return runner(self.session(path, level=_WITHOUT_LAYOUTS))
 
     def session(
         self, path: Path, threads: int | None = None, profile: Path | None = None, level: str | None = None
