@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import gc
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +13,18 @@ import torch
 
 from gancompress.deploy.web import runtime_folder
 from gancompress.errors import ExportError
+from gancompress.jobs import run_log
+from gancompress.report.plots import Losses, losses_png
 
 torch.manual_seed(0)  # for what test modules draw when they are imported
+gc.disable()  # until everything is imported
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage among the objects of tests alone, and seldom: by default it takes a sixth of an export's time."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -47,6 +58,19 @@ def _operators_of_onnx_once() -> Iterator[None]:
     patch.setattr(torch.onnx, "export", export)
     yield
     patch.undo()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_curve_for_each_step() -> Iterator[None]:
+    """Draw the curve of one loss only, not of all: in a tiny job the pictures take as long as the trainings."""
+
+    def draw(losses: Losses, path: Path) -> None:
+        term = next(iter(losses[-1][1]))
+        losses_png([(num_images, {term: values[term]}) for num_images, values in losses if term in values], path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_log, "losses_png", draw)
+        yield
 
 
 @pytest.fixture(autouse=True)
