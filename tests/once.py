@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,7 +20,8 @@ from gancompress.jobs import run_log
 from gancompress.networks.family import FamilyArchitecture
 from gancompress.networks.generator import Generator
 from gancompress.networks.given import Given
-from gancompress.report.plots import Losses, losses_png
+from gancompress.report import html
+from gancompress.report.plots import Losses, loss_svgs, losses_png
 from gancompress.tasks import inputs
 
 draw_scene = ProceduralSet._draw
@@ -86,10 +87,12 @@ def graphs(patch: pytest.MonkeyPatch) -> None:
 
 
 def curves(patch: pytest.MonkeyPatch) -> None:
-    """Draw the curve of one loss of a step, not of all: in a tiny job the pictures take as long as the trainings."""
+    """Draw the curve of one loss of a step, not of all: those of a tiny job take longer than its trainings."""
 
-    def draw(losses: Losses, path: Path) -> None:
-        term = next(iter(losses[-1][1]))
-        losses_png([(num_images, {term: values[term]}) for num_images, values in losses if term in values], path)
+    def first(losses: Losses) -> list[tuple[int, dict[str, float]]]:
+        """Return the values of one loss alone."""
+        term = next(iter(losses[-1][1])) if losses else ""
+        return [(num_images, {term: values[term]}) for num_images, values in losses if term in values]
 
-    patch.setattr(run_log, "losses_png", draw)
+    patch.setattr(run_log, "losses_png", lambda losses, path: losses_png(first(losses), path))
+    patch.setattr(html, "loss_svgs", lambda step, name: loss_svgs(replace(step, losses=first(step.losses)), name))
