@@ -109,6 +109,8 @@ class OnnxRuntime(Runtime):
             proto = lowered(proto, opset, weights)
         check_onnx(proto, weights)
         write_onnx(proto, weights, path)
+        for each in program.model.graph.initializers.values():
+            each.const_value = None  # values of the graph live on in the exporter, and would keep the weights
         return f"opset {opset or program.model.opset_imports['']}"
 
     def open(self, path: Path, threads: int | None = None, precision: str | None = None) -> Runner:
