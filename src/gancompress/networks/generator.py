@@ -107,7 +107,11 @@ class Generator:
         return self.architecture.build_with(self.state)
 
     def build_on_weights(self) -> nn.Module:
-        """Build the network on these weights themselves, for who writes into none. Raises as `build`."""
+        """Build the network on these weights themselves, for who writes into none. Raises as `build`.
+
+        Its results may differ from those of `build` by rounding: kernels add in another order where a file places a
+        tensor at another address than an allocator would.
+        """
         return self.architecture.build_on(self.state)
 
     def skeleton(self) -> nn.Module:

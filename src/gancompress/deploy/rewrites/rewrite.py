@@ -63,9 +63,11 @@ def replace_layers(
     for paths in places.values():
         # Nothing else holds the old layer, so that its weights are freed before the next ones are made.
         new = replacement(cast(Layer, network.get_submodule(paths[0])))
-        for path in paths if new is not None else ():
+        if new is None:
+            continue
+        for path in paths:
             network.set_submodule(path, new)
-            replaced.add(path)
+        replaced.update(paths)
     return tuple(path for path in order if path in replaced)
 
 
