@@ -52,7 +52,7 @@ TINY = [
     f"steps.1.training={TRAINING}",
     "steps.2.options={num_candidates: 3, method: random}",
     f"steps.3.training={TRAINING}",
-    "exports=[onnx]",
+    "exports=[onnx_fixed]",
 ]
 
 NO_EXPORT = "exports=[]"
@@ -81,7 +81,7 @@ def test_a_job_leaves_a_smaller_network_its_file_and_its_report(straight):
     directory = straight.directory
     assert straight.compressed.cost.macs.true * 3 <= straight.teacher.cost.macs.true
     assert Generator.load(directory).num_parameters == straight.compressed.cost.parameters
-    assert (directory / "exports" / "model.onnx").stat().st_size == straight.files.reports[0].file_bytes
+    assert (directory / "exports" / "model.fixed.onnx").stat().st_size == straight.files.reports[0].file_bytes
     assert set(straight.compressed.metrics) == {"ssim", "psnr", "sharpness_gap", "ssim_to_teacher", "psnr_to_teacher"}
 
     with workers_as_threads():
