@@ -437,9 +437,21 @@ class HandWrittenNorm(nn.Module):
 
 EPSILON = 0.1
 """So large that an image is off by 0.1 where a runtime leaves it out."""
+
+
+def zeroed(layer: nn.ConvTranspose2d) -> nn.ConvTranspose2d:
+    """Set a bias to zeros, which converters drop: the initial one of SPADE's and CycleGAN's layers."""
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
 LAYERS = {
     "hand-written norm": lambda: [nn.Conv2d(3, 16, 3, padding=1, bias=False), HandWrittenNorm()],
-    "transposed": lambda: [nn.ConvTranspose2d(3, 16, 3, padding=1, bias=False), nn.InstanceNorm2d(16, EPSILON)],
+    "transposed, a bias of zeros": lambda: [
+        zeroed(nn.ConvTranspose2d(3, 16, 3, padding=1)),
+        nn.InstanceNorm2d(16, 0.1),
+    ],
 }
 
 
@@ -452,7 +464,7 @@ def test_openvino_keeps_the_epsilon_of_a_norm_behind_a_layer_without_bias(kind, 
     assert report.float_layers == ()
     assert report.quality is not None
     assert report.quality.mean_abs < 0.01
-    assert net[0].bias is None
+    assert net[0].bias is None or not net[0].bias.any()
 
 
 def test_half_precision_that_is_far_on_images_is_refused_before_it_is_published(tmp_path):

@@ -46,7 +46,7 @@ def convert(program: str, network: nn.Module, how: Conversion, folder: Path) -> 
     with quiet():
         with _CutNames():
             # The converter would refuse other inputs than those that the file stores.
-            traced = torch.jit.trace(network, examples, check_trace=False, _store_inputs=False)
+            traced: Any = torch.jit.trace(network, examples, check_trace=False, _store_inputs=False)
         torch.jit.save(traced, script)
     small = _smallest(network, traced, examples, axes)
     shapes = [f"inputshape={_shapes(small)}"]
