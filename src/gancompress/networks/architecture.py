@@ -24,7 +24,7 @@ from gancompress.networks.example_values import example_values
 from gancompress.networks.image_format import Images, give_boundary
 from gancompress.networks.input_rule import InputRule
 from gancompress.networks.resized import Resized, resize
-from gancompress.networks.state import Mismatch, shapes_of
+from gancompress.networks.state import Mismatch, assign, shapes_of
 from gancompress.networks.taps import automatic_taps
 
 
@@ -107,6 +107,11 @@ class Architecture(ABC):
             network.to_empty(device="cpu")
         network.load_state_dict(state)
         return network.eval()
+
+    def build_on(self, state: Mapping[str, Tensor]) -> nn.Module:
+        """Build the network on these weights themselves if their types fit, else on a copy. Raises as `build_with`."""
+        network = self.skeleton_with(state)
+        return network.eval() if assign(network, state) else self.build_with(state)
 
     def narrowed(self, graph: ChannelGraph, plan: ChannelPlan) -> Self:
         """Return the architecture at the widths of a plan, without the blocks that it leaves out."""
