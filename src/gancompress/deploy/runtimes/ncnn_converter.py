@@ -135,6 +135,11 @@ class _Shapes(TorchDispatchMode):
         super().__init__()
         self.shapes: list[torch.Size] = []
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Return False: nothing is compiled here, and to import the compiler takes seconds."""
+        return False
+
     def __torch_dispatch__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
