@@ -13,8 +13,9 @@ demo: $(DEMO_STAMP)
 
 install: $(STAMP)
 
+# Tests start many processes that import the package: its bytecode is kept, whatever the environment says.
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -19,7 +19,7 @@ import torch
 from gancompress.jobs.outcome import Outcome
 from gancompress.jobs.pipeline import Pipeline
 from gancompress.jobs.recipe import load_job
-from gancompress.jobs.run_log import read_losses
+from gancompress.methods.loss_records import read_losses
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build
 

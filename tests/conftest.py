@@ -1,19 +1,26 @@
 from __future__ import annotations
 
-import copy
-import functools
+import gc
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from gancompress.deploy.web import runtime_folder
 from gancompress.errors import ExportError
+from tests import once
 
 torch.manual_seed(0)  # for what test modules draw when they are imported
+gc.disable()  # until everything is imported
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage among objects of tests alone, and seldom: by default it takes a sixth of an export's time."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,30 +30,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _operators_of_onnx_once() -> Iterator[None]:
-    """Read the operators of ONNX once, not for every file: it takes half of the time of a small export."""
-    patch, really_export = pytest.MonkeyPatch(), torch.onnx.export
-
-    @functools.cache
-    def prepare() -> None:
-        from torch.onnx._internal.exporter._registration import ONNXRegistry  # which imports onnxscript
-
-        read = functools.cache(ONNXRegistry.from_torchlib)
-
-        def copied(*version: int, **options: int) -> ONNXRegistry:
-            registry = copy.copy(read(*version, **options))
-            registry.functions = {target: list(found) for target, found in registry.functions.items()}
-            return registry
-
-        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(copied))
-
-    def export(*arguments: Any, **options: Any) -> Any:
-        prepare()
-        return really_export(*arguments, **options)
-
-    patch.setattr(torch.onnx, "export", export)
-    yield
-    patch.undo()
+def _done_once() -> Iterator[None]:
+    """Do in a process once what many tests repeat in passing."""
+    with pytest.MonkeyPatch.context() as patch:
+        once.operators_of_onnx(patch)
+        once.scenes(patch)
+        once.graphs(patch)
+        once.curves(patch)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,10 @@ from PIL import Image
 
 from gancompress.data import DATASETS, DataConfig, ImageSet, Visit, parse_data
 from gancompress.data.kinds.labels import LabelledConfig
+from gancompress.data.kinds.procedural import ProceduralSet
 from gancompress.data.kinds.unaligned import UnalignedConfig
 from gancompress.errors import ConfigError, DataError
+from tests import once
 from tests.data.pictures import WHOLE, as_tar, as_zip, pixels, save, save_many
 
 NUM_IMAGES = 5
@@ -94,6 +96,11 @@ KINDS: dict[str, Callable[[Path], dict[str, Any]]] = {
     make.__name__: make
     for make in (aligned, paired, unaligned, labels, cityscapes, coco_stuff, images, webdataset, procedural)
 }
+
+
+@pytest.fixture(autouse=True)
+def _draws_every_scene(monkeypatch) -> None:
+    monkeypatch.setattr(ProceduralSet, "_draw", once.draw_scene)
 
 
 def config_of(kind: str, root: Path, **options: Any) -> DataConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 
 import gancompress
 from gancompress.deploy import FileOptions, Precision, export_generator, export_module, usage
+from gancompress.deploy.runtimes.ncnn_converter import _smallest
 from gancompress.errors import ConfigError, ExportError
 from gancompress.networks.file_form import FileForm
 from gancompress.networks.generator import Generator
@@ -99,6 +101,53 @@ def test_half_precision_is_half_as_large_and_compared(tmp_path):
     assert gancompress.load(half.path, precision="fp16").contract["precision"] == "fp16"
 
 
+class Nested(nn.Module):
+    """Residual blocks of residual blocks: pnnx's name of each result holds that of the block before twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        features = self.first(image)
+        for _ in range(30):
+            features = features + (features - features.relu() * 0.1) * 0.01
+        return features
+
+
+def test_many_nested_sums_are_converted_at_small_sizes(tmp_path, monkeypatch):
+    monkeypatch.setattr("gancompress.deploy.runtimes.ncnn_converter._TIMEOUT_S", 100)
+    commands: list[list[str]] = []
+
+    def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        commands.append(command)
+        return original(command, **options)
+
+    original = subprocess.run
+    monkeypatch.setattr(subprocess, "run", run)
+    report = export_module(Nested().eval(), (torch.rand(1, 3, 64, 32),), tmp_path / "net.param")
+    assert report.max_difference is not None
+    assert report.max_difference < 1e-5
+    assert commands[0][2:4] == ["inputshape=[1,3,16,8]f32", "inputshape2=[1,3,32,16]f32"]
+
+
+class Strided(nn.Module):
+    """Sixteen times smaller inside, rounded up: at 16x16 and at 32x32 its inner maps would not differ."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = nn.Sequential(*(nn.Conv2d(3, 3, 3, 2, 1) for _ in range(4)))
+
+    def forward(self, image: Tensor) -> Tensor:
+        return image + F.interpolate(self.down(image), scale_factor=16)
+
+
+def test_inputs_of_the_converter_stay_so_large_that_the_same_sizes_are_free():
+    axes = [{2, 3}]
+    assert _smallest(Strided(), Strided(), (torch.rand(1, 3, 128, 128),), axes)[0].shape == (1, 3, 16, 16)
+    assert _smallest(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1), (torch.rand(1, 3, 24, 48),), axes)[0].shape[2] == 12
+
+
 class Reshaped(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         b, c, h, w = image.shape
@@ -126,7 +175,7 @@ def test_what_ncnn_cannot_do_is_said_in_one_line(net, name, message, tmp_path):
 
 
 def test_a_converter_that_does_not_end_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr("gancompress.deploy.runtimes.ncnn_runtime._CONVERTER_TIMEOUT_S", 1e-4)
+    monkeypatch.setattr("gancompress.deploy.runtimes.ncnn_converter._TIMEOUT_S", 1e-4)
     with pytest.raises(ExportError, match=r"^ncnn export: pnnx did not end within 0\.0001 s; export while"):
         export_module(nn.Conv2d(3, 3, 1), (torch.rand(1, 3, 8, 8),), tmp_path / "net.param")
     assert not list(tmp_path.iterdir())

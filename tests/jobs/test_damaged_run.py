@@ -15,7 +15,7 @@ from gancompress.jobs.clock import Clock
 from gancompress.jobs.finished import FinishedRun
 from gancompress.jobs.pipeline import Pipeline
 from gancompress.jobs.recipe import Job, load_job
-from gancompress.jobs.run_log import read_losses
+from gancompress.methods.loss_records import read_losses
 from gancompress.jobs.stages import Stage
 from gancompress.jobs.summary import add_to_report
 from gancompress.networks.generator import Generator

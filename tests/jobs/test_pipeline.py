@@ -31,7 +31,7 @@ from gancompress.jobs.measuring import measure
 from gancompress.jobs.outcome import Outcome
 from gancompress.jobs.pipeline import Pipeline
 from gancompress.jobs.recipe import Job, load_job
-from gancompress.jobs.run_log import read_losses
+from gancompress.methods.loss_records import read_losses
 from gancompress.jobs.summary import summarise
 from gancompress.methods.progress import Progress
 from gancompress.networks.generator import Generator

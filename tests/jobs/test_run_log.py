@@ -9,8 +9,11 @@ import pytest
 import torch
 
 from gancompress.errors import ConfigError, Interrupted
-from gancompress.jobs.run_log import RunLog, read_losses
-from gancompress.methods.progress import Pace, Progress
+from gancompress.jobs import run_log
+from gancompress.jobs.run_log import RunLog
+from gancompress.methods.loss_records import read_losses
+from gancompress.methods.progress import MethodLog, Pace, Progress
+from gancompress.report.plots import losses_png
 from gancompress.report.tensorboard import TensorBoard
 
 LOSSES = {"generator/gan": 1.0, "generator/distance": 2.0, "generator": 3.0}
@@ -108,20 +111,28 @@ def test_losses_are_read_once_each_and_in_order(tmp_path):
     assert read_losses(tmp_path / "nowhere") == []
 
 
-def test_a_line_that_a_kill_cut_off_is_ignored_and_does_not_spoil_the_next(tmp_path):
-    log = Told(tmp_path).log
-    log.losses(4, LOSSES, 1.0)
-    log.losses(8, LOSSES, 1.0)
-    file = tmp_path / "losses.jsonl"
-    file.write_bytes(file.read_bytes()[:-30])
-    assert [line["num_images"] for line in read_losses(tmp_path)] == [4]
-    with Told(tmp_path).log as log:
-        log.losses(8, LOSSES, 1.0)
-        log.losses(12, LOSSES, 1.0)
-    assert [line["num_images"] for line in read_losses(tmp_path)] == [4, 8, 12]
+@pytest.mark.parametrize("resumed_at", [0, 4, 8])
+@pytest.mark.parametrize("own", [False, True])
+def test_after_a_kill_the_losses_are_those_of_a_run_that_was_not_killed(tmp_path, resumed_at, own):
+    def log(directory: Path) -> RunLog | MethodLog:
+        directory.mkdir(exist_ok=True)
+        return MethodLog("2-s", None, directory) if own else Told(directory).log
+
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    for directory, start, end, cut in ((straight, 0, 12, 0), (killed, 0, 12, 30), (killed, resumed_at, 12, 0)):
+        writing = log(directory)
+        writing.progress(start, 12)
+        for images in range(start + 4, end + 1, 4):
+            writing.losses(images, {"generator": images / 3}, 1.0)
+            writing.progress(images, 12)
+        file = directory / "losses.jsonl"
+        file.write_bytes(file.read_bytes()[: -cut or None])  # a kill cuts the last line off
+        assert [line["num_images"] for line in read_losses(directory)] == [4, 8, 12][: 2 if cut else 3]
+    assert (killed / "losses.jsonl").read_bytes() == (straight / "losses.jsonl").read_bytes()
 
 
-def test_curves_are_drawn_now_and_then_and_at_the_end(tmp_path):
+def test_curves_are_drawn_now_and_then_and_at_the_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_log, "losses_png", losses_png)  # of every term, which other tests do without
     told, curves = Told(tmp_path), tmp_path / "losses.png"
     with told.log as log:
         log.losses(4, LOSSES, 1.0)
@@ -133,7 +144,8 @@ def test_curves_are_drawn_now_and_then_and_at_the_end(tmp_path):
         told.clock.now += 5
         log.losses(12, LOSSES, 1.0)
         assert not curves.exists()
-    assert curves.exists()
+    losses_png([(num_images, LOSSES) for num_images in (4, 8, 12)], tmp_path / "expected.png")
+    assert curves.read_bytes() == (tmp_path / "expected.png").read_bytes()
 
 
 def test_curves_are_drawn_when_a_run_is_interrupted_but_not_when_the_disk_fails(tmp_path):

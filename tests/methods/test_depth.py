@@ -8,8 +8,11 @@ from torch import Tensor, nn
 
 import gancompress as gc
 from gancompress.channels import SubNetwork
+from gancompress.cost import CostModel
 from gancompress.errors import CheckpointError, ConfigError, PlanError
 from gancompress.importance import BLOCK_SCORES, least_important_first
+from gancompress.methods.budget import CostLimit
+from gancompress.methods.depth import plans_by_depth
 from tests.methods.networks import images
 
 
@@ -81,6 +84,22 @@ def test_auto_takes_the_depth_whose_network_is_nearest_within_the_budget():
     assert measured["auto"].psnr_db == max(each.psnr_db for each in measured.values())
     assert all(each.macs <= measured["auto"].macs * 1.2 for each in measured.values())
     assert sum(type(block).__name__ == "LeftOut" for block in students["auto"].blocks) >= 2
+
+
+@pytest.mark.parametrize(
+    ("share", "numbers"), [(0.55, [2, 1, 0]), (0.4, [2, 0]), (0.1, [3, 2, 0]), (0.05, [4, 3, 2, 0])]
+)
+def test_plans_that_leave_the_budget_unused_are_not_tried(share, numbers):
+    graph = gc.trace(residual_network(), torch.zeros(1, 3, 8, 8), multiple=1, minimum=1)
+    cost, order = CostModel(graph), [f"blocks.{i}" for i in (3, 2, 1, 0)]
+
+    def macs(plan):
+        return float(cost.macs(plan).true)
+
+    limit = CostLimit(share * macs(graph.full_plan()))
+    plans = plans_by_depth(graph, macs, limit, order)
+    assert list(plans) == numbers
+    assert all(0.85 * limit.limit <= macs(plan) <= limit.limit for plan in plans.values())
 
 
 def test_a_depth_that_does_not_fit_is_refused():

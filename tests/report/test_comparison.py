@@ -23,12 +23,12 @@ def test_headline_has_the_figures_that_matter():
     speed, macs, size, quality = (item.detail for item in headline(FULL))
     assert speed == (
         "120 ms (the original in PyTorch eager) → 4.62 ms (exports/model.fastest.onnx, onnxruntime, int8), "
-        "2 threads each, quartiles 25.4 to 26.3"
+        "2 threads each, quartiles 25.4 to 26.3, input 1x3x256x256"
     )
-    assert macs == "49.6 G → 4.95 G true MACs"
+    assert macs == "49.6 G → 4.95 G true MACs, input 1x3x256x256"
     assert size == "45.5 MB → 4.60 MB, exports/model.fastest.onnx"
     assert quality == "24.21 → 25.03: 0.82 worse, intervals overlap"
-    assert headline_lines(FULL)[1] == "10.0× fewer MACs: 49.6 G → 4.95 G true MACs"
+    assert headline_lines(FULL)[1] == "10.0× fewer MACs: 49.6 G → 4.95 G true MACs, input 1x3x256x256"
 
 
 def test_headline_is_of_the_fastest_file():
@@ -56,7 +56,9 @@ def test_headline_without_a_timed_file_is_of_the_network():
         ("10.0×", "fewer MACs"),
         ("10.0×", "smaller"),
     ]
-    assert headline(UNTIMED)[0].detail == "80 ms → 16 ms median, onnxruntime"
+    assert headline(UNTIMED)[0].detail == "80 ms → 16 ms median, onnxruntime, input 1x3x256x256"
+    unrecorded = headline(replace(UNTIMED, input_size=None))
+    assert unrecorded[0].detail == "80 ms → 16 ms median, onnxruntime"
 
 
 def test_headline_has_the_distance_to_the_teacher():

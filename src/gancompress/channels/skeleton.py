@@ -49,6 +49,15 @@ def copy_structure(module: nn.Module, tensors: Mapping[str, Tensor] | None = Non
     return copy.deepcopy(module, memo=instead)
 
 
+def view_module(module: nn.Module) -> nn.Module:
+    """Copy a module with tensors of its own that share their memory with the module's."""
+    parameters = {
+        name: nn.Parameter(tensor.detach(), requires_grad=tensor.requires_grad)
+        for name, tensor in module.named_parameters()
+    }
+    return copy_structure(module, {**parameters, **{name: each.detach() for name, each in module.named_buffers()}})
+
+
 def _is_copied_plainly(kind: type[nn.Module]) -> bool:
     """Return whether `copy.deepcopy` would only copy every attribute of this class."""
     special = ("__deepcopy__", "__reduce_ex__", "__reduce__", "__getstate__", "__setstate__")

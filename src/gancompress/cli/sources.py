@@ -98,7 +98,8 @@ def open_network(name: str, source: str, job: Job | None, choices: InputChoices)
     of_tensors = job is not None and not job.data.holds_images and not choices.shapes
     if generator.architecture.images is None and not choices.shapes and not of_tensors:
         notices.print(f"{source}: {generator.family} {NOT_DECLARED}; say otherwise with --range", soft_wrap=True)
-    module, quantization = generator.build(), Quantization.load(source)
+    quantization = Quantization.load(source)
+    module = generator.build_on_weights() if quantization is None else generator.build()
     if quantization is not None:
         quantization.attach(module)
     if job is not None and of_tensors:

@@ -104,7 +104,7 @@ def _export_floats(
 ) -> ExportReport:
     """Write a file of floats; one of less than 32 bits is refused if its images are far from the network's."""
     names = list(suitable(generator, kind.rewrites) if rewrites is None else rewrites)
-    changed, changes = rewritten(form.module, [*names, *compute_type.rewrites])
+    changed, changes = rewritten(form.module, [*names, *compute_type.rewrites], shares=True)
     mixed = _float_operators(changed, form, compute_type, precision) if compute_type.half else Mixed()
     if compute_type.convert is None:
         options = replace(options, precision=compute_type.name)

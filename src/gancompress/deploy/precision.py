@@ -181,9 +181,9 @@ def _in_small_batches(images: Sequence[Inputs]) -> list[Inputs]:
 
 
 def _give_biases(network: nn.Module) -> None:
-    """Add biases too small to change an output to quantized layers without one; converters would drop zeros."""
+    """Give quantized layers without a bias, or with zeros, one too small to change an output: converters drop zeros."""
     for layer in quantized_layers(network).values():
-        if layer.bias is None:
+        if layer.bias is None or not layer.bias.any():
             num_channels = layer.out_features if isinstance(layer, nn.Linear) else cast(int, layer.out_channels)
             layer.bias = nn.Parameter(layer.weight.new_full((num_channels,), _NO_BIAS))
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from torch import Tensor
 
-from gancompress.errors import GanCompressError, naming
-from gancompress.io.json_files import read_objects
+from gancompress.errors import GanCompressError
+from gancompress.methods.loss_records import add_losses, read_losses, resume_losses
 from gancompress.methods.progress import Clock, Pace, Progress
 from gancompress.report.panels import draw_samples
 from gancompress.report.plots import losses_png
 from gancompress.report.tensorboard import TensorBoard
 
-LOSSES_FILE = "losses.jsonl"
 CURVES_FILE = "losses.png"
 
 _REDRAW_S = 30.0  # minimum age of the curves before they are drawn again
@@ -66,7 +64,6 @@ class RunLog:
         self._said_at: float | None = None
 
     def __enter__(self) -> Self:
-        _cut_off_unfinished_line(self._directory / LOSSES_FILE)
         return self
 
     def __exit__(
@@ -81,16 +78,15 @@ class RunLog:
 
     def progress(self, num_images: int, total_images: int) -> None:
         """Report the progress of training."""
-        if self._progress is None and self._board_directory is not None:
-            self._board = TensorBoard(self._board_directory, num_images)
+        if self._progress is None:
+            resume_losses(self._directory, num_images)
+            if self._board_directory is not None:
+                self._board = TensorBoard(self._board_directory, num_images)
         self._advance(num_images, total_images, "images")
 
     def losses(self, num_images: int, values: Mapping[str, float], images_per_second: float) -> None:
         """Log mean losses since the last report."""
-        record = {"num_images": num_images, "images_per_second": images_per_second, "losses": dict(values)}
-        path = self._directory / LOSSES_FILE
-        with naming(path), path.open("a") as file:
-            file.write(json.dumps(record) + "\n")
+        add_losses(self._directory, num_images, values, images_per_second)
         self._values = {name: value for name, value in values.items() if "/" not in name}
         if self._board is not None:
             self._board.scalars(num_images, {**values, "images_per_second": images_per_second})
@@ -139,33 +135,3 @@ class RunLog:
             losses_png(losses, self._directory / CURVES_FILE)
         self._drawn_at = self._clock()
         self._redraw_after = max(_REDRAW_S, _DRAWING_SHARE * (self._drawn_at - began))
-
-
-def read_losses(directory: Path) -> list[dict[str, Any]]:
-    """Return the records of a step's losses, in order: ``num_images``, ``images_per_second``, ``losses`` by name.
-
-    For a step that was resumed, it is the last record of each number of images. Lines that a kill, a full disk or
-    damage left unreadable are ignored.
-
-    Args:
-        directory: The step's directory.
-    """
-    latest = {line["num_images"]: line for line in read_objects(directory / LOSSES_FILE) if _is_record(line)}
-    return [latest[num_images] for num_images in sorted(latest)]
-
-
-def _is_record(line: Mapping[str, Any]) -> bool:
-    """Return whether a line is as `RunLog.losses` writes it."""
-    number, rate, losses = (line.get(name) for name in ("num_images", "images_per_second", "losses"))
-    numbers = [rate, *losses.values()] if isinstance(losses, dict) else [None]
-    return isinstance(number, int) and all(isinstance(each, int | float) for each in numbers)
-
-
-def _cut_off_unfinished_line(path: Path) -> None:
-    """Remove an unfinished last line, so that the next record starts on a new line."""
-    if path.is_file():
-        content = path.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            with path.open("r+b") as file:
-                file.truncate(whole)

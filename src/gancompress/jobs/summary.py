@@ -20,7 +20,7 @@ from gancompress.errors import DataError
 from gancompress.evaluation import MetricResult
 from gancompress.io.json_files import read_object
 from gancompress.jobs.outcome import Measured, Outcome
-from gancompress.jobs.run_log import read_losses
+from gancompress.methods.loss_records import read_losses
 from gancompress.networks.generator import Generator
 from gancompress.networks.given import Given, arguments, call, sizes
 from gancompress.quantization import QuantizationOptions

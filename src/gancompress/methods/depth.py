@@ -95,10 +95,9 @@ def best_depth(
 ) -> ChannelPlan:
     """Return the plan within a budget whose network is nearest to the original: few blocks or narrow ones.
 
-    Plans without blocks left out, with as many left out as the budget asks for at full width, with one less, and with
-    two thirds of these are tried. Each is filled with the widest groups, cut, and refitted on three quarters of the
-    inputs; the other quarter decides. If a refit needs all inputs, these decide too. The trials
-    go from few blocks to many narrow ones and end with one that is three times as far as the nearest.
+    The plans are those of `plans_by_depth`. Each network is cut and refitted on three quarters of the inputs; the other
+    quarter decides. If a refit needs all inputs, these decide too. The trials go from few blocks to many narrow ones
+    and end with one that is three times as far as the nearest.
 
     Args:
         wide: The network, with the most important channels of every group first.
@@ -117,13 +116,7 @@ def best_depth(
         RefitError: The inputs do not determine the weights.
     """
     trials: list[Trial] = []
-    failure: BudgetError | None = None
-    for number in _numbers(graph, cost, limit, order, left_out):
-        try:
-            plan = widest_plan(graph, cost, limit.limit, limit.unit, (*left_out, *order[:number]))
-        except BudgetError as error:
-            failure = error
-            continue
+    for number, plan in plans_by_depth(graph, cost, limit, order, left_out).items():
         narrow = materialise(wide, graph, plan).eval()
         held = inputs
         if refitted:
@@ -138,35 +131,25 @@ def best_depth(
         )
         if trials[-1].error > _HOPELESS * min(trial.error for trial in trials):
             break
-    if not trials:
-        assert failure is not None
-        raise failure
     return min(trials, key=lambda trial: trial.error).plan
 
 
 _HOPELESS = 3.0
+_LEAST_USED = 0.85
+"""Share of the budget that a plan uses, if another one does: what is nearer untrained may have little to train."""
 
 
-def _numbers(
-    graph: ChannelGraph,
-    cost: Callable[[ChannelPlan], float],
-    limit: CostLimit,
-    order: Sequence[str],
-    left_out: Sequence[str],
-) -> list[int]:
-    """Return the numbers of blocks to try, the largest first."""
-    most = num_left_out_at_full_width(graph, cost, limit, order, left_out)
-    return sorted({0, 2 * most // 3, max(0, most - 1), most}, reverse=True)
-
-
-def num_left_out_at_full_width(
+def plans_by_depth(
     graph: ChannelGraph,
     cost: Callable[[ChannelPlan], float],
     limit: CostLimit,
     order: Sequence[str],
     left_out: Sequence[str] = (),
-) -> int:
-    """Return the number of blocks to leave out so that a network of full width meets the budget, or all of them.
+) -> dict[int, ChannelPlan]:
+    """Return the widest plans within a budget by their numbers of blocks left out, the largest number first.
+
+    The numbers are none, as many as the budget asks for at full width, one less, and two thirds of these. A plan that
+    leaves more than 15 % of the budget unused is not among them if another one uses it.
 
     Args:
         graph: Graph of the network.
@@ -174,10 +157,25 @@ def num_left_out_at_full_width(
         limit: The most that it may cost.
         order: Blocks in the order in which they are left out.
         left_out: Blocks that every plan leaves out.
+
+    Raises:
+        BudgetError: No plan meets the budget.
     """
     full = graph.full_plan().leaving_out(left_out)
     fits = (n for n in range(len(order) + 1) if cost(full.leaving_out(order[:n])) <= limit.limit)
-    return next(fits, len(order))
+    most = next(fits, len(order))
+    plans: dict[int, ChannelPlan] = {}
+    failure: BudgetError | None = None
+    for number in sorted({0, 2 * most // 3, max(0, most - 1), most}, reverse=True):
+        try:
+            plans[number] = widest_plan(graph, cost, limit.limit, limit.unit, (*left_out, *order[:number]))
+        except BudgetError as error:
+            failure = error
+    if not plans:
+        assert failure is not None
+        raise failure
+    used = {number: plan for number, plan in plans.items() if cost(plan) >= _LEAST_USED * limit.limit}
+    return used or plans
 
 
 @torch.no_grad()

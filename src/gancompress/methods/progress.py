@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections import deque
@@ -14,10 +13,8 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from gancompress.errors import naming
+from gancompress.methods.loss_records import add_losses, resume_losses
 from gancompress.report.wording import duration, significant
-
-LOSSES_FILE = "losses.jsonl"
 
 _PACE_S = 60.0  # the rate is an average over this time
 _LINE_S = 10.0  # without a terminal a line is printed at most this often
@@ -123,7 +120,7 @@ class MethodLog:
         """
         self.losses_seen: list[dict[str, float]] = []
         self._step, self._show, self._out = step, show, out
-        self._pace, self._values = Pace(), dict[str, float]()
+        self._pace, self._values, self._has_begun = Pace(), dict[str, float](), False
 
     def __call__(self, progress: Progress) -> None:
         """Report the progress of a search."""
@@ -134,6 +131,9 @@ class MethodLog:
 
     def progress(self, num_images: int, total_images: int) -> None:
         """Report the progress of training."""
+        if self._out is not None and not self._has_begun:
+            resume_losses(self._out, num_images)
+        self._has_begun = True
         self(Progress(self._step, "", num_images, total_images, "images", values=self._values))
 
     def losses(self, num_images: int, values: Mapping[str, float], images_per_second: float) -> None:
@@ -141,10 +141,7 @@ class MethodLog:
         self.losses_seen.append({"num_images": num_images, **values})
         self._values = {name: value for name, value in values.items() if "/" not in name}
         if self._out is not None:
-            record = {"num_images": num_images, "images_per_second": images_per_second, "losses": dict(values)}
-            path = self._out / LOSSES_FILE
-            with naming(path), path.open("a") as file:
-                file.write(json.dumps(record) + "\n")
+            add_losses(self._out, num_images, values, images_per_second)
 
     def preview(self, num_images: int, images: Mapping[str, Tensor]) -> None:
         """Ignore sample images, because outputs may be of any kind."""

@@ -19,11 +19,12 @@ from torch import nn
 from gancompress.channels.skeleton import named_tensors
 from gancompress.errors import ConfigError
 from gancompress.io import write_atomically
-from gancompress.io.json_files import read_object, read_objects
+from gancompress.io.json_files import read_object
 from gancompress.io.lock import locked
 from gancompress.methods.data import Batches
 from gancompress.methods.own_data import OwnData
-from gancompress.methods.progress import LOSSES_FILE, MethodLog, Report, reporting
+from gancompress.methods.loss_records import LOSSES_FILE, read_losses
+from gancompress.methods.progress import MethodLog, Report, reporting
 from gancompress.methods.teacher_trial import Repeats
 from gancompress.networks.given import Given
 from gancompress.objectives.teacher_cache import TeacherCacheOptions, digests
@@ -131,11 +132,9 @@ class OwnRun(Run):
     @property
     def losses(self) -> list[dict[str, float]]:
         """Mean losses by name with ``num_images``, in order, including those before the run was resumed."""
-        path = self.directory / LOSSES_FILE
-        if not path.is_file():
+        if not (self.directory / LOSSES_FILE).is_file():
             return self.log.losses_seen
-        lines = {line["num_images"]: line for line in read_objects(path) if {"num_images", "losses"} <= line.keys()}
-        return [{"num_images": number, **lines[number]["losses"]} for number in sorted(lines)]
+        return [{"num_images": line["num_images"], **line["losses"]} for line in read_losses(self.directory)]
 
     def fit(
         self, objective: Objective, options: TrainingOptions, loader: Loader, preview_batch: Batch | None = None

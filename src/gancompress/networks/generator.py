@@ -106,6 +106,10 @@ class Generator:
         """
         return self.architecture.build_with(self.state)
 
+    def build_on_weights(self) -> nn.Module:
+        """Build the network on these weights themselves, for who writes into none. Raises as `build`."""
+        return self.architecture.build_on(self.state)
+
     def skeleton(self) -> nn.Module:
         """Build the network for its structure alone; on the meta device if its constructor allows that.
 
@@ -122,7 +126,7 @@ class Generator:
             channels: Number of channels of its input.
         """
         if channels not in self._localities:
-            network = self.build().float()
+            network = self.build_on_weights().float()
             self._localities[channels] = measure_locality(network, channels, self.architecture.input_rule)
         return self._localities[channels]
 

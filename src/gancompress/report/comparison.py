@@ -112,8 +112,8 @@ def headline(report: Report) -> list[Headline]:
     file, speed = fastest_file(report) or (None, None)
     macs = [net.macs and net.macs.true for net in (teacher, student)]
     return [
-        _file_speed_headline(file, speed) if file and speed else _speed_headline(teacher, student),
-        _cost_headline(macs, Change("fewer MACs", "more MACs"), " true MACs"),
+        _with_input(_file_speed_headline(file, speed) if file and speed else _speed_headline(teacher, student), report),
+        _with_input(_cost_headline(macs, Change("fewer MACs", "more MACs"), " true MACs"), report),
         _size_headline(teacher, student, file),
         *_quality_headlines(teacher, student, file),
     ]
@@ -177,6 +177,13 @@ def _cost_headline(values: Sequence[float | None], change: Change, what: str, un
     word = change.down if factor >= 1 else change.up
     detail = f"{compact(before, unit)} → {compact(after, unit)}{what}"
     return Headline(times(max(factor, 1 / factor)), word, detail)
+
+
+def _with_input(headline: Headline, report: Report) -> Headline:
+    """Return a headline with the size of the input that its figures hold for, if that was recorded."""
+    if report.input_size is None:
+        return headline
+    return headline._replace(detail=f"{headline.detail}, input {report.input_size}")
 
 
 def _speed_headline(teacher: NetworkFacts, student: NetworkFacts) -> Headline:

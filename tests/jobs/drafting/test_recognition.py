@@ -51,6 +51,17 @@ class ReadsValues(nn.Module):
         return self.conv(x) if float(x.sum()) > 1e9 else self.conv(x) + 1
 
 
+class Made(nn.Module):
+    """Returns a function of its input."""
+
+    def __init__(self, function) -> None:
+        super().__init__()
+        self.function, self.factor = function, nn.Parameter(torch.ones(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(self.factor * x)
+
+
 class Scaled(nn.Module):
     """Returns its input times a factor plus an offset."""
 
@@ -100,6 +111,8 @@ def test_noise_and_other_inputs_are_refused():
     config = {"ngf": 4}
     with pytest.raises(ConfigError, match=r"sngan_32: got a generator that draws images from noise.*write a recipe"):
         recognise(Generator.from_module(build("sngan_32", config), "sngan_32", config))
+    with pytest.raises(ConfigError, match=r"Made: got an error .*it returned int without a tensor"):
+        recognise(Generator.from_module(Made(len)))
     with pytest.raises(ConfigError, match=r"Conv1d: got an error for images of 3 or 1 or 4 or 2 channels \(RuntimeErr"):
         recognise(Generator.from_module(nn.Conv1d(80, 1, 3)))
 
@@ -142,6 +155,8 @@ MISTAKES = {
         r"range 0\.\.255 \(given\): got images of hardly more than one value, -0\.976 of",
     ),
     "far outside": (Scaled(255.0, 0.0), "0..1", r"range 0\.\.1 \(given\): got images from .* for 4.*give the range"),
+    "bytes": (Made(Tensor.byte), "0..255", "Made: got uint8 for inputs 4x3x32x32, expected floats, which can be comp"),
+    "one for all": (Made(lambda x: x.mean(0, keepdim=True)), "0..1", r"got an output \[1, 3, 32, 32\] for 4 items"),
     "not finite": (Scaled(float("inf"), 0.0), "0..1", r"range 0\.\.1 \(given\): got images that are not finite"),
 }
 

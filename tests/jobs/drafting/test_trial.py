@@ -10,11 +10,19 @@ from gancompress.errors import BudgetError, ConfigError
 from gancompress.jobs.drafting import Request
 from gancompress.jobs.drafting.material import Material
 from gancompress.jobs.drafting.method import terms_of
-from gancompress.jobs.drafting.trial import narrowed, seconds_of_pass, student_like, training_pace
+from gancompress.jobs.drafting.trial import (
+    families_like,
+    narrowed,
+    seconds_of_pass,
+    student_like,
+    training_pace,
+)
 from gancompress.networks.generator import Generator
+from gancompress.networks.registry import build
 from tests.methods.test_depth import residual_network
 
 EXAMPLE = torch.zeros(1, 3, 32, 32)
+TINY = {"nf": 4, "growth": 4, "num_blocks": 1}
 
 
 def network(width: int = 16, norm: type[nn.Module] = nn.Identity) -> Generator:
@@ -32,10 +40,20 @@ def test_widths_are_as_even_as_the_budget_allows(smaller, multiple):
     assert narrow.state["0.weight"].shape[0] == 16 // smaller
 
 
-def test_widths_meet_the_budget_without_leaving_blocks_out():
+@pytest.mark.parametrize(("num_refit", "kept"), [(0, 4), (64, 1)])
+def test_widths_meet_the_budget_without_leaving_blocks_out(num_refit, kept):
     """A network that is not refitted keeps its blocks."""
-    _, facts = narrowed(Generator.from_module(residual_network()), EXAMPLE, Request("x", "y", smaller=16))
-    assert (facts.multiple, facts.num_blocks) == (2, 4)
+    whole = Generator.from_module(residual_network())
+    narrow, facts = narrowed(whole, EXAMPLE, Request("x", "y", smaller=16), num_refit=num_refit)
+    assert (facts.multiple, facts.num_blocks, facts.num_left_out) == (2, 4, 3)
+    assert len({name.split(".")[1] for name in narrow.state if name.startswith("blocks")}) == kept
+
+
+def test_other_families_are_known_for_upscalers_only():
+    rrdbnet = Generator.from_module(build("rrdbnet", TINY), "rrdbnet", TINY)
+    assert families_like(rrdbnet, EXAMPLE) == ("srvggnet_compact",)
+    assert families_like(network(), EXAMPLE) == ()
+    assert families_like(Generator.from_module(nn.Conv1d(3, 3, 1)), EXAMPLE[..., 0]) == ()
 
 
 def test_a_refit_needs_more_small_images():

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from torch import nn
 
-from gancompress.channels.skeleton import copy_module
+from gancompress.channels.skeleton import copy_module, view_module
 from gancompress.deploy.rewrites.aligned import aligned_channels
 from gancompress.deploy.rewrites.delegates import rank4_shuffles, relu_prelus
 from gancompress.deploy.rewrites.folding import folded_batch_norms, folded_spectral_norms
@@ -43,18 +43,18 @@ REWRITES = RewriteRegistry("rewrites", "a known one")
 """Every rewrite by its name."""
 
 for _rewrite in (
-    Rewrite(folded_spectral_norms),
-    Rewrite(folded_batch_norms),
-    Rewrite(even_transposed_convolutions),
-    Rewrite(odd_transposed_convolutions),
-    Rewrite(strided_last_convolution, any_size=False),
-    Rewrite(row_shuffles),
-    Rewrite(aligned_channels),
-    Rewrite(sliced_reflection),
-    Rewrite(float32_norms),
-    Rewrite(decomposed_norms),
-    Rewrite(relu_prelus),
-    Rewrite(rank4_shuffles),
+    Rewrite(folded_spectral_norms, writes=False),
+    Rewrite(folded_batch_norms, writes=False),
+    Rewrite(even_transposed_convolutions, writes=False),
+    Rewrite(odd_transposed_convolutions, writes=False),
+    Rewrite(strided_last_convolution, any_size=False, writes=False),
+    Rewrite(row_shuffles, writes=False),
+    Rewrite(aligned_channels, writes=False),
+    Rewrite(sliced_reflection, writes=False),
+    Rewrite(float32_norms, writes=False),
+    Rewrite(decomposed_norms, writes=False),
+    Rewrite(relu_prelus, writes=False),
+    Rewrite(rank4_shuffles, writes=False),
 ):
     REWRITES.register(_rewrite.apply.__name__)(_rewrite)
 
@@ -68,12 +68,16 @@ FASTER = (*FOLDED, "even_transposed_convolutions", "strided_last_convolution")
 """Rewrites that were measured to make networks faster on onnxruntime, OpenVINO and PyTorch."""
 
 
-def rewritten(network: nn.Module, names: Sequence[str]) -> tuple[nn.Module, tuple[Change, ...]]:
+def rewritten(
+    network: nn.Module, names: Sequence[str], *, shares: bool = False
+) -> tuple[nn.Module, tuple[Change, ...]]:
     """Copy a network with rewrites applied, in the order of `REWRITES`.
 
     Args:
         network: A network in evaluation mode; not changed.
         names: Names or import paths of the rewrites.
+        shares: Whether weights that no rewrite changes may share their memory with the network, for one who writes
+            into none.
 
     Returns:
         The copy, and the change by each rewrite.
@@ -83,5 +87,6 @@ def rewritten(network: nn.Module, names: Sequence[str]) -> tuple[nn.Module, tupl
     """
     found = {name: REWRITES.find(name, "rewrites") for name in names}
     order = [name for name in REWRITES if name in found]
-    network = copy_module(network)
+    writes = not shares or any(each.writes for each in found.values())
+    network = copy_module(network) if writes else view_module(network)
     return network, tuple(found[name].apply(network) for name in dict.fromkeys((*order, *found)))

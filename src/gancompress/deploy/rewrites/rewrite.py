@@ -33,10 +33,12 @@ class Rewrite:
     Attributes:
         apply: Function that changes a network in place; its outputs stay the same, up to rounding.
         any_size: Whether it takes images of odd height or width.
+        writes: Whether it may write into tensors, instead of replacing them.
     """
 
     apply: Callable[[nn.Module], Change]
     any_size: bool = True
+    writes: bool = True
 
 
 def replace_layers(

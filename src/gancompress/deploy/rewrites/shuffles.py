@@ -37,10 +37,9 @@ def row_shuffles(network: nn.Module) -> Change:
 def _by_rows(layer: ShuffledConv) -> None:
     phases = layer.block**2
     order = torch.arange(layer.conv.out_channels).view(-1, phases).t().flatten()
-    with torch.no_grad():
-        layer.conv.weight.copy_(layer.conv.weight[order])
-        if layer.conv.bias is not None:
-            layer.conv.bias.copy_(layer.conv.bias[order])
+    layer.conv.weight = nn.Parameter(layer.conv.weight.detach()[order])
+    if layer.conv.bias is not None:
+        layer.conv.bias = nn.Parameter(layer.conv.bias.detach()[order])
     layer.shuffle = RowShuffle(layer.block)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,11 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from gancompress.deploy.axes import Inputs, of_shape, output_names
+from gancompress.deploy.axes import Inputs, output_names
 from gancompress.deploy.compute_types import FP16, FP32
 from gancompress.deploy.rewrites import FOLDED
 from gancompress.deploy.runtimes.formats import Conversion, Format, Mode, Usage
-from gancompress.deploy.runtimes.packages import optional, quiet
+from gancompress.deploy.runtimes.ncnn_converter import convert
+from gancompress.deploy.runtimes.packages import optional
 from gancompress.deploy.runtimes.registry import register_runtime
 from gancompress.deploy.runtimes.runner import Input, Runner
 from gancompress.deploy.runtimes.runtime import Runtime
@@ -34,8 +34,6 @@ _IMAGE_NAMES = ("data", "output")
 
 _SHAPES = ("pnnx.Expression", "Tensor.size", "Tensor.view", "Tensor.reshape")
 """Operators that the converter leaves of shapes that are computed from a free size."""
-
-_CONVERTER_TIMEOUT_S = 3600
 
 
 @register_runtime
@@ -79,7 +77,7 @@ class Ncnn(Runtime):
         if unit_range:
             network, inputs, outputs = _UnitRange(network), [_IMAGE_NAMES[0]], [_IMAGE_NAMES[1]]
         with TemporaryDirectory() as folder:
-            param, weights = _run_converter(pnnx.EXEC_PATH, network, how, Path(folder))
+            param, weights = convert(pnnx.EXEC_PATH, network, how, Path(folder))
             text = _renamed(param.read_text(), inputs, outputs)
             _check_operators(text)
             path.write_text(text)
@@ -192,38 +190,6 @@ class _UnitRange(nn.Module):
 def _takes_images(how: Conversion, num_outputs: int) -> bool:
     image = how.metadata.get("layout") == '"NCHW"' and how.metadata.get("range") == "[-1, 1]"
     return image and len(how.inputs) == num_outputs == 1
-
-
-def _run_converter(program: str, network: nn.Module, how: Conversion, folder: Path) -> tuple[Path, Path]:
-    """Convert a network, traced as TorchScript, and return the paths of its description and its weights."""
-    examples = [tensor[:1] if tensor.dim() else tensor for tensor in how.inputs]
-    larger = [
-        of_shape(each, [2 * size if axis in axes and axis else size for axis, size in enumerate(each.shape)])
-        for each, axes in zip(examples, how.axes, strict=True)
-    ]
-    script, param, weights = folder / "net.pt", folder / "net.ncnn.param", folder / "net.ncnn.bin"
-    with quiet():
-        torch.jit.save(torch.jit.trace(network, tuple(examples), check_trace=False), script)
-    shapes = [f"inputshape={_shapes(examples)}"]
-    if any(any(axes) for axes in how.axes):
-        shapes.append(f"inputshape2={_shapes(larger)}")
-    half = f"fp16={int(how.precision == FP16.name)}"
-    command = [program, script, *shapes, half]
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_CONVERTER_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        raise ExportError(
-            f"ncnn export: pnnx did not end within {_CONVERTER_TIMEOUT_S} s; export while the machine is less busy"
-        ) from None
-    if done.returncode or not (param.is_file() and weights.is_file()):
-        last = (done.stdout + done.stderr).strip().splitlines()[-1:]
-        raise ExportError(f"ncnn export: pnnx ended with status {done.returncode}: {' '.join(last)}")
-    return param, weights
-
-
-def _shapes(inputs: Sequence[Tensor]) -> str:
-    types = {torch.float32: "f32", torch.int32: "i32", torch.int64: "i64", torch.bool: "bool"}
-    return ",".join(f"[{','.join(map(str, each.shape))}]{types[each.dtype]}" for each in inputs)
 
 
 def _renamed(text: str, inputs: Sequence[str], outputs: Sequence[str]) -> str:

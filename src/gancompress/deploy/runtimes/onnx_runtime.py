@@ -19,6 +19,7 @@ from gancompress.deploy.rewrites import FASTER
 from gancompress.deploy.rewrites.aligned import slow_in_integers
 from gancompress.deploy.runtimes.formats import Conversion, Format, Mode, Usage
 from gancompress.deploy.runtimes.integers import kinds_of_layers, move_integers, without_rounding
+from gancompress.deploy.runtimes.onnx_file import check_onnx, without_weights, write_onnx
 from gancompress.deploy.runtimes.operators import by_class
 from gancompress.deploy.runtimes.opsets import OLDEST, OLDEST_EXPORTED, lowered
 from gancompress.deploy.runtimes.packages import optional, quiet
@@ -38,6 +39,9 @@ _DTYPES = {
     "tensor(uint8)": torch.uint8,
     "tensor(bool)": torch.bool,
 }
+
+_LARGE_BYTES = 2**26
+_WITHOUT_LAYOUTS = "ORT_ENABLE_EXTENDED"
 
 _INTEGERS = IntegerForm(
     (*FASTER, "odd_transposed_convolutions", "row_shuffles", "aligned_channels"),
@@ -100,24 +104,32 @@ class OnnxRuntime(Runtime):
             move_integers(program.model)
         for node in program.model.graph.all_nodes():
             node.metadata_props.clear()  # these name files of this machine, and may outweigh a small network
+        proto, weights = without_weights(program.model)
         if opset is not None and opset < OLDEST_EXPORTED:
-            onnx.save(lowered(program.model_proto, opset), path)
-        else:
-            program.save(path, external_data=False)
-        onnx.checker.check_model(path, full_check=True)
+            proto = lowered(proto, opset, weights)
+        check_onnx(proto, weights)
+        write_onnx(proto, weights, path)
         return f"opset {opset or program.model.opset_imports['']}"
 
     def open(self, path: Path, threads: int | None = None, precision: str | None = None) -> Runner:
         """Open an ONNX file."""
         return runner(self.session(path, threads))
 
-    def session(self, path: Path, threads: int | None = None, profile: Path | None = None) -> Any:
+    def open_to_compare(self, path: Path, precision: str | None) -> Runner:
+        """Open an ONNX file; a large one without the layouts whose weights take three times its size."""
+        large = path.stat().st_size > _LARGE_BYTES
+        return runner(self.session(path, level=_WITHOUT_LAYOUTS if large else None))
+
+    def session(
+        self, path: Path, threads: int | None = None, profile: Path | None = None, level: str | None = None
+    ) -> Any:
         """Return an `onnxruntime.InferenceSession`.
 
         Args:
             path: The file.
             threads: Threads of one operator; onnxruntime's own choice by default.
             profile: Beginning of the path of a profile, written at the end; None measures nothing.
+            level: Name of an `onnxruntime.GraphOptimizationLevel`; the highest one by default.
 
         Raises:
             ExportError: onnxruntime is missing, or refuses the file.
@@ -127,6 +139,8 @@ class OnnxRuntime(Runtime):
         options.log_severity_level = 4  # errors are raised; the log would repeat them
         if threads is not None:
             options.intra_op_num_threads = threads
+        if level is not None:
+            options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
         if profile is not None:
             options.enable_profiling, options.profile_file_prefix = True, str(profile)
         try:

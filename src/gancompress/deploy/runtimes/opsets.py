@@ -5,7 +5,7 @@ Source: https://github.com/onnx/onnx/blob/main/docs/Changelog.md
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -41,19 +41,21 @@ _NEW_ATTRIBUTES = {
 """Opset in which an attribute appeared, and the value that older ones imply; None for any."""
 
 
-def lowered(model: Any, opset: int) -> Any:
+def lowered(model: Any, opset: int, without_values: Collection[str] = ()) -> Any:
     """Return a model of opset 18 as one of an older opset.
 
     Args:
         model: A `ModelProto`; changed in place.
         opset: 11 to 17.
+        without_values: Initializers whose values are not in the model; weights, and not sizes or axes.
 
     Raises:
         ValueError: That opset lacks an operator, or a form of one.
     """
     onnx = optional("onnx", "onnx", "ONNX export")
     graph = model.graph
-    constants = {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
+    given = [each for each in graph.initializer if each.name not in without_values]
+    constants = {each.name: onnx.numpy_helper.to_array(each) for each in given}
     for node in graph.node:
         if node.op_type == "Constant":
             constants |= {node.output[0]: _value(onnx, node)}

@@ -97,6 +97,10 @@ class Runtime:
         """
         raise NotImplementedError
 
+    def open_to_compare(self, path: Path, precision: str | None) -> Runner:
+        """Open a file to compare it; by default as `open` does."""
+        return self.open(path, precision=precision)
+
     def usage(self, file: str, inputs: Mapping[str, str], precision: str, threads: int | None = None) -> Usage:
         """Return Python that runs a file; by default with `gancompress.load`.
 
@@ -163,7 +167,7 @@ class Runtime:
                 note = self._converted(module, draft, how, what)
                 not_compared, cases = self.not_here(), ()
                 if not_compared is None:
-                    run = self.open(draft, precision=options.precision).run
+                    run = self.open_to_compare(draft, options.precision).run
                     first = compare(reference, run, example_inputs, tolerance, what, options.mean_tolerance)
                     cases = (first, *(compare(reference, run, case, tolerance, what) for case in others))
                     if options.accept is not None:

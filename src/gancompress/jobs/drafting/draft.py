@@ -14,13 +14,20 @@ from gancompress.errors import CheckpointError
 from gancompress.io.source import split_key
 from gancompress.jobs.drafting.image_folder import ImageFolder
 from gancompress.jobs.drafting.material import Material
-from gancompress.jobs.drafting.method import Draft, draft, material_of, terms_of
+from gancompress.jobs.drafting.method import Draft, draft, material_of, refit_images, terms_of
 from gancompress.jobs.drafting.own_items import data_of_text, read_items
 from gancompress.jobs.drafting.recipe_file import recipe_text, write_recipe
 from gancompress.jobs.drafting.recognition import recognise, with_range
 from gancompress.jobs.drafting.request import Request
 from gancompress.jobs.drafting.sizes import batch_size_for, check_time, choose_size
-from gancompress.jobs.drafting.trial import check_metrics, narrowed, seconds_of_pass, student_like, training_pace
+from gancompress.jobs.drafting.trial import (
+    check_metrics,
+    families_like,
+    narrowed,
+    seconds_of_pass,
+    student_like,
+    training_pace,
+)
 from gancompress.jobs.export_options import ExportOptions
 from gancompress.jobs.packages import check_exports
 from gancompress.jobs.recipe import Job
@@ -88,7 +95,8 @@ def draft_recipe(request: Request, say: Say, *, trust: bool = False) -> Drafted:
     known = _folded(known, say)
     example = known.inputs[:1]
     other = student_like(request, known.generator, example)
-    student, first_cut = narrowed(known.generator, example, request, other)
+    num_refit = refit_images(request, known.pass_s, known.material.counts["train"])
+    student, first_cut = narrowed(known.generator, example, request, other, num_refit)
     batch_size, terms = batch_size_for(request, known.pass_s), terms_of(known.material, first_cut)
     trial = student, known.generator, known.inputs, batch_size, terms, first_cut.taps, known.pass_s
     kept = known.material.counts["train"] if known.material.repeats else None
@@ -98,6 +106,11 @@ def draft_recipe(request: Request, say: Say, *, trust: bool = False) -> Drafted:
     check_metrics(drafted.job(), known.made)
     for line in drafted.draft.reasons:
         say(line)
+    left = first_cut.num_blocks - first_cut.num_left_out
+    if first_cut.num_left_out and left <= 1:
+        others = " or ".join(f"--like {name}" for name in families_like(known.generator, example))
+        if others:
+            say(f"hint: of its {first_cut.num_blocks} blocks the budget leaves {left} at full width; try {others}")
     return drafted
 
 

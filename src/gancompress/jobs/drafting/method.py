@@ -60,6 +60,7 @@ class Narrowed:
         refit_images: Number of images that a refit needs at the least; None if it cannot be refitted.
         taps: Modules whose feature maps are compared.
         num_blocks: Number of residual blocks that can be left out whole.
+        num_left_out: Number of these that the plan of the fewest blocks leaves out to meet the budget.
         kept_bytes: Bytes of the teacher's outputs and feature maps for one input, as they are kept; 0 if unknown.
     """
 
@@ -67,6 +68,7 @@ class Narrowed:
     refit_images: int | None
     taps: tuple[str, ...]
     num_blocks: int = 0
+    num_left_out: int = 0
     kept_bytes: int = 0
 
 
@@ -286,13 +288,22 @@ def _optimizer(learning_rate: float) -> dict[str, Any]:
     return {"learning_rate": learning_rate, "betas": list(IMITATION_BETAS)}
 
 
+def refit_images(request: Request, teacher_s: float, num_train: int) -> int:
+    """Return the number of images that a refit can have: those of the folder that fit into its share of the time."""
+    return min(_REFIT_IMAGES, int(SHARE_OF_REFIT * 60 * request.minutes / teacher_s), num_train)
+
+
+def is_refitted(needed: int | None, num_images: int) -> bool:
+    """Return whether a network that needs a number of images, if it can be refitted at all, gets them."""
+    return needed is not None and num_images >= max(_FEWEST_REFIT_IMAGES, needed)
+
+
 def _refit(request: Request, narrowed: Narrowed, pace: Pace, num_train: int) -> tuple[dict[str, Any], str]:
     """Return the refit's options, if it can be done in its share of the time, and words for it."""
-    affordable = int(SHARE_OF_REFIT * 60 * request.minutes / pace.teacher_s)
-    images = min(_REFIT_IMAGES, affordable, num_train)
+    images = refit_images(request, pace.teacher_s, num_train)
     if narrowed.refit_images is None:
         return {}, "not refitted, because its layers are no plain ones"
-    if images < max(_FEWEST_REFIT_IMAGES, narrowed.refit_images):
+    if not is_refitted(narrowed.refit_images, images):
         needed = max(_FEWEST_REFIT_IMAGES, narrowed.refit_images)
         return {}, f"not refitted, because that needs {needed} images and the time or the folder has {images}"
     return {"refit": {"num_images": images, "crop_px": None}}, "refit by least squares"

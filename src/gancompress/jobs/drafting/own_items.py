@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.data import parse_data
-from gancompress.errors import ConfigError, DataError, GanCompressError
+from gancompress.errors import ConfigError, DataError
 from gancompress.io.yaml_text import read_yaml
 from gancompress.jobs.drafting.material import Material
 from gancompress.jobs.drafting.method import TASK
+from gancompress.jobs.drafting.outputs import comparable_output
 from gancompress.networks.generator import Generator
-from gancompress.networks.given import Given, NamedInputs, call, sizes, tensors_in
-from gancompress.networks.outputs import image_of, tensors_of
+from gancompress.networks.given import Given, NamedInputs
 from gancompress.tasks import find_task
 from gancompress.tasks.inputs import Inputs
 
@@ -96,17 +96,7 @@ def read_items(data: Mapping[str, Any], generator: Generator, say: Callable[[str
 
 
 def _run(network: nn.Module, given: Given, name: str) -> Tensor:
-    try:
-        result = call(network, given)
-    except GanCompressError:
-        raise
-    except Exception as error:  # a forward pass may raise anything
-        first = (str(error).splitlines() or [""])[0]
-        raise ConfigError(
-            f"{name}: raised {type(error).__name__}: {first} for inputs {sizes(given)}, expected data that it "
-            "takes; correct the data, or the class and its arguments"
-        ) from None
-    made = _comparable(result, given, name)
+    made = comparable_output(network, given, name)
     if not made.isfinite().all():
         raise ConfigError(
             f"{name}: got outputs that are not finite for the data, expected finite ones; check the weights"
@@ -124,25 +114,3 @@ def _sizes(given: Given) -> str:
     if isinstance(given, NamedInputs):
         return ", ".join(f"{name} {'x'.join(map(str, each.shape[1:]))}" for name, each in given.tensors.items())
     return "x".join(map(str, given.shape[1:]))
-
-
-def _comparable(result: Any, given: Given, name: str) -> Tensor:
-    """Return the output that a student is compared on. Raises ConfigError if there is none, of floats for each item."""
-    if not tensors_of(result):
-        raise ConfigError(
-            f"{name}: got {type(result).__name__} for inputs {sizes(given)}, expected a tensor, or tuples, lists or "
-            "dictionaries of them; return what a student is to imitate"
-        )
-    made = image_of(result)
-    if not made.is_floating_point():
-        raise ConfigError(
-            f"{name}: got {str(made.dtype).removeprefix('torch.')} for inputs {sizes(given)}, expected floats, which "
-            "can be compared; return what it was made of, such as scores, or real and imaginary parts as channels"
-        )
-    num_items = len(tensors_in(given)[0])
-    if not made.dim() or len(made) != num_items:
-        raise ConfigError(
-            f"{name}: got an output {list(made.shape)} for {num_items} items, expected one for each along its first "
-            "axis; return it before the items are joined"
-        )
-    return made

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from gancompress.channels.skeleton import copy_module
 from gancompress.errors import ConfigError
+from gancompress.jobs.drafting.outputs import comparable_output
 from gancompress.networks.generator import Generator
 from gancompress.networks.image_format import COMMON_RANGES, ImageFormat, Images, fitting_ranges, measured_images
-from gancompress.networks.outputs import image_of
+from gancompress.networks.outputs import image_of, tensors_of
 
 _CHANNELS = (3, 1, 4, 2)
 """Numbers of channels that are tried, those of pictures."""
@@ -116,9 +117,10 @@ def with_range(
         crops: Images [b, c, h, w] in [-1, 1], as large as the network takes them.
 
     Raises:
-        ConfigError: The images of the network are not finite, flat, or far outside the range.
+        ConfigError: The images of the network cannot be compared, are not finite, flat, or far outside the range.
     """
     images, source = generator.architecture.images, "declared" if given is None else "given"
+    comparable_output(generator.build(), crops, network.name)
     if images is None and network.channels == network.out_channels:
         images, source = _measured(generator.build(), crops)
     built = replace(generator, architecture=generator.architecture.with_images(images)).build()
@@ -185,10 +187,14 @@ class _Probe:
     def _output(self, channels: int, height: int, width: int) -> torch.Size | None:
         image = torch.zeros(1, channels, height, width, device=self._device)
         try:
-            made = image_of(self._networks[self._device](image))
+            result = self._networks[self._device](image)
         except Exception as error:  # a forward pass may raise anything
             self.error = self.error or f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
             return None
+        if not tensors_of(result):
+            self.error = self.error or f"it returned {type(result).__name__} without a tensor"
+            return None
+        made = image_of(result)
         return made.shape if made.dim() == 4 else None
 
 

@@ -17,13 +17,13 @@ from gancompress.deploy.latency import measure_network
 from gancompress.errors import BudgetError, ConfigError, GanCompressError, MetricError, TraceError
 from gancompress.evaluation import Evaluator, PairMetric, find_metric
 from gancompress.importance import candidate_blocks
-from gancompress.jobs.drafting.method import MULTIPLES, Narrowed, Pace
+from gancompress.jobs.drafting.method import MULTIPLES, Narrowed, Pace, is_refitted
 from gancompress.jobs.drafting.request import Request
 from gancompress.jobs.recipe import Job
 from gancompress.jobs.steps.networks import NetworkOptions
 from gancompress.losses import TERMS
 from gancompress.methods.budget import Budget, CostLimit
-from gancompress.methods.depth import num_left_out_at_full_width
+from gancompress.methods.depth import plans_by_depth
 from gancompress.methods.pace import TRIAL_STEPS, seconds_per_step
 from gancompress.networks.cut import cut
 from gancompress.networks.generator import Generator
@@ -83,7 +83,7 @@ def student_like(request: Request, generator: Generator, example: Given) -> Netw
 
 
 def narrowed(
-    generator: Generator, example: Given, request: Request, student: NetworkOptions | None = None
+    generator: Generator, example: Given, request: Request, student: NetworkOptions | None = None, num_refit: int = 0
 ) -> tuple[Generator, Narrowed]:
     """Cut a network to the budget, whatever its most important channels are, to see that and how it can be cut.
 
@@ -92,6 +92,7 @@ def narrowed(
         example: An input, batch 1.
         request: The request.
         student: Another architecture to cut, instead of the network.
+        num_refit: Number of images that there are for a refit; a network that is not refitted keeps its blocks.
 
     Raises:
         BudgetError: The narrowest network costs more than the budget.
@@ -110,10 +111,38 @@ def narrowed(
         return narrow, Narrowed(multiple, None, (), kept_bytes=_kept_bytes(network, given, ()))
     blocks = candidate_blocks(graph)
     multiple, plan = _plan(generator, graph, example, limit, blocks)
-    narrow = cut(generator, graph.constrain(multiple=multiple, minimum=multiple), plan)
+    narrow, needed = _cut(generator, graph, multiple, plan, given)
+    num_left_out = len(plan.left_out)
+    if plan.left_out and not is_refitted(needed, num_refit):
+        multiple, plan = _plan(generator, graph, example, limit)
+        narrow, needed = _cut(generator, graph, multiple, plan, given)
     taps = _taps(generator, network, given)
-    needed, kept = images_needed(narrow.build(), given), _kept_bytes(network, given, taps)
-    return narrow, Narrowed(multiple, needed, outside_blocks(taps, plan.left_out), len(blocks), kept)
+    kept = _kept_bytes(network, given, taps)
+    return narrow, Narrowed(multiple, needed, outside_blocks(taps, plan.left_out), len(blocks), num_left_out, kept)
+
+
+def _cut(
+    generator: Generator, graph: ChannelGraph, multiple: int, plan: ChannelPlan, given: Sequence[Tensor]
+) -> tuple[Generator, int | None]:
+    """Return the network at a plan, and the number of images that its refit needs."""
+    narrow = cut(generator, graph.constrain(multiple=multiple, minimum=multiple), plan)
+    return narrow, images_needed(narrow.build(), given)
+
+
+def families_like(generator: Generator, example: Given) -> tuple[str, ...]:
+    """Return the other families of upscalers, if a network is one: those whose factor of the size can be chosen.
+
+    Args:
+        generator: The network.
+        example: An input, batch 1.
+    """
+    if not isinstance(example, Tensor) or example.dim() != 4:
+        return ()
+    made = image_of(call(generator.build(), example))
+    if made.dim() != 4 or made.shape[2] <= example.shape[2]:
+        return ()
+    others = (name for name in FAMILIES if name != generator.family)
+    return tuple(name for name in others if "scale" in FAMILIES.find(name, "--like").config_type.model_fields)
 
 
 def check_metrics(job: Job, made: Tensor) -> None:
@@ -188,8 +217,8 @@ def _plan(
 ) -> tuple[int, ChannelPlan]:
     """Return the largest multiple of widths at which the budget can be met, and a plan for it.
 
-    The multiple allows the budget with all blocks, too. In the plan as many are left out as the budget asks for at full
-    width: such a network is usually the one nearest to the original, and its pace is then that of the job.
+    The multiple allows the budget with all blocks, too. The plan is the one of the fewest blocks that is tried: such a
+    network is usually the one nearest to the original, and its pace is then that of the job.
     """
     for multiple in MULTIPLES:
         legal = graph.constrain(multiple=multiple, minimum=multiple)
@@ -197,8 +226,7 @@ def _plan(
             if limit.target is None:
                 cost = limit.cost(legal)
                 plan = widest_plan(legal, cost, limit.limit, limit.unit)
-                left_out = blocks[: num_left_out_at_full_width(legal, cost, limit, blocks)]
-                return multiple, widest_plan(legal, cost, limit.limit, limit.unit, left_out) if left_out else plan
+                return multiple, next(iter(plans_by_depth(legal, cost, limit, blocks).values())) if blocks else plan
             narrowest = cut(generator, legal, legal.smallest_plan())
             milliseconds = measure_network(narrowest, one_tensor(example, "--ms"), limit.target)
             if milliseconds <= limit.limit:
