@@ -15,9 +15,9 @@ from gancompress.jobs.clock import Clock
 from gancompress.jobs.finished import FinishedRun
 from gancompress.jobs.pipeline import Pipeline
 from gancompress.jobs.recipe import Job, load_job
-from gancompress.methods.loss_records import read_losses
 from gancompress.jobs.stages import Stage
 from gancompress.jobs.summary import add_to_report
+from gancompress.methods.loss_records import read_losses
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build
 from gancompress.training import Checkpoints

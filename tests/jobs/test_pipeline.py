@@ -31,8 +31,8 @@ from gancompress.jobs.measuring import measure
 from gancompress.jobs.outcome import Outcome
 from gancompress.jobs.pipeline import Pipeline
 from gancompress.jobs.recipe import Job, load_job
-from gancompress.methods.loss_records import read_losses
 from gancompress.jobs.summary import summarise
+from gancompress.methods.loss_records import read_losses
 from gancompress.methods.progress import Progress
 from gancompress.networks.generator import Generator
 from gancompress.report.write import write_report

@@ -22,8 +22,8 @@ from gancompress.io import write_atomically
 from gancompress.io.json_files import read_object
 from gancompress.io.lock import locked
 from gancompress.methods.data import Batches
-from gancompress.methods.own_data import OwnData
 from gancompress.methods.loss_records import LOSSES_FILE, read_losses
+from gancompress.methods.own_data import OwnData
 from gancompress.methods.progress import MethodLog, Report, reporting
 from gancompress.methods.teacher_trial import Repeats
 from gancompress.networks.given import Given

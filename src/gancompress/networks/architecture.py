@@ -24,7 +24,7 @@ from gancompress.networks.example_values import example_values
 from gancompress.networks.image_format import Images, give_boundary
 from gancompress.networks.input_rule import InputRule
 from gancompress.networks.resized import Resized, resize
-from gancompress.networks.state import Mismatch, shapes_of
+from gancompress.networks.state import Mismatch, assign, shapes_of
 from gancompress.networks.taps import automatic_taps
 
 
@@ -111,14 +111,7 @@ class Architecture(ABC):
     def build_on(self, state: Mapping[str, Tensor]) -> nn.Module:
         """Build the network on these weights themselves if their types fit, else on a copy. Raises as `build_with`."""
         network = self.skeleton_with(state)
-        own = network.state_dict(keep_vars=True)
-        is_tied = len({id(each) for each in own.values()}) < len(own)
-        if is_tied or any(name not in state or state[name].dtype != each.dtype for name, each in own.items()):
-            return self.build_with(state)
-        network.load_state_dict({name: state[name].detach() for name in own}, assign=True)
-        if any(each.is_meta for each in network.buffers()):  # some are in no state dict
-            return self.build_with(state)
-        return network.eval()
+        return network.eval() if assign(network, state) else self.build_with(state)
 
     def narrowed(self, graph: ChannelGraph, plan: ChannelPlan) -> Self:
         """Return the architecture at the widths of a plan, without the blocks that it leaves out."""

@@ -1,4 +1,4 @@
-"""Comparison of the tensors that a network needs with those in a file."""
+"""Tensors that a network needs: comparison with those in a file, and use of these without a copy."""
 
 from __future__ import annotations
 
@@ -75,3 +75,20 @@ def listed(names: tuple[str, ...] | list[str]) -> str:
 
 def _size(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape)) or "a scalar"
+
+
+def assign(network: nn.Module, state: Mapping[str, Tensor]) -> bool:
+    """Give a network without values these tensors themselves; return False if it needs copies, changed or not.
+
+    It does if types differ, if it shares tensors among modules, or if it has buffers outside of its state dict.
+
+    Args:
+        network: A network on the meta device.
+        state: Its state dict.
+    """
+    own = network.state_dict(keep_vars=True)
+    is_tied = len({id(each) for each in own.values()}) < len(own)
+    if is_tied or any(name not in state or state[name].dtype != each.dtype for name, each in own.items()):
+        return False
+    network.load_state_dict({name: state[name].detach() for name in own}, assign=True)
+    return not any(each.is_meta for each in network.buffers())
