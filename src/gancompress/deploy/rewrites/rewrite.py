@@ -58,8 +58,7 @@ def replace_layers(
     for path, layer in network.named_modules(remove_duplicate=False):
         if type(layer) is kind and path:
             places.setdefault(id(layer), []).append(path)
-    order = [path for paths in places.values() for path in paths]
-    replaced = set[str]()
+    replaced: list[str] = []
     for paths in places.values():
         # Nothing else holds the old layer, so that its weights are freed before the next ones are made.
         new = replacement(cast(Layer, network.get_submodule(paths[0])))
@@ -67,8 +66,8 @@ def replace_layers(
             continue
         for path in paths:
             network.set_submodule(path, new)
-        replaced.update(paths)
-    return tuple(path for path in order if path in replaced)
+        replaced += paths
+    return tuple(replaced)
 
 
 def same_on_both_axes(*sizes: tuple[int, ...] | str) -> bool:
