@@ -133,7 +133,13 @@ def recipes() -> str:
     sections = []
     for group in GROUPS:
         rows = [
-            _row(f"`{each.name}`", each.training, _paths(each.needs), ", ".join(each.downloads), each.words)
+            _row(
+                f"`{each.name}`",
+                each.training,
+                _paths(each.needs),
+                ", ".join(f"`{file.name}`" for file in each.downloads),
+                each.words,
+            )
             for each in summaries
             if each.group == group
         ]
@@ -150,6 +156,10 @@ def recipes() -> str:
     ]
     sections.append(f"## Files to get\n\n| path | content | where, and layout |\n|---|---|---|\n{''.join(rows)}")
     return "\n".join(sections)
+
+
+def _downloads(files: Iterable[Any]) -> str:
+    return ", ".join(f"`{file.name}`" for file in files)
 
 
 def _paths(needs: Iterable[Any]) -> str:

@@ -175,6 +175,7 @@ def test_three_students_of_a_teacher_from_photographs_alone(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_student_steps_of_two_source_trees_are_timed_in_turns(tmp_path):
     config = {"ngf": 4}
     Generator.from_module(build("resnet_6blocks", config), "resnet_6blocks", config).save(tmp_path / "teacher")
@@ -298,3 +299,15 @@ def test_the_zoo_continues_from_its_figures(tmp_path, monkeypatch):
     assert "| Refused | | | | | | | | | trace: values decide |" in result.stdout
     summary = "3 networks: 2 traced, 1 narrow to 60 % or less, 1 wrong, 1 slower than 30 s."
     assert result.stdout.splitlines()[-1] == summary
+
+
+@pytest.mark.parametrize(
+    ("kind", "family", "config"),
+    [("labels", "resnet_6blocks", {"in_channels": 12, "ngf": 4}), ("noise", "sngan_32", {"ngf": 2})],
+)
+def test_tasks_are_drawn(tmp_path, kind, family, config):
+    Generator.from_module(build(family, config), family, config).save(tmp_path / "net")
+    result = script("draw_tasks.py", kind, tmp_path / "out.png", tmp_path / "net", tmp_path / "net")
+    assert result.returncode == 0, result.stderr
+    with Image.open(tmp_path / "out.png") as image:
+        assert image.width > 400

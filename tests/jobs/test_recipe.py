@@ -138,11 +138,11 @@ LABELLED = {
         r"got data of kind 'aligned', expected label maps with photographs; take kind labels, cityscapes",
     ),
     "a segmentation network of other classes": (
-        ["metrics.networks.espnet.num_classes=19"],
+        ["metrics.networks.espnet={path: x, num_classes: 19}"],
         r"metrics\.networks\.espnet: num_classes: got 19, but the label maps of the data set have 11 classes; correct",
     ),
     "a label that would count": (
-        ["metrics.networks.espnet.ignore_index=255"],
+        ["metrics.networks.espnet={path: x, num_classes: 11}"],
         r"metrics\.networks\.espnet: ignore_index: got 255, expected 11, the label of pixels that the data set's",
     ),
     "a protocol of another data set": (
@@ -150,8 +150,12 @@ LABELLED = {
         r"protocol: got cityscapes_drn, which is for label maps of 35 classes, but the data set has 11; give",
     ),
     "a protocol and its classes": (
-        ["metrics.networks.espnet.protocol=cityscapes_drn"],
+        ["metrics.networks.espnet={path: x, num_classes: 11, protocol: cityscapes_drn}"],
         r"metrics\.networks\.espnet: got num_classes beside 'protocol', expected one of them",
+    ),
+    "a published network and a file": (
+        ["metrics.networks.espnet={path: x, published: mobilenet_v2}"],
+        r"metrics\.networks\.espnet: got both of 'path' and 'published', expected one",
     ),
     "too few names": (
         ["data.classes.names=[sky]"],

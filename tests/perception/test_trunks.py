@@ -7,7 +7,7 @@ from torch import nn
 from gancompress.errors import CheckpointError, ConfigError
 from gancompress.perception import TRUNKS, FeatureTrunk, load_trunk
 from gancompress.perception.inception import FidInception
-from gancompress.perception.load import load_inception
+from gancompress.perception.load import load_cifar_resnet, load_inception
 from gancompress.perception.network_file import NetworkFile
 
 # Convolution parameters of the published classifiers without their heads.
@@ -17,6 +17,7 @@ NUM_PARAMETERS = {
     "alexnet": 2_469_696,
     "squeezenet1_0": 735_424,
     "squeezenet1_1": 722_496,
+    "mobilenet_v2": 2_223_872,
 }
 
 
@@ -71,6 +72,18 @@ def test_squeezenet_equals_another_implementation(shared_data):
         maps, expected = trunk(caffe), other(images)
     for got, wanted in zip(maps, expected, strict=True):
         assert torch.allclose(got, wanted, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_resnet_equals_another_implementation(shared_data, tmp_path):
+    """The published weights in a TorchScript of others, and the layout of the published file."""
+    other = torch.jit.load(shared_data / "nets" / "resnet56_cifar10.ts.pt")
+    weights = {f"module.{name.replace('__', '.')}": tensor for name, tensor in other.state_dict().items()}
+    torch.save({"state_dict": {name: each for name, each in weights.items() if each.ndim}}, tmp_path / "resnet.th")
+    images = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        for got, wanted in zip(load_cifar_resnet(tmp_path / "resnet.th")(images), other(images), strict=True):
+            assert got.equal(wanted)
 
 
 def test_inception():

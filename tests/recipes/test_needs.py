@@ -6,13 +6,16 @@ import re
 
 import pytest
 
-from gancompress.errors import DataError
-from gancompress.jobs.recipe_text import read_recipe, recipe_names, recipe_summary
+from gancompress.errors import CheckpointError, DataError
+from gancompress.jobs.measuring import check_networks
+from gancompress.jobs.recipe import load_job
+from gancompress.jobs.recipe_text import _packaged, read_recipe, recipe_names, recipe_summary
 from gancompress.recipes import needs
 from gancompress.recipes.needs import needs_of
 from gancompress.recipes.summary import GROUPS
 from tests.cli.verbs import run
 
+ALEX = "alexnet", "lpips_alex"
 FOREIGN = re.compile(r"(datasets|checkpoints|teachers|nets|weights)/\S+")
 
 
@@ -41,14 +44,23 @@ def test_everybody_learns_how_to_get_it_or_to_do_without(need):
     ("name", "group", "training", "downloads"),
     [
         ("quickstart", 0, "20,000 images of 64x64", ()),
-        ("pix2pix-maps", 1, "1,644,000 images of 256x256", ("InceptionV3", "AlexNet")),
-        ("cyclegan-horse2zebra-slimming", 1, "426,802 images of 256x256", ("InceptionV3", "AlexNet", "VGG")),
-        ("camvid-labels2photo", 2, "44,000 images of 128x96", ()),
+        ("pix2pix-maps", 2, "1,644,000 images of 256x256", ("inception", *ALEX)),
+        ("gaugan-cityscapes", 2, "2,220,000 images", ("vgg19", "inception", *ALEX)),
+        (
+            "cyclegan-horse2zebra-slimming",
+            2,
+            "426,802 images of 256x256",
+            ("inception", "alexnet", "lpips_alex", "vgg16"),
+        ),
+        ("camvid-labels2photo", 1, "44,000 images of 128x96", ("mobilenet_v2",)),
+        ("celeba-stylegan2", 1, "42,400 images of 64x64", ("squeezenet1_1", "lpips_squeeze", "mobilenet_v2")),
+        ("camvid-gaugan", 3, "10,500 images of 96x64", ("mobilenet_v2",)),
     ],
 )
 def test_a_summary_tells_what_a_recipe_takes(summaries, name, group, training, downloads):
     summary = summaries[name]
-    assert (summary.group, summary.training, summary.downloads) == (GROUPS[group], training, downloads)
+    assert (summary.group, summary.training) == (GROUPS[group], training)
+    assert {each.name for each in summary.downloads} == set(downloads)
     assert summary.words
 
 
@@ -59,10 +71,25 @@ def test_a_run_whose_teacher_is_needed_is_named_once():
     ]
 
 
-def test_recipes_are_listed_in_groups():
-    listed = run("recipes")
-    assert [listed.index(group) for group in GROUPS] == sorted(listed.index(group) for group in GROUPS)
+def test_recipes_are_listed_in_groups(summaries):
+    listed, apart = run("recipes"), run("recipes", "--experiments")
+    assert [listed.index(group) for group in GROUPS[:3]] == sorted(listed.index(group) for group in GROUPS[:3])
     assert "needs nothing" in listed.partition(GROUPS[1])[0]
+    private = {name for name, each in summaries.items() if each.group == GROUPS[3]}
+    assert {name for name, file in _packaged().items() if "experiments" in str(file)} == private
+    assert all((name in apart.split()) == (name in private) for name in summaries)
+    assert f"{len(private)} more are experiments" in listed
+
+
+def test_weights_that_cannot_be_had_stop_a_job_before_it_begins(tmp_path, monkeypatch):
+    monkeypatch.setenv("GANCOMPRESS_CACHE", str(tmp_path))
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
+    with pytest.raises(CheckpointError, match=r"mobilenet_v2-b0353104\.pth: downloading .* failed \(no network\)"):
+        check_networks(load_job("camvid-labels2photo"))
+
+
+def refuse(*_, **__):
+    raise OSError("no network")
 
 
 def test_data_that_is_missing_is_explained(tmp_path, monkeypatch, capsys):

@@ -147,7 +147,8 @@ def compress(
         typer.Option(
             "--perceptual",
             metavar="FILE",
-            help="A network as TorchScript or ONNX: also report the perceptual distance under it.",
+            help="A network as TorchScript or ONNX: also report the perceptual distance under it. "
+            "Without a file, --metric lpips_squeeze downloads one.",
             rich_help_panel=_CHECKPOINT,
         ),
     ] = None,

@@ -69,12 +69,15 @@ def _report_missing(recipe: str, job: Job) -> None:
     Raises:
         DataError: Its data is among them.
     """
-    from gancompress.recipes.needs import needs_of
+    from gancompress.recipes.needs import downloads_of, needs_of
 
     options = job.model_dump(mode="json")
     missing = [need for need in needs_of(options) if not need.is_there]
     for need in missing:
         notices.print(f"missing {need}", highlight=False, soft_wrap=True, markup=False)
+    for download in downloads_of(options):
+        if not download.path.exists():
+            notices.print(f"to come {download}", highlight=False, soft_wrap=True, markup=False)
     lacking = [need.path for need in needs_of({"data": options["data"]}) if need in missing]
     if lacking:
         raise DataError(

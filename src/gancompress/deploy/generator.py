@@ -16,6 +16,7 @@ from gancompress.deploy.compute_types import FP32, INT8, ComputeType
 from gancompress.deploy.contract import metadata_of, tiles_of
 from gancompress.deploy.file_options import FileOptions, Run
 from gancompress.deploy.half import Mixed, TooFar, float_operators
+from gancompress.deploy.memory import give_back_memory
 from gancompress.deploy.parity import ExportReport, PerceptualDistance, Quality, compare
 from gancompress.deploy.precision import Precision, fits_integers, in_integers
 from gancompress.deploy.quantized import export_quantized
@@ -110,12 +111,20 @@ def _export_floats(
 ) -> ExportReport:
     """Write a file of floats; one of less than 32 bits is refused if its images are far from the network's."""
     names = list(suitable(generator, kind.rewrites) if rewrites is None else rewrites)
-    changed, changes = rewritten(form.module, [*names, *compute_type.rewrites], shares=True)
+    names += compute_type.rewrites
+    changed, changes = rewritten(form.module, names, shares=True)
     mixed = _float_operators(changed, form, compute_type, precision) if compute_type.half else Mixed()
     if compute_type.convert is None:
         options = replace(options, precision=compute_type.name)
-    else:
-        changed = compute_type.convert(changed, mixed)
+    made = [changed]
+    del changed
+    give_back_memory(form.module)
+
+    def make() -> nn.Module:
+        """Return the rewritten network, which nothing then holds; a second time it is rewritten again."""
+        network = made.pop() if made else rewritten(form.module, names, shares=True)[0]
+        return network if compute_type.convert is None else compute_type.convert(network, mixed)
+
     quality: list[Quality] = []
 
     def accept(run: Run) -> None:
@@ -131,7 +140,7 @@ def _export_floats(
         metadata={**metadata_of(generator, form, changes), "precision": compute_type.name},
         reference=form.module,
     )
-    report = runtime.write(changed, form.inputs, path, kind, options)
+    report = runtime.write(make, form.inputs, path, kind, options)
     measured = quality[0] if quality else None
     return replace(report, rewrites=changes, precision=compute_type.name, quality=measured, float_layers=mixed.layers)
 

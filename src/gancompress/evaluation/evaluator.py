@@ -26,7 +26,6 @@ from gancompress.evaluation.registry import find_metric
 from gancompress.evaluation.result import MetricResult
 from gancompress.evaluation.segmentation import LabelScores, SegmentationNetwork
 from gancompress.evaluation.statistics import Gaussian
-from gancompress.perception.network_file import NetworkFile
 
 
 class Evaluator:
@@ -224,7 +223,7 @@ class Evaluator:
             protocol = SEGMENTATION_PROTOCOLS[spec.protocol]
             segment = SegmentationNetwork(
                 name,
-                NetworkFile(spec.path, self._device),
+                spec.load(self._device),
                 protocol.num_classes,
                 spec.ignore_index if protocol.scored else protocol.num_labels,
                 size=spec.size,
@@ -240,7 +239,7 @@ class Evaluator:
             )
         segment = SegmentationNetwork(
             name,
-            NetworkFile(spec.path, self._device),
+            spec.load(self._device),
             spec.num_classes,
             spec.ignore_index,
             size=spec.size,

@@ -12,10 +12,8 @@ from gancompress.errors import MetricError
 from gancompress.evaluation.images import RESIZE_WORDS, Size, resize
 from gancompress.evaluation.network_spec import INCEPTION, INCEPTION_SIZE, NetworkSpec, checked_spec
 from gancompress.evaluation.statistics import Statistics
-from gancompress.io import file_sha256
 from gancompress.perception.content_masks import Mask, MaskOptions
 from gancompress.perception.load import load_inception
-from gancompress.perception.network_file import NetworkFile
 from gancompress.perception.weights import WEIGHTS
 
 FOLDED_AT_ONCE = 1024
@@ -221,7 +219,7 @@ def load_feature_network(
             name, load_inception().to(device), INCEPTION_SIZE, resizing, WEIGHTS[INCEPTION].sha256, device
         )
     if name == INCEPTION:
-        network, size = load_inception(spec.path).to(device), INCEPTION_SIZE
+        network, size = load_inception(spec.file).to(device), INCEPTION_SIZE
     else:
-        network, size = NetworkFile(spec.path, device), spec.size
-    return FeatureNetwork(name, network, size, resizing, file_sha256(spec.path), device)
+        network, size = spec.load(device), spec.size
+    return FeatureNetwork(name, network, size, resizing, spec.fingerprint, device)

@@ -15,7 +15,6 @@ from gancompress.evaluation.images import RESIZE_WORDS, Size, resize
 from gancompress.evaluation.network_spec import INCEPTION, INCEPTION_SIZE, NetworkSpec, checked_spec
 from gancompress.networks.checkpoint_file import CheckpointFile
 from gancompress.perception.load import load_inception
-from gancompress.perception.network_file import NetworkFile
 from gancompress.perception.weights import WEIGHTS, fetch_weights
 
 NUM_SPLITS = 10
@@ -175,8 +174,8 @@ def load_classifier(
     """
     spec = checked_spec(name, spec, resizing)
     if spec is not None and name != INCEPTION:
-        return Classifier(name, NetworkFile(spec.path, device), spec.size, resizing, device)
-    file = fetch_weights(WEIGHTS[INCEPTION]) if spec is None else spec.path
+        return Classifier(name, spec.load(device), spec.size, resizing, device)
+    file = fetch_weights(WEIGHTS[INCEPTION]) if spec is None else spec.file
     weight = CheckpointFile.open(file).state_dict().get("fc.weight")
     if weight is None or weight.ndim != 2:
         raise CheckpointError(

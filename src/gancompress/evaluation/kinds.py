@@ -16,7 +16,6 @@ from gancompress.evaluation.latent import LatentComparison, LatentMeasurement
 from gancompress.evaluation.network_spec import NetworkSpec
 from gancompress.evaluation.segmentation import LabelScores
 from gancompress.perception import LpipsDistance, load_lpips
-from gancompress.perception.network_file import NetworkFile
 
 PairMeasure = Callable[[Tensor, Tensor], Tensor]
 Device = torch.device | str
@@ -127,13 +126,12 @@ class LatentMetric:
         if self.lpips is not None:
             return load_lpips(self.lpips).to(device)
         assert spec is not None
-        network = NetworkFile(spec.path, device)
-        if not network.differentiable:
+        if not spec.is_differentiable:
             raise MetricError(
-                f"{spec.path}: got an ONNX network, through which no gradient passes, expected TorchScript for metrics "
+                f"{spec}: got an ONNX network, through which no gradient passes, expected TorchScript for metrics "
                 "of latent spaces; save it as such"
             )
-        return LpipsDistance(network)
+        return LpipsDistance(spec.load(device))
 
 
 Metric = SetMetric | PairMetric | LabelMetric | ClassMetric | LatentMetric

@@ -19,6 +19,8 @@ class MetricNetwork(Options):
 
     Attributes:
         path: TorchScript or ONNX file; takes images [b, 3, h, w], RGB in [0, 1].
+        published: Published network instead, which is downloaded once: ``mobilenet_v2`` and ``resnet56_cifar10`` for
+            distances of features, the latter also for class scores; ``squeezenet1_1`` for perceptual distances.
         size: Height and width of its input, in pixels; images keep their size by default.
         num_classes: Number of classes of a segmentation network.
         ignore_index: Label that a segmentation network ignores.
@@ -26,7 +28,8 @@ class MetricNetwork(Options):
             benchmark, label maps in the size of their files; or ``coco_stuff_deeplab``, 182 classes, three scales.
     """
 
-    path: str
+    path: str | None = None
+    published: Literal["mobilenet_v2", "resnet56_cifar10", "squeezenet1_1"] | None = None
     size: Annotated[tuple[int, int] | None, BeforeValidator(as_tuple)] = None
     num_classes: Annotated[int | None, Field(ge=2)] = None
     ignore_index: int = 255
@@ -34,13 +37,18 @@ class MetricNetwork(Options):
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
+        if (self.path is None) == (self.published is None):
+            raise ValueError(
+                f"got {'neither' if self.path is None else 'both'} of 'path' and 'published', expected one"
+            )
         if self.protocol is not None and self.num_classes is not None:
             raise ValueError("got num_classes beside 'protocol', expected one of them: the protocol has its own")
         return self
 
     def spec(self) -> NetworkSpec:
         """Return the network's specification for the metrics."""
-        return NetworkSpec(Path(self.path), self.size, self.num_classes, self.ignore_index, self.protocol)
+        path = None if self.path is None else Path(self.path)
+        return NetworkSpec(path, self.size, self.num_classes, self.ignore_index, self.protocol, self.published)
 
     def misfit(self, classes: Classes) -> str | None:
         """Return the reason why a segmentation network cannot score label maps with these classes; None if it can."""

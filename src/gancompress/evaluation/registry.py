@@ -66,7 +66,7 @@ def perceptual_distance(path: str | Path, device: Device) -> PairMeasure:
 
 def _perceptual(spec: NetworkSpec | None, device: Device) -> PairMeasure:
     assert spec is not None
-    return perceptual_distance(spec.path, device)
+    return _through(LpipsDistance(spec.load(device)), device)
 
 
 def _through(distance: LpipsDistance, device: Device) -> PairMeasure:

@@ -64,7 +64,8 @@ class Fingerprints:
 
     @property
     def _network_digests(self) -> list[list[str]]:
-        return [self._digest(Path(network.path)) for network in self._job.metrics.networks.values()]
+        networks = self._job.metrics.networks.values()
+        return [self._digest(Path(network.path)) for network in networks if network.path is not None]
 
 
 def _weights_digest(path: Path) -> list[str]:

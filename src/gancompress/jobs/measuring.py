@@ -13,20 +13,29 @@ from gancompress.evaluation import PairMetric, find_metric
 from gancompress.evaluation.options import MetricOptions
 from gancompress.evaluation.split_evaluation import Evaluation
 from gancompress.jobs.outcome import Measured
+from gancompress.jobs.recipe import Job
 from gancompress.jobs.steps import Work
 from gancompress.networks.generator import Generator
 from gancompress.quantization import FLOAT, QuantizedSize
+from gancompress.recipes.needs import downloads_of
 from gancompress.report import TO_TEACHER
 from gancompress.tasks.inputs import Inputs
 
 
-def check_networks(options: MetricOptions) -> None:
-    """Raise CheckpointError if the file of a network for metrics does not exist."""
-    for name, network in options.networks.items():
-        if not Path(network.path).expanduser().exists():
+def check_networks(job: Job) -> None:
+    """Check the files of networks for metrics, and download the published ones that metrics and losses need.
+
+    Raises:
+        CheckpointError: A file does not exist, or cannot be downloaded.
+    """
+    for name, network in job.metrics.networks.items():
+        if network.path is not None and not Path(network.path).expanduser().exists():
             raise CheckpointError(
-                f"metrics.networks.{name}: {network.path}: no such file, expected a network as TorchScript or ONNX"
+                f"metrics.networks.{name}: {network.path}: no such file, expected a network as TorchScript or ONNX; "
+                "gancompress data RECIPE says how to get it or to do without"
             )
+    for download in downloads_of(job.model_dump(mode="json")):
+        download.fetch()
 
 
 def cost_of(generator: Generator, inputs: Inputs) -> Cost:

@@ -86,7 +86,7 @@ class Pipeline:
             DataError: A split cannot be opened, or splits share files.
         """
         check_packages(self._job, self._say)
-        check_networks(self._job.metrics)
+        check_networks(self._job)
         check_given_teacher(self._job.teacher)
         self._job.data.check_splits()
         teacher = self._stages.teacher()
@@ -126,7 +126,7 @@ class Pipeline:
             GanCompressError: An error that the user can fix; the subclass tells which.
         """
         check_packages(self._job, self._say)
-        check_networks(self._job.metrics)
+        check_networks(self._job)
         with self._alone():
             return self._run()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,15 @@ _MOST_EXTENDED = 20
 
 def recipe_names() -> list[str]:
     """Return the names of the recipes of this package."""
-    return sorted(
-        entry.name.removesuffix(".yaml")
-        for entry in files("gancompress.recipes").iterdir()
-        if entry.name.endswith(".yaml")
-    )
+    return sorted(_packaged())
+
+
+@cache
+def _packaged() -> dict[str, Traversable]:
+    """Return the files of the recipes of this package, by name; experiments that need private files lie apart."""
+    folder = files("gancompress.recipes")
+    entries = [*folder.iterdir(), *(folder / "experiments").iterdir()]
+    return {entry.name.removesuffix(".yaml"): entry for entry in entries if entry.name.endswith(".yaml")}
 
 
 def recipe_text(name: str) -> str:
@@ -47,8 +53,8 @@ def recipe_summary(name: str) -> RecipeSummary:
 
 
 def _written(name: str) -> str:
-    if name in recipe_names():
-        return (files("gancompress.recipes") / f"{name}.yaml").read_text("utf-8")
+    if (packaged := _packaged().get(name)) is not None:
+        return packaged.read_text("utf-8")
     path = Path(name)
     if not is_file(path):
         got = in_the_middle(name, 120)

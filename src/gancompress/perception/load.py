@@ -10,7 +10,9 @@ from torch import nn
 
 from gancompress.errors import ConfigError, nearest
 from gancompress.perception.alexnet import alexnet_layers
+from gancompress.perception.cifar_resnet import CifarResNet
 from gancompress.perception.inception import FidInception
+from gancompress.perception.mobilenet import mobilenet_v2_layers
 from gancompress.perception.network_file import NetworkFile
 from gancompress.perception.squeezenet import squeezenet1_0_layers, squeezenet1_1_layers
 from gancompress.perception.trunk import FeatureTrunk, freeze
@@ -25,6 +27,7 @@ TRUNKS: dict[str, Callable[[], Layers]] = {
     "alexnet": alexnet_layers,
     "squeezenet1_0": squeezenet1_0_layers,
     "squeezenet1_1": squeezenet1_1_layers,
+    "mobilenet_v2": mobilenet_v2_layers,
 }
 
 
@@ -64,6 +67,31 @@ def load_trunk(
     prefixes = tuple(f"features.{number}." for number in range(len(trunk.features)))
     load_weights(trunk, Path(weights) if weights else fetch_weights(WEIGHTS[name]), prefixes)
     return freeze(trunk)
+
+
+def load_cifar_resnet(weights: str | Path | None = None) -> nn.Module:
+    """Load the frozen ResNet-56 of CIFAR-10: images [b, 3, 32, 32], RGB in [0, 1], to features [b, 64] and logits.
+
+    Args:
+        weights: The published file; by default from the cache or its authors.
+
+    Raises:
+        CheckpointError: The weights cannot be found or read, or do not fit.
+    """
+    network = CifarResNet()
+    load_weights(network, Path(weights) if weights else fetch_weights(WEIGHTS["resnet56_cifar10"]))
+    return freeze(network)
+
+
+PUBLISHED: dict[str, Callable[[], nn.Module]] = {
+    "mobilenet_v2": lambda: load_trunk("mobilenet_v2", ["features"]),
+    "resnet56_cifar10": load_cifar_resnet,
+    "squeezenet1_1": lambda: load_trunk("squeezenet1_1", ["relu1", "fire3", "fire5", "fire7", "fire9"]),
+}
+"""Published networks for metrics by their names in `WEIGHTS`: images [b, 3, h, w], RGB in [0, 1], to a list of outputs.
+
+MobileNetV2 returns its features, ResNet-56 features and logits of CIFAR-10, SqueezeNet five maps to compare.
+"""
 
 
 def load_inception(weights: str | Path | None = None) -> nn.Module:

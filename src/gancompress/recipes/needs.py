@@ -11,16 +11,14 @@ from typing import Any
 
 import yaml
 
+from gancompress.io import cache_folder
+from gancompress.losses.perceptual import PERCEPTUAL
+from gancompress.perception.lpips import LPIPS_TRUNKS
+from gancompress.perception.weights import WEIGHTS, fetch_weights
+
 _RUNS = "runs/"
-_DOWNLOADED = {
-    "fid": "InceptionV3",
-    "kid": "InceptionV3",
-    "inception_score": "InceptionV3",
-    "lpips_alex": "AlexNet",
-    "lpips_vgg": "VGG-16",
-    "lpips_squeeze": "SqueezeNet 1.1",
-}
-"""Published networks by the beginning of the metrics that download them, checked by their SHA-256."""
+_INCEPTION = ("fid", "kid", "inception_score")
+"""Beginnings of the metrics that take the network of FID."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +68,59 @@ def needs_of(recipe: Mapping[str, Any]) -> list[Need]:
     return list(dict.fromkeys(need for need in found if need is not None))
 
 
-def downloads_of(recipe: Mapping[str, Any]) -> list[str]:
-    """Return the published networks that a recipe downloads for its metrics and losses."""
-    names = set(_texts(recipe.get("metrics") or {})) | {str(step.get("metric")) for step in recipe["steps"]}
-    found = [network for metric, network in _DOWNLOADED.items() if any(name.startswith(metric) for name in names)]
-    terms = [each for each in _mappings(recipe) if each.get("published") and "network" not in each]
-    return list(dict.fromkeys([*found, *(["VGG"] if terms else [])]))
+@dataclass(frozen=True)
+class Download:
+    """A published file of weights that a recipe downloads once, checked by its SHA-256.
+
+    Attributes:
+        name: Its name in `WEIGHTS`.
+    """
+
+    name: str
+
+    @property
+    def path(self) -> Path:
+        """Its place in the cache."""
+        return cache_folder() / WEIGHTS[self.name].name
+
+    def fetch(self) -> Path:
+        """Return its path, downloading it if the cache lacks it. Raises CheckpointError if that fails."""
+        return fetch_weights(WEIGHTS[self.name])
+
+    def __str__(self) -> str:
+        """Format as one line: where it comes from, and where it goes."""
+        return f"{WEIGHTS[self.name].url}: downloaded when it is first used, to {self.path}"
+
+
+def downloads_of(recipe: Mapping[str, Any]) -> list[Download]:
+    """Return the published weights that a recipe downloads for its metrics and losses.
+
+    Args:
+        recipe: A recipe as `gancompress.jobs.recipe_text.read_recipe` returns it, or all options of a job.
+    """
+    metrics = recipe.get("metrics") or {}
+    names = {name for place in ("against_real", "against_teacher") for name in metrics.get(place) or ()}
+    names |= {str(step.get("metric")) for step in recipe["steps"]}
+    networks = metrics.get("networks") or {}
+    found = ["inception"] if "inception" not in networks and any(map(_is_of_inception, names)) else []
+    found += [each for kind in LPIPS_TRUNKS if f"lpips_{kind}" in names for each in _of_lpips({"trunk": kind})]
+    found += [network["published"] for network in networks.values() if network.get("published")]
+    for term in _mappings([recipe.get("teacher"), recipe["steps"]]):
+        if term.get("kind") == "lpips" and not term.get("network"):
+            found += _of_lpips(term)
+        if term.get("kind") == "perceptual" and not term.get("weights"):
+            found.append(term.get("network") or PERCEPTUAL.find(term.get("published", "omgd")).trunk)
+    return [Download(name) for name in dict.fromkeys(found) if name in WEIGHTS]
+
+
+def _is_of_inception(metric: str) -> bool:
+    return metric.startswith(_INCEPTION)
+
+
+def _of_lpips(term: Mapping[str, Any]) -> list[str]:
+    kind = term.get("trunk", "vgg")
+    published = {"weights": LPIPS_TRUNKS[kind][0], "heads": f"lpips_{kind}"}
+    return [name for option, name in published.items() if not term.get(option)]
 
 
 def _need(path: str) -> Need | None:

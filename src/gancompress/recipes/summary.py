@@ -7,10 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gancompress.recipes.needs import Need, downloads_of, needs_of
+from gancompress.recipes.needs import Download, Need, downloads_of, needs_of
 
-GROUPS = ("Ready to run", "With public files", "With files that are not public")
+GROUPS = (
+    "Ready to run",
+    "With public files, on two CPU cores",
+    "With public files, on a GPU: the papers' experiments",
+    "Experiments with a file that is not public",
+)
 """Groups of recipes, in the order of their lists."""
+
+_MOST_PIXELS_ON_CPUS = 2e9
+"""Pixels that are seen in training at most by a recipe for two CPU cores."""
 
 
 @dataclass(frozen=True)
@@ -21,29 +29,32 @@ class RecipeSummary:
         name: Its name.
         words: The first sentence of the comment at its head.
         needs: Files to get before it runs.
-        downloads: Published networks that it downloads for metrics and losses.
+        downloads: Published weights that it downloads for metrics and losses.
         num_images: Images that are seen in training: by the teacher, if the recipe trains it, and in all steps.
-        size: Size of the images, such as ``64x64``; empty if they keep the size of their files.
+        size: Height and width of the images, in pixels; None if they keep the size of their files.
     """
 
     name: str
     words: str
     needs: tuple[Need, ...]
-    downloads: tuple[str, ...]
+    downloads: tuple[Download, ...]
     num_images: int
-    size: str
+    size: tuple[int, int] | None
 
     @property
     def group(self) -> str:
         """The group it belongs to."""
         if not self.needs:
             return GROUPS[0]
-        return GROUPS[1] if all(need.is_public for need in self.needs) else GROUPS[2]
+        if not all(need.is_public for need in self.needs):
+            return GROUPS[3]
+        height, width = self.size or (256, 256)
+        return GROUPS[1] if self.num_images * height * width <= _MOST_PIXELS_ON_CPUS else GROUPS[2]
 
     @property
     def training(self) -> str:
         """Amount of training in words."""
-        return f"{self.num_images:,} images" + (f" of {self.size}" if self.size else "")
+        return f"{self.num_images:,} images" + (f" of {self.size[1]}x{self.size[0]}" if self.size else "")
 
 
 def summarise(name: str, text: str, recipe: Mapping[str, Any]) -> RecipeSummary:
@@ -67,10 +78,10 @@ def _images(training: Mapping[str, Any]) -> int:
     return training.get("num_images", 0) + training.get("num_decay_images", 0)
 
 
-def _size(recipe: Mapping[str, Any]) -> str:
+def _size(recipe: Mapping[str, Any]) -> tuple[int, int] | None:
     data = recipe["data"]
     size = data.get("image_size") or (data.get("transform") or {}).get("crop_size")
     if not size:
-        return ""
+        return None
     height, width = (size, size) if isinstance(size, int) else size
-    return f"{width}x{height}"
+    return height, width
