@@ -143,7 +143,7 @@ def recipes() -> str:
             for each in summaries
             if each.group == group
         ]
-        head = "| recipe | training | needs | downloads | content |\n|---|---|---|---|---|\n"
+        head = "| recipe | content | needs | downloads | training |\n|---|---|---|---|---|\n"
         sections.append(f"## {group}\n\n{head}{''.join(rows)}")
     needs = {need.path: need for each in summaries for need in each.needs}
     rows = [
