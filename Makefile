@@ -6,7 +6,7 @@ DEMO_STAMP := $(VENV)/.installed-for-demo
 DOCS_STAMP := $(VENV)/.installed-for-docs
 BIN := $(VENV)/bin
 
-.PHONY: demo install test lint check wheel bench docs clean
+.PHONY: demo install test lint check types wheel bench docs clean
 
 demo: $(DEMO_STAMP)
 	$(BIN)/gancompress quickstart
@@ -22,7 +22,9 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 
-check: lint
+check: lint types
+
+types: $(STAMP)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 wheel: $(STAMP)

@@ -50,6 +50,7 @@ def as_a_user(tmp_path, monkeypatch):
     torch.save(foreign, tmp_path / "latest_net_G_A.pth")
 
 
+@pytest.mark.slow
 def test_commands_run_in_their_order_and_print_what_the_page_shows(as_a_user):
     assert len(COMMANDS) >= 7
     printed = {}

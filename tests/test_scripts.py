@@ -175,6 +175,7 @@ def test_three_students_of_a_teacher_from_photographs_alone(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_student_steps_of_two_source_trees_are_timed_in_turns(tmp_path):
     config = {"ngf": 4}
     Generator.from_module(build("resnet_6blocks", config), "resnet_6blocks", config).save(tmp_path / "teacher")

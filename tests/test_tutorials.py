@@ -88,6 +88,7 @@ def check(command: str) -> None:
     assert result.exit_code == 0, f"{command}: {result.output}{result.exception!r}"
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_cyclegan_becomes_a_file_of_integers(here):
     page = TUTORIALS / "translator.md"
     listed = commands(page)

@@ -39,13 +39,13 @@ class Edges(nn.Module):
 
 def test_a_file_is_compared_on_images_where_there_are_any(tmp_path):
     pytest.importorskip("onnxruntime", reason="exports to ONNX, which is not installed")
-    small, size = tmp_path / "small", ("--size", "32x32")
+    small, size, fixed = tmp_path / "small", ("--size", "32x32"), ("--format", "onnx_fixed")
     net = ("resnet", "--set", "ngf=8", "--set", "num_blocks=1")
     run("prune", *net, "--keep", "0.5", "--out", small, *size)
     photos = save_many(tmp_path / "photos", 8, height=32, width=32)
     torch.jit.script(Edges()).save(tmp_path / "edges.pt")
     seen = ("--calibration", photos, "--perceptual", tmp_path / "edges.pt")
-    facts = json.loads(run("export", small, *size, *seen, "--json"))
+    facts = json.loads(run("export", small, *size, *seen, *fixed, "--json"))
     assert facts["quality"]["num_images"] == 8
     assert facts["quality"]["psnr_db"] > 90
     assert 0 <= facts["quality"]["perceptual"] < 1e-6
@@ -129,8 +129,8 @@ def test_a_file_that_fails_costs_neither_the_report_nor_the_others(given, tmp_pa
 
 @pytest.mark.slow
 def test_a_run_is_calibrated_on_its_own_images(finished, tmp_path):
-    file = tmp_path / "model.onnx"
-    facts = json.loads(run("export", finished, "--precision", "int8", "--min-psnr", "0", "--out", file, "--json"))
+    how = ("--format", "onnx_fixed", "--precision", "int8", "--min-psnr", "0")
+    facts = json.loads(run("export", finished, *how, "--out", tmp_path / "model.onnx", "--json"))
     assert facts["cases"][0]["input_shapes"] == [[1, 3, 32, 32]]
     assert facts["quality"]["num_images"] == 8  # a quarter of the 32 in its training split
     with pytest.raises(ConfigError, match="--size: got 64x64 with the run's own images, expected their size"):

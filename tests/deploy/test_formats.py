@@ -160,9 +160,9 @@ def test_noise_is_no_picture(export_of):
 
 def test_chosen_rewrites_and_none(tmp_path):
     net, inputs = generator("resnet"), example("resnet")
-    chosen = exported(net, inputs, tmp_path / "a.onnx", rewrites=["odd_transposed_convolutions"])
+    chosen = exported(net, inputs, tmp_path / "a.onnx", "onnx_fixed", rewrites=["odd_transposed_convolutions"])
     assert [(each.rewrite, len(each.layers)) for each in chosen.rewrites] == [("odd_transposed_convolutions", 2)]
-    plain = exported(net, inputs, tmp_path / "b.onnx", rewrites=[])
+    plain = exported(net, inputs, tmp_path / "b.onnx", "onnx_fixed", rewrites=[])
     assert plain.rewrites == ()
     onnx = pytest.importorskip("onnx")
     operators = [{node.op_type for node in onnx.load(tmp_path / f"{name}.onnx").graph.node} for name in "ab"]

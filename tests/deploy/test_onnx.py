@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.deploy import FileOptions, export_module
+from gancompress.deploy.runtimes import onnx_file, onnx_runtime
 from gancompress.deploy.runtimes.onnx_runtime import OnnxRuntime
 from gancompress.deploy.runtimes.runner import Runner
 from gancompress.errors import ExportError
@@ -143,6 +144,22 @@ def test_the_file_is_whole_and_describes_itself(tmp_path):
     assert [axis.dim_param or axis.dim_value for axis in shape.dim] == ["batch", 3, "height", "width"]
     assert (model.graph.input[0].name, model.graph.output[0].name) == ("photo", "painting")
     assert all(part.training for part in net.modules())
+
+
+def test_weights_are_written_one_after_the_other(tmp_path, monkeypatch):
+    net, inputs, path = nn.Conv2d(3, 64, 3), (torch.rand(1, 3, 8, 8),), tmp_path / "net.onnx"
+    monkeypatch.setattr(onnx_runtime, "_LARGE_BYTES", 0)
+    assert export_module(net, inputs, path).cases[0].max_abs < 1e-5
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    assert len(model.SerializeToString()) == path.stat().st_size
+    weights = {each.name: onnx.numpy_helper.to_array(each) for each in model.graph.initializer}
+    assert {name: value.tolist() for name, value in weights.items()} == {
+        name: value.tolist() for name, value in net.state_dict().items()
+    }
+    monkeypatch.setattr(onnx_file, "MOST_BYTES", 4000)
+    with pytest.raises(ExportError, match=r"^ONNX export: got 8,\d{3} bytes, expected at most 4,000 in one ONNX file"):
+        export_module(net, inputs, path)
 
 
 def test_several_inputs_share_names_unless_their_sizes_differ(tmp_path):

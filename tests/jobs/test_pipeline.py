@@ -52,7 +52,7 @@ TINY = [
     f"steps.1.training={TRAINING}",
     "steps.2.options={num_candidates: 3, method: random}",
     f"steps.3.training={TRAINING}",
-    "exports=[onnx]",
+    "exports=[onnx_fixed]",
 ]
 
 NO_EXPORT = "exports=[]"
@@ -81,7 +81,7 @@ def test_a_job_leaves_a_smaller_network_its_file_and_its_report(straight):
     directory = straight.directory
     assert straight.compressed.cost.macs.true * 3 <= straight.teacher.cost.macs.true
     assert Generator.load(directory).num_parameters == straight.compressed.cost.parameters
-    assert (directory / "exports" / "model.onnx").stat().st_size == straight.files.reports[0].file_bytes
+    assert (directory / "exports" / "model.fixed.onnx").stat().st_size == straight.files.reports[0].file_bytes
     assert set(straight.compressed.metrics) == {"ssim", "psnr", "sharpness_gap", "ssim_to_teacher", "psnr_to_teacher"}
 
     with workers_as_threads():
@@ -286,39 +286,65 @@ def test_a_signal_to_all_its_processes_stops_the_command(tmp_path):
 
 LONGER = f"teacher.train.training={ {**TRAINING, 'num_images': 24, 'checkpoint_every': 12} }"
 
-KILLED = """
-import os, signal, sys
+FORKED = """
+import os, resource, signal, sys
+from functools import partial
 from pathlib import Path
+import torch._dynamo  # before all: training imports it, which takes a second
+from gancompress.cli import main
 from gancompress.jobs.pipeline import Pipeline
-from tests.jobs.test_pipeline import LONGER, NO_EXPORT, tiny
+from tests import once
+from tests.jobs.test_pipeline import LONGER, NO_EXPORT, TINY, pytest, tiny
 
-def killed(pipeline_verb, changes, directory, after):
+folder = Path(sys.argv[1])
+once.curves(pytest.MonkeyPatch())
+
+def ended(act):
     pid = os.fork()  # before anything was computed: no threads are lost
     if pid == 0:
-        asked = iter(range(1, 1000))
-        stop = lambda: next(asked) == after and os.kill(os.getpid(), signal.SIGKILL)
-        getattr(Pipeline(tiny(*changes), Path(directory), print, stop), pipeline_verb)()
+        act()
         os._exit(1)
-    status = os.waitpid(pid, 0)[1]
-    assert os.WTERMSIG(status) == signal.SIGKILL, status
+    return os.waitpid(pid, 0)[1]
 
-killed("teacher", [LONGER], sys.argv[1], 5)
-killed("run", [NO_EXPORT], sys.argv[2], 8)
+def killed(verb, changes, name, after):
+    asked = iter(range(1, 1000))
+    stop = lambda: next(asked) == after and os.kill(os.getpid(), signal.SIGKILL)
+    getattr(Pipeline(tiny(*changes), folder / name, print, stop), verb)()
+
+def limited():
+    os.dup2(os.open(folder / "limited.txt", os.O_CREAT | os.O_WRONLY), sys.stderr.fileno())
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    changes = [argument for change in TINY for argument in ("--set", change)]
+    sys.argv = ["gancompress", "train", "quickstart-search", "--out", str(folder / "limited"), *changes]
+    try:
+        main()
+    except SystemExit as end:
+        os._exit(end.code)
+
+for verb, changes, name, after in (("teacher", [LONGER], "training", 5), ("run", [NO_EXPORT], "search", 8)):
+    status = ended(partial(killed, verb, changes, name, after))
+    assert os.WTERMSIG(status) == signal.SIGKILL, status
+status = ended(limited)
+assert os.waitstatus_to_exitcode(status) == 2, status
 """
 
 
-def in_a_process_of_its_own(*arguments: str) -> subprocess.CompletedProcess[str]:
-    root = str(Path(__file__).parents[2])
+@pytest.fixture(scope="module")
+def forked(tmp_path_factory) -> Path:
+    """Runs in processes of their own: two killed in training and in the search, one that may write no large file."""
+    if not hasattr(os, "fork"):
+        pytest.skip("needs fork")
+    folder, root = tmp_path_factory.mktemp("forked"), str(Path(__file__).parents[2])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*filter(None, [os.environ.get("PYTHONPATH")]), root])}
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment, check=False)
+    command = [sys.executable, "-c", FORKED, str(folder)]
+    script = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert script.returncode == 0, script.stderr
+    return folder
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_after_a_kill_the_same_command_ends_with_the_same_bits(straight, tmp_path):
-    in_training, in_search = tmp_path / "training", tmp_path / "search"
-    script = in_a_process_of_its_own("-c", KILLED, str(in_training), str(in_search))
-    assert script.returncode == 0, script.stderr
+def test_after_a_kill_the_same_command_ends_with_the_same_bits(straight, forked, tmp_path):
+    in_training, in_search = forked / "training", forked / "search"
 
     # Killed at 20 images, with a checkpoint at 12: it goes on from there, and what was logged beyond is logged again.
     shown: list[Progress] = []
@@ -407,26 +433,12 @@ def test_a_disk_that_fills_up_anywhere_costs_one_line_and_no_bit(straight, tmp_p
     assert "quickstart" in (out / "report.html").read_text()
 
 
-LIMITED = """
-import resource, sys
-from gancompress.cli import main
-
-resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-main()
-"""
-
-
-def test_what_the_system_refuses_to_write_is_one_line(straight, tmp_path):
-    pytest.importorskip("resource")
-    changes = [argument for change in TINY for argument in ("--set", change)]
-    command = ["-c", LIMITED, "train", "quickstart-search", "--out", str(tmp_path), *changes]
-    result = in_a_process_of_its_own(*command)
-    assert result.returncode == 2
-    (line,) = result.stderr.splitlines()
-    (directory,) = tmp_path.glob("steps/teacher-*")
+def test_what_the_system_refuses_to_write_is_one_line(straight, forked):
+    (line,) = (forked / "limited.txt").read_text().splitlines()
+    (directory,) = forked.glob("limited/steps/teacher-*")
     checkpoint = directory / "checkpoints" / "000000000004.safetensors"
     assert line.startswith(f"gancompress: {checkpoint}: File too large; make room there and run the same command")
-    assert same_weights(Pipeline(tiny(), tmp_path, print).teacher().teacher, straight.teacher.generator)
+    assert same_weights(Pipeline(tiny(), forked / "limited", print).teacher().teacher, straight.teacher.generator)
 
 
 def test_the_stages_say_what_is_done_and_what_a_change_undoes(straight, tmp_path):

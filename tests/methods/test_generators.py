@@ -12,7 +12,7 @@ from gancompress.importance import SCORES, by_importance
 from gancompress.methods.generators import cropped, prune
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import architecture_of, build
-from tests.channels.cases import FAMILY_CASES, make
+from tests.channels.cases import FAMILY_CASES, graph_of, make
 
 FOREIGN = {
     "super_resolution": "tests.channels.strangers:SuperResolution",
@@ -27,7 +27,7 @@ def test_pruned_generator_equals_the_sorted_wide_one_at_the_plan(name, tmp_path)
     module, inputs = make(name)
     family, config = FAMILY_CASES.get(name) or (FOREIGN[name], {})
     generator = Generator.from_module(module, family, config)
-    graph = trace(module, inputs, multiple=2, minimum=2)
+    graph = graph_of(name).constrain(multiple=2, minimum=2)
     plan = graph.uniform_plan(0.5)
     score = SCORES["l1_incoming"]
 

@@ -61,8 +61,8 @@ def test_round_trip_is_exact(family: str, tmp_path: Path, distinct_weights: Fill
     assert list(loaded.state) == sorted(network.state_dict())
     side = max(FAMILIES[family].parse(config).min_size, 16)
     inputs = FAMILIES[family].architecture(config).example_inputs((side, side))
-    results = (tree_leaves(output(built, *inputs)) for built in (loaded.build(), network))
-    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+    results = (tree_leaves(output(built, *inputs)) for built in (loaded.build(), loaded.build_on_weights(), network))
+    assert all(torch.equal(a, c) and torch.equal(b, c) for a, b, c in zip(*results, strict=True))
 
 
 def test_saved_description(tmp_path: Path) -> None:
@@ -94,6 +94,18 @@ def test_training_a_built_network_leaves_the_value_alone() -> None:
     assert not (generator.state["stem.conv.weight"] == 3).any()
 
 
+def test_a_network_on_the_weights_themselves_copies_only_what_has_another_type() -> None:
+    generator = Generator.from_module(build("resnet_6blocks", {"ngf": 4}), "resnet_6blocks", {"ngf": 4})
+    network = generator.build_on_weights()
+    assert not network.training
+    for name, tensor in network.named_parameters():
+        assert tensor.data_ptr() == generator.state[name].data_ptr()
+        assert tensor.requires_grad
+    network.half()  # takes the place of its tensors alone
+    half = Generator(generator.architecture, network.state_dict())
+    assert generator.state["stem.conv.weight"].dtype == half.build_on_weights().get_parameter("stem.conv.weight").dtype
+
+
 def test_building_draws_no_random_numbers() -> None:
     generator = Generator.from_module(build("unet", {"ngf": 4}), "unet", {"ngf": 4})
     before = torch.get_rng_state()
@@ -122,6 +134,8 @@ def test_tied_weights_stay_tied(tmp_path: Path, distinct_weights: Fill) -> None:
     rebuilt = loaded.build()
     assert isinstance(rebuilt, Tied)
     assert rebuilt.second.weight is rebuilt.first.weight
+    again = loaded.build_on_weights()
+    assert again.get_parameter("second.weight") is again.get_parameter("first.weight")
     assert loaded.num_parameters == generator.num_parameters == 4 * 4 + 4 + 4
     features = torch.linspace(-1, 1, 4 * 9).view(1, 4, 3, 3)
     assert torch.equal(output(rebuilt, features), output(network, features))

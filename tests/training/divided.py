@@ -26,6 +26,7 @@ from gancompress.data import make_loader, parse_data
 from gancompress.jobs.steps import STEPS
 from gancompress.losses import L1, Adversarial
 from gancompress.methods.budget import CostLimit
+from gancompress.methods.recalibrate import recalibrate
 from gancompress.networks.registry import build
 from gancompress.tasks import (
     CYCLEGAN_TERMS,
@@ -172,6 +173,13 @@ def stopped(shards: Path, directory: Path, stop_at: int | None) -> None:
     train(-1)
 
 
+def recalibrated(directory: Path, process: int) -> None:
+    """Recalibrate a norm over processes on other batches, and more of them, in each process."""
+    network = nn.SyncBatchNorm(2)
+    recalibrate(network, [process + torch.arange(2.0).view(2, 1, 1, 1).expand(2, 2, 1, 1)] * (process + 1))
+    torch.save(network.state_dict(), directory / f"norm{process}.pt")
+
+
 def run(name: str, directory: Path) -> None:
     """Run a case; its last checkpoint lies in the directory."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -203,6 +211,7 @@ if __name__ == "__main__":
     for stop_at in (None, 5):
         stopped(folder / "shards", folder / f"stopped at {stop_at}", stop_at)
     accelerator = Accelerator(cpu=True)
+    recalibrated(folder, accelerator.process_index)
     ranks = accelerator.gather(torch.tensor([accelerator.process_index]))
     assert isinstance(ranks, Tensor)
     assert ranks.tolist() == list(range(accelerator.num_processes))

@@ -8,10 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from gancompress.training import Checkpoints
 
 from .divided import CASES, left_by, run, write_shards
+
+pytestmark = pytest.mark.slow  # all of them look at one run of several processes
 
 NUM_PROCESSES = int(os.environ.get("GANCOMPRESS_TEST_PROCESSES", "2"))
 """Four were tried by hand; on two cores they only take longer."""
@@ -45,6 +48,12 @@ def test_several_processes_take_the_step_of_one(name, divided, tmp_path):
     assert min(scale.values()) > 0
     wrong = {key: float((several[key] - tensor).abs().max()) / scale[groups[key]] for key, tensor in one.items()}
     assert {key: error for key, error in wrong.items() if error > TOLERANCE} == {}
+
+
+def test_norms_over_processes_do_not_wait_for_each_other(divided):
+    """Each process may look at other networks, and on the CPU such a norm cannot train at all."""
+    for process in range(NUM_PROCESSES):
+        assert torch.load(divided / f"norm{process}.pt")["running_mean"].tolist() == [process + 0.5] * 2
 
 
 def test_every_process_resumes_to_the_bit(divided):

@@ -2,7 +2,14 @@
 
 from gancompress.deploy.compute_types import BF16, FP16, FP32, INT8, ComputeType
 from gancompress.deploy.file_options import FileOptions
-from gancompress.deploy.generator import default_rewrites, export_generator, quality_of
+from gancompress.deploy.generator import (
+    default_rewrites,
+    export_generator,
+    on_parts,
+    parts_note,
+    quality_of,
+    takes_parts,
+)
 from gancompress.deploy.load import Loaded, load
 from gancompress.deploy.module import export_layers, export_module
 from gancompress.deploy.parity import ExportReport, ParityCase, PerceptualDistance, Quality
@@ -61,7 +68,10 @@ __all__ = [
     "known_modes",
     "load",
     "missing_package",
+    "on_parts",
+    "parts_note",
     "quality_of",
     "register_runtime",
+    "takes_parts",
     "usage",
 ]

@@ -16,6 +16,7 @@ from gancompress.deploy.compute_types import FP32, INT8, ComputeType
 from gancompress.deploy.contract import metadata_of, tiles_of
 from gancompress.deploy.file_options import FileOptions, Run
 from gancompress.deploy.half import Mixed, TooFar, float_operators
+from gancompress.deploy.memory import give_back_memory
 from gancompress.deploy.parity import ExportReport, PerceptualDistance, Quality, compare
 from gancompress.deploy.precision import Precision, fits_integers, in_integers
 from gancompress.deploy.quantized import export_quantized
@@ -24,9 +25,11 @@ from gancompress.deploy.runtimes.formats import Format
 from gancompress.deploy.runtimes.registry import find_compute_type, find_format, known_formats, open_file
 from gancompress.deploy.runtimes.runtime import Runtime
 from gancompress.deploy.side_effects import repeatable
+from gancompress.deploy.tiles import part_side, parts_of
 from gancompress.errors import BudgetError, ExportError
 from gancompress.networks.file_form import FileForm
 from gancompress.networks.generator import Generator
+from gancompress.networks.locality import Locality
 from gancompress.networks.outputs import image_of
 from gancompress.quantization import DistanceSums, quantized_layers, remove_quantization
 
@@ -71,6 +74,10 @@ def export_generator(
             f"export: got the format '{kind.name}', which is a page, expected the format {_listed(known_formats())}"
         )
     compute_type = find_compute_type(kind, precision.name)
+    if takes_parts(kind, form):
+        (example,) = on_parts(generator, form, [form.inputs])
+        precision = replace(precision, images=on_parts(generator, form, precision.images))
+        form = replace(form, inputs=example)
     what, taken = f"export of {type(form.module).__name__}", form.names or tuple(input_names(form.inputs))
     module, outputs = repeatable(form.module, form.inputs, what, tuple(taken))
     form = replace(form, module=module)
@@ -104,12 +111,20 @@ def _export_floats(
 ) -> ExportReport:
     """Write a file of floats; one of less than 32 bits is refused if its images are far from the network's."""
     names = list(suitable(generator, kind.rewrites) if rewrites is None else rewrites)
-    changed, changes = rewritten(form.module, [*names, *compute_type.rewrites], shares=True)
+    names += compute_type.rewrites
+    changed, changes = rewritten(form.module, names, shares=True)
     mixed = _float_operators(changed, form, compute_type, precision) if compute_type.half else Mixed()
     if compute_type.convert is None:
         options = replace(options, precision=compute_type.name)
-    else:
-        changed = compute_type.convert(changed, mixed)
+    made = [changed]
+    del changed
+    give_back_memory(form.module)
+
+    def make() -> nn.Module:
+        """Return the rewritten network, which nothing then holds; a second time it is rewritten again."""
+        network = made.pop() if made else rewritten(form.module, names, shares=True)[0]
+        return network if compute_type.convert is None else compute_type.convert(network, mixed)
+
     quality: list[Quality] = []
 
     def accept(run: Run) -> None:
@@ -125,7 +140,7 @@ def _export_floats(
         metadata={**metadata_of(generator, form, changes), "precision": compute_type.name},
         reference=form.module,
     )
-    report = runtime.write(changed, form.inputs, path, kind, options)
+    report = runtime.write(make, form.inputs, path, kind, options)
     measured = quality[0] if quality else None
     return replace(report, rewrites=changes, precision=compute_type.name, quality=measured, float_layers=mixed.layers)
 
@@ -181,7 +196,11 @@ def _export_integers(
 ) -> ExportReport:
     assert kind.integers is not None  # `register_runtime` sees to it
     names = suitable(generator, kind.integers.rewrites) if rewrites is None else rewrites
-    made = in_integers(form.module, kind.integers, precision, names, _extremes(generator, form))
+    extremes = on_parts(generator, form, _extremes(generator, form))
+    locality = _locality(generator, form)
+    at_once = None if locality is None else part_side(locality) ** 2
+    precision = replace(precision, images=on_parts(generator, form, precision.images))
+    made = in_integers(form.module, kind.integers, precision, names, extremes, at_once)
     metadata = {**metadata_of(generator, form, made.changes), "precision": precision.name}
     options = replace(options, metadata=metadata, integers=kind.integers.moves)
     report = export_quantized(made.network, form.inputs, path, format, options).file
@@ -200,10 +219,48 @@ def _extremes(generator: Generator, form: FileForm) -> list[Inputs]:
     with statistics of the whole image, such as instance norms, an even image is unlike all others.
     """
     contract = generator.architecture.input_contract()
-    if "range" not in contract or "encoding" in contract or not tiles_of(generator, form).get("tiles"):
+    if "range" not in contract or "encoding" in contract or _locality(generator, form) is None:
         return []
     even = torch.ones_like(form.inputs[0][:1])
     return [(torch.cat([value * even for value in contract["range"]]),)]
+
+
+def parts_note(generator: Generator, form: FileForm, images: Sequence[Inputs]) -> str | None:
+    """Return the line that images are cut to parts, by which memory stays bounded; None if they are not."""
+    locality = _locality(generator, form)
+    if locality is None:
+        return None
+    side = part_side(locality)
+    large = next((size for (each, *_) in images for size in [each.shape[-2:]] if max(size) > side), None)
+    if large is None:
+        return None
+    return (
+        f"calibration, and comparison of files of any size, run on parts of {side}x{side} of images of "
+        f"{large[0]}x{large[1]}, so that memory stays bounded: pixels depend on their neighbourhood alone"
+    )
+
+
+def _locality(generator: Generator, form: FileForm) -> Locality | None:
+    """Return the locality of a network from one image to images; None if it is not local, or unknown."""
+    description = tiles_of(generator, form).get("tiles")
+    return None if description is None else Locality.from_description(description)
+
+
+def takes_parts(kind: Format, form: FileForm) -> bool:
+    """Return whether a file runs on parts of the images that it is meant for: its sizes are free."""
+    return kind.free_sizes and (form.axes is None or all({2, 3} <= set(axes) for axes in form.axes))
+
+
+def on_parts(generator: Generator, form: FileForm, images: Sequence[Inputs]) -> Sequence[Inputs]:
+    """Return parts of images whose memory is bounded, if the network is local, or else the images.
+
+    Args:
+        generator: The generator.
+        form: Form in which a file takes its inputs.
+        images: Inputs, a few images in each.
+    """
+    locality = _locality(generator, form) if images else None
+    return images if locality is None else parts_of(images, locality)
 
 
 def quality_of(

@@ -56,7 +56,7 @@ def export_module(
         taken = options.input_names or input_names(example_inputs)
         module, outputs = repeatable(module, example_inputs, what, tuple(taken))
         options = replace(options, output_names=outputs or None)
-    return runtime.write(module, example_inputs, path, kind, options)
+    return runtime.write(lambda: module, example_inputs, path, kind, options)
 
 
 def export_layers(modules: Sequence[nn.Module], inputs: Sequence[Tensor], folder: Path, format: str) -> list[Path]:

@@ -126,6 +126,7 @@ def in_integers(
     precision: Precision,
     rewrites: Sequence[str],
     extremes: Sequence[Inputs] = (),
+    most_pixels: int | None = None,
 ) -> InIntegers:
     """Convert a network to integers after training.
 
@@ -135,13 +136,16 @@ def in_integers(
         precision: Images and budget.
         rewrites: Rewrites to apply, usually ``form.rewrites``.
         extremes: Inputs that the ranges hold beside those of the images.
+        most_pixels: Pixels of the images that the network runs on at once; those of four of 256x256 by default.
 
     Raises:
         DataError: There are too few images.
         BudgetError: The budget cannot be met.
     """
     calibrating, choosing, _ = precision.parts()
-    ranges, chosen = _in_small_batches([*calibrating, *extremes]), _in_small_batches(choosing)
+    most_pixels = most_pixels or _MOST_PIXELS
+    ranges = _in_small_batches([*calibrating, *extremes], most_pixels)
+    chosen = _in_small_batches(choosing, most_pixels)
     trained = bool(quantized_layers(module))
     plain = remove_quantization(copy_module(module)) if trained else module
     network, changes = rewritten(plain, rewrites)
@@ -157,7 +161,7 @@ def in_integers(
         network = centre_ranges(calibrate(quantize(network, options), ranges, min_images=1), form.centred)
         network = round_once(network, ranges[0])
     if precision.min_psnr_db and distance_to_float(network, chosen).psnr_db < precision.min_psnr_db:
-        order = by_time(sensitivities(network, _in_small_batches(choosing[:1])), precision.milliseconds)
+        order = by_time(sensitivities(network, _in_small_batches(choosing[:1], most_pixels)), precision.milliseconds)
         mixed_precision(network, options, order, chosen, precision.min_psnr_db)
         if not quantized_layers(network):
             raise BudgetError(
@@ -169,12 +173,12 @@ def in_integers(
     return InIntegers(network.eval(), changes, tuple(quantizable_layers(network)))
 
 
-def _in_small_batches(images: Sequence[Inputs]) -> list[Inputs]:
+def _in_small_batches(images: Sequence[Inputs], most_pixels: int) -> list[Inputs]:
     """Split batches of large images, so that memory does not grow with their size and number; others stay unchanged."""
     small: list[Inputs] = []
     for inputs in images:
         first = inputs[0]
-        count = max(1, _MOST_PIXELS // math.prod(first.shape[-2:])) if first.dim() > 2 else len(first)
+        count = max(1, most_pixels // math.prod(first.shape[-2:])) if first.dim() > 2 else len(first)
         parts = [inputs] if len(first) <= count else zip(*(each.split(count) for each in inputs), strict=True)
         small.extend(parts)
     return small

@@ -1,7 +1,11 @@
-"""Small networks of several kinds, with the inputs that their files take."""
+"""Small networks of several kinds, with the inputs that their files take.
+
+Files take any batch but one size, and are written three times as quickly as those of any size.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -17,6 +21,7 @@ STYLEGAN2 = {"resolution": 8, "channel_max": 8, "latent_size": 6, "num_mapping_l
 NUM_NOISE = 4**2 + 2 * 8**2
 SPADE = {"ngf": 2, "in_channels": 4, "upsampling": "normal"}
 SIZE_PX = 64
+BATCH = {0: "batch"}
 
 
 def saved(family: str, config: dict[str, Any]) -> Generator:
@@ -26,7 +31,7 @@ def saved(family: str, config: dict[str, Any]) -> Generator:
 def network(name: str, ngf: int, side: int = 16) -> NamedNetwork:
     generator = saved("resnet", {"ngf": ngf, "num_blocks": 1})
     example = FAMILIES.find("resnet").architecture(generator.config).example_inputs((side, side))
-    return NamedNetwork(name, generator, FileForm(generator.build(), example), example)
+    return NamedNetwork(name, generator, FileForm(generator.build(), example, axes=(BATCH,)), example)
 
 
 def stylegan2(*inputs: Tensor) -> NamedNetwork:
@@ -38,7 +43,7 @@ def label_maps() -> NamedNetwork:
     """Of three labels, and where objects meet; quicker to export than a SPADE network."""
     generator = saved("resnet", {"ngf": 2, "num_blocks": 1, "in_channels": 4})
     example = FAMILIES.find("resnet").architecture(generator.config).example_inputs((SIZE_PX, SIZE_PX))
-    form = label_map_form(generator.build(), 3, example[0])
+    form = replace(label_map_form(generator.build(), 3, example[0]), axes=(BATCH, BATCH))
     assert isinstance(form.module, LabelInput)
     return NamedNetwork("labels", generator, form, (form.module.channels(*form.inputs),))
 
@@ -46,4 +51,4 @@ def label_maps() -> NamedNetwork:
 def quantized(name: str, ngf: int) -> NamedNetwork:
     plain = network(name, ngf)
     module = calibrate(quantize(plain.form.module, QuantizationOptions()), [plain.example], min_images=1).eval()
-    return NamedNetwork(name, plain.generator, FileForm(module, plain.example), plain.example)
+    return NamedNetwork(name, plain.generator, FileForm(module, plain.example, axes=(BATCH,)), plain.example)

@@ -17,6 +17,7 @@ from tests.deploy.benchmark.in_process import workers_as_threads
 from tests.deploy.benchmark.networks import label_maps, network, stylegan2
 
 
+@pytest.mark.slow
 def test_two_networks_in_turns(tmp_path, runtime, chromium_path):
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")

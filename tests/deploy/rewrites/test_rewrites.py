@@ -9,7 +9,7 @@ from torch.nn.utils import parametrizations
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from gancompress.deploy.rewrites import REWRITES, rewritten
+from gancompress.deploy.rewrites import REWRITES, Change, rewritten
 from gancompress.errors import ConfigError
 from gancompress.networks.registry import FAMILIES, build
 
@@ -91,7 +91,7 @@ def not_aligned(layer: nn.Module) -> bool:
 def test_the_image_stays_and_the_changes_are_told(family, rewrite):
     net, inputs = network(family)
     image = net(inputs)
-    small, (change,) = rewritten(net, [rewrite])
+    small, (change,) = rewritten(net, [rewrite], shares=True)
     assert change.rewrite == rewrite
     odd = sum(not_aligned(layer) for layer in net.modules()) if rewrite == "aligned_channels" else 0
     assert len(change.layers) == EXPECTED.get(rewrite, {}).get(family, odd), change
@@ -262,6 +262,24 @@ def test_a_layer_used_twice_stays_one():
     net, (change,) = rewritten(nn.Sequential(shared, nn.ReLU(), shared), ["even_transposed_convolutions"])
     assert change.layers == ("0", "2")
     assert net[0] is net[2]
+
+
+def halved_in_place(net: nn.Module) -> Change:
+    for parameter in net.parameters():
+        parameter.detach().mul_(0.5)
+    return Change("halved", ())
+
+
+def test_weights_are_shared_unless_a_rewrite_may_write_into_them():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False)).eval()
+    for name, is_shared in (("folded_batch_norms", True), (f"{__name__}:halved_in_place", False)):
+        before = net[0].weight.clone()
+        changed, _ = rewritten(net, [name], shares=True)
+        assert (changed.get_parameter("0.weight").data_ptr() == net[0].weight.data_ptr()) == is_shared
+        assert torch.equal(net[0].weight, before)
+    kept, _ = rewritten(net, ["folded_batch_norms"], shares=True)
+    assert torch.equal(kept.half()[0].weight.float(), before.half().float())
+    assert net[0].weight.dtype == torch.float32
 
 
 def test_an_unknown_rewrite():

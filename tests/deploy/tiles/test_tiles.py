@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import gancompress
 from gancompress.deploy.load import Loaded
 from gancompress.deploy.runtimes.runner import Input, Runner
-from gancompress.deploy.tiles import probe_locality, spans
+from gancompress.deploy.tiles import parts_of, probe_locality, spans
 from gancompress.errors import CheckpointError, ConfigError, InputSizeError
 from gancompress.networks.generator import Generator
 from gancompress.networks.locality import Locality, measure_locality
@@ -179,3 +179,18 @@ def test_networks_that_are_not_local_run_whole_by_default():
     run, seen = file_of(nn.InstanceNorm2d(3), (None, 3, None, None), tiles=None)
     assert run(torch.zeros(1, 3, 600, 600)).shape == (1, 3, 600, 600)
     assert seen == [(1, 3, 600, 600)]
+
+
+def test_parts_of_large_images_are_cut_from_everywhere(monkeypatch):
+    monkeypatch.setattr("gancompress.deploy.tiles.choice._MEMORY_BYTES", 2 * 100 * 17**2)
+    image = torch.arange(40 * 30).view(1, 1, 40, 30)
+    parts = parts_of([(image,)] * 5 + [(image[..., :9],)], Locality(2, 4, Fraction(1), 100))
+    assert [tuple(part.shape[2:]) for (part,) in parts] == [(16, 16)] * 5 + [(16, 9)]
+    assert [divmod(int(part[0, 0, 0, 0]), 30) for (part,) in parts] == [
+        (12, 4),
+        (0, 0),
+        (0, 12),
+        (24, 0),
+        (24, 12),
+        (12, 0),
+    ]

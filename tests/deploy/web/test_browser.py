@@ -161,6 +161,7 @@ def check_drawing(tab, page: Page, tolerance: float = TOLERANCE) -> None:
         assert np.abs(pixels.astype(int) - levels(expected)).max() <= 1
 
 
+@pytest.mark.slow
 def test_a_sketch_is_drawn_as_python_draws_it(browser, pages):
     page = pages["image"]
     sample = np.asarray(Image.open(page.folder / "samples" / "0.png").convert("RGB"))

@@ -20,7 +20,9 @@ from gancompress.deploy import (
     export_generator,
     find_format,
     known_formats,
+    on_parts,
     quality_of,
+    takes_parts,
 )
 from gancompress.deploy.axes import Inputs, at_batch
 from gancompress.deploy.benchmark.statistics import ratio
@@ -101,6 +103,8 @@ def export_fastest(
         )
     if quantized_layers(form.module):
         raise ConfigError("fastest: got a quantized network, expected a float one; export it in precision int8")
+    if takes_parts(kind, form):
+        images = on_parts(generator, form, images)
     with TemporaryDirectory() as folder:
         trial = _Trial(
             generator,

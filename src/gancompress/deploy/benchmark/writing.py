@@ -16,6 +16,7 @@ from gancompress.deploy import (
     find_format,
     known_formats,
     missing_package,
+    parts_note,
 )
 from gancompress.deploy.axes import Inputs
 from gancompress.deploy.benchmark.fastest import FASTEST, export_fastest
@@ -89,6 +90,8 @@ def write_file(
         GanCompressError: See `export_generator` and `export_fastest`.
     """
     path, format, images = request.path, request.format, request.images
+    if (line := parts_note(generator, form, images)) is not None:
+        say(line)
     if request.precision == FASTEST:
         how = {"perceptual": perceptual, "threads": request.threads, "opset": request.opset, "say": say}
         found = export_fastest(generator, form, path, format, images, request.min_psnr_db, **how)
@@ -112,10 +115,17 @@ def write_files(
     reports: list[ExportReport] = []
     tried: dict[Path, Sequence[FileRow]] = {}
     failed: dict[str, str] = {}
+    said: set[str] = set()
+
+    def once(line: str) -> None:
+        if line not in said:
+            said.add(line)
+            say(line)
+
     for request in requests:
         say(f"writing {request.path.name}")
         try:
-            report, trials = write_file(generator, form, request, perceptual, say)
+            report, trials = write_file(generator, form, request, perceptual, once)
         except Interrupted:
             raise
         except Exception as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from torch import nn
 
@@ -54,18 +54,19 @@ def replace_layers(
     Returns:
         The paths of the layers that were replaced.
     """
-    made: dict[nn.Module, nn.Module | None] = {}
-    replaced = []
-    for path, layer in list(network.named_modules(remove_duplicate=False)):
-        if type(layer) is not kind or not path:
-            continue
-        if layer not in made:
-            made[layer] = replacement(layer)
-        new = made[layer]
-        if new is not None:
+    places: dict[int, list[str]] = {}
+    for path, layer in network.named_modules(remove_duplicate=False):
+        if type(layer) is kind and path:
+            places.setdefault(id(layer), []).append(path)
+    order = [path for paths in places.values() for path in paths]
+    replaced = set[str]()
+    for paths in places.values():
+        # Nothing else holds the old layer, so that its weights are freed before the next ones are made.
+        new = replacement(cast(Layer, network.get_submodule(paths[0])))
+        for path in paths if new is not None else ():
             network.set_submodule(path, new)
-            replaced.append(path)
-    return tuple(replaced)
+            replaced.add(path)
+    return tuple(path for path in order if path in replaced)
 
 
 def same_on_both_axes(*sizes: tuple[int, ...] | str) -> bool:

@@ -46,7 +46,7 @@ def convert(program: str, network: nn.Module, how: Conversion, folder: Path) -> 
     with quiet():
         with _CutNames():
             # The converter would refuse other inputs than those that the file stores.
-            traced = torch.jit.trace(network, examples, check_trace=False, _store_inputs=False)
+            traced: Any = torch.jit.trace(network, examples, check_trace=False, _store_inputs=False)
         torch.jit.save(traced, script)
     small = _smallest(network, traced, examples, axes)
     shapes = [f"inputshape={_shapes(small)}"]
@@ -134,6 +134,11 @@ class _Shapes(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.shapes: list[torch.Size] = []
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Return False: nothing is compiled here, and to import the compiler takes seconds."""
+        return False
 
     def __torch_dispatch__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None

@@ -109,6 +109,8 @@ class OnnxRuntime(Runtime):
             proto = lowered(proto, opset, weights)
         check_onnx(proto, weights)
         write_onnx(proto, weights, path)
+        for each in program.model.graph.initializers.values():
+            each.const_value = None  # values of the graph live on in the exporter, and would keep the weights
         return f"opset {opset or program.model.opset_imports['']}"
 
     def open(self, path: Path, threads: int | None = None, precision: str | None = None) -> Runner:
@@ -117,8 +119,9 @@ class OnnxRuntime(Runtime):
 
     def open_to_compare(self, path: Path, precision: str | None) -> Runner:
         """Open an ONNX file; a large one without the layouts whose weights take three times its size."""
-        large = path.stat().st_size > _LARGE_BYTES
-        return runner(self.session(path, level=_WITHOUT_LAYOUTS if large else None))
+        if path.stat().st_size <= _LARGE_BYTES:
+            return super().open_to_compare(path, precision)
+        return runner(self.session(path, level=_WITHOUT_LAYOUTS))
 
     def session(
         self, path: Path, threads: int | None = None, profile: Path | None = None, level: str | None = None

@@ -91,7 +91,7 @@ class OpenVino(Runtime):
                 integers=how.integers,
             )
             path_of_onnx = Path(folder, "model.onnx")
-            onnx = OnnxRuntime().write(network, how.inputs, path_of_onnx, OnnxRuntime.formats[0], options)
+            onnx = OnnxRuntime().write(lambda: network, how.inputs, path_of_onnx, OnnxRuntime.formats[0], options)
             model = openvino.convert_model(onnx.path)
             model.set_rt_info(json.dumps(dict(how.metadata)), METADATA)
             openvino.save_model(model, path, compress_to_fp16=False)

@@ -22,6 +22,7 @@ from gancompress.cost.measured import evaluation_mode
 from gancompress.deploy.axes import Inputs, names_and_axes, one_larger_axis_each
 from gancompress.deploy.file_options import DEFAULT_OPTIONS, FileOptions
 from gancompress.deploy.files import disk_bytes, draft_folder_of, draft_of
+from gancompress.deploy.memory import give_back_memory
 from gancompress.deploy.named import NamedNetwork
 from gancompress.deploy.parity import DEFAULT_TOLERANCE, ExportReport, compare
 from gancompress.deploy.runtimes.formats import Conversion, Format, Mode, Usage
@@ -145,16 +146,24 @@ class Runtime:
 
     def write(
         self,
-        module: nn.Module,
+        make: Callable[[], nn.Module],
         example_inputs: Inputs,
         path: Path,
         format: Format,
         options: FileOptions = DEFAULT_OPTIONS,
     ) -> ExportReport:
-        """Write a module as a file once the runtime agrees with eager; see `gancompress.deploy.export_module`."""
+        """Write a module as a file once the runtime agrees with eager; see `gancompress.deploy.export_module`.
+
+        Args:
+            make: Returns the module, which is not kept during the comparison if the options have a reference.
+            example_inputs: Its positional arguments.
+            path: The file.
+            format: Its format.
+            options: Options of the file.
+        """
         title = format.title or self.title
         self.require(f"{title} export", to_write=True)
-        reference = options.reference or module
+        reference = options.reference or make()
         what = f"{title} export of {type(reference).__name__}"
         self._check(path, format, options, what)
         how = self._conversion(format, example_inputs, options, reference)
@@ -162,9 +171,10 @@ class Runtime:
         larger = options.other_inputs
         others = one_larger_axis_each(example_inputs, how.axes) if larger is None else larger
         draft_path = draft_folder_of(path, what) if format.folder else draft_of(path, f"{title} export", format.beside)
-        with evaluation_mode(module), evaluation_mode(reference), torch.no_grad(), draft_path as draft:
+        with evaluation_mode(reference), torch.no_grad(), draft_path as draft:
             try:
-                note = self._converted(module, draft, how, what)
+                note = self._converted(make(), draft, how, what)
+                give_back_memory(reference)
                 not_compared, cases = self.not_here(), ()
                 if not_compared is None:
                     run = self.open_to_compare(draft, options.precision).run
@@ -173,7 +183,7 @@ class Runtime:
                     if options.accept is not None:
                         options.accept(run)
             except ExportError as error:
-                fixed = self._fixed_size(module, how, options) if any(how.axes) else None
+                fixed = self._fixed_size(make, how, options) if any(how.axes) else None
                 if fixed is None:
                     raise
                 raise ExportError(f"{error}; one size works: take the format '{fixed.name}'") from error
@@ -259,14 +269,14 @@ class Runtime:
         peak = resident_bytes("VmHWM")
         return None if peak is None or before is None else peak - before
 
-    def _fixed_size(self, module: nn.Module, how: Conversion, options: FileOptions) -> Format | None:
+    def _fixed_size(self, make: Callable[[], nn.Module], how: Conversion, options: FileOptions) -> Format | None:
         """Return a format of this runtime without free sizes that takes a network which one with them refused."""
         fixed = next((each for each in self.formats if not each.free_sizes and each.ending == how.format.ending), None)
         if fixed is None:
             return None
         with TemporaryDirectory() as folder:
             try:
-                self.write(module, how.inputs, Path(folder, fixed.file_name), fixed, options)
+                self.write(make, how.inputs, Path(folder, fixed.file_name), fixed, options)
             except ExportError:
                 return None
         return fixed
@@ -308,7 +318,7 @@ class Runtime:
 
     def _converted(self, network: nn.Module, path: Path, how: Conversion, what: str) -> str | None:
         try:
-            with quiet():
+            with evaluation_mode(network), quiet():
                 return self.convert(network, path, how)
         except (OSError, ExportError):
             raise  # `draft_of` reports a full disk

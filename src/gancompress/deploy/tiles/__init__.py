@@ -2,6 +2,7 @@
 
 from gancompress.deploy.tiles.choice import Overlap, TilePlan, Tiles, choose_tiles, known_locality
 from gancompress.deploy.tiles.grid import Span, spans
+from gancompress.deploy.tiles.parts import part_side, parts_of
 from gancompress.deploy.tiles.probe import probe_locality
 from gancompress.deploy.tiles.run import run_tiles
 
@@ -12,6 +13,8 @@ __all__ = [
     "Tiles",
     "choose_tiles",
     "known_locality",
+    "part_side",
+    "parts_of",
     "probe_locality",
     "run_tiles",
     "spans",

@@ -89,7 +89,7 @@ def choose_tiles(
         _check_fixed(path, fixed, tiles, used, found)
         return TilePlan(*fixed, used, found, whole_tiles=True)
     if tiles is None or tiles == "auto":
-        side = max(_affordable(found), _WORTHWHILE * used) // step * step
+        side = max(affordable_side(found), _WORTHWHILE * used) // step * step
         return TilePlan(side, side, used, found)
     side = tiles // step * step
     if side < smallest:
@@ -139,7 +139,7 @@ def _check_fixed(path: Path, fixed: Size, tiles: Tiles, overlap: int, locality: 
         )
 
 
-def _affordable(locality: Locality) -> int:
+def affordable_side(locality: Locality) -> int:
     """Return the side of tiles whose largest operator takes a bounded memory, at most that beyond which none gain."""
     memory = locality.bytes_per_px or _UNKNOWN_BYTES_PER_PX
     return min(_SIDE_PX, math.isqrt(_MEMORY_BYTES // (2 * memory)))
