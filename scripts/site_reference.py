@@ -133,17 +133,11 @@ def recipes() -> str:
     sections = []
     for group in GROUPS:
         rows = [
-            _row(
-                f"`{each.name}`",
-                each.training,
-                _paths(each.needs),
-                ", ".join(f"`{file.name}`" for file in each.downloads),
-                each.words,
-            )
+            _row(f"`{each.name}`<br>{each.words}", _paths(each.needs), _downloads(each.downloads), each.training)
             for each in summaries
             if each.group == group
         ]
-        head = "| recipe | training | needs | downloads | content |\n|---|---|---|---|---|\n"
+        head = "| recipe | needs | downloads | training |\n|---|---|---|---|\n"
         sections.append(f"## {group}\n\n{head}{''.join(rows)}")
     needs = {need.path: need for each in summaries for need in each.needs}
     rows = [

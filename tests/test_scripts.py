@@ -181,7 +181,7 @@ def test_student_steps_of_two_source_trees_are_timed_in_turns(tmp_path):
     Generator.from_module(build("resnet_6blocks", config), "resnet_6blocks", config).save(tmp_path / "teacher")
     tree, small = SCRIPTS.parent, ["--images", 8, "--passes", 2, "--rounds", 1, "--threads", 1]
     small += ["--set", "data.image_size=32", "--set", "steps.0.student={family: resnet_6blocks, config: {ngf: 4}}"]
-    small += ["--set", "steps.0.multiple=1"]
+    small += ["--set", "steps.0.multiple=1", "--set", "steps.0.distillation.terms=[l1]"]
     result = script("benchmark_training.py", tree, tree, "--teacher", tmp_path / "teacher", *small)
     assert result.returncode == 0, result.stderr
     assert [line.split("|")[2].strip() for line in result.stdout.splitlines()[-2:]] == ["first", "later"]

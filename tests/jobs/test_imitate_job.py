@@ -141,7 +141,7 @@ def test_networks_of_several_inputs_and_outputs(tmp_path, steps):
         "budget": {"reduction": 1.5},
         "steps": steps,
         "metrics": {},
-        "exports": [] if not quantized else ["onnx_fixed"],
+        "exports": [] if not quantized else ["onnx"],
     }
     outcome = Pipeline(Job(**job), tmp_path / "run", lambda line: None).run()
     assert outcome is not None

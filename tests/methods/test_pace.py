@@ -48,13 +48,22 @@ def test_a_trial_runs_the_teacher_where_training_will(num_kept, options, runs, m
 
 
 @pytest.mark.parametrize(
-    ("least_s", "steps", "timed"), [(-1.0, 4, [1, 1, 5]), (1e9, 4, [1, 1, 5, 17]), (1e9, 3, [1, 1, 4, 13, 17])]
+    ("least_s", "steps", "timed"), [(-1.0, 4, [2, 5]), (1e9, 4, [2, 5, 17]), (1e9, 3, [2, 4, 13, 17])]
 )
 def test_quick_steps_are_timed_again_in_larger_numbers(least_s, steps, timed, monkeypatch):
-    numbers = []
+    numbers, now = [], [0.0]
+
+    def distill(*_, images, stop, **__):
+        numbers.append(images // 2)
+        now[0] += 100  # a start that takes long, and a machine that is busy during one of the steps
+        for step in range(images // 2):
+            now[0] += 50 if step == 1 else 0.5
+            assert not stop()
+
     monkeypatch.setattr("gancompress.methods.pace._LEAST_TRIAL_S", least_s)
-    monkeypatch.setattr("gancompress.methods.pace.distill", lambda *_, images, **__: numbers.append(images // 2))
-    seconds_per_step(nn.Conv2d(3, 3, 1), Counted(), {"input": IMAGES}, 2, {}, steps)
+    monkeypatch.setattr("gancompress.methods.pace.distill", distill)
+    monkeypatch.setattr("gancompress.methods.pace.time.perf_counter", lambda: now[0])
+    assert seconds_per_step(nn.Conv2d(3, 3, 1), Counted(), {"input": IMAGES}, 2, {}, steps) == 0.5
     assert numbers == timed
 
 

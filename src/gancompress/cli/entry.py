@@ -48,7 +48,8 @@ for verb in (
     latency,
     runtimes,
 ):
-    app.command()(verb)
+    # A terminal has a width of its own: a paragraph of a docstring becomes one line.
+    app.command(help="\n\n".join(" ".join(each.split()) for each in (verb.__doc__ or "").split("\n\n")))(verb)
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 

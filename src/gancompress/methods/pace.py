@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from torch import nn
@@ -18,7 +20,6 @@ SHARE_OF_TIME = 0.85
 TRIAL_STEPS = 4
 _LEAST_TRIAL_S, _MOST_TRIAL_STEPS = 3.0, 16
 """Steps are repeated, four times as many, until they take this long: the first few are slower than those of a run."""
-_LEAST = 1e-6
 
 
 def seconds_per_step(
@@ -30,7 +31,7 @@ def seconds_per_step(
     steps: int = TRIAL_STEPS,
     num_kept: int | None = None,
 ) -> float:
-    """Return the seconds of one step of `gancompress.distill`, without what a run takes at its start.
+    """Return the median seconds of a step of `gancompress.distill`, without what a run takes at its start.
 
     The teacher runs in every step, or in none if the cache's memory holds its outputs for ``num_kept`` inputs: the
     trial's one batch gets its share of that memory.
@@ -48,17 +49,22 @@ def seconds_per_step(
     memory *= 0 if num_kept is None else len(batch["input"]) / max(num_kept, len(batch["input"]))
     given = {**options, "teacher_cache": {"memory_gib": memory, "disk_gib": 0}}
 
-    def timed(number: int) -> float:
-        began = time.perf_counter()
-        images = number * batch_size
-        distill(copy_module(student), teacher, [batch], images=images, batch_size=batch_size, progress=False, **given)
-        return time.perf_counter() - began
+    def timed(number: int) -> list[float]:
+        """Return the seconds of each step but the first."""
+        ends: list[float] = []
+
+        def ended() -> bool:
+            ends.append(time.perf_counter())
+            return False
+
+        images, how = (1 + number) * batch_size, {**given, "progress": False, "stop": ended}
+        distill(copy_module(student), teacher, [batch], images=images, batch_size=batch_size, **how)
+        return [end - begin for begin, end in pairwise(ends)]
 
     timed(1)
-    alone = timed(1)
-    while (seconds := timed(1 + steps) - alone) < _LEAST_TRIAL_S and steps < _MOST_TRIAL_STEPS:
+    while sum(seconds := timed(steps)) < _LEAST_TRIAL_S and steps < _MOST_TRIAL_STEPS:
         steps = min(4 * steps, _MOST_TRIAL_STEPS)
-    return max(_LEAST, seconds / steps)
+    return statistics.median(seconds)
 
 
 def steps_in(seconds: float, step_s: float, kept_step_s: float | None = None, num_first: int = 0) -> int:

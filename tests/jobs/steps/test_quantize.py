@@ -77,7 +77,7 @@ def test_what_is_measured_and_exported_is_the_quantized_network(tmp_path):
         SMALL["affine norms"],
         {**SLIM, "quantization": LEARNED},
         FINETUNE,
-        exports=["onnx_fixed"],
+        exports=["onnx"],
         metrics={"against_teacher": ["psnr"]},
     )
     outcome = run(given, tmp_path / "run")
