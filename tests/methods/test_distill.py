@@ -144,6 +144,7 @@ def test_compressing_in_one_call(tmp_path):
         network, data, smaller=3, images=96, metric={"psnr": "psnr"}, validation=images(1, seed=9), **QUIET
     )
     assert job.table.smaller >= 3
+    assert job.metrics["psnr"].keys() == {"pruned", "student"}
     assert job.metrics["psnr"]["student"] > job.metrics["psnr"]["pruned"]
     assert "trained on 96 images" in job.report()
     assert "refitted" in job.report()

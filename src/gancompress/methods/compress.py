@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -39,7 +40,8 @@ class Compressed:
     Attributes:
         module: The compressed network, in evaluation mode.
         table: Comparison of the original and the compressed network.
-        metrics: Value of each metric by network: ``{"metric": {"teacher": .., "pruned": .., "student": ..}}``.
+        metrics: Value of each metric by network: ``{"metric": {"teacher": .., "pruned": .., "student": ..}}``,
+            without the teacher where it is compared with itself and has no finite value.
         notes: Notes on compression and measurement, one line each.
         images: Number of images trained on.
     """
@@ -159,7 +161,8 @@ def compress(
     metrics: dict[str, dict[str, float]] = {}
     for name, each in {"teacher": network, "pruned": pruned, "student": result.module}.items():
         for key, value in evaluate(each, held, metric, teacher=network).items():
-            metrics.setdefault(key, {})[name] = value
+            if math.isfinite(value) or each is not network:
+                metrics.setdefault(key, {})[name] = value
     table = compare(network, result.module, example, batches=[batch["input"] for batch in held])
     return Compressed(result.module, table, metrics, (*notes, f"trained on {result.images:,} images"), images, example)
 
