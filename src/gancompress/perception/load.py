@@ -65,8 +65,7 @@ def load_trunk(
     features, tap_layers = TRUNKS[name]()
     trunk = FeatureTrunk(features, tap_layers, taps, normalize)
     prefixes = tuple(f"features.{number}." for number in range(len(trunk.features)))
-    load_weights(trunk, Path(weights) if weights else fetch_weights(WEIGHTS[name]), prefixes)
-    return freeze(trunk)
+    return _with_weights(trunk, name, weights, prefixes)
 
 
 def load_cifar_resnet(weights: str | Path | None = None) -> nn.Module:
@@ -78,9 +77,7 @@ def load_cifar_resnet(weights: str | Path | None = None) -> nn.Module:
     Raises:
         CheckpointError: The weights cannot be found or read, or do not fit.
     """
-    network = CifarResNet()
-    load_weights(network, Path(weights) if weights else fetch_weights(WEIGHTS["resnet56_cifar10"]))
-    return freeze(network)
+    return _with_weights(CifarResNet(), "resnet56_cifar10", weights)
 
 
 PUBLISHED: dict[str, Callable[[], nn.Module]] = {
@@ -103,11 +100,17 @@ def load_inception(weights: str | Path | None = None) -> nn.Module:
     Raises:
         CheckpointError: The weights cannot be found or read, or do not fit.
     """
-    network = FidInception()
-    load_weights(network, Path(weights) if weights else fetch_weights(WEIGHTS["inception"]), ("Conv2d_", "Mixed_"))
-    return freeze(network)
+    return _with_weights(FidInception(), "inception", weights, ("Conv2d_", "Mixed_"))
 
 
 def is_network_path(name: str) -> bool:
     """Return whether a name is the path of a network file."""
     return "/" in name or Path(name).suffix in (".pt", ".onnx")
+
+
+def _with_weights(
+    network: nn.Module, name: str, weights: str | Path | None, prefixes: tuple[str, ...] = ("",)
+) -> nn.Module:
+    """Return a frozen network with its weights of a file, by default the published one of a name in `WEIGHTS`."""
+    load_weights(network, Path(weights) if weights else fetch_weights(WEIGHTS[name]), prefixes)
+    return freeze(network)

@@ -51,9 +51,9 @@ def test_widths_meet_the_budget_without_leaving_blocks_out(num_refit, kept):
 
 def test_other_families_are_known_for_upscalers_only():
     rrdbnet = Generator.from_module(build("rrdbnet", TINY), "rrdbnet", TINY)
-    assert families_like(rrdbnet, EXAMPLE) == ("srvggnet_compact",)
-    assert families_like(network(), EXAMPLE) == ()
-    assert families_like(Generator.from_module(nn.Conv1d(3, 3, 1)), EXAMPLE[..., 0]) == ()
+    assert families_like(rrdbnet, EXAMPLE, (3, 128, 128)) == ("srvggnet_compact",)
+    assert families_like(network(), EXAMPLE, (3, 32, 32)) == ()
+    assert families_like(Generator.from_module(nn.Conv1d(3, 3, 1)), EXAMPLE[..., 0], (3, 32)) == ()
 
 
 def test_a_refit_needs_more_small_images():

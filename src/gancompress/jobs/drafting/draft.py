@@ -108,7 +108,8 @@ def draft_recipe(request: Request, say: Say, *, trust: bool = False) -> Drafted:
         say(line)
     left = first_cut.num_blocks - first_cut.num_left_out
     if first_cut.num_left_out and left <= 1:
-        others = " or ".join(f"--like {name}" for name in families_like(known.generator, example))
+        families = families_like(known.generator, example, known.material.output)
+        others = " or ".join(f"--like {name}" for name in families)
         if others:
             say(f"hint: of its {first_cut.num_blocks} blocks the budget leaves {left} at full width; try {others}")
     return drafted

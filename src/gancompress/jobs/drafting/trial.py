@@ -129,17 +129,16 @@ def _cut(
     return narrow, images_needed(narrow.build(), given)
 
 
-def families_like(generator: Generator, example: Given) -> tuple[str, ...]:
+def families_like(generator: Generator, example: Given, output: Sequence[int]) -> tuple[str, ...]:
     """Return the other families of upscalers, if a network is one: those whose factor of the size can be chosen.
 
     Args:
         generator: The network.
         example: An input, batch 1.
+        output: Shape of its output for one input, without the batch.
     """
-    if not isinstance(example, Tensor) or example.dim() != 4:
-        return ()
-    made = image_of(call(generator.build(), example))
-    if made.dim() != 4 or made.shape[2] <= example.shape[2]:
+    is_of_images = isinstance(example, Tensor) and example.dim() == 4 and len(output) == 3
+    if not is_of_images or output[1] <= example.shape[2]:
         return ()
     others = (name for name in FAMILIES if name != generator.family)
     return tuple(name for name in others if "scale" in FAMILIES.find(name, "--like").config_type.model_fields)
