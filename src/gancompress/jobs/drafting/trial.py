@@ -137,8 +137,7 @@ def families_like(generator: Generator, example: Given, output: Sequence[int]) -
         example: An input, batch 1.
         output: Shape of its output for one input, without the batch.
     """
-    is_of_images = isinstance(example, Tensor) and example.dim() == 4 and len(output) == 3
-    if not is_of_images or output[1] <= example.shape[2]:
+    if not isinstance(example, Tensor) or example.dim() != 4 or len(output) != 3 or output[1] <= example.shape[2]:
         return ()
     others = (name for name in FAMILIES if name != generator.family)
     return tuple(name for name in others if "scale" in FAMILIES.find(name, "--like").config_type.model_fields)
