@@ -10,7 +10,7 @@ from typing import Any
 
 from gancompress.io.yaml_text import read_yaml
 
-LENGTHS = ("num_images", "num_decay_images", "ema_half_life", "log_every", "remove_every")
+LENGTHS = ("num_images", "num_warmup_images", "num_decay_images", "ema_half_life", "log_every", "remove_every")
 """Options of steps and of their training that count its images."""
 
 
