@@ -20,6 +20,7 @@ import torch
 import torch._dynamo  # before any stand-in: an optimizer would import it, and it looks for packages
 from PIL import Image
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvTransposeNd
 
 UNUSED = (
     *("cv2", "dominate", "imageio", "matplotlib.pyplot", "skimage", "skimage.color", "skimage.io", "tensorboardX"),
@@ -136,6 +137,7 @@ def _on_the_cpu() -> Iterator[None]:
         (nn.Module, "cuda", lambda self, *_, **__: self),
         (torch, "load", _load_own_file),
         (torch.utils.data, "DataLoader", _loader_of_this_process),
+        (_ConvTransposeNd, "_output_padding", _output_padding),
         (torch.backends.cudnn, "enabled", torch.backends.cudnn.enabled),
         (torch.backends.cudnn, "benchmark", torch.backends.cudnn.benchmark),
         (torch.backends.cudnn, "deterministic", torch.backends.cudnn.deterministic),
@@ -150,7 +152,12 @@ def _on_the_cpu() -> Iterator[None]:
             setattr(owner, name, value)
 
 
-_load, _Loader = torch.load, torch.utils.data.DataLoader
+_load, _Loader, _padding = torch.load, torch.utils.data.DataLoader, _ConvTransposeNd._output_padding
+
+
+def _output_padding(self: nn.Module, *arguments: Any) -> list[int]:
+    """Return the padding of a transposed convolution, of two dimensions as PyTorch before 1.12 took for granted."""
+    return _padding(self, *arguments, *([2] if len(arguments) == 5 else []))
 
 
 def _load_own_file(file: Any, **options: Any) -> Any:
