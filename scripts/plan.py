@@ -24,6 +24,7 @@ class Plan:
         seeds: Seeds of every row.
         changes: Options to change in the recipe, by path.
         rows: Steps of every row, by its name.
+        row_changes: Options to change in the recipes of single rows, such as another budget, by row and path.
     """
 
     name: str
@@ -31,17 +32,22 @@ class Plan:
     seeds: Sequence[int]
     changes: Mapping[str, Any]
     rows: Mapping[str, Sequence[Mapping[str, Any]]]
+    row_changes: Mapping[str, Mapping[str, Any]]
 
     @staticmethod
     def read(path: Path) -> Plan:
-        """Read a plan; its ``parts`` only hold anchors."""
+        """Read a plan; its ``parts`` only hold anchors. A row is its steps, or a mapping of ``steps`` and ``set``."""
         text = read_yaml(path.read_text(encoding="utf-8"))
-        return Plan(path.stem, text["recipe"], text["seeds"], text.get("set", {}), text["rows"])
+        rows = {name: row if isinstance(row, dict) else {"steps": row} for name, row in text["rows"].items()}
+        steps = {name: row["steps"] for name, row in rows.items()}
+        changes = {name: row["set"] for name, row in rows.items() if "set" in row}
+        return Plan(path.stem, text["recipe"], text["seeds"], text.get("set", {}), steps, changes)
 
     def recipe(self, row: str, seed: int, scale: float = 1) -> dict[str, Any]:
         """Return the recipe of a row with a seed, with so many times the images of training."""
         name, steps = f"{self.name} {row} {seed}", [_scaled(step, scale) for step in self.rows[row]]
-        return {"extends": self.base, "name": name, "seed": seed, "steps": steps, "set": dict(self.changes)}
+        changes = {**self.changes, **self.row_changes.get(row, {})}
+        return {"extends": self.base, "name": name, "seed": seed, "steps": steps, "set": changes}
 
     def run(self, out: Path, row: str, seed: int) -> Path:
         """Return the run directory of a row with a seed."""

@@ -115,10 +115,24 @@ def test_a_plan_may_run_at_a_fraction_of_its_images(monkeypatch):
 
     training = {"num_images": 10, "ema_half_life": 5, "batch_size": 4, "num_decay_images": 0}
     steps = [{"kind": "prune", "refit": {"num_images": 64}}, {"kind": "slim", "remove_every": 5, "training": training}]
-    cut, slim = Plan("some", "quickstart", [0], {}, {"row": steps}).recipe("row", 0, 0.2)["steps"]
+    cut, slim = Plan("some", "quickstart", [0], {}, {"row": steps}, {}).recipe("row", 0, 0.2)["steps"]
     assert cut == steps[0]
     assert slim["training"] == {"num_images": 2, "ema_half_life": 1, "batch_size": 4, "num_decay_images": 0}
     assert slim["remove_every"] == 1
+
+
+def test_a_row_of_a_plan_may_change_options_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    from plan import Plan  # pyright: ignore[reportMissingImports]
+
+    (tmp_path / "plan.yaml").write_text(
+        "{recipe: quickstart, seeds: [0], set: {threads: 2, budget: {reduction: 8}}, rows: {cut: [{kind: prune}], "
+        "smaller cut: {steps: [{kind: prune}], set: {budget: {reduction: 20}}}}}"
+    )
+    plan = Plan.read(tmp_path / "plan.yaml")
+    assert plan.recipe("cut", 0)["set"] == {"threads": 2, "budget": {"reduction": 8}}
+    assert plan.recipe("smaller cut", 0)["set"] == {"threads": 2, "budget": {"reduction": 20}}
+    assert plan.recipe("smaller cut", 0)["steps"] == plan.recipe("cut", 0)["steps"] == [{"kind": "prune"}]
 
 
 def test_an_original_is_imported_without_its_packages_and_without_a_gpu(tmp_path, monkeypatch):
