@@ -179,30 +179,41 @@ def measure(runs: Mapping[str, Sequence[Path]], teacher: Row, rows: Mapping[str,
 
 
 def draw(teacher: Row, rows: Mapping[str, Row], metric: str, file: Path) -> None:
-    """Draw the quality of all rows against MACs and, if they were measured, against milliseconds."""
+    """Draw the rows by quality, the best on top, beside their MACs and, if they were measured, their milliseconds."""
     from matplotlib.figure import Figure
 
-    panels = [("MACs, million", lambda row: mean(network["macs"]["true"] / 1e6 for network in row.networks))]
+    better = _better(rows, metric)
+    order = sorted(rows, key=lambda name: mean(_values(rows[name], metric)), reverse=better == "lower")
+    panels = [(f"{metric.replace('_', ' ')}, {better} is better", lambda row: _values(row, metric))]
+    panels.append(("MACs, million", lambda row: [network["macs"]["true"] / 1e6 for network in row.networks]))
     if teacher.milliseconds:
-        panels.append(("processor milliseconds for one image", lambda row: mean(row.milliseconds)))
-    figure = Figure(figsize=(5.2 * len(panels) + 2.8, 4.4), layout="constrained")
-    markers = "osD^vP*X<>hp"
-    for number, (label, cost) in enumerate(panels, 1):
+        panels.append(("processor milliseconds for one image", lambda row: row.milliseconds))
+    figure = Figure(figsize=(2.6 + 3.2 * len(panels), 1.1 + 0.28 * len(order)), layout="constrained")
+    for number, (label, figures) in enumerate(panels, 1):
         axes = figure.add_subplot(1, len(panels), number)
-        for index, (name, row) in enumerate(rows.items()):
-            values = [value for network in row.networks if (value := _value(network, metric)) is not None]
-            style: Any = {"marker": markers[index % len(markers)], "color": f"C{index % 10}", "linestyle": "none"}
-            axes.errorbar(cost(row), mean(values), yerr=_half(values) or None, capsize=3, label=name, **style)
-        if (value := _value(teacher.networks[0], metric)) is not None:
-            axes.plot(cost(teacher), value, "k+", markersize=12, label="teacher")
-        axes.set(xlabel=label, ylabel=metric.replace("_", " "))
-        axes.set_xlim(left=0)  # equal costs are drawn as equal
+        for height, name in enumerate(order):
+            values = figures(rows[name])
+            axes.errorbar(mean(values), height, xerr=_half(values) or None, fmt="o", color="#1f77b4", capsize=3)
+        if known := figures(teacher):
+            axes.axvline(mean(known), color="#444", linestyle="--", linewidth=1)
+            axes.set_title("dashed: the teacher", fontsize="small", color="#444", loc="right")
+        axes.set_yticks(range(len(order)), order if number == 1 else [""] * len(order))
+        if number > 1:
+            axes.set_xlim(left=0)  # equal costs are drawn as equal
+        axes.set_xlabel(label)
         axes.grid(color="#d9dce1", linewidth=0.8)
+        axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center", frameon=False)
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=100)
+
+
+def _better(rows: Mapping[str, Row], metric: str) -> str:
+    return next(network["metrics"][metric]["better"] for row in rows.values() for network in row.networks)
+
+
+def _values(row: Row, metric: str) -> list[float]:
+    return [value for network in row.networks if (value := _value(network, metric)) is not None]
 
 
 def _value(network: Mapping[str, Any], metric: str) -> float | None:

@@ -5,7 +5,8 @@
 
 A plan names the recipe whose task, data and teacher all rows share, options to change in it (``set``), seeds, and the
 steps of each row; ``--scale`` multiplies the images of their training. All rows of a seed come before those of the
-next one. The same command resumes, and finished runs are not repeated. ``compare_runs.py --plan`` makes the table.
+next one. Every recipe is checked before the first run. The same command resumes, and finished runs are not repeated.
+``compare_runs.py --plan`` makes the table.
 """
 
 from __future__ import annotations
@@ -38,22 +39,35 @@ def main() -> None:
     rows = list(plan.rows) if given.rows is None else given.rows.split(";")
     if unknown := [row for row in rows if row not in plan.rows]:
         parser.error(f"--rows: got {', '.join(unknown)}, expected rows of {given.plan}: {', '.join(plan.rows)}")
-    for seed in plan.seeds if given.seeds is None else map(int, given.seeds.split(",")):
-        for row in rows:
-            run_row(plan.recipe(row, seed, given.scale), plan.run(given.out, row, seed), f"{row}, seed {seed}")
+    seeds = plan.seeds if given.seeds is None else list(map(int, given.seeds.split(",")))
+    cells = [(row, seed) for seed in seeds for row in rows]
+    checked = [begin(plan.recipe(*cell, given.scale), plan.run(given.out, *cell)) for cell in cells]
+    for (row, seed), unfinished in zip(cells, checked, strict=True):
+        if unfinished:
+            run_row(plan.run(given.out, row, seed), f"{row}, seed {seed}")
 
 
-def run_row(recipe: Mapping[str, Any], directory: Path, name: str) -> None:
-    """Run one row with one seed, unless it is finished. Raises SystemExit if the directory is another recipe's."""
+def begin(recipe: Mapping[str, Any], directory: Path) -> bool:
+    """Write the recipe of a run and check it; False if the run is finished. Raises SystemExit at a mistake."""
     file, text = directory / "recipe.yaml", json.dumps(recipe)
     if (directory / "report.json").is_file():
         if file.is_file() and json.loads(file.read_text()) != json.loads(text):
             raise SystemExit(
                 f"{directory}: got the run of another recipe, expected that of the plan; name another --out"
             )
-        return
+        return False
     directory.mkdir(parents=True, exist_ok=True)
     file.write_text(text)
+    try:
+        load_job(str(file))
+    except GanCompressError as error:
+        raise SystemExit(str(error)) from None
+    return True
+
+
+def run_row(directory: Path, name: str) -> None:
+    """Run one row with one seed."""
+    file = directory / "recipe.yaml"
     started = time.process_time()
     try:
         pipeline = Pipeline(load_job(str(file)), directory, lambda _: None)

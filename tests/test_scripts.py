@@ -109,6 +109,17 @@ def test_the_rows_of_a_plan_run_once_with_every_seed(tmp_path, monkeypatch):
     assert result.stdout.splitlines()[-1] == "| cut, then refit | 1 of 1, p 1 |"  # one is equal
 
 
+def test_every_recipe_of_a_plan_is_checked_before_its_first_run(tmp_path):
+    rows = {"cut": [{"kind": "prune", "multiple": 1}], "mistaken": [{"kind": "prun"}]}
+    plan = {"recipe": "quickstart", "seeds": [0], "set": {"exports": []}, "rows": rows}
+    (tmp_path / "plan.yaml").write_text(json.dumps(plan))
+    result = script("run_plan.py", tmp_path / "plan.yaml", "--out", tmp_path / "runs")
+    assert result.returncode == 1
+    assert "mistaken/0/recipe.yaml" in result.stderr
+    assert "prun" in result.stderr
+    assert [each.name for each in (tmp_path / "runs" / "cut" / "0").iterdir()] == ["recipe.yaml"]
+
+
 def test_a_plan_may_run_at_a_fraction_of_its_images(monkeypatch):
     monkeypatch.syspath_prepend(str(SCRIPTS))
     from plan import Plan  # pyright: ignore[reportMissingImports]

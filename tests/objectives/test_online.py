@@ -51,7 +51,7 @@ def training_of(task: str, seed: int = 0, num_blocks: int = 1) -> Objective:
     return find_task(task).objective(TeacherTraining("test", *networks, (), TrainingOptions(num_images=8)))
 
 
-def online(task: str, every: int = 1, deep: bool = False, **terms) -> OnlineDistillation:
+def online(task: str, every: int = 1, deep: bool = False, rate: float | None = None, **terms) -> OnlineDistillation:
     student, example = FixedStudent(resnet(2, 9)), torch.zeros(1, 3, 8, 8)
 
     def taught(training: Objective, own: dict) -> OnlineTeacher:
@@ -62,7 +62,7 @@ def online(task: str, every: int = 1, deep: bool = False, **terms) -> OnlineDist
     teachers = {"teacher": taught(training_of(task), {"l1": 1, "features": 1, **terms})}
     if deep:
         teachers["deep"] = taught(training_of(task, 20, num_blocks=2), {"l1": 1})
-    return OnlineDistillation(teachers, BATCH, every)
+    return OnlineDistillation(teachers, BATCH, every, rate)
 
 
 def trained(objective: Objective, directory: Path, num_images: int = 8, stop_at: int | None = None) -> dict:
@@ -85,6 +85,18 @@ def test_teachers_train_as_alone_and_every_is_their_rate(task, tmp_path):
     student = [name for name in beside if name.startswith("student.") and name.endswith("weight")]
     assert student
     assert not all(torch.equal(beside[name], rare[name]) for name in student)
+
+
+def test_teachers_may_have_a_learning_rate_of_their_own():
+    game, options = (
+        online("paired", deep=True, rate=1e-5),
+        TrainingOptions(num_images=8, discriminator_learning_rate=3e-4),
+    )
+    made = [item for phase in game.phases for item in game.optimizers(phase, options).items()]
+    rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in made}
+    assert rates["student"] == options.optimizer.learning_rate == 2e-4
+    assert rates["teacher_generator"] == rates["deep_generator"] == 1e-5
+    assert rates["teacher_discriminator"] == rates["deep_discriminator"] == 3e-4
 
 
 @pytest.mark.parametrize(("task", "options"), [("unpaired", {}), ("paired", {"deep": True, "gan": {"balance": None}})])

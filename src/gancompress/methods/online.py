@@ -62,6 +62,7 @@ def train_online(
     calibration: Callable[[], Iterable[Given]],
     *,
     every: int = 1,
+    learning_rate: float | None = None,
     name: str = "online",
 ) -> dict[str, Trained] | None:
     """Train a student, in place, and its teachers from their first weights, from the newest checkpoint of the run.
@@ -74,6 +75,7 @@ def train_online(
         run: Directory, log and processes.
         calibration: Returns inputs for the running statistics of a trained teacher.
         every: Steps of the student for one of the teachers.
+        learning_rate: Learning rate of the teachers; that of ``training`` by default.
         name: Name of the step or method, for messages.
 
     Returns:
@@ -102,7 +104,7 @@ def train_online(
             lesson.image_taps,
         )
         taught[label] = OnlineTeacher(objective, Distillation(data.task, student, supervision, example))
-    together = OnlineDistillation(taught, training.batch_size, every)
+    together = OnlineDistillation(taught, training.batch_size, every, learning_rate)
     for line in together.notes:
         run.log.said(line)
     if not run.fit(together, training, data.loader, data.preview):

@@ -50,15 +50,23 @@ class OnlineDistillation(Objective):
 
     averaged = (STUDENT,)
 
-    def __init__(self, teachers: Mapping[str, OnlineTeacher], batch_size: int, every: int = 1) -> None:
+    def __init__(
+        self,
+        teachers: Mapping[str, OnlineTeacher],
+        batch_size: int,
+        every: int = 1,
+        learning_rate: float | None = None,
+    ) -> None:
         """Take the teachers and their terms.
 
         Args:
             teachers: The teachers by name, at least one; all distillations hold the same student.
             batch_size: Images of one step, over all processes.
             every: Steps of the student for one of the teachers.
+            learning_rate: Learning rate of the teachers; the student's by default.
         """
         self._teachers, self._batch_size, self._every = dict(teachers), batch_size, every
+        self._learning_rate = learning_rate
         self.modules, self.frozen, teacher_phases = {}, {}, []
         self.notes = tuple(dict.fromkeys(note for each in teachers.values() for note in each.distillation.notes))
         learned: list[str] = []
@@ -115,6 +123,10 @@ class OnlineDistillation(Objective):
             for own in teacher.training.phases
             if f"{name}_{own.name}" == phase.name
         )
+        if self._learning_rate is not None:
+            options = options.model_copy(
+                update={"optimizer": options.optimizer.model_copy(update={"learning_rate": self._learning_rate})}
+            )
         made = self._teachers[name].training.optimizers(own, options)
         return {f"{name}_{key}": optimizer for key, optimizer in made.items()}
 

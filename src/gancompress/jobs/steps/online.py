@@ -37,6 +37,8 @@ class OnlineOptions(TeacherObjectives):
         initial: Start this teacher from fresh weights, as published, or from those of the job's teacher.
         deep: A second teacher, of another depth, that teaches by its images alone.
         every: Steps of the student for one of the teachers.
+        learning_rate: Learning rate of the teachers, if it differs from the student's. A small student bears a higher
+            one than a teacher in an adversarial game.
 
     Source: Ren et al., Online Multi-Granularity Distillation for GAN Compression, ICCV 2021, section 3; there both
     teachers share the first layers of one discriminator, here each has its own.
@@ -46,6 +48,7 @@ class OnlineOptions(TeacherObjectives):
     initial: Literal["random", "teacher"] = "random"
     deep: NetworkOptions | None = None
     every: Annotated[int, Field(ge=1)] = 1
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
 
     def train(
         self,
@@ -84,7 +87,8 @@ class OnlineOptions(TeacherObjectives):
             )
         data, calibration = training_data(inputs, run), partial(calibration_inputs, inputs)
         lessons = self._lessons(student, work, inputs, run, terms)
-        trained = train_online(student, lessons, training, data, run, calibration, every=self.every, name=name)
+        paces = {"every": self.every, "learning_rate": self.learning_rate}
+        trained = train_online(student, lessons, training, data, run, calibration, **paces, name=name)
         if trained is None:
             run.interrupt()
         if run.is_main:
