@@ -197,11 +197,8 @@ class ChannelScales(nn.Module):
     def kept(self, tensors: Mapping[str, Tensor], removal: Removal) -> dict[str, Tensor]:
         """Return the kept part of tensors with the names and shapes of its own parameters and buffers."""
         names = {f"{kind}.{_key(group.name)}": group.name for group in self.groups for kind in ("readers", "units")}
-        kept = {name: torch.from_numpy(channels) for name, channels in removal.kept.items()}
-        return {
-            key: tensor[kept[names[key]].to(tensor.device)] if names[key] in kept else tensor
-            for key, tensor in tensors.items()
-        }
+        kept = {key: torch.from_numpy(removal.kept[name]) for key, name in names.items() if name in removal.order}
+        return {key: tensor[kept[key].to(tensor.device)] if key in kept else tensor for key, tensor in tensors.items()}
 
     def take(self, wide: ChannelScales, removal: Removal) -> None:
         """Copy the kept scales from those of the network before a removal."""
