@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_map_only
 
 from gancompress.channels import ChannelGraph, is_branch, lies_in, modules_of
 
-_OUTPUTS = ("out", "bias", "scale", "shift", "depthwise")
+_OUTPUTS = ("out", "depthwise", "bias", "scale", "shift")
 """Roles of the axes of a layer's parameters that lie along its output."""
 
 
@@ -49,8 +49,9 @@ class Gate:
 
 def _num_channels(graph: ChannelGraph, tensors: Sequence[str]) -> int:
     sizes = {name: group.size for name, group in graph.groups.items()}
-    axes = (axis for name in tensors for axis in graph.axes(name) if axis.role in _OUTPUTS)
-    return max((axis.extent.at(sizes) for axis in axes), default=1)
+    axes = (axis for name in tensors for axis in graph.axes(name))
+    along = (axis for axis in axes if axis.role in _OUTPUTS or (axis.groups and not axis.role))
+    return max((axis.extent.at(sizes) for axis in along), default=1)
 
 
 def find_gates(module: nn.Module, graph: ChannelGraph, example: Sequence[Tensor]) -> tuple[Gate, ...]:
