@@ -158,7 +158,7 @@ class Slimming(Distillation):
         self._scaled_groups = scaled_groups(generator.build(), self._wide_graph, self._example, streams)
         self._gates = self._found_gates(supervision.options.fixed) if depth else ()
         self._install(generator, self._wide_graph)
-        if not self.scales.groups:
+        if not self.scales.names:
             advice = "choose another network" if streams else "allow residual streams (streams: true)"
             raise ConfigError(
                 f"slim: found no channel group to prune among {len(self.graph.groups)}; lower minimum, or {advice}"
