@@ -7,8 +7,10 @@ import torch
 from torch import nn
 
 import gancompress as gc
+from gancompress.channels import left_out_of
 from gancompress.errors import BudgetError, ConfigError, DataError
 from tests.methods.networks import image_network, images, mels, vocoder
+from tests.methods.test_depth import residual_network
 
 QUIET = {"progress": False}
 
@@ -122,6 +124,19 @@ def test_a_supernet_learns_and_its_plans_share_the_weights():
     assert gc.compare(network, elastic.network(0.5), data[0])["student"].psnr_db > before + 0.5
 
 
+def test_slimming_leaves_out_branches_of_a_network_of_my_own(tmp_path):
+    network, data = residual_network(looped=True), images(4)
+    how = {"budget": gc.Budget(reduction=3), "images": 80, "depth": True, "penalty": 0.1, "scale_lr": 1e-2, **QUIET}
+    whole = gc.slim(network, data, **how)
+    left_out = left_out_of(whole.module)
+    assert left_out
+    assert set(left_out) <= {f"+blocks.{number}" for number in range(4)}
+    assert whole.cost == gc.compare(network, whole.module, data[0][:1])["student"].macs
+    steps = iter(range(100))
+    gc.slim(network, data, out=tmp_path, stop=lambda: next(steps) == 15, **how)
+    assert same(gc.slim(network, data, out=tmp_path, **how).module, whole.module)
+
+
 def test_slimming_meets_the_budget_and_resumes(tmp_path):
     network, data = image_network(), images(4)
     how = {"budget": gc.Budget(reduction=2), "images": 160, "minimum": 3, **QUIET}
@@ -132,6 +147,8 @@ def test_slimming_meets_the_budget_and_resumes(tmp_path):
     stopped = gc.slim(network, data, out=tmp_path, stop=lambda: next(steps) == 11, **how)
     assert (stopped.module, stopped.finished) == (None, False)
     assert same(gc.slim(network, data, out=tmp_path, **how).module, whole.module)
+    with pytest.raises(ConfigError, match=r"slim: depth: found no residual block .*; leave depth out"):
+        gc.slim(network, data, depth=True, **how)
     with pytest.raises(ConfigError, match=r"slim: got the term 'features', expected none on feature maps"):
         gc.slim(network, data, terms=[gc.losses.Features(1)], **how)
     with pytest.raises(BudgetError, match="smallest reachable cost"):

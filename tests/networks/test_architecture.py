@@ -15,6 +15,7 @@ from gancompress.networks.cut import cut
 from gancompress.networks.generator import Generator
 from gancompress.networks.image_format import Images
 from gancompress.networks.registry import FAMILIES, architecture_of
+from tests.methods.test_depth import residual_network
 
 from .strangers import Stranger
 
@@ -81,6 +82,22 @@ def test_a_module_is_cut_saved_and_read_back(tmp_path):
     assert torch.equal(read.build()(IMAGE), narrow.build()(IMAGE))
     with pytest.raises(CheckpointError, match=r"module of .*Local, expected that module .* Generator.load\("):
         Generator.load(tmp_path)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("looped", [False, True])
+def test_a_module_is_cut_and_then_shortened(tmp_path, looped):
+    wide = Generator.from_module(residual_network(looped=looped))
+    graph = trace(wide.build(), (IMAGE,), multiple=1, minimum=1)
+    narrow = cut(wide, graph, graph.uniform_plan(0.5))
+    shorter = graph.narrowed(graph.uniform_plan(0.5))
+    twice = cut(narrow, shorter, shorter.uniform_plan(0.5).leaving_out(list(graph.blocks)[:2]))
+    once = cut(wide, graph, graph.uniform_plan(0.25).leaving_out(list(graph.blocks)[:2]))
+    assert twice.architecture.left_out == once.architecture.left_out
+    assert twice.architecture.resized == once.architecture.resized
+    twice.save(tmp_path)
+    read = Generator.load(tmp_path, residual_network(looped=looped))
+    assert torch.equal(read.build()(IMAGE), once.build()(IMAGE))
 
 
 def test_fresh_weights_of_a_module():

@@ -9,7 +9,15 @@ from gancompress.channels import trace
 from gancompress.cost import CostModel
 from gancompress.errors import BudgetError
 from gancompress.networks.registry import build
-from gancompress.slimming import PenaltyController, Removal, at_zero, largest_within, plan_of, weakest_within
+from gancompress.slimming import (
+    PenaltyController,
+    Removal,
+    at_zero,
+    check_reachable,
+    largest_within,
+    plan_of,
+    weakest_within,
+)
 
 
 def graph_and_cost():
@@ -80,6 +88,32 @@ def test_a_group_keeps_its_narrowest_width():
     dead = {name: torch.ones(group.size, dtype=torch.bool)}
     assert plan_of(graph, dead).widths[name] == Removal.of(graph, dead).plan.widths[name] == 1
     assert Removal.of(graph.constrain(multiple=1, minimum=group.size), dead).is_empty()
+
+
+@pytest.mark.parametrize("share", [0.9, 0.5, 0.3])
+def test_blocks_are_weighed_with_channels(share):
+    graph, cost = graph_and_cost()
+    torch.manual_seed(1)
+    channels = {name: torch.rand(group.size) for name, group in graph.groups.items()}
+    blocks = {name: torch.rand(1) for name in graph.blocks}
+    budget = share * cost(graph.full_plan())
+    gone = weakest_within(graph, {**channels, **blocks}, cost, budget, "true MACs")
+    plan = plan_of(graph, gone)
+    assert 0.99 * budget < cost(plan) <= budget
+    assert plan.left_out == {name for name in blocks if gone[name]} == Removal.of(graph, gone).plan.left_out
+    amount = largest_within(graph, {**channels, **blocks}, cost, budget, 10.0)
+    dead = at_zero(shrunk({**channels, **blocks}, amount))
+    assert budget < cost(plan_of(graph, dead)) < 1.25 * budget  # a block is up to a fifth
+    strong = {**blocks, "blocks.2": torch.tensor([9.0])}
+    assert "blocks.2" not in plan_of(graph, weakest_within(graph, {**channels, **strong}, cost, budget, "")).left_out
+
+
+def test_without_blocks_a_smaller_budget_is_in_reach():
+    graph, cost = graph_and_cost()
+    least = cost(graph.full_plan().leaving_out(graph.blocks))
+    check_reachable(graph, graph.blocks, cost, least, "true MACs")
+    with pytest.raises(BudgetError, match=r"lower minimum, .*or leave out blocks \(depth: true\)"):
+        check_reachable(graph, list(graph.blocks)[1:], cost, least, "true MACs")
 
 
 def test_a_budget_below_the_rest_is_refused():

@@ -109,6 +109,7 @@ class ChannelGraph:
         fixed: Channels that no plan removes, with the reason.
         slots: Slots whose groups must agree in every plan.
         blocks: Residual blocks that can be left out, by name.
+        left_out: Names of the blocks that the network lacks already; every plan leaves them out.
     """
 
     groups: Mapping[str, ChannelGroup]
@@ -123,6 +124,7 @@ class ChannelGraph:
     fixed: tuple[FixedChannels, ...]
     slots: tuple[Slot, ...] = ()
     blocks: Mapping[str, Block] = field(default_factory=dict)
+    left_out: frozenset[str] = frozenset()
 
     @property
     def unfollowed(self) -> tuple[FixedChannels, ...]:
@@ -159,7 +161,7 @@ class ChannelGraph:
         if unknown:
             raise PlanError(f"plan: no channel group '{unknown[0]}'; {nearest(unknown[0], self.groups)}")
         full = {name: widths.get(name, group.size) for name, group in self.groups.items()}
-        plan = ChannelPlan(full, frozenset(left_out))
+        plan = ChannelPlan(full, self.left_out.union(left_out))
         self.validate(plan)
         return plan
 
@@ -188,22 +190,28 @@ class ChannelGraph:
     def narrowed(self, plan: ChannelPlan) -> ChannelGraph:
         """Return the graph of the network narrowed to a plan, without another trace.
 
-        Sizes are linear forms in the widths, so only the groups and the layouts of the tensors change.
+        Sizes are linear forms in the widths, so only the groups and the layouts of the tensors change. Groups of which
+        no tensor is left keep their width.
 
         Raises:
-            PlanError: The plan does not fit the graph, or leaves out blocks, whose operations the graph would keep.
+            PlanError: The plan does not fit the graph.
         """
         self.validate(plan)
-        if plan.left_out:
-            raise PlanError(
-                f"plan: got '{min(plan.left_out)}' left out, expected widths alone; trace the network again"
-            )
-        groups = {
-            name: replace(group, size=plan.widths[name], minimum=min(group.minimum, plan.widths[name]))
-            for name, group in self.groups.items()
-        }
-        tensors = {name: tuple(axis.narrowed(plan.widths) for axis in axes) for name, axes in self.tensors.items()}
-        return replace(self, groups=groups, tensors=tensors)
+        held = {name: axes for name, axes in self.tensors.items() if plan.holds(name)}
+        left = {group for axes in held.values() for axis in axes for group in axis.groups}
+
+        def narrow(name: str, group: ChannelGroup) -> ChannelGroup:
+            width = plan.widths[name]
+            return replace(group, size=width, minimum=min(group.minimum, width) if name in left else width)
+
+        return replace(
+            self,
+            groups={name: narrow(name, group) for name, group in self.groups.items()},
+            tensors={name: tuple(axis.narrowed(plan.widths) for axis in axes) for name, axes in held.items()},
+            aliases={alias: name for alias, name in self.aliases.items() if plan.holds(alias)},
+            attributes={path: sizes for path, sizes in self.attributes.items() if plan.holds(path)},
+            left_out=plan.left_out,
+        )
 
     def full_plan(self) -> ChannelPlan:
         """Return the plan with every group at full width."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -16,6 +17,7 @@ from gancompress.io.lock import locked
 from gancompress.io.trust import Trust
 from gancompress.jobs.doubts import doubts_about
 from gancompress.jobs.finishing import finish
+from gancompress.jobs.first_step import check_first_step
 from gancompress.jobs.given_teacher import check_given_teacher, load_given_teacher
 from gancompress.jobs.interruption import ending_at_once
 from gancompress.jobs.measuring import StepQuality, check_networks
@@ -111,7 +113,7 @@ class Pipeline:
             work = load_given_teacher(self._job.teacher, self.inputs, self._say, self._trust)
         else:
             with computing_with(self._job.threads):
-                work = self._runner.run(stage, None)
+                work = self._runner.run(stage, None, check=partial(check_first_step, self._job, self.inputs))
         if self._accelerator.is_main_process:
             save_teacher(work, self._directory / "teacher")
         return work

@@ -63,16 +63,28 @@ class StageRunner:
         self._say, self._show, self._boards = say, show, boards
         self._seed, self._stop, self._trust = seed, stop, trust
 
-    def run(self, stage: Stage, work: Work | None, budget: CostLimit | None = None) -> Work:
+    def run(
+        self,
+        stage: Stage,
+        work: Work | None,
+        budget: CostLimit | None = None,
+        check: Callable[[StepRun], None] = lambda run: None,
+    ) -> Work:
         """Run a stage, or load its result if it is finished; every process loads what the main one saved.
+
+        Args:
+            stage: The stage.
+            work: State of the work before it; None for the training of the teacher.
+            budget: Budget of the job.
+            check: Called before a stage runs.
 
         Raises:
             GanCompressError: An error that the user can fix; the subclass tells which.
         """
         with naming_a_lost_process(self._accelerator, lambda: f"in {stage.name}"):
-            return self._run(stage, work, budget)
+            return self._run(stage, work, budget, check)
 
-    def _run(self, stage: Stage, work: Work | None, budget: CostLimit | None) -> Work:
+    def _run(self, stage: Stage, work: Work | None, budget: CostLimit | None, check: Callable[[StepRun], None]) -> Work:
         directory = stage.directory
         self._accelerator.wait_for_everyone()  # so that all processes find the same files
         if (record := self._finished(stage)) is not None:
@@ -86,9 +98,10 @@ class StageRunner:
         self._say(f"{stage.name}: {'goes on' if directory.is_dir() else 'starts'}, {stage.place}")
         directory.mkdir(parents=True, exist_ok=True)
         clock = Clock(directory)
-        torch.manual_seed(self._seed)  # draws of a step do not depend on the steps that this process ran before
         with self._log(stage) as log, clock:
             run = StepRun(directory, log, self._accelerator, self._seed, self._stop, directory.parents[1])
+            check(run)
+            torch.manual_seed(self._seed)  # draws of a step do not depend on the steps that this process ran before
             result = stage.step.run(work, self._inputs, run, Goal(budget, self._metrics))  # type: ignore[arg-type]
         self._save(stage, result, clock.seconds)
         return load_work(directory, work, self._trust)

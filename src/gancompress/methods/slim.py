@@ -1,4 +1,4 @@
-"""Slimming: remove channels of a network while it learns from its teacher."""
+"""Slimming: remove channels and residual blocks of a network while it learns from its teacher."""
 
 from __future__ import annotations
 
@@ -83,6 +83,7 @@ def slim(
     penalty_images: int | None = None,
     scale_lr: float = 0.1,
     streams: bool = True,
+    depth: bool = False,
     minimum: int = 4,
     target: Literal["auto", "teacher"] = "auto",
     discriminator: nn.Module | None = None,
@@ -94,6 +95,8 @@ def slim(
     **training: Any,
 ) -> Slimmed:
     """Train a network while a penalty drives scales of its channels to zero, and remove those channels.
+
+    With ``depth`` each residual block has such a scale too, a gate on what it adds, and leaves with its gate.
 
     With ``out``, the same call resumes where it was stopped. Weight norm and spectral norm are replaced by the weights
     that they compute in evaluation, because scales are of plain weights.
@@ -111,6 +114,7 @@ def slim(
         penalty_images: Images until the budget is to be reached; two thirds of the training by default.
         scale_lr: Learning rate of the scales.
         streams: Whether residual streams lose channels too.
+        depth: Whether residual blocks are left out too.
         minimum: The narrowest width of a group.
         target: Target of the terms, as for `gancompress.distill`.
         discriminator: Discriminator, as for `gancompress.distill`.
@@ -123,7 +127,8 @@ def slim(
 
     Raises:
         BudgetError: The narrowest network costs more than the budget.
-        ConfigError: A term does not fit, no group can lose channels, or ``out`` holds another run.
+        ConfigError: A term does not fit, no group can lose channels, ``depth`` finds no block, or ``out`` holds another
+            run.
         DataError: There are no batches, or some are of an unknown kind.
 
     Source: Wang et al., GAN Slimming, ECCV 2020, equation 4.
@@ -149,7 +154,7 @@ def slim(
         "terms": options.model_dump(mode="json", exclude_defaults=True),
         "training": described_training(how, {"log_every", "checkpoint_every"}),
         "budget": budget.model_dump(mode="json", exclude_defaults=True),
-        "slimming": [penalty, penalty_images, scale_lr, streams, minimum],
+        "slimming": [penalty, penalty_images, scale_lr, streams, minimum, *(["depth"] if depth else [])],
         "seed": seed,
         "teacher_cache": keeping.model_dump(exclude_defaults=True) or None,
     }
@@ -158,7 +163,9 @@ def slim(
     with restored(teacher, *others), own_run("slim", batches, **saving) as run:
         supervision = Supervision(teacher, discriminator, options)
         objective = train_slimming(
-            generator, supervision, schedule, run.data(keeping), run, graph_of, limit.cost, streams=streams
+            *(generator, supervision, schedule, run.data(keeping), run, graph_of, limit.cost),
+            streams=streams,
+            depth=depth,
         )
         losses = run.losses
     if objective is None:
@@ -197,6 +204,7 @@ def train_slimming(
     cost: Callable[[ChannelGraph], Cost],
     *,
     streams: bool,
+    depth: bool,
     quantization: Quantization | None = None,
 ) -> Slimming | None:
     """Train a network under a sparsity penalty, from the newest checkpoint of the run, and remove channels meanwhile.
@@ -210,6 +218,7 @@ def train_slimming(
         trace: Traces the channel graph of a generator.
         cost: Takes a graph and returns the cost of its plans.
         streams: Whether residual streams lose channels too.
+        depth: Whether residual blocks are left out too.
         quantization: Quantization of the network while it trains; None leaves it float.
 
     Returns:
@@ -217,21 +226,26 @@ def train_slimming(
 
     Raises:
         BudgetError: The narrowest network costs more than the limit of the schedule.
-        ConfigError: A term does not fit, or no group can lose channels.
+        ConfigError: A term does not fit, no group can lose channels, or ``depth`` finds no block.
         TrainingError: A loss or gradient is not finite.
     """
     torch.manual_seed(run.seed + 4)
-    widths = generator, quantization, trace, cost, streams, schedule
+    widths = generator, quantization, trace, cost, streams, depth, schedule
     objective = Slimming(*widths, data.task, supervision, data.example)
     return objective if fit_distillation(objective, schedule.training, data, run) else None
 
 
-def with_affine_norms(generator: Generator) -> Generator:
+def with_affine_norms(generator: Generator, streams: bool = False) -> Generator:
     """Return the same function with affine instance norms where pruning needs them, scale 1 and shift 0.
 
     A generator whose family has no such option is returned unchanged.
+
+    Args:
+        generator: The generator.
+        streams: Whether the norms of residual streams become affine too, such as those that end a block.
     """
-    if generator.architecture.options.get("affine_norms") != "none":
+    lacking, affine = (("none", "prunable"), "all") if streams else (("none",), "prunable")
+    if generator.architecture.options.get("affine_norms") not in lacking:
         return generator
-    affine = generator.architecture.with_options(affine_norms="prunable")
-    return Generator(affine, {**affine.build().state_dict(), **generator.state})
+    architecture = generator.architecture.with_options(affine_norms=affine)
+    return Generator(architecture, {**architecture.build().state_dict(), **generator.state})

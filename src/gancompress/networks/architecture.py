@@ -115,16 +115,18 @@ class Architecture(ABC):
 
     def narrowed(self, graph: ChannelGraph, plan: ChannelPlan) -> Self:
         """Return the architecture at the widths of a plan, without the blocks that it leaves out."""
-        resized = {path: dict(attributes) for path, attributes in self.resized.items()}
+        shorter = self.shortened(plan)
+        resized = {path: dict(attributes) for path, attributes in shorter.resized.items()}
         for path, attributes in resized_attributes(graph, plan).items():
             resized.setdefault(path, {}).update(attributes)
-        return replace(self.shortened(plan), resized=resized)
+        return replace(shorter, resized=resized)
 
     def shortened(self, plan: ChannelPlan) -> Self:
         """Return the architecture without the blocks that a plan leaves out, at its own widths."""
         outer = outermost({*self.left_out, *plan.left_out})
         before = (block for block in self.left_out if block in outer and block not in plan.left_out)
-        return replace(self, left_out=(*before, *sorted(outer & plan.left_out)))
+        resized = {path: attributes for path, attributes in self.resized.items() if plan.holds(path)}
+        return replace(self, left_out=(*before, *sorted(outer & plan.left_out)), resized=resized)
 
     def with_folded(self, folded: Mapping[str, FoldedBlock]) -> Self:
         """Return the architecture with convolutions instead of re-parameterised blocks, given by path."""

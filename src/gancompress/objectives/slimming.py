@@ -6,14 +6,18 @@ by SGD on the gradients of one backward pass, then the proximal step on the scal
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gancompress.channels import ChannelGraph, reorder
+from gancompress.channels import ChannelGraph, lies_in, reorder
+from gancompress.channels.plan import LEFT_OUT
 from gancompress.errors import ConfigError
+from gancompress.importance import BLOCK_SCORES
 from gancompress.networks.cut import cut
 from gancompress.networks.generator import Generator
 from gancompress.networks.given import Given, arguments
@@ -22,15 +26,17 @@ from gancompress.networks.reparametrized import reparametrized_layers
 from gancompress.objectives.distillation import Distillation
 from gancompress.objectives.students import Network, Running, Student
 from gancompress.objectives.supervision import Supervision
-from gancompress.quantization import Quantization
+from gancompress.quantization import Quantization, check_layers_stay, quantizable_layers
 from gancompress.quantization.separate import separate
 from gancompress.slimming import (
     ChannelScales,
     Cost,
+    Gate,
     PenaltyController,
     Removal,
     at_zero,
     check_reachable,
+    find_gates,
     fold_constants,
     largest_within,
     plan_of,
@@ -42,10 +48,11 @@ from gancompress.training import Phase, Reshaped, TrainingOptions
 
 
 class ScaledStudent(Student):
-    """A network together with the scales of its channels."""
+    """A network together with the scales of its channels and blocks."""
 
     def __init__(self, module: nn.Module, scales: ChannelScales) -> None:
         self.module, self.scales = module, scales
+        self.left_out = frozenset(gate.name for gate in scales.gates)
 
     def draw(self, num_images: int) -> tuple[Running]:
         """Return the network with its scales applied."""
@@ -56,7 +63,7 @@ class ScaledStudent(Student):
         return {"student": self._scaled(module)}
 
     def _scaled(self, module: nn.Module) -> Network:
-        if not self.scales.readers:
+        if not self.scales.has_parameters:
             return module
         return lambda *given, **shared: torch.func.functional_call(
             module, self.scales.applied(dict(module.named_parameters())), given, shared
@@ -111,6 +118,7 @@ class Slimming(Distillation):
         trace: Callable[[Generator], ChannelGraph],
         cost: Callable[[ChannelGraph], Cost],
         streams: bool,
+        depth: bool,
         schedule: PenaltySchedule,
         task: Task,
         supervision: Supervision,
@@ -124,14 +132,15 @@ class Slimming(Distillation):
             trace: Traces the channel graph of a generator.
             cost: Takes a graph and returns the cost of its plans.
             streams: Whether residual streams lose channels too.
+            depth: Whether residual blocks are left out too.
             schedule: The penalty schedule.
             task: See `Distillation`.
             supervision: See `Distillation`; terms that compare feature maps are refused, because maps lose channels.
             example: See `Distillation`.
 
         Raises:
-            ConfigError: A term compares feature maps, no group has a scale, or the network has weight norm or spectral
-                norm; or as `Distillation`.
+            ConfigError: A term compares feature maps, no group has a scale, no block has a gate with ``depth``, or the
+                network has weight norm or spectral norm; or as `Distillation`.
             BudgetError: The limit of the schedule is below the cost of the narrowest network.
         """
         maps = [name for name, term in supervision.options.weighted.items() if term.compares == "maps"]
@@ -147,8 +156,9 @@ class Slimming(Distillation):
         self._wide, self._quantization = generator, quantization
         self._wide_graph = trace(generator)
         self._scaled_groups = scaled_groups(generator.build(), self._wide_graph, self._example, streams)
+        self._gates = self._found_gates(supervision.options.fixed) if depth else ()
         self._install(generator, self._wide_graph)
-        if not self.scales.groups:
+        if not self.scales.names:
             advice = "choose another network" if streams else "allow residual streams (streams: true)"
             raise ConfigError(
                 f"slim: found no channel group to prune among {len(self.graph.groups)}; lower minimum, or {advice}"
@@ -157,13 +167,13 @@ class Slimming(Distillation):
         super().__init__(task, student, supervision, example)
         self._scaled = student
         self.modules["scales"] = self.scales
-        if self.scales.readers:
+        if self.scales.has_parameters:
             self.phases = tuple(
                 replace(p, modules=(*p.modules, "scales")) if "student" in p.modules else p for p in self.phases
             )
         full = self.cost(self.graph.full_plan())
         if schedule.limit is not None:
-            check_reachable(self.graph, (g.name for g in self.scales.groups), self.cost, schedule.limit, schedule.unit)
+            check_reachable(self.graph, self.scales.names, self.cost, schedule.limit, schedule.unit)
         self._controller = PenaltyController(schedule.penalty, full, full if schedule.limit is None else schedule.limit)
         self.penalty = schedule.penalty
         self._were_dead: dict[str, Tensor] = {}
@@ -185,13 +195,15 @@ class Slimming(Distillation):
         if "student" not in phase.modules:
             return super().optimizers(phase, options)
         tensors, schedule = self.tensors, self._schedule
-        scales = [*(tensors[name] for name in self.scales.gammas()), *self.scales.parameters()]
-        chosen = {id(parameter) for parameter in scales}
+        gates = self.scales.rates(schedule.learning_rate)
+        scales = [*(tensors[name] for name in self.scales.gammas()), *self.scales.readers.values()]
+        chosen = {id(parameter) for parameter in (*scales, *self.scales.parameters())}
         made: dict[str, torch.optim.Optimizer] = {
             "generator": options.adam([p for p in self.trained(phase) if id(p) not in chosen])
         }
-        if scales:  # none are left once every group is at its narrowest
-            made["generator.scales"] = torch.optim.SGD(scales, lr=schedule.learning_rate, momentum=schedule.momentum)
+        groups = [{"params": scales, "lr": schedule.learning_rate}, *gates]
+        if scales or gates:  # none are left once every group is at its narrowest
+            made["generator.scales"] = torch.optim.SGD(groups, momentum=schedule.momentum)
         return made
 
     def after_step(self, num_images: int, learning_rate_factor: float) -> Mapping[str, Reshaped]:
@@ -209,7 +221,7 @@ class Slimming(Distillation):
         dead = {name: gone.cpu() for name, gone in self.scales.dead(self.tensors).items()}
         still = {name: gone & self._were_dead.get(name, torch.zeros_like(gone)) for name, gone in dead.items()}
         removal = Removal.of(self.graph, still)
-        self._were_dead = {name: gone[removal.kept[name]] for name, gone in dead.items()}
+        self._were_dead = removal.living(dead)
         if removal.is_empty():
             return {}
         before = self._output()
@@ -235,22 +247,25 @@ class Slimming(Distillation):
             gone = at_zero(magnitudes)
         if self.cost(plan_of(self.graph, gone)) > limit:
             gone = weakest_within(self.graph, magnitudes, self.cost, limit, self._schedule.unit)
-        self._merge(self.graph.groups)
+        self._merge(self.scales.names)
         removal = Removal.of(self.graph, gone)
         self.uncut, _ = self._sorted(removal)
-        self._install(*self._narrowed(removal, set(self.graph.groups), arguments(self._module, example)))
+        given = arguments(self._module, example)
+        self._install(*self._narrowed(removal, set(self.graph.groups), given, self.tensors))
         self._show()
         change = (self._output() - before.cpu()).abs().max().item()
         self.cut = {"cost": self.cost(self.graph.full_plan()), "change": change}
         return self.generator, self._quantization
 
-    def shape(self) -> dict[str, int]:
-        """Return the remaining widths."""
-        return dict(self.graph.full_plan().widths)
+    def shape(self) -> dict[str, Any]:
+        """Return the remaining widths, and the blocks left out if any are."""
+        return json.loads(self.graph.full_plan().to_json())
 
-    def take_shape(self, shape: Mapping[str, int]) -> None:
-        """Narrow the initial network to these widths."""
-        plan = self._wide_graph.plan(shape)
+    def take_shape(self, shape: Mapping[str, Any]) -> None:
+        """Narrow the initial network to what `shape` returned."""
+        widths = {name: width for name, width in shape.items() if name != LEFT_OUT}
+        plan = self._wide_graph.plan(widths, shape.get(LEFT_OUT, ()))
+        self._quantization = self._quantization and self._quantization.within(plan)
         self._install(cut(self._wide, self._wide_graph, plan), self._wide_graph.narrowed(plan))
         self._show()
         self.modules["student"] = self._module
@@ -269,6 +284,22 @@ class Slimming(Distillation):
         self._were_dead = {name: gone.cpu() for name, gone in dead.items()}
         self._removals = [tuple(each) for each in memory["removals"].tolist()] if "removals" in memory else []
 
+    def _found_gates(self, fixed: Sequence[str]) -> tuple[Gate, ...]:
+        """Return the gates of blocks without fixed modules. Raises ConfigError if there are none."""
+        module, graph = self._wide.build(), self._wide_graph
+        found = find_gates(module, graph, self._example)
+        gates = [gate for gate in found if not any(lies_in(p, gate.name) or lies_in(gate.name, p) for p in fixed)]
+        if not gates:
+            raise ConfigError(
+                f"slim: depth: found no residual block with a layer that scales all it adds, among {len(graph.blocks)} "
+                "that can be left out; leave depth out, or choose another network"
+            )
+        if self._quantization is not None:
+            shortest = graph.full_plan().leaving_out(gate.name for gate in gates)
+            check_layers_stay(self._quantization.options, list(quantizable_layers(module)), shortest.holds)
+        strengths = BLOCK_SCORES.find("output_error")(module, [gate.name for gate in gates], [self._example])
+        return tuple(replace(gate, strength=strengths[gate.name]) for gate in gates)
+
     @torch.no_grad()
     def _output(self) -> Tensor:
         module = self._module.eval()
@@ -281,7 +312,8 @@ class Slimming(Distillation):
         self.generator, self.graph, self._module = generator, graph, generator.build()
         prunable = {name for name, group in graph.groups.items() if group.size > group.minimum}
         groups = [group.within(graph) for group in self._scaled_groups if group.name in prunable]
-        self.scales = ChannelScales(self._module, groups)
+        gates = [gate.within(graph) for gate in self._gates if gate.name not in graph.left_out]
+        self.scales = ChannelScales(self._module, groups, gates)
         self.cost = self._cost_of(self.graph)
         if self._quantization is not None:
             self._quantization.attach(self._module)
@@ -290,18 +322,19 @@ class Slimming(Distillation):
         self._scaled.module, self._scaled.scales = self._module, self.scales
 
     @torch.no_grad()
-    def _merge(self, groups: Container[str]) -> None:
-        """Multiply the scales of groups into the weights that read them, and drop those scales."""
-        for name, tensor in self.scales.applied(self.tensors, groups).items():
+    def _merge(self, names: Container[str]) -> None:
+        """Multiply the scales of groups and blocks into the weights, and drop those scales."""
+        for name, tensor in self.scales.applied(self.tensors, names).items():
             self._module.get_parameter(name).copy_(tensor)
 
     def _remove(self, removal: Removal) -> dict[str, Reshaped]:
-        """Remove the channels whose scale is 0."""
+        """Remove the channels and blocks whose scale is 0."""
         before, device = self.scales, next(self._module.parameters()).device
         narrowest = {name for name, group in self.graph.groups.items() if removal.plan.widths[name] == group.minimum}
         self._merge(narrowest)  # they have no scale from now on
         by_norms = {group.name for group in before.groups if group.kind == "norm"}
-        self._install(*self._narrowed(removal, by_norms, self._example))
+        gated = before.applied(self.tensors, {gate.name for gate in before.gates})
+        self._install(*self._narrowed(removal, by_norms, self._example, gated))
         self._module.to(device)
         self.scales.to(device)
         self.scales.take(before, removal)
@@ -312,11 +345,12 @@ class Slimming(Distillation):
         }
 
     def _narrowed(
-        self, removal: Removal, folded: Container[str], example: Sequence[Tensor]
+        self, removal: Removal, folded: Container[str], example: Sequence[Tensor], tensors: Mapping[str, Tensor]
     ) -> tuple[Generator, ChannelGraph]:
-        """Return the student without the removed channels; in the folded groups their mean output moves into biases."""
-        fold_constants(self._module.eval(), removal, example, folded)
+        """Return the student without what is removed; in the folded groups the mean of a channel moves into biases."""
+        fold_constants(self._module.eval(), removal, example, folded, tensors)
         whole, self._quantization = self._sorted(removal)
+        self._quantization = self._quantization and self._quantization.within(removal.plan)
         return cut(whole, self.graph, removal.plan), self.graph.narrowed(removal.plan)
 
     def _sorted(self, removal: Removal) -> tuple[Generator, Quantization | None]:

@@ -12,7 +12,7 @@ from gancompress.quantization.calibration import calibrate, centre_ranges
 from gancompress.quantization.grid import Grid, affine_grid, fake_quantize, integers, symmetric_grid
 from gancompress.quantization.layers import QuantizedLayer
 from gancompress.quantization.once import round_once
-from gancompress.quantization.options import FLOAT, QuantizationOptions
+from gancompress.quantization.options import FLOAT, QuantizationOptions, check_layers_stay
 from gancompress.quantization.quantization import Quantization, ranges_of
 from gancompress.quantization.sensitivity import (
     Distance,
@@ -43,6 +43,7 @@ __all__ = [
     "calibrate",
     "carry_quantization",
     "centre_ranges",
+    "check_layers_stay",
     "distance_between",
     "distance_to_float",
     "fake_quantize",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal, Self
 
@@ -93,6 +93,28 @@ class QuantizationOptions(Options):
                 result[layer] = None
         return result
 
+
+def check_layers_stay(options: QuantizationOptions, layers: Sequence[str], stays: Callable[[str], bool]) -> None:
+    """Check that the bits of layers that stay do not depend on others that may be removed.
+
+    Args:
+        options: The options.
+        layers: Paths of the layers that can be quantized, in the order in which the network declares them.
+        stays: Returns whether a layer stays.
+
+    Raises:
+        ConfigError: ``layer_bits`` names only layers that may be removed, or the first layer is one.
+    """
+    staying = [layer for layer in layers if stays(layer)]
+    if staying[:1] != layers[:1]:
+        raise ConfigError(f"quantization: got the first layer '{layers[0]}' in a block that may be left out; {_STAY}")
+    try:
+        options.bits_of(staying)
+    except ConfigError as error:
+        raise ConfigError(f"quantization: {error}, because blocks with others may be left out; {_STAY}") from None
+
+
+_STAY = "expected layers that stay; change layer_bits, or leave depth out"
 
 FLOAT = QuantizationOptions(layer_bits={"*": "float"})
 """Options that quantize nothing."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
 from torch import Tensor, nn
 
+from gancompress.channels import ChannelPlan
 from gancompress.errors import CheckpointError, ConfigError
 from gancompress.io import DescribedFile
 from gancompress.networks.state import Mismatch, shapes_of
@@ -42,6 +43,10 @@ class Quantization:
             options: The options that it was quantized with.
         """
         return cls(options, {name: tensor.detach().cpu().clone() for name, tensor in ranges_of(network).items()})
+
+    def within(self, plan: ChannelPlan) -> Self:
+        """Return the quantization of the same network without the blocks that a plan leaves out."""
+        return replace(self, ranges={name: tensor for name, tensor in self.ranges.items() if plan.holds(name)})
 
     def attach(self, network: nn.Module) -> nn.Module:
         """Quantize a float network, in place, and return it.

@@ -1,4 +1,4 @@
-"""Slimming: channel scales under a sparsity penalty, and the exact removal of the channels at zero."""
+"""Slimming: scales of channels and blocks under a sparsity penalty, and the exact removal of those at zero."""
 
 from gancompress.slimming.controller import (
     Cost,
@@ -9,17 +9,20 @@ from gancompress.slimming.controller import (
     plan_of,
     weakest_within,
 )
+from gancompress.slimming.gates import Gate, find_gates
 from gancompress.slimming.removal import Removal, fold_constants
 from gancompress.slimming.scales import ChannelScales, ScaledGroup, scaled_groups
 
 __all__ = [
     "ChannelScales",
     "Cost",
+    "Gate",
     "PenaltyController",
     "Removal",
     "ScaledGroup",
     "at_zero",
     "check_reachable",
+    "find_gates",
     "fold_constants",
     "largest_within",
     "plan_of",

@@ -1,4 +1,7 @@
-"""Control of the cost: the weight of the penalty while a network trains, and a common threshold at the end."""
+"""Control of the cost: the weight of the penalty while a network trains, and a common threshold at the end.
+
+Channels are named by their group, blocks by themselves.
+"""
 
 from __future__ import annotations
 
@@ -52,21 +55,22 @@ class PenaltyController:
 
 
 def plan_of(graph: ChannelGraph, dead: Mapping[str, Tensor]) -> ChannelPlan:
-    """Return the plan of the living channels; each group keeps its narrowest legal width, or that of its slot.
+    """Return the plan of the living channels and blocks; each group keeps its narrowest legal width, or its slot's.
 
     Args:
         graph: The network's graph.
-        dead: For each group bool ``(size,)``; groups not named are alive.
+        dead: For each group bool ``(size,)``, and for each block bool ``(1,)``; those not named are alive.
     """
-    widths = {name: max(graph.groups[name].minimum, int((~gone).sum())) for name, gone in dead.items()}
-    return graph.plan(graph.tied(widths))
+    groups = {name: gone for name, gone in dead.items() if name in graph.groups}
+    widths = {name: max(graph.groups[name].minimum, int((~gone).sum())) for name, gone in groups.items()}
+    return graph.plan(graph.tied(widths), (name for name, gone in dead.items() if name not in groups and gone))
 
 
 def at_zero(magnitudes: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the channels whose scale is 0, bool ``(size,)`` for each group.
+    """Return the channels whose scale is 0, bool ``(size,)`` for each group, and the same of blocks, ``(1,)``.
 
     Args:
-        magnitudes: Scale of each channel, ``(size,)`` for each group.
+        magnitudes: Scale of each channel, ``(size,)`` for each group, and of each block, ``(1,)``.
     """
     return {name: values == 0 for name, values in magnitudes.items()}
 
@@ -76,11 +80,12 @@ def largest_within(
 ) -> float:
     """Return the largest shrinkage of the scales, up to the given amount, with which the cost stays above the budget.
 
-    The channel that would cross the budget is left to `weakest_within`, which finds one that fits better.
+    The channel or block that would cross the budget is left to `weakest_within`, which finds one that fits better.
 
     Args:
         graph: The network's graph.
-        magnitudes: Scale of each channel, ``(size,)`` for each group that may lose channels.
+        magnitudes: Scale of each channel, ``(size,)`` for each group that may lose channels, and of each block that may
+            be left out, ``(1,)``.
         cost: Cost of a plan, growing with its widths.
         budget: The cost not to go below.
         amount: The desired amount, at least 0.
@@ -98,20 +103,21 @@ def largest_within(
 def weakest_within(
     graph: ChannelGraph, magnitudes: Mapping[str, Tensor], cost: Cost, budget: float, unit: str
 ) -> dict[str, Tensor]:
-    """Return the weakest channels whose removal meets a budget, except those that still fit into its remainder.
+    """Return the weakest channels and blocks whose removal meets a budget, but for those that fit into its remainder.
 
-    The threshold is found by bisection; then removed channels are restored if they fit, the strongest first. If single
+    The threshold is found by bisection; then what was removed is restored if it fits, the strongest first. If single
     channels are so large that much of the budget is left, the threshold is raised by a few more channels.
 
     Args:
         graph: The network's graph.
-        magnitudes: Scale of each channel, ``(size,)`` for each group that may lose channels.
+        magnitudes: Scale of each channel, ``(size,)`` for each group that may lose channels, and of each block that may
+            be left out, ``(1,)``.
         cost: Cost of a plan, growing with its widths.
         budget: The cost not to exceed.
         unit: Name of the unit of cost, for the message.
 
     Returns:
-        The channels to remove, bool ``(size,)`` for each group.
+        The channels to remove, bool ``(size,)`` for each group, and the blocks, bool ``(1,)``.
 
     Raises:
         BudgetError: Even the narrowest network costs more.
@@ -133,7 +139,7 @@ def weakest_within(
 def _refilled(
     graph: ChannelGraph, magnitudes: Mapping[str, Tensor], gone: dict[str, Tensor], cost: Cost, budget: float
 ) -> dict[str, Tensor]:
-    """Undo the strongest removals of living channels that still fit the budget."""
+    """Undo the strongest removals of living channels and blocks that still fit the budget."""
     removed = [(float(magnitudes[name][i]), name, i) for name, each in gone.items() for i in each.nonzero()[:, 0]]
     for magnitude, name, i in sorted(removed, key=lambda each: each[0], reverse=True):
         gone[name][i] = False
@@ -163,16 +169,16 @@ def _below(magnitudes: Mapping[str, Tensor], ranked: Tensor, count: int) -> dict
     return {name: values <= ranked[count - 1] for name, values in magnitudes.items()}
 
 
-def check_reachable(graph: ChannelGraph, groups: Iterable[str], cost: Cost, budget: float, unit: str) -> None:
-    """Check that a network with these groups at their narrowest meets a budget.
+def check_reachable(graph: ChannelGraph, names: Iterable[str], cost: Cost, budget: float, unit: str) -> None:
+    """Check that a network with these groups at their narrowest, and without these blocks, meets a budget.
 
     Raises:
         BudgetError: It costs more than the budget.
     """
-    smallest = cost(graph.plan(graph.tied({name: graph.groups[name].minimum for name in groups})))
+    smallest = cost(plan_of(graph, {name: torch.ones(1, dtype=torch.bool) for name in names}))
     if smallest > budget:
         raise BudgetError(
             f"budget: got {budget:,.0f} {unit}, but the smallest reachable cost is {smallest:,.0f} {unit}: the rest "
-            "belongs to channels that are not pruned; raise the budget, lower minimum, or allow residual streams "
-            "(streams: true)"
+            "belongs to channels that are not pruned; raise the budget, lower minimum, allow residual streams "
+            "(streams: true), or leave out blocks (depth: true)"
         )

@@ -1,4 +1,4 @@
-"""Removal of dead channels without changing the outputs of the network.
+"""Removal of dead channels and residual blocks without changing the outputs of the network.
 
 A channel whose gamma is 0 still emits a constant, its norm's shift after the activation. The effect of that constant
 on the layers that read it is added to their biases before the channel is removed. If a bias cannot hold it, behind
@@ -17,17 +17,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gancompress.channels import ChannelGraph, ChannelPlan
+from gancompress.channels import ChannelGraph, ChannelPlan, without_blocks
+from gancompress.slimming.controller import plan_of
 
 
 @dataclass(frozen=True)
 class Removal:
-    """Channels to remove from a network.
+    """Channels and residual blocks to remove from a network.
 
     Attributes:
         graph: The network's graph.
         order: For each group its channels in a new order, the kept ones first.
-        plan: Number of kept channels of each group.
+        plan: Number of kept channels of each group, and the blocks left out.
     """
 
     graph: ChannelGraph
@@ -36,19 +37,17 @@ class Removal:
 
     @staticmethod
     def of(graph: ChannelGraph, dead: Mapping[str, Tensor]) -> Removal:
-        """Remove dead channels; a group keeps its narrowest legal width, with the first of its dead ones if necessary.
+        """Remove dead channels and blocks; see `plan_of`.
 
-        Groups tied by a slot keep as many as the one that needs most.
+        A group keeps its narrowest legal width, with the first of its dead channels if necessary.
 
         Args:
             graph: The network's graph.
-            dead: For each group bool [size]; other groups keep all channels.
+            dead: For each group bool [size], and for each block bool [1]; others keep all channels.
         """
-        order, widths = {}, {}
-        for name, gone in dead.items():
-            order[name] = torch.argsort(gone.cpu().int(), stable=True)
-            widths[name] = max(graph.groups[name].minimum, int((~gone).sum()))
-        return Removal(graph, order, graph.plan(graph.tied(widths)))
+        groups = {name: gone for name, gone in dead.items() if name in graph.groups}
+        order = {name: torch.argsort(gone.cpu().int(), stable=True) for name, gone in groups.items()}
+        return Removal(graph, order, plan_of(graph, dead))
 
     @property
     def kept(self) -> dict[str, np.ndarray]:
@@ -57,7 +56,12 @@ class Removal:
 
     def __call__(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the kept part of tensors shaped like the network's: its weights or an optimizer's moments."""
-        return {name: self._kept_of(name, tensor) for name, tensor in tensors.items()}
+        return {name: self._kept_of(name, tensor) for name, tensor in tensors.items() if self.plan.holds(name)}
+
+    def living(self, marks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the kept part of a value for each channel, [size] by group, and for each block, [1]."""
+        values = {name: each for name, each in marks.items() if name not in self.plan.left_out}
+        return {name: each[self.kept[name]] if name in self.order else each for name, each in values.items()}
 
     def _kept_of(self, name: str, tensor: Tensor) -> Tensor:
         if not self.graph.has(name):
@@ -73,7 +77,13 @@ class Removal:
 
 
 @torch.no_grad()
-def fold_constants(module: nn.Module, removal: Removal, example: Sequence[Tensor], groups: Container[str]) -> None:
+def fold_constants(
+    module: nn.Module,
+    removal: Removal,
+    example: Sequence[Tensor],
+    groups: Container[str],
+    tensors: Mapping[str, Tensor],
+) -> None:
     """Add the constant outputs of removed channels to the biases of the layers that read them, in place.
 
     If a bias cannot hold the effect (`can_fold`), it gets the value of the image's interior, averaged over the
@@ -81,14 +91,17 @@ def fold_constants(module: nn.Module, removal: Removal, example: Sequence[Tensor
 
     Args:
         module: The network at full width, in eval mode.
-        removal: The channels to remove. Channels that are not constant are replaced by their mean.
+        removal: The channels and blocks to remove. Channels that are not constant are replaced by their mean.
         example: Inputs on which the constants are measured; any inputs do if the removed channels are constant.
         groups: Names of the groups to fold; the outputs of removed channels of other groups are not read.
+        tensors: The module's parameters by name as they count in its outputs, with the scales that they do not hold.
     """
-    readers = {path: layer for path, layer in module.named_modules() if _takes_constants(layer)}
+    layers = {path: layer for path, layer in module.named_modules() if removal.plan.holds(path)}
+    readers = {path: layer for path, layer in layers.items() if _takes_constants(layer)}
+    own = {name: tensor for name, tensor in tensors.items() if removal.plan.holds(name)}
     device = next(module.parameters()).device
-    with _means(readers) as means:
-        module(*(tensor.to(device) for tensor in example))
+    with without_blocks(module, removal.plan.left_out), _means(readers) as means:
+        torch.func.functional_call(module, own, tuple(tensor.to(device) for tensor in example))
     kept = {name: channels for name, channels in removal.kept.items() if name in groups}
     for path, layer in readers.items():
         removed = torch.ones(len(means[path]), dtype=torch.bool, device=device)

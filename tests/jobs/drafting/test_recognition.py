@@ -131,6 +131,21 @@ def test_a_range_is_measured(offset, measured):
     assert f"range {measured}, measured" in found.lines()[1]
 
 
+@pytest.mark.parametrize("given", [None, "0..1"])
+def test_a_network_of_known_range_runs_once(given, monkeypatch):
+    passes = []
+    forward = Shrunk.forward
+    monkeypatch.setattr(Shrunk, "forward", lambda self, x: passes.append(x) or forward(self, x))
+    images = Images.parse(given or "-1..1")
+    generator = Generator.from_module(Shrunk(0.5), images=images)
+    found = recognise(generator)
+    passes.clear()
+    network, made = with_range(found, generator, given, photographs := crops())
+    assert len(passes) == 1
+    assert made.equal(generator.build()(photographs))
+    assert network.images == images
+
+
 def test_a_range_that_cannot_be_told_is_said():
     generator = Generator.from_module(Scaled(1.0, 0.0))
     found, _ = with_range(recognise(generator), generator, None, crops())

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from gancompress.errors import BudgetError, ConfigError
 from gancompress.jobs.drafting import Request
+from gancompress.jobs.drafting.draft import hint_of_other_families
 from gancompress.jobs.drafting.material import Material
-from gancompress.jobs.drafting.method import terms_of
+from gancompress.jobs.drafting.method import Narrowed, terms_of
 from gancompress.jobs.drafting.trial import (
     families_like,
     narrowed,
@@ -54,6 +57,18 @@ def test_other_families_are_known_for_upscalers_only():
     assert families_like(rrdbnet, EXAMPLE, (3, 128, 128)) == ("srvggnet_compact",)
     assert families_like(network(), EXAMPLE, (3, 32, 32)) == ()
     assert families_like(Generator.from_module(nn.Conv1d(3, 3, 1)), EXAMPLE[..., 0], (3, 32)) == ()
+
+
+@pytest.mark.parametrize(("num_left_out", "left"), [(6, 0), (5, 1)])
+def test_a_network_of_hardly_a_block_is_told_of_other_families(num_left_out, left):
+    cut = Narrowed(8, None, (), num_blocks=6, num_left_out=num_left_out)
+    hint = "hint: of its 6 blocks the budget leaves {} at full width; try --like srvggnet_compact"
+    assert hint_of_other_families(cut, ("srvggnet_compact",)) == hint.format(left)
+    both = hint_of_other_families(cut, ("srvggnet_compact", "rrdbnet"))
+    assert both == hint.format(left) + " or --like rrdbnet"
+    assert hint_of_other_families(cut, ()) is None
+    assert hint_of_other_families(replace(cut, num_left_out=4), ("srvggnet_compact",)) is None
+    assert hint_of_other_families(Narrowed(8, None, (), num_blocks=1), ("srvggnet_compact",)) is None
 
 
 def test_a_refit_needs_more_small_images():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,12 @@ import torch
 from gancompress.data import parse_data
 from gancompress.errors import ConfigError, RefitError
 from gancompress.jobs.pipeline import Pipeline
+from gancompress.jobs.recipe import load_job
 from gancompress.jobs.steps import Goal, Prune, Search, Work
 from gancompress.jobs.steps.refit import Refit
 from gancompress.methods.budget import CostLimit
 from gancompress.networks.generator import Generator
+from tests.data.pictures import save_many
 from tests.jobs.steps.small_work import Surroundings, macs_of, make_surroundings, make_work, same_weights
 from tests.jobs.steps.test_slim import NETWORKS, SLIM, job
 
@@ -64,6 +67,48 @@ def test_too_few_images(tmp_path):
         RefitError, match=r"refit: got 2 inputs, which give 'blocks.0.conv1' 128 equations .* at least 3"
     ):
         Refit(num_images=2, crop_px=None).run(pruned, *around)
+
+
+def test_too_few_images_are_noticed_before_the_network_is_trained(tmp_path):
+    work, around = make_work(), larger(tmp_path)
+    few, enough = ({"num_images": number, "crop_px": None} for number in (2, 3))
+    message = (
+        r"refit: num_images: got 2 images to refit resnet on, expected at least 3, .*; raise num_images, give more"
+    )
+    with pytest.raises(RefitError, match=message):
+        Prune(keep=0.5, refit=few).check_network(work.teacher, *around)
+    Prune(keep=0.5, refit=enough).check_network(work.teacher, *around)
+    Prune(keep=0.5).check_network(work.teacher, *around)
+    Prune(keep=0.5, refit=few, left_out=["blocks.0"]).check_network(work.teacher, *around)
+
+
+def test_a_generator_from_noise_with_too_few_images_is_refused_before_its_training(tmp_path):
+    save_many(tmp_path / "images" / "train", 40, height=16, width=16)
+    save_many(tmp_path / "images" / "test", 4, first=50, height=16, width=16)
+    training = {"num_images": 8, "batch_size": 4, "preview_every": 0}
+    recipe = {
+        "name": "noise",
+        "task": "latent",
+        "data": {"kind": "images", "root": str(tmp_path / "images"), "transform": {"load_size": 16, "crop_size": 16}},
+        "teacher": {
+            "train": {
+                "network": {"family": "sngan", "config": {"ngf": 8, "num_blocks": 2}},
+                "discriminator": {"family": "sngan_discriminator", "config": {"ndf": 4, "num_plain": 1}},
+                "training": training,
+            }
+        },
+        "steps": [{"kind": "prune", "keep": 0.5, "multiple": 1, "refit": {}}],
+        "metrics": {"against_real": [], "against_teacher": []},
+        "exports": [],
+    }
+    path = tmp_path / "noise.yaml"
+    path.write_text(json.dumps(recipe))
+    said: list[str] = []
+    message = r"^refit: num_images: got 3\d images to refit sngan on, expected at least \d+, .*leave refit out$"
+    with pytest.raises(RefitError, match=message):
+        Pipeline(load_job(str(path)), tmp_path / "run", said.append).run()
+    assert not list((tmp_path / "run").rglob("*.safetensors"))
+    assert not list((tmp_path / "run").rglob("losses.jsonl"))
 
 
 def test_behind_slimming_and_from_files(tmp_path):

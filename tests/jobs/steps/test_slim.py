@@ -1,4 +1,4 @@
-"""Slimming as a job: it reaches its budget, loses channels on the way without a jump, and resumes to the bit."""
+"""Slimming as a job: it reaches its budget, loses channels and blocks without a jump, and resumes to the bit."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from gancompress.cost import measure
 from gancompress.errors import BudgetError, ConfigError, Interrupted
 from gancompress.jobs.pipeline import Pipeline
 from gancompress.jobs.recipe import Job, load_job
@@ -74,15 +75,53 @@ def test_the_budget_is_reached(tmp_path, network, streams):
     assert stream == 16 if not streams else stream < 16
 
 
-def test_stopping_and_going_on_changes_no_bit(tmp_path):
-    given = job(tmp_path, SMALL["affine norms"])
-    straight = run(given, tmp_path / "straight").compressed.generator.state
+DEPTH = {**SLIM, "depth": True, "remove_every": 8}
+ROUNDED = {
+    "quantization": {"ranges": "learned"},
+    "training": {**SLIM["training"], "precision": "bf16"},
+}
+
+
+@pytest.mark.parametrize("network", SMALL)
+def test_blocks_leave_with_the_channels_within_the_budget(tmp_path, network):
+    outcome = run(job(tmp_path, SMALL[network], DEPTH), tmp_path / "run")
+    slim, cost = outcome.compressed.generator, outcome.compressed.cost
+    assert 0.96 / 1.5 < cost.macs.true / outcome.teacher.cost.macs.true <= 1 / 1.5
+    left_out = slim.architecture.left_out
+    assert left_out in (("blocks.0",), ("blocks.1",))
+    saved = Generator.load(outcome.directory)
+    assert saved.architecture.left_out == left_out
+    measured = measure(saved.build(), (torch.zeros(1, 3, 32, 32),))
+    assert (measured.macs.true, measured.parameters) == (cost.macs.true, cost.parameters)
+    assert not any(name.startswith(left_out) for name in slim.state)
+
+
+def test_a_budget_that_widths_alone_do_not_reach(tmp_path):
+    least = run(job(tmp_path, SMALL["affine norms"], {**SLIM, "steer": False, "penalty": 50.0}), tmp_path / "run")
+    budget = {"macs": 0.95 * least.compressed.cost.macs.true}
+    with pytest.raises(BudgetError, match=r"or leave out blocks \(depth: true\)"):
+        run(job(tmp_path, SMALL["affine norms"], SLIM, budget=budget), tmp_path / "refused")
+    outcome = run(job(tmp_path, SMALL["affine norms"], DEPTH, budget=budget), tmp_path / "shorter")
+    assert outcome.compressed.cost.macs.true <= budget["macs"]
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"depth": True}, {"depth": True, **ROUNDED}], ids=["widths", "depth", "8 bits"]
+)
+def test_stopping_and_going_on_changes_no_bit(tmp_path, options):
+    step = {**SLIM, **options, "remove_every": 8}
+    given = job(tmp_path, SMALL["affine norms"], step)
+    outcome = run(given, tmp_path / "straight")
+    straight = outcome.compressed.generator.state
+    assert bool(outcome.compressed.generator.architecture.left_out) == ("depth" in options)
     for after in (9, 16):
         directory = tmp_path / str(after)
         asked = iter(range(1000))
         with pytest.raises(Interrupted):
             run(given, directory, lambda asked=asked, after=after: next(asked) + 1 >= after)
-        resumed = run(given, directory).compressed.generator.state
+        again = run(given, directory).compressed
+        resumed = again.generator.state
+        assert again.generator.architecture.left_out == outcome.compressed.generator.architecture.left_out
         assert straight.keys() == resumed.keys()
         assert all(torch.equal(straight[name], resumed[name]) for name in straight)
 
@@ -112,6 +151,17 @@ def test_without_a_budget_what_is_removed_last_changes_no_image(tmp_path, penalt
     assert cheaper == (penalty == 0.5)
 
 
+def test_blocks_at_zero_change_no_image(tmp_path, monkeypatch):
+    monkeypatch.setattr("gancompress.training.state.speed_up_image_convolutions", lambda *_: None)  # they round
+    closed = {**DEPTH, "minimum": 16, "penalty": 50.0, "steer": False}  # only blocks can leave
+    given = job(tmp_path, SMALL["own scales"], closed, budget=None)
+    outcome = run(given, tmp_path / "run")
+    assert outcome.compressed.generator.architecture.left_out == ("blocks.0", "blocks.1")
+    removals = outcome.records[-1]["removals"]
+    assert [removal["change"] for removal in removals] == [0.0]
+    assert outcome.records[-1]["cut"]["change"] == 0.0
+
+
 def test_a_changed_network_of_the_loss_is_another_step(tmp_path):
     file = tmp_path / "net.ts.pt"
     file.write_bytes(b"one")
@@ -135,6 +185,10 @@ def test_affine_norms_change_nothing():
     assert affine.build()(image).equal(given.build()(image))
     prunable = 4 + 8 + 6 * 16 + 8 + 4  # all but the residual stream's
     assert affine.num_parameters == given.num_parameters + 2 * prunable
+    for before in (given, affine):
+        every = with_affine_norms(before, streams=True)
+        assert every.build()(image).equal(given.build()(image))
+        assert every.num_parameters == given.num_parameters + 2 * (prunable + 7 * 16)
 
 
 MISTAKES = {
@@ -169,6 +223,12 @@ MISTAKES = {
         ConfigError,
         r"slim: found no channel group to prune among \d+; lower minimum, or allow residual streams",
     ),
+    "layers that may be left out": (
+        {"depth": True, "quantization": {"layer_bits": {"blocks.1.*": "float"}}},
+        {},
+        ConfigError,
+        r"quantization: layer_bits: no layer 'blocks\.1\.\*' .*, because blocks with others may be left out; expected",
+    ),
     "a budget below the rest": ({}, {"budget": {"macs": 100.0}}, BudgetError, "the smallest reachable cost is"),
 }
 
@@ -178,6 +238,11 @@ def test_mistakes(tmp_path, name):
     slim, options, error, message = MISTAKES[name]
     with pytest.raises(error, match=message):
         run(job(tmp_path, SMALL["affine norms"], {**SLIM, **slim}, **options), tmp_path / "run")
+
+
+def test_a_network_without_blocks_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"slim: depth: found no residual block .* among 0 .*; leave depth out"):
+        run(job(tmp_path, {"family": "unet", "config": {"ngf": 4, "num_downs": 5}}, DEPTH), tmp_path / "run")
 
 
 def test_weights_that_others_determine_are_refused(tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from gancompress.errors import CheckpointError
 from gancompress.io.source import split_key
 from gancompress.jobs.drafting.image_folder import ImageFolder
 from gancompress.jobs.drafting.material import Material
-from gancompress.jobs.drafting.method import Draft, draft, material_of, refit_images, terms_of
+from gancompress.jobs.drafting.method import Draft, Narrowed, draft, material_of, refit_images, terms_of
 from gancompress.jobs.drafting.own_items import data_of_text, read_items
 from gancompress.jobs.drafting.recipe_file import recipe_text, write_recipe
 from gancompress.jobs.drafting.recognition import recognise, with_range
@@ -106,13 +106,24 @@ def draft_recipe(request: Request, say: Say, *, trust: bool = False) -> Drafted:
     check_metrics(drafted.job(), known.made)
     for line in drafted.draft.reasons:
         say(line)
-    left = first_cut.num_blocks - first_cut.num_left_out
-    if first_cut.num_left_out and left <= 1:
-        families = families_like(known.generator, example, known.material.output)
-        others = " or ".join(f"--like {name}" for name in families)
-        if others:
-            say(f"hint: of its {first_cut.num_blocks} blocks the budget leaves {left} at full width; try {others}")
+    hint = hint_of_other_families(first_cut, families_like(known.generator, example, known.material.output))
+    if hint is not None:
+        say(hint)
     return drafted
+
+
+def hint_of_other_families(first_cut: Narrowed, families: Sequence[str]) -> str | None:
+    """Return a hint for a network of which the budget leaves at most one block at full width; None for others.
+
+    Args:
+        first_cut: The first cut of the network.
+        families: Names of the families that may replace it.
+    """
+    left = first_cut.num_blocks - first_cut.num_left_out
+    if not families or not first_cut.num_left_out or left > 1:
+        return None
+    others = " or ".join(f"--like {name}" for name in families)
+    return f"hint: of its {first_cut.num_blocks} blocks the budget leaves {left} at full width; try {others}"
 
 
 @dataclass(frozen=True)

@@ -120,11 +120,10 @@ def with_range(
         ConfigError: The images of the network cannot be compared, are not finite, flat, or far outside the range.
     """
     images, source = generator.architecture.images, "declared" if given is None else "given"
-    comparable_output(generator.build(), crops, network.name)
+    made = comparable_output(generator.build(), crops, network.name)
     if images is None and network.channels == network.out_channels:
         images, source = _measured(generator.build(), crops)
-    built = replace(generator, architecture=generator.architecture.with_images(images)).build()
-    made = image_of(built(crops))
+        made = image_of(replace(generator, architecture=generator.architecture.with_images(images)).build()(crops))
     where = f"{network.name}: range {images or '-1..1'} ({source})"
     if not made.isfinite().all():
         raise ConfigError(f"{where}: got images that are not finite, expected finite ones; check the weights")

@@ -83,11 +83,16 @@ class Prune(Narrowing):
             say=run.log.said,
         )
 
+    def check_network(self, network: Generator, inputs: Inputs, run: StepRun, goal: Goal) -> None:
+        """Check that the refit has images enough; if blocks are left out, it is not known yet how many it needs."""
+        if self.refit is not None and self.depth is None and not self.left_out:
+            self.refit.check(network, *self.plan(network, inputs, run, goal.budget), inputs, run.seed)
+
     def _ordered(
         self, wide: Generator, graph: ChannelGraph, inputs: Inputs, run: StepRun
     ) -> tuple[tuple[str, ...], Given]:
         """Return the blocks, the least important first, and the images that they were scored on."""
-        images = (self.refit or RefitOptions()).images(wide, inputs, run).to(run.device)
+        images = (self.refit or RefitOptions()).images(wide, inputs, run.seed).to(run.device)
         return ordered_blocks(wide.build().to(run.device), graph, images, self.block_score), images
 
     def run(self, work: Work, inputs: Inputs, run: StepRun, goal: Goal) -> Work:

@@ -9,14 +9,16 @@ from pydantic import Field
 from torch import Tensor
 
 from gancompress.channels import ChannelGraph, ChannelPlan
-from gancompress.errors import ConfigError
+from gancompress.errors import ConfigError, RefitError
 from gancompress.jobs.steps.recalibration import recalibrated
 from gancompress.jobs.steps.step import Goal, Step, StepRun, Work, register_step
 from gancompress.methods.generators import cropped, refitted
 from gancompress.methods.refit import NUM_IMAGES
+from gancompress.networks.cut import cut
 from gancompress.networks.generator import Generator
 from gancompress.networks.given import Given, arguments, joined
 from gancompress.options import Options
+from gancompress.reconstruction import images_needed
 from gancompress.tasks.inputs import Inputs
 
 CROP_PX = 96
@@ -34,12 +36,27 @@ class RefitOptions(Options):
     num_images: Annotated[int, Field(ge=2)] = NUM_IMAGES
     crop_px: Annotated[int, Field(ge=1)] | None = CROP_PX
 
-    def images(self, wide: Generator, inputs: Inputs, run: StepRun) -> Given:
-        """Return the inputs of a refit: training images, or crops of them."""
+    def images(self, wide: Generator, inputs: Inputs, seed: int) -> Given:
+        """Return the inputs of a refit: training images, or crops of them at places that a seed draws."""
         images = joined(list(inputs.encoded("train", _BATCH_SIZE, self.num_images)))
         if self.crop_px is not None and isinstance(images, Tensor):
-            return cropped(images, wide, self.crop_px, run.seed)
+            return cropped(images, wide, self.crop_px, seed)
         return images
+
+    def check(self, wide: Generator, graph: ChannelGraph, plan: ChannelPlan, inputs: Inputs, seed: int) -> None:
+        """Check that there are images enough to refit a network, whatever its weights, at a plan with all blocks.
+
+        Raises:
+            RefitError: There are fewer.
+        """
+        narrow, one = cut(wide, graph, plan).build(), self.model_copy(update={"num_images": 1})
+        needed = images_needed(narrow, arguments(narrow, one.images(wide, inputs, seed)))
+        given = min(self.num_images, len(inputs.data.open("train")))
+        if needed is not None and given < needed:
+            raise RefitError(
+                f"refit: num_images: got {given} images to refit {wide.family} on, expected at least {needed}, as its "
+                "layers have so many unknowns; raise num_images, give more or larger images, or leave refit out"
+            )
 
     def refit(
         self,
@@ -51,7 +68,7 @@ class RefitOptions(Options):
         run: StepRun,
     ) -> tuple[Generator, dict[str, Any]]:
         """Refit a generator on training images; return it with facts for the record. Raises what `refitted` does."""
-        given = arguments(wide.build(), self.images(wide, inputs, run))
+        given = arguments(wide.build(), self.images(wide, inputs, run.seed))
         fitted, report = refitted(narrow, wide, graph, plan, given, run.seed, run.device)
         return fitted, {"note": str(report), "refit": asdict(report)}
 

@@ -36,10 +36,13 @@ SLIMMING = DistillationOptions(
 class Slim(Learning, Quantizing):
     """Step that trains the network under a sparsity penalty on channel scales, and removes the channels at zero.
 
+    With ``depth`` each residual block has a scale too, a gate on what it adds, and leaves with its gate at zero.
+
     Weights and activations may be quantized during training, so that the pruned network is the one that will run.
 
     The scales are the gammas of affine norms; instance norms of a built-in family become affine for it, with scale 1
-    and shift 0. Groups without a norm get an extra scale on the weights that read them.
+    and shift 0. Groups without a norm get an extra scale on the weights that read them; a gate scales the last layer of
+    its block.
 
     Attributes:
         penalty: Weight of the scales' sum (rho); the initial weight if the job has a budget.
@@ -48,6 +51,7 @@ class Slim(Learning, Quantizing):
         steer_images: Images until the budget is reached; two thirds of the training by default.
         streams: Whether residual streams lose channels too, by the joint scale of all layers that write them; in the
             paper they do not.
+        depth: Whether residual blocks are left out too; in the paper they stay.
         minimum: Narrowest width of a group.
         scale_learning_rate: Learning rate of SGD on the scales.
         scale_momentum: Momentum of SGD on the scales.
@@ -62,6 +66,7 @@ class Slim(Learning, Quantizing):
     steer: bool = True
     steer_images: Images | None = None
     streams: bool = False
+    depth: bool = False
     minimum: Annotated[int, Field(ge=3)] = 4
     scale_learning_rate: Annotated[float, Field(gt=0)] = 0.1
     scale_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.5
@@ -83,7 +88,7 @@ class Slim(Learning, Quantizing):
 
     def run(self, work: Work, inputs: Inputs, run: StepRun, goal: Goal) -> Work:
         """Slim the work's generator."""
-        generator = with_affine_norms(work.generator)
+        generator = with_affine_norms(work.generator, streams=self.depth)
         budget, total = goal.budget or CostLimit(math.inf, "parameters"), self.training.total_images
         schedule = PenaltySchedule(
             learning_rate=self.scale_learning_rate,
@@ -106,6 +111,7 @@ class Slim(Learning, Quantizing):
             lambda given: inputs.graph(given, multiple=1, minimum=self.minimum),
             lambda graph: budget.cost(graph, self.quantization or FLOAT),
             streams=self.streams,
+            depth=self.depth,
             quantization=self.begun(generator, inputs, run.device),
         )
         if slimming is None:

@@ -127,6 +127,16 @@ class Step(Kind, ABC):
     def check(self) -> None:
         """Check what the step needs from outside of the job, before its first image. Raises a GanCompressError."""
 
+    def check_network(self, network: Generator, inputs: Inputs, run: StepRun, goal: Goal) -> None:
+        """Check what the step needs of a network before that is trained. Raises a GanCompressError.
+
+        Args:
+            network: A network of the same architecture, with other weights.
+            inputs: Images of the data, for the task.
+            run: Run of the training.
+            goal: Budget and metrics of the job.
+        """
+
     @abstractmethod
     def run(self, work: Work, inputs: Inputs, run: StepRun, goal: Goal) -> Work:
         """Run the step.

@@ -129,5 +129,8 @@ class TrainTeacher(PaperTraining):
 
     def run(self, work: Work, inputs: Inputs, run: StepRun, goal: Goal) -> Work:
         """Train the teacher; the given work is ignored. Raises the errors of `PaperTraining.train`."""
-        fixed = self.network.fixed_by(inputs.task)
-        return self.train(lambda seed: self.network.fresh(seed, **fixed), inputs, run)
+        return self.train(lambda seed: self.fresh(seed, inputs), inputs, run)
+
+    def fresh(self, seed: int, inputs: Inputs) -> Generator:
+        """Return the teacher with fresh weights."""
+        return self.network.fresh(seed, **self.network.fixed_by(inputs.task))
