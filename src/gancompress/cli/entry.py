@@ -54,7 +54,6 @@ for verb in (
     app.command(help="\n\n".join(" ".join(each.split()) for each in (verb.__doc__ or "").split("\n\n")))(verb)
 
 
-
 def _show_versions(asked: bool) -> None:
     if asked:
         print(f"gancompress {version('gancompress')}, torch {version('torch')}")

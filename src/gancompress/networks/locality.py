@@ -131,11 +131,12 @@ class _EndReachedError(Exception):
 
 
 class _Strip:
-    """Strip of an image, long along one axis, on which a network is probed."""
+    """Strip of an image, long along one axis, on which a network is probed.
 
-    def __init__(
-        self, network: nn.Module, channels: int, axis: int, side: int, width: int, bytes_per_px: int
-    ) -> None:
+    What a pixel of a shorter strip needed, ``bytes_per_px``, says how many bands are probed at a time; 0 if unknown.
+    """
+
+    def __init__(self, network: nn.Module, channels: int, axis: int, side: int, width: int, bytes_per_px: int) -> None:
         self._network, self._axis, self._side = network, axis, side
         self._shape = (channels, side, width) if axis == 2 else (channels, width, side)
         self.scale, self.bytes_per_px = Fraction(1), bytes_per_px
