@@ -11,10 +11,15 @@ from pathlib import Path
 import pytest
 import torch
 
+import gancompress
 from gancompress.cli import main
 from gancompress.errors import GanCompressError
 from gancompress.networks.generator import Generator
 from tests.cli.verbs import run
+
+
+def test_versions_without_a_verb():
+    assert run("--version") == f"gancompress {gancompress.__version__}, torch {torch.__version__}\n"
 
 
 def test_inspect_json_of_the_published_generator():

@@ -157,13 +157,15 @@ def test_every_command_of_the_pages_has_a_verb_and_options_that_exist():
 
 def test_options_of_commands_in_prose_exist():
     """They may lack what the reader fills in."""
+    command_line = get_command(app)
     options = {
         name: {spelled for parameter in verb.params for spelled in (*parameter.opts, *parameter.secondary_opts)}
-        for name, verb in get_command(app).commands.items()
+        for name, verb in {"": command_line, **command_line.commands}.items()
     }
     for page in PAGES:
         for command in commands_in_prose(page):
-            _, verb, *words = shlex.split(command)
+            _, *words = shlex.split(command)
+            verb = "" if words[0].startswith("--") else words.pop(0)
             if verb != "VERB":
                 unknown = {word for word in words if word.startswith("--")} - options[verb]
                 assert not unknown, f"{page.relative_to(ROOT)}: {command}"

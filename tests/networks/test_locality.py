@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gancompress.networks import locality
 from gancompress.networks.input_rule import InputRule
 from gancompress.networks.locality import Locality, measure_locality
 from gancompress.networks.registry import build
@@ -80,6 +81,18 @@ def test_the_receptive_field_of_local_networks(name):
 @pytest.mark.parametrize("name", NOT_LOCAL)
 def test_networks_that_are_not_local(name):
     assert measure_locality(NOT_LOCAL[name].eval(), 3) is None
+
+
+def test_long_strips_of_large_networks_are_probed_one_at_a_time(monkeypatch):
+    """Memory is known from the shorter strip, which the receptive field is larger than."""
+    network, seen = nn.Sequential(conv(3, 3), *(conv(3, 3, dilation=16) for _ in range(3))), []
+    network.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[:3]))
+    expected = measure_locality(network, 3)
+    assert {tuple(shape) for shape in seen} >= {(2, 3, 64), (2, 3, 256)}
+    seen.clear()
+    monkeypatch.setattr(locality, "_MOST_BYTES_AT_ONCE", 1)
+    assert measure_locality(network, 3) == expected
+    assert {shape[0] for shape in seen if shape[2] == 256} == {1}
 
 
 def test_tiles_keep_to_the_sides_that_a_network_takes():

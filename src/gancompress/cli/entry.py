@@ -6,6 +6,8 @@ import errno
 import gc
 import os
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -50,6 +52,25 @@ for verb in (
 ):
     # A terminal has a width of its own: a paragraph of a docstring becomes one line.
     app.command(help="\n\n".join(" ".join(each.split()) for each in (verb.__doc__ or "").split("\n\n")))(verb)
+
+
+def _show_versions(asked: bool) -> None:
+    if asked:
+        print(f"gancompress {version('gancompress')}, torch {version('torch')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options_without_a_verb(
+    versions: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_show_versions, help="Print the versions of gancompress and PyTorch."
+        ),
+    ] = False,
+) -> None:
+    """Take the options that need no verb."""
+
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.deploy.axes import Inputs
+from gancompress.deploy.memory import give_back_mapped
 from gancompress.deploy.rewrites import Change
 from gancompress.deploy.runtimes.packages import in_a_line
 from gancompress.deploy.side_effects import difference_of_runs
@@ -154,6 +155,7 @@ def _run_both(
             f"{what}: the module itself does not run {where}: {in_a_line(error)}; "
             "pass other_inputs that it takes, or leave that axis out of dynamic"
         ) from error
+    give_back_mapped(module)
     try:
         got = run(inputs)
     except Exception as error:

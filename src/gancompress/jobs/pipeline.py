@@ -105,8 +105,9 @@ class Pipeline:
             return self._teacher()
 
     def _teacher(self) -> Work:
-        description = yaml.safe_dump(self._job.model_dump(mode="json"), sort_keys=False)
-        write_atomically(self._directory / "job.yaml", description.encode())
+        if self._accelerator.is_main_process:
+            description = yaml.safe_dump(self._job.model_dump(mode="json"), sort_keys=False)
+            write_atomically(self._directory / "job.yaml", description.encode())
         self._job.data.check_splits()
         stage = self._stages.teacher()
         if stage is None:

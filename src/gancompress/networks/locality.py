@@ -111,13 +111,15 @@ def _fitting(side: int, rule: InputRule) -> int:
 
 def _along(network: nn.Module, channels: int, axis: int, sides: Sequence[int], width: int) -> Locality:
     """Measure along one axis, on strips that grow until no end of them depends on their middle."""
+    bytes_per_px = 0
     for side in sides:
-        strip = _Strip(network, channels, axis, side, width)
+        strip = _Strip(network, channels, axis, side, width, bytes_per_px)
         middle = side // 2 // max(PERIODS) * max(PERIODS) or side // 2
         try:
             period = strip.period(middle)
             band = strip.affected([(middle, middle + period)])[0]
         except _EndReachedError:
+            bytes_per_px = strip.bytes_per_px
             continue
         before, after = middle - band[0] / strip.scale, band[1] / strip.scale - (middle + period)
         return Locality(max(0, math.ceil(max(before, after))), period, strip.scale, strip.bytes_per_px)
@@ -129,12 +131,15 @@ class _EndReachedError(Exception):
 
 
 class _Strip:
-    """Strip of an image, long along one axis, on which a network is probed."""
+    """Strip of an image, long along one axis, on which a network is probed.
 
-    def __init__(self, network: nn.Module, channels: int, axis: int, side: int, width: int) -> None:
+    What a pixel of a shorter strip needed, ``bytes_per_px``, says how many bands are probed at a time; 0 if unknown.
+    """
+
+    def __init__(self, network: nn.Module, channels: int, axis: int, side: int, width: int, bytes_per_px: int) -> None:
         self._network, self._axis, self._side = network, axis, side
         self._shape = (channels, side, width) if axis == 2 else (channels, width, side)
-        self.scale, self.bytes_per_px = Fraction(1), 0
+        self.scale, self.bytes_per_px = Fraction(1), bytes_per_px
 
     def affected(self, bands: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         """Return for each band of the input the first row of the output that depends on it, and the row behind them.
@@ -165,7 +170,10 @@ class _Strip:
     def period(self, middle: int) -> int:
         """Return the smallest shift that shifts what depends on a row by as much, in pixels of the input."""
         shifts = [each for each in PERIODS if middle + each < self._side]
-        base, *others = self.affected([(at, at + 1) for at in (middle, middle + shifts[0])])
+        bands = [(at, at + 1) for at in (middle, middle + shifts[0])]
+        base, *others = self.affected(bands[: self._at_once])
+        if not others:
+            others = self.affected(bands[1:])
         while others:
             for shift, other in zip(shifts, others, strict=False):
                 if all(end - start == shift * self.scale for start, end in zip(base, other, strict=True)):
