@@ -155,7 +155,7 @@ def fastest_of(
     if not files:
         return None
     faster, low = speedup(max(files, key=lambda each: speedup(each)[0]))
-    least = faster if low is None else low
+    least = faster if low is None else min(low, faster)
     as_fast = [each for each in files if speedup(each)[0] >= least]
     return max(as_fast, key=lambda each: _closeness(psnr_db(each)))
 
