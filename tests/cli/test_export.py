@@ -278,6 +278,14 @@ def test_options_that_do_not_go_with_several_files(given, arguments, message):
         run("export", given, *arguments)
 
 
+def test_formats_none_of_which_can_be_written_are_one_error(given, monkeypatch):
+    monkeypatch.setattr("gancompress.deploy.benchmark.writing.missing_package", lambda name: f"needs {name}_writer")
+    with pytest.raises(
+        ExportError, match=r"no format and precision .*: onnx needs onnx_writer; ncnn needs ncnn_writer"
+    ):
+        run("export", given, "--format", "onnx", "--format", "ncnn")
+
+
 def test_a_file_that_is_replaced_is_named(tmp_path):
     both = {"netG_A": Stranger().state_dict(), "netG_B": Stranger().state_dict()}
     torch.save(both, tmp_path / "last.ckpt")

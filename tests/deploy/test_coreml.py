@@ -189,3 +189,12 @@ def test_a_module_that_coremltools_refuses(tmp_path):
         export_module(Bessel(), (torch.rand(1, 3),), tmp_path / "net.mlpackage")
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_inputs_in_any_order_in_memory_are_converted(tmp_path):
+    """Label maps in a channel for each label are channels-last in memory."""
+    inputs = torch.rand(1, 8, 8, 12).permute(0, 3, 1, 2)
+    net = nn.Conv2d(12, 4, 3, padding=1)
+    assert not inputs.is_contiguous()
+    report = export_module(net, (inputs,), tmp_path / "m.mlpackage", "coreml")
+    assert report.path.is_dir()

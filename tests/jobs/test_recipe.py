@@ -69,6 +69,11 @@ MISTAKES = {
         ["budget={latency_ms: 12, runtime: openvino}", "steps.3={kind: slim}"],
         r"steps\.3: got 'slim' with a budget in latency_ms, which it cannot count in; .* distill, .*search",
     ),
+    "no budget for a student": (
+        ["budget=", "steps=[{kind: prune, keep: 0.5}, {kind: distill}]"],
+        r"steps\.1: got 'distill' without a budget, expected one, .*reduction: 8}; .* take 'finetune'",
+    ),
+    "no budget for a search": (["budget="], r"steps\.\d: got '\w+' without a budget"),
     "a latency of integers": (
         ["budget={latency_ms: 12, runtime: openvino}", "steps=[{kind: distill, quantization: {}}]", NO_EXPORT],
         r"steps\.0: got quantization with a budget in latency_ms, expected a float step",

@@ -52,3 +52,19 @@ def test_files_of_older_reports_are_read():
         each["written"] = each.pop("best")
     assert Report.from_json(content) == FULL
     assert isinstance(Report.from_json(content).exports[0], ExportFacts)
+
+
+def test_of_files_that_are_as_fast_by_measurement_the_closest_is_the_best():
+    """Closeness to the float network decides within the lower quartile of the fastest file, and the order after it."""
+    full, half = ROWS[0], replace(ROWS[0], name="a.fp16.onnx", faster=2.01, faster_low=1.95, psnr_db=79.0)
+    integers = replace(half, name="a.int8.onnx", faster=3.0, faster_low=2.0, psnr_db=34.0)
+
+    def best(*rows: FileRow) -> list[str]:
+        return [row.name for row in with_best(rows, 30) if row.best]
+
+    assert best(half, full) == ["a.onnx"]
+    assert best(full, replace(half, faster_low=2.005)) == ["a.fp16.onnx"]
+    assert best(full, half, replace(integers, faster_low=2.02)) == ["a.int8.onnx"]
+    assert best(full, half, integers) == ["a.onnx"]
+    assert best(full, replace(half, psnr_db=90.04)) == ["a.onnx"]
+    assert best(replace(half, psnr_db=None), full) == ["a.fp16.onnx"]

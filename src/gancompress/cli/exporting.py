@@ -250,9 +250,13 @@ def _write_several(
     from gancompress.cli.tables import text_table
     from gancompress.deploy import DEFAULT_MIN_PSNR_DB, file_name
     from gancompress.deploy.benchmark import every_file, rows_of, write_files
+    from gancompress.errors import ExportError
     from gancompress.report import THAN_ORIGINAL, file_table, with_best
 
     pairs, missing = every_file(choices.formats, choices.wanted_precisions, form, calibrated=bool(images))
+    if not pairs:
+        reasons = "; ".join(f"{name} {reason}" for name, reason in missing.items())
+        raise ExportError(f"export: got no format and precision that can be written here: {reasons}")
     paths = [export_path(directory, file_name(*pair)) for pair in pairs]
     paths = [path if choices.out is None else choices.out / path.name for path in paths]
     replaced = [path for path in paths if path.exists()]
@@ -283,6 +287,8 @@ def _speeds(
     """Time files beside the original: the teacher of a run directory, and else the network itself, in PyTorch."""
     from gancompress.deploy.benchmark import time_files
 
+    if not written.reports:
+        return {}
     notices.print("timing the files in turns with the original network in PyTorch")
     with TemporaryDirectory() as folder:
         teacher = directory / "teacher"

@@ -170,8 +170,8 @@ class Loaded:
                 return None
             got = f"outputs {', '.join(outputs)}" if alone else f"inputs of {len(values)} tensors, or no images"
             raise ConfigError(
-                f"{self._path}: got tiles for a network of {got}, expected one image in and one out; run it whole with "
-                "tiles=None"
+                f"{self._path}: got tiles for a network of {got}, expected one image in and one out; run it whole "
+                "(tiles=None, --tiles none)"
             )
         sizes = known[0].shape[2:] if known and len(known[0].shape) == 4 else (None, None)
         fixed = None if None in sizes else (int(sizes[0] or 0), int(sizes[1] or 0))

@@ -161,6 +161,12 @@ class Job(Options):
 
     @model_validator(mode="after")
     def _budget_fits(self) -> Job:
+        for number, step in enumerate(self.steps):
+            if self.budget is None and step.needs_budget:
+                raise ValueError(
+                    f"steps.{number}: got '{step.kind}' without a budget, expected one, because widths follow from it, "
+                    "such as budget: {reduction: 8}; to train a network as it is, take 'finetune'"
+                )
         if self.budget is not None and self.budget.latency_ms is not None:
             for number, step in enumerate(self.steps):
                 if step.uses_budget and not step.takes_latency:

@@ -25,7 +25,15 @@ from gancompress.report.data import (
     SearchFacts,
     StepFacts,
 )
-from gancompress.report.files import THAN_FLOAT32, THAN_ORIGINAL, FileTable, file_table, report_files, with_best
+from gancompress.report.files import (
+    THAN_FLOAT32,
+    THAN_ORIGINAL,
+    FileTable,
+    fastest_row,
+    file_table,
+    report_files,
+    with_best,
+)
 from gancompress.report.front import pareto_front
 
 __all__ = [
@@ -50,6 +58,7 @@ __all__ = [
     "Samples",
     "SearchFacts",
     "StepFacts",
+    "fastest_row",
     "file_table",
     "headline_lines",
     "pareto_front",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from math import isfinite
-from typing import Literal, NamedTuple
+from math import inf, isfinite
+from typing import Literal, NamedTuple, TypeVar
 
 from gancompress.report.data import (
     COMPRESSED,
@@ -23,6 +23,7 @@ from gancompress.report.wording import MISSING, Change, changed, compact, ratio,
 SMALLER, FEWER = Change("smaller", "larger"), Change("fewer", "more")
 LESS, FASTER = Change("less", "more"), Change("faster", "slower")
 Tone = Literal["better", "worse", "even"]
+File = TypeVar("File")
 
 
 class Headline(NamedTuple):
@@ -125,9 +126,42 @@ def headline_lines(report: Report) -> list[str]:
 
 
 def fastest_file(report: Report) -> tuple[ExportFacts, FileSpeed] | None:
-    """Return the file that is fastest relative to the original, and its speed; None if none was timed."""
+    """Return the file that is fastest relative to the original, and its speed; None if none was timed.
+
+    Ties are broken as in `fastest_of`.
+    """
     timed = [(export, export.speed) for export in report.exports if export.speed is not None]
-    return max(timed, key=lambda each: each[1].faster, default=None)
+    return fastest_of(timed, lambda each: (each[1].faster, each[1].faster_low), lambda each: each[0].psnr_db)
+
+
+def fastest_of(
+    files: Sequence[File],
+    speedup: Callable[[File], tuple[float, float | None]],
+    psnr_db: Callable[[File], float | None],
+) -> File | None:
+    """Return the fastest file; of those that are as fast by measurement, the one closest to the float network.
+
+    Files are as fast as the fastest one if their speedup is at least the lower quartile of its own. So half precision,
+    which a CPU computes in float32, does not win by noise.
+
+    Args:
+        files: Files that were timed; of equally close ones the first is returned.
+        speedup: Function of a file that returns its speedup and the lower quartile, if that is known.
+        psnr_db: Function of a file that returns its PSNR to the float network; None if it was not compared on images.
+
+    Returns:
+        The file; None if there are none.
+    """
+    if not files:
+        return None
+    faster, low = speedup(max(files, key=lambda each: speedup(each)[0]))
+    least = faster if low is None else min(low, faster)
+    as_fast = [each for each in files if speedup(each)[0] >= least]
+    return max(as_fast, key=lambda each: _closeness(psnr_db(each)))
+
+
+def _closeness(psnr_db: float | None) -> float:
+    return inf if psnr_db is None else round(psnr_db, 1)
 
 
 def comparison(report: Report) -> dict[str, list[Row]]:

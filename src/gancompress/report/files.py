@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from gancompress.report.comparison import fastest_file
+from gancompress.report.comparison import fastest_file, fastest_of
 from gancompress.report.data import ExportFacts, FileRow, Report
 from gancompress.report.wording import compact, significant
 
@@ -59,15 +59,24 @@ def file_table(files: Sequence[FileRow], than: str) -> FileTable:
 
 
 def with_best(files: Sequence[FileRow], min_psnr_db: float) -> list[FileRow]:
-    """Mark the fastest of the files that are close enough to the float network.
+    """Mark the fastest of the files that are close enough to the float network, see `fastest_of` for ties.
 
     Args:
         files: The files; none is marked if none was timed.
         min_psnr_db: The smallest peak signal-to-noise ratio; files that were not compared on images pass.
     """
     timed = [row for row in files if row.faster and (row.psnr_db is None or row.psnr_db >= min_psnr_db)]
-    best = max(timed, key=lambda row: row.faster or 0, default=None)
+    best = fastest_row(timed)
     return [replace(row, best=row is best) for row in files]
+
+
+def fastest_row(files: Sequence[FileRow]) -> FileRow | None:
+    """Return the row of the fastest file, see `fastest_of`; None if there are none.
+
+    Args:
+        files: Files that were timed.
+    """
+    return fastest_of(files, lambda row: (row.faster or 0, row.faster_low), lambda row: row.psnr_db)
 
 
 def report_files(report: Report) -> FileTable | None:

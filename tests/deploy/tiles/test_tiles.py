@@ -148,12 +148,17 @@ def test_what_tiles_refuse(upscaler):
         (upscaler, 0, None, r"net: got tiles=0, expected a side in pixels, 'auto', or None for whole images"),
         (upscaler, 32, -1, r"net: got overlap=-1, expected pixels, or None"),
         (file_of(norm, (None, 3, None, None))[0], 32, None, r"got tiles of 32 px for a network whose pixels depend on"),
-        (file_of(norm, (None, 3, None, None), tiles=None)[0], 32, None, r"instance norm.* the image whole with tiles="),
+        (
+            file_of(norm, (None, 3, None, None), tiles=None)[0],
+            32,
+            None,
+            r"instance norm.* the image whole .*--tiles none",
+        ),
         (
             file_of(Two(), (None, 3, None, None), outputs=["a", "b"])[0],
             32,
             None,
-            r"got tiles for a network of outputs a, b, expected one image in and one out; run it whole with tiles=None",
+            r"got tiles for a network of outputs a, b, .* run it whole \(tiles=None, --tiles none",
         ),
         (
             file_of(nn.Identity(), (1, 3, 24, 24), tiles={"overlap_px": 2, "multiple_px": 1, "scale": [1, 1]})[0],

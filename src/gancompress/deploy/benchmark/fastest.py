@@ -32,7 +32,7 @@ from gancompress.errors import BudgetError, ConfigError, ExportError
 from gancompress.networks.file_form import FileForm
 from gancompress.networks.generator import Generator
 from gancompress.quantization import quantized_layers
-from gancompress.report import FileRow, Latency
+from gancompress.report import FileRow, Latency, fastest_row
 
 FASTEST = "fastest"
 """Name of the choice of a precision by timing, in the place of a precision."""
@@ -75,7 +75,7 @@ def export_fastest(
     that gain from them: a kind of layer stays float if the file is faster so, on the runtime's own threads. If integers
     are not close enough, more layers stay float, those first that remove the most error per added time. All candidates
     are timed in turns, each in its own process. Closeness is checked on a quarter of the images, and reported on
-    another quarter.
+    another quarter. Of files that are as fast by measurement, the closest one is written.
 
     Args:
         generator: A generator in float.
@@ -125,8 +125,9 @@ def export_fastest(
         candidates = trial.candidates()
         times = trial.best_times(candidates)
         tried = {name: _tried(name, each, times) for name, each in candidates.items()}
-        within = [name for name, each in candidates.items() if each.close_enough]
-        fastest = max(within, key=lambda name: tried[name].faster or 0)
+        best = fastest_row([tried[name] for name, each in candidates.items() if each.close_enough])
+        assert best is not None  # float32 is always close enough
+        fastest = best.name
         report = candidates[fastest].report
         path.parent.mkdir(parents=True, exist_ok=True)
         for file in report.path.parent.glob(f"{report.path.stem}.*"):

@@ -37,9 +37,9 @@ def optional(package: str, extra: str, what: str) -> Any:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Suppress the output, warnings and logs of exporters and the packages below them."""
+    """Suppress the output, warnings and logs of exporters and the packages below them; what fails is raised."""
     disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(logging.ERROR)
     try:
         with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
             warnings.simplefilter("ignore")

@@ -304,7 +304,7 @@ class Runtime:
             )
         return Conversion(
             format,
-            example_inputs,
+            tuple(each.contiguous() for each in example_inputs),  # Core ML refuses other orders in memory
             names,
             axes if format.free_sizes else [{} for _ in example_inputs],
             options.output_names,

@@ -80,7 +80,7 @@ def choose_tiles(
             return None  # a file of one size says so itself
         raise ConfigError(
             f"{path}: got tiles of {tiles} px for a network whose pixels depend on the whole image (instance norm, "
-            "attention or pooling over all of it), expected a local one; run the image whole with tiles=None"
+            "attention or pooling over all of it), expected a local one; run the image whole (tiles=None, --tiles none)"
         )
     step = found.multiple_px
     used = found.overlap_px if overlap is None else -(-overlap // step) * step

@@ -49,8 +49,8 @@ def run_tiles(path: Path, run: Callable[[Tensor], Tensor], images: Tensor, plan:
                 if result.dim() != 4 or tuple(result.shape[-2:]) != expected:
                     raise InputSizeError(
                         f"{path}: got an output of {list(result.shape)} for a tile of {row.stop - row.start}x"
-                        f"{column.stop - column.start}, expected {expected[0]}x{expected[1]}; run images whole with "
-                        "tiles=None"
+                        f"{column.stop - column.start}, expected {expected[0]}x{expected[1]}; run images whole "
+                        "(tiles=None, --tiles none)"
                     )
                 if whole is None:
                     sides = [int(side * scale) for side in padded.shape[-2:]]

@@ -56,17 +56,21 @@ class CoEvolve(Step):
         """True; the budget is required."""
         return True
 
+    @property
+    def needs_budget(self) -> bool:
+        """True; the population stays within it."""
+        return True
+
     def run(self, work: Work, inputs: Inputs, run: StepRun, goal: Goal) -> Work:
         """Evolve, resuming after the last finished generation; the work's generator becomes the fittest.
 
         Raises:
-            ConfigError: The job has no budget, or no discriminator.
+            ConfigError: The job has no discriminator.
             BudgetError: Even one channel of every group exceeds the budget.
             TrainingError: No network of a generation generates finite images.
         """
         budget = goal.budget
-        if budget is None:
-            raise ConfigError("coevolve: got no budget, expected one; add budget to the recipe")
+        assert budget is not None  # the job sees to it
         if work.discriminator is None:
             raise ConfigError(
                 "coevolve: got no discriminator, expected the teacher's; name it under teacher.discriminator"

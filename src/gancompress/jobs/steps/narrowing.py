@@ -11,7 +11,6 @@ from pydantic import BeforeValidator, Field, model_validator
 from gancompress.channels import ChannelGraph, ChannelPlan
 from gancompress.cost import widest_plan
 from gancompress.deploy.latency import variants_of_graph
-from gancompress.errors import ConfigError
 from gancompress.jobs.steps.costs import cost_of_plans, latency_facts
 from gancompress.jobs.steps.step import Step, StepRun
 from gancompress.methods.budget import CostLimit
@@ -52,6 +51,11 @@ class Narrowing(Step, ABC):
         """True if the budget decides the widths, which it does unless ``keep`` or ``widths`` is given."""
         return self.keep is None and self.widths is None
 
+    @property
+    def needs_budget(self) -> bool:
+        """True if the budget decides the widths."""
+        return self.uses_budget
+
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if self.keep is not None and self.widths is not None:
@@ -76,7 +80,6 @@ class Narrowing(Step, ABC):
             quantization: Quantization of its weights, for a budget in bytes.
 
         Raises:
-            ConfigError: There is neither ``keep`` nor a budget.
             PlanError: The widths do not fit the network, or leave a group without channels.
             BudgetError: The narrowest plan costs more than the budget.
         """
@@ -86,8 +89,7 @@ class Narrowing(Step, ABC):
             return graph, graph.plan(_by_group(self.widths, wide), left_out)
         if self.keep is not None:
             return graph, graph.uniform_plan(self.keep).leaving_out(left_out)
-        if budget is None:
-            raise ConfigError(f"{self.kind}: got neither keep nor a budget, expected one of them")
+        assert budget is not None  # the job sees to it
         cost = self._cost(budget, wide, graph, inputs, run, quantization)
         return graph, self.widest(wide, graph, cost, budget, left_out, inputs, run)
 

@@ -7,7 +7,6 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from gancompress.architecture_search import DatabaseUrl, SearchOptions, opened
-from gancompress.errors import ConfigError
 from gancompress.evaluation import Metric, PairMetric, SetMetric, find_metric
 from gancompress.jobs.steps.candidates import SplitProxy, candidates_of
 from gancompress.jobs.steps.costs import latency_facts
@@ -70,6 +69,11 @@ class Search(Step):
         """True; the budget is required."""
         return True
 
+    @property
+    def needs_budget(self) -> bool:
+        """True; candidates are drawn within it."""
+        return True
+
     def compares_with(self, metric: Metric) -> Literal["real", "teacher"]:
         """Return the references of a metric that `find_metric` returned: real images or the teacher's."""
         return self.against or ("teacher" if isinstance(metric, PairMetric | SetMetric) else "real")
@@ -86,7 +90,6 @@ class Search(Step):
         A random plan at the budget is taken without evaluation.
 
         Raises:
-            ConfigError: The job has no budget.
             BudgetError: No plan of the space meets the budget, or too few for ``verify``.
         """
         candidates, proxy = self._prepared(work, inputs, run, goal)
@@ -117,8 +120,6 @@ class Search(Step):
         return len(evaluated(candidates, proxy, self.options, **shared(self.storage, candidates, run)).candidates)
 
     def _prepared(self, work: Work, inputs: Inputs, run: StepRun, goal: Goal) -> tuple[Candidates, SplitProxy]:
-        if goal.budget is None:
-            raise ConfigError("search: got no budget, expected one; add budget to the recipe")
         candidates = candidates_of(work, self.space, self.calibration_batches, inputs, run, goal)
         against = self.compares_with(find_metric(self.metric, goal.metrics.specs())[0])
         images = self.max_images, inputs, run, goal.metrics, candidates.watch

@@ -120,6 +120,11 @@ class Step(Kind, ABC):
         return False
 
     @property
+    def needs_budget(self) -> bool:
+        """True if it cannot run without a budget of the job."""
+        return False
+
+    @property
     def quantizes(self) -> bool:
         """True if it returns a quantized network."""
         return False
