@@ -104,7 +104,7 @@ def _calls(module: nn.Module, paths: set[str]) -> Iterator[Mapping[str, _Call]]:
     calls: dict[str, _Call] = {}
 
     def note_input(path: str, _: nn.Module, given: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-        calls[path] = _Call(*_copied((given, keywords)), torch.empty(0))
+        calls[path] = _Call(_copied(given), _copied(keywords), torch.empty(0))
 
     def note_output(path: str, _: nn.Module, __: tuple[Any, ...], output: Tensor) -> None:
         calls[path].output = output.clone()

@@ -86,7 +86,7 @@ class Prune(Narrowing):
     def check_network(self, network: Generator, inputs: Inputs, run: StepRun, goal: Goal) -> None:
         """Check that the refit has images enough; if blocks are left out, it is not known yet how many it needs."""
         if self.refit is not None and self.depth is None and not self.left_out:
-            self.refit.check(network, *self.plan(network, inputs, run, goal.budget), inputs, run.seed)
+            self.refit.check_images(network, *self.plan(network, inputs, run, goal.budget), inputs, run.seed)
 
     def _ordered(
         self, wide: Generator, graph: ChannelGraph, inputs: Inputs, run: StepRun

@@ -43,7 +43,7 @@ class RefitOptions(Options):
             return cropped(images, wide, self.crop_px, seed)
         return images
 
-    def check(self, wide: Generator, graph: ChannelGraph, plan: ChannelPlan, inputs: Inputs, seed: int) -> None:
+    def check_images(self, wide: Generator, graph: ChannelGraph, plan: ChannelPlan, inputs: Inputs, seed: int) -> None:
         """Check that there are images enough to refit a network, whatever its weights, at a plan with all blocks.
 
         Raises:
