@@ -99,7 +99,9 @@ def test_a_job_writes_the_fastest_file_and_reports_what_was_tried(finished):
     assert sum(each.stat().st_size for each in (finished / "exports").iterdir()) == facts["file_bytes"]
     assert [each["name"] for each in facts["tried"]] == ["fp32", "bf16", "int8, all layers"]
     (written,) = [each for each in facts["tried"] if each["best"]]
-    assert written["faster"] == max(each["faster"] for each in facts["tried"]) >= 1
+    fastest = max(facts["tried"], key=lambda each: each["faster"])
+    assert fastest["faster_low"] <= written["faster"] <= fastest["faster"]  # as fast by measurement
+    assert written["psnr_db"] >= fastest["psnr_db"]
     assert all(each["time_ms"]["median"] > 0 for each in facts["tried"])
     assert facts["psnr_db"] == written["psnr_db"]
     page, text = (finished / "report.html").read_text(), (finished / "report.md").read_text()
