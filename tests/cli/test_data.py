@@ -32,7 +32,7 @@ def recipe(tmp_path: Path) -> Path:
         "splits": {"train": {"folder": "train"}, "search": {"folder": "val"}, "test": {"folder": "test"}},
     }
     path = tmp_path / "own.yaml"
-    steps = [{"kind": "distill"}]
+    steps = [{"kind": "finetune"}]
     path.write_text(json.dumps({"name": "own", "task": "semantic", "data": data, "steps": steps}))
     changed = json.loads(path.read_text()) | {"teacher": {"checkpoint": "later"}}
     path.write_text(json.dumps(changed))
