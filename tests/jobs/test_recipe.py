@@ -73,7 +73,8 @@ MISTAKES = {
         ["budget=", "steps=[{kind: prune, keep: 0.5}, {kind: distill}]"],
         r"steps\.1: got 'distill' without a budget, expected one, .*reduction: 8}; .* take 'finetune'",
     ),
-    "no budget for a search": (["budget="], r"steps\.\d: got '\w+' without a budget"),
+    "no budget for a search": (["budget="], r"steps\.2: got 'search' without a budget"),
+    "no budget for coevolution": (["budget=", "steps=[coevolve]"], r"steps\.0: got 'coevolve' without a budget"),
     "a latency of integers": (
         ["budget={latency_ms: 12, runtime: openvino}", "steps=[{kind: distill, quantization: {}}]", NO_EXPORT],
         r"steps\.0: got quantization with a budget in latency_ms, expected a float step",
