@@ -40,6 +40,7 @@ def export(
     min_psnr_db: float = DEFAULT_MIN_PSNR_DB,
     input_names: Sequence[str] | None = None,
     image_range: str | None = None,
+    opset: int | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> ExportReport:
     """Export a network to one file, and check the file against the network.
@@ -58,6 +59,7 @@ def export(
         image_range: Range of the network's images [b, c, h, w], such as ``0..1``, or ``0..255 to 0..1`` if input and
             output differ, and that of ``x`` and ``calibration``. The file then takes and returns [-1, 1], and
             `gancompress.load` runs it on pictures. By default the file takes what the network takes.
+        opset: Opset of an ONNX file, 11 or newer; the exporter's own by default.
         metadata: Text to store in the file.
 
     Returns:
@@ -65,7 +67,7 @@ def export(
 
     Raises:
         ConfigError: There is no such format, ending or range.
-        ExportError: The format has no such precision, a package is missing, or the file disagrees with the network.
+        ExportError: The format has no such precision or no opsets, a package is missing, or the file disagrees with the network.
         DataError: ``int8`` got too few calibration images.
         BudgetError: No choice of float layers reaches ``min_psnr_db``.
     """
@@ -87,7 +89,8 @@ def export(
     module = copy_module(network).cpu().eval()
     generator = Generator.from_module(module, images=formats)
     form = FileForm(give_boundary(module, formats), arguments, names, facts=metadata or {})
-    return export_generator(generator, form, path, kind, precision=Precision(precision, images, min_psnr_db))
+    how = Precision(precision, images, min_psnr_db)
+    return export_generator(generator, form, path, kind, precision=how, opset=opset)
 
 
 def _standard(arguments: tuple[Any, ...], formats: Images) -> tuple[Any, ...]:
