@@ -67,7 +67,8 @@ def export(
 
     Raises:
         ConfigError: There is no such format, ending or range.
-        ExportError: The format has no such precision or no opsets, a package is missing, or the file disagrees with the network.
+        ExportError: The format has no such precision or no opsets, a package is missing, or the file disagrees with the
+            network.
         DataError: ``int8`` got too few calibration images.
         BudgetError: No choice of float layers reaches ``min_psnr_db``.
     """
