@@ -73,6 +73,8 @@ def main() -> None:
         parser.error(f"--metrics: got {', '.join(missing)}, expected metrics of these runs: {', '.join(known)}")
     if given.baseline is not None and given.baseline not in rows:
         parser.error(f"--baseline: got {given.baseline}, expected one of the rows: {', '.join(rows)}")
+    if given.figure is not None and given.quality not in known:
+        parser.error(f"--quality: got {given.quality}, expected a metric of these runs: {', '.join(known)}")
     if given.milliseconds is not None:
         measure(runs, teacher, rows, given.milliseconds)
     print(table(teacher, rows, metrics))
@@ -179,10 +181,15 @@ def measure(runs: Mapping[str, Sequence[Path]], teacher: Row, rows: Mapping[str,
 
 
 def draw(teacher: Row, rows: Mapping[str, Row], metric: str, file: Path) -> None:
-    """Draw the rows by quality, the best on top, beside their MACs and, if they were measured, their milliseconds."""
+    """Draw the rows by quality, the best on top, beside their MACs and, if they were measured, their milliseconds.
+
+    Rows without the metric are left out.
+    """
     from matplotlib.figure import Figure
 
-    better = _better(rows, metric)
+    rows = {name: row for name, row in rows.items() if _values(row, metric)}
+    measured = (network["metrics"].get(metric) for row in rows.values() for network in row.networks)
+    better = next(each["better"] for each in measured if each is not None)
     order = sorted(rows, key=lambda name: mean(_values(rows[name], metric)), reverse=better == "lower")
     panels = [(f"{metric.replace('_', ' ')}, {better} is better", lambda row: _values(row, metric))]
     panels.append(("MACs, million", lambda row: [network["macs"]["true"] / 1e6 for network in row.networks]))
@@ -206,10 +213,6 @@ def draw(teacher: Row, rows: Mapping[str, Row], metric: str, file: Path) -> None
         axes.spines[:].set_visible(False)
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=100)
-
-
-def _better(rows: Mapping[str, Row], metric: str) -> str:
-    return next(network["metrics"][metric]["better"] for row in rows.values() for network in row.networks)
 
 
 def _values(row: Row, metric: str) -> list[float]:

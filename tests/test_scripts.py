@@ -72,6 +72,8 @@ def test_runs_side_by_side_with_means_over_seeds(tmp_path):
     assert result.stdout.splitlines()[-1] == "| ours | 1 of 1, p 1 |  |"  # one seed in common
     with Image.open(figure) as drawn:
         assert drawn.width > drawn.height
+    wrong = script("compare_runs.py", f"ours={first}", "--figure", figure, "--quality", "lpips")
+    assert "--quality: got lpips, expected a metric of these runs: psnr, ssim" in wrong.stderr
     wrong = script("compare_runs.py", f"ours={first}", "--baseline", "others")
     assert "--baseline: got others, expected one of the rows: ours" in wrong.stderr
 
