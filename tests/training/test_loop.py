@@ -54,6 +54,48 @@ def test_stopping_and_resuming_changes_no_bit(tmp_path, stop_at, together):
     assert not same(state(stopped), state(straight))
 
 
+class Curve(Log):
+    """Keeps what a validation measured, and counts its measurements."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.measured: dict[int, float] = {}
+        self.said_lines: list[str] = []
+
+    def losses(self, num_images, values, images_per_second):
+        if "search/mean" in values:
+            self.measured[num_images] = values["search/mean"]
+        assert set(values) == {"search/mean"} if num_images == 0 else "generator/distance" in values
+
+    def said(self, line):
+        self.said_lines.append(line)
+
+    def validate(self, network):
+        assert not any(module.training for module in network.modules())
+        torch.rand(3)
+        return {"search/mean": float(network(next(iter(batches(0, 4)))["input"]).mean())}
+
+
+def test_a_generator_is_measured_while_it_trains_and_no_bit_changes(tmp_path):
+    straight, measured, log = ToyGan(), ToyGan(), Curve()
+    train(straight, tmp_path / "a", options(num_decay_images=8))
+    train(measured, tmp_path / "b", options(num_decay_images=8, validate_every=12), log, validate=log.validate)
+    assert same(state(measured), state(straight))
+    assert list(log.measured) == [0, 12, 24, 36, 40]
+    last = measured.modules["generator"].eval()(next(iter(batches(0, 4)))["input"]).mean()
+    assert log.measured[40] == pytest.approx(last.item(), rel=1e-6)  # of the averaged weights, which it then has
+    assert len(set(log.measured.values())) == 5
+    assert log.said_lines[1] == f"12 images: search/mean {log.measured[12]:.4g}"
+
+
+def test_a_resumed_training_is_measured_at_the_same_places(tmp_path):
+    count, first, second = iter(range(100)), Curve(), Curve()
+    how = options(validate_every=12)
+    assert not train(ToyGan(), tmp_path, how, first, validate=first.validate, stop=lambda: next(count) == 3)
+    assert train(ToyGan(), tmp_path, how, second, validate=second.validate)
+    assert (list(first.measured), list(second.measured)) == ([0, 12], [24, 32])
+
+
 @pytest.mark.parametrize("stop_at", [8, 16, 20])
 def test_a_network_that_loses_channels_is_resumed_to_the_bit(tmp_path, stop_at):
     straight, stopped, resumed = Narrowing(), Narrowing(), Narrowing()

@@ -20,7 +20,7 @@ from gancompress.perception.weights import file_sha256
 
 FORMAT_VERSION = 3
 
-_REPORTING = {"checkpoint_every", "log_every", "preview_every"}
+_REPORTING = {"checkpoint_every", "log_every", "preview_every", "validate_every"}
 
 
 class Fingerprints:

@@ -76,8 +76,8 @@ class Pipeline:
         boards = directory / "tensorboard" if tensorboard else None
         self._stop = stop
         self._trust: Trust = trust or named_in(job)
-        shared = self.inputs, job.metrics, self._accelerator, say
-        self._runner = StageRunner(*shared, seed=job.seed, stop=stop, show=show, boards=boards, trust=self._trust)
+        shared = job, self.inputs, self._accelerator, say
+        self._runner = StageRunner(*shared, stop=stop, show=show, boards=boards, trust=self._trust)
 
     def stages(self) -> list[Stage]:
         """Return the stages that `run` would run: the teacher, if it is to be trained, and the steps. Writes nothing.
@@ -101,6 +101,8 @@ class Pipeline:
             GanCompressError: An error that the user can fix; the subclass tells which. A `TrainingError` if another
                 process works on the directory.
         """
+        if self._job.teacher.validates:
+            check_networks(self._job)
         with self._alone():
             return self._teacher()
 

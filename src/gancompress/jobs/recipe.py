@@ -25,6 +25,7 @@ from gancompress.methods.budget import Budget
 from gancompress.options import Options, as_tuple
 from gancompress.tasks import TASKS, AnyTask, LatentOptions, find_task
 from gancompress.tasks.inputs import Inputs
+from gancompress.training import TrainingOptions
 
 TENSOR_METRICS = ("snr", "relative_error")
 """Default metrics against the teacher for data that holds no images."""
@@ -122,6 +123,20 @@ class Job(Options):
                 raise ValueError(
                     f"steps.{number}: got '{step.kind}' with loadable: true, which chooses the width of each group "
                     f"alone; expected {fitting}, or loadable: false"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _validation_measures(self) -> Job:
+        trained = {} if self.teacher.train is None else {"teacher.train": self.teacher.train}
+        trained |= {f"steps.{number}": step for number, step in enumerate(self.steps)}
+        for place, step in trained.items():
+            training = getattr(step, "training", None)
+            metrics = self.metrics.against_real or (place != "teacher.train" and self.metrics.against_teacher)
+            if isinstance(training, TrainingOptions) and training.validate_every and not metrics:
+                raise ValueError(
+                    f"{place}.training.validate_every: got {training.validate_every} and no metric to measure by; name "
+                    f"some in metrics.against_real{'' if place == 'teacher.train' else ' or metrics.against_teacher'}"
                 )
         return self
 

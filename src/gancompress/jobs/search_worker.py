@@ -62,7 +62,7 @@ def take_part_in_search(
     accelerator, inputs = Accelerator(), job.inputs()
     budget = None if job.budget is None else job.budget.limit(inputs.graph(work.teacher))
     log = RunLog(stage.directory, say, step=stage.name, place=stage.place, show=show)
-    run = StepRun(stage.directory, log, accelerator, job.seed, stop, directory)
+    run = StepRun(stage.directory, log, accelerator, job.seed, stop, job_directory=directory)
     with computing_with(job.threads):
         return step.take_part(work, inputs, run, Goal(budget, job.metrics))
 

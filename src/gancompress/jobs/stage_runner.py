@@ -10,15 +10,16 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from gancompress.evaluation.options import MetricOptions
 from gancompress.io import write_atomically
 from gancompress.io.trust import Trust
 from gancompress.jobs.clock import Clock
+from gancompress.jobs.recipe import Job
 from gancompress.jobs.run_log import RunLog, Show
 from gancompress.jobs.saved_work import damaged, digests, load_work, save_work
 from gancompress.jobs.stages import DONE_FILE, Stage
 from gancompress.jobs.steps import Work
 from gancompress.jobs.steps.step import Goal, StepRun
+from gancompress.jobs.validation import Validation
 from gancompress.methods.budget import CostLimit
 from gancompress.report.wording import duration
 from gancompress.tasks.inputs import Inputs
@@ -34,12 +35,11 @@ class StageRunner:
 
     def __init__(
         self,
+        job: Job,
         inputs: Inputs,
-        metrics: MetricOptions,
         accelerator: Accelerator,
         say: Callable[[str], None],
         *,
-        seed: int,
         stop: Callable[[], bool],
         show: Show | None = None,
         boards: Path | None = None,
@@ -48,20 +48,19 @@ class StageRunner:
         """Take what all stages share.
 
         Args:
-            inputs: Images of the data, for the task.
-            metrics: Options of the job's metrics.
+            job: The job.
+            inputs: Images of its data, for its task.
             accelerator: Device and processes.
             say: Prints a line for the user.
-            seed: Seed of the job.
             stop: Returns True once the user asked to stop.
             show: Shows the current progress; by default lines are printed instead.
             boards: Directory of TensorBoard's files; none are written without it.
             trust: Consent to build classes that saved networks name.
         """
         self.records: list[Mapping[str, Any]] = []
-        self._inputs, self._metrics, self._accelerator = inputs, metrics, accelerator
+        self._job, self._inputs, self._accelerator = job, inputs, accelerator
         self._say, self._show, self._boards = say, show, boards
-        self._seed, self._stop, self._trust = seed, stop, trust
+        self._stop, self._trust = stop, trust
 
     def run(
         self,
@@ -99,10 +98,11 @@ class StageRunner:
         directory.mkdir(parents=True, exist_ok=True)
         clock = Clock(directory)
         with self._log(stage) as log, clock:
-            run = StepRun(directory, log, self._accelerator, self._seed, self._stop, directory.parents[1])
+            given = directory, log, self._accelerator, self._job.seed, self._stop
+            run = StepRun(*given, validate=self._validation(work), job_directory=directory.parents[1])
             check(run)
-            torch.manual_seed(self._seed)  # draws of a step do not depend on the steps that this process ran before
-            result = stage.step.run(work, self._inputs, run, Goal(budget, self._metrics))  # type: ignore[arg-type]
+            torch.manual_seed(self._job.seed)  # draws of a step do not depend on the steps that this process ran before
+            result = stage.step.run(work, self._inputs, run, Goal(budget, self._job.metrics))  # type: ignore[arg-type]
         self._save(stage, result, clock.seconds)
         return load_work(directory, work, self._trust)
 
@@ -132,6 +132,11 @@ class StageRunner:
         if note := result.facts.get("note"):
             self._say(f"{stage.name}: {note}")
         self._say(f"{stage.name}: done in {duration(seconds)}")
+
+    def _validation(self, work: Work | None) -> Validation:
+        teacher = None if work is None else work.teacher
+        given = self._inputs, self._job.metrics, self._job.progress_images, self._accelerator.device
+        return Validation(teacher, *given)
 
     def _log(self, stage: Stage) -> RunLog:
         board = None if self._boards is None else self._boards / stage.directory.name

@@ -181,7 +181,7 @@ def _metric(result: MetricResult) -> MetricValue:
 
 def _step(record: Mapping[str, Any], directory: Path) -> StepFacts:
     losses = read_losses(directory / "steps" / record["directory"])
-    rates = [line["images_per_second"] for line in losses]
+    rates = [rate for line in losses if (rate := line["images_per_second"])]  # 0 before the first image
     return StepFacts(
         name=record["step"],
         kind=record["kind"],

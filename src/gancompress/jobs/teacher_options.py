@@ -43,6 +43,11 @@ class TeacherOptions(ImageOptions):
         """The training step at the start of a run; None if the teacher exists already."""
         return self.train if self.shipped is None else None
 
+    @property
+    def validates(self) -> bool:
+        """True if the teacher is measured while it trains."""
+        return self.training is not None and self.training.training.validate_every > 0
+
     @model_validator(mode="after")
     def _one_source(self) -> TeacherOptions:
         if (self.checkpoint is None) == (self.train is None and self.shipped is None):

@@ -38,6 +38,7 @@ class Distillation(Objective):
     """
 
     averaged = ("student",)
+    measured = "student"
     update_together = True
 
     def __init__(self, task: Task, student: Student, supervision: Supervision, example: Given) -> None:

@@ -49,6 +49,7 @@ class OnlineDistillation(Objective):
     """
 
     averaged = (STUDENT,)
+    measured = STUDENT
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ class TrainingLog(Protocol):
         """Report the progress, before the first step (from wherever training resumes) and after each step."""
 
     def losses(self, num_images: int, values: Mapping[str, float], images_per_second: float) -> None:
-        """Report mean losses since the last report."""
+        """Report mean losses since the last report, and metrics on a split under its name: ``search/psnr``."""
 
     def preview(self, num_images: int, images: Mapping[str, Tensor]) -> None:
         """Show sample images [b, 3, h, w] in [-1, 1] by column."""

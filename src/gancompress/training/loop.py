@@ -14,7 +14,7 @@ from gancompress.training.log import TrainingLog
 from gancompress.training.objective import Batch, Objective
 from gancompress.training.options import TrainingOptions
 from gancompress.training.processes import asked_anywhere, latest_everywhere, naming_a_lost_process
-from gancompress.training.state import TrainingState
+from gancompress.training.state import TrainingState, Validate
 
 if torch.distributed.is_available():
     import torch.distributed.nn  # before any process group is: default arguments there would keep it, and its threads
@@ -32,6 +32,7 @@ def fit(
     log: TrainingLog,
     *,
     preview_batch: Batch | None = None,
+    validate: Validate | None = None,
     seed: int = 0,
     stop: Callable[[], bool] = lambda: False,
 ) -> bool:
@@ -47,6 +48,7 @@ def fit(
         accelerator: Device and processes.
         log: Log of the run.
         preview_batch: The images of the sample grids; none are drawn without it.
+        validate: Measures the generator for ``options.validate_every``, in the main process.
         seed: Seed of all random draws.
         stop: Called after every step; if it returns True, the state is saved and training ends early.
 
@@ -65,9 +67,13 @@ def fit(
     if run.num_images >= options.total_images:
         run.keep_averages()
         return True
+    if validate is not None and options.validate_every and run.num_images == 0:
+        run.measure(validate)
     try:
         with naming_a_lost_process(accelerator, lambda: f"after {run.num_images:,} images"):
-            finished = _train(run, options, loader(run.num_images, per_process), checkpoints, preview_batch, stop)
+            finished = _train(
+                run, options, loader(run.num_images, per_process), checkpoints, preview_batch, validate, stop
+            )
     finally:
         for module in (*objective.modules.values(), *objective.frozen.values()):
             restore_image_convolutions(module)
@@ -108,6 +114,7 @@ def _train(
     batches: Iterable[Batch],
     checkpoints: Checkpoints,
     preview_batch: Batch | None,
+    validate: Validate | None,
     stop: Callable[[], bool],
 ) -> bool:
     """Take steps until the last image or a stop request; return True if the last image was reached."""
@@ -117,8 +124,9 @@ def _train(
         run.tell_progress()
         finished = run.num_images >= options.total_images
         stopping = asked_anywhere(stop(), run.accelerator)
-        if finished or run.passed(options.log_every):
-            run.report()
+        measures = bool(options.validate_every) and (finished or run.passed(options.validate_every))
+        if measures or finished or run.passed(options.log_every):
+            run.report(validate if measures else None)
         if preview_batch is not None and (finished or (options.preview_every and run.passed(options.preview_every))):
             run.preview(preview_batch)
         if stopping or finished or run.passed(options.checkpoint_every):

@@ -36,6 +36,10 @@ class LossMeans:
         self._sums, self._num_batches, self._since = {}, 0, now
         return means, rate
 
+    def pause(self) -> None:
+        """Leave out of the next rate the time since the losses were taken."""
+        self._since = time.perf_counter()
+
     def _everywhere(self) -> dict[str, float]:
         if not self._sums:
             return {}

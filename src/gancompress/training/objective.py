@@ -61,6 +61,7 @@ class Objective(ABC):
         phases: The updates of one step, in their order.
         update_together: Whether every phase computes its gradients before any phase changes weights.
         averaged: Names of modules of which an exponential moving average is kept.
+        measured: Name of the module whose images are measured while it trains.
     """
 
     modules: dict[str, nn.Module]
@@ -68,6 +69,7 @@ class Objective(ABC):
     phases: tuple[Phase, ...]
     update_together: bool = False
     averaged: tuple[str, ...] = ()
+    measured: str = "generator"
 
     @abstractmethod
     def forward(self, batch: Batch, num_images: int) -> Any:

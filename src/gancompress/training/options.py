@@ -55,6 +55,8 @@ class TrainingOptions(Options):
         checkpoint_every: Images between checkpoints.
         log_every: Images between records of losses.
         preview_every: Images between sample grids; 0 draws only the last one.
+        validate_every: Images between measurements of the generator, averaged where an average is kept, on the split
+            ``search`` of a job: the first before any image, the last after all; 0 for none.
     """
 
     num_images: Positive = 100_000
@@ -70,6 +72,7 @@ class TrainingOptions(Options):
     checkpoint_every: Positive = 10_000
     log_every: Positive = 1_000
     preview_every: NotNegative = 10_000
+    validate_every: NotNegative = 0
 
     @model_validator(mode="after")
     def _warmup_before_decay(self) -> Self:

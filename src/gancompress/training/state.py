@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from gancompress.channels.skeleton import copy_module
+from gancompress.cost.measured import evaluation_mode
 from gancompress.training.averages import update_average
 from gancompress.training.checkpoint import Checkpoints, Snapshot
 from gancompress.training.gradients import Gradients, parts_of
@@ -20,6 +22,9 @@ from gancompress.training.objective import Batch, Objective, Phase, Reshaped
 from gancompress.training.optimizers import Optimizers
 from gancompress.training.options import TrainingOptions
 from gancompress.training.snapshots import own_tensors_of, restore_tensors, tensors_of
+
+Validate = Callable[[nn.Module], Mapping[str, float]]
+"""Takes a generator in evaluation mode; returns metrics by name, that of the split in front (``search/psnr``)."""
 
 
 class TrainingState:
@@ -111,15 +116,33 @@ class TrainingState:
         if self.accelerator.is_main_process:
             self.log.progress(self.num_images, self.options.total_images)
 
-    def report(self) -> None:
-        """Report the means of the losses since the last report."""
+    def report(self, validate: Validate | None = None) -> None:
+        """Report the means of the losses since the last report, and the metrics of the generator if they are asked."""
         means, rate = self._losses.take()
         means |= self.objective.statistics()
         remarks = self.objective.remarks()
         if self.accelerator.is_main_process:
+            if validate is not None:
+                means |= self._measured(validate)
             self.log.losses(self.num_images, means, rate * self.options.batch_size / self.options.micro_batches)
             for line in remarks:
                 self.log.said(line)
+
+    def measure(self, validate: Validate) -> None:
+        """Report the metrics of the generator alone, before the first image."""
+        if self.accelerator.is_main_process:
+            self.log.losses(self.num_images, self._measured(validate), 0.0)
+
+    def _measured(self, validate: Validate) -> Mapping[str, float]:
+        """Return the metrics of the generator, averaged where an average is kept; draws of training are not changed."""
+        name = self.objective.measured
+        network = self.averages.get(name, self.objective.modules[name])
+        with torch.no_grad(), evaluation_mode(network), torch.random.fork_rng(devices=[]):
+            metrics = validate(network)
+        self._losses.pause()
+        found = ", ".join(f"{metric} {value:.4g}" for metric, value in metrics.items())
+        self.log.said(f"{self.num_images:,} images: {found}")
+        return metrics
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> None:
@@ -127,12 +150,10 @@ class TrainingState:
         if not self.accelerator.is_main_process:
             return
         modules = {**self.objective.modules, **self.averages}
-        training = {name: module.training for name, module in modules.items()}
-        for module in modules.values():
-            module.eval()
-        images = self.objective.preview(self._on_device(batch), modules)
-        for name, module in modules.items():
-            module.train(training[name])
+        with ExitStack() as stack:
+            for module in modules.values():
+                stack.enter_context(evaluation_mode(module))
+            images = self.objective.preview(self._on_device(batch), modules)
         self.log.preview(self.num_images, {name: image.float().cpu() for name, image in images.items()})
 
     def _on_device(self, batch: Batch) -> Batch:
