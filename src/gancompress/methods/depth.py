@@ -95,8 +95,9 @@ def best_depth(
 ) -> ChannelPlan:
     """Return the plan within a budget whose network is nearest to the original: few blocks or narrow ones.
 
-    The plans are those of `plans_by_depth`. Each network is cut and refitted on three quarters of the inputs; the other
-    quarter decides. If a refit needs all inputs, these decide too. The trials go from few blocks to many narrow ones
+    The plans are those of `plans_by_depth`. Each network is cut and refitted on a quarter of the inputs, or as many as
+    a refit needs, because there are many networks; the last quarter decides. If a refit needs all inputs, these decide
+    too. The trials go from few blocks to many narrow ones
     and end with one that is three times as far as the nearest.
 
     Args:
@@ -121,9 +122,9 @@ def best_depth(
         held = inputs
         if refitted:
             needed = images_needed(narrow, arguments(wide, inputs[:1])) or 1
-            fitted = min(len(inputs), max(needed, 3 * len(inputs) // 4))
+            fitted = min(len(inputs), max(needed, len(inputs) // 4))
             refit(wide, narrow, graph, plan, arguments(wide, inputs[:fitted]), seed=seed)
-            held = inputs[fitted:] if fitted < len(inputs) else inputs
+            held = inputs[max(fitted, 3 * len(inputs) // 4) :] if fitted < len(inputs) else inputs
         trials.append(Trial(plan, typical_error(narrow, wide, held)))
         say(
             f"{number} of {len(order)} blocks left out, {amount(cost(plan), limit.unit)}: "
