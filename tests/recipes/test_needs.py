@@ -88,6 +88,21 @@ def test_weights_that_cannot_be_had_stop_a_job_before_it_begins(tmp_path, monkey
         check_networks(load_job("camvid-labels2photo"))
 
 
+def test_networks_that_no_metric_names_are_neither_fetched_nor_looked_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("GANCOMPRESS_CACHE", str(tmp_path))
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
+    given = ["metrics.networks.own={path: none.pt}", "metrics.against_teacher=[psnr]"]
+
+    def check(metric: str, *more: str) -> None:
+        check_networks(load_job("camvid-labels2photo", [*given, *more, f"metrics.against_real=[{metric}]"]))
+
+    check("ssim")
+    with pytest.raises(CheckpointError, match=r"metrics\.networks\.own: none\.pt: no such file"):
+        check("fd_own")
+    with pytest.raises(CheckpointError, match=r"metrics\.networks\.inception: none\.pt: no such file"):
+        check("fid", "metrics.networks.inception={path: none.pt}")
+
+
 def refuse(*_, **__):
     raise OSError("no network")
 

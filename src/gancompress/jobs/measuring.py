@@ -17,24 +17,26 @@ from gancompress.jobs.recipe import Job
 from gancompress.jobs.steps import Work
 from gancompress.networks.generator import Generator
 from gancompress.quantization import FLOAT, QuantizedSize
-from gancompress.recipes.needs import downloads_of
+from gancompress.recipes.needs import downloads_of, metric_networks
 from gancompress.report import TO_TEACHER
 from gancompress.tasks.inputs import Inputs
 
 
 def check_networks(job: Job) -> None:
-    """Check the files of networks for metrics, and download the published ones that metrics and losses need.
+    """Check the files of networks that metrics name, and download the published ones that metrics and losses need.
 
     Raises:
         CheckpointError: A file does not exist, or cannot be downloaded.
     """
-    for name, network in job.metrics.networks.items():
-        if network.path is not None and not Path(network.path).expanduser().exists():
+    options = job.model_dump(mode="json")
+    for name, network in metric_networks(options).items():
+        path = network.get("path")
+        if path is not None and not Path(path).expanduser().exists():
             raise CheckpointError(
-                f"metrics.networks.{name}: {network.path}: no such file, expected a network as TorchScript or ONNX; "
+                f"metrics.networks.{name}: {path}: no such file, expected a network as TorchScript or ONNX; "
                 "gancompress data RECIPE says how to get it or to do without"
             )
-    for download in downloads_of(job.model_dump(mode="json")):
+    for download in downloads_of(options):
         download.fetch()
 
 

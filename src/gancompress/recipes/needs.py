@@ -98,10 +98,7 @@ def downloads_of(recipe: Mapping[str, Any]) -> list[Download]:
     Args:
         recipe: A recipe as `gancompress.jobs.recipe_text.read_recipe` returns it, or all options of a job.
     """
-    metrics = recipe.get("metrics") or {}
-    names = {name for place in ("against_real", "against_teacher") for name in metrics.get(place) or ()}
-    names |= {str(step.get("metric")) for step in recipe["steps"]}
-    networks = metrics.get("networks") or {}
+    names, networks = _metric_names(recipe), metric_networks(recipe)
     found = ["inception"] if "inception" not in networks and any(map(_is_of_inception, names)) else []
     found += [each for kind in LPIPS_TRUNKS if f"lpips_{kind}" in names for each in _of_lpips({"trunk": kind})]
     found += [network["published"] for network in networks.values() if network.get("published")]
@@ -111,6 +108,25 @@ def downloads_of(recipe: Mapping[str, Any]) -> list[Download]:
         if term.get("kind") == "perceptual" and not term.get("weights"):
             found.append(term.get("network") or PERCEPTUAL.find(term.get("published", "omgd")).trunk)
     return [Download(name) for name in dict.fromkeys(found) if name in WEIGHTS]
+
+
+def metric_networks(recipe: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the networks of ``metrics.networks`` that a metric of the recipe names, by their names.
+
+    Args:
+        recipe: As for `downloads_of`.
+    """
+    names, networks = _metric_names(recipe), (recipe.get("metrics") or {}).get("networks") or {}
+    used = {key for key in networks for name in names if f"_{key}_" in f"{name}_"}
+    used |= {"inception"} & set(networks) if any(map(_is_of_inception, names)) else set()
+    return {key: network for key, network in networks.items() if key in used}
+
+
+def _metric_names(recipe: Mapping[str, Any]) -> set[str]:
+    """Return the metrics of the measurements and of the searches."""
+    metrics = recipe.get("metrics") or {}
+    names = {name for place in ("against_real", "against_teacher") for name in metrics.get(place) or ()}
+    return names | {str(step.get("metric")) for step in recipe["steps"]}
 
 
 def _is_of_inception(metric: str) -> bool:
