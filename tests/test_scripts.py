@@ -109,6 +109,12 @@ def test_the_rows_of_a_plan_run_once_with_every_seed(tmp_path, monkeypatch):
     result = script("compare_runs.py", "--plan", *where, "--baseline", "cut", "--metrics", "psnr_to_teacher")
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[-1] == "| cut, then refit | 1 of 1, p 1 |"  # one is equal
+    (tmp_path / "runs" / "cut-then-refit" / "3" / "report.json").unlink()
+    drawn = [tmp_path / "plan.yaml", tmp_path / "lines.jpg", "--out", tmp_path / "runs", "--images", "2"]
+    assert "found no finished run of seed 5" in script("draw_methods.py", *drawn, "--seed", "5").stderr
+    assert script("draw_methods.py", *drawn, "--seed", "3").stderr == ""
+    with Image.open(tmp_path / "lines.jpg") as image:
+        assert image.height > image.width  # inputs, truth, teacher and the row, of two images each
 
 
 def test_every_recipe_of_a_plan_is_checked_before_its_first_run(tmp_path):
