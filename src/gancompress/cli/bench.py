@@ -94,7 +94,9 @@ def bench(
 
 
 def _times(bench: Bench) -> Table:
-    table = _table("latency", "ms", "p10 to p90", "images/s", "memory MB", "disk MB")
+    table = _table(
+        "processor time" if bench.processor_time else "latency", "ms", "p10 to p90", "images/s", "memory MB", "disk MB"
+    )
     for timing in bench.timings:
         latency, memory = timing.latency_ms, timing.peak_bytes
         table.add_row(

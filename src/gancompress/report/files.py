@@ -54,8 +54,9 @@ def file_table(files: Sequence[FileRow], than: str) -> FileTable:
     measured = [row for row in files if any(read(row) for title, read in columns.items() if title != "file")]
     cells = {title: [read(row) for row in measured] for title, read in columns.items()}
     shown = {title: each for title, each in cells.items() if any(each)}
-    caption = f"Times faster than {than}: median and quartiles over turns on this machine." if "ms" in shown else ""
-    return FileTable(caption, tuple(shown), list(zip(*shown.values(), strict=True)), reasons)
+    clock = ", in processor time of one thread" if any(row.processor_time for row in files) else ""
+    caption = f"Times faster than {than}{clock}: median and quartiles over turns on this machine."
+    return FileTable(caption if "ms" in shown else "", tuple(shown), list(zip(*shown.values(), strict=True)), reasons)
 
 
 def with_best(files: Sequence[FileRow], min_psnr_db: float) -> list[FileRow]:
