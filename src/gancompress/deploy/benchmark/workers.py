@@ -168,7 +168,7 @@ class Turns(Generic[Key]):
 
     Attributes:
         times_ms: Milliseconds of the timed runs of each round, by network.
-        processor_time: Whether they are processor time, which other programs do not lengthen; otherwise they are
+        processor_time: Whether they are processor time, which other programs hardly lengthen; otherwise they are
             wall-clock time.
         waited: Share of the wall-clock time for which threads waited for a processor.
     """
