@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import isinf
 from typing import NamedTuple
 
 from gancompress.report.comparison import fastest_file, fastest_of
@@ -46,7 +47,7 @@ def file_table(files: Sequence[FileRow], than: str) -> FileTable:
         "ms": lambda row: "" if row.time_ms is None else f"{row.time_ms.median:.2f}",
         "threads": lambda row: "" if row.threads is None else str(row.threads),
         "times faster": _faster,
-        "PSNR, dB": lambda row: "" if row.psnr_db is None else f"{row.psnr_db:.1f}",
+        "PSNR, dB": lambda row: "" if row.psnr_db is None else "equal" if isinf(row.psnr_db) else f"{row.psnr_db:.1f}",
         "perceptual": lambda row: "" if row.perceptual is None else significant(row.perceptual, 2),
         "": lambda row: "best" if row.best else "",
     }
