@@ -99,6 +99,19 @@ def test_from_styles_and_noise_maps(tmp_path):
     assert [(each.name, each.shape) for each in inputs] == [("input_0", (1, 4, 6)), ("input_1", (1, 144))]
 
 
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_from_mel_arrays_to_waveforms(precision, tmp_path):
+    """A vocoder's layers have one axis, and its transposed convolutions overlap."""
+    net = nn.Sequential(nn.Conv1d(6, 4, 7, padding=3), nn.LeakyReLU(0.1), nn.ConvTranspose1d(4, 1, 16, 8, 4), nn.Tanh())
+    mels = torch.randn(1, 6, 5)
+    report = gancompress.export(net, mels, tmp_path / "net.mlpackage", precision=precision)
+    spec = coremltools.utils.load_spec(str(report.path))
+    (output,) = spec.description.output
+    assert list(output.type.multiArrayType.shape) == [1, 1, 8 * 5]
+    operations = spec.mlProgram.functions["main"].block_specializations["CoreML6"].operations
+    assert {"conv", "conv_transpose", "leaky_relu", "tanh"} <= {each.type for each in operations}
+
+
 def test_labels_and_truth_values_become_32_bit_integers(tmp_path):
     labels = torch.zeros(1, 8, 12, dtype=torch.int64)
     path, names = tmp_path / "net.mlpackage", ["labels", "edges"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from gancompress.report import ExportFacts, FileRow, Latency, Report, file_table, report_files, with_best
@@ -31,6 +32,12 @@ def test_columns_without_a_value_are_left_out():
     assert file_table([fast], "x").rows[0][4] == "326 (99.9 to 333)"
     assert table.caption == "Times faster than x: median and quartiles over turns on this machine."
     assert file_table(ROWS[3:], "x") == ("", (), [], table.reasons)
+    assert file_table([replace(ROWS[0], psnr_db=math.inf)], "x").rows[0][5] == "equal"
+
+
+def test_the_clock_is_named_where_it_is_the_processors():
+    table = file_table([replace(row, processor_time=row.time_ms is not None) for row in ROWS], "x")
+    assert table.caption.startswith("Times faster than x, in processor time of one thread: median and quartiles over ")
 
 
 def test_a_report_shows_all_files_and_those_that_were_not_written():

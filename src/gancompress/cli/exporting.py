@@ -96,7 +96,9 @@ def export(
     threads: Annotated[
         int | None,
         typer.Option(
-            min=1, help="For fastest and several files: threads of the runtime; by default the better number."
+            min=1,
+            help="For fastest and several files: threads of the runtime; by default the better number. With 1, times "
+            "are processor time, which other programs hardly lengthen.",
         ),
     ] = None,
     perceptual: Annotated[

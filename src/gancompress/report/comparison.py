@@ -240,7 +240,7 @@ def _file_speed_headline(file: ExportFacts, speed: FileSpeed) -> Headline:
 def _threads(speed: FileSpeed) -> str:
     words = f"{speed.threads} thread{'s' if speed.threads > 1 else ''}"
     if speed.original_threads in (None, speed.threads):
-        return f"{words} each"
+        return f"{words} each, processor time" if speed.processor_time else f"{words} each"
     return f"{words}, the original at its best with {speed.original_threads}"
 
 

@@ -214,6 +214,7 @@ class FileRow(_Facts):
         psnr_db: Peak signal-to-noise ratio to the float network, on images that played no part in a choice.
         best: Whether it is the fastest one that is close enough to the float network.
         threads: Threads that the file was timed with; None if the runtime chose.
+        processor_time: Whether its times are processor time of one thread, instead of wall-clock time.
         file_bytes: Its size.
         perceptual: Perceptual distance to the float network on the same images.
         reason: Reason that it was not written, compared or timed.
@@ -227,6 +228,7 @@ class FileRow(_Facts):
     psnr_db: float | None = None
     best: Annotated[bool, Field(validation_alias=AliasChoices("best", "written"))] = False
     threads: int | None = None
+    processor_time: bool = False
     file_bytes: int | None = None
     perceptual: float | None = None
     reason: str = ""
@@ -240,8 +242,15 @@ class FileRow(_Facts):
         """Return the row with a measured speed; unchanged without one."""
         if speed is None:
             return self
-        quartiles = {"faster_low": speed.faster_low, "faster_high": speed.faster_high}
-        return replace(self, time_ms=speed.time_ms, threads=speed.threads, faster=speed.faster, **quartiles)
+        return replace(
+            self,
+            time_ms=speed.time_ms,
+            threads=speed.threads,
+            processor_time=speed.processor_time,
+            faster=speed.faster,
+            faster_low=speed.faster_low,
+            faster_high=speed.faster_high,
+        )
 
 
 @dataclass(frozen=True)
@@ -257,6 +266,7 @@ class FileSpeed(_Facts):
         faster_low: Lower quartile of the speedup.
         faster_high: Upper quartile.
         original_threads: Threads of the original; None if they are those of the file.
+        processor_time: Whether both times are processor time of one thread, instead of wall-clock time.
     """
 
     runtime: str
@@ -267,6 +277,7 @@ class FileSpeed(_Facts):
     faster_low: float
     faster_high: float
     original_threads: int | None = None
+    processor_time: bool = False
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import isinf
 from typing import NamedTuple
 
 from gancompress.report.comparison import fastest_file, fastest_of
@@ -46,7 +47,7 @@ def file_table(files: Sequence[FileRow], than: str) -> FileTable:
         "ms": lambda row: "" if row.time_ms is None else f"{row.time_ms.median:.2f}",
         "threads": lambda row: "" if row.threads is None else str(row.threads),
         "times faster": _faster,
-        "PSNR, dB": lambda row: "" if row.psnr_db is None else f"{row.psnr_db:.1f}",
+        "PSNR, dB": lambda row: "" if row.psnr_db is None else "equal" if isinf(row.psnr_db) else f"{row.psnr_db:.1f}",
         "perceptual": lambda row: "" if row.perceptual is None else significant(row.perceptual, 2),
         "": lambda row: "best" if row.best else "",
     }
@@ -54,8 +55,9 @@ def file_table(files: Sequence[FileRow], than: str) -> FileTable:
     measured = [row for row in files if any(read(row) for title, read in columns.items() if title != "file")]
     cells = {title: [read(row) for row in measured] for title, read in columns.items()}
     shown = {title: each for title, each in cells.items() if any(each)}
-    caption = f"Times faster than {than}: median and quartiles over turns on this machine." if "ms" in shown else ""
-    return FileTable(caption, tuple(shown), list(zip(*shown.values(), strict=True)), reasons)
+    clock = ", in processor time of one thread" if any(row.processor_time for row in files) else ""
+    caption = f"Times faster than {than}{clock}: median and quartiles over turns on this machine."
+    return FileTable(caption if "ms" in shown else "", tuple(shown), list(zip(*shown.values(), strict=True)), reasons)
 
 
 def with_best(files: Sequence[FileRow], min_psnr_db: float) -> list[FileRow]:

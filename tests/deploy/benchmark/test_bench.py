@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +20,7 @@ from typer.testing import CliRunner
 from gancompress.cli import app
 from gancompress.cli.options import console
 from gancompress.cli.sources import InputChoices, job_of, open_exported, open_network, sources_of
-from gancompress.deploy import export_generator
+from gancompress.deploy import export_generator, known_modes
 from gancompress.deploy.benchmark import Bench, Task, Timing, available_runtimes, bench, workers
 from gancompress.deploy.benchmark.candidates import inputs_of, prepared
 from gancompress.deploy.benchmark.plot import draw
@@ -264,10 +268,45 @@ def test_runs_count_once_the_machine_has_settled(monkeypatch):
 
     monkeypatch.setattr(timed.time, "perf_counter", lambda: now_s)
     subject = timed.InProcess(run, (torch.zeros(1),))
-    assert subject.times(2, settle_ms=45) == pytest.approx([5.0, 5.0])
+    assert subject.times(2, settle_ms=45).wall_ms == pytest.approx([5.0, 5.0])
     assert len(took_ms) == 3
-    assert subject.times(2, settle_ms=0) == pytest.approx([5.0, 5.0])
+    assert subject.times(2, settle_ms=0).wall_ms == pytest.approx([5.0, 5.0])
     assert not took_ms
+
+
+def test_a_run_that_sleeps_takes_no_processor():
+    found = timed.InProcess(lambda inputs: time.sleep(0.02), ()).times(3, settle_ms=0)
+    assert min(found.wall_ms) >= 20
+    assert found.processor_ms is not None
+    assert max(found.processor_ms) < 10
+    assert timed.InProcess(lambda inputs: None, (), elsewhere=True).times(3, settle_ms=0).processor_ms is None
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs Linux")
+def test_a_run_beside_another_program_waits_for_the_processor():
+    def run(inputs):
+        end = time.process_time() + 0.05
+        while time.process_time() < end:
+            pass
+
+    allowed = os.sched_getaffinity(0)
+    command = [sys.executable, "-c", "print(flush=True)\nwhile True: pass"]
+    os.sched_setaffinity(0, {min(allowed)})  # the other program inherits it
+    try:
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
+            assert other.stdout is not None
+            other.stdout.readline()
+            found = timed.InProcess(run, ()).times(4, settle_ms=0)
+            other.kill()
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert found.processor_ms is not None
+    assert sum(found.processor_ms) < 0.8 * sum(found.wall_ms)
+    assert found.waited_ms > 0.5 * (sum(found.wall_ms) - sum(found.processor_ms))
+
+
+def test_gpus_and_browsers_are_timed_by_the_wall_clock():
+    assert {name for name, mode in known_modes().items() if mode.elsewhere} == {"cuda", "cuda_graph", "browser"}
 
 
 @pytest.mark.slow
@@ -283,7 +322,7 @@ def test_a_process_that_fails_says_why(tmp_path):
         pass
     with workers({"there": task}) as processes:
         worker = processes["there"]
-        assert len(worker.times(2)) == 2
+        assert [len(each) for each in (worker.times(2).wall_ms, worker.times(2).processor_ms or [])] == [2, 2]
         assert worker.profile(1) is None
         with pytest.raises(ExportError, match=r"bench: eager on net: .* to have 3 channels, but got 2"):
             worker.open(Task("eager", tmp_path / "net", (torch.zeros(1, 2, 16, 16),), 1))

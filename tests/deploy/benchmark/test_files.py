@@ -13,6 +13,7 @@ from gancompress.deploy import ExportReport, export_generator
 from gancompress.deploy.benchmark import Task, files, threads, time_files
 from gancompress.deploy.benchmark.threads import time_in_turns
 from gancompress.deploy.runtimes import coreml_runtime, runtime
+from gancompress.deploy.runtimes.timed import RunTimes
 from gancompress.errors import ExportError
 from tests.deploy.benchmark.in_process import workers_as_threads
 from tests.deploy.benchmark.networks import network
@@ -31,10 +32,13 @@ class Clock:
         one = task.threads == 1
         self._factor = factor * (2 if one else 1) if factor > 2 else factor * (0.5 if one else 1)
         self._round = 0
+        self._busy = task.path.name == "busy.onnx"
 
-    def times(self, num_runs: int) -> list[float]:
+    def times(self, num_runs: int) -> RunTimes:
         self._round += 1
-        return [self._factor * self._round] * num_runs  # a machine that becomes slower for all
+        wall = self._factor * self._round  # a machine that becomes slower for all
+        waited = 0.8 * wall * num_runs if self._busy else 0.0
+        return RunTimes([wall] * num_runs, [self._factor] * num_runs, waited)
 
 
 @pytest.fixture
@@ -82,6 +86,29 @@ def test_each_network_has_the_threads_that_suit_it_by_default(tasks, monkeypatch
     speed = speeds[Path("a.xml")]
     assert (speed.threads, speed.original_threads, speed.faster) == (1, 4, 12.0)
     assert speed.time_ms.median == 1.0 * 4  # of rounds 3 to 5: those before them chose the threads
+
+
+def test_on_one_thread_other_programs_do_not_count(tasks):
+    said: list[str] = []
+    how = {"rounds": 3, "runs": 2, "say": said.append}
+    (speed,) = time_files(Path("t"), (EXAMPLE,), [report("busy.onnx")], (EXAMPLE,), threads=1, **how).values()
+    assert (speed.time_ms.median, speed.original_ms.median) == (6.0, 24.0)  # of every round: of processor time
+    assert speed.processor_time
+    assert said == []
+    (speed,) = time_files(Path("t"), (EXAMPLE,), [report("busy.onnx")], (EXAMPLE,), threads=2, **how).values()
+    assert speed.time_ms.median == 3.0 * 2
+    assert not speed.processor_time
+    # 0.8 of the 3 ms of the file, and nothing of the 12 ms of the original
+    assert [line.partition(",")[0] for line in said] == ["threads waited for a processor for 16% of the timed runs"]
+
+
+def test_the_number_of_threads_is_chosen_by_the_wall_clock(tasks, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    said: list[str] = []
+    exports = [report("a.onnx"), report("busy.onnx")]
+    speeds = time_files(Path("t"), (EXAMPLE,), exports, (EXAMPLE,), rounds=3, runs=2, say=said.append)
+    assert not any(speed.processor_time for speed in speeds.values())
+    assert len(said) == 1
 
 
 def test_what_nothing_runs_here_is_not_timed(tasks, monkeypatch):

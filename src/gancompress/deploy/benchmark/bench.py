@@ -27,12 +27,14 @@ class Bench:
         threads: Threads of each runtime; None for its own choice.
         rounds: Number of turns.
         timings: By batch, then runtime, then network.
+        processor_time: Whether the times are processor time of one thread, instead of wall-clock time.
     """
 
     shapes: Mapping[str, tuple[tuple[int, ...], ...]]
     threads: int | None
     rounds: int
     timings: tuple[Timing, ...]
+    processor_time: bool = False
 
 
 def bench(
@@ -79,11 +81,13 @@ def bench(
             for each in candidates
         }
         timings: list[Timing] = []
+        processor_time = True
         for batch in batches:
             tasks = {key: Task(key[0], path, inputs[batch, *key], threads) for key, path in paths.items()}
-            timings += _timed(tasks, candidates[0].name, batch, rounds, runs, say)
+            each, in_processor_time = _timed(tasks, candidates[0].name, batch, threads, rounds, runs, say)
+            timings, processor_time = timings + each, processor_time and in_processor_time
     shapes = {each.name: tuple(tuple(example.shape) for example in _taken(each)) for each in candidates}
-    return Bench(shapes, threads, rounds, tuple(timings))
+    return Bench(shapes, threads, rounds, tuple(timings), processor_time)
 
 
 def _taken(candidate: Candidate) -> Inputs:
@@ -105,14 +109,18 @@ def _timed(
     tasks: Mapping[tuple[str, str], Task],
     first: str,
     batch: int,
+    threads: int | None,
     rounds: int,
     runs: int,
     say: Callable[[str], None],
-) -> list[Timing]:
+) -> tuple[list[Timing], bool]:
+    """Return the timings of one batch, and whether they are processor time."""
     say(f"batch {batch}: {len(tasks)} candidates, {rounds} rounds")
     with workers(tasks) as processes:
-        times = take_turns(processes, rounds, runs)
-        timings = []
+        turns = take_turns(processes, threads, rounds, runs)
+        if turns.note is not None:
+            say(turns.note)
+        times, timings = turns.times_ms, []
         for (runtime, name), each in processes.items():
             own, eager = times[runtime, name], times.get(("eager", first))
             latency = Latency.of(flat(own))
@@ -130,4 +138,4 @@ def _timed(
                     operators_ms=each.profile(runs),
                 )
             )
-        return timings
+        return timings, turns.processor_time

@@ -26,7 +26,7 @@ from gancompress.deploy import (
 )
 from gancompress.deploy.axes import Inputs, at_batch
 from gancompress.deploy.benchmark.statistics import ratio
-from gancompress.deploy.benchmark.threads import Turns, time_in_turns
+from gancompress.deploy.benchmark.threads import BestTurns, time_in_turns
 from gancompress.deploy.benchmark.workers import Task, flat, take_turns, workers
 from gancompress.errors import BudgetError, ConfigError, ExportError
 from gancompress.networks.file_form import FileForm
@@ -124,6 +124,8 @@ def export_fastest(
         )
         candidates = trial.candidates()
         times = trial.best_times(candidates)
+        if times.turns.note is not None:
+            say(times.turns.note)
         tried = {name: _tried(name, each, times) for name, each in candidates.items()}
         best = fastest_row([tried[name] for name, each in candidates.items() if each.close_enough])
         assert best is not None  # float32 is always close enough
@@ -163,17 +165,17 @@ class _Candidate:
     close_enough: bool
 
 
-def _tried(name: str, candidate: _Candidate, times: Mapping[str, Turns]) -> FileRow:
+def _tried(name: str, candidate: _Candidate, times: BestTurns[str]) -> FileRow:
     quality = candidate.report.quality
     assert quality is not None  # every trial had images
-    own = times[name]
-    faster = ratio(times["fp32"].times_ms, own.times_ms)
+    own, first = times.turns.times_ms[name], times.turns.times_ms["fp32"]
     return FileRow(
         name,
-        Latency.of(own.flat()),
-        *faster,
+        Latency.of(flat(own)),
+        *ratio(first, own),
         quality.psnr_db,
-        threads=own.threads,
+        threads=times.threads[name],
+        processor_time=times.turns.processor_time,
         file_bytes=candidate.report.file_bytes,
         perceptual=quality.perceptual,
     )
@@ -277,7 +279,7 @@ class _Trial:
                 costs |= dict.fromkeys(layers, max(0.0, extra) / len(layers))
         return tuple(stay), costs
 
-    def best_times(self, candidates: Mapping[str, _Candidate]) -> dict[str, Turns]:
+    def best_times(self, candidates: Mapping[str, _Candidate]) -> BestTurns[str]:
         """Return the times of candidates, each with its best number of threads."""
         inputs = at_batch(self.form.inputs, 1)
         tasks = {name: Task(each.runtime, each.report.path, inputs, None) for name, each in candidates.items()}
@@ -288,4 +290,4 @@ class _Trial:
         inputs = at_batch(self.form.inputs, 1)
         tasks = {name: Task(runtime, path, inputs, self.threads) for name, (runtime, path) in files.items()}
         with workers(tasks) as processes:
-            return take_turns(processes, self.rounds, self.runs)
+            return take_turns(processes, self.threads, self.rounds, self.runs).times_ms

@@ -8,13 +8,14 @@ from pathlib import Path
 from gancompress.deploy import ExportReport, Mode
 from gancompress.deploy.axes import Inputs, at_batch
 from gancompress.deploy.benchmark.statistics import ratio
-from gancompress.deploy.benchmark.threads import Turns, time_in_turns
-from gancompress.deploy.benchmark.workers import Task
+from gancompress.deploy.benchmark.threads import BestTurns, time_in_turns
+from gancompress.deploy.benchmark.workers import Task, flat
 from gancompress.deploy.runtimes.registry import runtime_of
 from gancompress.errors import ExportError
 from gancompress.report import FileSpeed, Latency
 
-_ORIGINAL = "original"
+_ORIGINAL = None
+"""Key of the original network; those of files are their paths."""
 _AT_ONCE = 4
 """Number of files timed side by side: each takes a process of some 300 MB for each number of threads."""
 
@@ -42,12 +43,12 @@ def time_files(
         rounds: Turns of each.
         runs: Timed runs in a turn; at least two over all rounds.
         threads: Threads of each process; by default the better number for each: one, or all that PyTorch has here.
-        say: Reports the files that are left out.
+        say: Reports the files that are left out, and that other programs lengthened the times.
     """
     modes = {file.path: mode for file in files if (mode := _mode_of(file)) is not None}
     eager = Task("eager", original, at_batch(example, 1), threads)
     tasks = {path: Task(mode.name, path, at_batch(inputs, 1), threads) for path, mode in modes.items()}
-    found: dict[Path, tuple[Turns, Turns]] = {}
+    found: dict[Path, BestTurns[Path | None]] = {}
     paths = list(tasks)
     for some in (paths[start : start + _AT_ONCE] for start in range(0, len(paths), _AT_ONCE)):
         try:
@@ -58,25 +59,31 @@ def time_files(
                     found |= _beside(eager, {path: tasks[path]}, threads, rounds, runs)
                 except ExportError as error:
                     say(f"{path.name} was not timed: {error}")
-    return {
-        path: FileSpeed(
-            modes[path].title,
-            own.threads,
-            Latency.of(own.flat()),
-            Latency.of(whole.flat()),
-            *ratio(whole.times_ms, own.times_ms),
-            original_threads=whole.threads,
-        )
-        for path, (whole, own) in found.items()
-    }
+    if found and (note := max(found.values(), key=lambda each: each.turns.waited).turns.note) is not None:
+        say(note)
+    return {path: _speed(path, modes[path], each) for path, each in found.items()}
 
 
 def _beside(
     original: Task, tasks: Mapping[Path, Task], threads: int | None, rounds: int, runs: int
-) -> dict[Path, tuple[Turns, Turns]]:
-    """Time some files in turns with the original; return the original's times and the file's own, by path."""
-    found = time_in_turns({_ORIGINAL: original, **tasks}, threads, rounds, runs)
-    return {path: (found[_ORIGINAL], found[path]) for path in tasks}
+) -> dict[Path, BestTurns[Path | None]]:
+    """Time some files in turns with the original; return the times by path."""
+    every: dict[Path | None, Task] = {_ORIGINAL: original, **tasks}
+    found = time_in_turns(every, threads, rounds, runs)
+    return dict.fromkeys(tasks, found)
+
+
+def _speed(path: Path, mode: Mode, found: BestTurns[Path | None]) -> FileSpeed:
+    original, own = found.turns.times_ms[_ORIGINAL], found.turns.times_ms[path]
+    return FileSpeed(
+        mode.title,
+        found.threads[path],
+        Latency.of(flat(own)),
+        Latency.of(flat(original)),
+        *ratio(original, own),
+        original_threads=found.threads[_ORIGINAL],
+        processor_time=found.turns.processor_time,
+    )
 
 
 def _mode_of(file: ExportReport) -> Mode | None:

@@ -5,30 +5,26 @@ from __future__ import annotations
 import statistics
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import torch
 
-from gancompress.deploy.benchmark.workers import Task, flat, take_turns, workers
+from gancompress.deploy.benchmark.workers import Task, Turns, flat, take_turns, workers
 
 Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
-class Turns:
-    """Times of one network, taken in turns with those of others.
+class BestTurns(Generic[Key]):
+    """Times of networks in turns, each with its best number of threads.
 
     Attributes:
-        threads: Number of threads.
-        times_ms: Milliseconds of the runs of each round.
+        threads: Number of threads of each.
+        turns: The times.
     """
 
-    threads: int
-    times_ms: list[list[float]]
-
-    def flat(self) -> list[float]:
-        """Return the milliseconds of all runs."""
-        return flat(self.times_ms)
+    threads: dict[Key, int]
+    turns: Turns[Key]
 
 
 def thread_counts(threads: int | None) -> tuple[int, ...]:
@@ -39,11 +35,12 @@ def thread_counts(threads: int | None) -> tuple[int, ...]:
     return (threads,) if threads is not None else tuple(sorted({1, torch.get_num_threads()}))
 
 
-def time_in_turns(tasks: Mapping[Key, Task], threads: int | None, rounds: int, runs: int) -> dict[Key, Turns]:
+def time_in_turns(tasks: Mapping[Key, Task], threads: int | None, rounds: int, runs: int) -> BestTurns[Key]:
     """Time networks in turns, each in a process of its own and with its best number of threads.
 
     If several numbers of threads are compared, a third of the rounds, at least two, is run beforehand to choose them:
-    those times are not part of the result.
+    those times are not part of the result. Then all times are of the wall clock, because processor time says nothing
+    about how well threads share the work.
 
     Args:
         tasks: Networks; their own number of threads is ignored.
@@ -59,8 +56,8 @@ def time_in_turns(tasks: Mapping[Key, Task], threads: int | None, rounds: int, r
     with workers(every) as processes:
         best = dict.fromkeys(tasks, counts[0])
         if len(counts) > 1:
-            trial = take_turns(processes, max(2, rounds // 3), runs)
-            medians = {each: statistics.median(flat(times)) for each, times in trial.items()}
+            trial = take_turns(processes, None, max(2, rounds // 3), runs)
+            medians = {each: statistics.median(flat(times)) for each, times in trial.times_ms.items()}
             best = {key: min(counts, key=lambda count, key=key: medians[key, count]) for key in tasks}
-        times = take_turns({key: processes[key, best[key]] for key in tasks}, rounds, runs)
-    return {key: Turns(best[key], times[key]) for key in tasks}
+        alike = counts[0] if len(counts) == 1 else None
+        return BestTurns(best, take_turns({key: processes[key, best[key]] for key in tasks}, alike, rounds, runs))

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import asdict
 from typing import IO, Any
 
 import torch
@@ -51,7 +52,7 @@ def _answer_all(questions: IO[bytes], answers: IO[str], stack: ExitStack) -> Non
             continue
         assert network is not None
         if "times" in question:
-            _say(answers, {"is": network.times(question["times"], question["settle_ms"])})
+            _say(answers, {"is": asdict(network.times(question["times"], question["settle_ms"]))})
         elif "memory" in question:
             _say(answers, {"is": network.peak_bytes(before)})
         else:

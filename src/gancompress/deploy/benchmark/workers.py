@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Self, TypeVar
+from typing import IO, Any, Generic, Self, TypeVar
 
 import torch
 from safetensors.torch import load, save
@@ -18,9 +18,13 @@ from safetensors.torch import load, save
 from gancompress.deploy import find_mode
 from gancompress.deploy.axes import Inputs
 from gancompress.deploy.runtimes.registry import import_path
+from gancompress.deploy.runtimes.timed import RunTimes
 from gancompress.errors import ExportError
 
 Key = TypeVar("Key", bound=Hashable)
+
+_MOST_WAITED = 0.1
+"""Share of the wall-clock time for which threads may wait for a processor without a note."""
 
 SETTLE_MS = 100.0
 """onnxruntime's threads spin for about 40 ms; meanwhile a network on two cores takes up to twice its time."""
@@ -98,15 +102,15 @@ class Worker:
         self._name = f"{task.runtime} on {task.path.name}"
         self._ask(task.sent())
 
-    def times(self, num_runs: int, settle_ms: float = SETTLE_MS) -> list[float]:
-        """Return the milliseconds of consecutive runs.
+    def times(self, num_runs: int, settle_ms: float = SETTLE_MS) -> RunTimes:
+        """Return the times of consecutive runs.
 
         Args:
             num_runs: Number of timed runs.
             settle_ms: Least duration of the uncounted runs before them, at least one: meanwhile the threads of the
                 previous process, which spin for a while after its last run, release the cores.
         """
-        return self._ask(_line({"times": num_runs, "settle_ms": settle_ms}))
+        return RunTimes(**self._ask(_line({"times": num_runs, "settle_ms": settle_ms})))
 
     def peak_bytes(self) -> int | None:
         """Return peak memory above that of the process before it opened the network; None if unknown."""
@@ -158,10 +162,55 @@ def workers(tasks: Mapping[Key, Task]) -> Iterator[dict[Key, Worker]]:
         yield each
 
 
-def take_turns(processes: Mapping[Key, Worker], rounds: int, runs: int) -> dict[Key, list[list[float]]]:
-    """Return the milliseconds of the timed runs of each round, in which the workers run one after another."""
-    turns = [{key: each.times(runs) for key, each in processes.items()} for _ in range(rounds)]
-    return {key: [turn[key] for turn in turns] for key in processes}
+@dataclass(frozen=True)
+class Turns(Generic[Key]):
+    """Times of networks that took turns.
+
+    Attributes:
+        times_ms: Milliseconds of the timed runs of each round, by network.
+        processor_time: Whether they are processor time, which other programs hardly lengthen; otherwise they are
+            wall-clock time.
+        waited: Share of the wall-clock time for which threads waited for a processor.
+    """
+
+    times_ms: dict[Key, list[list[float]]]
+    processor_time: bool
+    waited: float
+
+    @property
+    def note(self) -> str | None:
+        """Sentence about other programs that lengthened the times; None if none did."""
+        if self.processor_time or self.waited <= _MOST_WAITED:
+            return None
+        return (
+            f"threads waited for a processor for {self.waited:.0%} of the timed runs, because other programs are at "
+            "work: times are too long, and ratios may be wrong; time on a quiet machine, or on one thread, which is "
+            "measured in processor time"
+        )
+
+
+def take_turns(processes: Mapping[Key, Worker], threads: int | None, rounds: int, runs: int) -> Turns[Key]:
+    """Let workers run one after another in each round, and return their times.
+
+    On one thread of its process a network takes as much processor time as wall-clock time on a machine that does
+    nothing else, so that the first is taken. With more threads, or on a GPU, the two differ.
+
+    Args:
+        processes: The workers.
+        threads: Number of threads of all; None if they differ, or are unknown.
+        rounds: Number of rounds.
+        runs: Timed runs of each worker in a round.
+    """
+    rows = [{key: each.times(runs) for key, each in processes.items()} for _ in range(rounds)]
+    every = [each for row in rows for each in row.values()]
+    processor_time = threads == 1 and all(each.processor_ms is not None for each in every)
+    times = {key: [_chosen(row[key], processor_time) for row in rows] for key in processes}
+    waited = sum(each.waited_ms for each in every) / sum(sum(each.wall_ms) for each in every)
+    return Turns(times, processor_time, waited)
+
+
+def _chosen(times: RunTimes, processor_time: bool) -> list[float]:
+    return times.processor_ms if processor_time and times.processor_ms is not None else times.wall_ms
 
 
 def flat(times_ms: Sequence[Sequence[float]]) -> list[float]:

@@ -77,9 +77,9 @@ def time_files(
         for _ in range(rounds):
             for number, own in enumerate(runs):
                 worker.open(task(number))
-                first = worker.times(2, settle_ms=0)  # no settling time: nothing else has run
+                first = worker.times(2, settle_ms=0).wall_ms  # no settling time: nothing else has run
                 own += first
-                own += worker.times(max(1, min(_MOST_RUNS, round(_TURN_MS / min(first)))), settle_ms=0)
+                own += worker.times(max(1, min(_MOST_RUNS, round(_TURN_MS / min(first)))), settle_ms=0).wall_ms
     return [statistics.quantiles(own, n=4, method="inclusive")[0] for own in runs]
 
 

@@ -16,6 +16,7 @@ from gancompress.deploy.runtimes.formats import Format, Mode
 from gancompress.deploy.runtimes.packages import optional
 from gancompress.deploy.runtimes.registry import register_runtime
 from gancompress.deploy.runtimes.runtime import Runtime
+from gancompress.deploy.runtimes.timed import RunTimes
 from gancompress.errors import ExportError
 
 _LOOK_AGAIN_S = 0.05
@@ -33,7 +34,7 @@ class Browser(Runtime):
     package = "playwright"
     extra = "browser"
     formats = (Format(name="web", file_name="web", page=True),)
-    modes = (Mode("browser", "onnxruntime-web", format="web", on_request=True, max_batch=1),)
+    modes = (Mode("browser", "onnxruntime-web", format="web", on_request=True, max_batch=1, elsewhere=True),)
 
     def prepare(self, network: NamedNetwork, folder: Path, say: Callable[[str], None]) -> Path:
         """Write a page with one network and one drawn input; return the network's file."""
@@ -83,12 +84,12 @@ class InBrowser:
             self._wait_until(_READY)
             self._stack = stack.pop_all()
 
-    def times(self, num_runs: int, settle_ms: float) -> list[float]:
-        """Return the milliseconds of consecutive runs, after uncounted runs of at least ``settle_ms``."""
+    def times(self, num_runs: int, settle_ms: float) -> RunTimes:
+        """Return the times of consecutive runs, after uncounted runs of at least ``settle_ms``."""
         passed = 0.0
         while passed < settle_ms:
             passed += sum(self._run(1))
-        return self._run(num_runs)
+        return RunTimes(self._run(num_runs))
 
     def peak_bytes(self, before: int | None) -> int | None:
         """Return None: the memory belongs to the browser."""

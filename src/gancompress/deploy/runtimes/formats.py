@@ -78,6 +78,8 @@ class Mode:
             it does not support them.
         on_request: Whether it is timed only when it is named, because it takes up to minutes to start.
         max_batch: Largest batch; None for any.
+        elsewhere: Whether something else computes than the threads of the process that asks: a GPU, or a browser. Its
+            runs are timed by the wall clock alone.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Mode:
     layer_format: str | None = None
     on_request: bool = False
     max_batch: int | None = None
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True)

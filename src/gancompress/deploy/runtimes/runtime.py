@@ -258,6 +258,7 @@ class Runtime:
             inputs,
             profile=lambda num_runs: self.profile(path, inputs, threads, num_runs),
             peak_bytes=lambda before: self.peak_bytes(mode, before),
+            elsewhere=mode.elsewhere,
         )
 
     def profile(self, path: Path, inputs: Inputs, threads: int | None, num_runs: int) -> dict[str, float] | None:

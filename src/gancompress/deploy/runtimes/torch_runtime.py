@@ -111,8 +111,8 @@ class Torch(Runtime):
             name="eager", title="PyTorch, exported program", endings=(".pt2",), layer_format="torch", run=eager
         ),
         _NetworkMode(name="compiled", title="PyTorch, compiled", on_request=True, run=compiled),
-        _NetworkMode(name="cuda", title="PyTorch, GPU", run=partial(eager, device="cuda"), cuda=True),
-        _NetworkMode(name="cuda_graph", title="PyTorch, CUDA graph", run=cuda_graph, cuda=True),
+        _NetworkMode(name="cuda", title="PyTorch, GPU", run=partial(eager, device="cuda"), cuda=True, elsewhere=True),
+        _NetworkMode(name="cuda_graph", title="PyTorch, CUDA graph", run=cuda_graph, cuda=True, elsewhere=True),
     )
 
     def convert(self, network: nn.Module, path: Path, how: Conversion) -> None:
