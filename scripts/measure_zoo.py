@@ -10,8 +10,8 @@ value:
   counts the zeros, so those differ by nature; weight norm cannot divide by a length of 0 (-).
 - ONNX: between the narrow network and its file in onnxruntime.
 
-Every measurement runs in a process of its own with a limit of processor time, and its figures are kept: run the same
-command to continue. Needs ``pip install --no-deps spandrel==0.4.2 einops``, and diffusers for AutoencoderKL.
+Every measurement runs in a process of its own with a limit of processor time and one of memory, and its figures are
+kept: run the same command to continue. Needs ``pip install --no-deps spandrel==0.4.2 einops``, and diffusers for AutoencoderKL.
 
     python scripts/measure_zoo.py --out zoo.json
     python scripts/measure_zoo.py --out zoo.json --only SwinIR,LaMa --again
@@ -173,14 +173,13 @@ def alone(name: str, part: str, arguments: argparse.Namespace) -> dict[str, Any]
     """Measure a part of one network in a process of its own."""
     options = ["--keep", str(arguments.keep), "--reasons", str(arguments.reasons)]
     command = [sys.executable, "-W", "ignore", __file__, *options, "--alone", f"{name}:{part}"]
-    limit = (arguments.limit, arguments.limit + 5)
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, limit),
-    )
+    memory = arguments.memory << 30
+
+    def bound() -> None:
+        resource.setrlimit(resource.RLIMIT_CPU, (arguments.limit, arguments.limit + 5))
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=bound)
     if done.returncode == -signal.SIGXCPU:
         return {"failed": f"not done within {arguments.limit} s"}
     lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines() or [f"exit {done.returncode}"]
@@ -193,7 +192,8 @@ def main() -> None:
     parser.add_argument("--only", default="", help="Networks, separated by commas; all by default.")
     parser.add_argument("--again", action="store_true", help="Measure again what has figures.")
     parser.add_argument("--keep", type=float, default=0.5, help="Fraction of the channels to keep.")
-    parser.add_argument("--limit", type=int, default=240, help="Processor seconds for one measurement.")
+    parser.add_argument("--limit", type=int, default=900, help="Processor seconds for one measurement.")
+    parser.add_argument("--memory", type=int, default=10, help="GiB of memory for one measurement.")
     parser.add_argument("--reasons", type=int, default=2, help="Reasons to list for each network.")
     parser.add_argument("--parts", default="channels,onnx", help="Measurements: channels, onnx.")
     parser.add_argument("--alone", help=argparse.SUPPRESS)
