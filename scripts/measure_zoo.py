@@ -11,7 +11,8 @@ value:
 - ONNX: between the narrow network and its file in onnxruntime.
 
 Every measurement runs in a process of its own with a limit of processor time and one of memory, and its figures are
-kept: run the same command to continue. Needs ``pip install --no-deps spandrel==0.4.2 einops``, and diffusers for AutoencoderKL.
+kept: run the same command to continue. Needs ``pip install --no-deps spandrel==0.4.2 einops``, and diffusers for
+AutoencoderKL.
 
     python scripts/measure_zoo.py --out zoo.json
     python scripts/measure_zoo.py --out zoo.json --only SwinIR,LaMa --again
