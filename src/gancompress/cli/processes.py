@@ -18,7 +18,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import typer
 
@@ -97,7 +97,8 @@ def made_once(make: Callable[[], T]) -> T:
 
     from gancompress.training.processes import naming_a_lost_process
 
-    accelerator, outcome = Accelerator(), [None, None]
+    accelerator = Accelerator()
+    outcome: list[Any] = [None, None]
     if accelerator.is_main_process:
         spawning = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(1, spawning, initializer=_leave_launch) as alone:
