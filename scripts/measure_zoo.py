@@ -10,8 +10,9 @@ value:
   counts the zeros, so those differ by nature; weight norm cannot divide by a length of 0 (-).
 - ONNX: between the narrow network and its file in onnxruntime.
 
-Every measurement runs in a process of its own with a limit of processor time, and its figures are kept: run the same
-command to continue. Needs ``pip install --no-deps spandrel==0.4.2 einops``, and diffusers for AutoencoderKL.
+Every network runs in a process of its own with a limit of processor time and one of memory, and its figures are kept:
+run the same command to continue. Needs ``pip install --no-deps spandrel==0.4.2 einops``, and diffusers for
+AutoencoderKL.
 
     python scripts/measure_zoo.py --out zoo.json
     python scripts/measure_zoo.py --out zoo.json --only SwinIR,LaMa --again
@@ -29,7 +30,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +44,7 @@ from gancompress import export
 from gancompress.channels import ChannelGraph, ChannelPlan, SubNetwork, materialise, reordered, trace
 from gancompress.channels.skeleton import copy_module, named_tensors
 from gancompress.cost import CostModel
-from gancompress.errors import TraceError
+from gancompress.errors import ExportError, TraceError
 
 
 def reasons(graph: ChannelGraph, count: int) -> list[str]:
@@ -83,21 +85,34 @@ def zeroed(network: nn.Module, graph: ChannelGraph, plan: ChannelPlan) -> nn.Mod
     return copied
 
 
-def measure_channels(name: str, keep: float, count: int) -> dict[str, Any]:
-    """Trace one network, narrow it, and compare it with the wide one in three ways."""
-    network, inputs = zoo_networks.build(name)
-    notes = []
-    start = time.process_time()
-    try:
+@dataclass(frozen=True)
+class Narrowed:
+    """A network of the zoo with its graph, a plan, and the narrow network of the plan."""
+
+    wide: nn.Module
+    inputs: tuple[Tensor, ...]
+    graph: ChannelGraph
+    seconds: float
+    plan: ChannelPlan
+    narrow: nn.Module
+
+    @classmethod
+    def of(cls, name: str, keep: float) -> Narrowed:
+        """Trace a network and narrow it."""
+        network, inputs = zoo_networks.build(name)
+        start = time.process_time()
         graph = trace(network, inputs)
-    except TraceError as error:
-        return {"failed": str(error)}
-    seconds = time.process_time() - start
-    plan, cost = graph.uniform_plan(keep), CostModel(graph)
-    narrow = materialise(network, graph, plan)
+        seconds, plan = time.process_time() - start, graph.uniform_plan(keep)
+        return cls(network, inputs, graph, seconds, plan, materialise(network, graph, plan))
+
+
+def measure_channels(traced: Narrowed, count: int) -> dict[str, Any]:
+    """Compare a narrow network with the wide one in three ways."""
+    network, inputs, graph, plan, narrow = traced.wide, traced.inputs, traced.graph, traced.plan, traced.narrow
+    notes, cost = [], CostModel(graph)
     before, after = cost.at(graph.full_plan()), cost.at(plan)
     row = {
-        "seconds": seconds,
+        "seconds": traced.seconds,
         "groups": len(graph.groups),
         "parameters": sum(p.numel() for p in network.parameters()),
         "left": sum(p.numel() for p in narrow.parameters()) / sum(p.numel() for p in network.parameters()),
@@ -121,15 +136,26 @@ def measure_channels(name: str, keep: float, count: int) -> dict[str, Any]:
     return row
 
 
-def measure_export(name: str, keep: float) -> dict[str, Any]:
-    """Export the narrow network to ONNX; the export compares the file with it."""
-    network, inputs = zoo_networks.build(name)
-    graph = trace(network, inputs)
-    narrow = materialise(network, graph, graph.uniform_plan(keep))
-    scale = max(each.abs().max().item() for each in outputs(narrow, inputs))
+def measure_export(traced: Narrowed) -> dict[str, Any]:
+    """Export a narrow network to ONNX; the export compares the file with it."""
+    scale = max(each.abs().max().item() for each in outputs(traced.narrow, traced.inputs))
     with tempfile.TemporaryDirectory() as folder:
-        report = export(narrow, inputs, Path(folder) / "narrow.onnx", format="onnx_fixed")
+        try:
+            report = export(traced.narrow, traced.inputs, Path(folder) / "narrow.onnx", format="onnx_fixed")
+        except ExportError as error:
+            return {"failed": str(error)}
     return {"difference": (report.max_difference or 0.0) / scale}
+
+
+def measure(name: str, parts: Sequence[str], arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Measure parts of one network, one after the other."""
+    try:
+        traced = Narrowed.of(name, arguments.keep)
+    except TraceError as error:
+        yield {"channels": {"failed": str(error)}, "onnx": {"failed": "not traced"}}
+        return
+    for part in parts:
+        yield {part: measure_channels(traced, arguments.reasons) if part == "channels" else measure_export(traced)}
 
 
 def line(name: str, row: dict[str, Any]) -> str:
@@ -169,22 +195,24 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
     return "\n".join([HEAD, "|---" * 10 + "|", *(line(name, row) for name, row in rows.items()), "", summary])
 
 
-def alone(name: str, part: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Measure a part of one network in a process of its own."""
+def alone(name: str, parts: Sequence[str], arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure parts of one network in a process of its own."""
     options = ["--keep", str(arguments.keep), "--reasons", str(arguments.reasons)]
-    command = [sys.executable, "-W", "ignore", __file__, *options, "--alone", f"{name}:{part}"]
-    limit = (arguments.limit, arguments.limit + 5)
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, limit),
-    )
+    command = [sys.executable, "-W", "ignore", __file__, *options, "--alone", f"{name}:{','.join(parts)}"]
+    memory = arguments.memory << 30
+
+    def bound() -> None:
+        resource.setrlimit(resource.RLIMIT_CPU, (arguments.limit, arguments.limit + 5))
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=bound)
+    found = {}
+    for text in done.stdout.splitlines():
+        found |= json.loads(text) if text.startswith("{") else {}
+    reason = (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1][:200]
     if done.returncode == -signal.SIGXCPU:
-        return {"failed": f"not done within {arguments.limit} s"}
-    lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines() or [f"exit {done.returncode}"]
-    return json.loads(lines[-1]) if done.returncode == 0 else {"failed": lines[-1][:200]}
+        reason = f"not done within {arguments.limit} s"
+    return {part: {"failed": reason} for part in parts} | found
 
 
 def main() -> None:
@@ -193,30 +221,24 @@ def main() -> None:
     parser.add_argument("--only", default="", help="Networks, separated by commas; all by default.")
     parser.add_argument("--again", action="store_true", help="Measure again what has figures.")
     parser.add_argument("--keep", type=float, default=0.5, help="Fraction of the channels to keep.")
-    parser.add_argument("--limit", type=int, default=240, help="Processor seconds for one measurement.")
+    parser.add_argument("--limit", type=int, default=900, help="Processor seconds for one network.")
+    parser.add_argument("--memory", type=int, default=10, help="GiB of memory for one network.")
     parser.add_argument("--reasons", type=int, default=2, help="Reasons to list for each network.")
     parser.add_argument("--parts", default="channels,onnx", help="Measurements: channels, onnx.")
     parser.add_argument("--alone", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.alone:
-        name, part = arguments.alone.split(":")
-        channels = part == "channels"
-        row = (
-            measure_channels(name, arguments.keep, arguments.reasons)
-            if channels
-            else measure_export(name, arguments.keep)
-        )
-        print(json.dumps(row))
+        name, parts = arguments.alone.split(":")
+        for found in measure(name, parts.split(","), arguments):
+            print(json.dumps(found), flush=True)
         return
     rows = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     chosen = arguments.only.split(",") if arguments.only else zoo_networks.names()
     for name in chosen:
-        for part in arguments.parts.split(","):
-            row = rows.setdefault(name, {})
-            if part not in row or arguments.again:
-                traced = part == "channels" or "left" in row.get("channels", {})
-                row[part] = alone(name, part, arguments) if traced else {"failed": "not traced"}
-                arguments.out.write_text(json.dumps(rows, indent=1))
+        row = rows.setdefault(name, {})
+        if parts := [part for part in arguments.parts.split(",") if part not in row or arguments.again]:
+            row |= alone(name, parts, arguments)
+            arguments.out.write_text(json.dumps(rows, indent=1))
     print(table({name: rows[name] for name in chosen}))
 
 

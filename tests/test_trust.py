@@ -14,6 +14,7 @@ import torch
 import gancompress
 from gancompress.cli import main
 from gancompress.errors import CheckpointError, TrustError
+from gancompress.jobs.pipeline import Pipeline
 from gancompress.jobs.recipe import load_job
 from gancompress.networks.generator import Generator
 from gancompress.networks.importers import load_generator
@@ -167,6 +168,28 @@ def test_a_recipe_that_its_user_names_is_the_users_word(stranger):
     (stranger / "job.yaml").write_text(json.dumps({**JOB, **NAMING["a loss"]}))
     assert load_job(str(stranger / "job.yaml")).steps[0].kind == "distill"
     assert executed(stranger)
+
+
+def test_a_run_directory_written_here_opens_until_it_is_moved_or_changed(stranger, program, monkeypatch):
+    monkeypatch.setenv("GANCOMPRESS_CACHE", str(stranger / "cache"))
+    monkeypatch.chdir(stranger)
+    Generator.from_module(build("from_outside:Net", {}), "from_outside:Net", {}).save(stranger / "own")
+    recipe = {
+        **JOB,
+        "teacher": {"checkpoint": "own", "family": "from_outside:Net"},
+        "metrics": {"against_teacher": ["from_outside:function"], "networks": {"mine": {"path": str(program)}}},
+        "exports": [],
+    }
+    Path("own.yaml").write_text(json.dumps(recipe))
+    Pipeline(load_job("own.yaml"), Path("run"), lambda _: None).teacher()
+    assert load_job("run/job.yaml", trust=False).teacher.family == "from_outside:Net"
+    assert Generator.load("run/teacher").family == "from_outside:Net"
+    shutil.copytree("run", "moved")
+    with pytest.raises(TrustError, match=r"moved/job\.yaml: names the program '(from_outside|.*program\.pt)"):
+        load_job("moved/job.yaml", trust=False)
+    Path("run/job.yaml").write_text(Path("run/job.yaml").read_text() + "# changed\n")
+    with pytest.raises(TrustError, match=r"run/job\.yaml: names the program '(from_outside|.*program\.pt)"):
+        load_job("run/job.yaml", trust=False)
 
 
 def test_torchscript_in_the_job_of_a_run_needs_consent(program, tmp_path):

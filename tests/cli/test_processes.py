@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 import time
@@ -12,7 +13,7 @@ import pytest
 import typer
 
 from gancompress.cli import processes
-from gancompress.cli.processes import LOST_ANOTHER, ran_in_processes, run_together
+from gancompress.cli.processes import LOST_ANOTHER, made_once, ran_in_processes, run_together
 from gancompress.errors import ConfigError, TrainingError
 
 FIRST = "import os, signal, sys, time; rank = int(os.environ['RANK'])\n"
@@ -99,3 +100,29 @@ def test_under_another_launcher(monkeypatch):
         ran_in_processes(2)
     monkeypatch.setenv(processes.LAUNCHED, "1")
     assert not ran_in_processes(2)
+
+
+AGREE = """
+import os, sys
+from functools import partial
+from pathlib import Path
+from gancompress.cli.processes import made_once
+from gancompress.deploy import find_format
+from gancompress.errors import ConfigError
+made = made_once(os.getpid), made_once(partial(os.getenv, "WORLD_SIZE", "alone"))
+try:
+    made_once(partial(find_format, "nonsense"))
+except ConfigError as error:
+    Path(sys.argv[1], os.environ["RANK"]).write_text(f"{os.getpid()} {made} {error}")
+"""
+
+
+def test_one_process_outside_of_the_launch_works_for_all(tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    run_together([sys.executable, "-c", AGREE, str(tmp_path)], 2)
+    (own, *first), (other, *second) = ((tmp_path / rank).read_text().split(" ", 1) for rank in "01")
+    assert first == second
+    assert re.match(r"\(\d+, 'alone'\) .*'nonsense'", first[0])
+    assert not {own, other} & set(re.findall(r"\d+", first[0]))
+    assert made_once(os.getpid) == os.getpid()

@@ -7,14 +7,13 @@ import torch
 
 from gancompress.channels import trace
 from gancompress.cost import CostModel
-from gancompress.errors import BudgetError
 from gancompress.networks.registry import build
 from gancompress.slimming import (
     PenaltyController,
     Removal,
     at_zero,
-    check_reachable,
     largest_within,
+    narrowest_cost,
     plan_of,
     weakest_within,
 )
@@ -43,7 +42,7 @@ def test_what_is_cut_is_weak_and_no_channel_of_it_fits_into_the_budget_again(sha
     torch.manual_seed(1)
     magnitudes = {name: torch.rand(group.size) for name, group in graph.groups.items()}
     budget = share * cost(graph.full_plan())
-    gone = weakest_within(graph, magnitudes, cost, budget, "true MACs")
+    gone = weakest_within(graph, magnitudes, cost, budget)
     assert 0.99 * budget < cost(plan_of(graph, gone)) <= budget
     strongest_gone = max(values[gone[name]].max() for name, values in magnitudes.items() if gone[name].any())
     weaker = sum(int((values < strongest_gone).sum()) for values in magnitudes.values())
@@ -58,7 +57,7 @@ def test_what_is_cut_is_weak_and_no_channel_of_it_fits_into_the_budget_again(sha
 def test_dead_channels_do_not_come_back():
     graph, cost = graph_and_cost()
     magnitudes = {name: torch.zeros(group.size) for name, group in graph.groups.items()}
-    gone = weakest_within(graph, magnitudes, cost, 0.5 * cost(graph.full_plan()), "true MACs")
+    gone = weakest_within(graph, magnitudes, cost, 0.5 * cost(graph.full_plan()))
     assert all(each.all() for each in gone.values())
 
 
@@ -97,7 +96,7 @@ def test_blocks_are_weighed_with_channels(share):
     channels = {name: torch.rand(group.size) for name, group in graph.groups.items()}
     blocks = {name: torch.rand(1) for name in graph.blocks}
     budget = share * cost(graph.full_plan())
-    gone = weakest_within(graph, {**channels, **blocks}, cost, budget, "true MACs")
+    gone = weakest_within(graph, {**channels, **blocks}, cost, budget)
     plan = plan_of(graph, gone)
     assert 0.99 * budget < cost(plan) <= budget
     assert plan.left_out == {name for name in blocks if gone[name]} == Removal.of(graph, gone).plan.left_out
@@ -105,19 +104,13 @@ def test_blocks_are_weighed_with_channels(share):
     dead = at_zero(shrunk({**channels, **blocks}, amount))
     assert budget < cost(plan_of(graph, dead)) < 1.25 * budget  # a block is up to a fifth
     strong = {**blocks, "blocks.2": torch.tensor([9.0])}
-    assert "blocks.2" not in plan_of(graph, weakest_within(graph, {**channels, **strong}, cost, budget, "")).left_out
+    assert "blocks.2" not in plan_of(graph, weakest_within(graph, {**channels, **strong}, cost, budget)).left_out
 
 
-def test_without_blocks_a_smaller_budget_is_in_reach():
+def test_the_narrowest_network_keeps_what_is_not_named():
     graph, cost = graph_and_cost()
-    least = cost(graph.full_plan().leaving_out(graph.blocks))
-    check_reachable(graph, graph.blocks, cost, least, "true MACs")
-    with pytest.raises(BudgetError, match=r"lower minimum, .*or leave out blocks \(depth: true\)"):
-        check_reachable(graph, list(graph.blocks)[1:], cost, least, "true MACs")
-
-
-def test_a_budget_below_the_rest_is_refused():
-    graph, cost = graph_and_cost()
+    full = graph.full_plan()
     name, group = next(iter(graph.groups.items()))
-    with pytest.raises(BudgetError, match="got 1,000 true MACs, but the smallest reachable cost is"):
-        weakest_within(graph, {name: torch.ones(group.size)}, cost, 1000.0, "true MACs")
+    assert narrowest_cost(graph, [], cost) == cost(full)
+    assert narrowest_cost(graph, graph.blocks, cost) == cost(full.leaving_out(graph.blocks))
+    assert narrowest_cost(graph, [name], cost) == cost(graph.plan({**full.widths, name: group.minimum}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,7 @@ from gancompress.cli.options import (
     console,
     threads_option,
 )
+from gancompress.cli.processes import made_once
 from gancompress.cli.running import run_job, show_stages
 
 if TYPE_CHECKING:
@@ -220,11 +222,12 @@ def compress(
         return
     request = _request(source, given, options, out, train_teacher)
     if dry_run:
-        drafted = _draft(request, trust, threads)
+        drafted = made_once(partial(_draft, request, trust, threads))
         console.print(f"\n{drafted.text}", highlight=False, markup=False, soft_wrap=True)
         show_stages(drafted.job(), request.directory)
         return
-    job = load_job(str(_recipe_of(request, trust, threads)), threads_option(threads))
+    recipe = made_once(partial(_recipe_of, request, trust, threads))
+    job = load_job(str(recipe), threads_option(threads))
     run_job(job, request.directory, tensorboard=tensorboard, trust=trust, processes=processes)
 
 

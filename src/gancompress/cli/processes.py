@@ -1,9 +1,11 @@
-"""A command in several processes of this machine: they start together, end together, and fail with one line."""
+"""A command in several processes: they start together, agree on a recipe, end together, and fail with one line."""
 
 from __future__ import annotations
 
 import math
+import multiprocessing
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,14 +13,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any, TypeVar
 
 import typer
 
-from gancompress.errors import ConfigError, TrainingError
+from gancompress.errors import ConfigError, GanCompressError, TrainingError
+
+T = TypeVar("T")
 
 LAUNCHED = "GANCOMPRESS_LAUNCHED"
 """Environment variable of the processes that `ran_in_processes` started."""
@@ -28,6 +34,8 @@ LOST_ANOTHER = 75
 _POLL_S = 0.1
 _OWN_END_S, _ASKED_END_S, _STOPPED_END_S = 3.0, 15.0, 60.0
 _INTERRUPTED = 130
+_OF_A_LAUNCH = re.compile(r"(GROUP_|LOCAL_|ROLE_)?(RANK|WORLD_SIZE)|ROLE_NAME|MASTER_(ADDR|PORT)|TORCHELASTIC_\w+")
+"""Environment variables by which a launcher tells its processes their places."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,46 @@ def ran_in_processes(count: int | None) -> bool:
         )
     run_together([sys.executable, "-P", "-m", "gancompress", *sys.argv[1:]], count)
     return True
+
+
+def made_once(make: Callable[[], T]) -> T:
+    """Return what one process makes, in every process of a launch such as that of ``torchrun``.
+
+    The first process has it made by another one outside of the launch, which can train by itself, while all wait.
+
+    Args:
+        make: Makes a value that can be pickled, as the function itself can.
+
+    Raises:
+        GanCompressError: What ``make`` raises, in every process.
+        LostProcessError: Another process has ended.
+    """
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        return make()
+    from accelerate import Accelerator
+    from accelerate.utils import broadcast_object_list
+
+    from gancompress.training.processes import naming_a_lost_process
+
+    accelerator = Accelerator()
+    outcome: list[Any] = [None, None]
+    if accelerator.is_main_process:
+        spawning = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, spawning, initializer=_leave_launch) as alone:
+            try:
+                outcome[0] = alone.submit(make).result()
+            except GanCompressError as error:
+                outcome[1] = error
+    with naming_a_lost_process(accelerator, lambda: "before the training"):
+        made, error = broadcast_object_list(outcome)
+    if error is not None:
+        raise error
+    return made
+
+
+def _leave_launch() -> None:
+    for name in [*filter(_OF_A_LAUNCH.fullmatch, os.environ)]:
+        del os.environ[name]
 
 
 def run_together(command: Sequence[str], count: int) -> None:

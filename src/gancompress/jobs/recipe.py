@@ -30,6 +30,8 @@ from gancompress.training import TrainingOptions
 TENSOR_METRICS = ("snr", "relative_error")
 """Default metrics against the teacher for data that holds no images."""
 
+_IMPORT_PATH = r"[\w.]+:[\w.]+"
+
 
 class Job(Options):
     """A compression job.
@@ -289,7 +291,7 @@ def load_job(name: str, changes: Sequence[str] = (), *, train_teacher: bool = Fa
         set_option(recipe, path, value, "--set")
     if train_teacher:
         set_option(recipe, "teacher.shipped", None, "--train-teacher")
-    consent = trust if trust is True else {*(trust or ()), *re.findall(r"[\w.]+:[\w.]+", " ".join(changes))}
+    consent = trust if trust is True else {*(trust or ()), *re.findall(_IMPORT_PATH, " ".join(changes))}
     try:
         with importing_for(Path(name), consent):
             job = Job(**recipe)
@@ -300,6 +302,11 @@ def load_job(name: str, changes: Sequence[str] = (), *, train_teacher: bool = Fa
     if train_teacher and job.teacher.train is None:
         raise ConfigError(f"{name}: got teacher.checkpoint, expected teacher.train: there is nothing to train")
     return job
+
+
+def programs_in(job: Job) -> set[str]:
+    """Return the import paths and the files of TorchScript that a job names."""
+    return {text for text in named_in(job) if re.fullmatch(_IMPORT_PATH, text) or is_torchscript(Path(text))}
 
 
 def named_in(job: Job) -> set[str]:

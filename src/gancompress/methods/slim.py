@@ -170,7 +170,7 @@ def slim(
         losses = run.losses
     if objective is None:
         return Slimmed(None, float("nan"), limit.unit, losses, False)
-    slimmed, _ = objective.result(limit.limit, batches.first["input"][:8])
+    slimmed, _ = objective.result(batches.first["input"][:8])
     module = slimmed.build()
     recalibrate(module, batches.inputs(RECALIBRATION_IMAGES))
     device = next(network.parameters()).device
@@ -185,6 +185,7 @@ def _penalty_schedule(
         learning_rate=scale_lr,
         momentum=0.5,
         penalty=penalty,
+        steer=True,
         limit=limit.limit,
         unit=limit.unit,
         num_images=penalty_images or max(1, 2 * images // 3),

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from gancompress.channels import ChannelGraph, lies_in, reorder
 from gancompress.channels.plan import LEFT_OUT
-from gancompress.errors import ConfigError
+from gancompress.errors import BudgetError, ConfigError
 from gancompress.importance import BLOCK_SCORES
 from gancompress.networks.cut import cut
 from gancompress.networks.generator import Generator
@@ -29,16 +29,17 @@ from gancompress.objectives.supervision import Supervision
 from gancompress.quantization import Quantization, check_layers_stay, quantizable_layers
 from gancompress.quantization.separate import separate
 from gancompress.slimming import (
+    NARROWEST,
     ChannelScales,
     Cost,
     Gate,
     PenaltyController,
     Removal,
     at_zero,
-    check_reachable,
     find_gates,
     fold_constants,
     largest_within,
+    narrowest_cost,
     plan_of,
     scaled_groups,
     weakest_within,
@@ -77,8 +78,10 @@ class PenaltySchedule:
     Attributes:
         learning_rate: Learning rate of the scales.
         momentum: Momentum of SGD on the scales.
-        penalty: Weight of the sum of the scales; the initial weight if there is a limit.
-        limit: The cost to reach; None keeps the weight constant.
+        penalty: Weight of the sum of the scales; the initial weight with ``steer``.
+        steer: Whether the penalty follows a schedule to the limit; otherwise it is constant.
+        limit: Cost not to exceed; if the living channels cost more at the end, the weakest are removed below a common
+            threshold.
         unit: Name of the unit of cost.
         num_images: Images until the limit is to be reached.
         adjust_every: Images between corrections of the weight.
@@ -89,7 +92,8 @@ class PenaltySchedule:
     learning_rate: float
     momentum: float
     penalty: float
-    limit: float | None
+    steer: bool
+    limit: float
     unit: str
     num_images: int
     adjust_every: int
@@ -159,10 +163,8 @@ class Slimming(Distillation):
         self._gates = self._found_gates(supervision.options.fixed) if depth else ()
         self._install(generator, self._wide_graph)
         if not self.scales.names:
-            advice = "choose another network" if streams else "allow residual streams (streams: true)"
-            raise ConfigError(
-                f"slim: found no channel group to prune among {len(self.graph.groups)}; lower minimum, or {advice}"
-            )
+            advice = " or ".join(self._untried(streams, depth) or ["choose another network"])
+            raise ConfigError(f"slim: found no channel group to prune among {len(self.graph.groups)}; {advice}")
         student = ScaledStudent(self._module, self.scales)
         super().__init__(task, student, supervision, example)
         self._scaled = student
@@ -172,9 +174,13 @@ class Slimming(Distillation):
                 replace(p, modules=(*p.modules, "scales")) if "student" in p.modules else p for p in self.phases
             )
         full = self.cost(self.graph.full_plan())
-        if schedule.limit is not None:
-            check_reachable(self.graph, self.scales.names, self.cost, schedule.limit, schedule.unit)
-        self._controller = PenaltyController(schedule.penalty, full, full if schedule.limit is None else schedule.limit)
+        if (smallest := narrowest_cost(self.graph, self.scales.names, self.cost)) > schedule.limit:
+            raise BudgetError(
+                f"budget: got {schedule.limit:,.0f} {schedule.unit}, but the smallest reachable cost is "
+                f"{smallest:,.0f} {schedule.unit}: the rest belongs to channels that are not pruned; "
+                + " or ".join(("raise the budget", *self._untried(streams, depth)))
+            )
+        self._controller = PenaltyController(schedule.penalty, full, schedule.limit)
         self.penalty = schedule.penalty
         self._were_dead: dict[str, Tensor] = {}
         self._removals: list[tuple[float, ...]] = []
@@ -210,10 +216,10 @@ class Slimming(Distillation):
         """Take the proximal step; at their intervals correct the penalty and remove dead channels."""
         schedule, magnitudes = self._schedule, self.scales.magnitudes(self.tensors)
         amount = wanted = self.penalty * schedule.learning_rate * learning_rate_factor
-        if schedule.limit is not None:
+        if schedule.steer:
             amount = largest_within(self.graph, magnitudes, self.cost, schedule.limit, wanted)
         self.scales.shrink(self.tensors, amount, wanted)
-        if schedule.limit is not None and schedule.training.crosses(num_images, schedule.adjust_every):
+        if schedule.steer and schedule.training.crosses(num_images, schedule.adjust_every):
             cost = self.cost(plan_of(self.graph, at_zero(self.scales.magnitudes(self.tensors))))
             self.penalty = self._controller.update(num_images / schedule.num_images, cost)
         if not schedule.training.crosses(num_images, schedule.remove_every):
@@ -230,23 +236,19 @@ class Slimming(Distillation):
         self._removals.append((num_images, self.cost(self.graph.full_plan()), change))
         return changes
 
-    def result(self, limit: float, example: Given) -> tuple[Generator, Quantization | None]:
+    def result(self, example: Given) -> tuple[Generator, Quantization | None]:
         """Return the slimmed network, every scale merged into its weights, and its quantization.
 
         Args:
-            limit: Cost not to exceed: if the living channels cost more, the weakest are removed below a common
-                threshold.
             example: Inputs [b, c, h, w] from which the mean of each removed channel is measured.
-
-        Raises:
-            BudgetError: Even the narrowest network costs more.
         """
+        limit = self._schedule.limit
         magnitudes, before = self.scales.magnitudes(self.tensors), self._output()
         gone = self.scales.dead(self.tensors)
         if self.cost(plan_of(self.graph, gone)) > limit:
             gone = at_zero(magnitudes)
         if self.cost(plan_of(self.graph, gone)) > limit:
-            gone = weakest_within(self.graph, magnitudes, self.cost, limit, self._schedule.unit)
+            gone = weakest_within(self.graph, magnitudes, self.cost, limit)
         self._merge(self.scales.names)
         removal = Removal.of(self.graph, gone)
         self.uncut, _ = self._sorted(removal)
@@ -299,6 +301,18 @@ class Slimming(Distillation):
             check_layers_stay(self._quantization.options, list(quantizable_layers(module)), shortest.holds)
         strengths = BLOCK_SCORES.find("output_error")(module, [gate.name for gate in gates], [self._example])
         return tuple(replace(gate, strength=strengths[gate.name]) for gate in gates)
+
+    def _untried(self, streams: bool, depth: bool) -> list[str]:
+        """Return the options that would let more channels or blocks of the network leave, and are not set."""
+        graph, advice = self._wide_graph, []
+        if any(group.minimum > NARROWEST for group in graph.groups.values()):
+            advice.append("lower minimum")
+        everywhere = scaled_groups(self._wide.build(), graph, self._example, streams=True)
+        if not streams and len(everywhere) > len(self._scaled_groups):
+            advice.append("allow residual streams (streams: true)")
+        if graph.blocks and not depth:
+            advice.append("leave out blocks (depth: true)")
+        return advice
 
     @torch.no_grad()
     def _output(self) -> Tensor:

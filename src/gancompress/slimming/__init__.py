@@ -1,11 +1,12 @@
 """Slimming: scales of channels and blocks under a sparsity penalty, and the exact removal of those at zero."""
 
 from gancompress.slimming.controller import (
+    NARROWEST,
     Cost,
     PenaltyController,
     at_zero,
-    check_reachable,
     largest_within,
+    narrowest_cost,
     plan_of,
     weakest_within,
 )
@@ -14,6 +15,7 @@ from gancompress.slimming.removal import Removal, fold_constants
 from gancompress.slimming.scales import ChannelScales, ScaledGroup, scaled_groups
 
 __all__ = [
+    "NARROWEST",
     "ChannelScales",
     "Cost",
     "Gate",
@@ -21,10 +23,10 @@ __all__ = [
     "Removal",
     "ScaledGroup",
     "at_zero",
-    "check_reachable",
     "find_gates",
     "fold_constants",
     "largest_within",
+    "narrowest_cost",
     "plan_of",
     "scaled_groups",
     "weakest_within",

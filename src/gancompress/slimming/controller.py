@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from gancompress.channels import ChannelGraph, ChannelPlan
-from gancompress.errors import BudgetError
+
+NARROWEST = 3
+"""The narrowest width that a recipe may set as the minimum of its groups."""
 
 _CLOSE, _MOST_MORE = 0.99, 32
 
@@ -101,7 +103,7 @@ def largest_within(
 
 
 def weakest_within(
-    graph: ChannelGraph, magnitudes: Mapping[str, Tensor], cost: Cost, budget: float, unit: str
+    graph: ChannelGraph, magnitudes: Mapping[str, Tensor], cost: Cost, budget: float
 ) -> dict[str, Tensor]:
     """Return the weakest channels and blocks whose removal meets a budget, but for those that fit into its remainder.
 
@@ -113,16 +115,11 @@ def weakest_within(
         magnitudes: Scale of each channel, ``(size,)`` for each group that may lose channels, and of each block that may
             be left out, ``(1,)``.
         cost: Cost of a plan, growing with its widths.
-        budget: The cost not to exceed.
-        unit: Name of the unit of cost, for the message.
+        budget: The cost not to exceed, at least `narrowest_cost`.
 
     Returns:
         The channels to remove, bool ``(size,)`` for each group, and the blocks, bool ``(1,)``.
-
-    Raises:
-        BudgetError: Even the narrowest network costs more.
     """
-    check_reachable(graph, magnitudes, cost, budget, unit)
     if not magnitudes:
         return {}
     ranked = torch.cat([values.flatten() for values in magnitudes.values()]).sort().values
@@ -169,16 +166,12 @@ def _below(magnitudes: Mapping[str, Tensor], ranked: Tensor, count: int) -> dict
     return {name: values <= ranked[count - 1] for name, values in magnitudes.items()}
 
 
-def check_reachable(graph: ChannelGraph, names: Iterable[str], cost: Cost, budget: float, unit: str) -> None:
-    """Check that a network with these groups at their narrowest, and without these blocks, meets a budget.
+def narrowest_cost(graph: ChannelGraph, names: Iterable[str], cost: Cost) -> float:
+    """Return the cost of a network with these groups at their narrowest, and without these blocks.
 
-    Raises:
-        BudgetError: It costs more than the budget.
+    Args:
+        graph: The network's graph.
+        names: The groups and blocks.
+        cost: Cost of a plan, growing with its widths.
     """
-    smallest = cost(plan_of(graph, {name: torch.ones(1, dtype=torch.bool) for name in names}))
-    if smallest > budget:
-        raise BudgetError(
-            f"budget: got {budget:,.0f} {unit}, but the smallest reachable cost is {smallest:,.0f} {unit}: the rest "
-            "belongs to channels that are not pruned; raise the budget, lower minimum, allow residual streams "
-            "(streams: true), or leave out blocks (depth: true)"
-        )
+    return cost(plan_of(graph, {name: torch.ones(1, dtype=torch.bool) for name in names}))

@@ -96,6 +96,33 @@ def test_blocks_leave_with_the_channels_within_the_budget(tmp_path, network):
     assert not any(name.startswith(left_out) for name in slim.state)
 
 
+REST = r"; raise the budget"
+STREAMS, BLOCKS = r" or allow residual streams \(streams: true\)", r" or leave out blocks \(depth: true\)"
+ADVICE = {
+    "nothing is set": ({}, REST + STREAMS + BLOCKS),
+    "a constant penalty": ({"steer": False}, REST + STREAMS + BLOCKS),
+    "a higher minimum": ({"minimum": 4}, REST + " or lower minimum" + STREAMS + BLOCKS),
+    "streams": ({"streams": True}, REST + BLOCKS),
+    "blocks": ({"depth": True}, REST + STREAMS),
+    "all": ({"streams": True, "depth": True}, REST),
+}
+"""What the message about a budget out of reach says, by what is set."""
+
+
+@pytest.mark.parametrize("name", ADVICE)
+def test_a_budget_out_of_reach_advises_what_is_not_set(tmp_path, name):
+    options, advice = ADVICE[name]
+    with pytest.raises(BudgetError, match=f"channels that are not pruned{advice}$"):
+        run(job(tmp_path, SMALL["affine norms"], {**SLIM, **options}, budget={"macs": 100.0}), tmp_path / "run")
+    assert not list((tmp_path / "run").rglob("*.pt"))  # before training
+
+
+def test_a_network_without_blocks_gets_no_advice_about_them(tmp_path):
+    unet = {"family": "unet", "config": {"ngf": 4, "num_downs": 5}}
+    with pytest.raises(BudgetError, match=f"channels that are not pruned{REST}$"):
+        run(job(tmp_path, unet, SLIM, budget={"macs": 100.0}), tmp_path / "run")
+
+
 def test_a_budget_that_widths_alone_do_not_reach(tmp_path):
     least = run(job(tmp_path, SMALL["affine norms"], {**SLIM, "steer": False, "penalty": 50.0}), tmp_path / "run")
     budget = {"macs": 0.95 * least.compressed.cost.macs.true}
@@ -221,7 +248,7 @@ MISTAKES = {
         {"minimum": 64},
         {},
         ConfigError,
-        r"slim: found no channel group to prune among \d+; lower minimum, or allow residual streams",
+        r"slim: found no channel group to prune among \d+; lower minimum or leave out blocks",
     ),
     "layers that may be left out": (
         {"depth": True, "quantization": {"layer_bits": {"blocks.1.*": "float"}}},

@@ -21,6 +21,7 @@ from gancompress.methods.slim import train_slimming, with_affine_norms
 from gancompress.objectives.distillation_options import DistillationOptions
 from gancompress.objectives.slimming import PenaltySchedule
 from gancompress.quantization import FLOAT
+from gancompress.slimming import NARROWEST
 from gancompress.tasks.inputs import Inputs
 
 Images = Annotated[int, Field(ge=1)]
@@ -67,7 +68,7 @@ class Slim(Learning, Quantizing):
     steer_images: Images | None = None
     streams: bool = False
     depth: bool = False
-    minimum: Annotated[int, Field(ge=3)] = 4
+    minimum: Annotated[int, Field(ge=NARROWEST)] = 4
     scale_learning_rate: Annotated[float, Field(gt=0)] = 0.1
     scale_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.5
     adjust_every: Images = 500
@@ -94,7 +95,8 @@ class Slim(Learning, Quantizing):
             learning_rate=self.scale_learning_rate,
             momentum=self.scale_momentum,
             penalty=self.penalty,
-            limit=budget.limit if goal.budget is not None and self.steer else None,
+            steer=goal.budget is not None and self.steer,
+            limit=budget.limit,
             unit=budget.unit,
             num_images=self.steer_images or max(1, 2 * total // 3),
             adjust_every=self.adjust_every,
@@ -117,7 +119,7 @@ class Slim(Learning, Quantizing):
         if slimming is None:
             run.interrupt()
         example = inputs.task.encode(inputs.first_images("train", 8)["input"])
-        slim, quantization = slimming.result(budget.limit, example)
+        slim, quantization = slimming.result(example)
         facts = {"penalty": slimming.penalty, "removals": slimming.removals, "cut": slimming.cut}
         newest = trained_discriminator(given, supervision.discriminator) or work.discriminator
         return recalibrated(Work(work.teacher, slim, newest, facts, quantization, slimming.uncut), inputs, run.device)
