@@ -8,13 +8,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import yaml
 from accelerate import Accelerator
 
 from gancompress.evaluation.latent.evaluation import check_styles, latent_metrics
-from gancompress.io import write_atomically
 from gancompress.io.lock import locked
-from gancompress.io.own_files import record_own
 from gancompress.io.trust import Trust
 from gancompress.jobs.doubts import doubts_about
 from gancompress.jobs.finishing import finish
@@ -24,9 +21,9 @@ from gancompress.jobs.interruption import ending_at_once
 from gancompress.jobs.measuring import StepQuality, check_networks
 from gancompress.jobs.outcome import Outcome
 from gancompress.jobs.packages import check_packages
-from gancompress.jobs.recipe import Job, named_in, programs_in
+from gancompress.jobs.recipe import Job, named_in
 from gancompress.jobs.run_log import Show
-from gancompress.jobs.saved_work import save_teacher
+from gancompress.jobs.saved_work import save_job, save_teacher
 from gancompress.jobs.stage_runner import StageRunner
 from gancompress.jobs.stages import Stage, Stages
 from gancompress.jobs.steps import Work
@@ -109,10 +106,7 @@ class Pipeline:
 
     def _teacher(self) -> Work:
         if self._accelerator.is_main_process:
-            description = yaml.safe_dump(self._job.model_dump(mode="json"), sort_keys=False)
-            write_atomically(self._directory / "job.yaml", description.encode())
-            for program in programs_in(self._job):
-                record_own(self._directory / "job.yaml", program)
+            save_job(self._job, self._directory)
         self._job.data.check_splits()
         stage = self._stages.teacher()
         if stage is None:

@@ -1,4 +1,4 @@
-"""Files of the work that a step leaves for the next one."""
+"""Files of a run: its job, and the work that a step leaves for the next one."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from gancompress.io import file_sha256
+import yaml
+
+from gancompress.io import file_sha256, write_atomically
+from gancompress.io.own_files import record_own
 from gancompress.io.trust import Trust
+from gancompress.jobs.recipe import Job, programs_in
 from gancompress.jobs.steps import Work
 from gancompress.networks.generator import Generator
 from gancompress.quantization import Quantization
@@ -48,6 +52,14 @@ def damaged(directory: Path, expected: Mapping[str, str]) -> list[str]:
     """Return the files of saved networks that are missing, or are not as `digests` found them."""
     found = digests(directory) if expected else {}
     return [name for name, digest in expected.items() if found.get(name) != digest]
+
+
+def save_job(job: Job, directory: Path) -> None:
+    """Write ``job.yaml`` into a run directory, and record that what it names was run here."""
+    path = directory / "job.yaml"
+    write_atomically(path, yaml.safe_dump(job.model_dump(mode="json"), sort_keys=False).encode())
+    for program in programs_in(job):
+        record_own(path, program)
 
 
 def save_teacher(work: Work, directory: Path) -> None:
