@@ -38,6 +38,16 @@ def test_the_table_of_files_says_all_on_a_narrow_terminal():
     assert last == f"model.tflite: {reason}"
 
 
+def test_a_row_of_every_file_of_a_job_fits_a_narrow_terminal():
+    console = terminal(80)
+    latency = Latency(31.2, 31.0, 33.0)
+    how = {"threads": 1, "processor_time": True, "file_bytes": 86_900}
+    row = FileRow("exports/model.fixed.int8.onnx", latency, 12.5, 11.88, 13.75, 140.4, True, **how)
+    console.print(text_table(file_table([row], THAN_ORIGINAL)), soft_wrap=True)
+    _, line, _ = written(console).splitlines()
+    assert line.split() == [row.name, "86.9", "kB", "31.20", "12.5", "(11.9", "to", "13.8)", "140.4", "best"]
+
+
 @pytest.mark.parametrize("width", [80, 120, 200])
 def test_a_picture_says_all_in_two_lines(width):
     console = terminal(width)

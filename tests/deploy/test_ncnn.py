@@ -15,6 +15,7 @@ import gancompress
 from gancompress.deploy import FileOptions, Precision, export_generator, export_module, usage
 from gancompress.deploy.runtimes.ncnn_converter import _smallest
 from gancompress.errors import ConfigError, ExportError
+from gancompress.networks.families.equalized import blur
 from gancompress.networks.file_form import FileForm
 from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build
@@ -159,10 +160,18 @@ class Sorted(nn.Module):
         return torch.cummax(image, 2)[0]
 
 
+class Blurred(nn.Module):
+    """Has an operator of this package, as StyleGAN2 does."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return blur(image, 1)
+
+
 @pytest.mark.parametrize(
     ("net", "name", "message"),
     [
         (Reshaped(), "net.param", "it computes shapes from the size of its input, which ncnn cannot; write the pixels"),
+        (Blurred(), "net.param", "it lacks the operator gancompress::blur2d; take another format or runtime"),
         (Sorted(), "net.param", "it lacks the operator .*cummax; take another format or runtime"),
         (nn.Conv2d(3, 3, 1), "net.ncnn", r"expected a name that ends in \.param: ncnn opens no other"),
     ],

@@ -38,6 +38,7 @@ def test_columns_without_a_value_are_left_out():
 def test_the_clock_is_named_where_it_is_the_processors():
     table = file_table([replace(row, processor_time=row.time_ms is not None) for row in ROWS], "x")
     assert table.caption.startswith("Times faster than x, in processor time of one thread: median and quartiles over ")
+    assert "threads" not in table.head  # the caption says it
 
 
 def test_a_report_shows_all_files_and_those_that_were_not_written():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -210,3 +211,15 @@ def test_a_file_that_was_not_compared_says_why(directory):
     for text in (" ".join(Page(page).words.split()), markdown):
         assert "not compared with PyTorch: it runs elsewhere" in text
         assert "largest difference from PyTorch" not in text
+
+
+def test_equal_images_have_no_infinite_figure_and_the_best_file_stands_out(directory):
+    equal = replace(FULL.exports[0], psnr_db=math.inf, tried=[])
+    slower = replace(equal, path="exports/slow.onnx", speed=None)
+    write_report(replace(FULL, exports=[equal, slower]), directory)
+    page, text = ((directory / name).read_text() for name in ("report.html", "report.md"))
+    for shown in (page, text):
+        assert shown.count("images equal to those of float32") == 2
+        assert not re.search(r"\binf\b", shown)
+    (best,) = re.findall(r'<tr class="best"><th scope="row">(.*?)</th>', page)
+    assert best == equal.path

@@ -274,11 +274,10 @@ def _write_several(
         )
     else:
         console.print(text_table(file_table(rows, THAN_ORIGINAL)), soft_wrap=True)
-        for path in (report.path for report in written.reports):
-            instead = ", in place of the file that was there" if path in replaced else ""
-            console.print(f"written to {path}{instead}", soft_wrap=True, highlight=False)
-    for name, reason in written.failed.items():
-        notices.print(f"{name} was not written: {reason}", soft_wrap=True, markup=False)
+        if written.reports:
+            instead = [report.path.name for report in written.reports if report.path in replaced]
+            note = f", in place of what was there: {', '.join(instead)}" if instead else ""
+            console.print(f"written to {paths[0].parent}{note}", soft_wrap=True, highlight=False)
     if written.failed:
         raise typer.Exit(1)
 

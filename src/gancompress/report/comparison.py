@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import inf, isfinite, isinf
 from typing import Literal, NamedTuple, TypeVar
 
 from gancompress.report.data import (
@@ -244,6 +244,11 @@ def _threads(speed: FileSpeed) -> str:
     return f"{words}, the original at its best with {speed.original_threads}"
 
 
+def closeness(psnr_db: float) -> str:
+    """Return a file's closeness in words: "PSNR to float32 35.1 dB", "images equal to those of float32"."""
+    return "images equal to those of float32" if isinf(psnr_db) else f"PSNR to float32 {significant(psnr_db)} dB"
+
+
 def times_faster(speed: FileSpeed) -> str:
     """Return the speed of a file in a few words: "19.3 times faster than the original: 0.41 ms, OpenVINO"."""
     word, factor = ("faster", speed.faster) if speed.faster >= 1 else ("slower", 1 / speed.faster)
@@ -273,7 +278,8 @@ def _to_teacher_headlines(student: NetworkFacts, file: ExportFacts | None) -> li
         first.setdefault(value.better, name)
     details = {name: f"{measured[name].better} is better, {measured[name].n:,} images" for name in first.values()}
     if details and file is not None and file.psnr_db is not None:
-        details[next(iter(details))] += f"; the file’s images to the network’s: {significant(file.psnr_db)} dB"
+        told = "equal" if isinf(file.psnr_db) else f"{significant(file.psnr_db)} dB"
+        details[next(iter(details))] += f"; the file’s images to the network’s: {told}"
     return [
         Headline(significant(measured[name].value), f"{name.removesuffix(TO_TEACHER)} to the teacher", detail)
         for name, detail in details.items()

@@ -214,10 +214,10 @@ class FileRow(_Facts):
         psnr_db: Peak signal-to-noise ratio to the float network, on images that played no part in a choice.
         best: Whether it is the fastest one that is close enough to the float network.
         threads: Threads that the file was timed with; None if the runtime chose.
-        processor_time: Whether its times are processor time of one thread, instead of wall-clock time.
         file_bytes: Its size.
         perceptual: Perceptual distance to the float network on the same images.
         reason: Reason that it was not written, compared or timed.
+        processor_time: Whether its times are processor time of one thread, instead of wall-clock time.
     """
 
     name: str
@@ -228,10 +228,10 @@ class FileRow(_Facts):
     psnr_db: float | None = None
     best: Annotated[bool, Field(validation_alias=AliasChoices("best", "written"))] = False
     threads: int | None = None
-    processor_time: bool = False
     file_bytes: int | None = None
     perceptual: float | None = None
     reason: str = ""
+    processor_time: bool = False
 
     @classmethod
     def refused(cls, reasons: Mapping[str, str]) -> list[Self]:

@@ -45,7 +45,7 @@ def file_table(files: Sequence[FileRow], than: str) -> FileTable:
         "file": lambda row: row.name,
         "size": lambda row: "" if row.file_bytes is None else compact(row.file_bytes, "B"),
         "ms": lambda row: "" if row.time_ms is None else f"{row.time_ms.median:.2f}",
-        "threads": lambda row: "" if row.threads is None else str(row.threads),
+        "threads": lambda row: "" if row.threads is None or row.processor_time else str(row.threads),
         "times faster": _faster,
         "PSNR, dB": lambda row: "" if row.psnr_db is None else "equal" if isinf(row.psnr_db) else f"{row.psnr_db:.1f}",
         "perceptual": lambda row: "" if row.perceptual is None else significant(row.perceptual, 2),

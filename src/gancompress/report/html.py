@@ -31,6 +31,7 @@ _TEMPLATES.filters.update(
     compact=wording.compact,
     significant=wording.significant,
     duration=wording.duration,
+    closeness=comparison.closeness,
     times_faster=comparison.times_faster,
     tried=lambda rows: files.file_table(rows, files.THAN_FLOAT32),
 )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from gancompress.report.comparison import Cell, comparison, headline, times_faster
+from gancompress.report.comparison import Cell, closeness, comparison, headline, times_faster
 from gancompress.report.data import ExportFacts, Report, Samples, SearchFacts, StepFacts
 from gancompress.report.files import THAN_FLOAT32, FileTable, file_table, report_files
 from gancompress.report.front import certainty, pareto_front
@@ -91,7 +91,7 @@ def _export(export: ExportFacts) -> list[str]:
     else:
         compared = f"largest difference from PyTorch {significant(export.max_difference, 2)}"
     if export.psnr_db is not None:
-        compared += f"; PSNR to float32 {significant(export.psnr_db)} dB"
+        compared += f"; {closeness(export.psnr_db)}"
     if export.perceptual is not None:
         compared += f"; perceptual distance {significant(export.perceptual, 2)}"
     if export.speed is not None:

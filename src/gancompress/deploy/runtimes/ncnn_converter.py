@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -39,6 +40,7 @@ def convert(program: str, network: nn.Module, how: Conversion, folder: Path) -> 
 
     Raises:
         ExportError: pnnx fails, or does not end.
+        ValueError: The network has an operator that is not PyTorch's own.
     """
     examples = tuple(tensor[:1] if tensor.dim() else tensor for tensor in how.inputs)
     axes = [{axis for axis in each if axis} for each in how.axes]  # ncnn has no batch
@@ -60,6 +62,8 @@ def convert(program: str, network: nn.Module, how: Conversion, folder: Path) -> 
             f"ncnn export: pnnx did not end within {_TIMEOUT_S} s; export while the machine is less busy"
         ) from None
     if done.returncode or not (param.is_file() and weights.is_file()):
+        if (unknown := re.search(r"^Unknown builtin op: (\S+)\.$", done.stderr, re.MULTILINE)) is not None:
+            raise ValueError(f"ncnn has no operator {unknown[1]}")
         last = (done.stdout + done.stderr).strip().splitlines()[-1:]
         raise ExportError(f"ncnn export: pnnx ended with status {done.returncode}: {' '.join(last)}")
     return param, weights
