@@ -231,7 +231,7 @@ REFUSED = {
         Frozen(),
         (torch.rand(2, 3),),
         {},
-        r"static shape of 2 for .*shape\[0\].*; one size works",
+        r"Frozen: got a network of the batch or size of its inputs alone, expected free ones; one size works: take",
     ),
     "an impossible case": (
         UNet(),

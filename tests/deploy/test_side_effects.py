@@ -116,3 +116,34 @@ def test_networks_that_change_their_input_are_exported(precision, tmp_path):
     torch.testing.assert_close(result, expected, rtol=0, atol=1e-5 if precision == "fp32" else 0.05)
     assert images.equal(given)
     assert not net._forward_pre_hooks
+
+
+class SetsItsKernel(nn.Module):
+    """A kernel that the product of two others sets in every pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 8, 3, bias=False), nn.Conv2d(8, 3, 1, bias=False)
+        self.fused = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        kernel = torch.einsum("iokl,ojmn->ijmn", self.second.weight.data.clone(), self.first.weight.data)
+        self.fused.weight.data = kernel.contiguous()
+        return self.fused(x)
+
+
+@pytest.mark.parametrize("name", ["a.onnx", "a.pt2"])
+def test_networks_that_set_their_own_weights_are_exported(name, tmp_path):
+    torch.manual_seed(0)
+    net = nn.Sequential(SetsItsKernel(), nn.ReLU(), SetsItsKernel())
+    with torch.no_grad():
+        expected = net(X.clone())
+    stale = net[0].fused.weight
+    report = gancompress.export(net, X, tmp_path / name)
+    assert report.max_difference < 1e-5
+    torch.testing.assert_close(gancompress.load(report.path, trust=True)(X), expected, rtol=0, atol=1e-5)
+    with torch.no_grad():
+        net[0].first.weight.mul_(2)
+        net(X)
+    torch.testing.assert_close(net[0].fused.weight, stale)
+    assert not net._forward_pre_hooks

@@ -1,4 +1,4 @@
-"""Random numbers that a network draws, and inputs that it changes. A file can do neither as PyTorch does."""
+"""Random numbers that a network draws, and inputs and weights that it changes. A file can do none as PyTorch does."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gancompress.cost.measured import evaluation_mode
@@ -17,10 +18,11 @@ from gancompress.networks.outputs import named_outputs, tensors_of
 
 
 def repeatable(module: nn.Module, inputs: Inputs, what: str, taken: tuple[str, ...]) -> tuple[nn.Module, list[str]]:
-    """Return a network that leaves its inputs unchanged, and the names of its outputs.
+    """Return a network that leaves its inputs and weights unchanged, and the names of its outputs.
 
     Args:
-        module: The network; copied only if it changes its inputs in place.
+        module: The network; copied only if it changes its inputs in place, or uses ``data`` of its weights, such as to
+            set a kernel that it computes from others. The copy keeps the weights that a run on the inputs sets.
         inputs: Example inputs.
         what: Beginning of messages, such as "export of Net".
         taken: Names of the inputs, which no output gets.
@@ -31,7 +33,7 @@ def repeatable(module: nn.Module, inputs: Inputs, what: str, taken: tuple[str, .
     with evaluation_mode(module), torch.no_grad():
         given = _copies(inputs)
         before = [each._version for each in given]
-        with _Draws(module) as draws:
+        with _Draws(module) as draws, _Data(module, keep=False) as data:
             try:
                 result = module(*given)
             except Exception:  # the comparison says so, with the shapes
@@ -41,6 +43,11 @@ def repeatable(module: nn.Module, inputs: Inputs, what: str, taken: tuple[str, .
     if [each._version for each in given] != before:
         module = copy.deepcopy(module)
         module.register_forward_pre_hook(lambda _, args: _copies(args))
+    if data.found:
+        module = copy.deepcopy(module)
+        modes: list[_Data] = []
+        module.register_forward_pre_hook(lambda given, _: modes.append(_Data(given, keep=True).__enter__()))
+        module.register_forward_hook(lambda *_: modes.pop().__exit__(None, None, None), always_call=True)
     return module, list(named_outputs(result, taken))
 
 
@@ -68,6 +75,26 @@ def _refuse_noise(module: nn.Module, inputs: Inputs, found: list[str], what: str
 
 def _copies(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(each.clone() if isinstance(each, Tensor) else each for each in values)
+
+
+class _Data(TorchFunctionMode):
+    """Mode that records whether ``data`` of a network's parameter is used, which no converter follows.
+
+    It may also leave the parameters unchanged where their ``data`` is set.
+    """
+
+    def __init__(self, network: nn.Module, keep: bool) -> None:
+        super().__init__()
+        self.found, self._keep = False, keep
+        self._own = {id(each) for each in network.parameters()}
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        reads, sets = func == Tensor.data.__get__, func == Tensor.data.__set__  # type: ignore[attr-defined]
+        if (reads or sets) and id(args[0]) in self._own:
+            self.found = True
+            if self._keep:
+                return args[0].detach() if reads else None
+        return func(*args, **(kwargs or {}))
 
 
 class _Draws(TorchDispatchMode):

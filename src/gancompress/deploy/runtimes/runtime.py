@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -172,10 +173,12 @@ class Runtime:
         others = one_larger_axis_each(example_inputs, how.axes) if larger is None else larger
         draft_path = draft_folder_of(path, what) if format.folder else draft_of(path, f"{title} export", format.beside)
         with evaluation_mode(reference), torch.no_grad(), draft_path as draft:
+            note, not_compared, cases = None, self.not_here(), ()
+            converted = False
             try:
                 note = self._converted(make(), draft, how, what)
+                converted = True
                 give_back_memory(reference)
-                not_compared, cases = self.not_here(), ()
                 if not_compared is None:
                     run = self.open_to_compare(draft, options.precision).run
                     first = compare(reference, run, example_inputs, tolerance, what, options.mean_tolerance)
@@ -183,10 +186,11 @@ class Runtime:
                     if options.accept is not None:
                         options.accept(run)
             except ExportError as error:
-                fixed = self._fixed_size(make, how, options) if any(how.axes) else None
-                if fixed is None:
+                instead = self._of_one_size(make, how, options, what) if any(how.axes) else None
+                if instead is None:
                     raise
-                raise ExportError(f"{error}; one size works: take the format '{fixed.name}'") from error
+                alone = f"{what}: got a network of the batch or size of its inputs alone, expected free ones"
+                raise ExportError(f"{error if converted else alone}; one size works: take {instead}") from error
         return ExportReport(
             path=path,
             format=format.name,
@@ -270,17 +274,21 @@ class Runtime:
         peak = resident_bytes("VmHWM")
         return None if peak is None or before is None else peak - before
 
-    def _fixed_size(self, make: Callable[[], nn.Module], how: Conversion, options: FileOptions) -> Format | None:
-        """Return a format of this runtime without free sizes that takes a network which one with them refused."""
+    def _of_one_size(
+        self, make: Callable[[], nn.Module], how: Conversion, options: FileOptions, what: str
+    ) -> str | None:
+        """Return words for a format without free sizes, if a network that was refused with them is taken without."""
         fixed = next((each for each in self.formats if not each.free_sizes and each.ending == how.format.ending), None)
-        if fixed is None:
-            return None
         with TemporaryDirectory() as folder:
             try:
-                self.write(make, how.inputs, Path(folder, fixed.file_name), fixed, options)
+                if fixed is not None:
+                    self.write(make, how.inputs, Path(folder, fixed.file_name), fixed, options)
+                    return f"the format '{fixed.name}'"
+                bound = replace(how, axes=[{} for _ in how.axes])
+                self._converted(make(), Path(folder, how.format.file_name), bound, what)
             except ExportError:
                 return None
-        return fixed
+        return "a format of one size, such as 'onnx_fixed', or inputs of another size (--size)"
 
     def _check(self, path: Path, format: Format, options: FileOptions, what: str) -> None:
         if format.strict_ending and path.suffix != format.ending:

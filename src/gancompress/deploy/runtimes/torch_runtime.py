@@ -105,7 +105,9 @@ class Torch(Runtime):
     runs_on = "PyTorch without the code of the network"
     package = "torch"
     runs_code = True  # torch.export.load unpickles, and looks up operators by names in the file
-    formats = (Format(name="torch", file_name="model.pt2", title="PyTorch program", rewrites=FASTER),)
+    formats = (
+        Format(name="torch", file_name="model.pt2", title="PyTorch program", rewrites=FASTER, strict_ending=True),
+    )
     modes = (
         _NetworkMode(
             name="eager", title="PyTorch, exported program", endings=(".pt2",), layer_format="torch", run=eager
