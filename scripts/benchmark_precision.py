@@ -28,6 +28,7 @@ from torch import nn
 
 from gancompress.deploy import DEFAULT_MIN_PSNR_DB, Precision, export_generator, find_format, quality_of
 from gancompress.deploy.benchmark import Task, ratio, workers
+from gancompress.deploy.benchmark.workers import take_turns
 from gancompress.networks.example_values import example_values
 from gancompress.networks.file_form import FileForm
 from gancompress.networks.generator import Generator
@@ -143,13 +144,13 @@ def time_network(home: Path, facts: dict[str, Any], rounds: int, threads: int | 
         for key, (runtime, format, precision) in entries.items()
     }
     with workers(tasks) as processes:
-        turns = [{key: each.times(3) for key, each in processes.items()} for _ in range(rounds)]
+        times = take_turns(processes, threads, rounds, 3).times_ms
     for (name, precision), (_, format, _) in entries.items():
-        own = [turn[name, precision] for turn in turns]
-        middle, low, high = ratio([turn[name, "fp32"] for turn in turns], own)
+        own = times[name, precision]
+        middle, low, high = ratio(times[name, "fp32"], own)
         told = facts[f"{format} {precision}"]
         psnr = "" if told["psnr_db"] is None else f"{told['psnr_db']:.1f}"
-        milliseconds = statistics.median(each for times in own for each in times)
+        milliseconds = statistics.median(ms for turn in own for ms in turn)
         stay = str(len(told.get("float_layers", ()))) if precision == "int8" else ""
         cells = (facts["name"], name, precision, f"{middle:.2f} ({low:.2f} to {high:.2f})", f"{milliseconds:.1f}")
         print(f"| {' | '.join(cells)} | {psnr} | {stay} |", flush=True)

@@ -16,6 +16,7 @@ import torch
 from gancompress.deploy import Precision, export_generator, export_layers, find_format
 from gancompress.deploy.benchmark import Task, workers
 from gancompress.deploy.benchmark.statistics import ratio
+from gancompress.deploy.benchmark.workers import take_turns
 from gancompress.deploy.rewrites import rewritten
 from gancompress.networks.example_values import example_values
 from gancompress.networks.file_form import FileForm
@@ -81,11 +82,8 @@ def main() -> None:
             path, (runtime, *_) = _file(given.folder, number, column), column.split()
             tasks[name, column] = Task(runtime, path, inputs, given.threads)
     with workers(tasks) as each:
-        turns = [
-            {key: one.times(1 if key[1] == "eager" else given.runs) for key, one in each.items()}
-            for _ in range(given.rounds)
-        ]
-    eager = [turn["original", "eager"] for turn in turns]
+        times = take_turns(each, given.threads, given.rounds, given.runs).times_ms
+    eager = times["original", "eager"]
     print(f"ResNet-9 ngf 64, eager: {statistics.median(ms for turn in eager for ms in turn):.0f} ms")
     print("| network | " + " | ".join(f"{runtime}, ms (times faster)" for runtime in runtimes) + " |")
     print("|---" * (1 + len(runtimes)) + "|")
@@ -95,7 +93,7 @@ def main() -> None:
             if (name, column) not in tasks:
                 cells.append("")
                 continue
-            own = [turn[name, column] for turn in turns]
+            own = times[name, column]
             faster, low, high = ratio(eager, own)
             ms = statistics.median(ms for turn in own for ms in turn)
             cells.append(f"{ms:.1f} ({faster:.1f}x, {low:.1f} to {high:.1f})")

@@ -52,7 +52,8 @@ def tasks(monkeypatch) -> list[Task]:
         seen.extend(tasks.values())
         yield {key: Clock(task, factors[task.runtime]) for key, task in tasks.items()}
 
-    monkeypatch.setattr(threads, "workers", clocks)
+    for module in (files, threads):
+        monkeypatch.setattr(module, "workers", clocks)
     monkeypatch.setattr(runtime, "find_spec", lambda package: object())
     return seen
 
@@ -133,6 +134,23 @@ def test_a_file_that_its_runtime_refuses_costs_no_other(tasks, monkeypatch):
     speeds = time_files(Path("teacher"), (EXAMPLE,), exports, (EXAMPLE,), threads=1, say=said.append)
     assert [path.name for path in speeds] == ["a.xml", "c.xml"]
     assert said == ["b.onnx was not timed: bench: onnxruntime on b.onnx ended with status 1"]
+
+
+def test_all_files_are_compared_with_one_process_of_the_original(tasks):
+    exports = [report(f"{number}.onnx") for number in range(2 * files._AT_ONCE)]
+    speeds = time_files(Path("teacher"), (EXAMPLE,), exports, (EXAMPLE,), rounds=3, runs=2, threads=1)
+    assert len(speeds) == len(exports)
+    assert [task.path.name for task in tasks].count("teacher") == 1
+
+
+def test_an_original_that_cannot_run_costs_the_times_alone(tasks, monkeypatch):
+    def broken(tasks):
+        raise ExportError("bench: eager on teacher ended with status 1")
+
+    monkeypatch.setattr(files, "workers", broken)
+    said: list[str] = []
+    assert time_files(Path("teacher"), (EXAMPLE,), [report("a.onnx")], (EXAMPLE,), say=said.append) == {}
+    assert said == ["no file was timed: bench: eager on teacher ended with status 1"]
 
 
 def test_a_narrow_file_is_faster_than_a_wide_original(tmp_path):

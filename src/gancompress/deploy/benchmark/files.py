@@ -8,8 +8,8 @@ from pathlib import Path
 from gancompress.deploy import ExportReport, Mode
 from gancompress.deploy.axes import Inputs, at_batch
 from gancompress.deploy.benchmark.statistics import ratio
-from gancompress.deploy.benchmark.threads import BestTurns, time_in_turns
-from gancompress.deploy.benchmark.workers import Task, flat
+from gancompress.deploy.benchmark.threads import BestTurns, at_thread_counts, time_in_turns
+from gancompress.deploy.benchmark.workers import Task, Worker, flat, workers
 from gancompress.deploy.runtimes.registry import runtime_of
 from gancompress.errors import ExportError
 from gancompress.report import FileSpeed, Latency
@@ -33,7 +33,8 @@ def time_files(
 ) -> dict[Path, FileSpeed]:
     """Time files beside the original network in PyTorch eager, float32, one image at once.
 
-    They take turns, a few at once, each in a process of its own. A file that its runtime refuses is left out.
+    They take turns, a few at once, each in a process of its own. That of the original is the same for all, because
+    processes of one network differ by several percent. A file that its runtime refuses is left out.
 
     Args:
         original: A saved generator.
@@ -48,29 +49,44 @@ def time_files(
     modes = {file.path: mode for file in files if (mode := _mode_of(file)) is not None}
     eager = Task("eager", original, at_batch(example, 1), threads)
     tasks = {path: Task(mode.name, path, at_batch(inputs, 1), threads) for path, mode in modes.items()}
-    found: dict[Path, BestTurns[Path | None]] = {}
-    paths = list(tasks)
-    for some in (paths[start : start + _AT_ONCE] for start in range(0, len(paths), _AT_ONCE)):
-        try:
-            found |= _beside(eager, {path: tasks[path] for path in some}, threads, rounds, runs)
-        except ExportError:
-            for path in some:
-                try:
-                    found |= _beside(eager, {path: tasks[path]}, threads, rounds, runs)
-                except ExportError as error:
-                    say(f"{path.name} was not timed: {error}")
+    alone: dict[Path | None, Task] = {_ORIGINAL: eager} if tasks else {}
+    try:
+        with workers(at_thread_counts(alone, threads)) as originals:
+            found = _in_groups(originals, tasks, threads, rounds, runs, say)
+    except ExportError as error:  # of the original
+        say(f"no file was timed: {error}")
+        return {}
     if found and (note := max(found.values(), key=lambda each: each.turns.waited).turns.note) is not None:
         say(note)
     return {path: _speed(path, modes[path], each) for path, each in found.items()}
 
 
-def _beside(
-    original: Task, tasks: Mapping[Path, Task], threads: int | None, rounds: int, runs: int
+def _in_groups(
+    originals: Mapping[tuple[Path | None, int], Worker],
+    tasks: Mapping[Path, Task],
+    threads: int | None,
+    rounds: int,
+    runs: int,
+    say: Callable[[str], None],
 ) -> dict[Path, BestTurns[Path | None]]:
-    """Time some files in turns with the original; return the times by path."""
-    every: dict[Path | None, Task] = {_ORIGINAL: original, **tasks}
-    found = time_in_turns(every, threads, rounds, runs)
-    return dict.fromkeys(tasks, found)
+    """Time a few files at once in turns with the original; return the times by path."""
+
+    def beside(*paths: Path) -> dict[Path, BestTurns[Path | None]]:
+        some: dict[Path | None, Task] = {path: tasks[path] for path in paths}
+        return dict.fromkeys(paths, time_in_turns(some, threads, rounds, runs, originals))
+
+    found: dict[Path, BestTurns[Path | None]] = {}
+    paths = list(tasks)
+    for some in (paths[start : start + _AT_ONCE] for start in range(0, len(paths), _AT_ONCE)):
+        try:
+            found |= beside(*some)
+        except ExportError:
+            for path in some:
+                try:
+                    found |= beside(path)
+                except ExportError as error:
+                    say(f"{path.name} was not timed: {error}")
+    return found
 
 
 def _speed(path: Path, mode: Mode, found: BestTurns[Path | None]) -> FileSpeed:

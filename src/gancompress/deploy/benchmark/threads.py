@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 import torch
 
-from gancompress.deploy.benchmark.workers import Task, Turns, flat, take_turns, workers
+from gancompress.deploy.benchmark.workers import Task, Turns, Worker, flat, take_turns, workers
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -35,7 +35,19 @@ def thread_counts(threads: int | None) -> tuple[int, ...]:
     return (threads,) if threads is not None else tuple(sorted({1, torch.get_num_threads()}))
 
 
-def time_in_turns(tasks: Mapping[Key, Task], threads: int | None, rounds: int, runs: int) -> BestTurns[Key]:
+def at_thread_counts(tasks: Mapping[Key, Task], threads: int | None) -> dict[tuple[Key, int], Task]:
+    """Return the tasks with each number of threads to compare, see `thread_counts`."""
+    counts = thread_counts(threads)
+    return {(key, count): replace(task, threads=count) for key, task in tasks.items() for count in counts}
+
+
+def time_in_turns(
+    tasks: Mapping[Key, Task],
+    threads: int | None,
+    rounds: int,
+    runs: int,
+    beside: Mapping[tuple[Key, int], Worker] | None = None,
+) -> BestTurns[Key]:
     """Time networks in turns, each in a process of its own and with its best number of threads.
 
     If several numbers of threads are compared, a third of the rounds, at least two, is run beforehand to choose them:
@@ -47,17 +59,18 @@ def time_in_turns(tasks: Mapping[Key, Task], threads: int | None, rounds: int, r
         threads: Number of threads of all; None chooses for each network.
         rounds: Turns of each network.
         runs: Timed runs in a turn.
+        beside: Workers of `at_thread_counts` that run already, and take part.
 
     Raises:
         ExportError: A runtime refuses a network.
     """
     counts = thread_counts(threads)
-    every = {(key, count): replace(task, threads=count) for key, task in tasks.items() for count in counts}
-    with workers(every) as processes:
-        best = dict.fromkeys(tasks, counts[0])
+    with workers(at_thread_counts(tasks, threads)) as started:
+        processes = {**(beside or {}), **started}
+        best = {key: counts[0] for key, _ in processes}
         if len(counts) > 1:
             trial = take_turns(processes, None, max(2, rounds // 3), runs)
             medians = {each: statistics.median(flat(times)) for each, times in trial.times_ms.items()}
-            best = {key: min(counts, key=lambda count, key=key: medians[key, count]) for key in tasks}
+            best = {key: min(counts, key=lambda count, key=key: medians[key, count]) for key in best}
         alike = counts[0] if len(counts) == 1 else None
-        return BestTurns(best, take_turns({key: processes[key, best[key]] for key in tasks}, alike, rounds, runs))
+        return BestTurns(best, take_turns({key: processes[key, best[key]] for key in best}, alike, rounds, runs))
