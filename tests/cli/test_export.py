@@ -272,10 +272,17 @@ def test_every_file_is_in_one_table_and_a_failing_one_costs_no_other(given, tmp_
             ("--format", "all", "--rewrite", "float32_norms"),
             "--rewrite: got rewrites with several files, which chooses",
         ),
+        (("--format", "all", "--opset", "10"), r"^opset: got 10, expected 11 to \d+$"),
+        (("--opset", "99"), r"^opset: got 99, expected 11 to \d+$"),
+        (("--format", "torch", "--opset", "13"), "--opset: got 13 for torch, expected none: only ONNX has opsets"),
+        (
+            ("--format", "torch", "--format", "openvino", "--opset", "13"),
+            "--opset: got 13 for torch, openvino, expected none: only ONNX has opsets",
+        ),
         (("--format", "all", "--out", __file__), "--out: got the file .* for several files, expected a folder"),
     ],
 )
-def test_options_that_do_not_go_with_several_files(given, arguments, message):
+def test_options_that_do_not_fit_the_formats(given, arguments, message):
     with pytest.raises((ConfigError, ExportError), match=message):
         run("export", given, *arguments)
 

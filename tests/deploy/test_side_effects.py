@@ -132,6 +132,24 @@ class SetsItsKernel(nn.Module):
         return self.fused(x)
 
 
+class ReadsNumbers(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.power, self.shift = nn.Parameter(torch.tensor([2.5])), nn.Parameter(torch.tensor(0.25))
+        self.register_buffer("ends", torch.tensor([0.5, 2.0]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        low, high = self.ends.tolist()
+        return (x.abs().pow(self.power.item()) + float(self.shift)).clamp(low, high)
+
+
+@pytest.mark.parametrize("name", ["a.onnx", "a.pt2"])
+def test_networks_that_read_numbers_of_their_own_weights_are_exported(name, tmp_path):
+    report = gancompress.export(ReadsNumbers(), X, tmp_path / name)
+    expected = (2 * X.abs() ** 2.5 + 0.5).clamp(1, 4) / 2
+    torch.testing.assert_close(gancompress.load(report.path, trust=True)(X), expected, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["a.onnx", "a.pt2"])
 def test_networks_that_set_their_own_weights_are_exported(name, tmp_path):
     torch.manual_seed(0)

@@ -61,7 +61,7 @@ class ExportChoices:
 
         Raises:
             ConfigError: The message names the option.
-            ExportError: A format has no such precision, or is a page.
+            ExportError: A format has no such precision, or is a page; or no file of the opset can be written or run.
         """
         from gancompress.deploy import find_compute_type, find_format
         from gancompress.errors import ConfigError, ExportError
@@ -86,8 +86,22 @@ class ExportChoices:
                 f"--size: got {self.size} with the run's own images, expected their size; remove --size, or give "
                 "--calibration"
             )
+        if self.opset is not None:
+            self._check_opset(self.opset)
         if self.several and self.out is not None and self.out.is_file():
             raise ConfigError(f"--out: got the file {self.out} for several files, expected a folder")
+
+    def _check_opset(self, opset: int) -> None:
+        from gancompress.deploy import find_format, known_formats
+        from gancompress.errors import ExportError
+
+        names = known_formats() if "all" in self.formats else self.formats
+        runtimes = {runtime for runtime, kind in map(find_format, names) if kind.opsets}
+        if not runtimes:
+            raise ExportError(f"--opset: got {opset} for {', '.join(names)}, expected none: only ONNX has opsets")
+        for runtime in runtimes:
+            if runtime.missing_package(to_write=True) is None:
+                runtime.check_opset(opset)
 
     @property
     def is_page(self) -> bool:

@@ -22,7 +22,8 @@ def repeatable(module: nn.Module, inputs: Inputs, what: str, taken: tuple[str, .
 
     Args:
         module: The network; copied only if it changes its inputs in place, or uses ``data`` of its weights, such as to
-            set a kernel that it computes from others. The copy keeps the weights that a run on the inputs sets.
+            set a kernel that it computes from others, or numbers of them. The copy keeps the weights that a run on the
+            inputs sets, and the numbers that it reads.
         inputs: Example inputs.
         what: Beginning of messages, such as "export of Net".
         taken: Names of the inputs, which no output gets.
@@ -33,7 +34,7 @@ def repeatable(module: nn.Module, inputs: Inputs, what: str, taken: tuple[str, .
     with evaluation_mode(module), torch.no_grad():
         given = _copies(inputs)
         before = [each._version for each in given]
-        with _Draws(module) as draws, _Data(module, keep=False) as data:
+        with _Draws(module) as draws, _Data(module) as data:
             try:
                 result = module(*given)
             except Exception:  # the comparison says so, with the shapes
@@ -46,7 +47,7 @@ def repeatable(module: nn.Module, inputs: Inputs, what: str, taken: tuple[str, .
     if data.found:
         module = copy.deepcopy(module)
         modes: list[_Data] = []
-        module.register_forward_pre_hook(lambda given, _: modes.append(_Data(given, keep=True).__enter__()))
+        module.register_forward_pre_hook(lambda given, _: modes.append(_Data(given, data.numbers).__enter__()))
         module.register_forward_hook(lambda *_: modes.pop().__exit__(None, None, None), always_call=True)
     return module, list(named_outputs(result, taken))
 
@@ -78,23 +79,33 @@ def _copies(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 class _Data(TorchFunctionMode):
-    """Mode that records whether ``data`` of a network's parameter is used, which no converter follows.
+    """Mode that records whether ``data`` or numbers of a network's own tensors are used, which no converter follows.
 
-    It may also leave the parameters unchanged where their ``data`` is set.
+    It may also leave the tensors unchanged where their ``data`` is set, and return numbers that were read before.
     """
 
-    def __init__(self, network: nn.Module, keep: bool) -> None:
+    _READS, _SETS = Tensor.data.__get__, Tensor.data.__set__  # type: ignore[attr-defined]
+    _NUMBERS = (Tensor.item, Tensor.tolist, Tensor.__float__, Tensor.__int__)
+
+    def __init__(self, network: nn.Module, numbers: dict[str, Any] | None = None) -> None:
         super().__init__()
-        self.found, self._keep = False, keep
-        self._own = {id(each) for each in network.parameters()}
+        self.found, self.numbers = False, {} if numbers is None else numbers
+        self._keep = numbers is not None
+        self._own = {id(each): name for name, each in (*network.named_parameters(), *network.named_buffers())}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        reads, sets = func == Tensor.data.__get__, func == Tensor.data.__set__  # type: ignore[attr-defined]
-        if (reads or sets) and id(args[0]) in self._own:
-            self.found = True
-            if self._keep:
-                return args[0].detach() if reads else None
-        return func(*args, **(kwargs or {}))
+        name = self._own.get(id(args[0])) if args else None
+        if name is None or func not in (self._READS, self._SETS, *self._NUMBERS):
+            return func(*args, **(kwargs or {}))
+        self.found = True
+        if func == self._SETS and self._keep:
+            return None
+        if func == self._READS and self._keep:
+            return args[0].detach()
+        key = f"{func.__name__} of {name}"
+        if not self._keep or key not in self.numbers:
+            self.numbers[key] = func(*args, **(kwargs or {}))
+        return self.numbers[key]
 
 
 class _Draws(TorchDispatchMode):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from gancompress.deploy import find_mode, missing_package
+from gancompress.deploy import find_format, find_mode, missing_package
 from gancompress.errors import ConfigError, ExportError
 from gancompress.jobs.export_options import ExportOptions
 from gancompress.jobs.recipe import Job, named_in
@@ -13,17 +13,26 @@ from gancompress.perception.network_file import check_runtime
 
 
 def check_exports(exports: Sequence[ExportOptions], say: Callable[[str], None]) -> None:
-    """Report the files that are skipped because a package is missing.
+    """Report the files that are skipped because a package is missing, and check opsets of the others.
 
     Raises:
-        ExportError: A file that must not be skipped lacks its package.
+        ExportError: A file that must not be skipped lacks its package, or no file of its opset can be written or run.
     """
     for number, each in enumerate(exports):
         if (missing := missing_package(each.format)) is None:
+            if each.opset is not None:
+                _check_opset(f"exports.{number}", each.format, each.opset)
             continue
         if not each.if_installed:
             raise ExportError(f"exports.{number}: {each.format} {missing}")
         say(f"exports.{number}: skipped, because {each.format} {missing}")
+
+
+def _check_opset(where: str, format: str, opset: int) -> None:
+    try:
+        find_format(format)[0].check_opset(opset)
+    except ExportError as error:
+        raise ExportError(f"{where}: {error}") from None
 
 
 def check_packages(job: Job, say: Callable[[str], None]) -> None:

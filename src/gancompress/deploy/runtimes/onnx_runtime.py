@@ -88,9 +88,8 @@ class OnnxRuntime(Runtime):
 
     def convert(self, network: nn.Module, path: Path, how: Conversion) -> str:
         """Write and check one ONNX file with its weights inside."""
-        onnx, opset = optional("onnx", "onnx", "ONNX export"), how.opset
-        if opset is not None and not OLDEST <= opset <= onnx.defs.onnx_opset_version():
-            raise ExportError(f"opset: got {opset}, expected {OLDEST} to {onnx.defs.onnx_opset_version()}")
+        if (opset := how.opset) is not None:
+            self.check_opset(opset)
         program = _exported(
             network,
             to_trace(how.inputs, how.axes),
@@ -112,6 +111,25 @@ class OnnxRuntime(Runtime):
         for each in program.model.graph.initializers.values():
             each.const_value = None  # values of the graph live on in the exporter, and would keep the weights
         return f"opset {opset or program.model.opset_imports['']}"
+
+    def check_opset(self, opset: int) -> None:
+        """Check an opset by its number, and by running a file of one operator."""
+        onnx, onnxruntime = (optional(name, "onnx", "ONNX export") for name in ("onnx", "onnxruntime"))
+        if not OLDEST <= opset <= onnx.defs.onnx_opset_version():
+            raise ExportError(f"opset: got {opset}, expected {OLDEST} to {onnx.defs.onnx_opset_version()}")
+        opened, closed = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in "xy")
+        graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["x"], ["y"])], "one", [opened], [closed])
+        of_opset = [onnx.helper.make_opsetid("", opset)]
+        version = onnx.helper.find_min_ir_version_for(of_opset)
+        model = onnx.helper.make_model(graph, opset_imports=of_opset, ir_version=version)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        try:
+            onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise ExportError(
+                f"opset: got {opset}, but onnxruntime {onnxruntime.__version__} takes none so new; take an older one"
+            ) from error
 
     def open(self, path: Path, threads: int | None = None, precision: str | None = None) -> Runner:
         """Open an ONNX file."""

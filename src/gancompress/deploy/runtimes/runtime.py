@@ -214,6 +214,14 @@ class Runtime:
             if package:
                 optional(package, self.extra, what)
 
+    def check_opset(self, opset: int) -> None:
+        """Check that files of this opset of ONNX can be written and run here, for formats that have opsets.
+
+        Raises:
+            ExportError: They cannot, or a package is missing.
+        """
+        raise NotImplementedError
+
     def write_layers(self, modules: Sequence[nn.Module], inputs: Sequence[Tensor], paths: Sequence[Path]) -> None:
         """Write modules from one tensor to one for timing, unchanged; by default one after the other.
 
