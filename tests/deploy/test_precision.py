@@ -24,6 +24,7 @@ from gancompress.deploy.rewrites import rewritten
 from gancompress.deploy.rewrites.aligned import slow_in_integers
 from gancompress.deploy.runtimes import openvino_runtime
 from gancompress.deploy.runtimes.integers import kinds_of_layers, without_rounding
+from gancompress.deploy.runtimes.timed import RunTimes
 from gancompress.errors import BudgetError, ConfigError, DataError, ExportError
 from gancompress.networks.file_form import FileForm
 from gancompress.networks.generator import Generator
@@ -85,7 +86,7 @@ def test_large_images_are_calibrated_one_by_one_and_small_ones_as_before(monkeyp
 
 
 def test_large_pictures_are_calibrated_by_parts_that_fit_the_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr("gancompress.deploy.tiles.choice._MEMORY_BYTES", 2**17)
+    monkeypatch.setattr("gancompress.deploy.tiles.choice._MEMORY_BYTES", 2**19)
     config, seen = {"nf": 4, "num_conv": 1}, []
     net = Generator.from_module(build("srvggnet_compact", config), "srvggnet_compact", config)
     taken = FileForm(net.build(), (torch.zeros(1, 3, 64, 64),))
@@ -362,7 +363,7 @@ class _Timer:
         self.ms = 99.0 + 2 * slow - (len(inputs) - slow) if weights else 99.0
 
     def times(self, num_runs):
-        return [self.ms] * num_runs
+        return RunTimes([self.ms] * num_runs, [self.ms] * num_runs)
 
 
 @pytest.fixture

@@ -187,7 +187,7 @@ def test_networks_that_are_not_local_run_whole_by_default():
 
 
 def test_parts_of_large_images_are_cut_from_everywhere(monkeypatch):
-    monkeypatch.setattr("gancompress.deploy.tiles.choice._MEMORY_BYTES", 2 * 100 * 17**2)
+    monkeypatch.setattr("gancompress.deploy.tiles.choice._MEMORY_BYTES", 2 * 100 * 35**2)
     image = torch.arange(40 * 30).view(1, 1, 40, 30)
     parts = parts_of([(image,)] * 5 + [(image[..., :9],)], Locality(2, 4, Fraction(1), 100))
     assert [tuple(part.shape[2:]) for (part,) in parts] == [(16, 16)] * 5 + [(16, 9)]
