@@ -60,17 +60,18 @@ class Sizes:
         Returns:
             None if any was new; else fixes for the groups whose sizes stay unexplained.
         """
-        plan = next(different_widths(grouping.graph))
-        requests, guesses = _requests(self.module, self.inputs, self.labelling, grouping.graph, plan)
-        search = _Search(self.labelling, grouping, plan)
         self._rounds += 1
-        if self._rounds > _MOST_ROUNDS:
-            return [fix for r in requests if (fix := self._fix(r, grouping)) is not None]
-        unexplained = [r for r in requests if not (self._attribute(r) or self._tie(r, search))]
-        noted = [self._attribute(r) for r in guesses]
-        if len(unexplained) < len(requests) or any(noted):
-            return None
-        return [fix for r in unexplained if (fix := self._fix(r, grouping)) is not None]
+        late = self._rounds > _MOST_ROUNDS
+        for plan in different_widths(grouping.graph):  # in one alone, two widths may agree by chance
+            requests, guesses = _requests(self.module, self.inputs, self.labelling, grouping.graph, plan)
+            search = _Search(self.labelling, grouping, plan)
+            unexplained = [r for r in requests if late or not (self._attribute(r) or self._tie(r, search))]
+            noted = [not late and self._attribute(r) for r in guesses]
+            if len(unexplained) < len(requests) or any(noted):
+                return None
+            if fixes := [fix for r in unexplained if (fix := self._fix(r, grouping)) is not None]:
+                return fixes
+        return []
 
     def _fix(self, request: _Request, grouping: Grouping) -> Fix | None:
         """Return the fix of the groups that the operation meets along the axis or reads; None if there are none."""
