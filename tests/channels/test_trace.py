@@ -312,6 +312,23 @@ def test_groups_of_one_size_are_told_apart(size):
     assert set(graph.groups) == {f"layers.{i}" for i in range(1, 8)}
 
 
+class SizedAfar(Deep):
+    """A view to the width of the feature map eight layers back."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = x = self.layers[0](x)
+        for layer in self.layers[1:]:
+            x = layer(x)
+        return self.last(x.flatten(2).view(x.shape[0], first.shape[1], *x.shape[2:]))
+
+
+def test_a_size_that_one_test_plan_meets_by_chance_is_followed_in_another():
+    graph = trace(SizedAfar(16), (image(),), multiple=1, minimum=1)
+    assert {name: group.size for name, group in graph.groups.items()} == {f"layers.{i}": 16 for i in range(8)}
+    assert graph.axes("last.weight")[1].segments == (Segment("layers.0", 16),)
+    assert graph.unfollowed == ()
+
+
 class Aux(nn.Module):
     """A head that only training uses, and a list that holds a parameter a second time."""
 
