@@ -312,6 +312,49 @@ def test_groups_of_one_size_are_told_apart(size):
     assert set(graph.groups) == {f"layers.{i}" for i in range(1, 8)}
 
 
+class SizedAfar(Deep):
+    """A view to the width of the feature map eight layers back."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = x = self.layers[0](x)
+        for layer in self.layers[1:]:
+            x = layer(x)
+        return self.last(x.flatten(2).view(x.shape[0], first.shape[1], *x.shape[2:]))
+
+
+def test_a_size_that_one_test_plan_meets_by_chance_is_followed_in_another():
+    graph = trace(SizedAfar(16), (image(),), multiple=1, minimum=1)
+    assert {name: group.size for name, group in graph.groups.items()} == {f"layers.{i}": 16 for i in range(8)}
+    assert graph.axes("last.weight")[1].segments == (Segment("layers.0", 16),)
+    assert graph.unfollowed == ()
+
+
+class CosineHeads(nn.Module):
+    """Attention of cosine scores over the pixels, with biases of queries and values alone (Swin v2-like)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv, self.out = nn.Linear(16, 48, bias=False), nn.Linear(16, 16)
+        self.q_bias, self.v_bias = nn.Parameter(torch.zeros(16)), nn.Parameter(torch.zeros(16))
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = x.flatten(2).transpose(1, 2)
+        b, n, c = tokens.shape
+        bias = torch.cat((self.q_bias, torch.zeros_like(self.v_bias), self.v_bias))
+        q, k, v = F.linear(tokens, self.qkv.weight, bias).reshape(b, n, 3, 2, -1).permute(2, 0, 3, 1, 4)
+        scores = (F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).transpose(-2, -1)).softmax(-1)
+        tokens = tokens + self.out((scores @ v).transpose(1, 2).reshape(b, n, c))
+        return tokens.transpose(1, 2).unflatten(2, x.shape[2:])
+
+
+@pytest.mark.parametrize("convs", range(9))
+def test_heads_follow_the_width_however_many_layers_share_its_size(convs):
+    between = nn.Sequential(*(nn.Conv2d(16, 16, 1) for _ in range(convs)), CosineHeads())
+    graph = trace(TwoConvs(between), (image(),), multiple=1, minimum=1)
+    assert [group.size for group in graph.groups.values()] == [16] * convs + [8]
+    assert graph.unfollowed == ()
+
+
 class Aux(nn.Module):
     """A head that only training uses, and a list that holds a parameter a second time."""
 

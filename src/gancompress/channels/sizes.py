@@ -25,6 +25,7 @@ from gancompress.channels.follow import components
 from gancompress.channels.graph import ChannelGraph
 from gancompress.channels.grouping import Grouping
 from gancompress.channels.labels import FIXED, Fix, Labelling, SizeOf, full
+from gancompress.channels.layout import Extent
 from gancompress.channels.narrow import narrow_shapes
 from gancompress.channels.plan import ChannelPlan
 from gancompress.channels.recording import RecordedOp, Ref, in_plain_steps, on_fake_tensors, with_masks_as_numbers
@@ -60,17 +61,20 @@ class Sizes:
         Returns:
             None if any was new; else fixes for the groups whose sizes stay unexplained.
         """
-        plan = next(different_widths(grouping.graph))
-        requests, guesses = _requests(self.module, self.inputs, self.labelling, grouping.graph, plan)
-        search = _Search(self.labelling, grouping, plan)
         self._rounds += 1
-        if self._rounds > _MOST_ROUNDS:
-            return [fix for r in requests if (fix := self._fix(r, grouping)) is not None]
-        unexplained = [r for r in requests if not (self._attribute(r) or self._tie(r, search))]
-        noted = [self._attribute(r) for r in guesses]
-        if len(unexplained) < len(requests) or any(noted):
-            return None
-        return [fix for r in unexplained if (fix := self._fix(r, grouping)) is not None]
+        late = self._rounds > _MOST_ROUNDS
+        plans: list[ChannelPlan] = []
+        for plan in different_widths(grouping.graph):  # in one alone, two widths may agree by chance
+            requests, guesses = _requests(self.module, self.inputs, self.labelling, grouping.graph, plan)
+            search = _Search(self.labelling, grouping, plan, tuple(plans))
+            plans.append(plan)
+            unexplained = [r for r in requests if late or not (self._attribute(r) or self._tie(r, search))]
+            noted = [not late and self._attribute(r) for r in guesses]
+            if len(unexplained) < len(requests) or any(noted):
+                return None
+            if fixes := [fix for r in unexplained if (fix := self._fix(r, grouping)) is not None]:
+                return fixes
+        return []
 
     def _fix(self, request: _Request, grouping: Grouping) -> Fix | None:
         """Return the fix of the groups that the operation meets along the axis or reads; None if there are none."""
@@ -117,36 +121,48 @@ class Sizes:
 
 
 class _Search:
-    """Search for the axis whose width a size follows."""
+    """Search for the axis whose width a size follows.
 
-    def __init__(self, labelling: Labelling, grouping: Grouping, plan: ChannelPlan) -> None:
-        self._labelling, self._roots, self._plan = labelling, grouping.roots, plan
-        self._rows: dict[bytes, tuple[np.ndarray, int, list[int]]] = {}
-        """By their channels: atoms of a row of channels, predicted size, and the operations that meet it."""
-        shapes = grouping.graph.shapes
+    Args:
+        labelling: Labels of the recording.
+        grouping: The groups read from them.
+        plan: The plan at which the sizes were asked for.
+        agreed: Plans before it, at which the same operations asked for the predicted sizes.
+    """
+
+    def __init__(
+        self, labelling: Labelling, grouping: Grouping, plan: ChannelPlan, agreed: Sequence[ChannelPlan]
+    ) -> None:
+        self._labelling, self._roots, self._plan, self._agreed = labelling, grouping.roots, plan, agreed
+        self._shapes = grouping.graph.shapes
+        self._rows: dict[bytes, tuple[np.ndarray, Extent, list[int]]] = {}
+        """By their channels: atoms of a row of channels, predicted extent, and the operations that meet it."""
         for index, op in enumerate(labelling.recording.ops):
             for ref in (*op.inputs, *op.outputs):
-                for axis, extent in enumerate(shapes[ref.index].extents):
+                for axis, extent in enumerate(self._shapes[ref.index].extents):
                     if extent.factors and (atoms := self._atoms(ref, axis)) is not None:
-                        row = self._rows.setdefault(self._roots[atoms].tobytes(), (atoms, extent.at(plan.widths), []))
+                        row = self._rows.setdefault(self._roots[atoms].tobytes(), (atoms, extent, []))
                         row[2].append(index)
 
     def origin(self, request: _Request) -> tuple[np.ndarray, np.ndarray] | None:
         """Return atoms to tie, those of the size and those that it follows; None if no axis explains it.
 
-        Multiples and parts come before other ratios, and then the nearest earlier operation: code reads its sizes from
-        the tensors at hand.
+        Axes that explain it at every plan come first, then multiples and parts before other ratios, and then the
+        nearest earlier operation: code reads its sizes from the tensors at hand.
         """
         own = self._atoms(request.ref, request.axis)
         if own is None:
             return None
-        found = [
-            (rank, -uses[nearest - 1], other)
-            for other, width, uses in self._rows.values()
-            if (rank := _follows(request.size, own.size, width, other.size)) is not None
-            and (nearest := bisect_right(uses, request.op_index)) > 0
-        ]
-        for _, _, other in sorted(found, key=lambda entry: entry[:2]):
+        predicted = self._shapes[request.ref.index].extents[request.axis]
+        met = [(predicted.at(plan.widths), plan) for plan in self._agreed]
+        found = []
+        for other, extent, uses in self._rows.values():
+            rank = _follows(request.size, own.size, extent.at(self._plan.widths), other.size)
+            nearest = bisect_right(uses, request.op_index)
+            if rank is not None and nearest > 0:
+                chance = any(_follows(size, own.size, extent.at(p.widths), other.size) is None for size, p in met)
+                found.append((chance, rank, -uses[nearest - 1], other))
+        for *_, other in sorted(found, key=lambda entry: entry[:3]):
             length = gcd(own.size, other.size)
             a, b = (x.ravel() for x in np.broadcast_arrays(own.reshape(-1, 1, length), other.reshape(1, -1, length)))
             if (self._roots[a] != self._roots[b]).any() and self._leaves_channels(self._roots[a], self._roots[b]):

@@ -108,45 +108,59 @@ class _Check:
 def different_widths(graph: ChannelGraph) -> Iterator[ChannelPlan]:
     """Yield plans such that any two groups of one size have different widths in at least one of them.
 
-    Groups of different sizes cannot be confused at full width, so they need no plan that separates them. Every plan
-    narrows all groups, as differently as their size allows; the next one separates those that had the same width. In
-    the first one, few widths explain one another (11 of 12 channels beside 15 of 16, for ``c * 3 // 4``).
+    Every plan narrows all groups, as differently as their size allows; the next one separates those that had the same
+    width. In the first one, few widths explain one another (11 of 12 channels beside 15 of 16, for ``c * 3 // 4``).
+    If some do, there is a second one, for groups that agree by chance.
     """
     alike: dict[str, tuple[int, ...]] = {name: (group.size,) for name, group in graph.groups.items()}
-    taken: dict[int, set[int]] | None = {}
+    widths, by_chance = _test_widths(graph, alike, first=True)
+    yield ChannelPlan(widths)
     while True:
-        number: Counter[tuple[int, ...]] = Counter()
-        widths: dict[str, int] = {}
-        for name, group in graph.groups.items():
-            widths[name], number[alike[name]] = _test_width(group.size, number[alike[name]], taken)
-        yield ChannelPlan(widths)
-        taken = None
         alike = {name: (*alike[name], width) for name, width in widths.items()}
-        if len(set(alike.values())) == len(alike):
+        if len(set(alike.values())) == len(alike) and not by_chance:
             return
+        widths, _ = _test_widths(graph, alike, first=False)
+        by_chance = False
+        yield ChannelPlan(widths)
+
+
+def _test_widths(
+    graph: ChannelGraph, alike: Mapping[str, tuple[int, ...]], *, first: bool
+) -> tuple[dict[str, int], bool]:
+    """Return the widths of a test plan, different among groups alike, and whether another explains one of them.
+
+    Args:
+        graph: The graph whose groups it narrows.
+        alike: By group, its size and its widths in the plans before.
+        first: Whether it is the first plan. In later ones, groups that are alike take any width.
+    """
+    choosy = {key for key, count in Counter(alike.values()).items() if first or count == 1}
+    number: Counter[tuple[int, ...]] = Counter()
+    widths: dict[str, int] = {}
+    taken: dict[int, set[int]] = {}
+    by_chance = False
+    for name, group in graph.groups.items():
+        key = alike[name]
+        tries = _tries(group.size, number[key])
+        free = (i for i, width in enumerate(tries) if key not in choosy or not _is_explained(width, group.size, taken))
+        at = next(free, None)
+        by_chance |= at is None
+        widths[name] = tries[at or 0]
+        number[key] += (at or 0) + 1
+        taken.setdefault(group.size, set()).add(widths[name])
+    return widths, by_chance
 
 
 _MOST_TRIES = 8
 """Widths tried for a group before one that another explains is taken."""
 
 
-def _test_width(size: int, number: int, taken: dict[int, set[int]] | None) -> tuple[int, int]:
-    """Return the width of a group in a test plan, another one for each of the first few numbers, and the next number.
-
-    Args:
-        size: Channels of the group.
-        number: Its number among those of the same size.
-        taken: Widths of groups before it by their size, to which its own is added; None to take any width.
-    """
+def _tries(size: int, number: int) -> list[int]:
+    """Return widths for a group of a size, the first one different for each of the first few numbers."""
     if size < 4:
-        return size - (number + 1) % 2, number + 1
+        return [size - (number + 1) % 2]
     step = 7 if (size // 2) % 7 else 1  # neighbours differ by more than one channel
-    tries = [(number + i, size - 1 - step * (number + i) % (size // 2)) for i in range(min(_MOST_TRIES, size // 2))]
-    free = (each for each in tries if taken is None or not _is_explained(each[1], size, taken))
-    at, width = next(free, tries[0])
-    if taken is not None:
-        taken.setdefault(size, set()).add(width)
-    return width, at + 1
+    return [size - 1 - step * (number + i) % (size // 2) for i in range(min(_MOST_TRIES, size // 2))]
 
 
 def _is_explained(width: int, size: int, taken: Mapping[int, set[int]]) -> bool:
