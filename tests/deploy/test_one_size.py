@@ -65,6 +65,9 @@ def test_a_program_of_a_unet_whose_innermost_map_has_one_pixel(tmp_path):
     assert export_module(net, (larger,), tmp_path / "net.pt2").max_difference < 1e-5
 
 
-def test_a_program_is_named_as_pytorch_reads_it(tmp_path):
-    with pytest.raises(ExportError, match=r"got .*program, expected a name that ends in \.pt2: PyTorch opens no other"):
-        export_module(nn.Tanh(), (IMAGE,), tmp_path / "program", "torch")
+@pytest.mark.parametrize(("format", "ending", "reader"), [("torch", "pt2", "PyTorch"), ("openvino", "xml", "OpenVINO")])
+def test_a_file_is_named_as_its_reader_wants(format, ending, reader, tmp_path):
+    with pytest.raises(
+        ExportError, match=rf"got .*program, expected a name that ends in \.{ending}: {reader} opens no other"
+    ):
+        export_module(nn.Tanh(), (IMAGE,), tmp_path / "program", format)

@@ -58,6 +58,7 @@ class OpenVino(Runtime):
             name="openvino",
             file_name="model.xml",
             rewrites=FASTER,
+            strict_ending=True,
             compute_types=(FP32, BF16, INT8),
             integers=IntegerForm(
                 FASTER,
