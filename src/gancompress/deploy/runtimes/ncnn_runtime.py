@@ -51,6 +51,7 @@ class Ncnn(Runtime):
     package = "ncnn"
     writers = ("pnnx",)
     extra = "ncnn"
+    refuses_plainly = True
     lacks = (r"ncnn has no operator (?P<operator>\S+)",)
     formats = (
         Format(

@@ -46,6 +46,8 @@ class Runtime:
         package: The package that runs files, beyond the requirements of gancompress; "" if there is none.
         writers: Packages that write files, in addition to ``package``.
         extra: The extra of gancompress that installs them; "" names the packages themselves.
+        refuses_plainly: Whether the messages of its converter are for users; otherwise they are replaced where a
+            network fits one size alone.
         lacks: Regular expressions that find ``operator`` in an error of the runtime about an operator it lacks.
         renamed: Operator names of this runtime, and the ONNX names of the same.
         runs_code: True if opening a file can run any code, as opposed to operators on tensors.
@@ -59,6 +61,7 @@ class Runtime:
     package: ClassVar[str] = ""
     writers: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str] = ""
+    refuses_plainly: ClassVar[bool] = False
     lacks: ClassVar[tuple[str, ...]] = ()
     renamed: ClassVar[Mapping[str, str]] = {}
     runs_code: ClassVar[bool] = False
@@ -186,7 +189,8 @@ class Runtime:
                     if options.accept is not None:
                         options.accept(run)
             except ExportError as error:
-                instead = self._of_one_size(make, how, options, what) if any(how.axes) else None
+                hints = any(how.axes) and not self.refuses_plainly
+                instead = self._of_one_size(make, how, options, what) if hints else None
                 if instead is None:
                     raise
                 alone = f"{what}: got a network of the batch or size of its inputs alone, expected free ones"
