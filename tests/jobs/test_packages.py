@@ -1,4 +1,4 @@
-"""What a job's files need, checked before its first image."""
+"""Packages and opsets of a job's files, checked before its first image."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ ADVICE = {
     "blocks": ({"depth": True}, REST + STREAMS),
     "all": ({"streams": True, "depth": True}, REST),
 }
-"""What the message about a budget out of reach says, by what is set."""
+"""Advice in the message about a budget out of reach, by the options that are set."""
 
 
 @pytest.mark.parametrize("name", ADVICE)
