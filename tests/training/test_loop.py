@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.utils import parametrizations
 
 from gancompress.errors import ConfigError, TrainingError
-from gancompress.training import Checkpoints, OptimizerOptions, TrainingOptions, fit
+from gancompress.training import Checkpoints, OptimizerOptions, Run, TrainingOptions, fit
 
 from .toy import Log, Narrowing, ToyGan, batches
 
@@ -86,6 +86,13 @@ def test_a_generator_is_measured_while_it_trains_and_no_bit_changes(tmp_path):
     assert log.measured[40] == pytest.approx(last.item(), rel=1e-6)  # of the averaged weights, which it then has
     assert len(set(log.measured.values())) == 5
     assert log.said_lines[1] == f"12 images: search/mean {log.measured[12]:.4g}"
+
+
+def test_a_run_without_a_split_refuses_to_measure(tmp_path):
+    run = Run(tmp_path, Log(), Accelerator(cpu=True))
+    with pytest.raises(ConfigError, match="validate_every: got 8, expected 0: only the run of a recipe has a split"):
+        run.fit(ToyGan(), options(validate_every=8), batches)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_resumed_training_is_measured_at_the_same_places(tmp_path):
