@@ -67,6 +67,17 @@ def test_what_a_result_depends_on(change, is_same):
     assert (fingerprint(change) == fingerprint()) == is_same
 
 
+@pytest.mark.parametrize(("unit", "is_same"), [("bytes", False), ("parameters", True)])
+def test_a_later_quantization_decides_over_a_budget_in_bytes_only(unit, is_same):
+    def first(*later: str) -> str:
+        found = job("budget.reduction=8", f"budget.unit={unit}", *later)
+        return Fingerprints(found).of(found.steps[:1])
+
+    quantized = first("exports=[]", "steps.1={kind: quantize}")
+    assert (quantized == first()) == is_same
+    assert (quantized == first("exports=[]", "steps.1={kind: quantize, quantization: {weight_bits: 4}}")) == is_same
+
+
 def test_networks_of_one_file_differ(tmp_path):
     (tmp_path / "last.ckpt").write_bytes(b"weights")
     own = "teacher.train=null", "teacher.shipped=null"

@@ -37,6 +37,8 @@ class Fingerprints:
         )
         if not any(step.uses_budget for step in steps):
             given.pop("budget", None)
+        elif self._quantized_later:
+            given["quantization"] = self._job.quantization.model_dump(mode="json")
         teacher = given.pop("teacher")
         given["teacher"] = {"shipped": teacher["shipped"]} if "shipped" in teacher else _without_reporting(teacher)
         described = [
@@ -50,6 +52,14 @@ class Fingerprints:
             given["metrics"] = self._job.metrics.model_dump(mode="json", include=measured, exclude_defaults=True)
             given["weights"].append(self._network_digests)
         return sha256(json.dumps([FORMAT_VERSION, given, described], sort_keys=True).encode()).hexdigest()
+
+    @property
+    def _quantized_later(self) -> bool:
+        """True if the bits that a budget in bytes counts are those of a step behind the first that uses the budget."""
+        steps, budget = self._job.steps, self._job.budget
+        first = next((number for number, step in enumerate(steps) if step.uses_budget), len(steps))
+        in_bytes = budget is not None and (budget.bytes is not None or budget.unit == "bytes")
+        return in_bytes and any(step.new_quantization is not None for step in steps[first + 1 :])
 
     def _digest(self, path: Path) -> list[str]:
         if path not in self._digests:

@@ -15,12 +15,11 @@ from gancompress.io.lock import locked
 from gancompress.io.trust import Trust
 from gancompress.jobs.doubts import doubts_about
 from gancompress.jobs.finishing import finish
-from gancompress.jobs.first_step import check_first_step
+from gancompress.jobs.first_checks import check_first_step, check_job
 from gancompress.jobs.given_teacher import check_given_teacher, load_given_teacher
 from gancompress.jobs.interruption import ending_at_once
 from gancompress.jobs.measuring import StepQuality, check_networks
 from gancompress.jobs.outcome import Outcome
-from gancompress.jobs.packages import check_packages
 from gancompress.jobs.recipe import Job, named_in
 from gancompress.jobs.run_log import Show
 from gancompress.jobs.saved_work import save_job, save_teacher
@@ -85,8 +84,7 @@ class Pipeline:
             ExportError: A package is missing that an export needs.
             DataError: A split cannot be opened, or splits share files.
         """
-        check_packages(self._job, self._say)
-        check_networks(self._job)
+        check_job(self._job, self.inputs, self._say)
         check_given_teacher(self._job.teacher)
         self._job.data.check_splits()
         teacher = self._stages.teacher()
@@ -127,8 +125,7 @@ class Pipeline:
         Raises:
             GanCompressError: An error that the user can fix; the subclass tells which.
         """
-        check_packages(self._job, self._say)
-        check_networks(self._job)
+        check_job(self._job, self.inputs, self._say)
         with self._alone():
             return self._run()
 
@@ -140,7 +137,7 @@ class Pipeline:
         job, inputs = self._job, self.inputs
         work = self._teacher()
         check_styles(latent_metrics(job.metrics.against_real, job.metrics), work.teacher.build())
-        budget = None if job.budget is None else job.budget.limit(inputs.graph(work.teacher))
+        budget = job.limit(inputs.graph(work.teacher))
         main = self._accelerator.is_main_process
         watched = job.progress_images if main else 0
         quality = StepQuality(work.teacher, inputs, job.metrics, watched, self._accelerator.device)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from gancompress.channels import ChannelGraph
 from gancompress.data import DATASETS, AnyData, Classes
 from gancompress.deploy import file_name
 from gancompress.errors import ConfigError, MetricError
@@ -21,8 +22,9 @@ from gancompress.jobs.export_options import ExportOptions, parse_exports
 from gancompress.jobs.recipe_text import read_recipe, set_option
 from gancompress.jobs.steps import STEPS, AnyStep, Search
 from gancompress.jobs.teacher_options import TeacherOptions
-from gancompress.methods.budget import Budget
+from gancompress.methods.budget import Budget, CostLimit
 from gancompress.options import Options, as_tuple
+from gancompress.quantization import FLOAT, QuantizationOptions
 from gancompress.tasks import TASKS, AnyTask, LatentOptions, find_task
 from gancompress.tasks.inputs import Inputs
 from gancompress.training import TrainingOptions
@@ -73,11 +75,21 @@ class Job(Options):
     @field_validator("exports", mode="before")
     @classmethod
     def _every_export(cls, options: Any, info: ValidationInfo) -> Any:
-        return parse_exports(options, quantized=any(step.quantizes for step in info.data.get("steps", ())))
+        return parse_exports(options, quantized=any(step.new_quantization for step in info.data.get("steps", ())))
 
     def inputs(self) -> Inputs:
         """Return the images of the data, prepared for the task."""
         return Inputs(find_task(self.task, self.data), self.data, self.num_workers, self.loadable)
+
+    def limit(self, teacher: ChannelGraph) -> CostLimit | None:
+        """Return the limit of the budget, given the teacher's graph; a limit in bytes counts the bits of the end."""
+        return None if self.budget is None else self.budget.limit(teacher, self.quantization)
+
+    @property
+    def quantization(self) -> QuantizationOptions:
+        """Quantization of the network after the last step; `FLOAT` if no step quantizes it."""
+        given = (step.new_quantization for step in reversed(self.steps))
+        return next((each for each in given if each is not None), FLOAT)
 
     @model_validator(mode="before")
     @classmethod
@@ -151,7 +163,7 @@ class Job(Options):
                 raise ValueError(
                     f"steps.{number}: got '{step.kind}' behind a step that quantizes, expected {fitting}; quantize last"
                 )
-            quantized = quantized or step.quantizes
+            quantized = quantized or step.new_quantization is not None
         for number, export in enumerate(self.exports):
             if quantized and export.is_chosen_by_timing:
                 raise ValueError(
@@ -192,7 +204,7 @@ class Job(Options):
                         f"steps.{number}: got '{step.kind}' with a budget in latency_ms, which it cannot count in; "
                         f"give macs, parameters or bytes, or take a step that can: {fitting}"
                     )
-                if step.uses_budget and step.quantizes:
+                if step.uses_budget and step.new_quantization is not None:
                     raise ValueError(
                         f"steps.{number}: got quantization with a budget in latency_ms, expected a float step, whose "
                         "file is timed; quantize in a later step"

@@ -25,18 +25,19 @@ class CostLimit:
         limit: The highest cost.
         of: A convention of MACs, ``parameters``, ``bytes`` of the weights, or ``latency`` in milliseconds.
         target: Runtime and threads that a latency is measured on.
+        quantization: Bits of the weights in the end; only a limit in bytes depends on them.
     """
 
     limit: float
     of: Convention | Literal["parameters", "bytes", "latency"] = "true"
     target: Target | None = None
+    quantization: QuantizationOptions = FLOAT
 
-    def cost(self, graph: ChannelGraph, quantization: QuantizationOptions = FLOAT) -> Callable[[ChannelPlan], float]:
+    def cost(self, graph: ChannelGraph) -> Callable[[ChannelPlan], float]:
         """Return a function for the cost of a plan of this graph, in the unit of the limit.
 
         Args:
             graph: Graph of the float network.
-            quantization: Bits of the quantized weights; only the cost in bytes depends on it.
 
         Raises:
             ConfigError: The limit is a latency, which a graph alone does not determine.
@@ -44,7 +45,7 @@ class CostLimit:
         if self.of == "latency":
             raise ConfigError("budget: got latency_ms, expected macs, parameters or bytes for this method")
         if self.of == "bytes":
-            return QuantizedSize(graph, quantization).at
+            return QuantizedSize(graph, self.quantization).at
         model, of = CostModel(graph), self.of
         if of == "parameters":
             return lambda plan: model.at(plan).parameters
@@ -75,7 +76,7 @@ class Budget(Options):
         unit: Unit of ``reduction``.
         macs: The most MACs.
         parameters: The most parameters.
-        bytes: The most bytes of weights: each weight counts its bits if the step quantizes it, else 32.
+        bytes: The most bytes of weights: each counts the bits it has in the end, 32 if no step quantizes it.
         convention: Convention for counting MACs.
         latency_ms: The most milliseconds for one image of the data's size, on this machine.
         runtime: The runtime: PyTorch (``eager``), or one that runs a file of that size, such as ``onnxruntime``; or the
@@ -109,15 +110,16 @@ class Budget(Options):
             raise ValueError(f"unit: got '{self.unit}' without 'reduction', expected none; drop it, or give reduction")
         return self
 
-    def limit(self, teacher: ChannelGraph) -> CostLimit:
-        """Return the cost limit, given the graph of the teacher."""
+    def limit(self, teacher: ChannelGraph, quantization: QuantizationOptions = FLOAT) -> CostLimit:
+        """Return the cost limit, given the graph of the teacher and the bits of the compressed network's weights."""
         if self.macs is not None:
             return CostLimit(self.macs, self.convention)
         if self.parameters is not None:
             return CostLimit(self.parameters, "parameters")
         if self.bytes is not None:
-            return CostLimit(self.bytes, "bytes")
+            return CostLimit(self.bytes, "bytes", quantization=quantization)
         if self.latency_ms is not None and self.runtime is not None:
             return CostLimit(self.latency_ms, "latency", Target(self.runtime, self.threads))
         of = self.convention if self.unit == "macs" else self.unit
-        return CostLimit(CostLimit(math.inf, of).cost(teacher)(teacher.full_plan()) / (self.reduction or 1.0), of)
+        full = CostLimit(math.inf, of).cost(teacher)(teacher.full_plan())
+        return CostLimit(full / (self.reduction or 1.0), of, quantization=quantization)

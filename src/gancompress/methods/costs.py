@@ -16,7 +16,6 @@ from gancompress.deploy.latency import Variants, learn_latency, measure_network
 from gancompress.errors import ConfigError, ExportError
 from gancompress.methods.budget import CostLimit
 from gancompress.networks.generator import Generator
-from gancompress.quantization import FLOAT, QuantizationOptions
 
 TABLE_FILE = "latency.json"
 """Measurements that a latency model is fitted to, in the directory of a run: a resumed run computes the same costs."""
@@ -36,7 +35,6 @@ def cost_of_plans(
     graph: ChannelGraph,
     example: Callable[[], Tensor],
     variants: Callable[[], Variants],
-    quantization: QuantizationOptions = FLOAT,
     *,
     table: Path | None = None,
     say: Callable[[str], None] = silent,
@@ -50,7 +48,6 @@ def cost_of_plans(
         graph: Its graph.
         example: Returns an input of batch 1; needed for a latency.
         variants: Returns the widths and plans to measure for a latency.
-        quantization: Quantization of the weights, for a limit in bytes.
         table: File of the measurements; an existing one is used unchanged. None uses the cache of this machine.
         say: Receives messages.
         check_stop: Raises if the user asked to stop.
@@ -59,7 +56,7 @@ def cost_of_plans(
         ExportError: The runtime of a latency is missing, or rejects the network.
     """
     if limit.target is None:
-        return limit.cost(graph, quantization)
+        return limit.cost(graph)
     given = _as_generator(network), graph, example(), limit.target, variants()
     processes = PartialState()
     if processes.is_main_process:

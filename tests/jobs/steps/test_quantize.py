@@ -58,6 +58,18 @@ def test_slimming_in_few_bits_reaches_a_budget_in_bytes(tmp_path, network, optio
     assert len(outcome.records[-1]["removals"]) > 0
 
 
+@pytest.mark.parametrize(
+    "last", [{"kind": "quantize", "num_images": 8}, {**FINETUNE, "quantization": LEARNED}], ids=["after", "while"]
+)
+def test_a_budget_in_bytes_counts_the_bits_of_a_later_step(tmp_path, last):
+    pruning = {"kind": "prune", "multiple": 1}
+    given = job(tmp_path, SMALL["affine norms"], pruning, last, budget={"reduction": 8, "unit": "bytes"})
+    outcome = run(given, tmp_path / "run")
+    limit = outcome.teacher.weight_bytes / 8
+    assert 0.8 * limit < outcome.compressed.weight_bytes <= limit
+    assert outcome.compressed.cost.parameter_bytes > 1.5 * limit
+
+
 def test_stopping_and_going_on_changes_no_bit(tmp_path):
     given = job(tmp_path, SMALL["affine norms"], {**SLIM, "quantization": LEARNED})
     straight = parts(run(given, tmp_path / "straight"))
@@ -145,8 +157,6 @@ def test_quantizing_changes_no_weight_and_finds_ranges_on_training_images(tmp_pa
     batch = around.inputs.first_images("train", 8)["input"]
     assert not torch.equal(result.build()(batch), work.build()(batch))
     assert (result.build()(batch) - work.build()(batch)).abs().mean() < 0.02
-    with pytest.raises(DataError, match="num_images: got 9, but the training data has 8; lower it"):
-        Quantize(num_images=9).run(work, *around)
 
 
 def test_a_float_budget_counts_four_bytes_for_each_number(tmp_path):
@@ -154,6 +164,13 @@ def test_a_float_budget_counts_four_bytes_for_each_number(tmp_path):
     graph = around.inputs.graph(work.generator)
     numbers = sum(tensor.numel() for tensor in work.generator.state.values() if tensor.is_floating_point())
     assert QuantizedSize(graph, FLOAT).at(graph.full_plan()) == 4 * numbers
+
+
+def test_too_few_images_are_reported_before_the_first_step(tmp_path):
+    given = job(tmp_path, SMALL["affine norms"], SLIM, {"kind": "quantize", "num_images": 17})
+    with pytest.raises(DataError, match=r"steps\.1\.num_images: got 17, but the training data has 16; lower it"):
+        run(given, tmp_path / "run")
+    assert not (tmp_path / "run" / "steps").exists()
 
 
 def test_mistakes(tmp_path):

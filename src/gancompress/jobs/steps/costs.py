@@ -15,7 +15,6 @@ from gancompress.methods import costs
 from gancompress.methods.budget import CostLimit
 from gancompress.networks.generator import Generator
 from gancompress.networks.given import one_tensor
-from gancompress.quantization import FLOAT, QuantizationOptions
 from gancompress.tasks.inputs import Inputs
 
 
@@ -26,11 +25,10 @@ def cost_of_plans(
     inputs: Inputs,
     run: StepRun,
     variants: Callable[[], Variants],
-    quantization: QuantizationOptions = FLOAT,
 ) -> Callable[[ChannelPlan], float]:
     """Return the cost function of plans; a step's directory keeps its measurements. See `costs.cost_of_plans`."""
     table, stop = run.directory / costs.TABLE_FILE, partial(check_stop, run)
-    given = budget, wide, graph, partial(_image, inputs), variants, quantization
+    given = budget, wide, graph, partial(_image, inputs), variants
     return costs.cost_of_plans(*given, table=table, say=run.log.said, check_stop=stop)
 
 

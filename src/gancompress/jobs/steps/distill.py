@@ -22,7 +22,6 @@ from gancompress.networks.cut import cut
 from gancompress.objectives.students import FixedStudent
 from gancompress.options import as_tuple
 from gancompress.perception.content_masks import NoMask
-from gancompress.quantization import FLOAT
 from gancompress.quantization.separate import separate
 from gancompress.tasks import StyleGan2Options, undivided_batch
 from gancompress.tasks.inputs import Inputs
@@ -95,7 +94,7 @@ class Distill(OneStudent, Narrowing, Quantizing):
         """
         wide = student_of(self.student, work, self.initial, self.score, inputs, run)
         wide = with_modules_of(work.teacher, wide, self.inherit)
-        graph, plan = self.plan(wide, inputs, run, goal.budget, self.quantization or FLOAT)
+        graph, plan = self.plan(wide, inputs, run, goal.budget)
         narrow = cut(wide, graph, plan)
         facts = self.latency(wide, graph, plan, narrow, inputs, run, goal.budget)
         begun = replace(work, generator=narrow, quantization=self.begun(narrow, inputs, run.device))

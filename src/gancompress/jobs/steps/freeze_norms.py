@@ -8,7 +8,6 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from gancompress.errors import DataError
 from gancompress.jobs.steps.step import Goal, Step, StepRun, Work, register_step
 from gancompress.methods.freeze_norms import NUM_IMAGES, instance_norms, norm_statistics
 from gancompress.methods.generators import frozen
@@ -32,17 +31,17 @@ class FreezeNorms(Step):
 
     num_images: Annotated[int, Field(ge=1)] = NUM_IMAGES
 
+    @property
+    def least_images(self) -> int:
+        """The given number."""
+        return self.num_images
+
     def run(self, work: Work, inputs: Inputs, run: StepRun, goal: Goal) -> Work:
         """Freeze the norms, and report the change of the images of the split ``search``.
 
         Raises:
             ConfigError: The network has no instance norms, or its family has no frozen ones.
-            DataError: There are fewer training images.
         """
-        if (available := len(inputs.data.open("train"))) < self.num_images:
-            raise DataError(
-                f"freeze_norms: num_images: got {self.num_images}, but the training data has {available}; lower it"
-            )
         network = work.generator.build()
         changed = frozen(
             work.generator, norm_statistics(network, inputs.encoded("train", _BATCH_SIZE, self.num_images))

@@ -16,7 +16,6 @@ from gancompress.jobs.steps.step import Step, StepRun
 from gancompress.methods.budget import CostLimit
 from gancompress.networks.generator import Generator
 from gancompress.options import as_tuple
-from gancompress.quantization import FLOAT, QuantizationOptions
 from gancompress.tasks.inputs import Inputs
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
@@ -68,7 +67,6 @@ class Narrowing(Step, ABC):
         inputs: Inputs,
         run: StepRun,
         budget: CostLimit | None,
-        quantization: QuantizationOptions = FLOAT,
     ) -> tuple[ChannelGraph, ChannelPlan]:
         """Return the graph of a generator and its narrow plan.
 
@@ -77,7 +75,6 @@ class Narrowing(Step, ABC):
             inputs: Images of the data, for the task.
             run: Run of the step.
             budget: Budget of the job.
-            quantization: Quantization of its weights, for a budget in bytes.
 
         Raises:
             PlanError: The widths do not fit the network, or leave a group without channels.
@@ -90,7 +87,7 @@ class Narrowing(Step, ABC):
         if self.keep is not None:
             return graph, graph.uniform_plan(self.keep).leaving_out(left_out)
         assert budget is not None  # the job sees to it
-        cost = self._cost(budget, wide, graph, inputs, run, quantization)
+        cost = self._cost(budget, wide, graph, inputs, run)
         return graph, self.widest(wide, graph, cost, budget, left_out, inputs, run)
 
     def graph(self, wide: Generator, inputs: Inputs) -> ChannelGraph:
@@ -138,9 +135,8 @@ class Narrowing(Step, ABC):
         graph: ChannelGraph,
         inputs: Inputs,
         run: StepRun,
-        quantization: QuantizationOptions = FLOAT,
     ) -> Callable[[ChannelPlan], float]:
-        return cost_of_plans(budget, wide, graph, inputs, run, lambda: variants_of_graph(graph), quantization)
+        return cost_of_plans(budget, wide, graph, inputs, run, lambda: variants_of_graph(graph))
 
 
 def _by_group(widths: str | Mapping[str, int], generator: Generator) -> Mapping[str, int]:

@@ -9,7 +9,6 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from gancompress.errors import DataError
 from gancompress.jobs.steps.step import Goal, Step, StepRun, Work, register_step
 from gancompress.methods.quantize import quantize
 from gancompress.networks.generator import Generator
@@ -35,21 +34,17 @@ class Quantize(Step):
     num_images: Annotated[int, Field(ge=1)] = 64
 
     @property
-    def quantizes(self) -> bool:
-        """True."""
-        return True
+    def new_quantization(self) -> QuantizationOptions:
+        """The given one."""
+        return self.quantization
+
+    @property
+    def least_images(self) -> int:
+        """The given number."""
+        return self.num_images
 
     def run(self, work: Work, inputs: Inputs, run: StepRun, goal: Goal) -> Work:
-        """Quantize the network.
-
-        Raises:
-            DataError: There are fewer training images.
-        """
-        available = len(inputs.data.open("train"))
-        if available < self.num_images:
-            raise DataError(
-                f"quantize: num_images: got {self.num_images}, but the training data has {available}; lower it"
-            )
+        """Quantize the network."""
         found = calibrated(work.generator, self.quantization, self.num_images, inputs, run.device)
         return replace(work, quantization=found, facts={})
 
@@ -64,9 +59,9 @@ class Quantizing(Step, ABC):
     quantization: QuantizationOptions | None = None
 
     @property
-    def quantizes(self) -> bool:
-        """True if ``quantization`` is given."""
-        return self.quantization is not None
+    def new_quantization(self) -> QuantizationOptions | None:
+        """The given one, if any."""
+        return self.quantization
 
     def begun(self, generator: Generator, inputs: Inputs, device: torch.device) -> Quantization | None:
         """Return the initial quantization, its ranges from a few training images; None without ``quantization``."""

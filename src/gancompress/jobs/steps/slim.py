@@ -20,7 +20,6 @@ from gancompress.methods.budget import CostLimit
 from gancompress.methods.slim import train_slimming, with_affine_norms
 from gancompress.objectives.distillation_options import DistillationOptions
 from gancompress.objectives.slimming import PenaltySchedule
-from gancompress.quantization import FLOAT
 from gancompress.slimming import NARROWEST
 from gancompress.tasks.inputs import Inputs
 
@@ -111,7 +110,7 @@ class Slim(Learning, Quantizing):
             self.training_data(inputs, run),
             run,
             lambda given: inputs.graph(given, multiple=1, minimum=self.minimum),
-            lambda graph: budget.cost(graph, self.quantization or FLOAT),
+            budget.cost,
             streams=self.streams,
             depth=self.depth,
             quantization=self.begun(generator, inputs, run.device),

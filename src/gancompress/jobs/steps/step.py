@@ -16,7 +16,7 @@ from gancompress.evaluation.options import MetricOptions
 from gancompress.methods.budget import CostLimit
 from gancompress.methods.training import TrainingData
 from gancompress.networks.generator import Generator
-from gancompress.quantization import Quantization
+from gancompress.quantization import Quantization, QuantizationOptions
 from gancompress.registry import Kind, KindRegistry
 from gancompress.tasks.inputs import Inputs
 from gancompress.training import Loader, Run, TrainingLog
@@ -125,12 +125,17 @@ class Step(Kind, ABC):
         return False
 
     @property
-    def quantizes(self) -> bool:
-        """True if it returns a quantized network."""
-        return False
+    def new_quantization(self) -> QuantizationOptions | None:
+        """Quantization that it gives to the network; None if it leaves it as it is."""
+        return None
 
     def check(self) -> None:
         """Check what the step needs from outside of the job, before its first image. Raises a GanCompressError."""
+
+    @property
+    def least_images(self) -> int:
+        """Number of training images without which it cannot run."""
+        return 0
 
     def check_network(self, network: Generator, inputs: Inputs, run: StepRun, goal: Goal) -> None:
         """Check what the step needs of a network before that is trained. Raises a GanCompressError.
