@@ -49,12 +49,13 @@ class LatentSpace:
         place = {"device": weight.device, "dtype": weight.dtype}
         if not isinstance(network, StyledGenerator):
             return cls(lambda given, _: network(given), latent_size, num_classes, **place)
+        maps = network.own_noise()
         return cls(
             lambda given, noise: network(given, noise="fixed" if noise is None else noise),
             latent_size,
             mapping=network.mapping,
             num_styles=network.num_styles,
-            own_noise=torch.cat([each.flatten(1) for each in network.own_noise()], 1),
+            own_noise=torch.cat([each.flatten(1) for each in maps], 1) if maps else None,
             **place,
         )
 

@@ -69,6 +69,7 @@ class StyleGan2Config(LatentConfig):
             such as 0.125 narrows the layers of high resolution, which cost most.
         channel_max: The most channels of a layer.
         num_mapping_layers: Linear layers from noise to style.
+        noise_maps: Whether every styled layer adds a noise map; without them an image depends on its latent alone.
         narrow_scale: Scale of the weights of a narrow network: ``exact`` keeps the factors of the original network, so
             that the channels compute the same; ``paper`` uses those of the narrow widths, as in the training of the
             released networks of Content-Aware GAN Compression, which scales the RGB outputs of the last layers by
@@ -86,6 +87,7 @@ class StyleGan2Config(LatentConfig):
     channel_multiplier: Multiplier = 2
     channel_max: Widest = 512
     num_mapping_layers: Count = 8
+    noise_maps: bool = True
     narrow_scale: NarrowScale = "exact"
 
     @property
@@ -180,7 +182,7 @@ class StyledLayer(nn.Module):
     noise: Tensor
 
     def __init__(
-        self, in_channels: int, out_channels: int, px: int, style_size: int, up: bool, own_scale: bool
+        self, in_channels: int, out_channels: int, px: int, style_size: int, up: bool, adds_noise: bool, own_scale: bool
     ) -> None:
         """Build a layer with ``out_channels`` at ``px`` pixels."""
         super().__init__()
@@ -191,17 +193,20 @@ class StyledLayer(nn.Module):
             else EqualizedConv2d(in_channels, out_channels, 3, padding=1, bias=False, own_scale=own_scale)
         )
         self.bias = nn.Parameter(torch.zeros(out_channels))
-        self.noise_strength = nn.Parameter(torch.zeros(1))
-        self.register_buffer("noise", torch.randn(1, 1, px, px))
+        if adds_noise:
+            self.noise_strength = nn.Parameter(torch.zeros(1))
+            self.register_buffer("noise", torch.randn(1, 1, px, px))
 
-    def forward(self, features: Tensor, style: Tensor, noise: Tensor) -> Tensor:
-        """Map [b, in, h, w], styles [b, style_size] and noise [b or 1, 1, h', w'] to [b, out, h', w']."""
+    def forward(self, features: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
+        """Map [b, in, h, w], styles [b, style_size] and noise, if any, [b or 1, 1, h', w'] to [b, out, h', w']."""
         scales = self.modulation(style)
         features = self.conv(features * scales[:, :, None, None])
         factors = self.demodulation(scales)
         if isinstance(self.conv, EqualizedConvTranspose2d):
             features, factors = blur(features, padding=1), 4 * factors  # three of four pixels were inserted as 0
-        features = torch.addcmul(features * factors[:, :, None, None], noise, self.noise_strength)
+        features = features * factors[:, :, None, None]
+        if noise is not None:
+            features = torch.addcmul(features, noise, self.noise_strength)
         return activate(features + self.bias[:, None, None])
 
     def demodulation(self, scales: Tensor) -> Tensor:
@@ -250,11 +255,12 @@ class StyleGan2Generator(StyledGenerator):
         super().__init__()
         widths = list(config.group_widths().values())
         size, own_scale = config.latent_size, config.narrow_scale == "paper"
+        self.noise_maps = config.noise_maps
         self.num_styles = config.num_styles
         self.mapping = MappingNetwork(size, config.num_mapping_layers)
         self.input = ConstantInput(widths[0])
         self.layers = nn.ModuleList(
-            StyledLayer(widths[i], widths[i + 1], config.layer_px(i), size, up=i % 2 == 1, own_scale=own_scale)
+            StyledLayer(widths[i], widths[i + 1], config.layer_px(i), size, i % 2 == 1, config.noise_maps, own_scale)
             for i in range(config.num_layers)
         )
         self.to_rgb = nn.ModuleList(
@@ -306,14 +312,16 @@ class StyleGan2Generator(StyledGenerator):
         """Return the stored noise maps."""
         return [layer.noise for layer in self._styled()]
 
-    def _noise_maps(self, noise: Noise, batch_size: int) -> Sequence[Tensor]:
+    def _noise_maps(self, noise: Noise, batch_size: int) -> Sequence[Tensor] | Sequence[None]:
+        if not self.noise_maps:
+            return [None] * len(self.layers)
         own = self.own_noise()
         if isinstance(noise, Tensor):
             parts = noise.split([each.numel() for each in own], 1)
             return [part.unflatten(1, each.shape[1:]) for part, each in zip(parts, own, strict=True)]
         if noise == "random" or (noise is None and self.training):
             return self.new_noise(batch_size)
-        return own if noise is None or noise == "fixed" else noise
+        return own if noise is None or noise == "fixed" or not noise else noise
 
     def _styled(self) -> list[StyledLayer]:
-        return [layer for layer in self.layers if isinstance(layer, StyledLayer)]
+        return [layer for layer in self.layers if isinstance(layer, StyledLayer) and self.noise_maps]

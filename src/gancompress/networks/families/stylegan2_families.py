@@ -37,6 +37,7 @@ def _infer_generator(shapes: Shapes) -> StyleGan2Config:
         resolution=resolution,
         channel_multiplier=_multiplier(dimension(shapes, last, 0, default=1), resolution),
         num_mapping_layers=num_indexed(shapes, "mapping.layers."),
+        noise_maps=not num_layers or "layers.0.noise_strength" in shapes,
     )
 
 
