@@ -11,11 +11,13 @@ from torch.nn import functional as F
 
 from gancompress.channels import ChannelGraph, SubNetwork, materialise, trace
 from gancompress.errors import PlanError
+from gancompress.evaluation.latent.space import LatentSpace
 from gancompress.networks.config_strings import widths_from_string
 from gancompress.networks.families.equalized import EqualizedLinear, blur, upsample
 from gancompress.networks.families.stylegan2 import StyleGan2Generator
 from gancompress.networks.families.stylegan2_discriminator import deviation
 from gancompress.networks.generator import Generator
+from gancompress.networks.importers.load import load_generator
 from gancompress.networks.registry import FAMILIES, architecture_of, build
 from gancompress.networks.styles import Mixing, mixed
 from tests.networks.plan_strings import at_string
@@ -116,6 +118,31 @@ def test_noise_maps():
     network.train()
     assert not torch.equal(network(latent), network(latent))
     assert torch.equal(network(latent, "fixed"), network(latent, "fixed"))
+
+
+@torch.no_grad()
+def test_a_network_without_noise_maps_depends_on_its_latent_alone():
+    network, with_maps, latent = small(noise_maps=False), small(), torch.randn(3, 6)
+    assert network.own_noise() == network.new_noise(3) == []
+    assert torch.equal(network(latent), network(latent, "random"))
+    assert torch.equal(network(latent), network(latent, with_maps.new_noise(3)))
+    assert torch.equal(with_maps(latent, network.new_noise(3)), with_maps(latent, "fixed"))
+    network.train()
+    assert torch.equal(network(latent), network(latent))
+    names = set(with_maps.state_dict()) - set(network.state_dict())
+    assert {name.split(".")[-1] for name in names} == {"noise", "noise_strength"}
+    assert LatentSpace.of(network, 6).num_noise == 0
+    graph = graph_of(network)
+    plan = graph.uniform_plan(0.5)
+    given = latent, network.new_noise(3)
+    assert torch.equal(SubNetwork(network, graph, plan)(*given), materialise(network, graph, plan)(*given))
+
+
+def test_whether_there_are_noise_maps_follows_from_a_state_dict(tmp_path):
+    for has_maps in (True, False):
+        path = tmp_path / f"{has_maps}.pt"
+        torch.save(small(noise_maps=has_maps).state_dict(), path)
+        assert load_generator(path, "stylegan2").config["noise_maps"] == has_maps
 
 
 @torch.no_grad()
