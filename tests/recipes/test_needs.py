@@ -53,7 +53,7 @@ def test_everybody_learns_how_to_get_it_or_to_do_without(need):
             ("inception", "alexnet", "lpips_alex", "vgg16"),
         ),
         ("camvid-labels2photo", 1, "80,000 images of 128x96", ("mobilenet_v2",)),
-        ("celeba-stylegan2", 1, "42,400 images of 64x64", ("squeezenet1_1", "lpips_squeeze", "mobilenet_v2")),
+        ("celeba-stylegan2", 1, "162,400 images of 64x64", ("squeezenet1_1", "lpips_squeeze", "mobilenet_v2")),
         ("camvid-gaugan", 3, "10,500 images of 96x64", ("mobilenet_v2",)),
     ],
 )
