@@ -15,10 +15,10 @@ from gancompress.evaluation.split_evaluation import Evaluation
 from gancompress.jobs.outcome import Measured
 from gancompress.jobs.recipe import Job
 from gancompress.jobs.steps import Work
+from gancompress.jobs.validation import evaluations
 from gancompress.networks.generator import Generator
 from gancompress.quantization import FLOAT, QuantizedSize
 from gancompress.recipes.needs import downloads_of, metric_networks
-from gancompress.report import TO_TEACHER
 from gancompress.tasks.inputs import Inputs
 
 
@@ -62,12 +62,8 @@ def measure(
         MetricError: Raised by `Evaluation`.
     """
     generator, network = work.generator, work.build()
-    results = Evaluation(options, options.against_real, inputs, split, device=device).of(network)
-    metrics = {result.name: result for result in results}
-    if generator is not work.teacher:
-        teacher = work.teacher.build()
-        again = Evaluation(options, options.against_teacher, inputs, split, teacher, device=device)
-        metrics |= {f"{result.name}{TO_TEACHER}": result for result in again.of(network)}
+    found = evaluations(None if generator is work.teacher else work.teacher, inputs, options, split, device)
+    metrics = {f"{result.name}{end}": result for end, each in found for result in each.of(network)}
     graph = inputs.graph(generator)
     plan, quantization = graph.full_plan(), work.quantization and work.quantization.options
     size = QuantizedSize(graph, quantization or FLOAT).at(plan)

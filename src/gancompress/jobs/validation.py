@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 
 import torch
@@ -44,17 +45,26 @@ class Validation:
         """Return the metrics of a network. Raises MetricError; see `Evaluation`."""
         return {
             f"search/{result.name}{end}": result.value
-            for end, evaluation in self._evaluations
+            for end, evaluation in self._evaluations.items()
             for result in evaluation.of(network)
         }
 
     @cached_property
-    def _evaluations(self) -> list[tuple[str, Evaluation]]:
-        given = self._inputs, "search"
+    def _evaluations(self) -> dict[str, Evaluation]:
         latent = latent_metrics(self._options.against_real, self._options)
-        real = [name for name in self._options.against_real if name not in latent]
-        found = [("", Evaluation(self._options, real, *given, device=self._device))] if real else []
-        if self._teacher is not None and (names := self._options.against_teacher):
-            teacher = self._teacher.build()
-            found.append((TO_TEACHER, Evaluation(self._options, names, *given, teacher, device=self._device)))
-        return found
+        real = tuple(name for name in self._options.against_real if name not in latent)
+        options = self._options.model_copy(update={"against_real": real})
+        return dict(evaluations(self._teacher, self._inputs, options, "search", self._device))
+
+
+def evaluations(
+    teacher: Generator | None, inputs: Inputs, options: MetricOptions, split: str, device: torch.device | str
+) -> Iterator[tuple[str, Evaluation]]:
+    """Yield the evaluation against real images and, with a teacher, that against its images, behind the names' end.
+
+    Raises:
+        MetricError: Raised by `Evaluation`.
+    """
+    yield "", Evaluation(options, options.against_real, inputs, split, device=device)
+    if teacher is not None:
+        yield TO_TEACHER, Evaluation(options, options.against_teacher, inputs, split, teacher.build(), device=device)
