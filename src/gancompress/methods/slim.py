@@ -52,6 +52,7 @@ class Slimmed:
         unit: Unit of the budget.
         losses: Mean losses by name with ``num_images``, in order.
         finished: Whether training reached its end.
+        shortfall: Warning that the penalty did not reach the budget and a cut at the end had to; None if it did.
     """
 
     module: nn.Module | None = field(repr=False)
@@ -59,9 +60,12 @@ class Slimmed:
     unit: str
     losses: Sequence[dict[str, float]] = field(repr=False)
     finished: bool
+    shortfall: str | None = None
 
     def __str__(self) -> str:
-        return f"{amount(self.cost, self.unit)}" if self.finished else "stopped; the same call goes on from here"
+        if not self.finished:
+            return "stopped; the same call goes on from here"
+        return "\n".join(filter(None, (amount(self.cost, self.unit), self.shortfall)))
 
     def save(self, directory: str | Path) -> str:
         """Write the network with `gancompress.save`; returns the line of Python that loads it."""
@@ -174,7 +178,8 @@ def slim(
     module = slimmed.build()
     recalibrate(module, batches.inputs(RECALIBRATION_IMAGES))
     device = next(network.parameters()).device
-    return Slimmed(module.to(device).eval(), objective.cut["cost"], limit.unit, losses, True)
+    slimmed_to = objective.cut["cost"], limit.unit
+    return Slimmed(module.to(device).eval(), *slimmed_to, losses, True, objective.shortfall)
 
 
 def _penalty_schedule(

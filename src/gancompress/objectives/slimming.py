@@ -47,6 +47,9 @@ from gancompress.slimming import (
 from gancompress.tasks.task import Task
 from gancompress.training import Phase, Reshaped, TrainingOptions
 
+_MOST_ABOVE = 1.1
+"""Most times the budget that the penalty may leave without a warning."""
+
 
 class ScaledStudent(Student):
     """A network together with the scales of its channels and blocks."""
@@ -244,6 +247,7 @@ class Slimming(Distillation):
         """
         limit = self._schedule.limit
         magnitudes, before = self.scales.magnitudes(self.tensors), self._output()
+        alive = self.cost(plan_of(self.graph, at_zero(magnitudes)))
         gone = self.scales.dead(self.tensors)
         if self.cost(plan_of(self.graph, gone)) > limit:
             gone = at_zero(magnitudes)
@@ -256,8 +260,20 @@ class Slimming(Distillation):
         self._install(*self._narrowed(removal, set(self.graph.groups), given, self.tensors))
         self._show()
         change = (self._output() - before.cpu()).abs().max().item()
-        self.cut = {"cost": self.cost(self.graph.full_plan()), "change": change}
+        self.cut = {"alive": alive, "cost": self.cost(self.graph.full_plan()), "change": change}
         return self.generator, self._quantization
+
+    @property
+    def shortfall(self) -> str | None:
+        """Warning, once there is a `result`, that the penalty did not reach the budget; None if it did, or had none."""
+        schedule, alive = self._schedule, self.cut["alive"]
+        if not schedule.steer or alive <= _MOST_ABOVE * schedule.limit:
+            return None
+        return (
+            f"slim: the penalty came to {alive:,.0f} {schedule.unit} alone, not to {schedule.limit:,.0f}; the rest was "
+            f"cut at once at the end, which changed an output by up to {self.cut['change']:.2g}: give slimming more "
+            "images, a larger penalty, or smaller adjust_every and remove_every"
+        )
 
     def shape(self) -> dict[str, Any]:
         """Return the remaining widths, and the blocks left out if any are."""

@@ -75,6 +75,17 @@ def test_the_budget_is_reached(tmp_path, network, streams):
     assert stream == 16 if not streams else stream < 16
 
 
+def test_a_penalty_that_does_not_reach_the_budget_is_said(tmp_path):
+    weak, lines = {**SLIM, "penalty": 1e-6, "adjust_every": 80}, []
+    given = job(tmp_path, SMALL["affine norms"], weak)
+    outcome = Pipeline(given, tmp_path / "run", lines.append).run()
+    assert outcome is not None
+    full, cut = outcome.teacher.cost.macs.true, outcome.records[-1]["cut"]
+    assert cut["alive"] == full > full / 1.5 >= cut["cost"]
+    (warned,) = (line for line in lines if "the penalty came to" in line)
+    assert f"to {full:,} true MACs alone, not to {full / 1.5:,.0f}; the rest was cut at once at the end" in warned
+
+
 DEPTH = {**SLIM, "depth": True, "remove_every": 8}
 ROUNDED = {
     "quantization": {"ranges": "learned"},
