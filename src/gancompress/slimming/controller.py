@@ -25,7 +25,7 @@ class PenaltyController:
 
     The schedule is a straight line in the logarithm of the cost, from full width at the start to the budget at the end.
     If the cost is above the schedule, the weight grows by a power of their ratio; below it, the weight falls in the
-    same way. So the initial weight hardly matters.
+    same way. So the initial weight hardly matters if there are corrections enough.
     """
 
     _LARGEST_FACTOR = 2.0
