@@ -178,8 +178,7 @@ def slim(
     module = slimmed.build()
     recalibrate(module, batches.inputs(RECALIBRATION_IMAGES))
     device = next(network.parameters()).device
-    slimmed_to = objective.cut["cost"], limit.unit
-    return Slimmed(module.to(device).eval(), *slimmed_to, losses, True, objective.shortfall)
+    return Slimmed(module.to(device).eval(), objective.cut["cost"], limit.unit, losses, True, objective.shortfall)
 
 
 def _penalty_schedule(

@@ -239,11 +239,14 @@ class Slimming(Distillation):
         self._removals.append((num_images, self.cost(self.graph.full_plan()), change))
         return changes
 
-    def result(self, example: Given) -> tuple[Generator, Quantization | None]:
+    def result(
+        self, example: Given, say: Callable[[str], None] = lambda line: None
+    ) -> tuple[Generator, Quantization | None]:
         """Return the slimmed network, every scale merged into its weights, and its quantization.
 
         Args:
             example: Inputs [b, c, h, w] from which the mean of each removed channel is measured.
+            say: Receives a warning if the penalty did not reach the budget.
         """
         limit = self._schedule.limit
         magnitudes, before = self.scales.magnitudes(self.tensors), self._output()
@@ -261,6 +264,8 @@ class Slimming(Distillation):
         self._show()
         change = (self._output() - before.cpu()).abs().max().item()
         self.cut = {"alive": alive, "cost": self.cost(self.graph.full_plan()), "change": change}
+        if self.shortfall is not None:
+            say(f"warning: {self.shortfall}")
         return self.generator, self._quantization
 
     @property

@@ -118,9 +118,7 @@ class Slim(Learning, Quantizing):
         if slimming is None:
             run.interrupt()
         example = inputs.task.encode(inputs.first_images("train", 8)["input"])
-        slim, quantization = slimming.result(example)
-        if slimming.shortfall is not None:
-            run.log.said(f"warning: {slimming.shortfall}")
+        slim, quantization = slimming.result(example, run.log.said)
         facts = {"penalty": slimming.penalty, "removals": slimming.removals, "cut": slimming.cut}
         newest = trained_discriminator(given, supervision.discriminator) or work.discriminator
         return recalibrated(Work(work.teacher, slim, newest, facts, quantization, slimming.uncut), inputs, run.device)
