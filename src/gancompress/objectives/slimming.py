@@ -250,12 +250,10 @@ class Slimming(Distillation):
         """
         limit = self._schedule.limit
         magnitudes, before = self.scales.magnitudes(self.tensors), self._output()
-        alive = self.cost(plan_of(self.graph, at_zero(magnitudes)))
-        gone = self.scales.dead(self.tensors)
+        gone, zeros = self.scales.dead(self.tensors), at_zero(magnitudes)
+        alive = self.cost(plan_of(self.graph, zeros))
         if self.cost(plan_of(self.graph, gone)) > limit:
-            gone = at_zero(magnitudes)
-        if self.cost(plan_of(self.graph, gone)) > limit:
-            gone = weakest_within(self.graph, magnitudes, self.cost, limit)
+            gone = zeros if alive <= limit else weakest_within(self.graph, magnitudes, self.cost, limit)
         self._merge(self.scales.names)
         removal = Removal.of(self.graph, gone)
         self.uncut, _ = self._sorted(removal)
