@@ -54,8 +54,9 @@ class Experiment:
                 got = ", ".join(step.kind for step in steps)
                 raise ConfigError(f"steps: got {got}, expected distill, supernet, search, finetune")
         self.accelerator = Accelerator(cpu=not torch.cuda.is_available())
-        assert job.budget is not None
-        self.budget = job.budget.limit(self.inputs.graph(teacher))
+        budget = job.limit(teacher, self.inputs)
+        assert budget is not None
+        self.budget = budget
         self.goal = Goal(self.budget, job.metrics)
         self._measures: dict[tuple, Measure] = {}
 

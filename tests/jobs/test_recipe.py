@@ -14,7 +14,9 @@ from gancompress.jobs.pipeline import Pipeline
 from gancompress.jobs.recipe import Job, load_job
 from gancompress.jobs.recipe_text import recipe_names, recipe_text
 from gancompress.methods.budget import Budget
+from gancompress.networks.generator import Generator
 from gancompress.networks.registry import build
+from gancompress.tasks.inputs import Inputs
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -306,6 +308,13 @@ def test_budgets():
         assert (budget.limit, budget.unit) == (limit, unit)
     with pytest.raises(ConfigError, match="unit: got 'bytes' without 'reduction'"):
         Budget(macs=1e9, unit="bytes")
+
+
+def test_without_a_budget_no_network_is_traced(monkeypatch):
+    job = load_job("quickstart", ["budget=null", "steps=[{kind: quantize}]", "exports=[]"])
+    teacher = Generator.from_module(build("resnet", {"ngf": 4}), "resnet", {"ngf": 4})
+    monkeypatch.setattr(Inputs, "graph", lambda *_: pytest.fail("traced"))
+    assert job.limit(teacher, job.inputs()) is None
 
 
 LATENT = [

@@ -34,7 +34,7 @@ def check_first_step(job: Job, inputs: Inputs, run: StepRun) -> None:
     if training is None or not job.steps or (budget is not None and budget.latency_ms is not None):
         return
     teacher = training.fresh(run.seed, inputs)
-    job.steps[0].check_network(teacher, inputs, run, Goal(job.limit(inputs.graph(teacher)), job.metrics))
+    job.steps[0].check_network(teacher, inputs, run, Goal(job.limit(teacher, inputs), job.metrics))
 
 
 def _check_images(job: Job, inputs: Inputs) -> None:

@@ -137,7 +137,7 @@ class Pipeline:
         job, inputs = self._job, self.inputs
         work = self._teacher()
         check_styles(latent_metrics(job.metrics.against_real, job.metrics), work.teacher.build())
-        budget = job.limit(inputs.graph(work.teacher))
+        budget = job.limit(work.teacher, inputs)
         main = self._accelerator.is_main_process
         watched = job.progress_images if main else 0
         quality = StepQuality(work.teacher, inputs, job.metrics, watched, self._accelerator.device)

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from gancompress.channels import ChannelGraph
 from gancompress.data import DATASETS, AnyData, Classes
 from gancompress.deploy import file_name
 from gancompress.errors import ConfigError, MetricError
@@ -23,6 +22,7 @@ from gancompress.jobs.recipe_text import read_recipe, set_option
 from gancompress.jobs.steps import STEPS, AnyStep, Search
 from gancompress.jobs.teacher_options import TeacherOptions
 from gancompress.methods.budget import Budget, CostLimit
+from gancompress.networks.generator import Generator
 from gancompress.options import Options, as_tuple
 from gancompress.quantization import FLOAT, QuantizationOptions
 from gancompress.tasks import TASKS, AnyTask, LatentOptions, find_task
@@ -81,9 +81,9 @@ class Job(Options):
         """Return the images of the data, prepared for the task."""
         return Inputs(find_task(self.task, self.data), self.data, self.num_workers, self.loadable)
 
-    def limit(self, teacher: ChannelGraph) -> CostLimit | None:
-        """Return the limit of the budget, given the teacher's graph; a limit in bytes counts the bits of the end."""
-        return None if self.budget is None else self.budget.limit(teacher, self.quantization)
+    def limit(self, teacher: Generator, inputs: Inputs) -> CostLimit | None:
+        """Return the limit of the budget, which counts the bits of the end, or None; then no network is traced."""
+        return None if self.budget is None else self.budget.limit(inputs.graph(teacher), self.quantization)
 
     @property
     def quantization(self) -> QuantizationOptions:

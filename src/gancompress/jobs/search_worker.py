@@ -60,7 +60,7 @@ def take_part_in_search(
             "the worker once its search has begun, and copy the file to other machines"
         )
     accelerator, inputs = Accelerator(), job.inputs()
-    budget = job.limit(inputs.graph(work.teacher))
+    budget = job.limit(work.teacher, inputs)
     log = RunLog(stage.directory, say, step=stage.name, place=stage.place, show=show)
     run = StepRun(stage.directory, log, accelerator, job.seed, stop, job_directory=directory)
     with computing_with(job.threads):
